@@ -1,0 +1,1 @@
+"""Compare language models on the same prompts, and gate CI on output drift against stored baselines."""

@@ -1,0 +1,50 @@
+"""Errors that a user can see.
+
+Every message says what is wrong (with the value), where, what was expected and what to do. Anything else that
+escapes is a bug of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LlmCompareError(Exception):
+    """An error with a message for the user; shown without a traceback."""
+
+
+class UsageError(LlmCompareError):
+    """A wrong option, setting, marker argument or model spec."""
+
+
+class TableError(LlmCompareError):
+    """A prompt table that cannot be read or holds faulty rows."""
+
+
+class ModelError(LlmCompareError):
+    """A model that cannot be found, is refused, or cannot be loaded."""
+
+
+class GenerationError(LlmCompareError):
+    """A model that gave no usable output for a case."""
+
+
+class BaselineError(LlmCompareError):
+    """A baseline file that cannot be read or must not be written."""
+
+
+class TrackingError(LlmCompareError):
+    """An MLflow tracking store that cannot be used."""
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
+
+    Starts with a space, so that it can be appended to a sentence.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(value, names, n=1)
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    return f" Known: {', '.join(names)}." if names else ""

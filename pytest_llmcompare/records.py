@@ -1,0 +1,222 @@
+"""The vocabulary: frozen records that every other module speaks in. Standard library only, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+Environment = tuple[tuple[str, str], ...]
+"""What a generation depended on besides the prompt, as sorted pairs: library versions, device, dtype, weights."""
+
+
+class Verdict(str, Enum):
+    """What the comparison of a candidate with its baseline says."""
+
+    IDENTICAL = "identical"
+    DRIFTED = "drifted"
+    MISSING = "missing"
+    STALE = "stale"
+    ERROR = "error"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, order=True)
+class GroupKey:
+    """Names a group: all cases of one table and one model.
+
+    Attributes:
+        folder: Folder of the test file, relative to pytest's root, with `/`; `.` for the root itself.
+        table: Name of the prompt table.
+        model: Name of the model.
+    """
+
+    folder: str
+    table: str
+    model: str
+
+
+@dataclass(frozen=True, order=True)
+class CaseKey:
+    """Names a case: one row of a table, one model, one decoding variant (empty where there are no variants)."""
+
+    group: GroupKey
+    prompt_id: str
+    variant: str = ""
+
+    @property
+    def row(self) -> RowKey:
+        """The part of the name that does not depend on the model."""
+        return RowKey(self.prompt_id, self.variant)
+
+    def __str__(self) -> str:
+        return f"{self.group.table}/{self.group.model}/{self.row}"
+
+
+@dataclass(frozen=True, order=True)
+class RowKey:
+    """Names a row of a table in one decoding variant; unique in its table and in a baseline file."""
+
+    prompt_id: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.prompt_id}@{self.variant}" if self.variant else self.prompt_id
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a prompt table, read and checked.
+
+    Attributes:
+        id: Prompt id, unique in the table.
+        input: The prompt.
+        target: The expected answer, where the table has one.
+        examples: Few-shot examples of this row, put before the input; None where the row has none of its own.
+        gen_config: Decoding settings of this row alone.
+        columns: All other columns, kept and shown.
+    """
+
+    id: str
+    input: str
+    target: str | None = None
+    examples: str | None = None
+    gen_config: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a model is asked: the row with everything that decides the output settled.
+
+    Attributes:
+        key: Name of the case.
+        row: The row of the table.
+        examples: Few-shot examples in force, put before `row.input`.
+        gen_config: Decoding settings in force, defaults included.
+        seed: Seed of this case's draws; it counts where `gen_config` samples.
+        template: Chat template in force: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+    """
+
+    key: CaseKey
+    row: Row
+    examples: str
+    gen_config: Mapping[str, Any]
+    seed: int
+    template: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The whole text before the output: examples, then input."""
+        return self.examples + self.row.input
+
+    @property
+    def samples(self) -> bool:
+        """Whether the output is drawn instead of chosen."""
+        return bool(self.gen_config.get("do_sample"))
+
+    @property
+    def input_hash(self) -> str:
+        """8 hex digits that change with the prompt or its examples."""
+        return digest(self.prompt)
+
+    @property
+    def settings_hash(self) -> str:
+        """8 hex digits that change with the decoding settings, the chat template or (where it draws) the seed."""
+        facts: dict[str, Any] = {"gen_config": dict(self.gen_config)}
+        if self.template:
+            facts["template"] = self.template
+        if self.samples:
+            facts["seed"] = self.seed
+        return digest(json.dumps(facts, sort_keys=True, default=str))
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Output of a model for a case. `str()` is its text.
+
+    Attributes:
+        text: The generated text, without the prompt.
+        token_ids: Generated tokens, or None for a model that we cannot look into.
+        logprobs: Natural logarithm of each token's probability in the processed distribution (nats), where known.
+        stop: Why it ended: `eos`, `length`, `stop` (a stop string) or `` (unknown).
+        environment: What it depended on besides the prompt.
+    """
+
+    text: str
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+    stop: str = ""
+    environment: Environment = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The approved generation of a case, with the hashes of what it answered."""
+
+    row: RowKey
+    generation: Generation
+    input_hash: str
+    settings_hash: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its evidence.
+
+    Attributes:
+        verdict: The verdict.
+        position: Index of the first token (or, for models without tokens, the first character) that differs.
+        length: Number of the baseline's tokens (or characters).
+        baseline_token: What the baseline has at `position`, as text; empty where it had ended.
+        candidate_token: What the candidate has at `position`, as text; empty where it had ended.
+        unit: `tok` or `char`, what `position` and `length` count.
+        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it.
+    """
+
+    verdict: Verdict
+    position: int | None = None
+    length: int | None = None
+    baseline_token: str = ""
+    candidate_token: str = ""
+    unit: str = "tok"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What one test found for one case; travels from worker to controller as JSON on the test report.
+
+    Attributes:
+        key: Name of the case.
+        nodeid: The test.
+        generation: The candidate, or None where there was none.
+        judgement: The verdict, or None where the test did not compare.
+        baseline_text: Text of the baseline compared with, or None.
+        input: The prompt's own text (without examples), to show.
+        input_hash, settings_hash: As in `Case`, for the record to write.
+        passed: Whether the test passed.
+    """
+
+    key: CaseKey
+    nodeid: str
+    generation: Generation | None = None
+    judgement: Judgement | None = None
+    baseline_text: str | None = None
+    input: str = ""
+    input_hash: str = ""
+    settings_hash: str = ""
+    passed: bool = False
+
+
+def digest(text: str) -> str:
+    """First 8 hex digits of the SHA-256 of `text`; lone surrogates count as themselves."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
