@@ -1,0 +1,1 @@
+"""Models: what names one, where its weights are, and what is refused."""

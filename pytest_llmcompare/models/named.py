@@ -1,0 +1,71 @@
+"""The `[tool.llmcompare.models.NAME]` tables: their keys, checked. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_llmcompare.errors import UsageError, did_you_mean
+from pytest_llmcompare.settings import DTYPES
+
+CONFIG_FILE = "pyproject.toml"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+DEVICE = re.compile(r"[a-z]+(:\d+)?")
+
+KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "source": ((str,), "text: a hub id, a folder or an MLflow URI"),
+    "revision": ((str,), "text: a branch, tag or commit of the hub repository"),
+    "gen_config": ((dict,), "a table of decoding settings"),
+    "examples": ((str,), "text that is put before every prompt"),
+    "dtype": ((str,), f"one of {', '.join(DTYPES)}"),
+    "device": ((str,), "text such as 'cpu', 'cuda', 'cuda:1' or 'auto'"),
+    "chat_template": ((str, bool), "true for the tokenizer's own template, or a Jinja template as text"),
+    "allow_pickle": ((bool,), "true or false"),
+    "trust_remote_code": ((bool,), "true or false"),
+}
+
+
+def header(name: str) -> str:
+    """The line that starts the table of `name`, quoted as TOML wants it."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    key = name if BARE_KEY.fullmatch(name) else f'"{escaped}"'
+    return f"[tool.llmcompare.models.{key}]"
+
+
+def read_table(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the table of `name` and return its entries, the chat template as `ModelSpec` wants it.
+
+    Raises:
+        UsageError: A name that cannot be used, an unknown key, a value of the wrong type, or no source.
+    """
+    where = f"{header(name)} in {CONFIG_FILE}"
+    check_name(name, where)
+    for key, value in table.items():
+        if key not in KEYS:
+            raise UsageError(f"{where}: unknown key {key!r}.{did_you_mean(key, KEYS)}")
+        kinds, wanted = KEYS[key]
+        if not isinstance(value, kinds):
+            raise UsageError(f"{where}: {key} = {value!r}, expected {wanted}.")
+    if not table.get("source", "").strip():
+        raise UsageError(f'{where}: there is no source. Name the model, for example source = "gpt2-large".')
+    if table.get("dtype", "auto") not in DTYPES:
+        raise UsageError(f"{where}: dtype {table['dtype']!r} is not known.{did_you_mean(table['dtype'], DTYPES)}")
+    if not DEVICE.fullmatch(table.get("device", "auto")):
+        raise UsageError(f"{where}: device = {table['device']!r}, expected {KEYS['device'][1]}.")
+    template = table.get("chat_template", "")
+    own = {True: "tokenizer", False: ""}
+    return {**table, "chat_template": own[template] if isinstance(template, bool) else template}
+
+
+def check_name(name: str, where: str) -> None:
+    """Check that `name` can stand on a command line and in the header of a baseline file.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not name.strip() or not name.isprintable() or "," in name or "=" in name:
+        raise UsageError(
+            f"{where}: {name!r} cannot be the name of a model. "
+            "Use at least one character, all of them printable, none of them ',' or '='."
+        )

@@ -1,0 +1,279 @@
+r"""Model specs: the text that names a model, parsed. Pure, but for a look at which folders there are.
+
+A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
+
+1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then hold;
+2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
+3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias;
+4. a folder, if it holds a separator and is one below pytest's root (`models/tiny`);
+5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
+   so that creating a folder never changes which model a run compares.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pytest_llmcompare.errors import UsageError
+
+from .named import CONFIG_FILE, check_name, header, read_table
+from .uri import FORMS as MLFLOW_FORMS
+from .uri import default_name as mlflow_name
+from .uri import is_complete
+
+
+class SourceKind(str, Enum):
+    """Where a model comes from."""
+
+    HUB = "hub"
+    FOLDER = "folder"
+    MLFLOW = "mlflow"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model to compare.
+
+    Attributes:
+        name: Name in test ids, baselines and reports; unique in a run.
+        source: Hub id, folder as written, or MLflow URI.
+        kind: Which of these it is.
+        revision: Branch, tag or commit of a hub repository; None takes its `main`.
+        gen_config: Decoding settings of this model.
+        examples: Few-shot examples put before every prompt.
+        dtype: Precision of the weights, such as `float32` or `auto`; None leaves it to the run.
+        device: Such as `cpu`, `cuda:1` or `auto`; None leaves it to the run.
+        chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded: they can run any code.
+        trust_remote_code: Whether Python code of the hub repository or folder may be run.
+        near: Name of a configured model that resembles the source, for the message where the hub has no such model.
+    """
+
+    name: str
+    source: str
+    kind: SourceKind
+    revision: str | None = None
+    gen_config: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    examples: str = ""
+    dtype: str | None = None
+    device: str | None = None
+    chat_template: str = ""
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+    near: str = field(default="", compare=False)
+
+
+FORMS = (
+    "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
+    "or an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model)"
+)
+
+PATH_START = re.compile(r"[./~\\]|[A-Za-z]:[\\/]")
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+HUB_ID = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,95}/)?[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
+REVISION = re.compile(r"[\w+-][\w./+-]*", re.ASCII)
+HUB_PAGE = re.compile(r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/{0,2})(?P<id>[^/?#]+(?:/[^/?#]+)?)")
+
+
+def parse_specs(texts: Sequence[str], named: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[ModelSpec, ...]:
+    """Parse model specs, in order.
+
+    Args:
+        texts: Specs; each may hold several, separated by commas. A comma at the end is tolerated.
+        named: The `[tool.llmcompare.models.NAME]` tables, all of which are checked.
+        root: pytest's root folder, which folders are relative to.
+
+    Raises:
+        UsageError: A spec or a table that cannot be read, or two models of the same name.
+    """
+    for name in named:
+        parse_named(name, named=named, root=root)
+    specs = [parse_spec(part, named, root) for text in texts for part in split_texts(text)]
+    check_unique(specs)
+    return tuple(specs)
+
+
+def split_texts(text: str) -> list[str]:
+    """The specs in one text, without the spaces around them."""
+    parts = [part for part in (piece.strip() for piece in text.split(",")) if part]
+    if not parts:
+        raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
+    return parts
+
+
+def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path) -> ModelSpec:
+    """Parse a single spec.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if text in named:
+        return parse_named(text, named=named, root=root)
+    where = f"model spec {text!r}"
+    name, source = split_name(text, where, root)
+    configured, at, revision = source.partition("@")
+    if configured in named:
+        if at and not revision:
+            raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
+        return parse_named(configured, named=named, root=root, name=name, revision=revision)
+    return spec_of(source, where, root, name=name, near=tuple(named))
+
+
+def parse_named(
+    key: str, *, named: Mapping[str, Mapping[str, Any]], root: Path, name: str = "", revision: str = ""
+) -> ModelSpec:
+    """The spec of a configured model, under another name or at another revision where these are given."""
+    where = f"{header(key)} in {CONFIG_FILE}"
+    fields = read_table(key, named[key])
+    source = fields.pop("source").strip()
+    return spec_of(source, where, root, name=name or key, **{**fields, **({"revision": revision} if revision else {})})
+
+
+def spec_of(
+    source: str,
+    where: str,
+    root: Path,
+    *,
+    name: str,
+    near: Sequence[str] = (),
+    revision: str | None = None,
+    **fields: Any,
+) -> ModelSpec:
+    """Settle kind, revision and default name of a source."""
+    kind, base, written = classify(source, where, root)
+    if written and revision and written != revision:
+        raise UsageError(f"{where}: two revisions, {written!r} and {revision!r}. Give one of them.")
+    revision = revision or written or None
+    if revision and kind is SourceKind.FOLDER:
+        raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")
+    if revision and kind is SourceKind.MLFLOW:
+        raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
+    if revision and (not REVISION.fullmatch(revision) or ".." in revision):
+        raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
+    if not name:
+        name = default_name(base, kind, root)
+        try:
+            check_name(name, where)
+        except UsageError as error:
+            raise UsageError(f"{error} Give it one: NAME={source}") from None
+    close = difflib.get_close_matches(base, near, n=1) if kind is SourceKind.HUB else []
+    return ModelSpec(name, base, kind, revision, near=close[0] if close else "", **fields)
+
+
+def split_name(text: str, where: str, root: Path) -> tuple[str, str]:
+    """Split `NAME=SOURCE`; a folder or MLflow URI that itself holds `=` is left whole."""
+    name, equals, source = (part.strip() for part in text.partition("="))
+    if not equals or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
+        return "", text
+    if not name:
+        raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")
+    if not source:
+        raise UsageError(f"{where}: there is no source after '='. Expected {FORMS}.")
+    check_name(name, where)
+    return name, source
+
+
+def classify(source: str, where: str, root: Path) -> tuple[SourceKind, str, str]:
+    """Kind, source without revision, and revision (empty where there is none) of a source.
+
+    Raises:
+        UsageError: It is of no kind that we know.
+    """
+    if not source.isprintable():
+        raise UsageError(f"{where}: {source!r} holds a character that cannot be printed. Expected {FORMS}.")
+    if PATH_START.match(source):
+        return SourceKind.FOLDER, source, ""
+    if scheme := SCHEME.match(source):
+        check_uri(source, scheme[1].lower(), where)
+        return SourceKind.MLFLOW, source, ""
+    if is_below(source, root):
+        return SourceKind.FOLDER, source, ""
+    base, at, revision = source.partition("@")
+    if at and not revision:
+        raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
+    if is_below(base, root):
+        return SourceKind.FOLDER, base, revision
+    if HUB_ID.fullmatch(base) and ".." not in base and "--" not in base:
+        return SourceKind.HUB, base, revision
+    if "/" in base or "\\" in base:
+        return SourceKind.FOLDER, base, revision
+    raise UsageError(f"{where}: {base!r} is not a model. Expected {FORMS}.")
+
+
+def is_below(source: str, root: Path) -> bool:
+    """Whether `source` has a separator and is a folder below `root`."""
+    try:
+        return ("/" in source or os.sep in source) and (root / source).is_dir()
+    except OSError:  # a name too long to be a file's
+        return False
+
+
+def check_uri(uri: str, scheme: str, where: str) -> None:
+    """Check the form of an MLflow URI.
+
+    Raises:
+        UsageError: It is not one, or one that names no version.
+    """
+    if scheme in ("models", "runs"):
+        if not is_complete(uri):
+            raise UsageError(f"{where}: {uri!r} is not a complete MLflow model URI. Expected {MLFLOW_FORMS}.")
+        return
+    if page := HUB_PAGE.match(uri):
+        raise UsageError(f"{where}: a hub model is named by its id, not by its address. Write {page['id']}")
+    if scheme in ("http", "https", "openai"):
+        raise UsageError(
+            f"{where}: servers are not supported by this version ({scheme}:). Expected {FORMS}.\n"
+            "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+        )
+    raise UsageError(
+        f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
+        f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path."
+    )
+
+
+def default_name(source: str, kind: SourceKind, root: Path) -> str:
+    """The name of a model that was given none."""
+    if kind is SourceKind.HUB:
+        return source.rpartition("/")[2]
+    if kind is SourceKind.FOLDER:
+        return Path(os.path.normpath(folder_path(source, root))).name
+    return mlflow_name(source)
+
+
+def folder_path(source: str, root: Path) -> Path:
+    """Where the folder of a spec is; relative ones are relative to `root`."""
+    try:
+        return root / Path(source).expanduser()
+    except RuntimeError:  # `~name` of a user that this machine does not have
+        return root / source
+
+
+def check_unique(specs: Sequence[ModelSpec]) -> None:
+    """Check that no two models share a name.
+
+    Raises:
+        UsageError: They do.
+    """
+    seen: dict[str, ModelSpec] = {}
+    for spec in specs:
+        first = seen.setdefault(spec.name, spec)
+        if first is spec:
+            continue
+        if first == spec:
+            raise UsageError(f"model {spec.name!r} ({shown(spec)}) is named twice. Leave one of the two out.")
+        raise UsageError(
+            f"two models are named {spec.name!r}: {shown(first)} and {shown(spec)}. "
+            f"Give one of them a name of its own: {spec.name}-2={shown(spec)}"
+        )
+
+
+def shown(spec: ModelSpec) -> str:
+    """A spec's source as one would write it."""
+    return f"{spec.source}@{spec.revision}" if spec.revision else spec.source
