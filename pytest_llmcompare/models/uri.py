@@ -31,3 +31,8 @@ def default_name(uri: str) -> str:
 def without_secrets(address: str) -> str:
     """An address as it may be shown: without user, password and query, any of which can hold a key."""
     return USER_INFO.sub("", address.partition("?")[0])
+
+
+def in_text_without_secrets(text: str) -> str:
+    """The same for every address in a text, such as the message of a library."""
+    return re.sub(r"\S+://\S+", lambda found: without_secrets(found[0]), text)

@@ -1,0 +1,56 @@
+"""From a model spec to what it stands for today: where the weights are, in which revision. Not for collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import hub, registered
+from .faults import check_folder
+from .fingerprint import commit_fingerprint, weights_fingerprint
+from .safety import check_weights
+from .spec import ModelSpec, SourceKind
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model that is at hand.
+
+    Attributes:
+        spec: What was asked for.
+        location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI with the version that the
+            alias means now, such as `models:/qa/3`.
+        revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
+        fingerprint: 12 hex digits that change with the weights; see `fingerprint.py`.
+    """
+
+    spec: ModelSpec
+    location: str
+    revision: str
+    fingerprint: str
+
+
+def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
+    """Find a model, download what is missing of it, and check that loading it runs no code without consent.
+
+    For an MLflow URI it is the loader, which fetches the files, that has to call `safety.check_mlflow_model`. MLflow
+    is asked at the tracking URI that is set.
+
+    Args:
+        spec: The model.
+        root: pytest's root folder, which folders are relative to.
+
+    Raises:
+        ModelError: It cannot be found, is incomplete or is refused.
+        TrackingError: MLflow's store does not answer.
+    """
+    if spec.kind is SourceKind.MLFLOW:
+        pinned = registered.pin(spec)
+        return ResolvedModel(spec, pinned.uri, pinned.revision, registered.fingerprint(pinned))
+    if spec.kind is SourceKind.FOLDER:
+        folder = check_folder(spec, root)
+        check_weights(folder, spec)
+        return ResolvedModel(spec, str(folder), "", weights_fingerprint(folder))
+    snapshot = hub.locate(spec, root)
+    check_weights(snapshot.folder, spec)
+    return ResolvedModel(spec, str(snapshot.folder), snapshot.commit, commit_fingerprint(snapshot.commit))

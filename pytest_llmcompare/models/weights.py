@@ -1,0 +1,99 @@
+"""Files of a transformers model: which belong to it, which are missing. Standard library only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+
+CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
+SAFETENSORS = "model.safetensors"
+PICKLED = "pytorch_model.bin"
+FORMATS = (SAFETENSORS, PICKLED)  # in the order in which transformers looks for them
+
+VOCABULARIES = ("tokenizer.json", "*.model", "*.spm", "*.tiktoken", "*vocab*.txt")
+SETTINGS = (
+    CONFIG,
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "vocab*",
+    "merges.txt",
+    *VOCABULARIES,
+)
+"""Small files that decide what a model says: configuration, tokenizer, generation settings, chat template."""
+
+BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a file name fits one of the patterns."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def file_names(folder: Path) -> tuple[str, ...]:
+    """Names of the files in a folder, sorted; a link to nothing is not a file."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+
+
+def index_of(weights: str) -> str:
+    """Name of the file that lists the shards of sharded weights."""
+    return f"{weights}.index.json"
+
+
+def weight_files(folder: Path) -> tuple[str, ...]:
+    """Names of the weight files that transformers would load, there or not, with their index; empty where none are."""
+    for weights in FORMATS:
+        if (folder / weights).is_file():
+            return (weights,)
+        if (folder / index_of(weights)).is_file():
+            return (index_of(weights), *shards(folder / index_of(weights)))
+    return ()
+
+
+def shards(index: Path) -> tuple[str, ...]:
+    """Names of the shards that an index lists, sorted; empty where it cannot be read."""
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return tuple(sorted({str(name) for name in listed.values()}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def missing_files(folder: Path) -> tuple[str, ...]:
+    """What a model folder lacks: names of files, or `tokenizer.json` and `model.safetensors` for any of their kind."""
+    weights = weight_files(folder)
+    missing = [] if (folder / CONFIG).is_file() else [CONFIG]
+    if len(weights) == 1 and weights[0] not in FORMATS:
+        missing.append(f"{weights[0]} (it cannot be read)")
+    missing += [name for name in weights or (SAFETENSORS,) if not (folder / name).is_file()]
+    if not has_tokenizer(folder):
+        missing.append("tokenizer.json")
+    return tuple(missing)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is a vocabulary, or a tokenizer that needs none."""
+    names = file_names(folder)
+    if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):
+        return True
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return str(config.get("tokenizer_class", "")).startswith(BYTE_TOKENIZERS)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def lfs_pointers(folder: Path) -> tuple[str, ...]:
+    """Names of weight files whose place is held by a pointer of git-lfs."""
+    found = []
+    for name in weight_files(folder):
+        with (folder / name).open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                found.append(name)
+    return tuple(found)
