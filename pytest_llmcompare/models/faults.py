@@ -127,4 +127,4 @@ def listed(names: Sequence[str]) -> str:
 def reason(error: Exception) -> str:
     """Class and first line of an error of a library, without secrets."""
     first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {in_text_without_secrets(first)[:300]}"
+    return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"

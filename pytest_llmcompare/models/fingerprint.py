@@ -19,6 +19,7 @@ from .weights import SETTINGS, file_names, matches, weight_files
 
 LENGTH = 12
 CHUNK = 1 << 20  # bytes
+REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads by a registered name, and only then
 
 
 def weights_fingerprint(folder: Path) -> str:
@@ -29,7 +30,7 @@ def weights_fingerprint(folder: Path) -> str:
     """
     weights = weight_files(folder)
     if not weights:
-        return files_digest(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+        return files_digest(folder, sorted(p for p in folder.rglob("*") if p.is_file() and p.name != REGISTRY_NOTE))
     names = {name for name in file_names(folder) if matches(name, SETTINGS)} | set(weights)
     return files_digest(folder, [folder / name for name in sorted(names)])
 

@@ -16,7 +16,7 @@ from pytest_llmcompare.errors import ModelError
 
 from .faults import absent, is_adapter, no_weights, reason
 from .hub_cache import Snapshot, cache_folder, find_snapshot, offline, repository, write_ref
-from .safety import check_weights, is_safe, pickle_refused
+from .safety import check_code, is_safe, pickle_refused
 from .spec import ModelSpec, shown
 from .uri import without_secrets
 from .weights import ADAPTER, CONFIG, FORMATS, PICKLED, SETTINGS, index_of, matches, shards
@@ -82,7 +82,7 @@ def fetch(spec: ModelSpec, cache: Path, commit: str, names: Sequence[str], weigh
     for name in names:
         if is_wanted(name) or (spec.trust_remote_code and name.endswith(".py")):
             get(name)
-    check_weights(repository(cache, spec.source) / "snapshots" / commit, spec)
+    check_code(repository(cache, spec.source) / "snapshots" / commit, spec)
     path = Path(get(weights))
     for shard in () if weights in FORMATS else shards(path):
         get(shard)

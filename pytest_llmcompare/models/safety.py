@@ -31,8 +31,7 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
         found = pickles(folder, "*")
         if found:
             raise pickle_refused(spec, found[0], str(folder))
-    if not spec.trust_remote_code:
-        check_code(folder, spec)
+    check_code(folder, spec)
 
 
 def is_safe(folder: Path) -> bool:
@@ -93,8 +92,10 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
     """Check that the model's class is one of transformers' own, whose code then runs, not the repository's.
 
     Raises:
-        ModelError: It is not.
+        ModelError: It is not, and the user has not agreed to run the repository's.
     """
+    if spec.trust_remote_code:
+        return
     config = read_json(folder / CONFIG)
     code = config.get("auto_map")
     if not code or is_native(str(config.get("model_type", ""))):

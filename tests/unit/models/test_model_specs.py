@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, parse_specs
@@ -186,7 +189,8 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
         (
             "openai:gpt-4@http://127.0.0.1:8000/v1",
             (
-                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': servers are not supported by this version (openai:). "
+                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': servers are not supported by this version "
+                "(openai:). "
                 f"Expected {FORMS}.\n"
                 "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
             ),
@@ -222,6 +226,25 @@ def test_very_long_name_is_a_usage_error(root: Path) -> None:
     with pytest.raises(UsageError, match="is not a model"):
         parse("a" * 5000, root=root)
     assert parse("x=" + "a/" * 5000 + "b", root=root)[0].kind is FOLDER
+
+
+@given(st.one_of(st.text(), st.text(alphabet="ab./\\:@=, ~-\x00\ud800\u202e"), st.from_regex(r"(models|runs):.*")))
+def test_any_text_gives_specs_or_a_usage_error(text: str) -> None:
+    """No text makes anything else escape, and what it gives can be shown, stored and named again."""
+    try:
+        specs = parse_specs([text], {"a": {"source": "b"}}, Path("/nowhere"))
+    except UsageError:
+        return
+    assert specs
+    for spec in specs:
+        assert spec.name.isprintable()
+        assert not set(spec.name) & set(",=")
+        assert spec.source.isprintable()
+        revision = f"@{spec.revision}" if spec.revision else ""
+        # A name that starts like a path cannot be given on the command line: there the path comes first.
+        name = f"nn{spec.name}"
+        again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"))
+        assert again == (dataclasses.replace(spec, name=name),)
 
 
 NAMED: Mapping[str, Mapping[str, Any]] = {
