@@ -64,8 +64,8 @@ def check_name(name: str, where: str) -> None:
     Raises:
         UsageError: It cannot.
     """
-    if not name.strip() or not name.isprintable() or "," in name or "=" in name:
+    if not name or name != name.strip() or not name.isprintable() or "," in name or "=" in name:
         raise UsageError(
             f"{where}: {name!r} cannot be the name of a model. "
-            "Use at least one character, all of them printable, none of them ',' or '='."
+            "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
         )

@@ -158,7 +158,7 @@ def spec_of(
     if revision and (not REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
     if not name:
-        name = default_name(base, kind, root)
+        name = default_name(base, kind, root).strip()
         try:
             check_name(name, where)
         except UsageError as error:

@@ -135,7 +135,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "a\u202eb=gpt2",
             (
                 "model spec 'a\\u202eb=gpt2': 'a\\u202eb' cannot be the name of a model. "
-                "Use at least one character, all of them printable, none of them ',' or '='."
+                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
             ),
         ),
         (
@@ -146,7 +146,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "/",
             (
                 "model spec '/': '' cannot be the name of a model. Use at least one character, all of them printable, "
-                "none of them ',' or '='. Give it one: NAME=/"
+                "none of them ',' or '=', no space at the ends. Give it one: NAME=/"
             ),
         ),
         (
@@ -360,7 +360,15 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": "x"},
             (
                 "[tool.llmcompare.models.\"a,b\"] in pyproject.toml: 'a,b' cannot be the name of a model. "
-                "Use at least one character, all of them printable, none of them ',' or '='."
+                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+            ),
+        ),
+        (
+            " x",
+            {"source": "x"},
+            (
+                "[tool.llmcompare.models.\" x\"] in pyproject.toml: ' x' cannot be the name of a model. "
+                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
             ),
         ),
         (
