@@ -1,0 +1,242 @@
+"""Decoding settings: which keys there are, which values fit, what holds where none is given. Pure.
+
+A setting is a keyword of `transformers.GenerationConfig`. The keys are listed here, so that collecting tests does not
+import transformers; a key that is not listed is looked up in the installed transformers before it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeGuard
+
+from pytest_llmcompare.errors import did_you_mean
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType({"do_sample": False, "max_new_tokens": 64})
+"""What holds where nobody says otherwise: greedy, so that a run can be repeated, and short."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What values a setting takes: in words, and as a check of a value."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    fraction: bool = False  # transformers wants a float, and refuses e.g. temperature=2
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is an integer; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+def is_token(value: object) -> bool:
+    """Whether it can be a token id."""
+    return is_whole(value) and value >= 0
+
+
+def are_tokens(value: object) -> bool:
+    """Whether it is a list of token ids."""
+    return isinstance(value, list) and bool(value) and all(is_token(token) for token in value)
+
+
+def are_texts(value: object) -> bool:
+    """Whether it is a stop string or a list of them."""
+    texts = value if isinstance(value, list) else [value]
+    return bool(texts) and all(isinstance(text, str) and text for text in texts)
+
+
+def are_biases(value: object) -> bool:
+    """Whether it is what `sequence_bias` takes as JSON: `[[[token, ...], bias], ...]`."""
+    pairs = value if isinstance(value, list) else []
+    return bool(pairs) and all(
+        isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_number(pair[1]) for pair in pairs
+    )
+
+
+FLAG = Rule("true or false", lambda value: isinstance(value, bool))
+FROM_0 = Rule("a whole number from 0", lambda value: is_whole(value) and value >= 0)
+FROM_1 = Rule("a whole number from 1", lambda value: is_whole(value) and value >= 1)
+NUMBER = Rule("a number", is_number, fraction=True)
+ABOVE_0 = Rule("a number above 0", lambda value: is_number(value) and value > 0, fraction=True)
+SHARE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1, fraction=True)
+SHARE_ABOVE_0 = Rule("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1, fraction=True)
+CUTOFF = Rule("a number from 0, below 1", lambda value: is_number(value) and 0 <= value < 1, fraction=True)
+TOKEN = Rule("a token id", is_token)
+TOKENS = Rule("a list of token ids", are_tokens)
+TOKEN_OR_TOKENS = Rule("a token id or a list of them", lambda value: is_token(value) or are_tokens(value))
+TEXT = Rule("text", lambda value: isinstance(value, str) and bool(value))
+OBJECT = Rule("a JSON object", lambda value: isinstance(value, dict) and is_json(value))
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "bad_words_ids": Rule(
+            "a list of lists of token ids",
+            lambda value: isinstance(value, list) and bool(value) and all(are_tokens(word) for word in value),
+        ),
+        "begin_suppress_tokens": TOKENS,
+        "bos_token_id": TOKEN,
+        "cache_config": OBJECT,
+        "cache_implementation": TEXT,
+        "decoder_start_token_id": TOKEN,
+        "disable_compile": FLAG,
+        "do_sample": FLAG,
+        "early_stopping": Rule('true, false or "never"', lambda value: isinstance(value, bool) or value == "never"),
+        "encoder_no_repeat_ngram_size": FROM_0,
+        "encoder_repetition_penalty": ABOVE_0,
+        "eos_token_id": TOKEN_OR_TOKENS,
+        "epsilon_cutoff": CUTOFF,
+        "eta_cutoff": CUTOFF,
+        "exponential_decay_length_penalty": Rule(
+            "a list of a start (a whole number from 0) and a factor (a number)",
+            lambda value: isinstance(value, list) and len(value) == 2 and FROM_0.fits(value[0]) and is_number(value[1]),
+        ),
+        "forced_bos_token_id": TOKEN,
+        "forced_eos_token_id": TOKEN_OR_TOKENS,
+        "guidance_scale": ABOVE_0,
+        "length_penalty": NUMBER,
+        "max_cache_len": FROM_1,
+        "max_length": FROM_1,
+        "max_new_tokens": FROM_1,
+        "min_length": FROM_0,
+        "min_new_tokens": FROM_0,
+        "min_p": SHARE,
+        "no_repeat_ngram_size": FROM_0,
+        "num_beams": FROM_1,
+        "num_return_sequences": Rule("1: a case has one output", lambda value: is_whole(value) and value == 1),
+        "pad_token_id": TOKEN,
+        "prefill_chunk_size": FROM_1,
+        "remove_invalid_values": FLAG,
+        "renormalize_logits": FLAG,
+        "repetition_penalty": ABOVE_0,
+        "sequence_bias": Rule("a list of [[token id, ...], bias]", are_biases),
+        "stop_strings": Rule("text or a list of texts, none of them empty", are_texts),
+        "suppress_tokens": TOKENS,
+        "temperature": Rule(f"{ABOVE_0.expected} (greedy decoding is do_sample: false)", ABOVE_0.fits, fraction=True),
+        "token_healing": FLAG,
+        "top_h": SHARE_ABOVE_0,
+        "top_k": Rule(f"{FROM_0.expected} (0 switches it off)", FROM_0.fits),
+        "top_p": SHARE,
+        "typical_p": SHARE_ABOVE_0,
+        "use_cache": FLAG,
+        "watermarking_config": OBJECT,
+    }
+)
+
+KNOWN_KEYS = frozenset(RULES)
+"""Attributes of `transformers.GenerationConfig` that can change or stop a text."""
+
+
+def refused(reason: str, *keys: str) -> dict[str, str]:
+    """The same reason for several keys."""
+    return dict.fromkeys(keys, reason)
+
+
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        **refused(
+            "it adds tensors to what generate() returns, and a comparison looks at the text. Leave it out",
+            *("output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate"),
+        ),
+        **refused("it stops by the clock, so a slow machine would seem to drift. Use max_new_tokens", "max_time"),
+        **refused(
+            "it belongs to speculative decoding, which changes the speed and not the text. Leave it out",
+            *("assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight"),
+            *("assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size"),
+            *("num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type"),
+            *("target_lookbehind", "use_mtp"),
+        ),
+        **refused(
+            "transformers 5 gets this way of decoding as code from the hub, which is not run here. Leave it out",
+            *("constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory"),
+            *("num_beam_groups", "penalty_alpha", "trust_remote_code"),
+        ),
+        **refused(
+            "it takes a Python object, which neither a table nor a baseline can hold. Leave it out",
+            *("compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask"),
+            *("negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus"),
+        ),
+        **refused(
+            "it says where a configuration came from and decides nothing. Leave it out",
+            *("_from_model_config", "transformers_version"),
+        ),
+        **refused("the output never holds the prompt. Leave it out", "return_full_text"),
+        **refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
+    }
+)
+"""Keys that `generate` or a pipeline takes and that make no sense here, with the reason and what to do."""
+
+
+def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge layers of settings, the later over the earlier, over `DEFAULTS`.
+
+    A value of None takes back what an earlier layer set. `max_length` replaces the default of `max_new_tokens`; where
+    both are given both are kept, and transformers follows `max_new_tokens`.
+
+    Returns:
+        The settings in force, sorted by key; whole numbers become floats where transformers wants floats, so that
+        `1` and `1.0` are the same settings.
+    """
+    merged = {key: value for layer in layers for key, value in layer.items()}
+    given = {key: value for key, value in merged.items() if value is not None}
+    in_force = {**DEFAULTS, **given}
+    if "max_length" in given and "max_new_tokens" not in given:
+        del in_force["max_new_tokens"]
+    return {
+        key: float(value) if is_whole(value) and key in RULES and RULES[key].fraction else value
+        for key, value in sorted(in_force.items())
+    }
+
+
+def problems(config: Mapping[str, Any]) -> list[str]:
+    """What is wrong with decoding settings: unknown keys, values of a wrong type or range.
+
+    Returns:
+        One sentence per fault, with the key, the value and what was expected; empty where all is well.
+    """
+    found = [fault for key, value in config.items() if (fault := problem(key, value))]
+    least, most = config.get("min_new_tokens"), config.get("max_new_tokens")
+    if not found and least is not None and most is not None and least > most:
+        found.append(f"min_new_tokens={least} is more than max_new_tokens={most}.")
+    return found
+
+
+def problem(key: object, value: object) -> str:
+    """What is wrong with one setting; empty where nothing is."""
+    if not isinstance(key, str):
+        return f"unknown decoding setting {key!r}: expected text."
+    if key in REFUSED:
+        return f"{key} cannot be set: {REFUSED[key]}."
+    rule = RULES.get(key)
+    if rule is None and not transformers_knows(key):
+        return f"unknown decoding setting {key!r}.{did_you_mean(key, KNOWN_KEYS)}"
+    if value is None:
+        return ""
+    if rule is not None:
+        return "" if rule.fits(value) else f"{key}={value!r}, expected {rule.expected}."
+    return "" if is_json(value) else f"{key}={value!r}, expected JSON: text, number, true, false, list or object."
+
+
+def transformers_knows(key: str) -> bool:
+    """Whether the installed transformers has a setting of this name; imports it, so ask for unlisted keys only."""
+    try:
+        from transformers import GenerationConfig
+    except ImportError:
+        return False
+    return not key.startswith("_") and key in vars(GenerationConfig())  # type: ignore[no-untyped-call]
+
+
+def is_json(value: object) -> bool:
+    """Whether JSON can hold it and give it back."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_json(part) for key, part in value.items())
+    if isinstance(value, list):
+        return all(is_json(part) for part in value)
+    return value is None or isinstance(value, (str, bool)) or is_number(value)
