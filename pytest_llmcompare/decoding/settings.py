@@ -17,6 +17,10 @@ from pytest_llmcompare.errors import did_you_mean
 DEFAULTS: Mapping[str, Any] = MappingProxyType({"do_sample": False, "max_new_tokens": 64})
 """What holds where nobody says otherwise: greedy, so that a run can be repeated, and short."""
 
+SAMPLING_DEFAULTS: Mapping[str, Any] = MappingProxyType({"temperature": 0.7, "top_k": 50})
+"""What holds besides where outputs are drawn: what transformers' pipeline does, said aloud, so that it stands in the
+hash of the settings and a change of transformers' defaults changes nothing here."""
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -120,7 +124,6 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "stop_strings": Rule("text or a list of texts, none of them empty", are_texts),
         "suppress_tokens": TOKENS,
         "temperature": Rule(f"{ABOVE_0.expected} (greedy decoding is do_sample: false)", ABOVE_0.fits, fraction=True),
-        "token_healing": FLAG,
         "top_h": SHARE_ABOVE_0,
         "top_k": Rule(f"{FROM_0.expected} (0 switches it off)", FROM_0.fits),
         "top_p": SHARE,
@@ -167,6 +170,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
             "it says where a configuration came from and decides nothing. Leave it out",
             *("_from_model_config", "transformers_version"),
         ),
+        **refused("it changes the prompt that was asked. Leave it out", "token_healing"),
         **refused("the output never holds the prompt. Leave it out", "return_full_text"),
         **refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
     }
@@ -186,7 +190,7 @@ def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """
     merged = {key: value for layer in layers for key, value in layer.items()}
     given = {key: value for key, value in merged.items() if value is not None}
-    in_force = {**DEFAULTS, **given}
+    in_force = {**DEFAULTS, **(SAMPLING_DEFAULTS if given.get("do_sample") else {}), **given}
     if "max_length" in given and "max_new_tokens" not in given:
         del in_force["max_new_tokens"]
     return {

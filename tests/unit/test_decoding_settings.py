@@ -20,7 +20,10 @@ from pytest_llmcompare.decoding.settings import DEFAULTS, KNOWN_KEYS, REFUSED, R
         ([], {"do_sample": False, "max_new_tokens": 64}),
         ([{}, {}], {"do_sample": False, "max_new_tokens": 64}),
         ([{"max_new_tokens": 10}], {"do_sample": False, "max_new_tokens": 10}),
-        ([{"top_k": 5}, {"top_k": 6, "do_sample": True}], {"do_sample": True, "max_new_tokens": 64, "top_k": 6}),
+        (
+            [{"top_k": 5}, {"top_k": 6, "do_sample": True}],
+            {"do_sample": True, "max_new_tokens": 64, "temperature": 0.7, "top_k": 6},
+        ),
         # max_length stands in for the default, and beside a max_new_tokens that somebody gave
         ([{"max_length": 180}], {"do_sample": False, "max_length": 180}),
         (
@@ -115,8 +118,10 @@ def test_good_settings_have_no_problems_and_transformers_takes_them(config: dict
         ({"bad_words_ids": [1]}, "bad_words_ids=[1], expected a list of lists of token ids."),
         (
             {"exponential_decay_length_penalty": (5, 1.2)},
-            "exponential_decay_length_penalty=(5, 1.2), "
-            "expected a list of a start (a whole number from 0) and a factor (a number).",
+            (
+                "exponential_decay_length_penalty=(5, 1.2), "
+                "expected a list of a start (a whole number from 0) and a factor (a number)."
+            ),
         ),
         ({"sequence_bias": {(1,): 2.0}}, "sequence_bias={(1,): 2.0}, expected a list of [[token id, ...], bias]."),
         ({"cache_implementation": ""}, "cache_implementation='', expected text."),
@@ -137,28 +142,38 @@ def test_good_settings_have_no_problems_and_transformers_takes_them(config: dict
         ),
         (
             {"output_scores": True},
-            "output_scores cannot be set: it adds tensors to what generate() returns, "
-            "and a comparison looks at the text. Leave it out.",
+            (
+                "output_scores cannot be set: it adds tensors to what generate() returns, "
+                "and a comparison looks at the text. Leave it out."
+            ),
         ),
         (
             {"prompt_lookup_num_tokens": 3},
-            "prompt_lookup_num_tokens cannot be set: it belongs to speculative decoding, "
-            "which changes the speed and not the text. Leave it out.",
+            (
+                "prompt_lookup_num_tokens cannot be set: it belongs to speculative decoding, "
+                "which changes the speed and not the text. Leave it out."
+            ),
         ),
         (
             {"penalty_alpha": 0.6},
-            "penalty_alpha cannot be set: transformers 5 gets this way of decoding as code from the hub, "
-            "which is not run here. Leave it out.",
+            (
+                "penalty_alpha cannot be set: transformers 5 gets this way of decoding as code from the hub, "
+                "which is not run here. Leave it out."
+            ),
         ),
         (
             {"streamer": None},
-            "streamer cannot be set: it takes a Python object, which neither a table nor a baseline can hold. "
-            "Leave it out.",
+            (
+                "streamer cannot be set: it takes a Python object, which neither a table nor a baseline can hold. "
+                "Leave it out."
+            ),
         ),
         (
             {"transformers_version": "4.26"},
-            "transformers_version cannot be set: it says where a configuration came from and decides nothing. "
-            "Leave it out.",
+            (
+                "transformers_version cannot be set: it says where a configuration came from and decides nothing. "
+                "Leave it out."
+            ),
         ),
     ],
 )
@@ -184,7 +199,7 @@ def test_every_known_setting_is_one_of_the_installed_transformers() -> None:
 
 def test_settings_that_transformers_wants_as_floats_are_converted() -> None:
     """Asked of transformers itself: the processors that check for `float`."""
-    from transformers.generation import logits_process as processors  # noqa: PLC0415
+    from transformers.generation import logits_process as processors
 
     checked = {
         "temperature": processors.TemperatureLogitsWarper,

@@ -1,0 +1,174 @@
+"""One call of transformers' `generate` that also tells what it chose from: likelihoods, margins, the reason to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
+
+NOT_A_NUMBER = "the model's scores are not a number at token {position} of the output"
+NOTHING_LEFT = "the decoding settings leave no token to choose at token {position} of the output"
+
+
+class UnusableScoresError(Exception):
+    """Scores that no token can be chosen from."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `generate` gave for one row.
+
+    Attributes:
+        tokens: The new tokens, end-of-sequence token included, padding left out.
+        logprobs: Natural logarithm of each token's probability in the processed distribution; None for beam search,
+            whose choice does not follow it.
+        stop: `eos`, `stop` or `length`.
+        margin: Least distance (nats) of the best token from the second best, over all positions.
+        fault: Why the tokens mean nothing; empty where they are fine.
+    """
+
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    stop: str
+    margin: float = float("inf")
+    fault: str = ""
+
+
+class Scores:
+    """A logits processor that changes nothing and remembers what matters of each step. It has to be the last one."""
+
+    def __init__(self, draws: bool) -> None:
+        self.draws = draws
+        self.last: Tensor | None = None  # [rows, vocab]
+        self.chosen: list[Tensor] = []  # per step [rows]
+        self.totals: list[Tensor] = []  # per step [rows]
+        self.margins: list[Tensor] = []  # per step [rows]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Note a step; `input_ids` [rows, seq] end with the token that the last step chose."""
+        self.note_choice(input_ids[:, -1])
+        best = scores.topk(min(2, scores.shape[-1]), dim=-1).values  # [rows, 2]
+        self.last = scores
+        self.totals.append(scores.logsumexp(-1))
+        self.margins.append(best[:, 0] - best[:, -1])
+        # A draw from such scores raises on a CPU, and on a GPU it ends the use of the device for good.
+        if self.draws and (fault := fault_of(self.totals[-1][0].item(), len(self.totals))):
+            raise UnusableScoresError(fault)
+        return scores
+
+    def note_choice(self, tokens: Tensor) -> None:
+        """Note what the last step chose, `tokens` [rows]."""
+        if self.last is not None:
+            self.chosen.append(self.last.gather(-1, tokens[:, None])[:, 0])
+            self.last = None
+
+    def rows(self, sequences: Tensor, start: int) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
+        """Scores of the chosen tokens, their totals and margins, each [rows, steps]."""
+        steps = sequences.shape[1] - start
+        if len(self.chosen) < steps:
+            self.note_choice(sequences[:, start + len(self.chosen)])
+        # On a GPU, generate may run on for some steps before it sees that all rows have ended.
+        chosen, totals, margins = (
+            torch.stack(part[:steps], dim=1).double().tolist() for part in (self.chosen, self.totals, self.margins)
+        )
+        return chosen, totals, margins
+
+
+class BeamScores:
+    """A logits processor that changes nothing and stops a beam search whose scores are not numbers."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - transformers passes both
+        """Check a step; scores [beams, vocab]."""
+        self.steps += 1
+        if bool(scores.isnan().any()):
+            raise UnusableScoresError(NOT_A_NUMBER.format(position=self.steps))
+        return scores
+
+
+def record(
+    model: Any,
+    input_ids: Tensor,
+    logits_processor: LogitsProcessorList,
+    stopping_criteria: StoppingCriteriaList,
+    generation_config: GenerationConfig,
+    **model_kwargs: Any,
+) -> list[Answer]:
+    """A `custom_generate` callable: transformers' own loop, and what it chose from.
+
+    Args:
+        model: The transformers model.
+        input_ids: What the output follows, [rows, seq]; for beam search one row per beam.
+        logits_processor: As `generate` prepared them.
+        stopping_criteria: As `generate` prepared them.
+        generation_config: As `generate` prepared it.
+        **model_kwargs: Mask, cache and so on.
+
+    Raises:
+        UnusableScoresError: Scores that are not numbers, where tokens are drawn or searched for.
+    """
+    beams = generation_config.num_beams > 1
+    recorder: Any = BeamScores() if beams else Scores(draws=bool(generation_config.do_sample))
+    loop = model._beam_search if beams else model._sample
+    sequences: Tensor = loop(
+        input_ids,
+        logits_processor=LogitsProcessorList([*logits_processor, recorder]),
+        stopping_criteria=stopping_criteria,
+        generation_config=generation_config,
+        **model_kwargs,
+    )
+    start = input_ids.shape[1]
+    if beams:
+        tokens = sequences[0, start:].tolist()
+        return [Answer(tuple(tokens), None, why_ended(sequences, tokens, stopping_criteria))]
+    return answers(sequences, start, recorder, stopping_criteria)
+
+
+def answers(sequences: Tensor, start: int, scores: Scores, criteria: StoppingCriteriaList) -> list[Answer]:
+    """One answer per row of sequences [rows, seq], whose output begins at `start`."""
+    found = []
+    for row, chosen, totals, margins in zip(sequences, *scores.rows(sequences, start), strict=True):
+        tokens = without_padding(row[start:].tolist(), end_tokens(criteria))
+        length = len(tokens)
+        faults = (fault_of(total, position) for position, total in enumerate(totals[:length], start=1))
+        found.append(
+            Answer(
+                tokens=tuple(tokens),
+                logprobs=tuple(score - total for score, total in zip(chosen, totals[:length], strict=False)),
+                stop=why_ended(row[None], tokens, criteria),
+                margin=min(margins[:length]),
+                fault=next((fault for fault in faults if fault), ""),
+            )
+        )
+    return found
+
+
+def fault_of(total: float, position: int) -> str:
+    """What a distribution's normaliser says of it: logarithm of the sum of all exponentiated scores."""
+    if total == float("-inf"):
+        return NOTHING_LEFT.format(position=position)
+    return "" if abs(total) < float("inf") else NOT_A_NUMBER.format(position=position)
+
+
+def end_tokens(criteria: StoppingCriteriaList) -> set[int]:
+    """The tokens that end an output."""
+    return {int(token) for part in criteria if hasattr(part, "eos_token_id") for token in part.eos_token_id.flatten()}
+
+
+def without_padding(tokens: list[int], ends: set[int]) -> list[int]:
+    """Tokens up to the first that ends an output; what follows it in a batch is padding."""
+    end = next((index for index, token in enumerate(tokens, start=1) if token in ends), len(tokens))
+    return tokens[:end]
+
+
+def why_ended(sequence: Tensor, tokens: list[int], criteria: StoppingCriteriaList) -> str:
+    """Why a whole sequence [1, seq] ended that ends with these new tokens."""
+    if tokens and tokens[-1] in end_tokens(criteria):
+        return "eos"
+    stops = [part for part in criteria if isinstance(part, StopStringCriteria)]
+    return "stop" if any(bool(part(sequence, None).all()) for part in stops) else "length"

@@ -1,0 +1,294 @@
+"""A transformers model in memory: loading it from a folder, and what decoding has to know about it."""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DynamicCache,
+    DynamicLayer,
+    TextGenerationPipeline,
+)
+
+from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
+from pytest_llmcompare.records import Environment
+from pytest_llmcompare.settings import DTYPES
+
+from .faults import reason
+
+logging: Any = transformers.logging
+LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")  # kinds of RoPE whose frequencies change with the length of the batch
+
+
+@dataclass
+class LocalModel:
+    """A loaded model with its tokenizer.
+
+    Attributes:
+        name: Name of the model, for messages.
+        model: The transformers model, in evaluation mode.
+        tokenizer: Its tokenizer.
+        chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        fingerprint: What `fingerprint.py` says of the weights.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    chat_template: str = ""
+    fingerprint: str = ""
+
+    def encode(self, prompt: str) -> list[int]:
+        """Tokens of a prompt, as transformers' text-generation pipeline would make them."""
+        if not self.chat_template:
+            return list(self.tokenizer(self.prefix + prompt)["input_ids"])
+        own = self.chat_template == "tokenizer"
+        encoded = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}],
+            chat_template=None if own else self.chat_template,
+            add_generation_prompt=True,
+            return_dict=True,
+        )
+        return list(encoded["input_ids"])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of generated tokens, as the pipeline would give it."""
+        # A tokenizer that can parse a model's answer needs its special tokens; the pipeline leaves them in as well.
+        skip = not getattr(self.tokenizer, "response_template", None)
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=skip))
+
+    def show(self, token: int) -> str:
+        """Text of a single token, special tokens included."""
+        return str(self.tokenizer.decode([token]))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs have to be."""
+        return torch.device(self.model.device)
+
+    @property
+    def prefix(self) -> str:
+        """Text that the pipeline puts before every prompt of this model; empty for nearly all."""
+        configured = getattr(self.model.config, "prefix", None)
+        if configured is None and type(self.model).__name__ == "XLNetLMHeadModel":
+            return str(TextGenerationPipeline.XL_PREFIX)
+        return str(configured or "")
+
+    @cached_property
+    def environment(self) -> Environment:
+        """What a generation of this model depends on besides its prompt."""
+        facts = {
+            "device": device_name(self.device),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "torch": str(torch.__version__),
+            "transformers": str(transformers.__version__),
+        }
+        if self.fingerprint:
+            facts["weights"] = self.fingerprint
+        return tuple(sorted(facts.items()))
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """Number of tokens that the model has an embedding for."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @cached_property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the prompt goes to an encoder, so that the output does not follow it in one sequence."""
+        return bool(self.model.config.is_encoder_decoder)
+
+    @cached_property
+    def context(self) -> int | None:
+        """Most tokens of a sequence, or None where the architecture sets no limit."""
+        config = self.model.config.get_text_config(decoder=True)
+        limit = getattr(config, "max_position_embeddings", None)
+        stretches = LENGTH_DEPENDENT[0] in str(getattr(config, "rope_parameters", None))
+        return limit if isinstance(limit, int) and limit > 0 and not stretches else None
+
+    @cached_property
+    def context_is_hard(self) -> bool:
+        """Whether positions beyond the context do not exist at all, because they stand in a table."""
+        words = self.model.get_input_embeddings()
+        sizes = []  # of tables with a row per position: learned ones (GPT-2), and computed ones that are kept (GPT-J)
+        for part in self.model.modules():
+            if isinstance(part, torch.nn.Embedding) and part is not words:
+                sizes.append(part.num_embeddings)
+            elif not hasattr(part, "make_weights"):  # that is a table which grows
+                sizes += [len(table) for table in part.buffers(recurse=False) if table.ndim == 2]
+        # OPT and BART have two rows more than positions.
+        return self.context is not None and any(0 <= size - self.context <= 2 for size in sizes)
+
+    @cached_property
+    def is_batchable(self) -> bool:
+        """Whether padding on the left leaves a prompt's answer as it is.
+
+        Not so where a cache forgets (sliding window, recurrent state), where RoPE depends on the batch's length, where
+        the model takes no cache that we know, and where the precision is so low that a row's neighbours change it.
+        """
+        if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
+            return False
+        config = self.model.config.get_text_config(decoder=True)
+        rope = str(getattr(config, "rope_parameters", None))
+        takes_cache = inspect.signature(self.model.forward).parameters.keys() & {"cache", "past_key_values"}
+        if not takes_cache or any(kind in rope for kind in LENGTH_DEPENDENT):
+            return False
+        return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+    def free(self) -> None:
+        """Let go of the weights."""
+        self.model = self.tokenizer = None
+        gc.collect()
+        torch.cuda.empty_cache()  # does nothing where CUDA is not in use
+
+
+def load(
+    location: str | Path,
+    *,
+    name: str = "",
+    dtype: str | None = None,
+    device: str | None = None,
+    fingerprint: str = "",
+    chat_template: str = "",
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+) -> LocalModel:
+    """Load tokenizer and weights from a folder, without asking any network.
+
+    Args:
+        location: Folder of the model, such as a snapshot in the hub's cache.
+        name: Name of the model, for messages.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto` (the default) for the checkpoint's own.
+        device: `cpu`, `cuda`, `cuda:1`, ..., `auto` to spread it over what there is; by default a GPU if there is one.
+        fingerprint: Fingerprint of the weights, which becomes part of the environment.
+        chat_template: As in `ModelSpec`.
+        trust_remote_code: Whether Python code in the folder may run.
+        allow_pickle: Whether pickled weights may be read.
+
+    Raises:
+        UsageError: An unknown device or dtype.
+        ModelError: It cannot be loaded, is incomplete, or its tokenizer belongs to another model.
+    """
+    name = name or str(location)
+    place = placement(device, name)
+    precision = checked_dtype(dtype, name)
+    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    try:
+        with quiet():
+            config = AutoConfig.from_pretrained(location, **options)
+            tokenizer = AutoTokenizer.from_pretrained(location, **options)
+            kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            model, report = kind.from_pretrained(
+                location,
+                dtype=precision,
+                device_map=place,
+                use_safetensors=None if allow_pickle else True,
+                output_loading_info=True,
+                **options,
+            )
+    except Exception as error:  # a library's, of any kind: a broken file, an unknown architecture, too little memory
+        raise ModelError(
+            f"model {name!r}: {location} cannot be loaded on {place}: {reason(error)}\n"
+            "To see the whole error: "
+            f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
+        ) from error
+    loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
+    check_loaded(loaded, report, str(location))
+    return loaded
+
+
+def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> None:
+    """Check what transformers would only warn of, or not even that.
+
+    Raises:
+        ModelError: Weights are missing (transformers draws them at random), the tokenizer knows tokens that the model
+            does not, or there is no chat template.
+    """
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(
+            f"model {loaded.name!r}: the weights in {location} lack {len(missing)} of {type(loaded.model).__name__}'s, "
+            f"such as {missing[0]!r}; they would be random numbers.\n"
+            "Save the whole model there: model.save_pretrained(FOLDER)"
+        )
+    if loaded.tokenizer.vocab_size > loaded.vocabulary:
+        raise ModelError(
+            f"model {loaded.name!r}: the tokenizer in {location} has {loaded.tokenizer.vocab_size} tokens, "
+            f"the model embeds {loaded.vocabulary}, so they do not belong together.\n"
+            "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
+        )
+    if loaded.chat_template == "tokenizer" and not loaded.tokenizer.chat_template:
+        raise ModelError(
+            f"model {loaded.name!r}: chat_template is on, but the tokenizer in {location} has no chat template.\n"
+            "Leave chat_template out, or give a Jinja template of your own."
+        )
+
+
+def placement(device: str | None, name: str) -> str:
+    """The device to load on.
+
+    Raises:
+        UsageError: It is no device.
+        ModelError: This machine does not have it.
+    """
+    if not device:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "auto":
+        return device
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        known = ("auto", "cpu", "cuda", "mps", "xpu")
+        raise UsageError(f"model {name!r}: device {device!r} is not known.{did_you_mean(device, known)}") from None
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(
+            f"model {name!r}: this machine has no device {device!r} that torch {torch.__version__} can use "
+            f"({reason(error)}).\nUse --llm-device=cpu, or install a torch built for {kind}."
+        ) from None
+    return device
+
+
+def checked_dtype(dtype: str | None, name: str) -> Any:
+    """The precision as transformers wants it.
+
+    Raises:
+        UsageError: It is not known.
+    """
+    if dtype and dtype not in DTYPES:
+        raise UsageError(f"model {name!r}: dtype {dtype!r} is not known.{did_you_mean(dtype, DTYPES)}")
+    return getattr(torch, dtype) if dtype and dtype != "auto" else "auto"
+
+
+def device_name(device: torch.device) -> str:
+    """Kind of device, for a GPU its product name; without spaces, as it stands in a line of facts."""
+    return torch.cuda.get_device_name(device).replace(" ", "_") if device.type == "cuda" else device.type
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers' warnings and progress bars, which it prints per model and per prompt, off the terminal."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+            if bars:
+                logging.enable_progress_bar()

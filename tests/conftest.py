@@ -1,0 +1,26 @@
+"""What holds for every test: no hub, no settings from outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("house", deadline=None)  # the machines of CI are slow now and then
+settings.load_profile("house")
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+for name in [*os.environ]:
+    if name.startswith("LLMCOMPARE_") or name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
+        del os.environ[name]
+
+MODELS = Path(__file__).parent.parent / "example_suite" / "models"
+
+
+@pytest.fixture(scope="session")
+def example_models() -> Path:
+    """Folder with the small models that ship with the repository."""
+    return MODELS

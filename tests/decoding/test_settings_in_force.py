@@ -1,0 +1,121 @@
+"""Which settings hold: the case's, transformers' defaults, and of the checkpoint its token ids."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+from small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
+from transformers import GenerationConfig
+
+from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.records import Generation
+
+
+def outputs(local: LocalModel, requests: list[Request]) -> list[Any]:
+    """Texts and tokens, without the likelihoods, in which padding shows."""
+    found = generate(local, requests)
+    return [(one.text, one.token_ids) if isinstance(one, Generation) else str(one) for one in found]
+
+
+@pytest.mark.parametrize("gen_config", [{}, {"do_sample": True}, {"do_sample": True, "temperature": 1.2}])
+def test_checkpoints_settings_do_not_leak(gen_config: dict[str, Any]) -> None:
+    """Whatever the checkpoint's generation_config.json says of sampling, penalties and lengths, it changes nothing."""
+    local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
+    requests = ask({"max_new_tokens": 6, **gen_config}, seed=1)
+    before = outputs(local, requests)
+    local.model.generation_config.update(
+        do_sample=True, top_k=1, temperature=3.0, repetition_penalty=5.0, max_length=7, num_beams=2, min_p=0.9,
+        stop_strings=["a"], no_repeat_ngram_size=1, min_new_tokens=3, renormalize_logits=True,
+    )  # fmt: skip
+    assert outputs(local, requests) == before
+
+
+def test_checkpoints_token_ids_hold() -> None:
+    """A token that the checkpoint ends with ends an output, and one that it never says is never said."""
+    local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
+    (first,) = generate(local, ask({"max_new_tokens": 6}, ["hello"]))
+    assert isinstance(first, Generation)
+    assert first.token_ids is not None
+    local.model.generation_config.eos_token_id = [257, first.token_ids[1]]
+    assert outputs(local, ask({"max_new_tokens": 6}, ["hello"]))[0][1] == first.token_ids[:2]
+    local.model.generation_config.suppress_tokens = [first.token_ids[0]]
+    assert outputs(local, ask({"max_new_tokens": 6}, ["hello"]))[0][1][0] != first.token_ids[0]
+
+
+def test_checkpoints_settings_are_left_as_they_were() -> None:
+    """After a call, also one that is interrupted, the model's own settings are back."""
+    local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
+    own = local.model.generation_config = GenerationConfig(top_k=3, do_sample=True)  # type: ignore[no-untyped-call]
+
+    def interrupt(index: int, outcome: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate(local, ask({"max_new_tokens": 1}), done=interrupt)
+    assert local.model.generation_config is own
+
+
+def test_pipelines_temperature_is_what_a_draw_without_one_has() -> None:
+    """Sampling without a temperature equals sampling at the pipeline's own."""
+    local = reference("llama").local
+    assert outputs(local, ask({"do_sample": True}, seed=4)) == outputs(
+        local, ask({"do_sample": True, "temperature": 0.7, "top_k": 50}, seed=4)
+    )
+
+
+def test_both_lengths_together_follow_the_number_of_new_tokens(capfd: pytest.CaptureFixture[str]) -> None:
+    """`max_length` and `max_new_tokens` together give that many new tokens and no warning, not even on stderr."""
+    local = reference("tiny-gpt2").local
+    requests = ask({"max_length": 180, "max_new_tokens": 10}, ["Q: What is red?\nA:" * 20, "Q: Why?\nA:"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = generate(local, requests)
+    assert [len(one.token_ids or ()) for one in found if isinstance(one, Generation)] == [10, 10]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_prompt_is_not_cut_to_the_length() -> None:
+    """`max_length` alone limits the whole, and a prompt that fills it is a fault and not cut."""
+    local = reference("tiny-gpt2").local
+    long, short = generate(local, ask({"max_length": 12}, ["Q: What is red?\nA:" * 9, "Q: Why?\nA:"]))
+    assert isinstance(short, Generation)
+    assert isinstance(long, GenerationError)
+    assert "`max_length` is set to 12" in str(long)
+    assert "with the settings do_sample=False, max_length=12" in str(long)
+
+
+@pytest.mark.parametrize(
+    ("gen_config", "message"),
+    [
+        ({"max_new_token": 5}, "unknown decoding setting 'max_new_token'. Did you mean 'max_new_tokens'?"),
+        ({"top_k": -1, "do_sample": True}, "top_k=-1, expected a whole number from 0 (0 switches it off)."),
+        ({"penalty_alpha": 0.6}, "penalty_alpha cannot be set"),
+        ({"watermarking_config": {"no_such": 1}}, "transformers refuses the decoding settings do_sample="),
+        ({"cache_implementation": "fastest"}, "cache_implementation"),
+        ({"token_healing": True}, "token_healing cannot be set: it changes the prompt that was asked. Leave it out."),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(gen_config: dict[str, Any], message: str) -> None:
+    """A setting that is unknown, out of range, or refused by transformers fails its own requests, by name."""
+    local = reference("llama").local
+    faulty, fine = [*ask(gen_config, ["a"]), *ask({}, ["a"])]
+    found = generate(local, [faulty, fine])
+    assert isinstance(found[0], GenerationError)
+    assert str(found[0]).startswith("model 'llama': ")
+    assert message in str(found[0])
+    assert isinstance(found[1], Generation)
+
+
+def test_padding_token_of_the_tokenizer_is_used() -> None:
+    """Outputs of different length in a batch are filled up with the tokenizer's padding, which is no part of them."""
+    local = make("bloom")
+    requests = ask({"max_new_tokens": 10, "eos_token_id": list(range(0, 256, 5))})
+    lengths = [len(one.token_ids or ()) for one in generate(local, requests) if isinstance(one, Generation)]
+    assert lengths == [len(Reference(local).answer(request).tokens) for request in requests]
+    assert len(set(lengths)) > 1
+    assert len(lengths) == len(PROMPTS)
