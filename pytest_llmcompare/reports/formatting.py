@@ -1,0 +1,132 @@
+"""Why a comparison failed, in words. Pure.
+
+The first line carries the verdict in its first 40 characters, because pytest cuts the rest where the terminal ends.
+"""
+
+from __future__ import annotations
+
+from pytest_llmcompare.records import CaseResult, Judgement, Verdict
+
+from .differences import BASELINE, CANDIDATE, difference, single
+from .escaping import disarm, quoted, shorten
+from .quantities import count, duration, rate, share
+
+TOKEN = 16  # columns of a token in the first line
+WIDE_TOKEN = 40  # columns of a token in the sentence below
+NAME = 100  # columns of a test's name
+
+ENDS = frozenset({"<eos>", "<length>", "<stop>", "<end>"})
+"""What a judgement has in place of a token where the output had ended."""
+
+EQUAL_TEXTS = "  The texts are equal; the tokens or the reason to stop are not."
+UNITS = {"tok": "token", "char": "character"}
+
+
+def failure_lines(result: CaseResult, command: str) -> list[str]:
+    """Why the comparison failed: the verdict, both texts, what to do.
+
+    Args:
+        result: The failed case.
+        command: The pytest command that takes today's output as the baseline of this case.
+    """
+    judgement = result.judgement or Judgement(Verdict.ERROR, reason="the test ended before it compared")
+    return [
+        headline(judgement),
+        *_sentence(result, judgement),
+        *_texts(result, judgement),
+        *_advice(judgement, command),
+    ]
+
+
+def headline(judgement: Judgement) -> str:
+    """The verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
+    if judgement.verdict is Verdict.DRIFTED:
+        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}"
+    reason = disarm(judgement.reason.strip().partition("\n")[0])
+    return f"{judgement.verdict}: {reason}" if reason else str(judgement.verdict)
+
+
+def test_name(nodeid: str) -> str:
+    """A test's name without the path of its file."""
+    path, bracket, parameters = nodeid.partition("[")
+    return shorten(disarm(path.rpartition("::")[2] + bracket + parameters), NAME)
+
+
+class FailureBudget:
+    """Full messages for the first failures of a run, the first line alone for all others.
+
+    Attributes:
+        full: How many more messages are shown in full.
+    """
+
+    def __init__(self, full: int = 20) -> None:
+        self.full = full
+
+    def spend(self, lines: list[str]) -> list[str]:
+        """The message, whole or cut to its first line."""
+        self.full -= 1
+        return lines if self.full >= 0 else lines[:1]
+
+
+def _place(judgement: Judgement) -> str:
+    """`@tok 17/118 `; empty where the position is not known."""
+    if judgement.position is None:
+        return ""
+    length = "" if judgement.length is None else f"/{judgement.length}"
+    return f"@{judgement.unit} {judgement.position + 1}{length} "
+
+
+def _change(judgement: Judgement, columns: int) -> str:
+    """What became what: `'full' -> 'whole'`."""
+    return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
+
+
+def _token(text: str, columns: int) -> str:
+    return text if text in ENDS else quoted(text, columns)
+
+
+def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
+    """What happened to which test."""
+    name = test_name(result.nodeid)
+    if judgement.verdict is Verdict.DRIFTED:
+        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"]
+    if judgement.verdict is Verdict.MISSING:
+        return [f"{name} has nothing to compare with; today's output:"]
+    if judgement.verdict is Verdict.STALE:
+        return [f"{name} is not comparable: {disarm(judgement.reason)}"]
+    further = judgement.reason.strip().split("\n")[1:]
+    return [f"{name} compared nothing", *(f"  {disarm(line)}" for line in further)]
+
+
+def _where(judgement: Judgement) -> str:
+    """The position in words."""
+    unit = UNITS.get(judgement.unit, judgement.unit)
+    if judgement.position is None:
+        return ""
+    if judgement.length is not None and judgement.position >= judgement.length:
+        return f" after the baseline's end ({count(judgement.length, unit)})"
+    of = "" if judgement.length is None else f" of {judgement.length}"
+    return f" at {unit} {judgement.position + 1}{of}"
+
+
+def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
+    """The texts that there are."""
+    candidate = None if result.generation is None else result.generation.text
+    if result.baseline_text is not None and candidate is not None:
+        drifted = judgement.verdict is Verdict.DRIFTED
+        return difference(result.baseline_text, candidate, why_equal=EQUAL_TEXTS if drifted else "")
+    if candidate is not None:
+        return single(CANDIDATE, candidate)
+    return [] if result.baseline_text is None else single(BASELINE, result.baseline_text)
+
+
+def _advice(judgement: Judgement, command: str) -> list[str]:
+    """What to do, as a command."""
+    if judgement.verdict is Verdict.MISSING:
+        return [f"Record: {disarm(command)}"]
+    if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE):
+        return [f"Accept: {disarm(command)}"]
+    return []
+
+
+__all__ = ["FailureBudget", "count", "duration", "failure_lines", "headline", "rate", "share", "test_name"]

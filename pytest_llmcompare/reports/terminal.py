@@ -1,0 +1,118 @@
+"""The terminal report at the end of a run: side by side, then a line per model, then how to go on. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+
+from pytest_llmcompare.records import Verdict
+
+from .escaping import disarm, encodable, quoted, width
+from .grid import grid_lines, rows_shown
+from .quantities import count
+from .scoreboard import scoreboard_lines
+from .style import MEANINGS, SIGNS, Page, Styled, wrap
+from .summary import EqualDrifts, Summary, Table
+
+MOST_EQUAL = 3  # groups of equal drifts shown
+MOST_NAMED = 3  # cases named of a group
+TOKEN = 24  # columns of a token
+
+
+def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, encoding: str = "utf-8") -> list[Styled]:
+    """The report as lines with the markup that `TerminalWriter.line` takes.
+
+    Args:
+        summary: What the run found.
+        width: Columns of the terminal.
+        verbose: pytest's verbosity: below 0 only the models, above 0 every row of every table.
+        command: The pytest command of this run without options that update or prune.
+        encoding: Encoding of the output.
+    """
+    page = Page(width, encoding)
+    models = list(scoreboard_lines(summary.models, page))
+    if verbose < 0:
+        return models
+    tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
+    blocks = [
+        *tables,
+        [*legend(summary.tables, page, every_row=verbose > 0)],
+        [*equal_drift_lines(summary.equal_drifts, page)],
+        models,
+        [*note_lines(summary, page)],
+        [*next_lines(summary, page, command)],
+    ]
+    return [*separated(block for block in blocks if block)]
+
+
+def separated(blocks: Iterable[list[Styled]]) -> Iterator[Styled]:
+    """Blocks with an empty line between them."""
+    for at, block in enumerate(blocks):
+        if at:
+            yield Styled("")
+        yield from block
+
+
+def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[Styled]:
+    """What the signs mean, as far as they occur."""
+    rows = [row for table in tables for row in rows_shown(table, every_row=every_row)]
+    cells = [cell for row in rows for cell in row.cells if cell is not None]
+    occurring = {cell.verdict for cell in cells}
+    parts = [f"{page.sign(SIGNS[verdict])} {meaning}" for verdict, meaning in MEANINGS.items() if verdict in occurring]
+    if parts:
+        yield page.line("   ".join(parts))
+
+
+def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Styled]:
+    """Changes that several cases have in common."""
+    several = [group for group in drifts if len(group.cases) > 1]
+    for group in several[:MOST_EQUAL]:
+        change = f"{quoted(group.baseline_token, TOKEN)} -> {quoted(group.candidate_token, TOKEN)}"
+        names = ", ".join(str(case.row) for case in group.cases[:MOST_NAMED])
+        more = ", ..." if len(group.cases) > MOST_NAMED else ""
+        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {change}", page.encoding)
+        yield page.line(f"{start} in {page.name(names, max(page.columns - width(start) - 8, 12))}{more}")
+    if len(several) > MOST_EQUAL:
+        yield page.line(f"and {len(several) - MOST_EQUAL} more changes that several cases have in common")
+
+
+def note_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+    """Notes and obsolete baselines, each once."""
+    for key, rows in summary.obsolete:
+        names = ", ".join(map(str, rows[:MOST_NAMED])) + (", ..." if len(rows) > MOST_NAMED else "")
+        told = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
+        yield from paragraph(told, page)
+    for note in summary.notes:
+        for line in note.splitlines():
+            yield from paragraph(line, page)
+
+
+def paragraph(text: str, page: Page) -> Iterator[Styled]:
+    """A text on as many lines as it takes."""
+    for line in wrap(encodable(disarm(text), page.encoding), page.columns):
+        yield page.line(line, yellow=True)
+
+
+def next_lines(summary: Summary, page: Page, command: str) -> Iterator[Styled]:
+    """How to go on, as far as there is something to do."""
+    changed = summary.open(Verdict.DRIFTED, Verdict.STALE)
+    missing = summary.open(Verdict.MISSING)
+    obsolete = sum(len(rows) for _, rows in summary.obsolete)
+    if changed:
+        yield from command_lines(f"Accept {changed + missing:,}:", f"{command} --llm-update", page)
+    if missing:
+        yield from command_lines(f"Record {missing:,}:", f"{command} --llm-update-missing", page)
+    if obsolete:
+        yield from command_lines(f"Delete {obsolete:,}:", f"{command} --llm-prune", page)
+
+
+def command_lines(label: str, command: str, page: Page) -> Iterator[Styled]:
+    r"""A command to copy, continued with `\` where it is too long; a word of it is never cut."""
+    line = label
+    for word in shlex.split(command):
+        shown = encodable(disarm(shlex.quote(word)), page.encoding)
+        if line.strip() and width(line) + 1 + width(shown) > page.columns - 2:
+            yield Styled(f"{line} \\")
+            line = " "
+        line += f" {shown}"
+    yield Styled(line)

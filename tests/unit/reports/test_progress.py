@@ -1,0 +1,185 @@
+"""Progress on a terminal, in a log, and nowhere else."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TextIO
+
+import pytest
+
+from pytest_llmcompare.records import Generation, GroupKey
+from pytest_llmcompare.reports.progress import Silent, TerminalProgress
+from pytest_llmcompare.session import Progress
+
+KEY = GroupKey("tests", "trivia", "gpt2-large")
+Terminal = tuple[TextIO, Callable[[], str]]
+SAID = Generation("a b", token_ids=(1, 2, 3, 4, 5))
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A real terminal of 60 columns: its stream, and what has been written to it since the last look."""
+    leader, follower = os.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    os.set_blocking(leader, False)
+
+    def seen() -> str:
+        try:
+            return os.read(leader, 100_000).decode()
+        except BlockingIOError:
+            return ""
+
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
+        yield stream, seen
+    os.close(leader)
+
+
+def test_a_group_on_a_terminal(terminal: Terminal, clock: Clock) -> None:
+    """Phases and bar replace each other on one line, which is gone at the end."""
+    stream, seen = terminal
+    progress: Progress = TerminalProgress(stream, nullcontext, clock)
+    progress.say("loading gpt2-large")
+    assert seen() == "\r\nloading gpt2-large"
+    progress.begin(KEY, 4)
+    assert re.fullmatch(r"\rtrivia x gpt2-large \| +\| 0/4 *", seen())
+    clock.now += 2
+    progress.step(SAID)
+    assert re.fullmatch(r"\rtrivia x gpt2-large \|█+[▏▎▍▌▋▊▉]? *\| 1/4, 2\.5 tok/s, 6 s left *", seen())
+    clock.now += 0.01
+    progress.step(None)
+    assert seen() == ""
+    clock.now += 60
+    progress.step(SAID)
+    assert ", 21 s left" in seen()
+    progress.end()
+    assert re.fullmatch(r"\r {59}\r", seen())
+
+
+def test_a_bar_keeps_to_the_width(terminal: Terminal, clock: Clock) -> None:
+    """Long, wide and hostile names neither break the line nor act."""
+    stream, seen = terminal
+    progress = TerminalProgress(stream, nullcontext, clock)
+    for name in ("中文" * 30, "\x1b[2J" * 20, "{n}{x!r}%s"):
+        progress.begin(GroupKey("t", "table", name), 3)
+        progress.step(SAID)
+        progress.say(f"loading {name}")
+        progress.end()
+    assert "\x1b" not in (shown := seen())
+    assert max(map(len, re.split("[\r\n]", shown))) <= 59
+
+
+def test_a_short_group_in_a_log(clock: Clock) -> None:
+    """What takes a moment is not worth a line."""
+    log = io.StringIO()
+    progress = TerminalProgress(log, nullcontext, clock)
+    progress.say("loading gpt2-large")
+    progress.begin(KEY, 1)
+    clock.now += 4.9
+    progress.step(SAID)
+    progress.end()
+    assert log.getvalue() == ""
+
+
+def test_a_long_group_in_a_log(clock: Clock) -> None:
+    """A group that takes long has one line when that shows and one when it ends."""
+    log = io.StringIO()
+    progress = TerminalProgress(log, nullcontext, clock)
+    progress.begin(KEY, 50)
+    for at in range(50):
+        clock.now += 1.5
+        progress.step(None if at == 7 else SAID)
+    progress.end()
+    assert log.getvalue() == (
+        "\nllmcompare: trivia x gpt2-large: 4 of 50 cases after 6.0 s\n"
+        "\nllmcompare: trivia x gpt2-large: 50 cases in 1 min 15 s, 1 failed, 3.3 tok/s\n"
+    )
+
+
+def test_groups_that_end_early_in_a_log(clock: Clock) -> None:
+    """A group that is broken off says how far it came, a model that does not load what it was at."""
+    log = io.StringIO()
+    progress = TerminalProgress(log, nullcontext, clock)
+    progress.begin(KEY, 50)
+    clock.now += 5
+    progress.end()
+    progress.say("loading gpt2-large")
+    clock.now += 30
+    progress.end()
+    progress.end()
+    assert log.getvalue() == (
+        "\nllmcompare: trivia x gpt2-large: 0 of 50 cases in 5.0 s\n"
+        "\nllmcompare: loading gpt2-large: given up after 30 s\n"
+    )
+
+
+def test_it_writes_only_where_capture_lets_it(terminal: Terminal, clock: Clock) -> None:
+    """Every write is inside of the place opened for it, places do not nest, and no thread is left to write later."""
+    stream, seen = terminal
+    depths = []
+    depth = 0
+
+    @contextmanager
+    def uncaptured() -> Iterator[None]:
+        nonlocal depth
+        depth += 1
+        depths.append(depth)
+        assert seen() == ""
+        yield
+        depth -= 1
+        seen()
+
+    threads = threading.active_count()
+    progress = TerminalProgress(stream, uncaptured, clock)
+    progress.say("loading")
+    progress.begin(KEY, 2)
+    for _ in range(2):
+        clock.now += 1
+        progress.step(SAID)
+    progress.end()
+    assert seen() == ""
+    assert set(depths) == {1}
+    assert threading.active_count() == threads
+
+
+def test_silence() -> None:
+    """Workers and quiet runs hear nothing."""
+    progress: Progress = Silent()
+    progress.begin(KEY, 1)
+    progress.step(None)
+    progress.end()
+
+
+def test_reports_are_light() -> None:
+    """Importing what makes messages and reports imports nothing but the standard library."""
+    code = (
+        "import sys\n"
+        "from pytest_llmcompare.reports import formatting, junit, progress, summary, terminal\n"
+        "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'numpy', 'tqdm', 'yaml', 'filelock', 'pytest'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
