@@ -1,1 +1,47 @@
 """Compare language models on the same prompts, and gate CI on output drift against stored baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import LlmCompareError
+    from .models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+    from .models.registry import log as log_model
+    from .records import Case, Generation, Judgement, Verdict
+
+__all__ = [
+    "Case",
+    "Generation",
+    "Judgement",
+    "LlmCompareError",
+    "PyfuncTransformer",
+    "PyfuncTransformerWithParams",
+    "Verdict",
+    "log_model",
+]
+
+_PLACES = {
+    "Case": ("records", "Case"),
+    "Generation": ("records", "Generation"),
+    "Judgement": ("records", "Judgement"),
+    "LlmCompareError": ("errors", "LlmCompareError"),
+    "PyfuncTransformer": ("models.pyfunc", "PyfuncTransformer"),
+    "PyfuncTransformerWithParams": ("models.pyfunc", "PyfuncTransformerWithParams"),
+    "Verdict": ("records", "Verdict"),
+    "log_model": ("models.registry", "log"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: the pyfuncs bring torch, transformers and mlflow with them."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    module, attribute = _PLACES[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -111,6 +111,26 @@ class Case:
     template: str = ""
 
     @property
+    def id(self) -> str:
+        """The prompt id."""
+        return self.row.id
+
+    @property
+    def input(self) -> str:
+        """The prompt of the row, without examples."""
+        return self.row.input
+
+    @property
+    def target(self) -> str | None:
+        """The expected answer, where the table has one."""
+        return self.row.target
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """The table's other columns."""
+        return self.row.columns
+
+    @property
     def prompt(self) -> str:
         """The whole text before the output: examples, then input."""
         return self.examples + self.row.input
@@ -136,7 +156,7 @@ class Case:
         return digest(json.dumps(facts, sort_keys=True, default=str))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Generation:
     """Output of a model for a case. `str()` is its text.
 
@@ -156,6 +176,11 @@ class Generation:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        # pytest shows it with every failure, where tokens and log-probabilities would be a screenful.
+        tokens = "" if self.token_ids is None else f", {len(self.token_ids)} tokens"
+        return f"<generation {self.text!r}{tokens}>"
 
 
 @dataclass(frozen=True)
@@ -215,6 +240,41 @@ class CaseResult:
     input_hash: str = ""
     settings_hash: str = ""
     passed: bool = False
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """What evaluating a group gave; computed once per run, on whichever worker came first.
+
+    Attributes:
+        key: Name of the group.
+        generations: What the model said, by row.
+        failures: Why there is no generation, by row.
+        judgements: Verdicts, for the rows that have a generation.
+        baseline_texts: Texts of the baselines compared with, by row.
+        error: Why the whole group failed; empty where it did not.
+        notes: What the user should know once: metrics left out, baselines read in part.
+        run_id: MLflow run.
+        model_uri: MLflow URI of the model that was evaluated.
+        evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
+        evaluation_fault: Why there is no evaluation.
+        seconds: Time the model took to generate.
+        tokens: Tokens generated.
+    """
+
+    key: GroupKey
+    generations: Mapping[RowKey, Generation] = field(default_factory=dict)
+    failures: Mapping[RowKey, str] = field(default_factory=dict)
+    judgements: Mapping[RowKey, Judgement] = field(default_factory=dict)
+    baseline_texts: Mapping[RowKey, str] = field(default_factory=dict)
+    error: str = ""
+    notes: tuple[str, ...] = ()
+    run_id: str = ""
+    model_uri: str = ""
+    evaluation: str = ""
+    evaluation_fault: str = ""
+    seconds: float = 0.0
+    tokens: int = 0
 
 
 def digest(text: str) -> str:

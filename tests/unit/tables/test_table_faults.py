@@ -1,5 +1,7 @@
 """Faulty prompt tables: the whole text of every message."""
 
+# ruff: noqa: E501 - a table of faults reads best with a fault on a line
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -125,8 +127,10 @@ def test_faults_of_files(name: str, text: str, expected: list[str], here: Path) 
         (
             7,
             [
-                f"7 is no prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
-                "or a pandas DataFrame."
+                (
+                    f"7 is no prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
+                    "or a pandas DataFrame."
+                )
             ],
         ),
     ],

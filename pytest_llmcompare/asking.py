@@ -1,0 +1,119 @@
+"""The function that MLflow evaluates: asks the model once for all rows, and keeps what a text cannot carry."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.pyfunc import PyFuncModel
+
+from .decoding.engine import MemoryWarning
+from .drift import Piece
+from .errors import GenerationError
+from .models import registry, resident
+from .models.pyfunc import HeldTransformer, PyfuncTransformer
+from .models.resolve import ResolvedModel
+from .records import Case, Generation, Judgement, RowKey
+
+if TYPE_CHECKING:
+    from .session import Progress
+
+Judge = Callable[[Case, Generation, Piece], Judgement]
+Outcome = Generation | GenerationError
+INPUTS = ("input_text", "few_shot_examples", "config_dict", "seed")
+
+
+class Asking:
+    """One question-and-answer session with a model.
+
+    Attributes:
+        generations: What it said, by row.
+        failures: Why it said nothing, by row.
+        judgements: Verdicts on what it said, by row.
+        notes: What the user should know.
+        finished: Whether all rows were asked.
+        error: What stopped it, where something did.
+        seconds: Time it took.
+    """
+
+    def __init__(
+        self, model: PyFuncModel, resolved: ResolvedModel, cases: Sequence[Case], judge: Judge, progress: Progress
+    ) -> None:
+        self.model = model
+        self.resolved = resolved
+        self.cases = cases
+        self.judge = judge
+        self.progress = progress
+        self.ours = registry.python_model_of(model)
+        self.generations: dict[RowKey, Generation] = {}
+        self.failures: dict[RowKey, str] = {}
+        self.judgements: dict[RowKey, Judgement] = {}
+        self.notes: list[str] = []
+        self.finished = False
+        self.error: Exception | None = None
+        self.seconds = 0.0
+
+    def __call__(self, frame: Any) -> list[str]:
+        """What MLflow calls, once, with all rows; a row that failed gives an empty text."""
+        started = time.perf_counter()
+        try:
+            outcomes = self.ask_ours(self.ours, frame) if self.ours else self.ask_foreign()
+        except Exception as error:
+            self.error = error  # MLflow wraps what it catches
+            raise
+        self.seconds = time.perf_counter() - started
+        for case, outcome in zip(self.cases, outcomes, strict=True):
+            self.keep(case, outcome)
+        self.finished = True
+        return [self.generations[case.key.row].text if case.key.row in self.generations else "" for case in self.cases]
+
+    @property
+    def per_row(self) -> bool:
+        """Whether the model takes examples, decoding settings and seed from columns."""
+        return not isinstance(self.ours, PyfuncTransformer)
+
+    def ask_ours(self, ours: HeldTransformer, frame: Any) -> list[Outcome]:
+        """One batched call; the observer gets what the texts leave out, and when."""
+        outcomes: dict[int, Outcome] = {}
+
+        def observe(index: int, outcome: Outcome) -> None:
+            outcomes[index] = outcome
+            self.progress.step(outcome if isinstance(outcome, Generation) else None)
+
+        ours.observer = observe
+        try:
+            with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
+                warnings.simplefilter("always", MemoryWarning)
+                self.model.predict(frame[[column for column in INPUTS if column in frame]])
+        finally:
+            ours.observer = None
+        self.notes.extend(dict.fromkeys(str(found.message) for found in caught if found.category is MemoryWarning))
+        return [outcomes[index] for index in range(len(self.cases))]
+
+    def ask_foreign(self) -> list[Outcome]:
+        """One call, with the columns that the model wants; texts are all there is."""
+        from .models import foreign
+
+        environment = (("mlflow", mlflow.__version__), ("weights", self.resolved.fingerprint))
+        outcomes: list[Outcome] = []
+        for answer in foreign.answers(self.model, self.cases, self.notes.append):
+            outcome = Generation(answer, environment=environment) if isinstance(answer, str) else answer
+            self.progress.step(outcome if isinstance(outcome, Generation) else None)
+            outcomes.append(outcome)
+        return outcomes
+
+    def keep(self, case: Case, outcome: Outcome) -> None:
+        """Note an output and its verdict, or why there is none."""
+        row = case.key.row
+        if isinstance(outcome, Generation):
+            self.generations[row] = outcome
+            self.judgements[row] = self.judge(case, outcome, self.piece)
+        else:
+            self.failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome}"
+
+    def piece(self, token: int) -> str:
+        """Text of one of the model's tokens."""
+        return resident.hold(self.ours.found()).show(token) if self.ours else str(token)

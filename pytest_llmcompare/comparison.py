@@ -1,0 +1,94 @@
+"""What `assert llm_output == llm_baseline` compares, and what it says when they differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .records import Case, CaseResult, Generation, GroupResult, Judgement, Verdict
+from .reports.formatting import failure_lines
+from .settings import Update
+
+
+@dataclass
+class Observation:
+    """What one test has seen of its case so far; the report is made from it.
+
+    Attributes:
+        case: The case.
+        nodeid: The test.
+        generation: The candidate, once the test asked for it.
+        judgement: The verdict, once the test compared.
+        baseline_text: Text of the baseline, where there is one.
+        explanation: Why the comparison failed, where it did.
+    """
+
+    case: Case
+    nodeid: str
+    generation: Generation | None = None
+    judgement: Judgement | None = None
+    baseline_text: str | None = None
+    explanation: tuple[str, ...] = ()
+
+    def result(self, *, passed: bool) -> CaseResult:
+        """The record that travels on the test report."""
+        return CaseResult(
+            key=self.case.key,
+            nodeid=self.nodeid,
+            generation=self.generation,
+            judgement=self.judgement,
+            baseline_text=self.baseline_text,
+            input=self.case.input,
+            input_hash=self.case.input_hash,
+            settings_hash=self.case.settings_hash,
+            passed=passed,
+        )
+
+
+class StoredBaseline:
+    """The stored baseline of a case. `llm_output == llm_baseline` gives the verdict as true or false.
+
+    Under an update option a difference that will be written counts as equal.
+    """
+
+    __hash__ = None  # type: ignore[assignment]  # equal to what it was not made of
+
+    def __init__(self, observation: Observation, group: GroupResult, update: Update, command: str) -> None:
+        self._observation = observation
+        self._group = group
+        self._update = update
+        self._command = command
+
+    @property
+    def text(self) -> str | None:
+        """Text of the baseline, or None where there is none."""
+        return self._group.baseline_texts.get(self._observation.case.key.row)
+
+    @property
+    def judgement(self) -> Judgement:
+        """The verdict on today's output, with its evidence."""
+        return self._group.judgements.get(self._observation.case.key.row) or Judgement(
+            Verdict.ERROR, reason="the model gave no output for this case"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the candidate stands, given the baseline.
+
+        Raises:
+            TypeError: Compared with something else than this case's `llm_output`.
+        """
+        candidate = self._group.generations.get(self._observation.case.key.row)
+        if other != candidate or not isinstance(other, Generation):
+            raise TypeError(
+                f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. "
+                "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
+            )
+        verdict = self.judgement.verdict
+        self._observation.judgement = self.judgement
+        self._observation.baseline_text = self.text
+        if verdict is Verdict.IDENTICAL or self._update.accepts(verdict):
+            return True
+        self._observation.explanation = tuple(failure_lines(self._observation.result(passed=False), self._command))
+        return False
+
+    def __repr__(self) -> str:
+        return f"<baseline {self._observation.case.key}: {self.text!r}>"

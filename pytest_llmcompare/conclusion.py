@@ -1,0 +1,115 @@
+"""The end of a run, on the controller: baselines are written and deleted as the options say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from .baselines import files
+from .errors import BaselineError
+from .outcome import acceptances, merged
+from .records import CaseResult, GroupKey, GroupResult, RowKey
+from .reports.summary import Summary, summarize
+from .settings import Settings, Update
+
+Declared = Mapping[GroupKey, Iterable[RowKey]]
+
+
+class Conclusion:
+    """What became of the baselines.
+
+    Attributes:
+        results: What the tests found.
+        notes: What the user should know.
+        obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
+        failed: Whether something that was asked for could not be done.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        results: Collection[CaseResult],
+        groups: Mapping[GroupKey, GroupResult],
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.results = tuple(results)
+        self.groups = groups
+        self.notes: list[str] = []
+        self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
+        self.failed = False
+
+    def reach(self, declared: Iterable[Declared], *, safe_to_delete: bool) -> None:
+        """Write what is accepted, then look for what is obsolete.
+
+        Args:
+            declared: The rows that the tables have, by process.
+            safe_to_delete: Whether the run knows all tables: not after an interruption or a collection error.
+        """
+        self.write()
+        self.tidy(merged(declared), safe_to_delete=safe_to_delete)
+        if self.settings.models_are_asked_for and not self.results and not self.groups:
+            self.fail(
+                f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']}).\n"
+                'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output, llm_baseline.'
+            )
+
+    def fail(self, note: str) -> None:
+        """Note what could not be done."""
+        self.notes.append(note)
+        self.failed = True
+
+    def write(self) -> None:
+        """Write the accepted outputs."""
+        refresh = self.settings.update is Update.ALL
+        for acceptance in acceptances(self.results, self.settings.update):
+            try:
+                report = files.update(self.root, acceptance.group, acceptance.baselines, refresh=refresh)
+            except BaselineError as error:
+                self.fail(str(error))
+                continue
+            if report.written:
+                self.notes.append(self.written(report))
+
+    def written(self, report: files.UpdateReport) -> str:
+        """One line on what an update wrote."""
+        counts = {"added": report.added, "changed": report.changed, "refreshed": report.refreshed}
+        parts = ", ".join(f"{len(rows)} {what}" for what, rows in counts.items() if rows)
+        return f"{self.shown(report.path)}: {parts}"
+
+    def tidy(self, declared: Declared, *, safe_to_delete: bool) -> None:
+        """Look for baselines of rows that are gone from their tables; delete them where `--llm-prune` says so."""
+        if self.settings.prune and not safe_to_delete:
+            self.fail("--llm-prune deleted nothing: the run was interrupted, or a test file could not be collected.")
+        for group, rows in declared.items():
+            try:
+                if self.settings.prune and safe_to_delete:
+                    self.prune(group, frozenset(rows))
+                elif gone := files.obsolete(files.load(self.root, group), frozenset(rows)):
+                    self.obsolete[group] = gone
+            except BaselineError as error:
+                if self.settings.prune:  # else the group's own tests have said so
+                    self.fail(str(error))
+
+    def prune(self, group: GroupKey, rows: frozenset[RowKey]) -> None:
+        """Delete the obsolete baselines of one group."""
+        gone = files.prune(self.root, group, rows, confirmed=self.settings.prune == "yes")
+        if gone:
+            path = self.shown(files.path_of(self.root, group))
+            self.notes.append(f"{path}: {len(gone)} deleted: {', '.join(map(str, gone))}")
+
+    def shown(self, path: Path) -> str:
+        """A path relative to pytest's root where it lies below."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
+    def summary(self, declared: Iterable[Declared]) -> Summary:
+        """What the reports are drawn from."""
+        return summarize(
+            self.results,
+            tuple(self.groups.values()),
+            self.settings,
+            declared=merged(declared),
+            notes=self.notes,
+            obsolete=self.obsolete,
+        )

@@ -1,0 +1,269 @@
+"""What a marker declares: a prompt table, how to ask it, and which models. Pure but for reading the table."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .decoding.settings import complete, problems
+from .errors import UsageError, did_you_mean
+from .models.spec import ModelSpec
+from .records import Case, CaseKey, GroupKey, Row
+from .tables import read_table
+
+EXAMPLES = "examples"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Named decoding settings, and examples where the variant has its own."""
+
+    name: str
+    gen_config: Mapping[str, Any]
+    examples: str | None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A marker, read and checked.
+
+    Attributes:
+        table: Name of the prompt table.
+        folder: Folder of the test file, relative to pytest's root.
+        rows: The rows.
+        examples: Few-shot examples put before each input; None where the marker gives none.
+        gen_config: Decoding settings of the marker.
+        variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
+        models: Model specs of the marker, which stand in for the run's; empty takes the run's.
+        seed: Seed that the cases' own seeds are derived from.
+        metrics: MLflow metrics computed besides ours.
+        model_type: MLflow's model type, which chooses its built-in metrics.
+        experiment: Name of the MLflow experiment.
+    """
+
+    table: str
+    folder: str
+    rows: tuple[Row, ...]
+    examples: str | None = None
+    gen_config: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = (Variant("", {}, None),)
+    models: tuple[str, ...] = ()
+    seed: int = 0
+    metrics: tuple[Any, ...] = ()
+    model_type: str | None = "text"
+    experiment: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that changes the table's cases, so that two tests can tell whether they share it."""
+        facts = [
+            [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
+        ]
+        variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
+        everything = [facts, self.examples, dict(self.gen_config), variants, self.seed, self.experiment]
+        text = json.dumps(everything, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def targets(self) -> bool:
+        """Whether every row has a target."""
+        return all(row.target is not None for row in self.rows)
+
+    def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
+        """The cases of one model, row by row. The nearer setting wins: row, variant, marker, model."""
+        group = GroupKey(self.folder, self.table, spec.name)
+        return tuple(
+            Case(
+                key=CaseKey(group, row.id, variant.name),
+                row=row,
+                examples=first_given(row.examples, variant.examples, self.examples, spec.examples),
+                gen_config=complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config),
+                seed=derived_seed(self.seed, row.id, variant.name),
+                template=spec.chat_template,
+            )
+            for row in self.rows
+            for variant in self.variants
+        )
+
+
+def llm_prompts(
+    table: Any,
+    *,
+    name: str | None = None,
+    input: str | None = None,  # noqa: A002 - the marker's public keyword
+    target: str | None = None,
+    examples: str = "",
+    gen_config: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    models: str | Sequence[str] | None = None,
+    seed: int = 0,
+    metrics: Sequence[Any] = (),
+    model_type: str | None = "text",
+    experiment: str | None = None,
+) -> None:
+    """The keywords of `@pytest.mark.llm_prompts`; see `declare`."""
+
+
+SIGNATURE = inspect.signature(llm_prompts)
+
+
+def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder: str, base: Path) -> Declaration:
+    """Read and check a marker.
+
+    Args:
+        args: Positional arguments of the marker: the table.
+        kwargs: Its keywords.
+        test: Name of the test function, for what the marker leaves out.
+        folder: Folder of the test file, relative to pytest's root, with `/`.
+        base: The same folder as a path; the table's path is relative to it.
+
+    Raises:
+        UsageError: Unknown or wrong keywords.
+        TableError: A table that cannot be read, or faulty rows.
+    """
+    given = bind(args, kwargs)
+    source = given["table"]
+    short = test.removeprefix("test_") or test
+    gen_config = checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config")
+    variants = read_variants(given["variants"])
+    return Declaration(
+        table=checked_name(given["name"], "name") or (Path(source).stem if is_path(source) else short),
+        folder=folder,
+        rows=read_table(
+            source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target")
+        ),
+        examples=checked_text(given[EXAMPLES], EXAMPLES) or None,
+        gen_config=gen_config,
+        variants=variants,
+        models=checked_models(given["models"]),
+        seed=checked_seed(given["seed"]),
+        metrics=checked_metrics(given["metrics"]),
+        model_type=checked_text(given["model_type"], "model_type") or None,
+        experiment=checked_name(given["experiment"], "experiment") or short,
+    )
+
+
+def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit the marker's arguments to its signature.
+
+    Raises:
+        UsageError: An unknown keyword, no table, or more than one positional argument.
+    """
+    for key in kwargs:
+        if key not in SIGNATURE.parameters:
+            raise UsageError(f"llm_prompts: unknown keyword {key!r}.{did_you_mean(key, SIGNATURE.parameters)}")
+    if not args and "table" not in kwargs:
+        raise UsageError(
+            'llm_prompts: no prompt table. Give a file, e.g. @pytest.mark.llm_prompts("prompts.csv"), or a list.'
+        )
+    if len(args) + ("table" in kwargs) > 1:
+        raise UsageError(
+            f"llm_prompts: got {len(args) + ('table' in kwargs)} tables, expected one. "
+            "Give all other arguments by keyword."
+        )
+    bound = SIGNATURE.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def read_variants(given: object) -> tuple[Variant, ...]:
+    """Check `variants={"greedy": {...}, "top_k": {...}}`.
+
+    Raises:
+        UsageError: Not a mapping of names to settings, or faulty settings.
+    """
+    if given is None:
+        return (Variant("", {}, None),)
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f'llm_prompts: variants={given!r}, expected e.g. {{"greedy": {{"do_sample": False}}}}.')
+    variants = []
+    for name, settings in given.items():
+        if not isinstance(name, str) or not name.strip() or not isinstance(settings, Mapping):
+            raise UsageError(f"llm_prompts: variants[{name!r}] = {settings!r}, expected a name and its settings.")
+        config = {key: value for key, value in settings.items() if key != EXAMPLES}
+        examples = settings.get(EXAMPLES)
+        where = f"variants[{name!r}]"
+        variants.append(
+            Variant(
+                name,
+                checked_config(config, where),
+                None if examples is None else checked_text(examples, f"{where}['{EXAMPLES}']"),
+            )
+        )
+    return tuple(variants)
+
+
+def checked_config(config: object, where: str) -> dict[str, Any]:
+    """Decoding settings, all faults named at once."""
+    if not isinstance(config, Mapping):
+        raise UsageError(f'llm_prompts: {where}={config!r}, expected decoding settings, e.g. {{"max_new_tokens": 10}}.')
+    faults = problems(config)
+    if faults:
+        raise UsageError("\n".join(f"llm_prompts, {where}: {fault}" for fault in faults))
+    return dict(config)
+
+
+def checked_text(value: object, where: str) -> str:
+    """Text, or empty for None."""
+    if value is not None and not isinstance(value, str):
+        raise UsageError(f"llm_prompts: {where}={value!r} is {type(value).__name__}, expected text.")
+    return value or ""
+
+
+def checked_name(value: object, where: str) -> str:
+    """A name that shows, or empty for None."""
+    name = checked_text(value, where)
+    if value is not None and not name.strip():
+        raise UsageError(f"llm_prompts: {where}={value!r} is blank, expected a name. Leave it out to have one made.")
+    return name
+
+
+def checked_column(given: Mapping[str, Any], keyword: str) -> str | None:
+    """A column's name, or None."""
+    return None if given[keyword] is None else checked_text(given[keyword], keyword)
+
+
+def checked_seed(value: object) -> int:
+    """A whole number."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(f"llm_prompts: seed={value!r}, expected a whole number.")
+    return value
+
+
+def checked_models(value: object) -> tuple[str, ...]:
+    """Model specs: one text or several."""
+    texts = [value] if isinstance(value, str) else value
+    if texts is None:
+        return ()
+    if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f'llm_prompts: models={value!r}, expected model specs, e.g. ["gpt2-large", "distilgpt2"].')
+    return tuple(texts)
+
+
+def checked_metrics(value: object) -> tuple[Any, ...]:
+    """MLflow metrics: names or metric objects."""
+    metrics = value if isinstance(value, Sequence) and not isinstance(value, str) else [None]
+    if not all(isinstance(metric, str) or hasattr(metric, "name") for metric in metrics):
+        raise UsageError(f"llm_prompts: metrics={value!r}, expected a list of MLflow metrics or of their names.")
+    return tuple(metrics)
+
+
+def is_path(source: object) -> bool:
+    """Whether the table is a file."""
+    return isinstance(source, (str, Path))
+
+
+def first_given(*texts: str | None) -> str:
+    """The first that is not None."""
+    return next((text for text in texts if text is not None), "")
+
+
+def derived_seed(seed: int, prompt_id: str, variant: str) -> int:
+    """A seed of 31 bits for one case, independent of other rows, their order and the batch."""
+    text = f"{seed}\0{prompt_id}\0{variant}"
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4], "big") >> 1

@@ -1,0 +1,283 @@
+"""Evaluates a group: the only caller of `mlflow.models.evaluate`.
+
+One run per table and model: the model is logged, then the run is re-opened and evaluated, as one does by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow.models.evaluation import EvaluationResult
+from mlflow.pyfunc import PyFuncModel
+
+from . import metrics, tracking
+from .asking import Asking
+from .baselines import files
+from .drift import judge
+from .errors import BaselineError, LlmCompareError
+from .frames import frame_of, shared_settings
+from .models import registry, resident
+from .models.faults import reason
+from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from .models.resolve import ResolvedModel, resolve
+from .models.spec import ModelSpec, SourceKind, shown
+from .records import Case, Generation, GroupResult, Judgement, RowKey, Verdict
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .session import Group, Progress
+
+LOCK = "mlflow.lock"
+"""Held while a process first uses the store: two that create it at the same time fail."""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A run with a model in it, ended; and the model, loaded from there."""
+
+    run_id: str
+    model_uri: str
+    model: PyFuncModel
+
+
+@dataclass
+class Baselines:
+    """The stored baselines of a group, or why they cannot be read."""
+
+    stored: files.BaselineSet | None
+    fault: str = ""
+
+    def judge(self, case: Case, generation: Generation, piece: Any) -> Judgement:
+        """The verdict on a candidate."""
+        row = case.key.row
+        if self.stored is None:
+            return Judgement(Verdict.ERROR, reason=self.fault)
+        if row in self.stored.conflicts:
+            where = self.stored.conflicts[row]
+            return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
+        return judge(case, self.stored.baselines.get(row), generation, piece)
+
+    def texts(self) -> dict[RowKey, str]:
+        """The texts to show beside the candidates."""
+        stored = self.stored.baselines if self.stored else {}
+        return {row: baseline.generation.text for row, baseline in stored.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be used of them."""
+        return self.stored.warnings if self.stored else ()
+
+
+class Evaluator:
+    """Evaluates groups, one model in memory at a time.
+
+    Args:
+        settings: Settings of the run.
+        root: pytest's root folder.
+        scratch: Folder for files of this run, shared by xdist's workers.
+    """
+
+    def __init__(self, settings: Settings, root: Path, scratch: Path) -> None:
+        self.settings = settings
+        self.root = root
+        self.scratch = scratch
+        self.resolved: dict[ModelSpec, ResolvedModel] = {}
+        self.loaded: tuple[str, PyFuncModel] | None = None
+        self.store_is_ready = False
+        self.commit: str | None = None
+
+    def evaluate(self, group: Group, cases: Sequence[Case], progress: Progress) -> GroupResult:
+        """Ask a group's model, judge what it says and log all of it.
+
+        Raises:
+            LlmCompareError: The model, the tracking store or the marker is at fault; a single case is not.
+        """
+        baselines = self.baselines(group)
+        chosen = metrics.choose(group.declaration.model_type, group.metrics)
+        progress.begin(group.key, len(cases))
+        progress.say(f"loading {group.spec.name}")
+        resolved = self.resolve(group.spec)
+        with tracking.tracked(self.settings.tracking_uri), tracking.store_errors(f"table {group.key.table!r}"):
+            logged = self.log(group, resolved)
+            self.loaded = (logged.model_uri, logged.model)
+            asking = Asking(logged.model, resolved, cases, baselines.judge, progress)
+            return self.ask(group, logged, asking, baselines, chosen)
+
+    def baselines(self, group: Group) -> Baselines:
+        """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
+        try:
+            return Baselines(files.load(self.root, group.key))
+        except BaselineError as error:
+            return Baselines(None, str(error))
+
+    def resolve(self, spec: ModelSpec) -> ResolvedModel:
+        """Find a model, once per run."""
+        if spec not in self.resolved:
+            with tracking.tracked(self.settings.tracking_uri):
+                self.resolved[spec] = resolve(spec, root=self.root)
+        return self.resolved[spec]
+
+    def log(self, group: Group, resolved: ResolvedModel) -> Logged:
+        """Make the group's run, log the model in it, end it, and load the model from there."""
+        experiment = self.experiment(group.declaration.experiment)
+        with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
+            tracking.log_facts(facts_of(group, resolved))
+            uri = resolved.location
+            if group.spec.kind is not SourceKind.MLFLOW:
+                uri = registry.log(pyfunc_of(group, resolved, self.settings.batch_size), group.spec.name).model_uri
+        return Logged(run.info.run_id, uri, registry.load(uri, group.spec))
+
+    def experiment(self, name: str) -> str:
+        """The id of the table's experiment."""
+        from filelock import FileLock
+
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.scratch / LOCK):
+            return tracking.experiment_id(name)
+
+    def tags(self, group: Group, resolved: ResolvedModel) -> dict[str, str]:
+        """What the run is about, to search for."""
+        if self.commit is None:
+            self.commit = tracking.git_commit(self.root)
+        tags = {
+            "mlflow.test.name": group.owner,
+            "llmcompare.table": group.key.table,
+            "llmcompare.model": group.spec.name,
+            "llmcompare.source": shown(group.spec),
+            "llmcompare.fingerprint": resolved.fingerprint,
+            tracking.GIT_COMMIT: self.commit,
+        }
+        return {name: value for name, value in tags.items() if value}
+
+    def ask(
+        self, group: Group, logged: Logged, asking: Asking, baselines: Baselines, chosen: metrics.Chosen
+    ) -> GroupResult:
+        """Re-open the run and evaluate the model on the table."""
+        frame = frame_of(asking.cases, baselines.texts(), per_row=asking.per_row)
+        dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
+            frame, name=group.key.table, targets="target" if group.declaration.targets else None
+        )
+        extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
+        folder, fault = "", ""
+        with tracking.reopened(logged.run_id):
+            try:
+                result = mlflow.models.evaluate(
+                    model=asking,
+                    data=dataset,
+                    model_type=chosen.model_type,
+                    extra_metrics=extra,
+                    model_id=logged.model.model_id,
+                )
+                folder = self.save(group, result)
+            except Exception as error:
+                if not asking.finished:
+                    raise (asking.error or error) from None
+                fault = metric_fault(group, error)
+        return GroupResult(
+            key=group.key,
+            generations=asking.generations,
+            failures=asking.failures,
+            judgements=asking.judgements,
+            baseline_texts=baselines.texts(),
+            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault) if note),
+            run_id=logged.run_id,
+            model_uri=logged.model_uri,
+            evaluation=folder,
+            evaluation_fault=fault,
+            seconds=asking.seconds,
+            tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
+        )
+
+    def save(self, group: Group, result: EvaluationResult) -> str:
+        """Keep an evaluation for the tests that ask for it, in whatever process they run."""
+        name = hashlib.sha256(repr(group.key).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        folder = self.scratch / f"evaluation-{name}"
+        result.save(str(folder))
+        return str(folder)
+
+    def saved(self, result: GroupResult) -> EvaluationResult:
+        """The evaluation of a group, with its tables.
+
+        Raises:
+            LlmCompareError: A metric failed, so that there is none.
+        """
+        if not result.evaluation:
+            raise LlmCompareError(result.evaluation_fault)
+        loaded = EvaluationResult.load(result.evaluation)
+        return SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.settings.tracking_uri)
+
+    def model(self, group: Group, result: GroupResult) -> PyFuncModel:
+        """The logged model of a group, loaded."""
+        if self.loaded is None or self.loaded[0] != result.model_uri:
+            with tracking.tracked(self.settings.tracking_uri):
+                self.loaded = (result.model_uri, registry.load(result.model_uri, group.spec))
+        return self.loaded[1]
+
+    def close(self) -> None:
+        """Free the model."""
+        self.loaded = None
+        resident.release()
+
+
+class SavedEvaluation(EvaluationResult):
+    """MLflow's evaluation result, read again: its tables come from the store that it was logged to."""
+
+    def __init__(self, metrics: Any, artifacts: Any, run_id: str, uri: str) -> None:
+        super().__init__(metrics, artifacts, run_id)  # type: ignore[no-untyped-call]
+        self.uri = uri
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Tables by name; `eval_results_table` has a row per case."""
+        with tracking.tracked(self.uri):
+            client = mlflow.MlflowClient()
+            # MLflow's own property looks in the active experiment only, which need not be this one.
+            experiment = client.get_run(self.run_id).info.experiment_id
+            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
+
+
+def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:
+    """The model to log: with its settings inside where all rows share them, else with one column per setting."""
+    spec = group.spec
+    source = spec.source if spec.kind is SourceKind.HUB else resolved.location
+    options: dict[str, Any] = {
+        "revision": resolved.revision or None,
+        "dtype": spec.dtype,
+        "device": spec.device,
+        "chat_template": spec.chat_template,
+        "allow_pickle": spec.allow_pickle,
+        "trust_remote_code": spec.trust_remote_code,
+        "batch_size": batch_size,
+    }
+    shared = shared_settings(tuple(group.cases.values()))
+    if shared is None:
+        return PyfuncTransformerWithParams(source, **options)
+    return PyfuncTransformer(source, shared.gen_config, shared.examples, **options)
+
+
+def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
+    """Parameters of the run."""
+    shared = shared_settings(tuple(group.cases.values()))
+    return {
+        "source": shown(group.spec),
+        "revision": resolved.revision,
+        "fingerprint": resolved.fingerprint,
+        "table": group.key.table,
+        **({f"gen_config.{key}": value for key, value in shared.gen_config.items()} if shared else {}),
+    }
+
+
+def metric_fault(group: Group, error: Exception) -> str:
+    """What to say where the model answered but a metric failed."""
+    names = ", ".join(str(getattr(metric, "name", metric)) for metric in group.metrics) or "MLflow's own"
+    return (
+        f"table {group.key.table!r}, model {group.key.model!r}: MLflow could not compute the metrics ({names}): "
+        f"{reason(error)}\nThe outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
+    )

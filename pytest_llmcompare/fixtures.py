@@ -1,0 +1,90 @@
+"""What tests ask for. It is imported in every pytest run, so it imports little."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .stash import OBSERVATION, run_of
+
+if TYPE_CHECKING:
+    from .collection import Asked
+    from .comparison import StoredBaseline
+    from .records import Case, Generation, GroupResult
+
+
+@pytest.fixture
+def llm_parameter(request: pytest.FixtureRequest) -> Asked:
+    """Which case, or which table and model, this test is about (internal)."""
+    if request.param is None:
+        from .collection import NO_MODELS
+
+        pytest.fail(NO_MODELS, pytrace=False)
+    parameter: Asked = request.param
+    return parameter
+
+
+@pytest.fixture
+def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
+    """The case of this test: prompt, examples, target, decoding settings, the table's other columns."""
+    from .comparison import Observation
+
+    key, row = llm_parameter
+    assert row is not None  # a test that asks for a case is parametrised by rows
+    case = run_of(request.config).session.groups[key].cases[row]
+    request.node.stash[OBSERVATION] = Observation(case, request.node.nodeid)
+    return case
+
+
+@pytest.fixture
+def llm_group(
+    request: pytest.FixtureRequest, llm_parameter: Asked, tmp_path_factory: pytest.TempPathFactory
+) -> GroupResult:
+    """What this test's table and model gave; the first test that asks evaluates them (internal)."""
+    run = run_of(request.config)
+    run.use_folder(tmp_path_factory.getbasetemp())
+    result = run.session.result(llm_parameter[0])
+    if result.error:
+        run.fail(request.node, result.error)
+    return result
+
+
+@pytest.fixture
+def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
+    """What the model said for this test's case; `str()` of it is the text."""
+    row = llm_case.key.row
+    if row in llm_group.failures:
+        run_of(request.config).fail(request.node, llm_group.failures[row])
+    generation = llm_group.generations[row]
+    request.node.stash[OBSERVATION].generation = generation
+    return generation
+
+
+@pytest.fixture
+def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> StoredBaseline:
+    """The stored baseline of this test's case: `assert llm_output == llm_baseline`."""
+    from .comparison import StoredBaseline
+
+    del llm_case  # asked for so that the observation exists
+    run = run_of(request.config)
+    command = f"{run.command('--llm-update')} {shlex.quote(request.node.nodeid)}"
+    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings.update, command)
+
+
+@pytest.fixture
+def llm_model(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
+    """The MLflow-logged, loaded `mlflow.pyfunc.PyFuncModel` of this test's model."""
+    del llm_group  # evaluated first, so that its model is the one in memory
+    return run_of(request.config).session.model(llm_parameter[0])
+
+
+@pytest.fixture
+def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
+    """MLflow's `EvaluationResult` of this test's table and model: `.metrics`, `.tables`.
+
+    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table.
+    """
+    del llm_group  # a failed group fails here, with its own message
+    return run_of(request.config).session.evaluation(llm_parameter[0])

@@ -1,0 +1,67 @@
+"""The DataFrame that MLflow evaluates: one row per case. Every column that the results table is to show is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from .records import Case, RowKey
+
+SCALARS = (str, int, float, bool)
+
+
+class Shared(NamedTuple):
+    """Examples and decoding settings that all cases have in common."""
+
+    examples: str
+    gen_config: dict[str, Any]
+
+
+def shared_settings(cases: Sequence[Case]) -> Shared | None:
+    """What all cases have in common, or None where they differ or draw (each case has a seed of its own)."""
+    first = cases[0]
+    alike = all(case.examples == first.examples and case.gen_config == first.gen_config for case in cases)
+    return Shared(first.examples, dict(first.gen_config)) if alike and not first.samples else None
+
+
+def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row: bool) -> pd.DataFrame:
+    """The table to evaluate.
+
+    Args:
+        cases: The cases.
+        baselines: Texts of the baselines, by row.
+        per_row: Whether examples, decoding settings and seed stand in columns, because the model takes them from there.
+
+    Returns:
+        Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` where any row has one, the
+        table's own, and `baseline`.
+    """
+    columns: dict[str, list[Any]] = {
+        "prompt_id": [case.row.id for case in cases],
+        "variant": [case.key.variant for case in cases],
+        "input_text": [case.row.input for case in cases],
+    }
+    if per_row:
+        columns["few_shot_examples"] = [case.examples for case in cases]
+        columns["config_dict"] = [json.dumps(dict(case.gen_config), sort_keys=True) for case in cases]
+        columns["seed"] = [case.seed for case in cases]
+    if any(case.row.target is not None for case in cases):
+        columns["target"] = [case.row.target for case in cases]
+    for name in dict.fromkeys(name for case in cases for name in case.row.columns):
+        columns[name] = plain([case.row.columns.get(name) for case in cases])
+    columns["baseline"] = [baselines.get(case.key.row) for case in cases]
+    return pd.DataFrame(columns)
+
+
+def plain(values: Sequence[Any]) -> list[Any]:
+    """Values as MLflow can store a column: one simple type, else JSON text."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= set(SCALARS):
+        return list(values)
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        for value in values
+    ]

@@ -1,0 +1,201 @@
+"""MLflow metrics of an evaluation: ours, those of a model type where they can be computed, those that are asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import mlflow
+import pandas as pd
+from mlflow.metrics import MetricValue, make_metric
+from mlflow.models import EvaluationMetric
+
+from .errors import UsageError, did_you_mean
+from .records import Generation, Judgement, RowKey, Verdict
+
+SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
+READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
+TEXT_TYPES = ("text", "question-answering", "text-summarization")
+MODEL_TYPES = (*TEXT_TYPES, "retriever", "classifier", "regressor")
+TOXICITY_MODEL = "facebook/roberta-hate-speech-dynabench-r4-target"  # what the `evaluate` library loads for it
+
+
+class Chosen(NamedTuple):
+    """What `mlflow.models.evaluate` is to compute.
+
+    Attributes:
+        model_type: MLflow's model type, or None where its metrics cannot be computed here.
+        metrics: Metrics besides those.
+        note: What was left out and how to get it; empty where nothing was.
+    """
+
+    model_type: str | None
+    metrics: list[EvaluationMetric]
+    note: str
+
+
+def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
+    """Settle the metrics of a table.
+
+    One metric that cannot be computed makes the whole of MLflow's evaluation fail, so a model type is only passed on
+    where all of its metrics were seen to work; else our equivalents stand in.
+
+    Raises:
+        UsageError: An unknown model type or metric, or one that cannot be used.
+    """
+    extra = [metric(wanted) for wanted in asked]
+    if model_type is None:
+        return Chosen(None, extra, "")
+    if model_type not in MODEL_TYPES:
+        raise UsageError(f"llm_prompts: model_type={model_type!r} is not known.{did_you_mean(model_type, MODEL_TYPES)}")
+    lacking = lacks(model_type)
+    if not lacking:
+        return Chosen(model_type, extra, "")
+    usable = [getattr(mlflow.metrics, name)() for name in READABILITY if "textstat" not in lacking]
+    if model_type == "question-answering":
+        usable.append(mlflow.metrics.exact_match())
+    note = (
+        f"metrics of model_type={model_type!r} left out: {', '.join(dict.fromkeys(lacking.values()))}. "
+        f"To have them: pip install {' '.join(lacking)}, once with a network"
+    )
+    names = {found.name for found in extra}
+    return Chosen(None, [*(found for found in usable if found.name not in names), *extra], note)
+
+
+def with_ours(
+    chosen: Chosen, judgements: Mapping[RowKey, Judgement], generations: Mapping[RowKey, Generation]
+) -> list[EvaluationMetric]:
+    """All metrics to compute: verdicts, tokens where MLflow does not count them, and what was chosen."""
+    counted = chosen.model_type is not None or "token_count" in {found.name for found in chosen.metrics}
+    tokens = [] if counted else [token_count(generations)]
+    return [verdicts(judgements), *tokens, *chosen.metrics]
+
+
+def lacks(model_type: str) -> dict[str, str]:
+    """Which packages (or their data) are missing for a model type's metrics, and what each of them computes."""
+    if model_type not in TEXT_TYPES:
+        return {}
+    needed: dict[str, tuple[str, Callable[[], bool]]] = {
+        "tiktoken": ("token count by tiktoken (ours counts the model's own tokens)", tiktoken_works),
+        "textstat": ("readability grades", textstat_works),
+        "evaluate": ("toxicity", toxicity_works),
+    }
+    if model_type == "text-summarization":
+        needed["rouge_score"] = ("ROUGE", lambda: False)  # `evaluate` loads it from the hub, which may be out of reach
+    return {name: what for name, (what, works) in needed.items() if not (installed(name) and works())}
+
+
+def installed(name: str) -> bool:
+    """Whether a package is there, without importing it."""
+    return importlib.util.find_spec(name) is not None
+
+
+def tiktoken_works() -> bool:
+    """Whether tiktoken has its vocabulary; it downloads it on first use, which takes long to fail offline."""
+    if os.environ.get("HF_HUB_OFFLINE") == "1" and not os.environ.get("TIKTOKEN_CACHE_DIR"):
+        return False
+    return computes("token_count")
+
+
+def textstat_works() -> bool:
+    """Whether textstat has its corpora."""
+    return all(computes(name) for name in READABILITY)
+
+
+def toxicity_works() -> bool:
+    """Whether the model that judges toxicity is in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(TOXICITY_MODEL, "config.json"), str) and computes("toxicity")
+
+
+def computes(name: str) -> bool:
+    """Whether one of MLflow's metrics gives a score for a plain sentence."""
+    try:
+        value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
+    except Exception:  # a library's, of any kind: no network, no corpus, no package
+        return False
+    return value is not None and bool(value.scores)
+
+
+def metric(wanted: object) -> EvaluationMetric:
+    """A metric from its name or itself.
+
+    Raises:
+        UsageError: It is not one, or it makes MLflow ask the model row by row.
+    """
+    if isinstance(wanted, str):
+        known = named_metrics()
+        if wanted not in known:
+            near = did_you_mean(wanted, known)
+            raise UsageError(f"llm_prompts: metrics holds {wanted!r}, which MLflow does not have.{near}")
+        wanted = known[wanted]()
+    if not isinstance(wanted, EvaluationMetric):
+        raise UsageError(
+            f"llm_prompts: metrics holds {wanted!r}, expected the name of an MLflow metric, such as 'exact_match', "
+            "or an object made by mlflow.metrics.make_metric."
+        )
+    if wanted.name == "latency":
+        raise UsageError(
+            "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which takes the speed that "
+            "it is to measure. Leave it out: seconds and tokens per second are reported anyway."
+        )
+    return wanted
+
+
+def named_metrics() -> dict[str, Callable[[], EvaluationMetric]]:
+    """MLflow's metrics that need no arguments, by name."""
+    makers = {name: maker for name, maker in vars(mlflow.metrics).items() if inspect.isfunction(maker)}
+    return {
+        name: maker
+        for name, maker in makers.items()
+        if not name.startswith("_")
+        and all(parameter.default is not parameter.empty for parameter in inspect.signature(maker).parameters.values())
+    }
+
+
+def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
+    """Verdict of each row, and the share of drifted rows among those that have a baseline.
+
+    MLflow tries a metric on the first row before it computes it, so it looks rows up by name.
+    """
+
+    def eval_fn(predictions: Any, targets: Any, metrics: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+        found = [judgements.get(row) for row in rows(prompt_id, variant)]
+        said = [judgement.verdict if judgement else Verdict.ERROR for judgement in found]
+        return MetricValue(scores=[str(verdict) for verdict in said], aggregate_results=rates(said))
+
+    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name="verdict"))
+
+
+def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """Shares of verdicts; the drift rate only where something could drift."""
+    comparable = [verdict for verdict in verdicts if verdict in (Verdict.IDENTICAL, Verdict.DRIFTED)]
+    return {"drift_rate": comparable.count(Verdict.DRIFTED) / len(comparable)} if comparable else {}
+
+
+def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
+    """Tokens of each output by the model's own tokenizer; rows of a model that we cannot look into have none."""
+
+    def eval_fn(predictions: Any, targets: Any, metrics: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+        counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
+        known = [count for count in counts if count is not None]
+        return MetricValue(
+            scores=[float("nan") if count is None else count for count in counts],
+            aggregate_results={"mean": sum(known) / len(known), "sum": float(sum(known))} if known else {},
+        )
+
+    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name="token_count"))
+
+
+def count_of(generation: Generation | None) -> int | None:
+    """Number of tokens, where they are known."""
+    return len(generation.token_ids) if generation and generation.token_ids is not None else None
+
+
+def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:
+    """Names of rows from two columns."""
+    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, variants, strict=True)]

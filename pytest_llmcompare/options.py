@@ -1,0 +1,197 @@
+"""Command line, environment and `[tool.llmcompare]` -> Settings. Command line beats environment beats file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .errors import UsageError
+from .settings import COMMAND_LINE, FILE, Settings, Update, check_file, check_values, split_models
+
+MODELS = "llm_models"
+PRUNE = "llm_prune"
+UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare the command line."""
+    group = parser.getgroup("llmcompare", "comparison of language models (pytest-llmcompare)")
+    group.addoption(
+        "--llm-models",
+        action="append",
+        default=[],
+        metavar="A,B",
+        dest=MODELS,
+        help="models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder or "
+        "an MLflow URI, or a NAME of [tool.llmcompare.models.NAME] (env LLMCOMPARE_MODELS; file default_models)",
+    )
+    group.addoption(
+        "--llm-update",
+        action="store_true",
+        help="write today's outputs as baselines where they drifted, are missing or stale; deletes nothing",
+    )
+    group.addoption("--llm-update-missing", action="store_true", help="write baselines only where there is none yet")
+    group.addoption(
+        "--llm-update-all",
+        action="store_true",
+        help="like --llm-update, and refresh the recorded facts of unchanged baselines",
+    )
+    group.addoption(
+        "--llm-prune",
+        action="store_const",
+        const="ask",
+        default="",
+        dest=PRUNE,
+        help="delete baselines of rows that the tables no longer have",
+    )
+    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
+    group.addoption(
+        "--llm-prune=yes",
+        action="store_const",
+        const="yes",
+        dest=PRUNE,
+        help="the same, also where that is more than 20%% of a file",
+    )
+    group.addoption("--llm-device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)")
+    group.addoption("--llm-dtype", metavar="DTYPE", help="auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)")
+    group.addoption(
+        "--llm-batch-size", type=int, metavar="N", help="most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)"
+    )
+    group.addoption(
+        "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
+    )
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settle every setting from its sources.
+
+    Raises:
+        UsageError: A wrong option, environment variable or file entry.
+    """
+    path = config.rootpath / "pyproject.toml"
+    table = read_file(path)
+    check_file(table, f"[tool.llmcompare] in {path}")
+    named: Mapping[str, Mapping[str, Any]] = table.get("models", {})
+    picked = Picked(config, table)
+    settings = Settings(
+        models=picked.models(named),
+        named=named,
+        update=picked.update(),
+        prune=str(config.getoption(PRUNE) or ""),
+        device=str(picked.value("device", "")),
+        dtype=str(picked.value("dtype", "")),
+        batch_size=picked.number("batch_size"),
+        tracking_uri=str(picked.value("tracking_uri", "")),
+        origins=picked.origins,
+    )
+    check_values(settings)
+    return settings
+
+
+def header_lines(settings: Settings) -> list[str]:
+    """What the header of the run says: the settings that are not at their default, and where each came from."""
+    values = {
+        "models": ", ".join(settings.models),
+        "device": settings.device,
+        "dtype": settings.dtype,
+        "batch size": str(settings.batch_size or ""),
+        "tracking uri": settings.tracking_uri,
+    }
+    if settings.tracking_uri:
+        from .models.uri import without_secrets
+
+        values["tracking uri"] = without_secrets(settings.tracking_uri)
+    parts = [
+        f"{name}: {value} ({settings.origins.get(name.replace(' ', '_'), '')})"
+        for name, value in values.items()
+        if value
+    ]
+    if settings.update is not Update.NOTHING:
+        parts.append(f"{settings.update.value} writes baselines")
+    if settings.prune:
+        parts.append("--llm-prune deletes obsolete baselines")
+    return [f"llmcompare: {'; '.join(parts)}"] if parts else []
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The `[tool.llmcompare]` table of a `pyproject.toml`, empty where there is none.
+
+    Raises:
+        UsageError: The file is not TOML.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return {}
+    if b"tool.llmcompare" not in raw:  # parsing is 1 ms that other people's suites need not pay
+        return {}
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        parsed = tomllib.loads(raw.decode("utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    table = parsed.get("tool", {}).get("llmcompare", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: tool.llmcompare = {table!r}, expected a table [tool.llmcompare].")
+    return table
+
+
+class Picked:
+    """Picks each value from the first source that has it, and remembers which."""
+
+    def __init__(self, config: pytest.Config, table: Mapping[str, Any]) -> None:
+        self.config = config
+        self.table = table
+        self.origins: dict[str, str] = {}
+
+    def models(self, named: Mapping[str, Any]) -> tuple[str, ...]:
+        """The models: as listed, else all named ones."""
+        given = split_models(self.config.getoption(MODELS))
+        if given:
+            self.origins["models"] = COMMAND_LINE
+            return given
+        if os.environ.get("LLMCOMPARE_MODELS"):
+            self.origins["models"] = "LLMCOMPARE_MODELS"
+            return split_models([os.environ["LLMCOMPARE_MODELS"]])
+        listed = self.table.get("default_models") or list(named)
+        if listed:
+            self.origins["models"] = FILE
+        return tuple(listed)
+
+    def update(self) -> Update:
+        """The one update option that was given."""
+        given = [mode for name, mode in UPDATES.items() if self.config.getoption(name)]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other: give one of them.")
+        return given[0] if given else Update.NOTHING
+
+    def value(self, name: str, default: object) -> object:
+        """A setting by its name, from command line, environment or file."""
+        option = self.config.getoption(f"llm_{name}")
+        if option is not None:
+            self.origins[name] = COMMAND_LINE
+            return option
+        variable = f"LLMCOMPARE_{name.upper()}"
+        if os.environ.get(variable):
+            self.origins[name] = variable
+            return os.environ[variable]
+        if name in self.table:
+            self.origins[name] = FILE
+            return self.table[name]
+        return default
+
+    def number(self, name: str) -> int:
+        """A whole number by its name."""
+        value = self.value(name, 0)
+        try:
+            return int(str(value))
+        except ValueError:
+            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None

@@ -1,0 +1,60 @@
+"""What a run decides about baselines, from what its tests reported. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey
+from .settings import Update
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What is to be written for one group.
+
+    Attributes:
+        group: The group.
+        baselines: Today's outputs, to be its baselines.
+    """
+
+    group: GroupKey
+    baselines: tuple[Baseline, ...]
+
+
+def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptance]:
+    """The outputs that an update option turns into baselines, group by group.
+
+    A case counts where a test compared it and all tests that saw it passed: an output that fails another check of the
+    user's is not worth keeping.
+    """
+    by_case: dict[CaseKey, list[CaseResult]] = {}
+    for result in results:
+        by_case.setdefault(result.key, []).append(result)
+    wanted: dict[GroupKey, list[Baseline]] = {}
+    for key, seen in sorted(by_case.items()):
+        accepted = next((result for result in seen if is_accepted(result, update)), None)
+        if accepted is not None and all(result.passed for result in seen):
+            wanted.setdefault(key.group, []).append(baseline_of(accepted))
+    return [Acceptance(group, tuple(baselines)) for group, baselines in wanted.items()]
+
+
+def is_accepted(result: CaseResult, update: Update) -> bool:
+    """Whether the update option takes this output."""
+    judged = result.judgement is not None and update.accepts(result.judgement.verdict)
+    return judged and result.generation is not None
+
+
+def baseline_of(result: CaseResult) -> Baseline:
+    """A result's output as a baseline."""
+    assert result.generation is not None  # only outputs are accepted
+    return Baseline(result.key.row, result.generation, result.input_hash, result.settings_hash)
+
+
+def merged(parts: Iterable[Mapping[GroupKey, Iterable[RowKey]]]) -> dict[GroupKey, tuple[RowKey, ...]]:
+    """The rows that the tables have, in their order, put together from several processes."""
+    rows: dict[GroupKey, dict[RowKey, None]] = {}
+    for part in parts:
+        for group, declared in part.items():
+            rows.setdefault(group, {}).update(dict.fromkeys(declared))
+    return {group: tuple(declared) for group, declared in rows.items()}

@@ -1,0 +1,122 @@
+"""pytest's hooks; each forwards. It is imported in every pytest run, so it imports little."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from .errors import UsageError
+from .fixtures import (
+    llm_baseline,
+    llm_case,
+    llm_evaluation,
+    llm_group,
+    llm_model,
+    llm_output,
+    llm_parameter,
+)
+from .options import add_options, header_lines, read_settings
+from .stash import GROUPS, REPORT, RUN, SETTINGS, run_of
+
+__all__ = ["llm_baseline", "llm_case", "llm_evaluation", "llm_group", "llm_model", "llm_output", "llm_parameter"]
+
+OURS = frozenset({"llm_baseline", "llm_case", "llm_evaluation", "llm_model", "llm_output"})
+MARKER = (
+    "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, metrics, model_type, "
+    "experiment): run the test for each row of a prompt table and each model (pytest-llmcompare)"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the command line."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the settings, so that a wrong one ends the run before it starts."""
+    config.addinivalue_line("markers", MARKER)
+    try:
+        config.stash[SETTINGS] = read_settings(config)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Controller(config), "llmcompare-controller")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which settings are not at their default, and where they came from."""
+    return header_lines(config.stash[SETTINGS])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Expand marker and models into tests."""
+    if not OURS.isdisjoint(metafunc.fixturenames):
+        run_of(metafunc.config).collection.expand(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests of one model together."""
+    if run := config.stash.get(RUN, None):
+        run.arrange(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note what is left after `-k`, `--lf` and the like."""
+    if run := session.config.stash.get(RUN, None):
+        run.select(session)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report say and carry what the test found."""
+    run = item.config.stash.get(RUN, None)
+    if run:
+        run.explain(item, call)
+    report = yield
+    if run:
+        run.attach(item, call, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand over to the controller, or write the baselines."""
+    config = session.config
+    if RUN in config.stash or (config.stash[SETTINGS].models_are_asked_for and not config.option.collectonly):
+        run_of(config).end(session)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Models side by side, a line per model, and how to go on."""
+    if run := config.stash.get(RUN, None):
+        run.show(terminalreporter)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Free the model."""
+    if run := config.stash.get(RUN, None):
+        run.session.close()
+
+
+class Controller:
+    """Takes in what tests report: from the tests of this process, or from xdist's workers."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in the result that a report carries."""
+        if text := getattr(report, REPORT, ""):
+            run_of(self.config).record(text)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take in what a worker hands over at its end; one that crashed hands over nothing."""
+        output = getattr(node, "workeroutput", {})
+        if GROUPS in output:
+            run_of(self.config).take_over(output)

@@ -1,0 +1,171 @@
+"""State of one pytest run: settings, session, and (on the controller) what the tests reported."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from . import workers
+from .collection import Collection, asked, model_major
+from .conclusion import Conclusion
+from .records import CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from .reports.formatting import FailureBudget
+from .reports.junit import properties
+from .reports.progress import Silent, TerminalProgress
+from .reports.terminal import summary_lines
+from .session import Once, Progress, Session
+from .settings import Settings
+from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
+from .wire import (
+    case_result_from_json,
+    case_result_to_json,
+    declared_from_json,
+    declared_to_json,
+    group_result_from_json,
+    group_result_to_json,
+)
+
+
+class Run:
+    """One pytest run in one process.
+
+    Attributes:
+        settings: Settings of the run.
+        session: Drives the models.
+        collection: Expands the markers.
+        budget: How many failures are still shown in full.
+        results: What the tests found, by test; of a test that ran again, the last.
+        groups: What the groups gave, less their outputs.
+        declared: The rows that the tables have, by process.
+        whole: Whether all test files could be collected.
+        conclusion: What became of the baselines, once the run has ended.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.is_worker = hasattr(config, "workerinput")
+        once: Once = workers.compute_once if self.is_worker else workers.compute
+        self.session = Session(settings, config.rootpath, self.progress(), once)
+        self.collection = Collection(self.session)
+        self.budget = FailureBudget()
+        self.results: dict[str, CaseResult] = {}
+        self.groups: dict[GroupKey, GroupResult] = {}
+        self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
+        self.whole = True
+        self.conclusion: Conclusion | None = None
+
+    def progress(self) -> Progress:
+        """Where a group's progress is shown: nowhere on a worker, which has no terminal."""
+        if self.is_worker or self.config.get_verbosity() < 0:
+            return Silent()
+        capture = self.config.pluginmanager.getplugin("capturemanager")
+        uncaptured = capture.global_and_fixture_disabled if capture is not None else contextlib.nullcontext
+        return TerminalProgress(sys.__stderr__ or sys.stderr, uncaptured)
+
+    def arrange(self, items: list[pytest.Item]) -> None:
+        """Put the tests of one model next to each other."""
+        model_major(items, self.session.groups)
+
+    def select(self, session: pytest.Session) -> None:
+        """Note what the selected tests need."""
+        self.session.select(found for item in session.items if (found := asked(item)))
+        self.whole = session.testsfailed == 0  # so far, only collecting can have failed
+
+    def use_folder(self, base: Path) -> None:
+        """Settle where scratch files go, from the temporary folder of this process."""
+        self.session.scratch = (base.parent if self.is_worker else base) / "llmcompare"
+
+    def fail(self, item: pytest.Item, reason: str) -> NoReturn:
+        """Fail a test because its model gave no output."""
+        if (observation := item.stash.get(OBSERVATION, None)) is not None:
+            observation.judgement = Judgement(Verdict.ERROR, reason=reason)
+        pytest.fail(reason, pytrace=False)
+
+    def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Let a failed comparison say why.
+
+        As the message itself, because of an assertion's explanation pytest shows 8 lines, after the word `assert`.
+        """
+        observation = item.stash.get(OBSERVATION, None)
+        if observation is None or not observation.explanation or call.excinfo is None:
+            return
+        if isinstance(call.excinfo.value, AssertionError):
+            call.excinfo.value.args = ("\n".join(self.budget.spend(list(observation.explanation))),)
+
+    def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Let a test's report carry what it found; JUnit's properties are taken from the item."""
+        observation = item.stash.get(OBSERVATION, None)
+        if observation is None or not (call.when == "call" or (call.when == "setup" and not report.passed)):
+            return
+        result = observation.result(passed=report.passed)
+        setattr(report, REPORT, case_result_to_json(result))
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if observation.explanation and crash is not None:  # pytest lists failures with 40 characters or less of it
+            crash.message = crash.message.removeprefix("AssertionError: ")
+        item.user_properties.extend(properties(result))
+
+    def record(self, text: str) -> None:
+        """Take in what a test found."""
+        result = case_result_from_json(text)
+        self.results[result.nodeid] = result
+
+    def take_over(self, output: Mapping[str, Any]) -> None:
+        """Take in what a worker handed over."""
+        self.declared.append(declared_from_json(output[DECLARED]))
+        self.whole = self.whole and bool(output[WHOLE])
+        for text in output[GROUPS]:
+            result = group_result_from_json(text)
+            self.groups.setdefault(result.key, result)
+
+    def end(self, session: pytest.Session) -> None:
+        """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
+        groups = {key: without_outputs(result) for key, result in self.session.results.items()}
+        if self.is_worker:
+            session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
+                {
+                    DECLARED: declared_to_json(self.session.declared()),
+                    GROUPS: [group_result_to_json(result) for result in groups.values()],
+                    WHOLE: self.whole,
+                }
+            )
+            return
+        self.groups.update(groups)
+        self.declared.append(self.session.declared())
+        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        self.conclusion = Conclusion(self.config.rootpath, self.settings, self.results.values(), self.groups)
+        self.conclusion.reach(self.declared, safe_to_delete=finished and self.whole)
+        if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def show(self, reporter: pytest.TerminalReporter) -> None:
+        """Write the summary."""
+        if self.conclusion is None:
+            return
+        width = reporter._tw.fullwidth  # the screen's width, which pytest itself draws to; no public name
+        summary = self.conclusion.summary(self.declared)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        lines = summary_lines(
+            summary, width=width, verbose=self.config.get_verbosity(), command=self.command(), encoding=encoding
+        )
+        if lines:
+            reporter.section("model comparison")
+        for text, markup in lines:
+            reporter.write_line(text, **markup)
+
+    def command(self, *options: str) -> str:
+        """The pytest command that compares the same models, with further options."""
+        named = [f"--llm-models={','.join(self.settings.models)}"] if self.settings.models_are_asked_for else []
+        return shlex.join(["pytest", *named, *options])
+
+
+def without_outputs(result: GroupResult) -> GroupResult:
+    """A group's result without what its tests report one by one."""
+    return dataclasses.replace(result, generations={}, judgements={}, baseline_texts={}, failures={})

@@ -1,0 +1,189 @@
+"""Drives a run: which groups there are, what was selected, and what each gave. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .declaration import Declaration
+from .errors import LlmCompareError, UsageError
+from .models.spec import ModelSpec, parse_specs
+from .records import Case, Generation, GroupKey, GroupResult, RowKey
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .evaluation import Evaluator
+
+Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
+"""Computes a group's result, or takes it from the process that already has and shares the folder."""
+
+
+class Progress(Protocol):
+    """Told how a group proceeds."""
+
+    def begin(self, key: GroupKey, total: int) -> None:
+        """A group of `total` cases starts."""
+
+    def step(self, generation: Generation | None) -> None:
+        """One more case is done; None where it failed."""
+
+    def end(self) -> None:
+        """The group is done."""
+
+    def say(self, text: str) -> None:
+        """Something that takes a while begins."""
+
+
+@dataclass
+class Group:
+    """All cases of one table and one model, and what the tests that share them ask for.
+
+    Attributes:
+        key: Name of the group.
+        spec: The model.
+        declaration: The table.
+        owner: The first test that declared it.
+        cases: Every case of the table, by row.
+        metrics: MLflow metrics that any of its tests asks for.
+        selected: Rows that selected tests need, in order; all of them for a test on the whole table.
+    """
+
+    key: GroupKey
+    spec: ModelSpec
+    declaration: Declaration
+    owner: str
+    cases: dict[RowKey, Case]
+    metrics: list[Any] = field(default_factory=list)
+    selected: dict[RowKey, Case] = field(default_factory=dict)
+
+
+class Session:
+    """State of one run in one process."""
+
+    def __init__(self, settings: Settings, root: Path, progress: Progress, once: Once) -> None:
+        self.settings = settings
+        self.root = root
+        self.progress = progress
+        self.once = once
+        self.groups: dict[GroupKey, Group] = {}
+        self.results: dict[GroupKey, GroupResult] = {}
+        self.owners: dict[tuple[str, str], tuple[str, str]] = {}
+        self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
+        self.scratch = Path()  # settled by the first test that runs
+        self.evaluator: Evaluator | None = None
+
+    def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
+        """The models of a marker, or else of the run, with the run's device and precision.
+
+        Raises:
+            UsageError: A spec that cannot be read.
+        """
+        wanted = texts or self.settings.models
+        if wanted not in self.parsed:
+            parsed = parse_specs(wanted, self.settings.named, self.root)
+            self.parsed[wanted] = tuple(self.with_settings(spec) for spec in parsed)
+        return self.parsed[wanted]
+
+    def with_settings(self, spec: ModelSpec) -> ModelSpec:
+        """A run's device and dtype beat a named model's where they were given for this run, not in the file."""
+
+        def nearer(name: str, own: str | None) -> str | None:
+            general = str(getattr(self.settings, name))
+            for_this_run = self.settings.origins.get(name) != "pyproject.toml"
+            return general if general and (for_this_run or not own) else own
+
+        return dataclasses.replace(spec, device=nearer("device", spec.device), dtype=nearer("dtype", spec.dtype))
+
+    def declare(self, declaration: Declaration, owner: str) -> list[Group]:
+        """Take in what a test declares; tests that declare the same table share its groups.
+
+        Args:
+            declaration: The marker, read.
+            owner: The test, for messages.
+
+        Raises:
+            UsageError: Another test of the same folder gave this table's name to other cases.
+        """
+        place = (declaration.folder, declaration.table)
+        fingerprint, first = self.owners.setdefault(place, (declaration.fingerprint, owner))
+        if fingerprint != declaration.fingerprint:
+            raise UsageError(
+                f"{owner} and {first} both use a table named {declaration.table!r} in folder {declaration.folder}, "
+                "with different rows or settings, so their baselines would overwrite each other.\n"
+                f'Give one of them a name of its own, llm_prompts(..., name="{declaration.table}_2"), '
+                "or put both settings into variants={...}."
+            )
+        return [self.group(declaration, spec, owner) for spec in self.specs(declaration.models)]
+
+    def group(self, declaration: Declaration, spec: ModelSpec, owner: str) -> Group:
+        """The group of a table and a model, made on first use.
+
+        Raises:
+            UsageError: The same model name stands for two sources.
+        """
+        key = GroupKey(declaration.folder, declaration.table, spec.name)
+        group = self.groups.get(key)
+        if group is None:
+            cases = {case.key.row: case for case in declaration.cases(spec)}
+            group = self.groups[key] = Group(key, spec, declaration, owner, cases)
+        if group.spec != spec:
+            raise UsageError(
+                f"model name {spec.name!r} stands for {group.spec.source!r} and for {spec.source!r}. "
+                f"Name one of them: NAME={spec.source}"
+            )
+        group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
+        return group
+
+    def select(self, asked: Iterable[tuple[GroupKey, RowKey | None]]) -> None:
+        """Note which cases the selected tests need; None stands for the whole table."""
+        for key, row in asked:
+            group = self.groups[key]
+            group.selected.update(group.cases if row is None else {row: group.cases[row]})
+
+    def result(self, key: GroupKey) -> GroupResult:
+        """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""
+        if key not in self.results:
+            self.results[key] = self.once(self.scratch, key, lambda: self.evaluate(self.groups[key]))
+        return self.results[key]
+
+    def evaluate(self, group: Group) -> GroupResult:
+        """Evaluate the selected cases of a group."""
+        try:
+            return self.heavy().evaluate(group, tuple(group.selected.values()), self.progress)
+        except LlmCompareError as error:
+            return GroupResult(group.key, error=str(error))
+        finally:
+            self.progress.end()
+
+    def model(self, key: GroupKey) -> Any:
+        """The MLflow-logged, loaded `PyFuncModel` of a group.
+
+        Raises:
+            ModelError: It cannot be loaded.
+        """
+        result = self.result(key)
+        return self.heavy().model(self.groups[key], result)
+
+    def evaluation(self, key: GroupKey) -> Any:
+        """MLflow's `EvaluationResult` of a group."""
+        return self.heavy().saved(self.result(key))
+
+    def heavy(self) -> Evaluator:
+        """The part that imports torch and mlflow; made on first use."""
+        if self.evaluator is None:
+            from .evaluation import Evaluator
+
+            self.evaluator = Evaluator(self.settings, self.root, self.scratch)
+        return self.evaluator
+
+    def close(self) -> None:
+        """Free the model."""
+        if self.evaluator is not None:
+            self.evaluator.close()
+
+    def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
+        """The rows that the tables have, whatever was selected."""
+        return {key: tuple(group.cases) for key, group in self.groups.items()}

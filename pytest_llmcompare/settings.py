@@ -1,0 +1,120 @@
+"""Settings of a run: what was asked for, and where each answer came from. Pure; `options.py` reads the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from .records import Verdict
+
+
+class Update(str, Enum):
+    """Which baselines a run writes."""
+
+    NOTHING = ""
+    CHANGED = "--llm-update"
+    MISSING = "--llm-update-missing"
+    ALL = "--llm-update-all"
+
+    def accepts(self, verdict: Verdict) -> bool:
+        """Whether a case with this verdict gets today's output as its baseline (and so passes)."""
+        from .records import Verdict  # a third of the time that importing this module would take
+
+        if self is Update.NOTHING or verdict is Verdict.ERROR:
+            return False
+        if self is Update.MISSING:
+            return verdict is Verdict.MISSING
+        return self is Update.ALL or verdict is not Verdict.IDENTICAL
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one run works with.
+
+    Attributes:
+        models: Model specs as text, in order.
+        named: The `[tool.llmcompare.models.NAME]` tables.
+        update: Which baselines are written.
+        prune: `""`, or `ask` / `yes`: whether obsolete baselines are deleted, and whether many may go at once.
+        device: Where models run; empty chooses.
+        dtype: Precision of the weights; empty takes the checkpoint's own.
+        batch_size: Most prompts in one forward pass; 0 chooses.
+        tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
+        origins: For each setting that is not at its default, where its value came from.
+    """
+
+    models: tuple[str, ...] = ()
+    named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    update: Update = Update.NOTHING
+    prune: str = ""
+    device: str = ""
+    dtype: str = ""
+    batch_size: int = 0
+    tracking_uri: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models_are_asked_for(self) -> bool:
+        """Whether models were named for this very run, which then has to compare them."""
+        return bool(self.models) and self.origins.get("models") in FOR_THIS_RUN
+
+
+COMMAND_LINE, FILE = "command line", "pyproject.toml"
+FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
+
+FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "tracking_uri")
+"""Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+def split_models(values: Sequence[str]) -> tuple[str, ...]:
+    """Split repeated, comma-separated values into single model specs."""
+    return tuple(text for value in values for text in (part.strip() for part in value.split(",")) if text)
+
+
+def check_file(table: Mapping[str, Any], where: str) -> None:
+    """Check the keys and types of a `[tool.llmcompare]` table.
+
+    Raises:
+        UsageError: An unknown key, or a value of the wrong type.
+    """
+    expected: dict[str, tuple[type, str]] = {
+        "default_models": (list, "a list of model specs"),
+        "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
+        "device": (str, "text such as 'cpu' or 'cuda'"),
+        "dtype": (str, f"one of {', '.join(DTYPES)}"),
+        "batch_size": (int, "a whole number"),
+        "tracking_uri": (str, "text"),
+    }
+    for key, value in table.items():
+        if key not in expected:
+            raise UsageError(f"{where}: unknown key {key!r}.{did_you_mean(key, FILE_KEYS)}")
+        kind, wanted = expected[key]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise UsageError(f"{where}: {key} = {value!r}, expected {wanted}.")
+    for name, model in table.get("models", {}).items():
+        if not isinstance(model, dict):
+            raise UsageError(f"{where}: models.{name} = {model!r}, expected a table with at least `source = ...`.")
+    for text in table.get("default_models", []):
+        if not isinstance(text, str):
+            raise UsageError(f"{where}: default_models holds {text!r}, expected model specs as text.")
+
+
+def check_values(settings: Settings) -> None:
+    """Check what `argparse` and TOML cannot.
+
+    Raises:
+        UsageError: A value outside its range.
+    """
+    if settings.dtype and settings.dtype not in DTYPES:
+        origin = settings.origins.get("dtype", "dtype")
+        raise UsageError(f"dtype {settings.dtype!r} ({origin}) is not known.{did_you_mean(settings.dtype, DTYPES)}")
+    if settings.batch_size < 0:
+        origin = settings.origins.get("batch_size", "batch_size")
+        raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")
