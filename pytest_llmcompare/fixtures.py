@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .stash import OBSERVATION, run_of
+from .stash import OBSERVATION, RUN, SETTINGS
 
 if TYPE_CHECKING:
     from .collection import Asked
     from .comparison import StoredBaseline
     from .records import Case, Generation, GroupResult
+    from .run import Run
+
+
+def run_of(config: pytest.Config) -> Run:
+    """The state of the run, made on first use: most pytest runs of an environment have nothing to do with us."""
+    if RUN not in config.stash:
+        from .run import Run
+
+        config.stash[RUN] = Run(config, config.stash[SETTINGS])
+    return config.stash[RUN]
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from .fixtures import (
     llm_model,
     llm_output,
     llm_parameter,
+    run_of,
 )
 from .options import add_options, header_lines, read_settings
-from .stash import GROUPS, REPORT, RUN, SETTINGS, run_of
+from .stash import GROUPS, REPORT, RUN, SETTINGS
 
 __all__ = ["llm_baseline", "llm_case", "llm_evaluation", "llm_group", "llm_model", "llm_output", "llm_parameter"]
 

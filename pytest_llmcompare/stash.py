@@ -25,12 +25,3 @@ REPORT = "llmcompare"
 
 DECLARED, GROUPS, WHOLE = "llmcompare_declared", "llmcompare_groups", "llmcompare_whole"
 """What a worker hands to the controller at its end: rows of the tables, groups, whether it could collect all."""
-
-
-def run_of(config: pytest.Config) -> Run:
-    """The state of the run, made on first use: most pytest runs of an environment have nothing to do with us."""
-    if RUN not in config.stash:
-        from .run import Run
-
-        config.stash[RUN] = Run(config, config.stash[SETTINGS])
-    return config.stash[RUN]
