@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from mlflow.pyfunc import PyFuncModel
 
+from .baselines.journal import Journal, key_of
 from .decoding.engine import MemoryWarning
 from .drift import Piece
 from .errors import GenerationError
 from .models import registry, resident
-from .models.pyfunc import HeldTransformer, PyfuncTransformer
-from .models.resolve import ResolvedModel
+from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
 from .records import Case, Generation, Judgement, RowKey
 
 if TYPE_CHECKING:
@@ -40,12 +40,20 @@ class Asking:
     """
 
     def __init__(
-        self, model: PyFuncModel, resolved: ResolvedModel, cases: Sequence[Case], judge: Judge, progress: Progress
+        self,
+        model: PyFuncModel,
+        fingerprint: str,
+        cases: Sequence[Case],
+        *,
+        judge: Judge,
+        journal: Journal,
+        progress: Progress,
     ) -> None:
         self.model = model
-        self.resolved = resolved
+        self.fingerprint = fingerprint
         self.cases = cases
         self.judge = judge
+        self.journal = journal
         self.progress = progress
         self.ours = registry.python_model_of(model)
         self.generations: dict[RowKey, Generation] = {}
@@ -76,14 +84,43 @@ class Asking:
         return not isinstance(self.ours, PyfuncTransformer)
 
     def ask_ours(self, ours: HeldTransformer, frame: Any) -> list[Outcome]:
-        """One batched call; the observer gets what the texts leave out, and when."""
-        outcomes: dict[int, Outcome] = {}
+        """One batched call for all rows that an earlier, interrupted run did not finish.
 
-        def observe(index: int, outcome: Outcome) -> None:
+        The observer gets what the texts leave out, as soon as there is something.
+        """
+        environment = resident.hold(ours.found()).environment
+        keys = [key_of(case, self.fingerprint, environment) for case in self.cases]
+        outcomes: dict[int, Outcome] = self.resumed(keys)
+        left = [index for index in range(len(self.cases)) if index not in outcomes]
+
+        def observe(place: int, outcome: Outcome) -> None:
+            index = left[place]
             outcomes[index] = outcome
+            if isinstance(outcome, Generation):
+                self.journal.append(keys[index], outcome)
             self.progress.step(outcome if isinstance(outcome, Generation) else None)
 
-        ours.observer = observe
+        if left:
+            self.predict(ours, frame.iloc[left].reset_index(drop=True), observe)
+        return [outcomes[index] for index in range(len(self.cases))]
+
+    def resumed(self, keys: Sequence[str]) -> dict[int, Outcome]:
+        """What an interrupted run had finished, by index."""
+        journal = self.journal.read()
+        found: dict[int, Outcome] = {index: journal[key] for index, key in enumerate(keys) if key in journal}
+        for outcome in found.values():
+            self.progress.step(outcome if isinstance(outcome, Generation) else None)
+        if found:
+            group = self.cases[0].key.group
+            self.notes.append(
+                f"table {group.table!r}, model {group.model!r}: {len(found)} of {len(keys)} outputs are taken from "
+                "the journal of a run that was interrupted"
+            )
+        return found
+
+    def predict(self, ours: HeldTransformer, frame: Any, observer: Observer) -> None:
+        """Ask through MLflow's loaded model, as anybody would."""
+        ours.observer = observer
         try:
             with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
                 warnings.simplefilter("always", MemoryWarning)
@@ -91,13 +128,12 @@ class Asking:
         finally:
             ours.observer = None
         self.notes.extend(dict.fromkeys(str(found.message) for found in caught if found.category is MemoryWarning))
-        return [outcomes[index] for index in range(len(self.cases))]
 
     def ask_foreign(self) -> list[Outcome]:
         """One call, with the columns that the model wants; texts are all there is."""
         from .models import foreign
 
-        environment = (("mlflow", mlflow.__version__), ("weights", self.resolved.fingerprint))
+        environment = (("mlflow", mlflow.__version__), ("weights", self.fingerprint))
         outcomes: list[Outcome] = []
         for answer in foreign.answers(self.model, self.cases, self.notes.append):
             outcome = Generation(answer, environment=environment) if isinstance(answer, str) else answer
@@ -112,7 +148,9 @@ class Asking:
             self.generations[row] = outcome
             self.judgements[row] = self.judge(case, outcome, self.piece)
         else:
-            self.failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome}"
+            model = case.key.group.model
+            why = str(outcome).removeprefix(f"model {model!r}: ")
+            self.failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
 
     def piece(self, token: int) -> str:
         """Text of one of the model's tokens."""

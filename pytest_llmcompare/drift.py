@@ -47,7 +47,7 @@ def stale_reason(case: Case, baseline: Baseline) -> str:
         what
         for what, then, now in (
             ("the prompt or its examples", baseline.input_hash, case.input_hash),
-            ("the decoding settings or the chat template", baseline.settings_hash, case.settings_hash),
+            ("the decoding settings, the seed or the chat template", baseline.settings_hash, case.settings_hash),
         )
         if then != now
     ]

@@ -19,6 +19,7 @@ from mlflow.pyfunc import PyFuncModel
 from . import metrics, tracking
 from .asking import Asking
 from .baselines import files
+from .baselines.journal import Journal
 from .drift import judge
 from .errors import BaselineError, LlmCompareError
 from .frames import frame_of, shared_settings
@@ -89,7 +90,7 @@ class Evaluator:
         self.scratch = scratch
         self.resolved: dict[ModelSpec, ResolvedModel] = {}
         self.loaded: tuple[str, PyFuncModel] | None = None
-        self.store_is_ready = False
+        self.journals: list[Journal] = []
         self.commit: str | None = None
 
     def evaluate(self, group: Group, cases: Sequence[Case], progress: Progress) -> GroupResult:
@@ -106,7 +107,14 @@ class Evaluator:
         with tracking.tracked(self.settings.tracking_uri), tracking.store_errors(f"table {group.key.table!r}"):
             logged = self.log(group, resolved)
             self.loaded = (logged.model_uri, logged.model)
-            asking = Asking(logged.model, resolved, cases, baselines.judge, progress)
+            journal = Journal(self.root, group.key)
+            self.journals.append(journal)
+            asking = Asking(
+                *(logged.model, resolved.fingerprint, cases),
+                judge=baselines.judge,
+                journal=journal,
+                progress=progress,
+            )
             return self.ask(group, logged, asking, baselines, chosen)
 
     def baselines(self, group: Group) -> Baselines:
@@ -219,6 +227,11 @@ class Evaluator:
                 self.loaded = (result.model_uri, registry.load(result.model_uri, group.spec))
         return self.loaded[1]
 
+    def forget_journals(self) -> None:
+        """Remove the journals of this run, once nothing is left to resume."""
+        for journal in self.journals:
+            journal.discard()
+
     def close(self) -> None:
         """Free the model."""
         self.loaded = None
@@ -248,6 +261,7 @@ def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTra
     spec = group.spec
     source = spec.source if spec.kind is SourceKind.HUB else resolved.location
     options: dict[str, Any] = {
+        "name": spec.name,
         "revision": resolved.revision or None,
         "dtype": spec.dtype,
         "device": spec.device,

@@ -163,7 +163,7 @@ def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     MLflow tries a metric on the first row before it computes it, so it looks rows up by name.
     """
 
-    def eval_fn(predictions: Any, targets: Any, metrics: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
         found = [judgements.get(row) for row in rows(prompt_id, variant)]
         said = [judgement.verdict if judgement else Verdict.ERROR for judgement in found]
         return MetricValue(scores=[str(verdict) for verdict in said], aggregate_results=rates(said))
@@ -180,7 +180,7 @@ def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
     """Tokens of each output by the model's own tokenizer; rows of a model that we cannot look into have none."""
 
-    def eval_fn(predictions: Any, targets: Any, metrics: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
         counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
         known = [count for count in counts if count is not None]
         return MetricValue(

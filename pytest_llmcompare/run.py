@@ -16,7 +16,7 @@ from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
 from .records import CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
-from .reports.formatting import FailureBudget
+from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
 from .reports.terminal import summary_lines
@@ -108,8 +108,10 @@ class Run:
         result = observation.result(passed=report.passed)
         setattr(report, REPORT, case_result_to_json(result))
         crash = getattr(report.longrepr, "reprcrash", None)
-        if observation.explanation and crash is not None:  # pytest lists failures with 40 characters or less of it
-            crash.message = crash.message.removeprefix("AssertionError: ")
+        judgement = observation.judgement
+        if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
+            # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
+            crash.message = headline(judgement)
         item.user_properties.extend(properties(result))
 
     def record(self, text: str) -> None:
@@ -128,6 +130,9 @@ class Run:
     def end(self, session: pytest.Session) -> None:
         """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
         groups = {key: without_outputs(result) for key, result in self.session.results.items()}
+        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        if finished:
+            self.session.complete()
         if self.is_worker:
             session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
                 {
@@ -139,7 +144,6 @@ class Run:
             return
         self.groups.update(groups)
         self.declared.append(self.session.declared())
-        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         self.conclusion = Conclusion(self.config.rootpath, self.settings, self.results.values(), self.groups)
         self.conclusion.reach(self.declared, safe_to_delete=finished and self.whole)
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):

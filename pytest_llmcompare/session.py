@@ -179,6 +179,11 @@ class Session:
             self.evaluator = Evaluator(self.settings, self.root, self.scratch)
         return self.evaluator
 
+    def complete(self) -> None:
+        """The run came to its end by itself: nothing is left to resume."""
+        if self.evaluator is not None:
+            self.evaluator.forget_journals()
+
     def close(self) -> None:
         """Free the model."""
         if self.evaluator is not None:

@@ -29,7 +29,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
-    "baselines.*": VOCABULARY | {"baselines.*"},
+    "baselines.*": VOCABULARY | {"baselines.*", "wire"},
     "reports.*": VOCABULARY | {"reports.*"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
     "models.spec": VOCABULARY | {"models.named", "models.uri"},

@@ -1,0 +1,100 @@
+"""The journal: what an interrupted run had finished is found again, under exactly what it depended on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmcompare.baselines.journal import Journal, key_of
+from pytest_llmcompare.records import Case, CaseKey, Generation, GroupKey, Row
+
+GROUP = GroupKey("tests", "trivia", "tiny")
+CASE = Case(CaseKey(GROUP, "sky"), Row("sky", "Is it blue?"), "Q: ", {"max_new_tokens": 5}, seed=3)
+ENVIRONMENT = (("device", "cpu"), ("torch", "2.13.0"))
+GENERATION = Generation(" Blue\ud800\n", (1, 2), (-0.5, -0.25), "length", ENVIRONMENT)
+
+
+def test_generations_come_back_as_they_were(tmp_path: Path) -> None:
+    """Text with lone surrogates, tokens, log-probabilities, stop and environment make the round trip."""
+    journal = Journal(tmp_path, GROUP)
+    journal.append("a", GENERATION)
+    journal.append("b", Generation("no tokens"))
+    assert Journal(tmp_path, GROUP).read() == {"a": GENERATION, "b": Generation("no tokens")}
+
+
+def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
+    """kill -9 in the middle of a line loses that line alone, and the next one begins on its own."""
+    journal = Journal(tmp_path, GROUP)
+    journal.append("a", GENERATION)
+    with journal.path.open("a") as file:
+        file.write('{"key": "b", "generation": {"te\n')
+        file.write("[1]\nnull\n")
+    journal.append("c", GENERATION)
+    assert set(journal.read()) == {"a", "c"}
+
+
+def test_every_group_has_a_journal_of_its_own(tmp_path: Path) -> None:
+    """Another model or table, even one with a separator in its name, reads nothing of it."""
+    Journal(tmp_path, GROUP).append("a", GENERATION)
+    for other in (GroupKey("tests", "trivia", "tiny2"), GroupKey("tests/trivia", "tiny", "")):
+        assert Journal(tmp_path, other).read() == {}
+
+
+def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its folder brings its own .gitignore, and goes with the last journal."""
+    one, other = Journal(tmp_path, GROUP), Journal(tmp_path, GroupKey("tests", "trivia", "tiny2"))
+    one.append("a", GENERATION)
+    other.append("a", GENERATION)
+    assert (tmp_path / ".llmcompare" / ".gitignore").read_text() == "*\n"
+    one.discard()
+    assert other.read() == {"a": GENERATION}
+    other.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_files_in_its_folder_stay(tmp_path: Path) -> None:
+    """Only its own file is removed."""
+    journal = Journal(tmp_path, GROUP)
+    journal.append("a", GENERATION)
+    (tmp_path / ".llmcompare" / "pending.jsonl").write_text("{}\n")
+    journal.discard()
+    assert (tmp_path / ".llmcompare" / "pending.jsonl").read_text() == "{}\n"
+
+
+def test_where_it_cannot_be_written_the_run_goes_on(tmp_path: Path) -> None:
+    """A file where the folder should be: nothing is raised, nothing is found."""
+    (tmp_path / ".llmcompare").write_text("in the way")
+    journal = Journal(tmp_path, GROUP)
+    journal.append("a", GENERATION)
+    assert journal.read() == {}
+    journal.discard()
+    assert (tmp_path / ".llmcompare").read_text() == "in the way"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"case": dataclasses.replace(CASE, row=Row("sky", "Is it red?"))},
+        {"case": dataclasses.replace(CASE, examples="")},
+        {"case": dataclasses.replace(CASE, gen_config={"max_new_tokens": 6})},
+        {"case": dataclasses.replace(CASE, seed=4)},
+        {"case": dataclasses.replace(CASE, template="tokenizer")},
+        {"model": "f00"},
+        {"environment": (("device", "cuda"), ("torch", "2.13.0"))},
+        {"environment": (("device", "cpu"), ("torch", "2.14.0"))},
+    ],
+)
+def test_the_key_changes_with_all_that_an_output_depends_on(change: dict[str, Any]) -> None:
+    """Model, prompt, examples, settings, seed, template, device, versions."""
+    facts: dict[str, Any] = {"case": CASE, "model": "abc", "environment": ENVIRONMENT}
+    assert key_of(**{**facts, **change}) != key_of(**facts)
+
+
+def test_the_key_does_not_change_with_the_order_of_settings() -> None:
+    """Nor with the name of the case."""
+    one = dataclasses.replace(CASE, gen_config={"a": 1, "b": 2})
+    other = dataclasses.replace(one, gen_config={"b": 2, "a": 1}, key=CaseKey(GROUP, "another"))
+    assert key_of(one, "m", ENVIRONMENT) == key_of(other, "m", ENVIRONMENT)
