@@ -18,7 +18,7 @@ from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 
 if TYPE_CHECKING:
-    from conftest import Cache, Hub
+    from .conftest import Cache, Hub
 
 COMMIT = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 OTHER_COMMIT = "11c5a3d5811f50298f278a704980280950aedb10"

@@ -14,7 +14,7 @@ from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 
 if TYPE_CHECKING:
-    from conftest import Store
+    from .conftest import Store
 
 ELSEWHERE = "Look with `mlflow ui`, or name another store with --llm-tracking-uri or MLFLOW_TRACKING_URI."
 ROOT = Path()

@@ -16,7 +16,7 @@ from pytest_llmcompare.models.safety import check_mlflow_model, check_weights
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 
 if TYPE_CHECKING:
-    from conftest import Store
+    from .conftest import Store
 
 SPEC = ModelSpec("my model", "./tiny", SourceKind.FOLDER)
 PICKLE = dataclasses.replace(SPEC, allow_pickle=True)

@@ -1,0 +1,190 @@
+"""The lines of one case: name, facts and text.
+
+case sky_color @greedy
+.input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
+| Blue.
+|
+|Q: What color is the grass?
+"""
+
+from __future__ import annotations
+
+import re
+
+from pytest_llmcompare.errors import did_you_mean
+from pytest_llmcompare.records import Baseline, RowKey
+
+from .document import Fault, Record
+from .escapes import escape, escape_name, escape_word, unescape
+
+WIDE = 100  # columns, beyond which a line of text is parted after its sentences
+MARKER_BAR = "|" * 7
+"""How git's diff3 marker begins. Lines of text begin with a bar too, so one with six more gets an escape."""
+
+_SENTENCE = re.compile(r"""(?:(?<=\w\w[.!?…])|(?<=\w[.!?…]["'”’)]))(?= \S)|(?<=[。！？])(?=\S)""")
+_LINES = re.compile(r"([^\n]+)\n((?:\.[^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
+_BLANK = re.compile(r"\n+")
+_FACTS = {"input", "settings", "env", "stop", "tokens"}
+_KNOWN = frozenset(f".{fact}" for fact in _FACTS)
+
+
+def record_of(baseline: Baseline, environment: str) -> Record:
+    """A baseline as it stands in a file where its environment has this name."""
+    generation = baseline.generation
+    tokens = None if generation.token_ids is None else len(generation.token_ids)
+    return written(
+        Record(
+            baseline.row,
+            generation.text,
+            generation.stop,
+            environment,
+            baseline.input_hash,
+            baseline.settings_hash,
+            tokens,
+            "",
+        )
+    )
+
+
+def written(record: Record) -> Record:
+    """The record with its lines made anew."""
+    name = escape_name(record.row.prompt_id)
+    if record.row.variant:
+        name += f" @{escape_name(record.row.variant)}"
+    facts = (
+        ("input", record.input_hash),
+        ("settings", record.settings_hash),
+        ("env", record.environment),
+        ("stop", record.stop),
+        ("tokens", "" if record.tokens is None else str(record.tokens)),
+    )
+    line = "  ".join([f".{fact} {escape_word(value)}" for fact, value in facts if value])
+    return record._replace(lines="\n".join([f"case {name}", *([line] if line else ()), *text_lines(record.text)]))
+
+
+def text_lines(text: str) -> list[str]:
+    """A text, line by line; `|` begins a line of it, `~` goes on with the line before.
+
+    The parting depends on one sentence at a time, so that a changed word changes one line.
+    """
+    lines = []
+    for line in text.split("\n"):
+        first, *more = [line] if len(line) <= WIDE else _SENTENCE.split(line)
+        first = "|" + escape(first)
+        lines.append(f"|\\{first[1:]}" if first.startswith(MARKER_BAR) else first)
+        lines += ["~" + escape(part) for part in more]
+    return lines
+
+
+def read_record(block: str, number: int) -> Record:
+    """Read a case from its lines, less the word `case`.
+
+    Raises:
+        Fault: A line does not belong there.
+    """
+    try:
+        return _read(block, number)
+    except ValueError:
+        raise _fault(block, number) from None
+
+
+def _read(block: str, number: int) -> Record:
+    match = _LINES.fullmatch(block) or _LINES.fullmatch(_BLANK.sub("\n", block))
+    if match is None or "\n" + MARKER_BAR in block:
+        raise ValueError
+    facts = _facts(match[2])
+    body: str = match[3]
+    return Record(
+        read_name(match[1]),
+        unescape(body[1:].replace("\n~", "").replace("\n|", "\n")),
+        unescape(facts.get(".stop", "")),
+        facts.get(".env", ""),
+        unescape(facts.get(".input", "")),
+        unescape(facts.get(".settings", "")),
+        int(facts[".tokens"]) if ".tokens" in facts else None,
+        f"case {match[0].rstrip()}",
+        number,
+    )
+
+
+def read_name(line: str) -> RowKey:
+    """The name of a case, as it stands behind the word `case`.
+
+    Raises:
+        ValueError: It is not complete, or holds an unknown escape.
+    """
+    name, mark, variant = line.partition(" @")
+    if not name or (mark and not variant):
+        raise ValueError
+    return RowKey(unescape(name), unescape(variant))
+
+
+def _facts(lines: str) -> dict[str, str]:
+    parts = lines.split()
+    facts = dict(zip(parts[::2], parts[1::2], strict=True))
+    if not facts.keys() <= _KNOWN:
+        raise ValueError
+    return facts
+
+
+def _fault(block: str, number: int) -> Fault:
+    """The first line of a case that cannot be right."""
+    name, *lines = block.split("\n")
+    what = _wrong_name(name)
+    if what:
+        return Fault(number, what)
+    before = "."
+    for offset, line in enumerate(lines, start=1):
+        what = _wrong_line(line, before)
+        if what:
+            return Fault(number + offset, what)
+        before = line[:1] or before
+    return Fault(number, f"case {shortened(name)} has no text; an empty text is a line '|'.")
+
+
+def _wrong_name(name: str) -> str:
+    try:
+        read_name(name)
+    except ValueError:
+        return _wrong_escape(name) or f"{shortened(f'case {name}')} lacks the name of the case or of its variant."
+    return ""
+
+
+def _wrong_line(line: str, before: str) -> str:
+    kind = line[:1]
+    if not line.strip():
+        return ""
+    if line.startswith((MARKER_BAR, "=" * 7, ">" * 7)):
+        return f"{shortened(line)} is what is left of a merge conflict; its beginning ('<<<<<<<') is gone."
+    if kind not in set(".|~"):
+        return f"{shortened(line)} begins with none of 'case ', '.', '|' and '~'."
+    if kind == "." and before != ".":
+        return f"{shortened(line)} states facts after the text; they stand right below the case."
+    if kind == "~" and before == ".":
+        return f"{shortened(line)} goes on with a text that has not begun."
+    return _wrong_facts(line) if kind == "." else _wrong_escape(line)
+
+
+def _wrong_facts(line: str) -> str:
+    parts = line.split()
+    for key in parts[::2]:
+        if key not in _KNOWN:
+            return f"there is no fact {key!r}.{did_you_mean(key, _KNOWN)}"
+    if len(parts) % 2:
+        return f"fact {parts[-1]!r} has no value."
+    if not dict(zip(parts[::2], parts[1::2], strict=True)).get(".tokens", "0").isdecimal():
+        return f"{shortened(line)}: .tokens is a number."
+    return _wrong_escape(line)
+
+
+def _wrong_escape(line: str) -> str:
+    try:
+        unescape(line)
+    except ValueError as error:
+        return f"there is no escape {str(error)!r}; a backslash is written as two."
+    return ""
+
+
+def shortened(line: str) -> str:
+    """A line to show in a message."""
+    return repr(line if len(line) <= 60 else line[:57] + "...")

@@ -1,0 +1,143 @@
+"""Both files of a group, put together: baselines as records, and what the files become when some of them change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from pytest_llmcompare.records import Baseline, Generation, GroupKey, RowKey
+
+from . import codec
+from .caselines import record_of
+from .document import Document, Record, sort_key
+from .tokens import TokenLine, Tokens, line_of
+
+
+class Change(Enum):
+    """What an update did to a baseline."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REFRESHED = "refreshed"
+    UNCHANGED = "unchanged"
+
+
+class Contents:
+    """The baselines of a group, with the lines that they stand in.
+
+    A baseline that says the same as before keeps its lines to the byte, in both files.
+
+    Attributes:
+        document: The baseline file.
+        baselines: The baselines that can be used, by row.
+        warnings: What is wrong with the tokens file, or was left open by a merge.
+    """
+
+    def __init__(self, document: Document, tokens: Tokens, source: str) -> None:
+        self.document = document
+        self.baselines: dict[RowKey, Baseline] = {}
+        self._newline = tokens.newline
+        self._token_lines: dict[RowKey, str] = {}
+        for row, record in document.records.items():
+            line = tokens.fitting(record) if record.tokens is not None else None
+            self.baselines[row] = _baseline(record, line, document)
+            if line is not None:
+                self._token_lines[row] = line.line
+        for row in self.rows - self._token_lines.keys():  # what does not fit now may fit after a merge is resolved
+            lines = tokens.lines.get(sort_key(row))
+            if lines:
+                self._token_lines[row] = "\n".join(line.line for line in lines)
+        self.warnings = (*_environment_warnings(document, source), *tokens.warnings)
+
+    @property
+    def rows(self) -> set[RowKey]:
+        """All rows in the file, those in conflict included."""
+        return self.document.records.keys() | self.document.conflicts.keys()
+
+    def put(self, baseline: Baseline, *, refresh: bool) -> Change:
+        """Take in a baseline; one that says the same as before changes nothing, unless its facts are to be refreshed.
+
+        A case in conflict is settled by it.
+        """
+        row = baseline.row
+        old = self.baselines.get(row)
+        same = old is not None and _says(old) == _says(baseline)
+        if same and not refresh:
+            return Change.UNCHANGED
+        record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
+        token_line = line_of(baseline)
+        if same and (record.lines, token_line) == (self.document.records[row].lines, self._token_lines.get(row, "")):
+            return Change.UNCHANGED
+        known = row in self.document.records or row in self.document.conflicts
+        change = Change.REFRESHED if same else Change.CHANGED if known else Change.ADDED
+        self.remove([row])
+        self.document.records[row] = record
+        self.baselines[row] = baseline
+        if token_line:
+            self._token_lines[row] = token_line
+        return change
+
+    def remove(self, rows: Iterable[RowKey]) -> None:
+        """Leave rows out."""
+        for row in rows:
+            self.document.records.pop(row, None)
+            self.document.conflicts.pop(row, None)
+            self.baselines.pop(row, None)
+            self._token_lines.pop(row, None)
+
+    def text(self) -> str:
+        """The baseline file."""
+        return codec.dump(self.document)
+
+    def tokens_text(self) -> str:
+        """The tokens file; empty where no tokens are known."""
+        lines = [self._token_lines[row] for row in sorted(self._token_lines, key=sort_key)]
+        return "".join([f"{line}\n" for line in lines]).replace("\n", self._newline)
+
+
+def empty(group: GroupKey) -> Contents:
+    """A group without baselines."""
+    return Contents(Document(group.table, group.model), Tokens("", ""), "")
+
+
+def read(text: str, tokens_text: str | None, source: str, tokens_source: str) -> Contents:
+    """Read both files.
+
+    Args:
+        text: The baseline file.
+        tokens_text: The tokens file, or None where there is none.
+        source: What to call the baseline file in messages.
+        tokens_source: What to call the tokens file.
+
+    Raises:
+        BaselineError: The baseline file cannot be read. Faults of the tokens file are warnings.
+    """
+    return Contents(codec.parse(text, source), Tokens(tokens_text, tokens_source), source)
+
+
+def _baseline(record: Record, line: TokenLine | None, document: Document) -> Baseline:
+    generation = Generation(
+        record.text,
+        line.token_ids if line else None,
+        line.logprobs if line else None,
+        record.stop,
+        document.environments.get(record.environment, ()),
+    )
+    return Baseline(record.row, generation, record.input_hash, record.settings_hash)
+
+
+def _says(baseline: Baseline) -> tuple[object, ...]:
+    """What of a baseline counts as the same: not its environment, nor the last digits of its log-probabilities."""
+    generation = baseline.generation
+    return generation.text, generation.token_ids, generation.stop, baseline.input_hash, baseline.settings_hash
+
+
+def _environment_warnings(document: Document, source: str) -> list[str]:
+    """What a merge did to the environments, with markers or (where one side dropped a line) without."""
+    missing = document.used_environments() - document.environments.keys() - {""}
+    whats = [f"a merge left two environments named {name!r}" for name in document.ambiguous]
+    whats += [f"no #env line describes environment {name!r}" for name in sorted(missing)]
+    return [
+        f"{source}: {what}; cases that refer to it are read without one. To write it anew: pytest --llm-update-all"
+        for what in whats
+    ]

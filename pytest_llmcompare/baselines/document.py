@@ -1,0 +1,151 @@
+"""What stands in a baseline file: the text of each case with its facts, apart from the tokens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.records import Environment, RowKey
+
+from .escapes import escape_name
+
+ENVIRONMENT_NAME = re.compile(r"e[1-9][0-9]{0,8}")
+
+
+class Fault(Exception):  # noqa: N818 - not an error yet: it does not know its file
+    """What is wrong with a line, before it is known which file it is in.
+
+    Attributes:
+        line: Number of the line, from 1.
+        what: What is wrong with it.
+        way_out: What to do; empty for the usual.
+    """
+
+    def __init__(self, line: int, what: str, way_out: str = "") -> None:
+        super().__init__(line, what)
+        self.line = line
+        self.what = what
+        self.way_out = way_out
+
+    def error(self, source: str) -> BaselineError:
+        """The error for the user."""
+        way_out = self.way_out or f"Mend the line, or restore the file: {restore(source)}"
+        return BaselineError(f"{source}, line {self.line}: {self.what}\n{way_out}")
+
+
+def restore(source: str) -> str:
+    """The command that brings a file back as it was committed."""
+    return f"git checkout -- {shlex.quote(source)}"
+
+
+class Record(NamedTuple):
+    """A case as it stands in the file.
+
+    Attributes:
+        row: Name of the case.
+        text: The approved text.
+        stop: Why it ended.
+        environment: Name of its environment in this file; empty where it is not known.
+        input_hash: As in `Baseline`.
+        settings_hash: As in `Baseline`.
+        tokens: Number of its tokens, or None where it was recorded without.
+        lines: Its lines to the letter, without line break at the end.
+        number: Number of its first line, from 1; 0 where it was not read from a file.
+    """
+
+    row: RowKey
+    text: str
+    stop: str
+    environment: str
+    input_hash: str
+    settings_hash: str
+    tokens: int | None
+    lines: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A case that a merge left in two versions.
+
+    Attributes:
+        lines: Both versions between conflict markers, as they are written back until one is chosen.
+        where: The lines in the file, `lines 12-19`.
+        environments: Names of the environments that the versions refer to.
+    """
+
+    lines: str
+    where: str
+    environments: frozenset[str]
+
+
+@dataclass
+class Document:
+    """A baseline file, taken apart.
+
+    Attributes:
+        table: True name of the prompt table.
+        model: True name of the model.
+        environments: Environments by their name in this file (`e1`).
+        records: Cases that can be used.
+        repeated: What stands a second time, with the same name as one of the `records`, before it is settled.
+        conflicts: Cases that a merge left in two versions.
+        ambiguous: Names that a merge left with two environments; their cases are read without one.
+        newline: Line break of the file.
+    """
+
+    table: str
+    model: str
+    environments: dict[str, Environment] = field(default_factory=dict)
+    records: dict[RowKey, Record] = field(default_factory=dict)
+    repeated: list[Record] = field(default_factory=list)
+    conflicts: dict[RowKey, Conflict] = field(default_factory=dict)
+    ambiguous: tuple[str, ...] = ()
+    newline: str = "\n"
+
+    def environment_name(self, environment: Environment) -> str:
+        """Name of an environment in this file; a new one gets the next number, so that no name changes its meaning."""
+        if not environment:
+            return ""
+        for name, known in self.environments.items():
+            if known == environment:
+                return name
+        name = next_name(self.environments.keys() | self.used_environments())
+        self.environments[name] = environment
+        return name
+
+    def versions(self, row: RowKey) -> list[Record]:
+        """What stands under a name."""
+        first = [self.records[row]] if row in self.records else []
+        return first + [record for record in self.repeated if record.row == row]
+
+    def used_environments(self) -> set[str]:
+        """Names of the environments that a case refers to."""
+        used = {record.environment for record in self.records.values()}
+        return used.union(*(conflict.environments for conflict in self.conflicts.values()))
+
+    def blocks(self) -> list[str]:
+        """The lines of all cases, sorted by id and variant."""
+        lines = {row: record.lines for row, record in self.records.items()}
+        lines.update((row, conflict.lines) for row, conflict in self.conflicts.items())
+        return [lines[row] for row in sorted(lines, key=sort_key)]
+
+
+def sort_key(row: RowKey) -> tuple[str, str]:
+    """Sorts as the record itself does, but faster."""
+    return row.prompt_id, row.variant
+
+
+def next_name(names: Iterable[str]) -> str:
+    """The name after the highest of these, those left aside that can be no environment's."""
+    return f"e{max((int(name[1:]) for name in names if ENVIRONMENT_NAME.fullmatch(name)), default=0) + 1}"
+
+
+def shown(row: RowKey) -> str:
+    """The name of a case for messages, on one line and harmless."""
+    name = escape_name(row.prompt_id)
+    return f"{name}@{escape_name(row.variant)}" if row.variant else name

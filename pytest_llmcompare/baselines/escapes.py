@@ -1,0 +1,70 @@
+r"""Backslash escapes: any text on one line of a file that editors, hooks and git treat as text.
+
+Escaped is what a line cannot hold (controls, lone surrogates), what tools strip (white space at the end), and what
+a reviewer would not see (bidirectional overrides, zero-width characters). All else stands as it is.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HARMFUL = (
+    r"\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+)
+_IN_TEXT = re.compile(f"[{_HARMFUL}]")
+_IN_WORD = re.compile(rf"[{_HARMFUL}\s]")
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.|$)", re.DOTALL)
+_NAMED = {"\\": "\\\\", "\n": r"\n", "\r": r"\r", "\t": r"\t", " ": r"\s", "|": r"\|", "@": r"\@"}
+_MEANING = {escape[1]: char for char, escape in _NAMED.items()} | {"e": ""}  # \e is the empty name
+_MARK = re.compile(r"(?:^|(?<= ))@")  # would read as the beginning of a variant
+
+
+def escape_char(char: str) -> str:
+    """The escape of one character, whether it needs one or not."""
+    if char in _NAMED:
+        return _NAMED[char]
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def escape(text: str) -> str:
+    """Escape a text that stands at the end of a line."""
+    if not text.isprintable() or "\\" in text:  # all that is harmful counts as not printable; this is faster
+        text = _IN_TEXT.sub(_escaped, text)
+    return text[:-1] + escape_char(text[-1]) if text[-1:].isspace() else text
+
+
+def escape_name(name: str) -> str:
+    """Escape a name, so that ` @` cannot occur in it and no white space stands at its ends."""
+    if not name:
+        return r"\e"
+    name = _MARK.sub(r"\\@", escape(name))
+    return escape_char(name[0]) + name[1:] if name[0].isspace() else name
+
+
+def escape_word(text: str) -> str:
+    """Escape a text, so that no white space is left in it."""
+    return _IN_WORD.sub(_escaped, text)
+
+
+def unescape(text: str) -> str:
+    """The inverse of all of the above.
+
+    Raises:
+        ValueError: There is an escape that does not exist; the message is the escape.
+    """
+    return _ESCAPE.sub(_meaning, text) if "\\" in text else text
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return escape_char(match[0])
+
+
+def _meaning(match: re.Match[str]) -> str:
+    code = match[1]
+    if len(code) > 1 and int(code[1:], 16) < 0x110000:
+        return chr(int(code[1:], 16))
+    if code not in _MEANING:
+        raise ValueError(match[0])
+    return _MEANING[code]

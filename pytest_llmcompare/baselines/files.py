@@ -1,0 +1,183 @@
+"""Baseline files beside the tests: read, update, prune."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+
+from . import contents
+from .contents import Change
+from .document import shown, sort_key
+from .place import FOLDER, Place
+from .replacement import locked, remove_leftovers
+
+PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
+
+_AGAIN = "The baselines are as they were. Mend that, and run the update again."
+
+
+@dataclass(frozen=True)
+class BaselineSet:
+    """The stored baselines of a group.
+
+    Attributes:
+        path: The baseline file, there or not.
+        baselines: What can be compared with, by row.
+        conflicts: Rows that a merge left in two versions, and where: `PATH, lines 12-19`.
+        warnings: What could not be used: tokens, environments.
+    """
+
+    path: Path
+    baselines: Mapping[RowKey, Baseline] = field(default_factory=dict)
+    conflicts: Mapping[RowKey, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> frozenset[RowKey]:
+        """All rows in the file, those in conflict included."""
+        return frozenset(self.baselines) | frozenset(self.conflicts)
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What an update did, row by row in the order given.
+
+    Attributes:
+        path: The baseline file.
+        added: Rows that had no baseline.
+        changed: Rows with another text, other tokens, stop reason or hashes than before.
+        refreshed: Rows that say the same, with other facts (environment, log-probabilities).
+        unchanged: Rows whose lines are as they were.
+    """
+
+    path: Path
+    added: tuple[RowKey, ...] = ()
+    changed: tuple[RowKey, ...] = ()
+    refreshed: tuple[RowKey, ...] = ()
+    unchanged: tuple[RowKey, ...] = ()
+
+    @property
+    def written(self) -> bool:
+        """Whether the files were touched at all."""
+        return bool(self.added or self.changed or self.refreshed)
+
+
+def path_of(root: Path, group: GroupKey) -> Path:
+    """The baseline file of a group, there or not; its tokens file stands beside it.
+
+    Raises:
+        BaselineError: The folder cannot be read.
+    """
+    return Place(root, group).path
+
+
+def load(root: Path, group: GroupKey) -> BaselineSet:
+    """Read the baselines of a group; an empty set where there is no file.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+
+    Raises:
+        BaselineError: The file cannot be read, is damaged, newer than this program, or another group's.
+    """
+    place = Place(root, group)
+    stored = place.read()
+    if stored is None:
+        return BaselineSet(place.path)
+    conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+    return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
+
+
+def update(root: Path, group: GroupKey, baselines: Sequence[Baseline], *, refresh: bool = False) -> UpdateReport:
+    """Write baselines into a group's file; all others in it stay, nothing is deleted.
+
+    The file is read again under a lock, so that runs at the same time do not undo each other's updates. What says the
+    same as before keeps its lines to the byte, and where nothing changes no file is touched.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        baselines: What to write; cases in conflict are settled by it.
+        refresh: Write environment and log-probabilities anew, also where the text is the same.
+
+    Raises:
+        BaselineError: The file cannot be read (it is never overwritten then) or written.
+    """
+    with _writing(root, group) as place:
+        stored = place.read() or contents.empty(group)
+        changes = {baseline.row: stored.put(baseline, refresh=refresh) for baseline in baselines}
+        report = UpdateReport(
+            place.path,
+            **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
+        )
+        if report.written:
+            place.write(stored)
+    return report
+
+
+def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowKey, ...]:
+    """Rows in a group's file that its table no longer has, sorted.
+
+    Args:
+        baselines: What was loaded.
+        declared: All rows of the table, whatever was selected.
+    """
+    return tuple(sorted(baselines.rows - set(declared), key=sort_key))
+
+
+def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirmed: bool) -> tuple[RowKey, ...]:
+    """Delete a group's obsolete baselines; a file without any left is removed.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        declared: All rows of the table, whatever was selected.
+        confirmed: Whether more than a fifth of the file may go.
+
+    Returns:
+        The rows deleted, sorted.
+
+    Raises:
+        BaselineError: More would go than was confirmed, or the file cannot be read or written.
+    """
+    with _writing(root, group) as place:
+        stored = place.read() or contents.empty(group)
+        gone = sorted(stored.rows - set(declared), key=sort_key)
+        if len(gone) > PRUNE_SHARE * len(stored.rows) and not confirmed:
+            raise BaselineError(_many_obsolete(place.source, gone, len(stored.rows)))
+        stored.remove(gone)
+        if gone and stored.rows:
+            place.write(stored)
+        elif gone:
+            place.remove()
+    return tuple(gone)
+
+
+def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
+    names = ", ".join(f"'{shown(row)}'" for row in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+    return (
+        f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
+        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without a second word.\n"
+        "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
+    )
+
+
+@contextlib.contextmanager
+def _writing(root: Path, group: GroupKey) -> Iterator[Place]:
+    """The place of a group, with no other process writing there."""
+    folder = root / group.folder / FOLDER
+    try:
+        with locked(folder):
+            place = Place(root, group)
+            for path in (place.path, place.tokens, place.attributes):
+                remove_leftovers(path)
+            yield place
+    except OSError as error:
+        where = error.filename or folder
+        raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error

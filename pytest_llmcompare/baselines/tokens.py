@@ -1,0 +1,176 @@
+"""The tokens file: per case one JSON line with token ids and log-probabilities.
+
+    {"id": "sky_color", "variant": "", "text": "3f1c9a2e", "tokens": [4518, 13], "logprobs": [-0.251304, -0.000215]}
+
+It is no more than an aid: a line counts where its hash fits the text of the baseline, anything else is passed over
+with a warning. So the two files need not change in one step, and a line of either side of a merge serves.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NamedTuple, TypeVar
+
+from pytest_llmcompare.records import Baseline, digest
+
+from .document import Record, restore, shown, sort_key
+from .escapes import escape, unescape
+
+WARNINGS = 5  # that are told one by one
+
+_NAMES = re.compile(r'\s*\{"id": ("(?:[^"\\]|\\.)*"), "variant": ("(?:[^"\\]|\\.)*")')
+_quoted = json.JSONEncoder().encode  # faster than json.dumps
+_MARKERS = ("<" * 7, "|" * 7, "=" * 7, ">" * 7)
+
+
+T = TypeVar("T")
+
+
+class TokenLine(NamedTuple):
+    """One line; `token_ids` is None where it is broken.
+
+    Attributes:
+        number: Its number, from 1.
+        line: The line to the letter.
+        text_hash: Hash of the text that the tokens make.
+        token_ids: Token ids.
+        logprobs: Natural logarithms of their probabilities, 6 decimals, or None where they are not known.
+    """
+
+    number: int
+    line: str
+    text_hash: str = ""
+    token_ids: tuple[int, ...] | None = None
+    logprobs: tuple[float, ...] | None = None
+
+
+class Tokens:
+    """A tokens file, taken apart.
+
+    Attributes:
+        source: What the file is called in messages.
+        newline: Line break of the file.
+        lines: The lines of each case; after a merge there may be two.
+        warnings: What was not used, and why.
+    """
+
+    def __init__(self, text: str | None, source: str) -> None:
+        self.source = source
+        self.newline = "\r\n" if text and text.partition("\n")[0].endswith("\r") else "\n"
+        self.lines: dict[tuple[str, str], list[TokenLine]] = {}
+        self.problems: list[str] = []
+        self.missing = 0 if text is None else None
+        numbered = [
+            (number, line)
+            for number, line in enumerate((text or "").replace("\r\n", "\n").split("\n"), 1)
+            if line.strip()
+        ]
+        values = _values([line for _, line in numbered])
+        for (number, line), value in zip(numbered, values, strict=True):
+            self._add(number, line, value)
+
+    def _add(self, number: int, line: str, value: Any) -> None:
+        name = _name(line, value)
+        if name is not None:
+            self.lines.setdefault(name, []).append(_token_line(number, line, value))
+        elif line.startswith(_MARKERS):
+            self.problems.append(f"{self.source}, line {number}: a merge conflict marker; the lines that fit are used.")
+        else:
+            self.problems.append(f"{self.source}, line {number}: broken, so it is not used.")
+
+    def fitting(self, record: Record) -> TokenLine | None:
+        """The line whose tokens make the text of a case; notes a problem where there is none."""
+        lines = self.lines.get(sort_key(record.row), ())
+        text_hash = digest(record.text)
+        for line in lines:
+            if line.text_hash == text_hash and line.token_ids is not None and len(line.token_ids) == record.tokens:
+                return line
+        for line in lines:
+            fault = "broken" if line.token_ids is None else "does not fit the text of the baseline"
+            where = f"{self.source}, line {line.number} (case '{shown(record.row)}')"
+            self.problems.append(f"{where}: {fault}, so it is not used.")
+        if self.missing is not None:
+            self.missing += 1
+        elif not lines:
+            self.problems.append(f"{self.source}: no line for case '{shown(record.row)}'.")
+        return None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was not used and why, at most a handful; the last one says what to do."""
+        told = self.problems[:WARNINGS]
+        if len(self.problems) > WARNINGS:
+            told.append(f"{self.source}: {len(self.problems) - WARNINGS} more lines that are missing or not used.")
+        if self.missing:
+            told.append(f"{self.source}: not there or not readable, so {self.missing} cases are without their tokens.")
+        if told:
+            told.append(
+                f"Cases without tokens are compared by their text. To get the tokens back: {restore(self.source)}, "
+                "or record them again: pytest --llm-update-all"
+            )
+        return tuple(told)
+
+
+def line_of(baseline: Baseline) -> str:
+    """The line of a case; empty where its tokens are not known."""
+    generation = baseline.generation
+    if generation.token_ids is None:
+        return ""
+    row = baseline.row
+    return (
+        f'{{"id": {_quoted(escape(row.prompt_id))}, "variant": {_quoted(escape(row.variant))}, '
+        f'"text": "{digest(generation.text)}", "tokens": [{", ".join(map(str, generation.token_ids))}], '
+        f'"logprobs": {_numbers(generation.logprobs)}}}'
+    )
+
+
+def _numbers(logprobs: tuple[float, ...] | None) -> str:
+    """JSON numbers with 6 decimals; JSON has none that are not finite, so those make all of them unknown."""
+    if logprobs is None or not all(map(math.isfinite, logprobs)):
+        return "null"
+    return f"[{', '.join(['%.6f'] * len(logprobs)) % tuple(logprobs)}]".replace("-0.000000", "0.000000")
+
+
+def _values(lines: list[str]) -> list[Any]:
+    """The JSON value of each line, None where it has none; all at once where all are sound, which is faster."""
+    try:
+        values: list[Any] = json.loads(f"[{','.join(lines)}]")
+    except (ValueError, RecursionError):
+        values = []
+    return values if len(values) == len(lines) else [_value(line) for line in lines]
+
+
+def _value(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _name(line: str, value: Any) -> tuple[str, str] | None:
+    """Id and variant of the case, of a broken line too where they can still be read."""
+    try:
+        if isinstance(value, dict):
+            return unescape(value["id"]), unescape(value["variant"])
+        match = _NAMES.match(line)
+        return (unescape(json.loads(match[1])), unescape(json.loads(match[2]))) if match else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _token_line(number: int, line: str, value: Any) -> TokenLine:
+    if not isinstance(value, dict):
+        return TokenLine(number, line)
+    token_ids, logprobs = _values_of(value.get("tokens"), int), _values_of(value.get("logprobs"), float)
+    if token_ids is None or (logprobs is None) != (value.get("logprobs") is None):
+        return TokenLine(number, line)
+    if logprobs is not None and len(logprobs) != len(token_ids):
+        return TokenLine(number, line)
+    return TokenLine(number, line, str(value.get("text")), token_ids, logprobs)
+
+
+def _values_of(values: Any, kind: type[T]) -> tuple[T, ...] | None:
+    """The values as a tuple, or None where they are no list of that kind."""
+    return tuple(values) if isinstance(values, list) and set(map(type, values)) <= {kind} else None

@@ -1,0 +1,131 @@
+"""Every string makes the round trip through both files."""
+
+from __future__ import annotations
+
+import tempfile
+import unicodedata
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_llmcompare.baselines import codec, escapes, files
+from pytest_llmcompare.baselines.caselines import read_record, record_of
+from pytest_llmcompare.baselines.document import Document
+from pytest_llmcompare.records import Baseline, Generation, GroupKey, RowKey
+
+from .samples import by_row, stored_blocks
+
+ANY_CHAR = st.characters(codec=None, categories=None)  # lone surrogates too
+TRICKY = st.sampled_from(
+    [
+        *(
+            " @",
+            "@",
+            " ",
+            "  ",
+            "\t",
+            "\n",
+            "\r",
+            "\r\n",
+            "\\",
+            "\\n",
+            "\\e",
+            "\\s",
+            "|",
+            "~",
+            ".",
+            "case ",
+            "\ncase a",
+        ),
+        *("<<<<<<<", "=======", ">>>>>>> b", "|||||||", "\n|||||||", "#env e1", "\u2028", "\u2029", "\x85", "\x1c"),
+        *(
+            "\x0b",
+            "\x00",
+            "\ud800",
+            "\udfff",
+            "\ud83d\ude00",
+            "\ufeff",
+            "\u202e",
+            "\u200b",
+            "\xa0",
+            "One. Two.",
+            "z" * 60,
+        ),
+        *("。", '"', "'", "{", "🙂", "e\u0301"),
+    ]
+)
+TEXTS = st.lists(st.one_of(TRICKY, st.text(ANY_CHAR, max_size=5)), max_size=12).map("".join)
+NAMES = TEXTS.filter(bool)
+HASHES = st.text("0123456789abcdef", min_size=8, max_size=8)
+ENVIRONMENTS = st.dictionaries(NAMES, TEXTS, max_size=3).map(lambda pairs: tuple(sorted(pairs.items())))
+LOGPROBS = st.integers(-30_000_000, 0).map(lambda micro: micro / 1e6)
+
+
+@st.composite
+def generations(draw: st.DrawFn) -> Generation:
+    tokens = draw(st.none() | st.lists(st.integers(0, 2**31), max_size=5).map(tuple))
+    logprobs = None
+    if tokens is not None and draw(st.booleans()):
+        logprobs = tuple(draw(st.lists(LOGPROBS, min_size=len(tokens), max_size=len(tokens))))
+    return Generation(
+        draw(TEXTS), tokens, logprobs, draw(st.sampled_from(["", "eos", "length", "stop"])), draw(ENVIRONMENTS)
+    )
+
+
+ROWS = st.builds(RowKey, NAMES, TEXTS)
+BASELINES = st.builds(Baseline, ROWS, generations(), HASHES, HASHES)
+
+
+@given(TEXTS)
+@settings(max_examples=300)
+def test_a_text_comes_back(text: str) -> None:
+    """What is written as lines is read as the same text, and the lines hold nothing that tools change."""
+    lines = record_of(Baseline(RowKey("a"), Generation(text), "", ""), "").lines
+    assert read_record(lines.removeprefix("case "), 1).text == text
+    for line in lines.split("\n"):
+        assert line == line.rstrip()
+        assert {unicodedata.category(char) for char in line}.isdisjoint({"Cc", "Cs", "Zl", "Zp"})
+        assert "\u202e" not in line
+        assert line.encode("utf-8").decode("utf-8").splitlines() == [line]
+        assert line.startswith(("case ", ".", "|", "~"))
+        assert not line.startswith("|||||||")
+
+
+@given(ROWS)
+@settings(max_examples=300)
+def test_a_name_comes_back(row: RowKey) -> None:
+    """Ids and variants with ` @`, spaces at their ends or line breaks stay apart."""
+    lines = record_of(Baseline(row, Generation(""), "", ""), "").lines
+    assert read_record(lines.removeprefix("case "), 1).row == row
+
+
+@given(st.lists(NAMES, min_size=2, max_size=2, unique=True))
+def test_names_of_table_and_model_come_back(names: list[str]) -> None:
+    """The head of the file carries the true names, whatever the file is called."""
+    read = codec.parse(codec.dump(Document(names[0], names[1])), "x.baseline")
+    assert (read.table, read.model) == (names[0], names[1])
+
+
+@given(TEXTS)
+def test_an_escaped_word_is_one_word(text: str) -> None:
+    """Facts are parted by white space, so there is none in their values."""
+    word = escapes.escape_word(text)
+    assert word.split() == ([word] if text else [])
+    assert escapes.unescape(word) == text
+
+
+@given(st.lists(BASELINES, max_size=6, unique_by=lambda one: one.row), NAMES, NAMES)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_baselines_come_back(baselines: list[Baseline], table: str, model: str) -> None:
+    """Everything about every baseline, through the files on disk; writing it again changes nothing."""
+    group = GroupKey("t", table, model)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        files.update(root, group, baselines)
+        stored = files.load(root, group)
+        assert stored.baselines == by_row(baselines)
+        assert (dict(stored.conflicts), stored.warnings) == ({}, ())
+        assert not files.update(root, group, baselines, refresh=True).written
+        if baselines:
+            assert len(stored_blocks(root, group)) == len(baselines)

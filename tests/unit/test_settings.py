@@ -1,0 +1,132 @@
+"""Settings: what each update option writes, and the checks of the file and of the values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.records import Verdict
+from pytest_llmcompare.settings import DTYPES, FILE_KEYS, Settings, Update, check_file, check_values, split_models
+
+WANT_TABLES = "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"
+WHERE = "[tool.llmcompare] in pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    ("update", "accepted"),
+    [
+        (Update.NOTHING, set()),
+        (Update.MISSING, {Verdict.MISSING}),
+        (Update.CHANGED, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE}),
+        (Update.ALL, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE, Verdict.IDENTICAL}),
+    ],
+)
+def test_what_an_update_accepts(update: Update, accepted: set[Verdict]) -> None:
+    """No option writes a case that failed to generate."""
+    assert {verdict for verdict in Verdict if update.accepts(verdict)} == accepted
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], ()),
+        (["a"], ("a",)),
+        (["a,b"], ("a", "b")),
+        (["a,b", "c"], ("a", "b", "c")),
+        ([" a , ,b,", ""], ("a", "b")),
+        (["big=org/model@main,./folder"], ("big=org/model@main", "./folder")),
+        (["a,a"], ("a", "a")),
+    ],
+)
+def test_models_are_separated_by_commas_and_options(values: list[str], expected: tuple[str, ...]) -> None:
+    """In order; blanks between them mean nothing."""
+    assert split_models(values) == expected
+
+
+def test_a_good_file_passes() -> None:
+    """Every key that the file may hold."""
+    table = {
+        "default_models": ["a", "b"],
+        "models": {"big": {"source": "org/model"}},
+        "device": "cpu",
+        "dtype": "float32",
+        "batch_size": 4,
+        "tracking_uri": "sqlite:///x.db",
+    }
+    assert set(table) == set(FILE_KEYS)
+    check_file(table, WHERE)
+    check_file({}, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"dtyp": "x"}, "unknown key 'dtyp'. Did you mean 'dtype'?"),
+        ({"zzz": 1}, f"unknown key 'zzz'. Known: {', '.join(sorted(FILE_KEYS))}."),
+        ({"default_models": "a"}, "default_models = 'a', expected a list of model specs."),
+        ({"default_models": ["a", 1]}, "default_models holds 1, expected model specs as text."),
+        (
+            {"models": ["a"]},
+            f"models = ['a'], expected {WANT_TABLES}.",
+        ),
+        ({"models": {"a": "b"}}, "models.a = 'b', expected a table with at least `source = ...`."),
+        ({"device": 0}, "device = 0, expected text such as 'cpu' or 'cuda'."),
+        ({"dtype": 32}, f"dtype = 32, expected one of {', '.join(DTYPES)}."),
+        ({"batch_size": "4"}, "batch_size = '4', expected a whole number."),
+        ({"batch_size": True}, "batch_size = True, expected a whole number."),
+        ({"batch_size": 4.0}, "batch_size = 4.0, expected a whole number."),
+        ({"tracking_uri": []}, "tracking_uri = [], expected text."),
+    ],
+)
+def test_what_is_wrong_with_a_file(table: dict[str, Any], message: str) -> None:
+    """The place, the key, its value and what was expected."""
+    with pytest.raises(UsageError) as caught:
+        check_file(table, WHERE)
+    assert str(caught.value) == f"{WHERE}: {message}"
+
+
+@pytest.mark.parametrize("dtype", ["", *DTYPES])
+@pytest.mark.parametrize("batch_size", [0, 1, 1000])
+def test_good_values_pass(dtype: str, batch_size: int) -> None:
+    """Nothing given is good too."""
+    check_values(Settings(dtype=dtype, batch_size=batch_size))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            Settings(dtype="flot32", origins={"dtype": "LLMCOMPARE_DTYPE"}),
+            "dtype 'flot32' (LLMCOMPARE_DTYPE) is not known. Did you mean 'float32'?",
+        ),
+        (Settings(dtype="x"), f"dtype 'x' (dtype) is not known. Known: {', '.join(sorted(DTYPES))}."),
+        (
+            Settings(batch_size=-1, origins={"batch_size": "command line"}),
+            "batch size -1 (command line) must be 1 or more, or 0 to choose.",
+        ),
+        (Settings(batch_size=-1), "batch size -1 (batch_size) must be 1 or more, or 0 to choose."),
+    ],
+)
+def test_what_is_wrong_with_a_value(settings: Settings, message: str) -> None:
+    """The message says where the value came from."""
+    with pytest.raises(UsageError) as caught:
+        check_values(settings)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("models", "origin", "expected"),
+    [
+        (("a",), "command line", True),
+        (("a",), "LLMCOMPARE_MODELS", True),
+        (("a",), "pyproject.toml", False),
+        (("a",), None, False),
+        ((), "command line", False),
+    ],
+)
+def test_models_asked_for(models: tuple[str, ...], origin: str | None, expected: bool) -> None:
+    """Only models that were named for this run oblige it to compare something."""
+    settings = Settings(models=models, origins={"models": origin} if origin else {})
+    assert settings.models_are_asked_for is expected

@@ -1,0 +1,115 @@
+"""Records that travel between processes arrive as they were sent, as ASCII on one line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_llmcompare.records import CaseKey, CaseResult, Generation, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from pytest_llmcompare.wire import (
+    case_result_from_json,
+    case_result_to_json,
+    declared_from_json,
+    declared_to_json,
+    group_result_from_json,
+    group_result_to_json,
+)
+
+# A high surrogate right before a low one is one character in JSON; no decoder of bytes makes such a pair.
+TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20).map(
+    lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+)
+NUMBERS = st.integers(0, 2**31) | st.none()
+GROUPS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
+ROWS = st.builds(RowKey, TEXTS, TEXTS)
+JUDGEMENTS = st.builds(Judgement, st.sampled_from(Verdict), NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS, TEXTS)
+GENERATIONS = st.builds(
+    Generation,
+    TEXTS,
+    st.none() | st.lists(st.integers(0, 2**31), max_size=5).map(tuple),
+    st.none() | st.lists(st.floats(max_value=0, allow_nan=False), max_size=5).map(tuple),
+    TEXTS,
+    st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
+)
+CASE_RESULTS = st.builds(
+    CaseResult,
+    st.builds(CaseKey, GROUPS, TEXTS, TEXTS),
+    TEXTS,
+    st.none() | GENERATIONS,
+    st.none() | JUDGEMENTS,
+    st.none() | TEXTS,
+    TEXTS,
+    TEXTS,
+    TEXTS,
+    st.booleans(),
+)
+GROUP_RESULTS = st.builds(
+    GroupResult,
+    key=GROUPS,
+    generations=st.dictionaries(ROWS, GENERATIONS, max_size=3),
+    failures=st.dictionaries(ROWS, TEXTS, max_size=3),
+    judgements=st.dictionaries(ROWS, JUDGEMENTS, max_size=3),
+    baseline_texts=st.dictionaries(ROWS, TEXTS, max_size=3),
+    error=TEXTS,
+    notes=st.lists(TEXTS, max_size=3).map(tuple),
+    run_id=TEXTS,
+    model_uri=TEXTS,
+    evaluation=TEXTS,
+    evaluation_fault=TEXTS,
+    seconds=st.floats(0, allow_infinity=False),
+    tokens=st.integers(0, 2**31),
+)
+
+
+@given(CASE_RESULTS)
+@settings(deadline=None)
+def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
+    """Equal in every part, and of the same types."""
+    sent = case_result_to_json(result)
+    assert sent.isascii()
+    assert "\n" not in sent
+    arrived = case_result_from_json(sent)
+    assert arrived == result
+    assert repr(arrived) == repr(result)
+    assert hash(arrived.generation) == hash(result.generation)
+
+
+@given(GROUP_RESULTS)
+@settings(deadline=None)
+def test_a_result_of_a_group_arrives(result: GroupResult) -> None:
+    """Mappings by row and their order included."""
+    sent = group_result_to_json(result)
+    assert sent.isascii()
+    arrived = group_result_from_json(sent)
+    assert arrived == result
+    assert repr(arrived) == repr(result)
+
+
+@given(st.dictionaries(GROUPS, st.lists(ROWS, max_size=4, unique=True), max_size=3))
+def test_declared_rows_arrive(declared: dict[GroupKey, list[RowKey]]) -> None:
+    """By group and in order; a table without rows is there too."""
+    sent = declared_to_json(declared)
+    assert sent.isascii()
+    assert declared_from_json(sent) == {group: tuple(rows) for group, rows in declared.items()}
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\udfff x", "\x00", "\u2028", "🙂", '"\\', "::error::", "\x1b[31m"])
+def test_any_text_is_ascii_on_one_line(text: str) -> None:
+    """A lone surrogate kills an xdist worker, a raw control character may act on a terminal: neither is sent."""
+    result = CaseResult(CaseKey(GroupKey("t", text, "m"), text, text), text, Generation(text), baseline_text=text)
+    sent = case_result_to_json(result)
+    assert sent.isascii()
+    assert sent.isprintable()
+    assert case_result_from_json(sent) == result
+
+
+def test_verdicts_are_words() -> None:
+    """Whoever reads the JSON sees the verdict by its name."""
+    result = CaseResult(CaseKey(GroupKey("t", "x", "m"), "a"), "n", judgement=Judgement(Verdict.DRIFTED, 1, 2))
+    assert json.loads(case_result_to_json(result))["judgement"]["verdict"] == "drifted"
+    found = case_result_from_json(case_result_to_json(result)).judgement
+    assert found is not None
+    assert found.verdict is Verdict.DRIFTED
