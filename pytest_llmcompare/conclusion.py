@@ -14,6 +14,9 @@ from .settings import Settings, Update
 
 Declared = Mapping[GroupKey, Iterable[RowKey]]
 
+NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output and llm_baseline.'
+DESELECTED = "The tests that would were deselected or skipped: select one of them, or name no models."
+
 
 class Conclusion:
     """What became of the baselines.
@@ -40,19 +43,21 @@ class Conclusion:
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
         self.failed = False
 
-    def reach(self, declared: Iterable[Declared], *, safe_to_delete: bool) -> None:
+    def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
         """Write what is accepted, then look for what is obsolete.
 
         Args:
             declared: The rows that the tables have, by process.
-            safe_to_delete: Whether the run knows all tables: not after an interruption or a collection error.
+            whole: Whether the run came to its end and knows all tables: not after an interruption or a collection
+                error. Else nothing is deleted, and nothing follows from what did not happen.
         """
+        tables = merged(declared)
         self.write()
-        self.tidy(merged(declared), safe_to_delete=safe_to_delete)
-        if self.settings.models_are_asked_for and not self.results and not self.groups:
+        self.tidy(tables, safe_to_delete=whole)
+        if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
             self.fail(
-                f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']}).\n"
-                'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output, llm_baseline.'
+                f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']})."
+                f"\n{DESELECTED if tables else NO_TESTS}"
             )
 
     def fail(self, note: str) -> None:

@@ -25,6 +25,7 @@ from .errors import BaselineError, LlmCompareError
 from .frames import frame_of, shared_settings
 from .models import registry, resident
 from .models.faults import reason
+from .models.loaded import Loaded
 from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
@@ -89,12 +90,20 @@ class Evaluator:
         self.root = root
         self.scratch = scratch
         self.resolved: dict[ModelSpec, ResolvedModel] = {}
-        self.loaded: tuple[str, PyFuncModel] | None = None
+        self.loaded = Loaded()
         self.journals: list[Journal] = []
         self.commit: str | None = None
 
-    def evaluate(self, group: Group, cases: Sequence[Case], progress: Progress) -> GroupResult:
+    def evaluate(
+        self, group: Group, found: ResolvedModel | None, cases: Sequence[Case], progress: Progress
+    ) -> GroupResult:
         """Ask a group's model, judge what it says and log all of it.
+
+        Args:
+            group: The group.
+            found: Where its model is; None for one that MLflow has.
+            cases: What to ask.
+            progress: Told how it proceeds.
 
         Raises:
             LlmCompareError: The model, the tracking store or the marker is at fault; a single case is not.
@@ -103,10 +112,9 @@ class Evaluator:
         chosen = metrics.choose(group.declaration.model_type, group.metrics)
         progress.begin(group.key, len(cases))
         progress.say(f"loading {group.spec.name}")
-        resolved = self.resolve(group.spec)
         with tracking.tracked(self.settings.tracking_uri), tracking.store_errors(f"table {group.key.table!r}"):
+            resolved = found or self.resolve(group.spec)
             logged = self.log(group, resolved)
-            self.loaded = (logged.model_uri, logged.model)
             journal = Journal(self.root, group.key)
             self.journals.append(journal)
             asking = Asking(
@@ -125,10 +133,9 @@ class Evaluator:
             return Baselines(None, str(error))
 
     def resolve(self, spec: ModelSpec) -> ResolvedModel:
-        """Find a model, once per run."""
+        """Find a model in MLflow, once per run."""
         if spec not in self.resolved:
-            with tracking.tracked(self.settings.tracking_uri):
-                self.resolved[spec] = resolve(spec, root=self.root)
+            self.resolved[spec] = resolve(spec, root=self.root)
         return self.resolved[spec]
 
     def log(self, group: Group, resolved: ResolvedModel) -> Logged:
@@ -139,7 +146,7 @@ class Evaluator:
             uri = resolved.location
             if group.spec.kind is not SourceKind.MLFLOW:
                 uri = registry.log(pyfunc_of(group, resolved, self.settings.batch_size), group.spec.name).model_uri
-        return Logged(run.info.run_id, uri, registry.load(uri, group.spec))
+            return Logged(run.info.run_id, uri, self.loaded.get(uri, group.spec))
 
     def experiment(self, name: str) -> str:
         """The id of the table's experiment."""
@@ -173,8 +180,8 @@ class Evaluator:
         )
         extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
         folder, fault = "", ""
-        with tracking.reopened(logged.run_id):
-            try:
+        try:
+            with tracking.reopened(logged.run_id):
                 result = mlflow.models.evaluate(
                     model=asking,
                     data=dataset,
@@ -183,10 +190,12 @@ class Evaluator:
                     model_id=logged.model.model_id,
                 )
                 folder = self.save(group, result)
-            except Exception as error:
-                if not asking.finished:
-                    raise (asking.error or error) from None
-                fault = metric_fault(group, error)
+        except Exception as error:
+            if not asking.finished:
+                raise (asking.error or error) from None
+            fault = metric_fault(group, error)
+        if not asking.generations:
+            tracking.mark_failed(logged.run_id)
         return GroupResult(
             key=group.key,
             generations=asking.generations,
@@ -222,10 +231,8 @@ class Evaluator:
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:
         """The logged model of a group, loaded."""
-        if self.loaded is None or self.loaded[0] != result.model_uri:
-            with tracking.tracked(self.settings.tracking_uri):
-                self.loaded = (result.model_uri, registry.load(result.model_uri, group.spec))
-        return self.loaded[1]
+        with tracking.tracked(self.settings.tracking_uri):
+            return self.loaded.get(result.model_uri, group.spec)
 
     def forget_journals(self) -> None:
         """Remove the journals of this run, once nothing is left to resume."""
@@ -234,7 +241,7 @@ class Evaluator:
 
     def close(self) -> None:
         """Free the model."""
-        self.loaded = None
+        self.loaded.forget()
         resident.release()
 
 

@@ -11,6 +11,14 @@ import pandas as pd
 from .records import Case, RowKey
 
 SCALARS = (str, int, float, bool)
+LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
+OURS = frozenset(
+    {
+        *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed"),
+        *("target", "baseline", "outputs"),
+    }
+)
+"""Columns of the results table that have a meaning to us, or (`outputs`) to MLflow."""
 
 
 class Shared(NamedTuple):
@@ -37,7 +45,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
 
     Returns:
         Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` where any row has one, the
-        table's own, and `baseline`.
+        table's own (as `table_NAME` where the name is one of ours), and `baseline`.
     """
     columns: dict[str, list[Any]] = {
         "prompt_id": [case.row.id for case in cases],
@@ -51,7 +59,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
     if any(case.row.target is not None for case in cases):
         columns["target"] = [case.row.target for case in cases]
     for name in dict.fromkeys(name for case in cases for name in case.row.columns):
-        columns[name] = plain([case.row.columns.get(name) for case in cases])
+        columns[f"table_{name}" if name in OURS else name] = plain([case.row.columns.get(name) for case in cases])
     columns["baseline"] = [baselines.get(case.key.row) for case in cases]
     return pd.DataFrame(columns)
 
@@ -59,9 +67,14 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
 def plain(values: Sequence[Any]) -> list[Any]:
     """Values as MLflow can store a column: one simple type, else JSON text."""
     kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 and kinds <= set(SCALARS):
+    if len(kinds) <= 1 and kinds <= set(SCALARS) and not any(is_too_large(value) for value in values):
         return list(values)
     return [
         value if value is None or isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
         for value in values
     ]
+
+
+def is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number that would make the table unreadable."""
+    return isinstance(value, int) and not -LARGEST <= value <= LARGEST

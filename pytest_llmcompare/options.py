@@ -90,6 +90,10 @@ def read_settings(config: pytest.Config) -> Settings:
         origins=picked.origins,
     )
     check_values(settings)
+    if settings.models or named:
+        from .models.spec import parse_specs
+
+        parse_specs(settings.models, named, config.rootpath)  # faulty ones end the run here, not in each test file
     return settings
 
 

@@ -86,9 +86,9 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over to the controller, or write the baselines."""
+    """Hand over to the controller, or write the baselines. Only collecting changes nothing, whatever else is asked."""
     config = session.config
-    if RUN in config.stash or (config.stash[SETTINGS].models_are_asked_for and not config.option.collectonly):
+    if not config.option.collectonly and (RUN in config.stash or config.stash[SETTINGS].models_are_asked_for):
         run_of(config).end(session)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
 from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
-from .settings import Settings
+from .settings import COMMAND_LINE, Settings
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
 from .wire import (
     case_result_from_json,
@@ -32,6 +33,9 @@ from .wire import (
     group_result_to_json,
 )
 
+COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
+"""What pytest says of a failed comparison. A message of the user's own stands before it."""
+
 
 class Run:
     """One pytest run in one process.
@@ -41,6 +45,7 @@ class Run:
         session: Drives the models.
         collection: Expands the markers.
         budget: How many failures are still shown in full.
+        told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
         results: What the tests found, by test; of a test that ran again, the last.
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
@@ -56,6 +61,7 @@ class Run:
         self.session = Session(settings, config.rootpath, self.progress(), once)
         self.collection = Collection(self.session)
         self.budget = FailureBudget()
+        self.told: set[str] = set()
         self.results: dict[str, CaseResult] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
@@ -87,7 +93,9 @@ class Run:
         """Fail a test because its model gave no output."""
         if (observation := item.stash.get(OBSERVATION, None)) is not None:
             observation.judgement = Judgement(Verdict.ERROR, reason=reason)
-        pytest.fail(reason, pytrace=False)
+        told = reason in self.told
+        self.told.add(reason)
+        pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if told else reason, pytrace=False)
 
     def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Let a failed comparison say why.
@@ -98,15 +106,22 @@ class Run:
         if observation is None or not observation.explanation or call.excinfo is None:
             return
         if isinstance(call.excinfo.value, AssertionError):
-            call.excinfo.value.args = ("\n".join(self.budget.spend(list(observation.explanation))),)
+            own = COMPARISON.sub("", str(call.excinfo.value))
+            lines = [*self.budget.spend(list(observation.explanation)), *([own] if own else [])]
+            call.excinfo.value.args = ("\n".join(lines),)
 
     def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Let a test's report carry what it found; JUnit's properties are taken from the item."""
+        """Let a test's report carry what it found; JUnit's properties are taken from the item.
+
+        A test that fails at its end reports a second time: it did not pass.
+        """
         observation = item.stash.get(OBSERVATION, None)
-        if observation is None or not (call.when == "call" or (call.when == "setup" and not report.passed)):
+        if observation is None or (call.when != "call" and report.passed):
             return
         result = observation.result(passed=report.passed)
         setattr(report, REPORT, case_result_to_json(result))
+        if call.when == "teardown":
+            return
         crash = getattr(report.longrepr, "reprcrash", None)
         judgement = observation.judgement
         if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
@@ -145,7 +160,9 @@ class Run:
         self.groups.update(groups)
         self.declared.append(self.session.declared())
         self.conclusion = Conclusion(self.config.rootpath, self.settings, self.results.values(), self.groups)
-        self.conclusion.reach(self.declared, safe_to_delete=finished and self.whole)
+        stopped = session.shouldfail or session.shouldstop
+        empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        self.conclusion.reach(self.declared, whole=(finished or empty) and self.whole and not stopped)
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -167,7 +184,9 @@ class Run:
     def command(self, *options: str) -> str:
         """The pytest command that compares the same models, with further options."""
         named = [f"--llm-models={','.join(self.settings.models)}"] if self.settings.models_are_asked_for else []
-        return shlex.join(["pytest", *named, *options])
+        given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
+        decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
+        return shlex.join(["pytest", *named, *decisive, *options])
 
 
 def without_outputs(result: GroupResult) -> GroupResult:

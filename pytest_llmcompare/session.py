@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .declaration import Declaration
-from .errors import LlmCompareError, UsageError
-from .models.spec import ModelSpec, parse_specs
+from .errors import LlmCompareError, ModelError, UsageError
+from .models.resolve import ResolvedModel, resolve
+from .models.spec import ModelSpec, SourceKind, parse_specs
 from .records import Case, Generation, GroupKey, GroupResult, RowKey
 from .settings import Settings
 
@@ -72,6 +73,7 @@ class Session:
         self.results: dict[GroupKey, GroupResult] = {}
         self.owners: dict[tuple[str, str], tuple[str, str]] = {}
         self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
+        self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
         self.scratch = Path()  # settled by the first test that runs
         self.evaluator: Evaluator | None = None
 
@@ -108,8 +110,10 @@ class Session:
             UsageError: Another test of the same folder gave this table's name to other cases.
         """
         place = (declaration.folder, declaration.table)
-        fingerprint, first = self.owners.setdefault(place, (declaration.fingerprint, owner))
-        if fingerprint != declaration.fingerprint:
+        # Left out, an experiment is named after its test: tests that share a table would not share that.
+        own = dataclasses.replace(declaration, experiment="").fingerprint
+        fingerprint, first = self.owners.setdefault(place, (own, owner))
+        if fingerprint != own:
             raise UsageError(
                 f"{owner} and {first} both use a table named {declaration.table!r} in folder {declaration.folder}, "
                 "with different rows or settings, so their baselines would overwrite each other.\n"
@@ -152,11 +156,32 @@ class Session:
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
         try:
-            return self.heavy().evaluate(group, tuple(group.selected.values()), self.progress)
+            resolved = self.resolve(group.spec)
+            return self.heavy().evaluate(group, resolved, tuple(group.selected.values()), self.progress)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         finally:
             self.progress.end()
+
+    def resolve(self, spec: ModelSpec) -> ResolvedModel | None:
+        """Find a model on this machine or the hub, once per run; None for a model in MLflow, which is asked later.
+
+        Before torch and mlflow are imported, which takes longer than to say that a model is not there.
+
+        Raises:
+            ModelError: It cannot be found or is refused.
+        """
+        if spec.kind is SourceKind.MLFLOW:
+            return None
+        if spec not in self.resolved:
+            try:
+                self.resolved[spec] = resolve(spec, root=self.root)
+            except ModelError as error:
+                self.resolved[spec] = error
+        found = self.resolved[spec]
+        if isinstance(found, ModelError):
+            raise found
+        return found
 
     def model(self, key: GroupKey) -> Any:
         """The MLflow-logged, loaded `PyFuncModel` of a group.

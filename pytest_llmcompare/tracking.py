@@ -14,13 +14,18 @@ from typing import Any
 import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.tracking import fluent
+from mlflow.tracking.context.registry import resolve_tags
 
 from .errors import LlmCompareError, TrackingError
 from .models.faults import reason
-from .models.registered import bounded_requests, store
+from .models.registered import bounded_requests, found_or_none, store
 
 LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
 GIT_COMMIT = "mlflow.source.git.commit"
+PARENT = "mlflow.parentRunId"
+VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+"""Environment variables that MLflow itself sets and removes: the one with the tracking URI, the other with runs."""
 
 
 @contextmanager
@@ -29,7 +34,7 @@ def tracked(uri: str) -> Iterator[None]:
 
     The user's own choice of store and of active model is as before afterwards.
     """
-    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
+    before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in VARIABLES}
     model = mlflow.get_active_model_id()
     with ExitStack() as stack:
         stack.enter_context(quiet())
@@ -43,11 +48,12 @@ def tracked(uri: str) -> Iterator[None]:
                 mlflow.clear_active_model() if model is None else mlflow.set_active_model(model_id=model)
             if uri:
                 mlflow.set_tracking_uri(before)
-                restore_variable("MLFLOW_TRACKING_URI", variable)
+            for name, value in variables.items():
+                restore_variable(name, value)
 
 
 def restore_variable(name: str, value: str | None) -> None:
-    """Put an environment variable back, which `mlflow.set_tracking_uri` sets as well."""
+    """Put an environment variable back."""
     if value is None:
         os.environ.pop(name, None)
     else:
@@ -96,18 +102,45 @@ def experiment_id(name: str) -> str:
 
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A fresh run, beneath the user's own where one is active (which is left as it is)."""
-    with mlflow.start_run(
-        experiment_id=experiment, run_name=name, nested=mlflow.active_run() is not None, tags=dict(tags)
-    ) as run:
+    """A fresh run, beneath the user's own where there is one (which is left as it is)."""
+    own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
+    # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
+    made = mlflow.MlflowClient().create_run(experiment, tags=resolve_tags(own), run_name=name)
+    with reopened(made.info.run_id) as run:
         yield run
+
+
+def users_run() -> str:
+    """Id of the run that the user is in, by `mlflow.start_run` or a launcher; empty where this store has none."""
+    active = mlflow.active_run()
+    run_id = active.info.run_id if active else os.environ.get("MLFLOW_RUN_ID", "")
+    known = found_or_none(lambda: mlflow.MlflowClient().get_run(run_id)) if run_id else None
+    return run_id if known else ""
 
 
 @contextmanager
 def reopened(run_id: str) -> Iterator[Run]:
-    """A run that was ended, opened again."""
-    with mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None) as run:
+    """A run that was ended, opened again; where the block raises, it has failed."""
+    with no_active_experiment():
+        opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
+    with opened as run:
         yield run
+
+
+@contextmanager
+def no_active_experiment() -> Iterator[None]:
+    """Forget the user's `mlflow.set_experiment`, because of which MLflow refuses runs of other experiments."""
+    before = fluent._active_experiment_id  # no public function takes it back
+    fluent._active_experiment_id = None
+    try:
+        yield
+    finally:
+        fluent._active_experiment_id = before
+
+
+def mark_failed(run_id: str) -> None:
+    """Let an ended run show that it failed."""
+    mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:

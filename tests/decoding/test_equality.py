@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
+from .small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request

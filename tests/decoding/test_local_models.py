@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
+from .small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.errors import ModelError, UsageError

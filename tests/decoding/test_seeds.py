@@ -7,7 +7,7 @@ import random
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_models import PROMPTS, ask, reference
+from .small_models import PROMPTS, ask, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import pytest
-from small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
+from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 from transformers import GenerationConfig
 
 from pytest_llmcompare.decoding.engine import generate

@@ -1,0 +1,68 @@
+"""A run that is killed loses nothing that it had finished: the next one goes on from the journal."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from .suites import Suite
+
+SUITE = """
+import pytest
+
+PROMPTS = [{"id": f"p{n:03}", "prompt": f"Q: What is {n} plus two?\\nA:"} for n in range(120)]
+
+
+@pytest.mark.llm_prompts(PROMPTS, gen_config={"max_new_tokens": 24, "do_sample": True, "top_k": 5}, name="sums")
+def test_sums(llm_output, llm_baseline):
+    assert llm_output == llm_baseline
+"""
+TAKEN = "outputs are taken from the journal of a run that was interrupted"
+
+
+def pytest_command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+
+
+def journal_lines(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in folder.glob(".llmcompare/journal/*.jsonl"))
+
+
+def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], lines: int) -> None:
+    """Wait until so many generations are finished."""
+    end = time.monotonic() + 120
+    while journal_lines(folder) < lines:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "ctrl-c"])
+def test_the_next_run_goes_on_where_the_last_was_ended(how: signal.Signals, suite: Suite) -> None:
+    """Its baselines are those of a run that was never interrupted, and it says what it took over."""
+    suite.write("test_sums.py", SUITE)
+    models = f"--llm-models={suite.spec('tiny')}"
+    with subprocess.Popen(
+        pytest_command(models, "--llm-update"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_for_lines(suite.path, process, 10)
+        process.send_signal(how)
+        process.wait(timeout=60)
+    finished = journal_lines(suite.path)
+    assert 10 <= finished < 120
+    assert not (suite.path / "__baselines__").exists()
+
+    resumed = suite.run("--llm-update", models=[suite.spec("tiny")])
+    resumed.assert_outcomes(passed=120)
+    shown = " ".join(resumed.stdout.str().split())
+    assert f"table 'sums', model 'tiny': {finished} of 120 {TAKEN}" in shown
+    assert not (suite.path / ".llmcompare").exists()
+
+    again = suite.run(models=[suite.spec("tiny")])
+    again.assert_outcomes(passed=120)
+    assert TAKEN not in " ".join(again.stdout.str().split())
