@@ -59,11 +59,7 @@ def test_another_revision_of_the_cache_is_another_model(cached: Suite) -> None:
     cached.run("--llm-update", models=[f"d=distilgpt2@{full}"]).assert_outcomes(passed=3)
     result = cached.run(models=["d=distilgpt2@v9"])
     result.assert_outcomes(errors=3)
-    result.stdout.fnmatch_lines(
-        [
-            "*model 'd': the hub model distilgpt2@v9 is not on this machine, and HF_HUB_OFFLINE=1 forbids asking the hub.*"
-        ]
-    )
+    assert "model 'd': the hub model distilgpt2@v9 is not on this machine" in result.stdout.str()
     assert "it has no revision 'v9'; there is main." in result.stdout.str()
 
 
