@@ -12,7 +12,7 @@ from pytest_llmcompare.records import Verdict
 from .differences import common_ends
 from .escaping import pad, width
 from .quantities import count
-from .style import SIGNS, Page, Styled, markup_of
+from .style import ACCEPTED, SIGNS, Page, Styled, markup_of
 from .summary import Cell, Table, TableRow
 
 MOST_ROWS = 20  # of a table that is not shown in full
@@ -103,7 +103,7 @@ def joined(texts: Sequence[str], columns: Sequence[int]) -> str:
 
 def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
     """Colour of a line with these cells."""
-    return markup_of([cell.verdict for cell in cells if cell is not None])
+    return markup_of([cell.verdict for cell in cells if cell is not None and not cell.accepted])
 
 
 def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
@@ -126,7 +126,8 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
             own = common_ends(baseline, cell.text)[0]
             parting = max(parting, own if is_hidden(cell.text, own, room) else 0)
         text = telling(cell.text, parting, room, page) or "(no text)"
-    return page.cut(f"{page.sign(SIGNS[cell.verdict])} {page.cut(text, room)}", columns)
+    sign = ACCEPTED if cell.accepted else SIGNS[cell.verdict]
+    return page.cut(f"{page.sign(sign)} {page.cut(text, room)}", columns)
 
 
 def parting_of(row: TableRow, room: int) -> int:

@@ -28,6 +28,9 @@ SIGNS: Mapping[Verdict | None, str] = {
 }
 """What stands before a text in the side-by-side table; None for an output that no test compared."""
 
+ACCEPTED = "+"
+"""The sign of a case whose output an update option made the baseline."""
+
 MEANINGS: Mapping[Verdict, str] = {
     Verdict.IDENTICAL: "as its baseline",
     Verdict.DRIFTED: "drifted",

@@ -11,7 +11,7 @@ from .escaping import disarm, encodable, quoted, width
 from .grid import grid_lines, rows_shown
 from .quantities import count
 from .scoreboard import scoreboard_lines
-from .style import MEANINGS, SIGNS, Page, Styled, wrap
+from .style import ACCEPTED, MEANINGS, SIGNS, Page, Styled, wrap
 from .summary import EqualDrifts, Summary, Table
 
 MOST_EQUAL = 3  # groups of equal drifts shown
@@ -57,8 +57,10 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
     """What the signs mean, as far as they occur."""
     rows = [row for table in tables for row in rows_shown(table, every_row=every_row)]
     cells = [cell for row in rows for cell in row.cells if cell is not None]
-    occurring = {cell.verdict for cell in cells}
+    occurring = {cell.verdict for cell in cells if not cell.accepted}
     parts = [f"{page.sign(SIGNS[verdict])} {meaning}" for verdict, meaning in MEANINGS.items() if verdict in occurring]
+    if any(cell.accepted for cell in cells):
+        parts.append(f"{ACCEPTED} now the baseline")
     if parts:
         yield page.line("   ".join(parts))
 

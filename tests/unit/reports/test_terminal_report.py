@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 
@@ -15,7 +16,7 @@ from pytest_llmcompare.reports.grid import MOST_ROWS, shared_out
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.summary import Summary, summarize
 from pytest_llmcompare.reports.terminal import summary_lines
-from pytest_llmcompare.settings import Settings
+from pytest_llmcompare.settings import Settings, Update
 
 from .samples import COMMAND, DRIFTED, HOSTILE, IDENTICAL, MISSING, case, declared, groups, is_harmless, trivia
 
@@ -337,3 +338,14 @@ def test_thirty_thousand_cases_are_summed_up_quickly() -> None:
     start = time.process_time()
     summary_lines(summarize(results, [], Settings()), width=80, verbose=0, command=COMMAND)
     assert time.process_time() - start < 5
+
+
+def test_what_an_update_accepted_has_a_sign_of_its_own() -> None:
+    """After `--llm-update` nothing looks open that is not: a plus, what it means, and no command to go on."""
+    recorded = dataclasses.replace(case("a", judgement=MISSING), passed=True)
+    summary = summarize([recorded, case("b", judgement=IDENTICAL)], [], Settings(update=Update.CHANGED))
+    shown = report(summary)
+    assert "a    + Paris." in shown
+    assert "+ now the baseline" in shown
+    assert "no baseline" not in shown
+    assert "--llm-update" not in shown
