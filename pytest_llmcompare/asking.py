@@ -12,6 +12,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from .baselines.journal import Journal, key_of
 from .decoding.engine import MemoryWarning
+from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
 from .drift import Piece
 from .errors import GenerationError
 from .models import registry, resident
@@ -100,9 +101,23 @@ class Asking:
                 self.journal.append(keys[index], outcome)
             self.progress.step(outcome if isinstance(outcome, Generation) else None)
 
+        if isinstance(ours, PyfuncTransformer):
+            frame = self.fitted(ours, frame)
         if left:
             self.predict(ours, frame.iloc[left].reset_index(drop=True), observe)
         return [outcomes[index] for index in range(len(self.cases))]
+
+    def fitted(self, ours: PyfuncTransformer, frame: Any) -> Any:
+        """The rows for a pyfunc with settings of its own, with a note on what of the table does not reach it.
+
+        One that was logged for this table has the table's settings.
+        """
+        if unused := unreached(ours, self.cases):
+            self.notes.append(
+                f"model {self.cases[0].key.group.model!r} was logged with settings of its own: {', '.join(unused)} of "
+                "the table does not reach it. Log a PyfuncTransformerWithParams to have each row's settings in force."
+            )
+        return frame if ours.examples else frame.assign(input_text=[case.prompt for case in self.cases])
 
     def resumed(self, keys: Sequence[str]) -> dict[int, Outcome]:
         """What an interrupted run had finished, by index."""
@@ -155,3 +170,14 @@ class Asking:
     def piece(self, token: int) -> str:
         """Text of one of the model's tokens."""
         return resident.hold(self.ours.found()).show(token) if self.ours else str(token)
+
+
+def unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
+    """Names of the settings that somebody chose for the cases and that are not those of the pyfunc."""
+    own = complete(ours.gen_config_dict)
+    usual = {**SAMPLING_DEFAULTS, **DEFAULTS}
+    chosen = [(name, value) for case in cases for name, value in case.gen_config.items() if value != usual.get(name)]
+    names = {name for name, value in chosen if value != own.get(name)}
+    if ours.examples and any(case.examples not in ("", ours.examples) for case in cases):
+        names.add("examples")
+    return sorted(names)

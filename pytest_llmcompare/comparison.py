@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .records import Case, CaseResult, Generation, GroupResult, Judgement, Verdict
+from .records import Case, CaseResult, Generation, GroupResult, Judgement, Verdict, harmless
 from .reports.formatting import failure_lines
 from .settings import Update
 
@@ -76,6 +76,7 @@ class StoredBaseline:
         Raises:
             TypeError: Compared with something else than this case's `llm_output`.
         """
+        __tracebackhide__ = True  # pytest then points at the test's own line
         candidate = self._group.generations.get(self._observation.case.key.row)
         if other != candidate or not isinstance(other, Generation):
             raise TypeError(
@@ -91,4 +92,5 @@ class StoredBaseline:
         return False
 
     def __repr__(self) -> str:
-        return f"<baseline {self._observation.case.key}: {self.text!r}>"
+        text = None if self.text is None else harmless(self.text)
+        return f"<baseline {self._observation.case.key}: {text}>"

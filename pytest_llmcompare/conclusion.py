@@ -86,7 +86,7 @@ class Conclusion:
     def tidy(self, declared: Declared, *, safe_to_delete: bool) -> None:
         """Look for baselines of rows that are gone from their tables; delete them where `--llm-prune` says so."""
         if self.settings.prune and not safe_to_delete:
-            self.fail("--llm-prune deleted nothing: the run was interrupted, or a test file could not be collected.")
+            self.fail("--llm-prune deleted nothing: the run was cut short, or a test file could not be collected.")
         for group, rows in declared.items():
             try:
                 if self.settings.prune and safe_to_delete:

@@ -21,22 +21,19 @@ from .asking import Asking
 from .baselines import files
 from .baselines.journal import Journal
 from .drift import judge
-from .errors import BaselineError, LlmCompareError
+from .errors import BaselineError
 from .frames import frame_of, shared_settings
 from .models import registry, resident
-from .models.faults import reason
 from .models.loaded import Loaded
 from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
+from .models.uri import in_text_without_secrets
 from .records import Case, Generation, GroupResult, Judgement, RowKey, Verdict
 from .settings import Settings
 
 if TYPE_CHECKING:
     from .session import Group, Progress
-
-LOCK = "mlflow.lock"
-"""Held while a process first uses the store: two that create it at the same time fail."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,16 @@ class Evaluator:
         settings: Settings of the run.
         root: pytest's root folder.
         scratch: Folder for files of this run, shared by xdist's workers.
+        started: Folder that pytest was started in.
     """
 
-    def __init__(self, settings: Settings, root: Path, scratch: Path) -> None:
+    def __init__(self, settings: Settings, root: Path, scratch: Path, started: Path) -> None:
         self.settings = settings
         self.root = root
         self.scratch = scratch
         self.resolved: dict[ModelSpec, ResolvedModel] = {}
         self.loaded = Loaded()
+        self.store = tracking.Store(settings.tracking_uri, started)
         self.journals: list[Journal] = []
         self.commit: str | None = None
 
@@ -110,13 +109,13 @@ class Evaluator:
         """
         baselines = self.baselines(group)
         chosen = metrics.choose(group.declaration.model_type, group.metrics)
-        progress.begin(group.key, len(cases))
         progress.say(f"loading {group.spec.name}")
-        with tracking.tracked(self.settings.tracking_uri), tracking.store_errors(f"table {group.key.table!r}"):
+        with self.store.used(), tracking.store_errors(f"table {group.key.table!r}"):
             resolved = found or self.resolve(group.spec)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
             self.journals.append(journal)
+            progress.begin(group.key, len(cases))
             asking = Asking(
                 *(logged.model, resolved.fingerprint, cases),
                 judge=baselines.judge,
@@ -140,21 +139,13 @@ class Evaluator:
 
     def log(self, group: Group, resolved: ResolvedModel) -> Logged:
         """Make the group's run, log the model in it, end it, and load the model from there."""
-        experiment = self.experiment(group.declaration.experiment)
+        experiment = tracking.experiment_id(group.declaration.experiment)
         with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
             tracking.log_facts(facts_of(group, resolved))
             uri = resolved.location
             if group.spec.kind is not SourceKind.MLFLOW:
                 uri = registry.log(pyfunc_of(group, resolved, self.settings.batch_size), group.spec.name).model_uri
             return Logged(run.info.run_id, uri, self.loaded.get(uri, group.spec))
-
-    def experiment(self, name: str) -> str:
-        """The id of the table's experiment."""
-        from filelock import FileLock
-
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.scratch / LOCK):
-            return tracking.experiment_id(name)
 
     def tags(self, group: Group, resolved: ResolvedModel) -> dict[str, str]:
         """What the run is about, to search for."""
@@ -193,7 +184,7 @@ class Evaluator:
         except Exception as error:
             if not asking.finished:
                 raise (asking.error or error) from None
-            fault = metric_fault(group, error)
+            fault = in_text_without_secrets(metrics.fault(group.key, group.metrics, error))
         if not asking.generations:
             tracking.mark_failed(logged.run_id)
         return GroupResult(
@@ -219,19 +210,13 @@ class Evaluator:
         return str(folder)
 
     def saved(self, result: GroupResult) -> EvaluationResult:
-        """The evaluation of a group, with its tables.
-
-        Raises:
-            LlmCompareError: A metric failed, so that there is none.
-        """
-        if not result.evaluation:
-            raise LlmCompareError(result.evaluation_fault)
+        """The evaluation of a group, with its tables; there is none where a metric failed."""
         loaded = EvaluationResult.load(result.evaluation)
-        return SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.settings.tracking_uri)
+        return SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:
         """The logged model of a group, loaded."""
-        with tracking.tracked(self.settings.tracking_uri):
+        with self.store.used():
             return self.loaded.get(result.model_uri, group.spec)
 
     def forget_journals(self) -> None:
@@ -248,14 +233,14 @@ class Evaluator:
 class SavedEvaluation(EvaluationResult):
     """MLflow's evaluation result, read again: its tables come from the store that it was logged to."""
 
-    def __init__(self, metrics: Any, artifacts: Any, run_id: str, uri: str) -> None:
+    def __init__(self, metrics: Any, artifacts: Any, run_id: str, store: tracking.Store) -> None:
         super().__init__(metrics, artifacts, run_id)  # type: ignore[no-untyped-call]
-        self.uri = uri
+        self.store = store
 
     @property
     def tables(self) -> dict[str, Any]:
         """Tables by name; `eval_results_table` has a row per case."""
-        with tracking.tracked(self.uri):
+        with self.store.used():
             client = mlflow.MlflowClient()
             # MLflow's own property looks in the active experiment only, which need not be this one.
             experiment = client.get_run(self.run_id).info.experiment_id
@@ -293,12 +278,3 @@ def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
         "table": group.key.table,
         **({f"gen_config.{key}": value for key, value in shared.gen_config.items()} if shared else {}),
     }
-
-
-def metric_fault(group: Group, error: Exception) -> str:
-    """What to say where the model answered but a metric failed."""
-    names = ", ".join(str(getattr(metric, "name", metric)) for metric in group.metrics) or "MLflow's own"
-    return (
-        f"table {group.key.table!r}, model {group.key.model!r}: MLflow could not compute the metrics ({names}): "
-        f"{reason(error)}\nThe outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
-    )

@@ -105,5 +105,6 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
 
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table.
     """
-    del llm_group  # a failed group fails here, with its own message
+    if llm_group.evaluation_fault:
+        pytest.fail(llm_group.evaluation_fault, pytrace=False)
     return run_of(request.config).session.evaluation(llm_parameter[0])

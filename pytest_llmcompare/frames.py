@@ -12,13 +12,6 @@ from .records import Case, RowKey
 
 SCALARS = (str, int, float, bool)
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
-OURS = frozenset(
-    {
-        *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed"),
-        *("target", "baseline", "outputs"),
-    }
-)
-"""Columns of the results table that have a meaning to us, or (`outputs`) to MLflow."""
 
 
 class Shared(NamedTuple):
@@ -45,7 +38,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
 
     Returns:
         Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` where any row has one, the
-        table's own (as `table_NAME` where the name is one of ours), and `baseline`.
+        table's own, and `baseline`.
     """
     columns: dict[str, list[Any]] = {
         "prompt_id": [case.row.id for case in cases],
@@ -59,7 +52,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
     if any(case.row.target is not None for case in cases):
         columns["target"] = [case.row.target for case in cases]
     for name in dict.fromkeys(name for case in cases for name in case.row.columns):
-        columns[f"table_{name}" if name in OURS else name] = plain([case.row.columns.get(name) for case in cases])
+        columns[name] = plain([case.row.columns.get(name) for case in cases])
     columns["baseline"] = [baselines.get(case.key.row) for case in cases]
     return pd.DataFrame(columns)
 

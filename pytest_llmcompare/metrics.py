@@ -14,12 +14,13 @@ from mlflow.metrics import MetricValue, make_metric
 from mlflow.models import EvaluationMetric
 
 from .errors import UsageError, did_you_mean
-from .records import Generation, Judgement, RowKey, Verdict
+from .records import Generation, GroupKey, Judgement, RowKey, Verdict
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
 TEXT_TYPES = ("text", "question-answering", "text-summarization")
 MODEL_TYPES = (*TEXT_TYPES, "retriever", "classifier", "regressor")
+LONGEST = 500  # characters of an error that are shown
 TOXICITY_MODEL = "facebook/roberta-hate-speech-dynabench-r4-target"  # what the `evaluate` library loads for it
 
 
@@ -194,6 +195,18 @@ def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
 def count_of(generation: Generation | None) -> int | None:
     """Number of tokens, where they are known."""
     return len(generation.token_ids) if generation and generation.token_ids is not None else None
+
+
+def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:
+    """What to say where the model answered but the metrics failed."""
+    names = ", ".join(str(getattr(wanted, "name", wanted)) for wanted in asked) or "MLflow's own"
+    # MLflow puts the cause on the second line, then a trace, or after an empty line the columns that there are.
+    why = str(error).partition("Traceback (most recent call last)")[0].strip().partition("\n\n")[0]
+    return (
+        f"table {key.table!r}, model {key.model!r}: MLflow could not compute the metrics ({names}): "
+        f"{' '.join(why.split())[:LONGEST] or type(error).__name__}\n"
+        "The outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
+    )
 
 
 def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,7 @@ class Session:
         self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
         self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
         self.scratch = Path()  # settled by the first test that runs
+        self.started = Path.cwd()  # a test may change to another folder
         self.evaluator: Evaluator | None = None
 
     def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
@@ -160,6 +162,8 @@ class Session:
             return self.heavy().evaluate(group, resolved, tuple(group.selected.values()), self.progress)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
+        except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
+            return GroupResult(group.key, error="".join(traceback.format_exception(error)))
         finally:
             self.progress.end()
 
@@ -201,7 +205,7 @@ class Session:
         if self.evaluator is None:
             from .evaluation import Evaluator
 
-            self.evaluator = Evaluator(self.settings, self.root, self.scratch)
+            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started)
         return self.evaluator
 
     def complete(self) -> None:

@@ -124,7 +124,8 @@ def find_roles(table: RawTable, given_input: str | None, given_target: str | Non
         column if column in table.columns and column != prompts else None for column in (ID, TARGET, EXAMPLES, CONFIG)
     ]
     roles = Roles(prompts, found[0], given_target or found[1], found[2], found[3])
-    hidden = sorted({*RESERVED_COLUMNS, INPUT_COLUMNS[0]}.intersection(roles.others(dict.fromkeys(table.columns))))
+    own = roles.others(dict.fromkeys(table.columns))
+    hidden = sorted({*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}.intersection(own))
     if hidden:
         raise TableError(f"{table.name}: column {hidden[0]!r} would hide one of the results table. Rename it.")
     return roles

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
 
 from .errors import LlmCompareError, TrackingError
@@ -27,29 +30,79 @@ PARENT = "mlflow.parentRunId"
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
 """Environment variables that MLflow itself sets and removes: the one with the tracking URI, the other with runs."""
 
+_made: set[str] = set()  # stores that this process has seen to have a database
+
+
+class Store:
+    """The tracking store of a run.
+
+    Args:
+        uri: Its URI; empty for what MLflow's own rules give.
+        folder: The folder that pytest was started in: MLflow looks there for a store, and a test may be elsewhere.
+    """
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri = uri
+        self.folder = folder
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Use it inside the block. The user's own store, run and active model are as before afterwards.
+
+        Raises:
+            TrackingError: There is none, and it cannot be made.
+        """
+        variables = {name: os.environ.get(name) for name in VARIABLES}
+        model = mlflow.get_active_model_id()
+        with ExitStack() as stack:
+            for name, value in variables.items():
+                stack.callback(restore_variable, name, value)
+            stack.enter_context(quiet())
+            stack.enter_context(bounded_requests())
+            with working_in(self.folder):
+                uri = self.uri or mlflow.get_tracking_uri()
+                stack.enter_context(_use_tracking_uri(uri))
+                make(uri)
+            try:
+                yield
+            finally:
+                if mlflow.get_active_model_id() != model:  # mlflow.models.evaluate leaves the one it evaluated
+                    mlflow.clear_active_model() if model is None else mlflow.set_active_model(model_id=model)
+
 
 @contextmanager
-def tracked(uri: str) -> Iterator[None]:
-    """Use a tracking store inside the block, and MLflow's own rules where `uri` is empty.
+def working_in(folder: Path) -> Iterator[None]:
+    """Have a folder as the working folder inside the block."""
+    before = Path.cwd()
+    if folder != before:
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        if folder != before:
+            os.chdir(before)
 
-    The user's own choice of store and of active model is as before afterwards.
+
+def make(uri: str) -> None:
+    """Make the database of a store where there is none, one process at a time.
+
+    MLflow has a lock for that, but not all of its ways to a new database go by it.
+
+    Raises:
+        TrackingError: It cannot be made, or is no database of MLflow's.
     """
-    before, variables = mlflow.get_tracking_uri(), {name: os.environ.get(name) for name in VARIABLES}
-    model = mlflow.get_active_model_id()
-    with ExitStack() as stack:
-        stack.enter_context(quiet())
-        stack.enter_context(bounded_requests())
-        if uri:
-            mlflow.set_tracking_uri(uri)
-        try:
-            yield
-        finally:
-            if mlflow.get_active_model_id() != model:  # mlflow.models.evaluate leaves the one it evaluated
-                mlflow.clear_active_model() if model is None else mlflow.set_active_model(model_id=model)
-            if uri:
-                mlflow.set_tracking_uri(before)
-            for name, value in variables.items():
-                restore_variable(name, value)
+    from filelock import FileLock
+
+    if not uri.startswith("sqlite") or uri in _made:
+        return
+    name = hashlib.sha256(f"{Path.home()}\0{Path.cwd()}\0{uri}".encode()).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"llmcompare-{name}.lock"
+    with store_errors("its database", (Exception,)):
+        with FileLock(lock):
+            mlflow.MlflowClient().search_experiments(max_results=1)
+        with suppress(OSError):  # whoever waits for it finds the database made
+            lock.unlink()
+    _made.add(uri)
 
 
 def restore_variable(name: str, value: str | None) -> None:
@@ -90,7 +143,9 @@ def experiment_id(name: str) -> str:
     with store_errors(f"experiment {name!r}"):
         found = client.get_experiment_by_name(name)
         if found is None:
-            return str(client.create_experiment(name))
+            with suppress(MlflowException):  # another process may have been faster
+                return str(client.create_experiment(name))
+            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name))
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
@@ -149,8 +204,12 @@ def log_facts(facts: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def store_errors(what: str) -> Iterator[None]:
+def store_errors(what: str, kinds: tuple[type[Exception], ...] = (MlflowException, OSError)) -> Iterator[None]:
     """Turn what a tracking store says into an error with a way out.
+
+    Args:
+        what: What the store was asked for.
+        kinds: Errors that come from it.
 
     Raises:
         TrackingError: The store refused, or did not answer.
@@ -159,7 +218,7 @@ def store_errors(what: str) -> Iterator[None]:
         yield
     except LlmCompareError:
         raise
-    except (MlflowException, OSError) as error:
+    except kinds as error:
         raise TrackingError(
             f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from pytest_llmcompare.models import resident
 
-from .suites import TEST, TRIVIA, Prepared, Suite
+from .suites import TEST, TRIVIA, Prepared, Suite, outside_xdist, record
 
 
 @pytest.fixture(scope="session")
@@ -24,22 +23,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> 
     imported a second time.
     """
     base = tmp_path_factory.mktemp("prepared")
-    (base / "trivia.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in TRIVIA))
-    (base / "test_trivia.py").write_text(TEST)
-    models = ",".join(f"{name}={example_models / folder}" for name, folder in (("m", "tiny-gpt2"), ("b", "tiny-bloom")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(base)
-        for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
-            patch.delenv(name, raising=False)
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base / 'mlflow.db'}")
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base / 'empty.db'}")
         mlflow.MlflowClient().search_experiments()
-        shutil.copy(base / "mlflow.db", base / "empty.db")
-        options = ("-p", "no:cacheprovider", "--import-mode=importlib", f"--basetemp={base / 'tmp'}")
-        assert pytest.main([*options, f"--llm-models={models}", "--llm-update", str(base)]) == 0
-        del sys.modules["test_trivia"]  # the suites of the tests have modules of this name
-    (base / "__baselines__/trivia/b.baseline").unlink()
-    (base / "__baselines__/trivia/b.tokens.jsonl").unlink()
-    yield Prepared(base / "empty.db", base / "__baselines__")
+    models = {"m": example_models / "tiny-gpt2", "b": example_models / "tiny-bloom"}
+    baselines = record(base / "trivia", base / "empty.db", models, TRIVIA, TEST)
+    (baselines / "trivia/b.baseline").unlink()
+    (baselines / "trivia/b.tokens.jsonl").unlink()
+    gc.collect()
+    gc.freeze()  # each run ends with a collection, which would look through all of torch
+    yield Prepared(base / "empty.db", baselines)
+    gc.unfreeze()
     resident.release()
 
 
@@ -51,6 +45,5 @@ def suite(
     shutil.copy(prepared.store, pytester.path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{pytester.path / 'mlflow.db'}")
     monkeypatch.setenv("COLUMNS", "100")
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
+    outside_xdist(monkeypatch)
     return Suite(pytester, example_models, prepared)

@@ -1,0 +1,73 @@
+"""What these tests share: the small models, one MLflow store per process, nothing left in memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+
+from pytest_llmcompare.models import resident
+
+
+@dataclass(frozen=True)
+class Store:
+    """An MLflow store: its tracking URI, and an experiment whose files are in a folder of their own."""
+
+    uri: str
+    experiment: str
+
+
+@pytest.fixture(scope="session")
+def made_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A sqlite store, made once: that takes a second or two."""
+    base = tmp_path_factory.mktemp("store")
+    uri, before = f"sqlite:///{base / 'mlflow.db'}", mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    experiment = mlflow.create_experiment("models", artifact_location=(base / "artifacts").as_uri())
+    mlflow.set_tracking_uri(before)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return Store(uri, experiment)
+
+
+@pytest.fixture
+def store(made_store: Store) -> Iterator[Store]:
+    """The store, in force."""
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(made_store.uri)
+    yield made_store
+    mlflow.set_tracking_uri(before)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture
+def run(store: Store) -> Iterator[str]:
+    """An active run of the store."""
+    with mlflow.start_run(experiment_id=store.experiment) as active:
+        yield active.info.run_id
+
+
+@pytest.fixture(scope="session")
+def gpt2(example_models: Path) -> str:
+    """Folder of a small GPT-2 that answers questions."""
+    return str(example_models / "tiny-gpt2")
+
+
+@pytest.fixture(scope="session")
+def bloom(example_models: Path) -> str:
+    """Folder of a small BLOOM that answers questions."""
+    return str(example_models / "tiny-bloom")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_and_nothing_in_memory() -> Iterator[None]:
+    """Small models in several processes wait for each other's threads; and the last model is freed."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    resident.release()

@@ -1,0 +1,55 @@
+"""Several processes that use, or create, one MLflow store at the same time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from .evaluations import Suite, made_template, suite
+
+__all__ = ["made_template", "suite"]
+
+
+@pytest.fixture
+def without_store(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A suite whose store is yet to be made, and processes that share the cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    suite.uri = f"sqlite:///{suite.path / 'yet to be made.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", suite.uri)
+    return suite
+
+
+def runs_of(suite: Suite) -> list[tuple[str, str]]:
+    client = MlflowClient(tracking_uri=suite.uri)
+    experiments = [found.experiment_id for found in client.search_experiments() if found.name != "Default"]
+    return sorted((run.info.run_name, run.info.status) for run in client.search_runs(experiments))
+
+
+def test_workers_make_the_store(without_store: Suite) -> None:
+    """Two workers that begin with different tables make one store and evaluate each table once."""
+    without_store.compare()
+    without_store.compare(name="arithmetic")
+    result = without_store.pytester.runpytest_subprocess(
+        *("-n2", "--dist=loadfile", "--llm-update", f"--llm-models={without_store.spec('a')}")
+    )
+    result.assert_outcomes(passed=6)
+    assert runs_of(without_store) == [("log_model_a", "FINISHED")] * 2
+
+
+def test_processes_make_the_store(without_store: Suite) -> None:
+    """Two pytest processes that start at once make one store; both pass, and each has its own run."""
+    without_store.compare()
+    commands = [
+        [sys.executable, "-m", "pytest", "-q", "--llm-update", f"--llm-models={without_store.spec(name)}"]
+        for name in ("a", "b")
+    ]
+    started = [
+        subprocess.Popen(command, cwd=without_store.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for command in commands
+    ]
+    shown = [process.communicate(timeout=180)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0], "\n".join(shown)
+    assert runs_of(without_store) == [("log_model_a", "FINISHED"), ("log_model_b", "FINISHED")]
