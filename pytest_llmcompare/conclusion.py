@@ -105,8 +105,9 @@ class Conclusion:
             self.notes.append(f"{path}: {len(gone)} deleted: {', '.join(map(str, gone))}")
 
     def shown(self, path: Path) -> str:
-        """A path relative to pytest's root where it lies below."""
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+        """A path as the user can open it: relative to the working folder where it lies below."""
+        here = Path.cwd()
+        return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
     def summary(self, declared: Iterable[Declared]) -> Summary:
         """What the reports are drawn from."""

@@ -174,12 +174,23 @@ class Run:
         summary = self.conclusion.summary(self.declared)
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         lines = summary_lines(
-            summary, width=width, verbose=self.config.get_verbosity(), command=self.command(), encoding=encoding
+            summary,
+            width=width,
+            verbose=self.config.get_verbosity(),
+            command=self.command(*self.selection()),
+            encoding=encoding,
         )
         if lines:
             reporter.section("model comparison")
         for text, markup in lines:
             reporter.write_line(text, **markup)
+
+    def selection(self) -> list[str]:
+        """What this run was asked to select: paths, `-k`, `-m`."""
+        chosen = {"-k": self.config.option.keyword, "-m": self.config.option.markexpr}
+        given = [text for name, value in chosen.items() if value for text in (name, value)]
+        asked = self.config.args_source is pytest.Config.ArgsSource.ARGS
+        return [*given, *(self.config.args if asked else ())]
 
     def command(self, *options: str) -> str:
         """The pytest command that compares the same models, with further options."""

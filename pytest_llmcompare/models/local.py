@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -183,6 +184,7 @@ def load(
         ModelError: It cannot be loaded, is incomplete, or its tokenizer belongs to another model.
     """
     name = name or str(location)
+    share_processors()
     place = placement(device, name)
     precision = checked_dtype(dtype, name)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
@@ -208,6 +210,14 @@ def load(
     loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
     check_loaded(loaded, report, str(location))
     return loaded
+
+
+def share_processors() -> None:
+    """Leave xdist's other workers their part of the processors: threads of torch that wait for each other crawl."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    fair = max(1, (os.cpu_count() or 1) // workers)
+    if workers > 1 and torch.get_num_threads() > fair:
+        torch.set_num_threads(fair)
 
 
 def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> None:

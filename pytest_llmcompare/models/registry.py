@@ -40,7 +40,8 @@ PACKAGES = ("pytest-llmcompare", "mlflow", "transformers", "torch", "accelerate"
 QUESTION = "Q: What color is the sky?\nA:"
 OUTPUT = Schema([ColSpec(DataType.string)])
 SIGNATURES = {
-    "PyfuncTransformer": ModelSignature(Schema([ColSpec(DataType.string, INPUT)]), OUTPUT),
+    # Without a name, so that a text, a list of texts and a DataFrame with whatever column all fit.
+    "PyfuncTransformer": ModelSignature(Schema([ColSpec(DataType.string)]), OUTPUT),
     "PyfuncTransformerWithParams": ModelSignature(
         Schema(
             [

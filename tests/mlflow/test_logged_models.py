@@ -111,7 +111,7 @@ def test_what_is_stored_about_it(run: str, gpt2: str) -> None:
     examples = EXAMPLES * 400
     info = registry.log(PyfuncTransformer(gpt2, SETTINGS, examples), "tiny")
     again = registry.load(info.model_uri)
-    assert str(again.metadata.get_input_schema()) == "['input_text': string (required)]"
+    assert str(again.metadata.get_input_schema()) == "[string (required)]"
     assert str(again.metadata.get_output_schema()) == "[string (required)]"
     example: Any = again.input_example
     assert list(example["input_text"]) == ["Q: What color is the sky?\nA:"]
@@ -152,8 +152,11 @@ def test_loaded_again(form: str, run: str, gpt2: str) -> None:
     for loaded in (mlflow.pyfunc.load_model(uri), registry.load(uri)):
         assert loaded.model_id == info.model_id
         assert loaded.predict(frame) == expected
-        assert loaded.predict({"input_text": QUESTIONS}) == expected
+        assert loaded.predict(frame.rename(columns={"input_text": "question"})) == expected
         assert loaded.predict(frame.to_dict("records")) == expected
+        assert loaded.predict(list(QUESTIONS)) == expected
+        assert loaded.predict(pd.Series(QUESTIONS)) == expected
+        assert loaded.predict(QUESTIONS[0]) == expected[:1]
 
 
 def test_options_survive(run: str, bloom: str) -> None:
