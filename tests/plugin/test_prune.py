@@ -29,7 +29,7 @@ def test_obsolete_baselines_are_told_and_kept(five: Suite, options: list[str]) -
     result.stdout.fnmatch_lines(
         [
             "trivia/m: 2 obsolete baselines (n3, n4), no longer in the table",
-            f"Delete 2: pytest --llm-models={five.spec()} --llm-prune",
+            f"Delete 2: pytest --llm-models={five.spec()} *--llm-prune",
         ]
     )
     assert five.cases() == before
