@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Collection:
         test = metafunc.definition.nodeid
         try:
             if mark is None:
-                names = ", ".join(sorted(wanted & (PER_CASE | PER_MODEL)))
+                own = wanted & (PER_CASE | PER_MODEL)  # what these ask for in turn is in it, too
+                names = ", ".join(sorted(own & set(inspect.signature(metafunc.function).parameters) or own))
                 raise UsageError(
                     f'the test asks for {names} but has no prompt table. Add @pytest.mark.llm_prompts("prompts.csv").'
                 )

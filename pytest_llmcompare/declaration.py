@@ -44,6 +44,7 @@ class Declaration:
         metrics: MLflow metrics computed besides ours.
         model_type: MLflow's model type, which chooses its built-in metrics.
         experiment: Name of the MLflow experiment.
+        names_experiment: Whether the marker names it; else it is named after the test.
     """
 
     table: str
@@ -57,6 +58,7 @@ class Declaration:
     metrics: tuple[Any, ...] = ()
     model_type: str | None = "text"
     experiment: str = ""
+    names_experiment: bool = field(default=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -145,6 +147,7 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         metrics=checked_metrics(given["metrics"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
+        names_experiment=given["experiment"] is not None,
     )
 
 

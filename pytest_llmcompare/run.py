@@ -36,6 +36,9 @@ from .wire import (
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
 """What pytest says of a failed comparison. A message of the user's own stands before it."""
 
+MOST_IN_FULL = 20
+"""Failures that a run shows in full, its workers together."""
+
 
 class Run:
     """One pytest run in one process.
@@ -56,11 +59,12 @@ class Run:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self.config = config
         self.settings = settings
-        self.is_worker = hasattr(config, "workerinput")
+        xdist = getattr(config, "workerinput", None)
+        self.is_worker = xdist is not None
         once: Once = workers.compute_once if self.is_worker else workers.compute
         self.session = Session(settings, config.rootpath, self.progress(), once)
         self.collection = Collection(self.session)
-        self.budget = FailureBudget()
+        self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
         self.told: set[str] = set()
         self.results: dict[str, CaseResult] = {}
         self.groups: dict[GroupKey, GroupResult] = {}

@@ -135,6 +135,7 @@ class Session:
         if group is None:
             cases = {case.key.row: case for case in declaration.cases(spec)}
             group = self.groups[key] = Group(key, spec, declaration, owner, cases)
+        self.settle_experiment(group, declaration, owner)
         if group.spec != spec:
             raise UsageError(
                 f"model name {spec.name!r} stands for {group.spec.source!r} and for {spec.source!r}. "
@@ -142,6 +143,21 @@ class Session:
             )
         group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
         return group
+
+    def settle_experiment(self, group: Group, declaration: Declaration, owner: str) -> None:
+        """Take the experiment that one of the group's tests names; else it is named after the first of them.
+
+        Raises:
+            UsageError: Two tests name different ones.
+        """
+        if not declaration.names_experiment or group.declaration.experiment == declaration.experiment:
+            return
+        if group.declaration.names_experiment:
+            raise UsageError(
+                f"experiment={declaration.experiment!r}, but {group.owner} evaluates the same table "
+                f"{declaration.table!r} in the experiment {group.declaration.experiment!r}. Name one of the two."
+            )
+        group.declaration, group.owner = declaration, owner
 
     def select(self, asked: Iterable[tuple[GroupKey, RowKey | None]]) -> None:
         """Note which cases the selected tests need; None stands for the whole table."""

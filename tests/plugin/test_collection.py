@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from .suites import HAMLET, SKY, TRIVIA, Suite
@@ -316,7 +317,7 @@ def test_a_test_without_a_table_says_so(suite: Suite) -> None:
     result = suite.run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
-        ["test_bare.py::test_bare: the test asks for llm_baseline, llm_case, llm_output but has no prompt table. *"]
+        ["test_bare.py::test_bare: the test asks for llm_baseline, llm_output but has no prompt table. *"]
     )
 
 
@@ -361,3 +362,30 @@ def files(folder: Path) -> dict[Path, bytes]:
     """All files, less what pytester and the compiler write."""
     found = (path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__")
     return {path: path.read_bytes() for path in found if path.name not in ("stdout", "stderr")}
+
+
+def test_tests_that_share_a_table_share_the_experiment_that_one_of_them_names(suite: Suite) -> None:
+    """It counts for all of them, whichever comes first; two names for one evaluation are an error."""
+    test = """
+        import pytest
+
+        @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 6}, model_type=None)
+        def test_first(llm_output):
+            pass
+
+        @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 6}, model_type=None, experiment="mine")
+        def test_second(llm_evaluation):
+            pass
+        """
+    suite.trivia(test=test)
+    suite.run().assert_outcomes(passed=4)
+    (run,) = suite.mlflow_runs()
+    assert mlflow.get_experiment(run.info.experiment_id).name == "mine"
+
+    suite.trivia(test=test.replace("model_type=None)", 'model_type=None, experiment="yours")', 1))
+    result = suite.run()
+    result.assert_outcomes(errors=1)
+    assert (
+        "test_trivia.py::test_second: experiment='mine', but test_trivia.py::test_first evaluates the same table "
+        "'trivia' in the experiment 'yours'. Name one of the two."
+    ) in result.stdout.str()
