@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from .small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
 from pytest_llmcompare.models.local import LocalModel
 from pytest_llmcompare.records import Generation
+
+from .small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 NAMES = (*CONFIGS, "tiny-gpt2", "tiny-bloom")
 ENDS = list(range(1, 256, 9))  # so many tokens end an output that it does end somewhere

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 from pytest_llmcompare.decoding.engine import Outcome, generate
 from pytest_llmcompare.decoding.requests import Request
@@ -14,6 +13,8 @@ from pytest_llmcompare.decoding.settings import complete
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.local import LocalModel
 from pytest_llmcompare.records import Generation
+
+from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 GREEDY = {"max_new_tokens": 4}
 

@@ -12,12 +12,13 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from .small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.errors import ModelError, UsageError
 from pytest_llmcompare.models.local import LocalModel, load, quiet
 from pytest_llmcompare.records import Generation
+
+from .small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
 
 TEMPLATE = (
     "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}A:{% endif %}"

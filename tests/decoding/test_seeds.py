@@ -7,11 +7,12 @@ import random
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from .small_models import PROMPTS, ask, reference
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
 from pytest_llmcompare.decoding.settings import complete
+
+from .small_models import PROMPTS, ask, reference
 
 DRAWN = {"max_new_tokens": 4, "do_sample": True, "top_k": 20, "temperature": 1.3}
 

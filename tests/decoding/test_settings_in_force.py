@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import pytest
-from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 from transformers import GenerationConfig
 
 from pytest_llmcompare.decoding.engine import generate
@@ -14,6 +13,8 @@ from pytest_llmcompare.decoding.requests import Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.local import LocalModel
 from pytest_llmcompare.records import Generation
+
+from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 
 
 def outputs(local: LocalModel, requests: list[Request]) -> list[Any]:
