@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import inspect
+import io
 import os
+import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any, NamedTuple
 
 import mlflow
@@ -20,6 +25,7 @@ SAMPLE = "The sky is blue. It is blue because the air scatters blue light more t
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
 TEXT_TYPES = ("text", "question-answering", "text-summarization")
 MODEL_TYPES = (*TEXT_TYPES, "retriever", "classifier", "regressor")
+PATIENCE = 20.0  # seconds to try a metric
 LONGEST = 500  # characters of an error that are shown
 TOXICITY_MODEL = "facebook/roberta-hate-speech-dynabench-r4-target"  # what the `evaluate` library loads for it
 
@@ -75,7 +81,8 @@ def with_ours(
     return [verdicts(judgements), *tokens, *chosen.metrics]
 
 
-def lacks(model_type: str) -> dict[str, str]:
+@functools.cache
+def lacks(model_type: str) -> Mapping[str, str]:
     """Which packages (or their data) are missing for a model type's metrics, and what each of them computes."""
     if model_type not in TEXT_TYPES:
         return {}
@@ -114,12 +121,23 @@ def toxicity_works() -> bool:
 
 
 def computes(name: str) -> bool:
-    """Whether one of MLflow's metrics gives a score for a plain sentence."""
-    try:
-        value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
-    except Exception:  # a library's, of any kind: no network, no corpus, no package
-        return False
-    return value is not None and bool(value.scores)
+    """Whether one of MLflow's metrics gives a score for a plain sentence, within a time that one waits for.
+
+    Each of them may download something first, without a limit of its own.
+    """
+    found: list[bool] = []
+
+    def attempt() -> None:
+        with suppress(Exception):  # a library's, of any kind: no network, no corpus, no package
+            value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
+            found.append(value is not None and bool(value.scores))
+
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        thread = threading.Thread(target=attempt, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+    return any(found)
 
 
 def metric(wanted: object) -> EvaluationMetric:
