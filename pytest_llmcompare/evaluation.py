@@ -108,9 +108,9 @@ class Evaluator:
             LlmCompareError: The model, the tracking store or the marker is at fault; a single case is not.
         """
         baselines = self.baselines(group)
-        chosen = metrics.choose(group.declaration.model_type, group.metrics)
         progress.say(f"loading {group.spec.name}")
         with self.store.used(), tracking.store_errors(f"table {group.key.table!r}"):
+            chosen = metrics.choose(group.declaration.model_type, group.metrics)
             resolved = found or self.resolve(group.spec)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)

@@ -65,8 +65,8 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     if model_type == "question-answering":
         usable.append(mlflow.metrics.exact_match())
     note = (
-        f"metrics of model_type={model_type!r} left out: {', '.join(dict.fromkeys(lacking.values()))}. "
-        f"To have them: pip install {' '.join(lacking)}, once with a network"
+        f"left out of model_type={model_type!r}: {', '.join(lacking.values())} "
+        f"(pip install {' '.join(lacking)}, once with a network)"
     )
     names = {found.name for found in extra}
     return Chosen(None, [*(found for found in usable if found.name not in names), *extra], note)
@@ -87,8 +87,8 @@ def lacks(model_type: str) -> Mapping[str, str]:
     if model_type not in TEXT_TYPES:
         return {}
     needed: dict[str, tuple[str, Callable[[], bool]]] = {
-        "tiktoken": ("token count by tiktoken (ours counts the model's own tokens)", tiktoken_works),
-        "textstat": ("readability grades", textstat_works),
+        "tiktoken": ("tiktoken's count", tiktoken_works),
+        "textstat": ("readability", textstat_works),
         "evaluate": ("toxicity", toxicity_works),
     }
     if model_type == "text-summarization":

@@ -20,6 +20,8 @@ from typing import Any
 import mlflow
 import pytest
 
+from .stores import in_force
+
 SUITE = Path(__file__).parents[1] / "example_suite"
 MODELS = ["tiny-bloom", "tiny-gpt2", "tiny-gpt2-distil"]
 EXPERIMENTS = {
@@ -75,11 +77,8 @@ def ran(copied: Path) -> Path:
 @pytest.fixture
 def store(ran: Path) -> Iterator[Path]:
     """The store of that run, as MLflow finds it from the folder in which pytest ran."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{ran.parent / 'mlflow.db'}")
-    yield ran.parent
-    mlflow.set_tracking_uri(before)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    with in_force(f"sqlite:///{ran.parent / 'mlflow.db'}"):
+        yield ran.parent
 
 
 def runs_of(experiment: str) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ import pytest
 import torch
 
 from pytest_llmcompare.models import resident
+
+from tests.stores import in_force
 
 
 @dataclass(frozen=True)
@@ -26,22 +27,17 @@ class Store:
 def made_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A sqlite store, made once: that takes a second or two."""
     base = tmp_path_factory.mktemp("store")
-    uri, before = f"sqlite:///{base / 'mlflow.db'}", mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)
-    experiment = mlflow.create_experiment("models", artifact_location=(base / "artifacts").as_uri())
-    mlflow.set_tracking_uri(before)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    uri = f"sqlite:///{base / 'mlflow.db'}"
+    with in_force(uri):
+        experiment = mlflow.create_experiment("models", artifact_location=(base / "artifacts").as_uri())
     return Store(uri, experiment)
 
 
 @pytest.fixture
 def store(made_store: Store) -> Iterator[Store]:
     """The store, in force."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(made_store.uri)
-    yield made_store
-    mlflow.set_tracking_uri(before)
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    with in_force(made_store.uri):
+        yield made_store
 
 
 @pytest.fixture

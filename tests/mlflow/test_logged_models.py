@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from mlflow.metrics import MetricValue
 from mlflow.models import infer_signature
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from pytest_llmcompare import log_model
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
@@ -275,12 +276,8 @@ def test_store_that_does_not_take_it(run: str, gpt2: str, monkeypatch: pytest.Mo
     """A server that is down when a model is to be logged is an error within seconds."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri("http://127.0.0.1:9")
-    try:
+    with _use_tracking_uri("http://127.0.0.1:9"):
         message = refusal(TrackingError, lambda: registry.log(PyfuncTransformer(gpt2), "tiny"))
-    finally:
-        mlflow.set_tracking_uri(before)
     assert message.startswith("model 'tiny-gpt2' cannot be logged in MLflow at http://127.0.0.1:9: ")
 
 

@@ -12,8 +12,8 @@ from .evaluations import CASES, Suite, made_template, models_logged, suite
 __all__ = ["made_template", "suite"]
 
 NOTE = (
-    "metrics of model_type='text' left out: token count by tiktoken (ours counts the model's own tokens), readability "
-    "grades, toxicity. To have them: pip install tiktoken textstat evaluate, once with a network"
+    "left out of model_type='text': tiktoken's count, readability, toxicity "
+    "(pip install tiktoken textstat evaluate, once with a network)"
 )
 
 LATENCY = (

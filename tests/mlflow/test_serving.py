@@ -24,6 +24,8 @@ import pytest
 from pytest_llmcompare.models import registry
 from pytest_llmcompare.models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 
+from tests.stores import in_force
+
 if TYPE_CHECKING:
     from .conftest import Store
 
@@ -85,10 +87,8 @@ def server(request: pytest.FixtureRequest, made_store: Store, gpt2: str, tmp_pat
         "with_params": PyfuncTransformerWithParams(gpt2),
     }
     model = models[request.param]
-    mlflow.set_tracking_uri(made_store.uri)
-    with mlflow.start_run(experiment_id=made_store.experiment):
+    with in_force(made_store.uri), mlflow.start_run(experiment_id=made_store.experiment):
         uri = registry.log(model, "served").model_uri
-    os.environ.pop("MLFLOW_TRACKING_URI", None)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("serve")

@@ -62,6 +62,14 @@ def wait_for_draft(folder: Path) -> None:
         assert time.monotonic() < deadline
 
 
+def wait_for_update(path: Path, before: bytes) -> None:
+    """Return once an update is through, so that a slow machine gets to see more than the first one."""
+    deadline = time.monotonic() + 60
+    while path.read_bytes() == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 def test_a_signal_leaves_the_old_or_the_new_file(tmp_path: Path, names: list[str], sent: signal.Signals) -> None:
     """At any moment: all cases of one update, or all of the one before, and never half of a file."""
@@ -69,7 +77,10 @@ def test_a_signal_leaves_the_old_or_the_new_file(tmp_path: Path, names: list[str
     path = files.path_of(tmp_path, GROUP)
     number = 0
     for attempt in range(20):
+        before = path.read_bytes()
         process = start(tmp_path, names, number + 1, 10**6)
+        if attempt % 4 == 2:
+            wait_for_update(path, before)
         if attempt % 2:
             wait_for_draft(path.parent)
         time.sleep(0.003 * (attempt % 11))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import socket
 import threading
@@ -16,6 +15,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+
+from tests.stores import in_force
 
 COMMIT = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
 OTHER_COMMIT = "11c5a3d5811f50298f278a704980280950aedb10"
@@ -224,9 +225,7 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     code.write_text(ECHO)
     signature = ModelSignature(Schema([ColSpec("string", "text")]), Schema([ColSpec("string")]))
     facts: dict[str, Any] = {"signature": signature, "pip_requirements": ["mlflow"]}
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{base / 'mlflow.db'}")
-    try:
+    with in_force(f"sqlite:///{base / 'mlflow.db'}"):
         experiment = mlflow.create_experiment("models", artifact_location=(base / "artifacts").as_uri())
         with mlflow.start_run(experiment_id=experiment) as run:
             first = mlflow.pyfunc.log_model(name="model", python_model=str(code), registered_model_name="qa", **facts)
@@ -247,18 +246,10 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         return Store(
             mlflow.get_tracking_uri(), run.info.run_id, first.model_id, last.model_id, old.info.run_id, *folders
         )
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 @pytest.fixture
 def store(filled_store: Store) -> Iterator[Store]:
     """The MLflow store, in force."""
-    import mlflow
-
-    before, variable = mlflow.get_tracking_uri(), os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(filled_store.uri)
-    yield filled_store
-    mlflow.set_tracking_uri(before)
-    if variable is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    with in_force(filled_store.uri):
+        yield filled_store
