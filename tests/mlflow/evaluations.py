@@ -168,6 +168,7 @@ def suite(
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     experiment = fluent._active_experiment_id
+    mlflow.clear_active_model()  # loading a model sets it, and other tests load some
     yield made
     while mlflow.active_run() is not None:
         mlflow.end_run()
