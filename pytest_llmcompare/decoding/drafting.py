@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.records import Generation
 
 from .answering import can_share, in_batches, joined
 from .calls import call, wanted_tokens, within_context
@@ -27,6 +28,17 @@ from .verifying import Reading, verifier
 from .work import Work
 
 FAILED = "the pass over the draft failed"
+NOT_TRIED = "not tried: "
+"""How the reason begins where it lies in the settings or in the model, and not in the output."""
+
+
+def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
+    """The tokens that an expected output has; made from its text where they are not known."""
+    if expected.token_ids is not None:
+        return expected.token_ids
+    tokens = model.tokenizer(expected.text, add_special_tokens=False)["input_ids"]
+    end = model.tokenizer.eos_token_id if expected.stop == "eos" else None
+    return (*tokens, end) if end is not None else tuple(tokens)
 
 
 def use_drafts(work: Work) -> None:
@@ -35,7 +47,7 @@ def use_drafts(work: Work) -> None:
     if not known:
         return
     why = why_not_replayed(work.config, work.gen_config) or why_not_in_one_pass(work.model)
-    readings = {index: why or usable(work, index) for index in known}
+    readings = {index: f"{NOT_TRIED}{why}" if why else usable(work, index) for index in known}
     work.doubts |= {index: found for index, found in readings.items() if isinstance(found, str)}
     usable_ones = {index: found for index, found in readings.items() if isinstance(found, Reading)}
     rows_apart = rows_are_independent(work.gen_config, work.model) and not work.model.is_encoder_decoder
@@ -50,7 +62,7 @@ def usable(work: Work, index: int) -> Reading | str:
     """A draft as far as it can be read, or why it cannot."""
     prompt = work.prompts[index]
     if work.config.do_sample and work.seeds[index] is None:
-        return "its draws have no seed"
+        return f"{NOT_TRIED}draws without a seed cannot be repeated"
     most = min(wanted_tokens(work, len(prompt)), room(work.model, len(prompt)))
     draft = list(work.drafts[index])[: max(0, int(most))]
     end = next((at for at, token in enumerate(draft) if not 0 <= token < work.model.vocabulary), len(draft))

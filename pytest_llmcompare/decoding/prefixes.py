@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 LEAST = 16
 """Fewest tokens worth sharing: below that, lending them costs as much as reading them again."""
+PASS = 64
+"""What a family costs besides its prefix, in tokens: a pass of its own, and a last batch that is not full."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,27 @@ class Family:
     length: int
     members: tuple[int, ...]
 
-    @property
-    def saved(self) -> int:
-        """Tokens that need not be read again."""
-        return self.length * (len(self.members) - 1)
+
+@dataclass
+class Block:
+    """Neighbours in the order of their tokens, and how best to share among them.
+
+    Attributes:
+        first, last: Which ones.
+        length: How many tokens all of them share, with one of its own left to each.
+        saved: Tokens that need not be read if they are split as `parts` say.
+        parts: Blocks to split it into, none to share within the whole.
+    """
+
+    first: int
+    last: int
+    length: int
+    saved: int = 0
+    parts: tuple[Block, ...] = ()
 
 
 def families(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[Family]:
-    """Split prompts into families, such that much is shared: those with the same few-shot examples come together.
+    """Split prompts into families, such that most is shared: those with the same few-shot examples come together.
 
     Args:
         prompts: Token ids of each prompt.
@@ -39,40 +55,45 @@ def families(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[Famil
         nothing with others make up one family of length 0, the last.
     """
     order = sorted(range(len(prompts)), key=lambda place: tuple(prompts[place]))
-    found: list[Family] = []
-    for place in order:
-        alone = Family(len(prompts[place]) - 1, (place,))
-        joined = together(found[-1], alone, prompts) if found else alone
-        if found and joined.length * len(joined.members) > found[-1].length * len(found[-1].members):
-            found[-1] = joined
-        else:
-            found.append(alone)
-    found = merged(found, prompts)
-    sharing = [family for family in found if len(family.members) > 1 and family.length >= least]
-    shared = {place for family in sharing for place in family.members}
+    found = [
+        Family(block.length, tuple(order[block.first : block.last + 1]))
+        for block in best_blocks([prompts[place] for place in order], least)
+        if block.saved
+    ]
+    shared = {place for family in found for place in family.members}
     rest = tuple(place for place in range(len(prompts)) if place not in shared)
-    return [*sharing, *([Family(0, rest)] if rest else [])]
+    return [*found, *([Family(0, rest)] if rest else [])]
 
 
-def together(one: Family, other: Family, prompts: Sequence[Sequence[int]]) -> Family:
-    """Two families, neighbours in the order of their tokens, as one."""
-    most = min(one.length, other.length)
-    same = common(prompts[one.members[-1]], prompts[other.members[0]], most)
-    return Family(same, (*one.members, *other.members))
+def best_blocks(prompts: Sequence[Sequence[int]], least: int) -> list[Block]:
+    """Blocks of prompts in the order of their tokens: neighbours are joined, those that share most first."""
+    blocks = [Block(at, at, len(prompt) - 1) for at, prompt in enumerate(prompts)]
+    of = dict(enumerate(blocks))  # by the first and by the last of its prompts
+    shared = [common(one, other) for one, other in pairwise(prompts)]
+    for at in sorted(range(len(shared)), key=lambda at: -shared[at]):
+        whole = joined(of[at], of[at + 1], shared[at], least)
+        of[whole.first] = of[whole.last] = whole
+    waiting, found = [of[0]] if of else [], []
+    while waiting:
+        block = waiting.pop()
+        waiting.extend(reversed(block.parts))
+        if not block.parts:
+            found.append(block)
+    return found
 
 
-def common(one: Sequence[int], other: Sequence[int], most: int) -> int:
-    """How many tokens two prompts start with in common, counted up to `most`."""
+def joined(one: Block, other: Block, shared: int, least: int) -> Block:
+    """Two neighbours as one block, to be split again where that saves more."""
+    length = min(one.length, other.length, shared)
+    block = Block(one.first, other.last, length)
+    whole = length * (block.last - block.first) - PASS if length >= least else 0
+    split = one.saved + other.saved
+    block.saved = max(whole, split, 0)
+    block.parts = (one, other) if split >= whole and split else ()
+    return block
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two prompts start with in common."""
+    most = min(len(one), len(other))
     return next((at for at in range(most) if one[at] != other[at]), most)
-
-
-def merged(found: Sequence[Family], prompts: Sequence[Sequence[int]]) -> list[Family]:
-    """The families, neighbours made one for as long as that saves more."""
-    kept: list[Family] = []
-    for family in found:
-        last = family
-        while kept and (one := together(kept[-1], last, prompts)).saved > kept[-1].saved + last.saved:
-            kept.pop()
-            last = one
-        kept.append(last)
-    return kept
