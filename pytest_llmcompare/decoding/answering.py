@@ -36,7 +36,8 @@ def answer_open(work: Work) -> None:
     for some in ([index for index in together if index in work.heads], together):
         answer_together(work, [index for index in some if index in work.open])
     for index in [index for index in work.prompts if index in work.open]:
-        work.settle(index, after_prefix(work, index) or answer_alone(work, index))
+        if index not in work.heads or not answer_batch(work, [index]):
+            work.settle(index, after_prefix(work, index) or answer_alone(work, index))
 
 
 def can_share(work: Work, index: int) -> bool:
@@ -47,7 +48,7 @@ def can_share(work: Work, index: int) -> bool:
 
 def answer_together(work: Work, indices: Sequence[int]) -> None:
     """Answer prompts in batches."""
-    prefix = work.prefix() if indices else None
+    prefix = work.prefix(to_go_on=True) if indices else None
     skip = prefix.length if prefix else 0
 
     def run(batch: Sequence[int]) -> bool:
@@ -98,7 +99,7 @@ def answer_batch(work: Work, batch: Sequence[int]) -> bool:
     try:
         with quiet():
             config = work.config if not work.heads.get(batch[0]) else remaining(work, batch)
-            found = call(work.model, [work.begun(index) for index in batch], config, prefix=work.prefix())
+            found = call(work.model, [work.begun(index) for index in batch], config, prefix=work.prefix(to_go_on=True))
     except torch.OutOfMemoryError:
         return False
     except Exception:  # whichever row it is: the others are answered alone
@@ -146,9 +147,9 @@ def after_prefix(work: Work, index: int) -> Outcome | None:
     config, prompt, seed = work.config, work.prompts[index], work.seeds[index]
     unseeded = config.do_sample and seed is None
     fits = wanted_tokens(work, len(prompt)) <= room(work.model, len(prompt))
-    if unseeded or not fits or not work.model.is_batchable or why_not_replayed(config, work.gen_config):
+    if unseeded or not fits or why_not_replayed(config, work.gen_config):
         return None
-    if (prefix := work.prefix()) is None:
+    if (prefix := work.prefix(to_go_on=True)) is None:
         return None
     try:
         with quiet(), seeded(work.model.device, seed if config.do_sample else None):

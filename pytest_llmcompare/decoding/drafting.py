@@ -16,7 +16,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from pytest_llmcompare.models.local import LocalModel, quiet
 from pytest_llmcompare.records import Generation
 
-from .answering import can_share, in_batches, joined
+from .answering import in_batches, joined
 from .calls import call, wanted_tokens, within_context
 from .configuration import rows_are_independent, why_not_replayed
 from .lending import Prefix
@@ -107,7 +107,7 @@ def take(work: Work, index: int, found: Reading) -> None:
         return
     if found.stop:
         work.settle(index, work.generation(index, found.answer()))
-    elif can_share(work, index) and counts_are_over(work.config, len(found.tokens)):
+    elif counts_are_over(work.config, len(found.tokens)):
         work.heads[index] = found.answer()
 
 

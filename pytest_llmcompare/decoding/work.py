@@ -60,9 +60,15 @@ class Work:
         self.open.discard(index)
         self.tell(index, outcome)
 
-    def prefix(self) -> Prefix | None:
-        """The memory of what all prompts start with, where there is something and it can be lent."""
-        if self.lender is None or not self.shared:
+    def prefix(self, *, to_go_on: bool = False) -> Prefix | None:
+        """The memory of what all prompts start with, where there is something and it can be lent.
+
+        Args:
+            to_go_on: Whether outputs are written after it, and not only read.
+        """
+        if self.lender is None or not self.shared or self.config.use_cache is False:
+            return None
+        if to_go_on and not self.model.is_batchable:  # a cache that forgets is not what was lent
             return None
         return self.lender.lend(next(iter(self.prompts.values()))[: self.shared])
 
