@@ -64,7 +64,11 @@ def answer_together(work: Work, indices: Sequence[int]) -> None:
 
 
 def in_batches(
-    work: Work, indices: Sequence[int], lengths: Sequence[int], run: Callable[[Sequence[int]], bool]
+    work: Work,
+    indices: Sequence[int],
+    lengths: Sequence[int],
+    run: Callable[[Sequence[int]], bool],
+    cpu_tokens: int = CPU_TOKENS,
 ) -> None:
     """Run prompts in batches, longest first; batches that do not fit into memory are halved, and so are the rest.
 
@@ -73,8 +77,9 @@ def in_batches(
         indices: Their places.
         lengths: How many tokens of each the model reads.
         run: Runs a batch; False where memory does not suffice for it. One prompt alone always suffices.
+        cpu_tokens: Most tokens of a batch on a CPU, padding included.
     """
-    budget = CPU_TOKENS if work.model.device.type == "cpu" else GPU_TOKENS
+    budget = cpu_tokens if work.model.device.type == "cpu" else GPU_TOKENS
     rows, most = work.batch_size, max(lengths, default=1)
     tokens = most * rows or max(budget, most)
     waiting = deque([indices[place] for place in batch] for batch in batches(lengths, tokens=tokens, rows=rows))

@@ -28,6 +28,7 @@ from .verifying import Reading, verifier
 from .work import Work
 
 FAILED = "the pass over the draft failed"
+READ_TOKENS = 512  # of a batch on a CPU: scores of a whole draft are there at once, and larger ones are no faster
 NOT_TRIED = "not tried: "
 """How the reason begins where it lies in the settings or in the model, and not in the output."""
 
@@ -96,7 +97,7 @@ def read_together(work: Work, readings: dict[int, Reading]) -> None:
         return True
 
     lengths = [len(found.prompt) + len(found.draft) - 1 - skip for found in readings.values()]
-    in_batches(work, list(readings), lengths, run)
+    in_batches(work, list(readings), lengths, run, READ_TOKENS)
 
 
 def take(work: Work, index: int, found: Reading) -> None:

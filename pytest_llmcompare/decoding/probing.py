@@ -25,6 +25,8 @@ def why_not_in_one_pass(model: LocalModel) -> str:
     if model.model.dtype not in (torch.float32, torch.float64):
         precision = str(model.model.dtype).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
+    if torch.get_float32_matmul_precision() != "highest":
+        return "torch is told to multiply float32 in a lower precision"
     config = model.model.config.get_text_config(decoder=True)
     if any(kind in str(getattr(config, "rope_parameters", None)) for kind in LENGTH_DEPENDENT):
         return "the model's positions depend on the length of the text"

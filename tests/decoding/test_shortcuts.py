@@ -153,6 +153,38 @@ def test_models_that_one_pass_can_tell(name: str) -> None:
     assert why_not_in_one_pass(reference(name).local) == ""
 
 
+def test_multiplication_in_lower_precision_is_no_ground_for_a_pass() -> None:
+    """Where torch may round float32 while it multiplies, outputs are not told from one pass."""
+    try:
+        torch.set_float32_matmul_precision("high")
+        told = why_not_in_one_pass(reference("gpt2").local)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert told == "torch is told to multiply float32 in a lower precision"
+
+
+def test_shortest_and_longest_prompts_are_read_together() -> None:
+    """Prompts of one token and of the whole context are confirmed, with and without a padding token."""
+    local = make("gpt2", pad=False, eos_token_id=None, bos_token_id=None)
+    requests = ask({"max_new_tokens": 1}, ["a", "b" * 96, "c" * 95, "b" * 80 + "c"])
+    found = generate(local, drafted(local, requests))
+    assert reasons(found) == {""}
+    expected = [Reference(local).answer(request).tokens for request in requests]
+    assert [one.token_ids for one in found if isinstance(one, Generation)] == expected
+
+
+def test_draft_beyond_the_context_hides_no_fault() -> None:
+    """An output that does not fit into the context is the same fault with a draft, however long that is."""
+    local = reference("gpt2").local
+    requests = ask(GREEDY, ["a", "b" * 94])
+    known = drafted(local, ask({"max_new_tokens": 3}, ["b" * 94]))[0].draft or ()
+    for draft in (known, (*known, 5), (*known, *range(50))):
+        first, faulty = generate(local, [requests[0], replace(requests[1], draft=draft)])
+        assert isinstance(first, Generation)
+        assert isinstance(faulty, GenerationError)
+        assert "a prompt of 94 tokens and 4 new ones do not fit into its context of 96" in str(faulty)
+
+
 def test_drafts_that_do_not_fit_into_memory_are_read_in_halves() -> None:
     """Where memory is short, batches get smaller, it is said, and drafts are confirmed all the same."""
     local = new_gpt2()
