@@ -24,6 +24,8 @@ from .work import Outcome, Work
 
 CPU_TOKENS = 1024  # of a batch, padding included: on a CPU larger ones only add padding
 GPU_TOKENS = 16384
+CPU_REMEMBERED = 4096
+"""Most tokens that a batch keeps in memory on a CPU, lent ones included: there, too little memory ends the process."""
 
 
 class MemoryWarning(UserWarning):
@@ -48,7 +50,9 @@ def can_share(work: Work, index: int) -> bool:
 
 def answer_together(work: Work, indices: Sequence[int]) -> None:
     """Answer prompts in batches."""
-    prefix = work.prefix(to_go_on=True) if indices else None
+    if not indices:
+        return
+    prefix = work.prefix(to_go_on=True)
     skip = prefix.length if prefix else 0
 
     def run(batch: Sequence[int]) -> bool:
@@ -60,7 +64,15 @@ def answer_together(work: Work, indices: Sequence[int]) -> None:
         work.settle(batch[0], answer_alone(work, batch[0]))
         return True
 
-    in_batches(work, indices, [len(work.begun(index)) - skip for index in indices], run)
+    lengths = [len(work.begun(index)) - skip for index in indices]
+    in_batches(work, indices, lengths, run, rows=rows_to_remember(work, skip + max(lengths)))
+
+
+def rows_to_remember(work: Work, length: int) -> int:
+    """Most prompts of a batch that outputs are written for, given the most tokens of one; 0 sets no limit."""
+    if work.batch_size or work.model.device.type != "cpu":
+        return work.batch_size
+    return max(1, CPU_REMEMBERED // (length + (work.config.max_new_tokens or 0)))
 
 
 def in_batches(
@@ -68,7 +80,9 @@ def in_batches(
     indices: Sequence[int],
     lengths: Sequence[int],
     run: Callable[[Sequence[int]], bool],
+    *,
     cpu_tokens: int = CPU_TOKENS,
+    rows: int = 0,
 ) -> None:
     """Run prompts in batches, longest first; batches that do not fit into memory are halved, and so are the rest.
 
@@ -78,10 +92,11 @@ def in_batches(
         lengths: How many tokens of each the model reads.
         run: Runs a batch; False where memory does not suffice for it. One prompt alone always suffices.
         cpu_tokens: Most tokens of a batch on a CPU, padding included.
+        rows: Most prompts of a batch; 0 sets no limit.
     """
     budget = cpu_tokens if work.model.device.type == "cpu" else GPU_TOKENS
-    rows, most = work.batch_size, max(lengths, default=1)
-    tokens = most * rows or max(budget, most)
+    most = max(lengths, default=1)
+    tokens = most * work.batch_size or max(budget, most)
     waiting = deque([indices[place] for place in batch] for batch in batches(lengths, tokens=tokens, rows=rows))
     while waiting:
         batch = waiting.popleft()

@@ -97,7 +97,7 @@ def read_together(work: Work, readings: dict[int, Reading]) -> None:
         return True
 
     lengths = [len(found.prompt) + len(found.draft) - 1 - skip for found in readings.values()]
-    in_batches(work, list(readings), lengths, run, READ_TOKENS)
+    in_batches(work, list(readings), lengths, run, cpu_tokens=READ_TOKENS, rows=work.batch_size)
 
 
 def take(work: Work, index: int, found: Reading) -> None:

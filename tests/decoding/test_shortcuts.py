@@ -68,6 +68,17 @@ def test_shared_tokens_are_read_once(name: str) -> None:
         assert len(passes) == (4 if asked[0].draft else 2 + 2 * GREEDY["max_new_tokens"])
 
 
+def test_few_outputs_are_written_at_once_after_long_examples() -> None:
+    """What a batch keeps in memory is bounded on a CPU, tokens that were lent to each of its rows included."""
+    local = make("llama", max_position_embeddings=2048)
+    requests = ask(GREEDY, ["a b c " * 200 + prompt for prompt in PROMPTS])
+    with counted(local) as passes:
+        found = generate(local, requests)
+    assert max(rows for rows, _ in passes) == 3
+    plain = generate(local, requests, shortcuts=False, batch_size=1)
+    assert [str(one) for one in found] == [str(one) for one in plain]
+
+
 def test_plain_decoding_reads_everything() -> None:
     """Without shortcuts no draft is looked at and no prefix lent."""
     local = reference("llama").local
