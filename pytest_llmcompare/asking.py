@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.pyfunc import PyFuncModel
 
 from .baselines.journal import Journal, key_of
+from .decoding.drafting import NOT_TRIED, draft_of
 from .decoding.engine import MemoryWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
-from .drift import Piece
+from .drift import Piece, stale_reason
 from .errors import GenerationError
 from .models import registry, resident
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
-from .records import Case, Generation, Judgement, RowKey
+from .records import Baseline, Case, Generation, Judgement, RowKey
 
 if TYPE_CHECKING:
     from .session import Progress
@@ -49,6 +51,8 @@ class Asking:
         judge: Judge,
         journal: Journal,
         progress: Progress,
+        expected: Mapping[RowKey, Baseline],
+        shortcuts: bool,
     ) -> None:
         self.model = model
         self.fingerprint = fingerprint
@@ -56,6 +60,8 @@ class Asking:
         self.judge = judge
         self.journal = journal
         self.progress = progress
+        self.expected = expected
+        self.shortcuts = shortcuts
         self.ours = registry.python_model_of(model)
         self.generations: dict[RowKey, Generation] = {}
         self.failures: dict[RowKey, str] = {}
@@ -104,7 +110,8 @@ class Asking:
         if isinstance(ours, PyfuncTransformer):
             frame = self.fitted(ours, frame)
         if left:
-            self.predict(ours, frame.iloc[left].reset_index(drop=True), observe)
+            self.predict(ours, frame.iloc[left].reset_index(drop=True), observe, self.drafts(ours, left))
+            self.note_untried([outcomes[index] for index in left])
         return [outcomes[index] for index in range(len(self.cases))]
 
     def fitted(self, ours: PyfuncTransformer, frame: Any) -> Any:
@@ -133,15 +140,41 @@ class Asking:
             )
         return found
 
-    def predict(self, ours: HeldTransformer, frame: Any, observer: Observer) -> None:
+    def drafts(self, ours: HeldTransformer, left: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """What is expected of the rows that are asked, by their place: the baselines that answer the same question."""
+        if not self.shortcuts:
+            return {}
+        model = resident.hold(ours.found())
+        found = {}
+        for place, index in enumerate(left):
+            case = self.cases[index]
+            baseline = self.expected.get(case.key.row)
+            if baseline is not None and not stale_reason(case, baseline):
+                found[place] = draft_of(model, baseline.generation)
+        return found
+
+    def note_untried(self, outcomes: Sequence[Outcome]) -> None:
+        """Say once per reason which baselines had to be compared without the fast check."""
+        group = self.cases[0].key.group
+        reasons = Counter(found.unverified for found in outcomes if isinstance(found, Generation))
+        for text, count in reasons.items():
+            if text.startswith(NOT_TRIED):
+                self.notes.append(
+                    f"table {group.table!r}, model {group.model!r}: {count} of {len(self.cases)} baselines are "
+                    f"compared token by token, not in one pass: {text.removeprefix(NOT_TRIED)}"
+                )
+
+    def predict(
+        self, ours: HeldTransformer, frame: Any, observer: Observer, drafts: Mapping[int, tuple[int, ...]]
+    ) -> None:
         """Ask through MLflow's loaded model, as anybody would."""
-        ours.observer = observer
+        ours.observer, ours.drafts, ours.shortcuts = observer, drafts, self.shortcuts
         try:
             with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
                 warnings.simplefilter("always", MemoryWarning)
                 self.model.predict(frame[[column for column in INPUTS if column in frame]])
         finally:
-            ours.observer = None
+            ours.observer, ours.drafts, ours.shortcuts = None, None, True
         self.notes.extend(dict.fromkeys(str(found.message) for found in caught if found.category is MemoryWarning))
 
     def ask_foreign(self) -> list[Outcome]:

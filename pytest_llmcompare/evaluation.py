@@ -121,6 +121,8 @@ class Evaluator:
                 judge=baselines.judge,
                 journal=journal,
                 progress=progress,
+                expected=baselines.stored.baselines if baselines.stored else {},
+                shortcuts=self.settings.decode != "plain",
             )
             return self.ask(group, logged, asking, baselines, chosen)
 

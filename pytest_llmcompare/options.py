@@ -63,6 +63,12 @@ def add_options(parser: pytest.Parser) -> None:
         "--llm-batch-size", type=int, metavar="N", help="most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)"
     )
     group.addoption(
+        "--llm-decode",
+        metavar="HOW",
+        help="verify (the default) confirms baselines in one pass and reads shared examples once, plain does neither; "
+        "outputs are the same (env LLMCOMPARE_DECODE)",
+    )
+    group.addoption(
         "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
     )
 
@@ -86,6 +92,7 @@ def read_settings(config: pytest.Config) -> Settings:
         device=str(picked.value("device", "")),
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
+        decode=str(picked.value("decode", "verify")),
         tracking_uri=str(picked.value("tracking_uri", "")),
         origins=picked.origins,
     )
@@ -104,6 +111,7 @@ def header_lines(settings: Settings) -> list[str]:
         "device": settings.device,
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
+        "decode": settings.decode if settings.decode != "verify" else "",
         "tracking uri": settings.tracking_uri,
     }
     if settings.tracking_uri:

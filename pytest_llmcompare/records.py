@@ -167,6 +167,11 @@ class Generation:
         logprobs: Natural logarithm of each token's probability in the processed distribution (nats), where known.
         stop: Why it ended: `eos`, `length`, `stop` (a stop string) or `` (unknown).
         environment: What it depended on besides the prompt.
+        margins: By how much (nats) the likeliest token led the second, at each position, where known.
+        verified: Whether it is a draft that one forward pass confirmed.
+        unverified: Why it is not, where there was a draft; empty otherwise.
+
+    The last three tell how it came about, and count for nothing when two are compared.
     """
 
     text: str
@@ -174,6 +179,9 @@ class Generation:
     logprobs: tuple[float, ...] | None = None
     stop: str = ""
     environment: Environment = ()
+    margins: tuple[float, ...] | None = field(default=None, compare=False)
+    verified: bool = field(default=False, compare=False)
+    unverified: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -44,6 +44,7 @@ class Settings:
         device: Where models run; empty chooses.
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
+        decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         origins: For each setting that is not at its default, where its value came from.
     """
@@ -55,6 +56,7 @@ class Settings:
     device: str = ""
     dtype: str = ""
     batch_size: int = 0
+    decode: str = "verify"
     tracking_uri: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,10 +69,11 @@ class Settings:
 COMMAND_LINE, FILE = "command line", "pyproject.toml"
 FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
 
-FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "tracking_uri")
+FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "tracking_uri")
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DECODES = ("verify", "plain")
 
 
 def split_models(values: Sequence[str]) -> tuple[str, ...]:
@@ -90,6 +93,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "device": (str, "text such as 'cpu' or 'cuda'"),
         "dtype": (str, f"one of {', '.join(DTYPES)}"),
         "batch_size": (int, "a whole number"),
+        "decode": (str, f"one of {', '.join(DECODES)}"),
         "tracking_uri": (str, "text"),
     }
     for key, value in table.items():
@@ -115,6 +119,9 @@ def check_values(settings: Settings) -> None:
     if settings.dtype and settings.dtype not in DTYPES:
         origin = settings.origins.get("dtype", "dtype")
         raise UsageError(f"dtype {settings.dtype!r} ({origin}) is not known.{did_you_mean(settings.dtype, DTYPES)}")
+    if settings.decode not in DECODES:
+        origin = settings.origins.get("decode", "decode")
+        raise UsageError(f"decode {settings.decode!r} ({origin}) is not known.{did_you_mean(settings.decode, DECODES)}")
     if settings.batch_size < 0:
         origin = settings.origins.get("batch_size", "batch_size")
         raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")

@@ -75,13 +75,17 @@ def case_key(data: dict[str, Any]) -> CaseKey:
 
 
 def generation(data: dict[str, Any]) -> Generation:
-    """A generation from its parts."""
+    """A generation from its parts; a journal of an earlier version lacks the last ones."""
+    margins = data.get("margins")
     return Generation(
         text=data["text"],
         token_ids=None if data["token_ids"] is None else tuple(data["token_ids"]),
         logprobs=None if data["logprobs"] is None else tuple(data["logprobs"]),
         stop=data["stop"],
         environment=tuple((name, value) for name, value in data["environment"]),
+        margins=None if margins is None else tuple(margins),
+        verified=bool(data.get("verified", False)),
+        unverified=str(data.get("unverified", "")),
     )
 
 

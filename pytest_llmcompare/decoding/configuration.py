@@ -48,6 +48,15 @@ INDEPENDENT = frozenset(
 """Settings of greedy decoding whose effect on a row depends neither on its neighbours nor on padding before it."""
 
 
+REPLAYABLE = INDEPENDENT | {
+    *("bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff"),
+    *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p"),
+    *("no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings"),
+    *("top_h", "typical_p"),
+}
+"""Settings whose effect at a position depends on nothing but the tokens and scores before it."""
+
+
 def tokens_of(model: LocalModel) -> dict[str, Any]:
     """What a checkpoint says of tokens, as keywords of `GenerationConfig`."""
     own = model.model.generation_config.to_dict()
@@ -108,6 +117,20 @@ def rows_are_independent(gen_config: Mapping[str, Any], model: LocalModel) -> bo
     greedy = not in_force.get("do_sample") and in_force.get("num_beams", 1) == 1
     own = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
     return greedy and "max_new_tokens" in in_force and in_force.keys() - own <= INDEPENDENT
+
+
+def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) -> str:
+    """Why an output under these settings cannot be told from one pass over it; empty where it can."""
+    if (config.num_beams or 1) > 1:
+        return "a beam search looks at more than one output"
+    if (config.num_return_sequences or 1) > 1:
+        return "more than one output is asked for"
+    if config.use_cache is False:
+        return "use_cache=False asks for every token to be read again"
+    given = {key for key, value in gen_config.items() if value is not None and not key.endswith("_token_id")}
+    if other := sorted(given - REPLAYABLE):
+        return f"{', '.join(other)} cannot be replayed"
+    return ""
 
 
 def shown(gen_config: Mapping[str, Any]) -> str:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
 
+from .seeding import is_steady
+
 NOT_A_NUMBER = "the model's scores are not a number at token {position} of the output"
 NOTHING_LEFT = "the decoding settings leave no token to choose at token {position} of the output"
 
@@ -26,25 +28,44 @@ class Answer:
         logprobs: Natural logarithm of each token's probability in the processed distribution; None for beam search,
             whose choice does not follow it.
         stop: `eos`, `stop` or `length`.
-        margin: Least distance (nats) of the best token from the second best, over all positions.
+        margins: Distance (nats) of the best token from the second best, at each position; None for beam search.
+        sure: Whether numerical noise cannot have decided between two tokens anywhere.
         fault: Why the tokens mean nothing; empty where they are fine.
     """
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...] | None
     stop: str
-    margin: float = float("inf")
+    margins: tuple[float, ...] | None = None
+    sure: bool = True
     fault: str = ""
 
 
-class Scores:
-    """A logits processor that changes nothing and remembers what matters of each step. It has to be the last one."""
+def noise(best: float) -> float:
+    """Margin (nats) that numerical noise may amount to where the best token has this score.
 
-    def __init__(self, draws: bool) -> None:
+    In float32, padding, batches and reading many tokens at once move margins by 4e-5 at most; the second part is the
+    precision of large scores.
+    """
+    return max(1e-4, 4e-6 * abs(best))
+
+
+class Scores:
+    """A logits processor that changes nothing and remembers what matters of each step. It has to be the last one.
+
+    Args:
+        draws: Whether tokens are drawn, one row at a time.
+        watch: Whether to find out if noise could change a draw.
+    """
+
+    def __init__(self, draws: bool, watch: bool = False) -> None:
         self.draws = draws
+        self.watch = watch and draws
+        self.steady = True
         self.last: Tensor | None = None  # [rows, vocab]
         self.chosen: list[Tensor] = []  # per step [rows]
         self.totals: list[Tensor] = []  # per step [rows]
+        self.bests: list[Tensor] = []  # per step [rows]
         self.margins: list[Tensor] = []  # per step [rows]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
@@ -53,10 +74,13 @@ class Scores:
         best = scores.topk(min(2, scores.shape[-1]), dim=-1).values  # [rows, 2]
         self.last = scores
         self.totals.append(scores.logsumexp(-1))
+        self.bests.append(best[:, 0])
         self.margins.append(best[:, 0] - best[:, -1])
         # A draw from such scores raises on a CPU, and on a GPU it ends the use of the device for good.
         if self.draws and (fault := fault_of(self.totals[-1][0].item(), len(self.totals))):
             raise UnusableScoresError(fault)
+        if self.watch:
+            self.steady = self.steady and is_steady(scores, noise(best[0, 0].item()))
         return scores
 
     def note_choice(self, tokens: Tensor) -> None:
@@ -65,16 +89,14 @@ class Scores:
             self.chosen.append(self.last.gather(-1, tokens[:, None])[:, 0])
             self.last = None
 
-    def rows(self, sequences: Tensor, start: int) -> tuple[list[list[float]], list[list[float]], list[list[float]]]:
-        """Scores of the chosen tokens, their totals and margins, each [rows, steps]."""
+    def rows(self, sequences: Tensor, start: int) -> list[list[list[float]]]:
+        """Scores of the chosen tokens, totals, best scores and margins, each [rows, steps]."""
         steps = sequences.shape[1] - start
         if len(self.chosen) < steps:
             self.note_choice(sequences[:, start + len(self.chosen)])
         # On a GPU, generate may run on for some steps before it sees that all rows have ended.
-        chosen, totals, margins = (
-            torch.stack(part[:steps], dim=1).double().tolist() for part in (self.chosen, self.totals, self.margins)
-        )
-        return chosen, totals, margins
+        parts = (self.chosen, self.totals, self.bests, self.margins)
+        return [torch.stack(part[:steps], dim=1).double().tolist() for part in parts]
 
 
 class BeamScores:
@@ -97,6 +119,8 @@ def record(
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
     generation_config: GenerationConfig,
+    *,
+    watch: bool = False,
     **model_kwargs: Any,
 ) -> list[Answer]:
     """A `custom_generate` callable: transformers' own loop, and what it chose from.
@@ -107,13 +131,14 @@ def record(
         logits_processor: As `generate` prepared them.
         stopping_criteria: As `generate` prepared them.
         generation_config: As `generate` prepared it.
+        watch: Whether an answer whose draws noise could change is to be called unsure.
         **model_kwargs: Mask, cache and so on.
 
     Raises:
         UnusableScoresError: Scores that are not numbers, where tokens are drawn or searched for.
     """
     beams = generation_config.num_beams > 1
-    recorder: Any = BeamScores() if beams else Scores(draws=bool(generation_config.do_sample))
+    recorder: Any = BeamScores() if beams else Scores(bool(generation_config.do_sample), watch)
     loop = model._beam_search if beams else model._sample
     sequences: Tensor = loop(
         input_ids,
@@ -132,7 +157,7 @@ def record(
 def answers(sequences: Tensor, start: int, scores: Scores, criteria: StoppingCriteriaList) -> list[Answer]:
     """One answer per row of sequences [rows, seq], whose output begins at `start`."""
     found = []
-    for row, chosen, totals, margins in zip(sequences, *scores.rows(sequences, start), strict=True):
+    for row, chosen, totals, bests, margins in zip(sequences, *scores.rows(sequences, start), strict=True):
         tokens = without_padding(row[start:].tolist(), end_tokens(criteria))
         length = len(tokens)
         faults = (fault_of(total, position) for position, total in enumerate(totals[:length], start=1))
@@ -141,11 +166,17 @@ def answers(sequences: Tensor, start: int, scores: Scores, criteria: StoppingCri
                 tokens=tuple(tokens),
                 logprobs=tuple(score - total for score, total in zip(chosen, totals[:length], strict=False)),
                 stop=why_ended(row[None], tokens, criteria),
-                margin=min(margins[:length]),
+                margins=tuple(margins[:length]),
+                sure=scores.steady if scores.draws else all_sure(margins[:length], bests),
                 fault=next((fault for fault in faults if fault), ""),
             )
         )
     return found
+
+
+def all_sure(margins: list[float], bests: list[float]) -> bool:
+    """Whether no choice was within numerical noise; a margin that is not a number is no margin."""
+    return all(margin > noise(best) for margin, best in zip(margins, bests, strict=False))
 
 
 def fault_of(total: float, position: int) -> str:

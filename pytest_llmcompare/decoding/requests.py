@@ -15,8 +15,11 @@ class Request:
         prompt: The whole text: examples, then input.
         gen_config: Complete decoding settings, as `settings.complete` gives them.
         seed: Seed of the draws where `gen_config` samples; None leaves them to torch's global generator.
+        draft: Tokens that the output is expected to have. A hint that saves time where it is right; no output
+            depends on it.
     """
 
     prompt: str
     gen_config: Mapping[str, Any]
     seed: int | None = None
+    draft: tuple[int, ...] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 @contextmanager
@@ -28,3 +29,22 @@ def seeded(device: torch.device, seed: int | None) -> Iterator[None]:
         with torch.random.fork_rng(devices=range(count), device_type=device.type):
             torch.manual_seed(seed)
             yield
+
+
+def is_steady(scores: Tensor, noise: float) -> bool:
+    """Whether the next draw would be the same with a little noise in the scores; torch's generator stays as it is.
+
+    Args:
+        scores: What is drawn from, [1, vocab].
+        noise: How much (nats) the drawn token's score may have been too high.
+    """
+    device = scores.device
+    generator = torch if device.type == "cpu" else torch.get_device_module(device)
+    before = generator.get_rng_state()
+    try:
+        drawn = torch.multinomial(scores.softmax(-1), 1)  # [1, 1]
+        generator.set_rng_state(before)
+        lowered = scores.scatter_add(-1, drawn, scores.new_full((1, 1), -noise))
+        return bool((torch.multinomial(lowered.softmax(-1), 1) == drawn).all())
+    finally:
+        generator.set_rng_state(before)

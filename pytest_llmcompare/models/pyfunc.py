@@ -9,6 +9,7 @@ They hold no weights: `resident.py` does, so that several of them share one mode
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ else:
 
 Observer = Callable[[int, Outcome], None]
 Asked = Request | GenerationError
+OF_THIS_PROCESS = ("observer", "drafts", "shortcuts", "resolved")
 
 
 class HeldTransformer(PythonModel):
@@ -41,11 +43,16 @@ class HeldTransformer(PythonModel):
     Attributes:
         observer: Called with place and outcome of each row as soon as it is done, in any order; then a row that fails
             gives None, and no error ends the call. In this process only: it is not pickled.
+        drafts: Tokens that the output of a row is expected to have, by its place: a hint that saves time where it is
+            right, and no output depends on it. In this process only, too.
+        shortcuts: Whether drafts and what prompts share are used to save time. In this process only, too.
         spec: The model, checked; folders are absolute, as of the working folder at construction.
         resolved: Where the model is, found once and only when it is needed.
     """
 
     observer: Observer | None = None
+    drafts: Mapping[int, tuple[int, ...]] | None = None
+    shortcuts: bool = True
     resolved: ResolvedModel | None = None
 
     def __init__(
@@ -117,7 +124,10 @@ class HeldTransformer(PythonModel):
             if self.observer is not None:
                 self.observer(index, outcome)
 
-        requests = {index: row for index, row in enumerate(asked) if isinstance(row, Request)}
+        drafts = self.drafts or {}
+        requests = {
+            index: replace(row, draft=drafts.get(index)) for index, row in enumerate(asked) if isinstance(row, Request)
+        }
         for index, row in enumerate(asked):
             if isinstance(row, GenerationError):
                 settle(index, row)
@@ -130,6 +140,7 @@ class HeldTransformer(PythonModel):
                     model,
                     list(requests.values()),
                     batch_size=self.batch_size,
+                    shortcuts=self.shortcuts,
                     done=lambda at, outcome: settle(places[at], outcome),
                 )
         if self.observer is None and (failed := failures(outcomes)):
@@ -137,7 +148,7 @@ class HeldTransformer(PythonModel):
         return [text_of(outcomes[index]) for index in range(len(asked))]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("observer", "resolved")}
+        return {name: value for name, value in self.__dict__.items() if name not in OF_THIS_PROCESS}
 
 
 class PyfuncTransformer(HeldTransformer):

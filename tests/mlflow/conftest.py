@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from pytest_llmcompare.models import resident
-
 from tests.stores import in_force
 
 

@@ -23,7 +23,6 @@ import pytest
 
 from pytest_llmcompare.models import registry
 from pytest_llmcompare.models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
-
 from tests.stores import in_force
 
 if TYPE_CHECKING:

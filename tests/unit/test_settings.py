@@ -53,6 +53,7 @@ def test_a_good_file_passes() -> None:
         "device": "cpu",
         "dtype": "float32",
         "batch_size": 4,
+        "decode": "plain",
         "tracking_uri": "sqlite:///x.db",
     }
     assert set(table) == set(FILE_KEYS)
@@ -77,6 +78,7 @@ def test_a_good_file_passes() -> None:
         ({"batch_size": "4"}, "batch_size = '4', expected a whole number."),
         ({"batch_size": True}, "batch_size = True, expected a whole number."),
         ({"batch_size": 4.0}, "batch_size = 4.0, expected a whole number."),
+        ({"decode": True}, "decode = True, expected one of verify, plain."),
         ({"tracking_uri": []}, "tracking_uri = [], expected text."),
     ],
 )
@@ -105,6 +107,10 @@ def test_good_values_pass(dtype: str, batch_size: int) -> None:
         (
             Settings(batch_size=-1, origins={"batch_size": "command line"}),
             "batch size -1 (command line) must be 1 or more, or 0 to choose.",
+        ),
+        (
+            Settings(decode="plane", origins={"decode": "command line"}),
+            "decode 'plane' (command line) is not known. Did you mean 'plain'?",
         ),
         (Settings(batch_size=-1), "batch size -1 (batch_size) must be 1 or more, or 0 to choose."),
     ],

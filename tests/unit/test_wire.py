@@ -33,6 +33,9 @@ GENERATIONS = st.builds(
     st.none() | st.lists(st.floats(max_value=0, allow_nan=False), max_size=5).map(tuple),
     TEXTS,
     st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
+    st.none() | st.lists(st.floats(min_value=0, allow_nan=False), max_size=5).map(tuple),
+    st.booleans(),
+    TEXTS,
 )
 CASE_RESULTS = st.builds(
     CaseResult,
@@ -64,6 +67,11 @@ GROUP_RESULTS = st.builds(
 )
 
 
+def evidence(generation: Generation) -> tuple[object, ...]:
+    """What counts for nothing when two are compared."""
+    return generation.margins, generation.verified, generation.unverified
+
+
 @given(CASE_RESULTS)
 @settings(deadline=None)
 def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
@@ -75,6 +83,8 @@ def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
     assert arrived == result
     assert repr(arrived) == repr(result)
     assert hash(arrived.generation) == hash(result.generation)
+    if arrived.generation and result.generation:
+        assert evidence(arrived.generation) == evidence(result.generation)
 
 
 @given(GROUP_RESULTS)

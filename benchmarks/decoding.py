@@ -1,0 +1,217 @@
+"""What drafts and shared prefixes save: `python benchmarks/decoding.py`.
+
+Every way answers the same prompts (few-shot examples in common, a question of its own each) with random weights, in
+interleaved rounds in one process, so that what slows the machine down slows down all of them:
+
+    loop        one call of transformers' pipeline per prompt, as one does by hand
+    batched     left-padded batches through `model.generate`, 32 prompts at a time
+    recording   the engine without baselines
+    verifying   the engine with baselines, of which a share has drifted
+    floor       one forward pass over the tokens that are not shared, without a prefix to look back at
+
+Times are medians; ratios say how many times faster than the loop. Outputs of the engine are compared with the loop's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, TextGenerationPipeline
+
+from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.models.local import LocalModel, quiet
+
+SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}
+SHARED = 220  # tokens that all prompts start with
+OWN = range(8, 17)  # tokens of a prompt's own
+Answers = list[list[int]]
+
+
+def make_model(size: str, device: str) -> LocalModel:
+    """GPT-2 with random weights, and a tokenizer whose tokens are single bytes."""
+    layers, width, heads = SIZES[size]
+    torch.manual_seed(0)
+    config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, bos_token_id=None, eos_token_id=None)
+    model = GPT2LMHeadModel(config).eval().to(device)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    # Every id has a name, so that what random weights say can be decoded.
+    names = [*alphabet, *(f"<{number}>" for number in range(256, config.vocab_size))]
+    core = Tokenizer(BPE({name: index for index, name in enumerate(names)}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, pad_token="!")
+    return LocalModel(size, model, tokenizer)
+
+
+def make_requests(prompts: int, new_tokens: int) -> list[Request]:
+    """Prompts with a common beginning."""
+    draw = random.Random(1)
+    letters = "abcdefghijklmnopqrstuvwxyz "
+    examples = "".join(draw.choices(letters, k=SHARED))
+    texts = [examples + "".join(draw.choices(letters, k=draw.choice(OWN))) for _ in range(prompts)]
+    gen_config = {"do_sample": False, "max_new_tokens": new_tokens}
+    return [Request(text, gen_config) for text in texts]
+
+
+def loop(model: LocalModel, requests: list[Request]) -> None:
+    """The pipeline, once per prompt."""
+    pipeline = TextGenerationPipeline(model=model.model, tokenizer=model.tokenizer)
+    with quiet():
+        for request in requests:
+            pipeline(request.prompt, return_full_text=False, **request.gen_config)
+
+
+def batched(model: LocalModel, requests: list[Request], rows: int = 32) -> None:
+    """`model.generate` on left-padded batches."""
+    with quiet():
+        for start in range(0, len(requests), rows):
+            texts = [request.prompt for request in requests[start : start + rows]]
+            inputs = model.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
+            inputs.pop("token_type_ids", None)
+            model.model.generate(**inputs, **requests[0].gen_config)
+
+
+@torch.no_grad()
+def floor(model: LocalModel, requests: list[Request], answers: Answers) -> None:
+    """One pass over the tokens that are not shared, in batches of about 512 tokens."""
+    own = [model.encode(one.prompt)[SHARED:] + said[:-1] for one, said in zip(requests, answers, strict=True)]
+    width = max(map(len, own))
+    rows = max(1, 512 // width)
+    for start in range(0, len(own), rows):
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in own[start : start + rows]], device=model.device)
+        model.model(ids, use_cache=False, logits_to_keep=len(answers[0])).logits.argmax(-1)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def engine(model: LocalModel, requests: list[Request]) -> Answers:
+    """The engine's tokens."""
+    return [list(found.token_ids or ()) for found in generate(model, requests)]  # type: ignore[union-attr]
+
+
+def drifted(requests: list[Request], answers: Answers, share: float) -> list[Request]:
+    """The requests with drafts, of which a share differs from the output somewhere."""
+    draw = random.Random(2)
+    wrong = set(draw.sample(range(len(requests)), round(share * len(requests))))
+    found = []
+    for place, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+        at = draw.randrange(len(answer))
+        draft = [(token + 1) % 50257 if at == position else token for position, token in enumerate(answer)]
+        found.append(replace(request, draft=tuple(draft if place in wrong else answer)))
+    return found
+
+
+def references(model: LocalModel, requests: list[Request]) -> Answers:
+    """What plain `generate` says to each prompt alone."""
+    found = []
+    with quiet():
+        for request in requests:
+            ids = torch.tensor([model.encode(request.prompt)], device=model.device)
+            said = model.model.generate(ids, attention_mask=torch.ones_like(ids), **request.gen_config)
+            found.append(said[0, ids.shape[1] :].tolist())
+    return found
+
+
+def ways(model: LocalModel, requests: list[Request], answers: Answers) -> dict[str, Callable[[], Any]]:
+    """What is timed, by name."""
+    found: dict[str, Callable[[], Any]] = {
+        "loop": lambda: loop(model, requests),
+        "batched": lambda: batched(model, requests),
+        "recording": lambda: engine(model, requests),
+    }
+    for share in (0.0, 0.1, 0.5):
+        asked = drifted(requests, answers, share)
+        found[f"verifying, {share:.0%} drifted"] = lambda asked=asked: engine(model, asked)
+    found["floor"] = lambda: floor(model, requests, answers)
+    return found
+
+
+def peak(arguments: list[str]) -> float:
+    """Peak memory (MiB) of a process of its own that does one thing."""
+    command = [sys.executable, __file__, *arguments]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="distilgpt2")
+    parser.add_argument("--prompts", type=int, default=50)
+    parser.add_argument("--new-tokens", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", help="do one thing once and print the peak memory in MiB; `one prompt` is one call")
+    parser.add_argument("--answers", type=Path, help="file with the answers, for --only")
+    given = parser.parse_args()
+    model = make_model(given.size, given.device)
+    requests = make_requests(given.prompts, given.new_tokens)
+    if given.only:
+        once(model, requests, given.only, json.loads(given.answers.read_text()))
+        return
+    answers = references(model, requests)
+    timed = ways(model, requests, answers)
+    times: dict[str, list[float]] = {name: [] for name in timed}
+    for _ in range(given.rounds):
+        for name, run in timed.items():
+            started = time.perf_counter()
+            said = run()
+            times[name].append(time.perf_counter() - started)
+            assert said is None or said == answers, f"{name} does not say what plain generate says"
+    with TemporaryDirectory() as folder:
+        given.answers = Path(folder) / "answers.json"
+        given.answers.write_text(json.dumps(answers), encoding="ascii")
+        report(given, {name: statistics.median(found) for name, found in times.items()})
+
+
+def once(model: LocalModel, requests: list[Request], name: str, answers: Answers) -> None:
+    """Do one thing, and print the peak memory of this process."""
+    loop(model, requests[:1])
+    if name not in ("one prompt", "loop"):  # a prompt after another takes what one takes
+        ways(model, requests, answers)[name]()
+    print(peak_of_this_process())
+
+
+def peak_of_this_process() -> float:
+    """Peak memory (MiB); `getrusage` would give that of the process which started this one, if it is larger."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
+    """Print the table."""
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {given.device}, float32")
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}")
+    print(f"{given.size} size, {given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared\n")
+    same = ["--size", given.size, "--prompts", str(given.prompts), "--new-tokens", str(given.new_tokens)]
+    same += ["--device", given.device, "--answers", str(given.answers)]
+    base = peak([*same, "--only", "one prompt"])  # of a process of its own
+    print(f"{'way':<26}{'seconds':>9}{'x faster':>10}{'x floor':>9}{'memory':>9}")
+    for name, taken in seconds.items():
+        ratios = f"{seconds['loop'] / taken:>10.1f}{taken / seconds['floor']:>9.2f}"
+        print(f"{name:<26}{taken:>9.2f}{ratios}", end="", flush=True)
+        print(f"{peak([*same, '--only', name]) / base:>9.2f}", flush=True)
+    print(f"\nmemory: peak of a process, against loading the model and one prompt ({base:.0f} MiB)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""A pyfunc takes drafts as a hint of its process: they save time, travel nowhere, and decide nothing."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_llmcompare.decoding.drafting import draft_of
+from pytest_llmcompare.decoding.work import Outcome
+from pytest_llmcompare.models import resident
+from pytest_llmcompare.models.pyfunc import PyfuncTransformer
+from pytest_llmcompare.records import Generation
+
+from .small_models import reference
+
+EXAMPLES = "Q: What color is the grass?\nA: Green.\n\nQ: What color is snow?\nA: White.\n\n"
+QUESTIONS = [f"Q: What color is {thing}?\nA:" for thing in ("coal", "the sun", "a frog")]
+
+
+@pytest.fixture
+def pyfunc(example_models: Path) -> Iterator[PyfuncTransformer]:
+    """A trained model."""
+    yield PyfuncTransformer(str(example_models / "tiny-gpt2"), {"max_new_tokens": 8}, EXAMPLES, device="cpu")
+    resident.release()
+
+
+def outcomes(pyfunc: PyfuncTransformer, drafts: dict[int, tuple[int, ...]]) -> dict[int, Generation]:
+    """What an observer hears of each row."""
+    heard: dict[int, Outcome] = {}
+    pyfunc.observer, pyfunc.drafts = heard.__setitem__, drafts
+    texts = pyfunc.predict(None, QUESTIONS)
+    assert texts == [str(heard[place]) for place in range(len(QUESTIONS))]
+    return {place: found for place, found in heard.items() if isinstance(found, Generation)}
+
+
+def test_drafts_are_confirmed_and_change_nothing(pyfunc: PyfuncTransformer) -> None:
+    """Rows with a right, a wrong and no draft are those without any, and say what became of their draft."""
+    plain = outcomes(pyfunc, {})
+    right = plain[0].token_ids or ()
+    found = outcomes(pyfunc, {0: right, 1: (*(plain[1].token_ids or ())[:2], 9)})
+    assert found == plain
+    assert [found[place].verified for place in range(3)] == [True, False, False]
+    assert [found[place].unverified for place in range(3)] == ["", "the model chooses another token at token 3", ""]
+
+
+def test_drafts_are_not_used_without_shortcuts(pyfunc: PyfuncTransformer) -> None:
+    """Plain decoding tells nothing of drafts, and gives the same."""
+    plain = outcomes(pyfunc, {})
+    pyfunc.shortcuts = False
+    found = outcomes(pyfunc, {0: plain[0].token_ids or ()})
+    assert (found, found[0].verified, found[0].unverified) == (plain, False, "")
+
+
+def test_hints_are_not_pickled(pyfunc: PyfuncTransformer) -> None:
+    """What travels knows neither drafts nor observers."""
+    outcomes(pyfunc, {0: (1, 2)})
+    pyfunc.shortcuts = False
+    travelled = pickle.loads(pickle.dumps(pyfunc))
+    assert (travelled.drafts, travelled.observer, travelled.shortcuts) == (None, None, True)
+
+
+def test_draft_is_made_from_the_text_where_tokens_are_not_known() -> None:
+    """The tokenizer's tokens, without special ones in front, and with the one that ended the output."""
+    local = reference("gpt2").local
+    assert draft_of(local, Generation("ab", (7, 8))) == (7, 8)
+    assert draft_of(local, Generation("ab", stop="length")) == (*local.encode("a"), *local.encode("b"))
+    assert draft_of(local, Generation("ab", stop="eos")) == (*local.encode("ab"), 257)
+    assert draft_of(local, Generation("", stop="length")) == ()

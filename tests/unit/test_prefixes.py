@@ -1,0 +1,67 @@
+"""Prompts that start with the same tokens are found, also where there are several such families."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmcompare.decoding.prefixes import Family, families
+
+A, B = list(range(100, 130)), list(range(200, 220))
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ([], []),
+        ([[1, 2, 3]], [Family(0, (0,))]),
+        ([[*A, 1], [*A, 2], [*A, 3]], [Family(0, (0, 1, 2))]),
+        ([[*A, 1], [*A, 2], [*A, 3], [*A, 4]], [Family(30, (0, 1, 2, 3))]),
+        (
+            [[*A, *A, 1], [*B, *A, 1], [*A, *A, 2], [*B, *A, 2], [*A, *A, 3], [*B, *A, 3]],
+            [Family(60, (0, 2, 4)), Family(50, (1, 3, 5))],
+        ),
+        ([[*A, *A, *A, 1], [7, 7], [*A, *A, *A, 2], [8]], [Family(90, (0, 2)), Family(0, (1, 3))]),
+        ([[*A, *A], [*A, *A, 1], [*A, *A, 2]], [Family(59, (0, 1, 2))]),
+        ([[*A, *A, *A], [*A, *A, *A]], [Family(89, (0, 1))]),
+        ([[1, 2, 3], [1, 2, 4]], [Family(0, (0, 1))]),
+        ([[*A, 5, number] for number in range(3)] + [[*A, 6]], [Family(30, (0, 1, 2, 3))]),
+        ([[*A, *B, 1], [*A, *B, 2], [*A, 3], [*A, 4]], [Family(30, (0, 1, 2, 3))]),
+        (
+            [[*A, *B, n] for n in range(9)] + [[*A, 1, n] for n in range(9)],
+            [Family(31, tuple(range(9, 18))), Family(50, tuple(range(9)))],
+        ),
+    ],
+)
+def test_families(prompts: list[list[int]], expected: list[Family]) -> None:
+    """Whose prefix saves most, each prompt with a token of its own left; the rest last."""
+    found = [Family(family.length, tuple(sorted(family.members))) for family in families(prompts)]
+    assert found == expected
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=30), max_size=20), st.integers(1, 5))
+def test_every_prompt_is_in_one_family(prompts: list[list[int]], least: int) -> None:
+    """All members start with the same tokens, as many as are said and worth it, and none is used up by them."""
+    found = families(prompts, least)
+    assert sorted(place for family in found for place in family.members) == list(range(len(prompts)))
+    for family in found:
+        assert len({tuple(prompts[place][: family.length]) for place in family.members}) == 1
+        assert family.length == 0 or (family.length >= least and len(family.members) > 1)
+        assert family.length < min(len(prompts[place]) for place in family.members)
+
+
+def test_questions_that_begin_alike_stay_with_the_others() -> None:
+    """A few words that some questions have in common as well do not break up the family of the examples."""
+    draw = random.Random(3)
+    starts = [[1, 2, 3], [1, 2, 9], [4, 5], [6]]
+    prompts = [[*A, *A, *draw.choice(starts), *draw.choices(range(50), k=5)] for _ in range(30)]
+    assert [family.length for family in families(prompts)] == [60]
+
+
+def test_many_prompts_that_contain_each_other() -> None:
+    """A thousand prompts of growing length are no deep recursion."""
+    prompts = [[1] * length for length in range(1, 1001)]
+    assert sum(len(family.members) for family in families(prompts)) == 1000
