@@ -167,11 +167,12 @@ def suite(
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):  # what a test sets is gone after it
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    experiment = fluent._active_experiment_id
-    mlflow.clear_active_model()  # loading a model sets it, and other tests load some
+    # What other tests leave behind: an experiment of their store, the model that was loaded last.
+    fluent._active_experiment_id = None
+    mlflow.clear_active_model()
     yield made
     while mlflow.active_run() is not None:
         mlflow.end_run()
-    fluent._active_experiment_id = experiment
+    fluent._active_experiment_id = None
     mlflow.clear_active_model()
     resident.release()
