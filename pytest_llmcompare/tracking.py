@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts ba
 from mlflow.tracking.context.registry import resolve_tags
 
 from .errors import LlmCompareError, TrackingError
+from .models import registry
 from .models.faults import reason
 from .models.registered import bounded_requests, found_or_none, store
 
@@ -115,22 +115,15 @@ def restore_variable(name: str, value: str | None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MLflow's notes on what it does, one per step and model, and its progress bars off the terminal."""
-    logger = logging.getLogger("mlflow")
-    level, bars = logger.level, os.environ.get("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
-    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    logger.setLevel(logging.ERROR)
+    """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
     alembic = logging.getLogger("alembic")
-    alembic_level = alembic.level
+    level = alembic.level
     alembic.setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
+    try:
+        with registry.quiet():
             yield
-        finally:
-            logger.setLevel(level)
-            alembic.setLevel(alembic_level)
-            restore_variable("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", bars)
+    finally:
+        alembic.setLevel(level)
 
 
 def experiment_id(name: str) -> str:
