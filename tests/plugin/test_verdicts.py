@@ -44,10 +44,11 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "m          3          2        1       33.3%      18 *",
-            f"Accept 1: pytest --llm-models={other} --llm-update",
             "FAILED test_trivia.py::test_trivia[[]m-ice[]] - drift @tok 1/6 ' Yes' -> ' I'",
         ]
     )
+    unwrapped = result.stdout.str().replace(" \\\n  ", " ")
+    assert f"Accept 1: pytest --llm-models={other} --llm-update\n" in unwrapped
 
 
 def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
