@@ -6,7 +6,8 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mlflow
 from mlflow.pyfunc import PyFuncModel
@@ -15,7 +16,7 @@ from .baselines.journal import Journal, key_of
 from .decoding.drafting import NOT_TRIED, draft_of
 from .decoding.engine import MemoryWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
-from .drift import Piece, stale_reason
+from .drift import stale_reason
 from .errors import GenerationError
 from .models import registry, resident
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
@@ -24,7 +25,20 @@ from .records import Baseline, Case, Generation, Judgement, RowKey
 if TYPE_CHECKING:
     from .session import Progress
 
-Judge = Callable[[Case, Generation, Piece], Judgement]
+
+class Tokenizer(Protocol):
+    """What tells the text of tokens."""
+
+    def show(self, token: int) -> str:
+        """Text of a single token, special tokens included."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of generated tokens."""
+
+
+Judge = Callable[[Case, Generation, Tokenizer | None], Judgement]
+"""Gives the verdict on an output; None stands for a model without tokens."""
+
 Outcome = Generation | GenerationError
 INPUTS = ("input_text", "few_shot_examples", "config_dict", "seed")
 
@@ -193,16 +207,17 @@ class Asking:
         """Note an output and its verdict, or why there is none."""
         row = case.key.row
         if isinstance(outcome, Generation):
-            self.generations[row] = outcome
-            self.judgements[row] = self.judge(case, outcome, self.piece)
+            self.judgements[row] = self.judge(case, outcome, self.tokenizer)
+            self.generations[row] = replace(outcome, path=None)  # it is judged, and long
         else:
             model = case.key.group.model
             why = str(outcome).removeprefix(f"model {model!r}: ")
             self.failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
 
-    def piece(self, token: int) -> str:
-        """Text of one of the model's tokens."""
-        return resident.hold(self.ours.found()).show(token) if self.ours else str(token)
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What tells the text of the model's tokens."""
+        return resident.hold(self.ours.found()) if self.ours else None
 
 
 def unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .records import Case, CaseResult, Generation, GroupResult, Judgement, Verdict, harmless
 from .reports.formatting import failure_lines
-from .settings import Update
+from .settings import Settings
 
 
 @dataclass
@@ -52,10 +52,10 @@ class StoredBaseline:
 
     __hash__ = None  # type: ignore[assignment]  # equal to what it was not made of
 
-    def __init__(self, observation: Observation, group: GroupResult, update: Update, command: str) -> None:
+    def __init__(self, observation: Observation, group: GroupResult, settings: Settings, command: str) -> None:
         self._observation = observation
         self._group = group
-        self._update = update
+        self._settings = settings
         self._command = command
 
     @property
@@ -86,7 +86,7 @@ class StoredBaseline:
         verdict = self.judgement.verdict
         self._observation.judgement = self.judgement
         self._observation.baseline_text = self.text
-        if verdict is Verdict.IDENTICAL or self._update.accepts(verdict):
+        if self._settings.passes(verdict) or self._settings.update.accepts(verdict):
             return True
         self._observation.explanation = tuple(failure_lines(self._observation.result(passed=False), self._command))
         return False

@@ -70,7 +70,9 @@ class Conclusion:
         refresh = self.settings.update is Update.ALL
         for acceptance in acceptances(self.results, self.settings.update):
             try:
-                report = files.update(self.root, acceptance.group, acceptance.baselines, refresh=refresh)
+                report = files.update(
+                    self.root, acceptance.group, acceptance.baselines, refresh=refresh, shifted=acceptance.shifted
+                )
             except BaselineError as error:
                 self.fail(str(error))
                 continue

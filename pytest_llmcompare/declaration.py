@@ -41,6 +41,7 @@ class Declaration:
         variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
         models: Model specs of the marker, which stand in for the run's; empty takes the run's.
         seed: Seed that the cases' own seeds are derived from.
+        tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
         metrics: MLflow metrics computed besides ours.
         model_type: MLflow's model type, which chooses its built-in metrics.
         experiment: Name of the MLflow experiment.
@@ -55,6 +56,7 @@ class Declaration:
     variants: tuple[Variant, ...] = (Variant("", {}, None),)
     models: tuple[str, ...] = ()
     seed: int = 0
+    tolerance: float | None = None
     metrics: tuple[Any, ...] = ()
     model_type: str | None = "text"
     experiment: str = ""
@@ -67,7 +69,8 @@ class Declaration:
             [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
-        everything = [facts, self.examples, dict(self.gen_config), variants, self.seed, self.experiment]
+        own = [self.examples, dict(self.gen_config), variants, self.seed, self.tolerance, self.experiment]
+        everything = [facts, *own]
         text = json.dumps(everything, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -104,6 +107,7 @@ def llm_prompts(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     models: str | Sequence[str] | None = None,
     seed: int = 0,
+    tolerance: float | None = None,
     metrics: Sequence[Any] = (),
     model_type: str | None = "text",
     experiment: str | None = None,
@@ -144,6 +148,7 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         variants=variants,
         models=checked_models(given["models"]),
         seed=checked_seed(given["seed"]),
+        tolerance=checked_tolerance(given["tolerance"]),
         metrics=checked_metrics(given["metrics"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
@@ -236,6 +241,15 @@ def checked_seed(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise UsageError(f"llm_prompts: seed={value!r}, expected a whole number.")
     return value
+
+
+def checked_tolerance(value: object) -> float | None:
+    """A margin in nats, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise UsageError(f"llm_prompts: tolerance={value!r}, expected a number of nats, 0 or more, and finite.")
+    return float(value)
 
 
 def checked_models(value: object) -> tuple[str, ...]:

@@ -2,43 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable
 
-from .records import Baseline, Case, Generation, Judgement, Verdict
+from .along import Along
+from .likelihood import likelihood_drift
+from .noise import limits
+from .records import Baseline, Case, Generation, Judgement, Verdict, end_of, first_difference
 
-Item = TypeVar("Item")
 Piece = Callable[[int], str]
 """Text of one token id, to show."""
 
+Decode = Callable[[tuple[int, ...]], str]
+"""Text that token ids make."""
 
-def judge(case: Case, baseline: Baseline | None, candidate: Generation, piece: Piece = str) -> Judgement:
+OTHER_TOKENIZER = (
+    "the text is the same, but its tokens make another one with today's tokenizer, so the tokenizer changed since the "
+    "baseline was recorded"
+)
+NOT_NUMBERS = "log-probabilities are not numbers, so nothing can be said of this output"
+
+
+def judge(
+    case: Case,
+    baseline: Baseline | None,
+    candidate: Generation,
+    piece: Piece = str,
+    *,
+    decode: Decode | None = None,
+    tolerance: float | None = None,
+) -> Judgement:
     """Compare a candidate with its baseline.
 
     Tokens are compared where both sides have them, and the texts in any case: they are what a user sees, and a changed
     tokenizer may make another text of equal tokens. An equal output must also have ended for the same reason, where
-    both sides know theirs.
+    both sides know theirs. Where another token was chosen, what the model says along the baseline's tokens decides: by
+    how much it prefers the other one, and whether it agrees with all that follows.
 
     Args:
         case: What was asked; its hashes tell a stale baseline.
         baseline: The approved generation, or None.
         candidate: Today's generation.
         piece: Text of a token id, for the evidence.
+        decode: Text of token ids by today's tokenizer, to notice another one; None where there is none.
+        tolerance: Margin (nats) that still counts as a tie; None takes what noise amounts to.
 
     Returns:
-        `identical`, `drifted`, `missing` or `stale`, with the first position that differs.
+        Any verdict, with its evidence. `error` stands for log-probabilities that are no numbers.
     """
     if baseline is None:
         return Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
-    stale = stale_reason(case, baseline)
-    if stale:
+    if stale := stale_reason(case, baseline):
         return Judgement(Verdict.STALE, reason=stale)
     expected, actual = baseline.generation, candidate
     by_text = judge_texts(expected, actual)
     if expected.token_ids is None or actual.token_ids is None:
         return by_text
-    by_token = judge_tokens(expected, actual, expected.token_ids, actual.token_ids, piece)
-    return by_text if by_token.verdict is Verdict.IDENTICAL is not by_text.verdict else by_token
+    if decode is not None and decode(expected.token_ids) != expected.text:
+        equal = by_text.verdict is Verdict.IDENTICAL  # then nothing shows what else the other tokenizer changed
+        return Judgement(Verdict.STALE, reason=OTHER_TOKENIZER) if equal else by_text
+    by_token = judge_tokens(expected, actual, piece, tolerance)
+    passes = by_token.verdict not in (Verdict.DRIFTED, Verdict.ERROR)
+    same_tokens = expected.token_ids == actual.token_ids
+    return by_text if passes and same_tokens and by_text.verdict is Verdict.DRIFTED else by_token
 
 
 def stale_reason(case: Case, baseline: Baseline) -> str:
@@ -54,13 +79,23 @@ def stale_reason(case: Case, baseline: Baseline) -> str:
     return f"{' and '.join(changed)} changed since the baseline was recorded" if changed else ""
 
 
-def judge_tokens(
-    expected: Generation, actual: Generation, ours: tuple[int, ...], theirs: tuple[int, ...], piece: Piece
-) -> Judgement:
-    """Compare token by token; `ours` are the baseline's."""
+def judge_tokens(expected: Generation, actual: Generation, piece: Piece, tolerance: float | None) -> Judgement:
+    """Compare token by token, where both sides know theirs."""
+    ours, theirs = expected.token_ids or (), actual.token_ids or ()
+    path = actual.path if actual.path and actual.path.tokens == ours else None
+    limit = limits(actual.environment, expected.environment, path.scale if path else None, tolerance)
     at = first_difference(ours, theirs)
-    if at is None and same_stop(expected, actual):
-        return Judgement(Verdict.IDENTICAL, length=len(ours))
+    same = at is None and same_stop(expected, actual)
+    now = actual.logprobs if same or path is None else path.logprobs
+    moved = likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
+    if moved is not None and moved.rms != moved.rms:  # not a number
+        return Judgement(Verdict.ERROR, reason=NOT_NUMBERS)
+    if same:
+        shifted = moved is not None and not moved.is_noise
+        verdict = Verdict.SHIFTED if shifted else Verdict.IDENTICAL
+        return Judgement(verdict, length=len(ours), likelihood=moved)
+    if path is not None:
+        return Along(expected, actual, path, limit, moved).judge(piece)
     at = len(ours) if at is None else at
     return Judgement(
         Verdict.DRIFTED,
@@ -68,6 +103,7 @@ def judge_tokens(
         length=len(ours),
         baseline_token=piece(ours[at]) if at < len(ours) else end_of(expected),
         candidate_token=piece(theirs[at]) if at < len(theirs) else end_of(actual),
+        likelihood=moved,
     )
 
 
@@ -90,19 +126,6 @@ def judge_texts(expected: Generation, actual: Generation) -> Judgement:
 def same_stop(one: Generation, other: Generation) -> bool:
     """Whether both ended for the same reason; a reason that is not known is no difference."""
     return one.stop == other.stop or not one.stop or not other.stop
-
-
-def end_of(generation: Generation) -> str:
-    """What to show where a generation has ended."""
-    return f"<{generation.stop or 'end'}>"
-
-
-def first_difference(one: Sequence[Item], other: Sequence[Item]) -> int | None:
-    """Index of the first item that differs, the shorter length where one begins the other, None where equal."""
-    for at, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return at
-    return None if len(one) == len(other) else min(len(one), len(other))
 
 
 def word_at(text: str, at: int, most: int = 24) -> str:

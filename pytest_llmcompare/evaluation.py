@@ -17,7 +17,7 @@ from mlflow.models.evaluation import EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
 from . import metrics, tracking
-from .asking import Asking
+from .asking import Asking, Tokenizer
 from .baselines import files
 from .baselines.journal import Journal
 from .drift import judge
@@ -47,12 +47,13 @@ class Logged:
 
 @dataclass
 class Baselines:
-    """The stored baselines of a group, or why they cannot be read."""
+    """The stored baselines of a group, or why they cannot be read; and the margin that counts as a tie, if chosen."""
 
     stored: files.BaselineSet | None
     fault: str = ""
+    tolerance: float | None = None
 
-    def judge(self, case: Case, generation: Generation, piece: Any) -> Judgement:
+    def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on a candidate."""
         row = case.key.row
         if self.stored is None:
@@ -60,7 +61,8 @@ class Baselines:
         if row in self.stored.conflicts:
             where = self.stored.conflicts[row]
             return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
-        return judge(case, self.stored.baselines.get(row), generation, piece)
+        piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
+        return judge(case, self.stored.baselines.get(row), generation, piece, decode=decode, tolerance=self.tolerance)
 
     def texts(self) -> dict[RowKey, str]:
         """The texts to show beside the candidates."""
@@ -128,8 +130,9 @@ class Evaluator:
 
     def baselines(self, group: Group) -> Baselines:
         """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
+        tolerance = self.settings.tolerance_over(group.declaration.tolerance)
         try:
-            return Baselines(files.load(self.root, group.key))
+            return Baselines(files.load(self.root, group.key), tolerance=tolerance)
         except BaselineError as error:
             return Baselines(None, str(error))
 

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import inspect
 import io
+import math
 import os
 import threading
 import warnings
@@ -19,7 +20,7 @@ from mlflow.metrics import MetricValue, make_metric
 from mlflow.models import EvaluationMetric
 
 from .errors import UsageError, did_you_mean
-from .records import Generation, GroupKey, Judgement, RowKey, Verdict
+from .records import COMPARED, Generation, GroupKey, Judgement, RowKey, Verdict
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
@@ -78,7 +79,12 @@ def with_ours(
     """All metrics to compute: verdicts, tokens where MLflow does not count them, and what was chosen."""
     counted = chosen.model_type is not None or "token_count" in {found.name for found in chosen.metrics}
     tokens = [] if counted else [token_count(generations)]
-    return [verdicts(judgements), *tokens, *chosen.metrics]
+    ours = [
+        verdicts(judgements),
+        evidence("margin", judgements, margin_of),
+        evidence("likelihood_drift", judgements, likelihood_drift_of),
+    ]
+    return [*ours, *tokens, *chosen.metrics]
 
 
 @functools.cache
@@ -191,9 +197,39 @@ def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
 
 
 def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Shares of verdicts; the drift rate only where something could drift."""
-    comparable = [verdict for verdict in verdicts if verdict in (Verdict.IDENTICAL, Verdict.DRIFTED)]
-    return {"drift_rate": comparable.count(Verdict.DRIFTED) / len(comparable)} if comparable else {}
+    """Shares of verdicts among the outputs that could be compared; none where nothing could."""
+    comparable = [verdict for verdict in verdicts if verdict in COMPARED]
+    if not comparable:
+        return {}
+    counted = {"drift": Verdict.DRIFTED, "shift": Verdict.SHIFTED, "near_tie": Verdict.NEAR_TIE}
+    return {f"{name}_rate": comparable.count(verdict) / len(comparable) for name, verdict in counted.items()}
+
+
+def evidence(
+    name: str, judgements: Mapping[RowKey, Judgement], number: Callable[[Judgement], float | None]
+) -> EvaluationMetric:
+    """A number of each row's evidence, with its mean and largest value over the rows that have one."""
+
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+        found = [judgements.get(row) for row in rows(prompt_id, variant)]
+        numbers = [None if judgement is None else number(judgement) for judgement in found]
+        known = [value for value in numbers if value is not None and math.isfinite(value)]
+        return MetricValue(
+            scores=[float("nan") if value is None else value for value in numbers],
+            aggregate_results={"mean": sum(known) / len(known), "max": max(known)} if known else {},
+        )
+
+    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name=name))
+
+
+def margin_of(judgement: Judgement) -> float | None:
+    """By how much another token is preferred where outputs part; 0 where they do not."""
+    return 0.0 if judgement.verdict is Verdict.IDENTICAL else judgement.margin
+
+
+def likelihood_drift_of(judgement: Judgement) -> float | None:
+    """How far likelihoods moved (rms, nats)."""
+    return None if judgement.likelihood is None else judgement.likelihood.rms
 
 
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:

@@ -33,7 +33,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--llm-update",
         action="store_true",
-        help="write today's outputs as baselines where they drifted, are missing or stale; deletes nothing",
+        help="write today's outputs as baselines where they drifted, shifted, are missing or stale; deletes nothing",
     )
     group.addoption("--llm-update-missing", action="store_true", help="write baselines only where there is none yet")
     group.addoption(
@@ -69,6 +69,17 @@ def add_options(parser: pytest.Parser) -> None:
         "outputs are the same (env LLMCOMPARE_DECODE)",
     )
     group.addoption(
+        "--llm-tolerance",
+        metavar="NATS",
+        help="by how much another token may be preferred and still count as a near tie (default: what numerical noise "
+        "amounts to; env LLMCOMPARE_TOLERANCE)",
+    )
+    group.addoption(
+        "--llm-shift",
+        metavar="HOW",
+        help="warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
+    )
+    group.addoption(
         "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
     )
 
@@ -93,6 +104,8 @@ def read_settings(config: pytest.Config) -> Settings:
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
         decode=str(picked.value("decode", "verify")),
+        tolerance=picked.nats("tolerance"),
+        shift=str(picked.value("shift", "warn")),
         tracking_uri=str(picked.value("tracking_uri", "")),
         origins=picked.origins,
     )
@@ -112,6 +125,8 @@ def header_lines(settings: Settings) -> list[str]:
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
         "decode": settings.decode if settings.decode != "verify" else "",
+        "tolerance": "" if settings.tolerance is None else f"{settings.tolerance:g}",
+        "shift": settings.shift if settings.shift != "warn" else "",
         "tracking uri": settings.tracking_uri,
     }
     if settings.tracking_uri:
@@ -207,3 +222,13 @@ class Picked:
             return int(str(value))
         except ValueError:
             raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None
+
+    def nats(self, name: str) -> float | None:
+        """A number by its name; None where it is not given."""
+        value = self.value(name, None)
+        if value is None:
+            return None
+        try:
+            return float(str(value))
+        except ValueError:
+            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None

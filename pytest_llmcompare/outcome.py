@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey
+from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey, Verdict
 from .settings import Update
 
 
@@ -16,10 +16,12 @@ class Acceptance:
     Attributes:
         group: The group.
         baselines: Today's outputs, to be its baselines.
+        shifted: Those that say the same as before with other likelihoods, which are what is accepted.
     """
 
     group: GroupKey
     baselines: tuple[Baseline, ...]
+    shifted: frozenset[RowKey] = frozenset()
 
 
 def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptance]:
@@ -32,11 +34,21 @@ def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptanc
     for result in results:
         by_case.setdefault(result.key, []).append(result)
     wanted: dict[GroupKey, list[Baseline]] = {}
+    shifted: dict[GroupKey, set[RowKey]] = {}
     for key, seen in sorted(by_case.items()):
         accepted = next((result for result in seen if is_accepted(result, update)), None)
         if accepted is not None and all(result.passed for result in seen):
             wanted.setdefault(key.group, []).append(baseline_of(accepted))
-    return [Acceptance(group, tuple(baselines)) for group, baselines in wanted.items()]
+            if is_shifted(accepted):
+                shifted.setdefault(key.group, set()).add(key.row)
+    return [
+        Acceptance(group, tuple(baselines), frozenset(shifted.get(group, ()))) for group, baselines in wanted.items()
+    ]
+
+
+def is_shifted(result: CaseResult) -> bool:
+    """Whether only likelihoods moved, so that these are what there is to accept."""
+    return result.judgement is not None and result.judgement.verdict is Verdict.SHIFTED
 
 
 def is_accepted(result: CaseResult, update: Update) -> bool:

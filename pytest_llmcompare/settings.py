@@ -29,7 +29,7 @@ class Update(str, Enum):
             return False
         if self is Update.MISSING:
             return verdict is Verdict.MISSING
-        return self is Update.ALL or verdict is not Verdict.IDENTICAL
+        return self is Update.ALL or verdict not in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Settings:
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
         decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
+        tolerance: Margin (nats) that still counts as a near tie; None takes what noise amounts to.
+        shift: `warn`, or `fail` to let silent drift fail its test.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         origins: For each setting that is not at its default, where its value came from.
     """
@@ -57,6 +59,8 @@ class Settings:
     dtype: str = ""
     batch_size: int = 0
     decode: str = "verify"
+    tolerance: float | None = None
+    shift: str = "warn"
     tracking_uri: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -65,15 +69,39 @@ class Settings:
         """Whether models were named for this very run, which then has to compare them."""
         return bool(self.models) and self.origins.get("models") in FOR_THIS_RUN
 
+    def passes(self, verdict: Verdict) -> bool:
+        """Whether a comparison with this verdict passes."""
+        from .records import Verdict
+
+        if verdict is Verdict.SHIFTED:
+            return self.shift != "fail"
+        return verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
+
+    def tolerance_over(self, own: float | None) -> float | None:
+        """The margin that counts as a tie for a table with one of its own: the run's beats it, the file's does not."""
+        for_this_run = self.origins.get("tolerance") != FILE
+        return self.tolerance if own is None or (self.tolerance is not None and for_this_run) else own
+
 
 COMMAND_LINE, FILE = "command line", "pyproject.toml"
 FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
 
-FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "tracking_uri")
+FILE_KEYS = (
+    "default_models",
+    "models",
+    "device",
+    "dtype",
+    "batch_size",
+    "decode",
+    "tolerance",
+    "shift",
+    "tracking_uri",
+)
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DECODES = ("verify", "plain")
+SHIFTS = ("warn", "fail")
 
 
 def split_models(values: Sequence[str]) -> tuple[str, ...]:
@@ -87,13 +115,15 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
     Raises:
         UsageError: An unknown key, or a value of the wrong type.
     """
-    expected: dict[str, tuple[type, str]] = {
+    expected: dict[str, tuple[type | tuple[type, ...], str]] = {
         "default_models": (list, "a list of model specs"),
         "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
         "device": (str, "text such as 'cpu' or 'cuda'"),
         "dtype": (str, f"one of {', '.join(DTYPES)}"),
         "batch_size": (int, "a whole number"),
         "decode": (str, f"one of {', '.join(DECODES)}"),
+        "tolerance": ((int, float), "a number of nats"),
+        "shift": (str, f"one of {', '.join(SHIFTS)}"),
         "tracking_uri": (str, "text"),
     }
     for key, value in table.items():
@@ -122,6 +152,12 @@ def check_values(settings: Settings) -> None:
     if settings.decode not in DECODES:
         origin = settings.origins.get("decode", "decode")
         raise UsageError(f"decode {settings.decode!r} ({origin}) is not known.{did_you_mean(settings.decode, DECODES)}")
+    if settings.shift not in SHIFTS:
+        origin = settings.origins.get("shift", "shift")
+        raise UsageError(f"shift {settings.shift!r} ({origin}) is not known.{did_you_mean(settings.shift, SHIFTS)}")
+    if settings.tolerance is not None and not 0 <= settings.tolerance < float("inf"):
+        origin = settings.origins.get("tolerance", "tolerance")
+        raise UsageError(f"tolerance {settings.tolerance:g} ({origin}) must be 0 or more nats, and finite.")
     if settings.batch_size < 0:
         origin = settings.origins.get("batch_size", "batch_size")
         raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")

@@ -7,7 +7,18 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .records import CaseKey, CaseResult, Generation, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from .records import (
+    CaseKey,
+    CaseResult,
+    Generation,
+    GroupKey,
+    GroupResult,
+    Judgement,
+    Likelihood,
+    Path,
+    RowKey,
+    Verdict,
+)
 
 
 def case_result_to_json(result: CaseResult) -> str:
@@ -76,7 +87,7 @@ def case_key(data: dict[str, Any]) -> CaseKey:
 
 def generation(data: dict[str, Any]) -> Generation:
     """A generation from its parts; a journal of an earlier version lacks the last ones."""
-    margins = data.get("margins")
+    margins, along = data.get("margins"), data.get("path")
     return Generation(
         text=data["text"],
         token_ids=None if data["token_ids"] is None else tuple(data["token_ids"]),
@@ -86,9 +97,23 @@ def generation(data: dict[str, Any]) -> Generation:
         margins=None if margins is None else tuple(margins),
         verified=bool(data.get("verified", False)),
         unverified=str(data.get("unverified", "")),
+        path=None if along is None else path(along),
     )
+
+
+def path(data: dict[str, Any]) -> Path:
+    """A path from its parts."""
+    parts: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return Path(**parts)
 
 
 def judgement(data: dict[str, Any]) -> Judgement:
     """A judgement from its parts."""
-    return Judgement(**{**data, "verdict": Verdict(data["verdict"])})
+    likelihood = data["likelihood"]
+    return Judgement(
+        **{
+            **data,
+            "verdict": Verdict(data["verdict"]),
+            "likelihood": None if likelihood is None else Likelihood(**likelihood),
+        }
+    )

@@ -94,7 +94,14 @@ def load(root: Path, group: GroupKey) -> BaselineSet:
     return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
 
 
-def update(root: Path, group: GroupKey, baselines: Sequence[Baseline], *, refresh: bool = False) -> UpdateReport:
+def update(
+    root: Path,
+    group: GroupKey,
+    baselines: Sequence[Baseline],
+    *,
+    refresh: bool = False,
+    shifted: Collection[RowKey] = (),
+) -> UpdateReport:
     """Write baselines into a group's file; all others in it stay, nothing is deleted.
 
     The file is read again under a lock, so that runs at the same time do not undo each other's updates. What says the
@@ -105,13 +112,16 @@ def update(root: Path, group: GroupKey, baselines: Sequence[Baseline], *, refres
         group: The group.
         baselines: What to write; cases in conflict are settled by it.
         refresh: Write environment and log-probabilities anew, also where the text is the same.
+        shifted: Rows for which that is done in any case, because their log-probabilities are what moved.
 
     Raises:
         BaselineError: The file cannot be read (it is never overwritten then) or written.
     """
     with _writing(root, group) as place:
         stored = place.read() or contents.empty(group)
-        changes = {baseline.row: stored.put(baseline, refresh=refresh) for baseline in baselines}
+        changes = {
+            baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted) for baseline in baselines
+        }
         report = UpdateReport(
             place.path,
             **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},

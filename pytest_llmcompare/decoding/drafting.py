@@ -20,7 +20,7 @@ from .answering import in_batches, joined
 from .calls import call, wanted_tokens, within_context
 from .configuration import rows_are_independent, why_not_replayed
 from .lending import Prefix
-from .probing import why_not_in_one_pass
+from .probing import why_not_in_one_pass, why_rounding_differs
 from .prompts import room
 from .recording import Answer, record
 from .seeding import seeded
@@ -34,8 +34,8 @@ NOT_TRIED = "not tried: "
 
 
 def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
-    """The tokens that an expected output has; made from its text where they are not known."""
-    if expected.token_ids is not None:
+    """The tokens that an expected output has; made from its text where they are not known, or another tokenizer's."""
+    if expected.token_ids is not None and model.decode(expected.token_ids) == expected.text:
         return expected.token_ids
     tokens = model.tokenizer(expected.text, add_special_tokens=False)["input_ids"]
     end = model.tokenizer.eos_token_id if expected.stop == "eos" else None
@@ -43,7 +43,10 @@ def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
 
 
 def use_drafts(work: Work) -> None:
-    """Settle the outputs that drafts tell, and note how the others begin, or why they have to be asked plainly."""
+    """Settle the outputs that drafts tell, and note how the others begin, or why they have to be asked plainly.
+
+    What the model says along a draft is noted for each, whether the draft is its output or not.
+    """
     known = [index for index in work.prompts if index in work.drafts]
     if not known:
         return
@@ -51,6 +54,9 @@ def use_drafts(work: Work) -> None:
     readings = {index: f"{NOT_TRIED}{why}" if why else usable(work, index) for index in known}
     work.doubts |= {index: found for index, found in readings.items() if isinstance(found, str)}
     usable_ones = {index: found for index, found in readings.items() if isinstance(found, Reading)}
+    if rounding := why_rounding_differs(work.model):  # then likelihoods are all that a pass can tell
+        for found in usable_ones.values():
+            found.unsure = f"{NOT_TRIED}{rounding}"
     rows_apart = rows_are_independent(work.gen_config, work.model) and not work.model.is_encoder_decoder
     if rows_apart:
         read_together(work, {index: found for index, found in usable_ones.items() if fits(work, index)})
@@ -102,6 +108,7 @@ def read_together(work: Work, readings: dict[int, Reading]) -> None:
 
 def take(work: Work, index: int, found: Reading) -> None:
     """Settle an output that has ended, or note how it begins."""
+    note_path(work, index, found)
     if found.reason:
         work.doubts[index] = found.reason
     if found.unsure:
@@ -110,6 +117,12 @@ def take(work: Work, index: int, found: Reading) -> None:
         work.settle(index, work.generation(index, found.answer()))
     elif counts_are_over(work.config, len(found.tokens)):
         work.heads[index] = found.answer()
+
+
+def note_path(work: Work, index: int, found: Reading) -> None:
+    """Keep what the model says along a draft; a pass that failed has said nothing."""
+    if found.is_read:
+        work.paths[index] = found.path(draws=bool(work.config.do_sample))
 
 
 def counts_are_over(config: GenerationConfig, length: int) -> bool:
@@ -134,6 +147,7 @@ def read_alone(work: Work, index: int, found: Reading) -> None:
             )
     except Exception:  # out of memory included: it is asked plainly
         found.unsure = FAILED
+    note_path(work, index, found)
     if found.reason:
         work.doubts[index] = found.reason
     if answer is None or answer.fault or not answer.sure:

@@ -12,12 +12,34 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.records import Path
 
 from .lending import Prefix, cache_keyword
 from .recording import Answer, fault_of, noise, why_ended
 from .seeding import is_steady
 
 UNDECIDED = "two tokens are nearly equally likely at token {position}"
+
+
+@dataclass
+class Along:
+    """What a pass says along a draft, position by position; as in `records.Path`."""
+
+    choices: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    margins: list[float] = field(default_factory=list)
+    leads: list[float] = field(default_factory=list)
+    scale: float = 0.0
+    stop: str = ""
+
+    def note(self, choice: Choice, stop: str) -> None:
+        """Take in a position, and why an output that is the draft so far would end there."""
+        self.choices.append(choice.token)
+        self.logprobs.append(choice.expected - choice.total)
+        self.margins.append(choice.best - choice.expected)
+        self.leads.append(choice.margin)
+        self.scale = max(self.scale, choice.scale)
+        self.stop = stop
 
 
 @dataclass
@@ -31,7 +53,9 @@ class Reading:
         logprobs: Natural logarithm of the probability of each, in the processed distribution.
         margins: Distance (nats) of the best token from the second best, at each.
         stop: Why the output ended there: `eos`, `stop` or `length`; empty where it goes on.
-        unsure: Why nothing can be said, so that the model has to be asked plainly; empty where something can.
+        unsure: Why nothing can be said of the output, so that the model has to be asked plainly; empty where something
+            can.
+        along: What the model says along the draft, whatever its output is.
     """
 
     prompt: Sequence[int]
@@ -41,6 +65,7 @@ class Reading:
     margins: list[float] = field(default_factory=list)
     stop: str = ""
     unsure: str = ""
+    along: Along = field(default_factory=Along)
 
     @property
     def reason(self) -> str:
@@ -55,8 +80,13 @@ class Reading:
         return "" if count == len(self.draft) else f"the output ends at token {count}, before the draft does"
 
     @property
+    def is_read(self) -> bool:
+        """Whether the draft has no further token that an output could have."""
+        return bool(self.along.stop) or len(self.along.choices) == len(self.draft)
+
+    @property
     def is_over(self) -> bool:
-        """Whether no further token of the draft can be judged."""
+        """Whether no further token of the draft can be the output's."""
         count = len(self.tokens)
         off = bool(count) and self.tokens[-1] != self.draft[count - 1]
         return bool(self.stop or self.unsure) or off or count == len(self.draft)
@@ -77,15 +107,43 @@ class Reading:
             self.logprobs.append(choice.score - choice.total)
             self.margins.append(choice.margin)
 
+    def path(self, *, draws: bool) -> Path:
+        """What the model says along the draft."""
+        found = self.along
+        return Path(
+            tokens=tuple(self.draft),
+            choices=tuple(found.choices),
+            logprobs=tuple(found.logprobs),
+            margins=tuple(found.margins),
+            leads=tuple(found.leads),
+            scale=found.scale,
+            stop=found.stop,
+            draws=draws,
+        )
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The choice at one position: token, its score, logarithm of the sum of all, distance from the second best."""
+    """The choice at one position, in processed scores.
+
+    Attributes:
+        token: The token.
+        score: Its score.
+        total: Logarithm of the sum of all exponentiated scores.
+        margin: Distance of the best token from the second best.
+        expected: Score of the draft's token.
+        best: The best score.
+        scale: Magnitude of the best score before it was processed.
+        sure: Whether noise cannot have decided.
+    """
 
     token: int
     score: float
     total: float
     margin: float
+    expected: float
+    best: float
+    scale: float
     sure: bool
 
 
@@ -107,7 +165,7 @@ def verifier(local: LocalModel, readings: Sequence[Reading], prefix: Prefix | No
         logits, first = scores_of(local, readings, prefix, input_ids, model_kwargs)
         judge = Judge(input_ids, readings, logits_processor, stopping_criteria, bool(generation_config.do_sample))
         for at in range(max(len(reading.draft) for reading in readings)):
-            active = [row for row, reading in enumerate(readings) if not reading.is_over]
+            active = [row for row, reading in enumerate(readings) if not reading.is_read]
             if not active:
                 break
             judge.step(at, active, logits[active, [first[row] + at for row in active]].float())
@@ -143,33 +201,57 @@ class Judge:
 
     def step(self, at: int, active: Sequence[int], raw: Tensor) -> None:
         """Judge position `at` of the drafts of some rows, given their scores `raw` [active, vocab]."""
-        before = self.ids[list(active), : self.start + at]  # [active, seq + at]
-        scores = self.processors(before, raw)
-        tokens, choices = self.choose(scores)
+        rows = self.ids[list(active)]
+        before, along = rows[:, : self.start + at], rows[:, : self.start + at + 1]  # [active, seq + at (+ 1)]
+        tokens, choices = self.choose(self.processors(before, raw), raw, along[:, -1], active)
         after = torch.cat([before, tokens[:, None]], dim=1)
-        ended = self.criteria(after, None).tolist()
+        along_ends = self.criteria(along, None).tolist()
+        ends = along_ends if torch.equal(after, along) else self.criteria(after, None).tolist()
         for place, row in enumerate(active):
-            reading = self.readings[row]
-            reading.note(choices[place])
-            if ended[place] and not reading.unsure:
-                reading.stop = why_ended(after[place : place + 1], reading.tokens, self.criteria)
+            reading, one = self.readings[row], slice(place, place + 1)
+            if not reading.is_over:
+                reading.note(choices[place])
+                if ends[place] and not reading.unsure:
+                    reading.stop = why_ended(after[one], reading.tokens, self.criteria)
+            given = list(reading.draft[: at + 1])
+            reading.along.note(choices[place], why_ended(along[one], given, self.criteria) if along_ends[place] else "")
 
-    def choose(self, scores: Tensor) -> tuple[Tensor, list[Choice]]:
-        """What `generate` would choose from processed scores [active, vocab]: tokens [active], and how clearly."""
+    def choose(
+        self, scores: Tensor, raw: Tensor, expected: Tensor, active: Sequence[int]
+    ) -> tuple[Tensor, list[Choice]]:
+        """What `generate` would choose: tokens [active], and how clearly.
+
+        Args:
+            scores: Processed scores, [active, vocab].
+            raw: The same before they were processed.
+            expected: The drafts' tokens, [active].
+            active: The rows.
+        """
         best = scores.topk(min(2, scores.shape[-1]), dim=-1).values  # [active, 2]
         totals = scores.logsumexp(-1)
         margins = best[:, 0] - best[:, -1]
         # A draw from scores that are no numbers raises, and on a GPU it ends the use of the device for good.
-        if self.draws and not fault_of(totals[0].item(), 1):
+        if self.draws and not self.readings[active[0]].is_over and not fault_of(totals[0].item(), 1):
             steady = is_steady(scores, noise(best[0, 0].item()))
             tokens = torch.multinomial(scores.softmax(-1), 1)[:, 0]
             sure = [steady]
+        elif self.draws:  # where the output has left the draft, the draws are the output's
+            tokens, sure = expected, [True]
         else:
             tokens = scores.argmax(-1)
             sure = [gap > noise(top) for gap, top in zip(margins.tolist(), best[:, 0].tolist(), strict=True)]
-        chosen = scores.gather(-1, tokens[:, None])[:, 0]
-        numbers = (part.tolist() for part in (tokens, chosen.double(), totals.double(), margins.double()))
-        return tokens, [Choice(*parts) for parts in zip(*numbers, sure, strict=True)]
+        chosen, given = (scores.gather(-1, which[:, None])[:, 0] for which in (tokens, expected))
+        scales = raw.max(-1).values.abs()
+        parts = (
+            tokens,
+            chosen.double(),
+            totals.double(),
+            margins.double(),
+            given.double(),
+            best[:, 0].double(),
+            scales,
+        )
+        return tokens, [Choice(*values) for values in zip(*(part.tolist() for part in parts), sure, strict=True)]
 
 
 def scores_of(

@@ -10,7 +10,7 @@ from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Generation
+from pytest_llmcompare.records import Generation, Path
 
 from .lending import Lender, Prefix
 from .recording import Answer
@@ -35,6 +35,7 @@ class Work:
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         heads: How outputs begin, as far as that is known, by place.
         doubts: Why a draft was not confirmed, by place.
+        paths: What the model says along drafts, by place.
         open: Places without an outcome.
     """
 
@@ -50,6 +51,7 @@ class Work:
     batch_size: int = 0
     heads: dict[int, Answer] = field(default_factory=dict)
     doubts: dict[int, str] = field(default_factory=dict)
+    paths: dict[int, Path] = field(default_factory=dict)
     open: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,4 +93,5 @@ class Work:
             margins=found.margins,
             verified=draft is not None and not doubt,
             unverified=doubt,
+            path=self.paths.get(index),
         )

@@ -9,7 +9,7 @@ from pytest_llmcompare.records import CaseResult, Judgement, Verdict
 
 from .differences import BASELINE, CANDIDATE, difference, single
 from .escaping import disarm, quoted, shorten
-from .quantities import count, duration, rate, share
+from .quantities import count, duration, number, rate, share
 
 TOKEN = 16  # columns of a token in the first line
 WIDE_TOKEN = 40  # columns of a token in the sentence below
@@ -41,7 +41,9 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
 def headline(judgement: Judgement) -> str:
     """The verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
     if judgement.verdict is Verdict.DRIFTED:
-        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}"
+        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
+    if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
+        return f"shift {number(judgement.likelihood.rms)} nats (noise {number(judgement.likelihood.band)})"
     reason = disarm(judgement.reason.strip().partition("\n")[0])
     return f"{judgement.verdict}: {reason}" if reason else str(judgement.verdict)
 
@@ -81,6 +83,11 @@ def _change(judgement: Judgement, columns: int) -> str:
     return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
 
 
+def _margin(judgement: Judgement) -> str:
+    """` margin 1.8`; empty where it is not known."""
+    return "" if judgement.margin is None else f" margin {number(judgement.margin)}"
+
+
 def _token(text: str, columns: int) -> str:
     return text if text in ENDS else quoted(text, columns)
 
@@ -89,13 +96,30 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     """What happened to which test."""
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
-        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"]
+        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}", *_evidence(judgement)]
+    if judgement.verdict is Verdict.SHIFTED:
+        return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:"]
     if judgement.verdict is Verdict.STALE:
         return [f"{name} is not comparable: {disarm(judgement.reason)}"]
     further = judgement.reason.strip().split("\n")[1:]
     return [f"{name} compared nothing", *(f"  {disarm(line)}" for line in further)]
+
+
+def _evidence(judgement: Judgement) -> list[str]:
+    """How much changed, in nats."""
+    lines = []
+    if judgement.margin is not None and judgement.tolerance is not None:
+        flips = judgement.mismatches or 0
+        more = f"; {flips} of {judgement.length} tokens would be others" if flips > 1 else ""
+        lines.append(f"  margin {number(judgement.margin)} nats (tie: up to {number(judgement.tolerance)}){more}")
+    if (moved := judgement.likelihood) is not None and not moved.is_noise:
+        lines.append(
+            f"  likelihood drift {number(moved.rms)} nats per token (noise: up to {number(moved.band)}), "
+            f"worst {moved.worst:+.2g} at token {moved.position + 1}"
+        )
+    return lines
 
 
 def _where(judgement: Judgement) -> str:
@@ -124,7 +148,7 @@ def _advice(judgement: Judgement, command: str) -> list[str]:
     """What to do, as a command."""
     if judgement.verdict is Verdict.MISSING:
         return [f"Record: {disarm(command)}"]
-    if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE):
+    if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):
         return [f"Accept: {disarm(command)}"]
     return []
 

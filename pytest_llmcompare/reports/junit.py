@@ -5,6 +5,7 @@ from __future__ import annotations
 from pytest_llmcompare.records import CaseResult
 
 from .escaping import cut, disarm, escape
+from .quantities import number
 from .summary import verdict_of
 
 TOKEN = 100  # columns of a token
@@ -28,6 +29,9 @@ def properties(result: CaseResult) -> list[tuple[str, str]]:
             "unit": judgement.unit if judgement.length is not None else "",
             "baseline_token": cut(escape(judgement.baseline_token), TOKEN),
             "candidate_token": cut(escape(judgement.candidate_token), TOKEN),
+            "margin": number(judgement.margin),
+            "mismatches": "" if judgement.mismatches is None else judgement.mismatches,
+            "likelihood_drift": number(None if judgement.likelihood is None else judgement.likelihood.rms),
             "reason": disarm(judgement.reason),
         }
     if generation is not None:

@@ -38,3 +38,8 @@ def share(part: int, whole: int) -> str:
         return "100%" if part else "0%"
     percent = 100 * part / whole
     return "<0.1%" if percent < 0.1 else ">99.9%" if percent > 99.9 else f"{percent:.1f}%"
+
+
+def number(value: float | None) -> str:
+    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty where it is not known."""
+    return "" if value is None else f"{value:.2g}"

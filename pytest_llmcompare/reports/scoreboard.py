@@ -16,7 +16,17 @@ LEAST_NAME = 16  # columns of a model's name; columns of less weight give way to
 GAP = "  "
 
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
-BY_NEED = (Verdict.STALE, Verdict.MISSING, Verdict.ERROR)
+VERDICTS = {
+    Verdict.IDENTICAL: "identical",
+    Verdict.NEAR_TIE: "near tie",
+    Verdict.SHIFTED: "shifted",
+    Verdict.DRIFTED: "drifted",
+    Verdict.STALE: "stale",
+    Verdict.MISSING: "missing",
+    Verdict.ERROR: "error",
+}
+"""Headings; one that is not always shown is left out where no model has such a case."""
+
 GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
 """Columns that are left out on a narrow terminal, the first one first."""
 
@@ -55,9 +65,9 @@ def taken(columns: Mapping[str, Sequence[str]]) -> int:
 
 def columns_of(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     """Cells by heading; columns in which no model has anything to say are left out."""
-    shown = [*ALWAYS, *(verdict for verdict in BY_NEED if any(line.counts.get(verdict) for line in lines))]
+    shown = [verdict for verdict in VERDICTS if verdict in ALWAYS or any(line.counts.get(verdict) for line in lines)]
     columns = {"cases": [f"{line.cases:,}" for line in lines]}
-    columns |= {str(verdict): [f"{line.counts.get(verdict, 0):,}" for line in lines] for verdict in shown}
+    columns |= {VERDICTS[verdict]: [f"{line.counts.get(verdict, 0):,}" for line in lines] for verdict in shown}
     columns["accepted"] = [f"{line.accepted:,}" if line.accepted else "" for line in lines]
     columns["not compared"] = [f"{line.counts[None]:,}" if line.counts.get(None) else "" for line in lines]
     columns["drift rate"] = [share(line.counts.get(Verdict.DRIFTED, 0), line.comparable) for line in lines]

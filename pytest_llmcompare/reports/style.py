@@ -15,12 +15,15 @@ COLOURS: Mapping[Verdict, str] = {
     Verdict.DRIFTED: "red",
     Verdict.STALE: "yellow",
     Verdict.MISSING: "yellow",
+    Verdict.SHIFTED: "yellow",
 }
 """Colour of a line with such a case in it; the worst verdict wins, in this order."""
 
 SIGNS: Mapping[Verdict | None, str] = {
     None: " ",
     Verdict.IDENTICAL: "=",
+    Verdict.NEAR_TIE: "≈",
+    Verdict.SHIFTED: "^",
     Verdict.DRIFTED: "≠",
     Verdict.STALE: "*",
     Verdict.MISSING: "?",
@@ -33,13 +36,15 @@ ACCEPTED = "+"
 
 MEANINGS: Mapping[Verdict, str] = {
     Verdict.IDENTICAL: "as its baseline",
+    Verdict.NEAR_TIE: "near tie",
+    Verdict.SHIFTED: "shifted likelihood",
     Verdict.DRIFTED: "drifted",
     Verdict.STALE: "stale baseline",
     Verdict.MISSING: "no baseline",
     Verdict.ERROR: "error",
 }
 
-ASCII = {"≠": "#", "…": "~", "─": "-", "×": "x"}
+ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x"}
 """One character each, so that widths stay as they are."""
 
 

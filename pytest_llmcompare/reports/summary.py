@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
+from pytest_llmcompare.records import COMPARED, CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
 from pytest_llmcompare.settings import Settings
 
 from .order import Order
@@ -16,10 +16,12 @@ from .order import Order
 SEVERITY: Mapping[Verdict | None, int] = {
     None: 0,
     Verdict.IDENTICAL: 1,
-    Verdict.MISSING: 2,
-    Verdict.STALE: 3,
-    Verdict.DRIFTED: 4,
-    Verdict.ERROR: 5,
+    Verdict.NEAR_TIE: 2,
+    Verdict.SHIFTED: 3,
+    Verdict.MISSING: 4,
+    Verdict.STALE: 5,
+    Verdict.DRIFTED: 6,
+    Verdict.ERROR: 7,
 }
 """Of several tests of one case, the worst verdict counts."""
 
@@ -45,6 +47,13 @@ class Cell:
         """Today's text, or None where there is none."""
         return None if self.result.generation is None else self.result.generation.text
 
+    @property
+    def differs(self) -> bool:
+        """Whether there is something to look at: where only a likelihood moved, the texts are equal."""
+        if self.verdict is Verdict.SHIFTED:
+            return self.text != self.result.baseline_text
+        return self.verdict not in (None, Verdict.IDENTICAL)
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -58,9 +67,7 @@ class TableRow:
     def differs(self) -> bool:
         """Whether models differ here, or a model from its baseline."""
         cells = [cell for cell in self.cells if cell is not None]
-        return len({cell.text for cell in cells}) > 1 or any(
-            cell.verdict not in (None, Verdict.IDENTICAL) for cell in cells
-        )
+        return len({cell.text for cell in cells}) > 1 or any(cell.differs for cell in cells)
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class ModelLine:
     @property
     def comparable(self) -> int:
         """Cases that could drift: the whole that the drift rate is a part of."""
-        return self.counts.get(Verdict.IDENTICAL, 0) + self.counts.get(Verdict.DRIFTED, 0)
+        return sum(self.counts.get(verdict, 0) for verdict in COMPARED)
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,14 @@ class Summary:
     notes: tuple[str, ...] = ()
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
 
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All cases, in the order of the tables."""
+        return tuple(cell for table in self.tables for row in table.rows for cell in row.cells if cell is not None)
+
     def open(self, *verdicts: Verdict) -> int:
         """How many cases have one of these verdicts and are not accepted."""
-        cells = (cell for table in self.tables for row in table.rows for cell in row.cells if cell is not None)
-        return sum(cell.verdict in verdicts and not cell.accepted for cell in cells)
+        return sum(cell.verdict in verdicts and not cell.accepted for cell in self.cells)
 
 
 def summarize(
@@ -184,7 +195,7 @@ def worst_cell(key: CaseKey, seen: Sequence[CaseResult], settings: Settings) -> 
     """What the tests of one case found together."""
     chosen = min(seen, key=lambda result: (-SEVERITY[verdict_of(result)], result.generation is None, result.nodeid))
     verdict = verdict_of(chosen)
-    changed = verdict not in (None, Verdict.IDENTICAL)
+    changed = verdict not in (None, Verdict.IDENTICAL, Verdict.NEAR_TIE)
     accepted = verdict is not None and changed and settings.update.accepts(verdict)
     return Cell(key, verdict, accepted and all(result.passed for result in seen), chosen)
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from pytest_llmcompare.records import Verdict
+from pytest_llmcompare.records import Likelihood, Verdict
 
 from .escaping import disarm, encodable, quoted, width
 from .grid import grid_lines, rows_shown
-from .quantities import count
+from .quantities import count, number
 from .scoreboard import scoreboard_lines
 from .style import ACCEPTED, MEANINGS, SIGNS, Page, Styled, wrap
-from .summary import EqualDrifts, Summary, Table
+from .summary import Cell, EqualDrifts, Summary, Table
 
 MOST_EQUAL = 3  # groups of equal drifts shown
 MOST_NAMED = 3  # cases named of a group
+MOST_TIES = 10  # near ties shown one by one
 TOKEN = 24  # columns of a token
 
 
@@ -38,7 +39,9 @@ def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, e
         *tables,
         [*legend(summary.tables, page, every_row=verbose > 0)],
         [*equal_drift_lines(summary.equal_drifts, page)],
+        [*near_tie_lines(summary, page)],
         models,
+        [*shift_lines(summary, page)],
         [*note_lines(summary, page)],
         [*next_lines(summary, page, command)],
     ]
@@ -78,6 +81,38 @@ def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Sty
         yield page.line(f"and {len(several) - MOST_EQUAL} more changes that several cases have in common")
 
 
+def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+    """Near ties, the widest margins first."""
+    found = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
+    ties = sorted(((cell, judged) for cell, judged in found if judged), key=lambda tie: -(tie[1].margin or 0.0))
+    for cell, judged in ties[:MOST_TIES]:
+        change = f"{quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
+        margin = "" if judged.margin is None else f" margin {number(judged.margin)}"
+        where = "" if judged.position is None else f" @{judged.unit} {judged.position + 1}/{judged.length}"
+        limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
+        why = f": {disarm(judged.reason)}" if judged.reason else ""
+        told = f"near tie {disarm(str(cell.key))}{where} {change}{margin}{limit}{why}"
+        yield page.line(encodable(told, page.encoding))
+    if len(ties) > MOST_TIES:
+        yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
+
+
+def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+    """Silent drift, a paragraph per model: texts are equal, likelihoods are not."""
+    by_model: dict[str, list[tuple[Likelihood, Cell]]] = {}
+    for cell in summary.cells:
+        moved = cell.result.judgement.likelihood if cell.result.judgement else None
+        if cell.verdict is Verdict.SHIFTED and moved is not None and not cell.accepted:
+            by_model.setdefault(cell.key.group.model, []).append((moved, cell))
+    for model, found in by_model.items():
+        most, cell = max(found, key=lambda one: one[0].rms)
+        yield from paragraph(
+            f"shifted: {model} rates {count(len(found), 'unchanged output')} otherwise than when recorded, by up to "
+            f"{number(most.rms)} nats per token ({cell.key.row}) where noise amounts to {number(most.band)}",
+            page,
+        )
+
+
 def note_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     """Notes and obsolete baselines, each once."""
     for key, rows in summary.obsolete:
@@ -97,7 +132,7 @@ def paragraph(text: str, page: Page) -> Iterator[Styled]:
 
 def next_lines(summary: Summary, page: Page, command: str) -> Iterator[Styled]:
     """How to go on, as far as there is something to do."""
-    changed = summary.open(Verdict.DRIFTED, Verdict.STALE)
+    changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)
     if changed:

@@ -62,16 +62,27 @@ def test_variants(suite: Suite) -> None:
     assert table["seed"].nunique() == 2
 
 
+EVIDENCE = ("likelihood_drift", "margin")
+
+
 def test_drift_is_visible(suite: Suite) -> None:
     """A drifted case shows in its row, and as a rate among the run's metrics."""
     suite.compare(cases=[*CASES, {"id": "vader", "input_text": "Q: Who is Darth Vader?\nA:"}])
     suite.run(suite.spec("m"))
-    suite.run(suite.spec("m", "tiny-bloom"), args=())
+    suite.run(suite.spec("m", "tiny-gpt2-distil"), args=())
     table = suite.table("trivia")
     run = suite.runs("trivia")[1]
     verdicts = list(table[table["run_id"] == run.info.run_id]["verdict/score"])
-    assert "drifted" in verdicts
-    assert run.data.metrics["verdict/drift_rate"] == verdicts.count("drifted") / 4
+    assert {"drifted", "shifted"} == set(verdicts)
+    metrics = run.data.metrics
+    assert metrics["verdict/drift_rate"] == verdicts.count("drifted") / 4
+    assert metrics["verdict/shift_rate"] == verdicts.count("shifted") / 4
+    assert metrics["verdict/near_tie_rate"] == 0
+    moved, margins = (list(table[table["run_id"] == run.info.run_id][f"{name}/score"]) for name in EVIDENCE)
+    assert all(value > 1e-3 for value in moved)
+    assert metrics["likelihood_drift/mean"] == pytest.approx(sum(moved) / 4)
+    assert metrics["likelihood_drift/max"] == pytest.approx(max(moved))
+    assert [value > 1e-3 for value in margins] == [verdict == "drifted" for verdict in verdicts]
 
 
 def test_columns_of_any_type(suite: Suite) -> None:

@@ -34,7 +34,8 @@ def test_properties_of_each_verdict(suite: Suite) -> None:
         **same,
         **ran,
         "prompt_id": "sky",
-        "verdict": "identical",
+        "verdict": "shifted",
+        "likelihood_drift": "0.0071",
         "length": "6",
         "unit": "tok",
     }
@@ -48,6 +49,9 @@ def test_properties_of_each_verdict(suite: Suite) -> None:
         "unit": "tok",
         "baseline_token": " Yes",
         "candidate_token": " I",
+        "margin": "4.1",
+        "mismatches": "1",
+        "likelihood_drift": "1.9",
     }
     assert found["test_trivia::test_trivia[m-hamlet]"] == {
         **same,

@@ -20,7 +20,7 @@ def test_help_tells_every_option(suite: Suite) -> None:
     assert "comparison of language models (pytest-llmcompare):" in text
     for told in (
         "--llm-models=A,B models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION]",
-        "--llm-update write today's outputs as baselines where they drifted, are missing or stale; deletes nothing",
+        "--llm-update write today's outputs as baselines where they drifted, shifted, are missing or stale; deletes",
         "--llm-update-missing write baselines only where there is none yet",
         "--llm-update-all like --llm-update, and refresh the recorded facts of unchanged baselines",
         "--llm-prune delete baselines of rows that the tables no longer have",
@@ -28,6 +28,8 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-device=DEVICE cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)",
         "--llm-dtype=DTYPE auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)",
         "--llm-batch-size=N most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)",
+        "--llm-tolerance=NATS by how much another token may be preferred and still count as a near tie (default:",
+        "--llm-shift=HOW warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
         "--llm-tracking-uri=URI MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)",
     ):
         assert told in text

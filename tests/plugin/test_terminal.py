@@ -31,20 +31,20 @@ def test_models_stand_side_by_side(suite: Suite, columns: int, monkeypatch: pyte
     assert lines[:5] == [
         "trivia  m                  bigscience-bloom",
         "────────────────────────────────────────────",
-        "sky     = The sky is blue  ? The sky is blue",
-        "hamlet  = Hamlet is a      ? Hamlet is a",
+        "sky     ^ The sky is blue  ? The sky is blue",
+        "hamlet  ^ Hamlet is a      ? Hamlet is a",
         "ice     ≠ Ice is fire      ? No, froses are",
     ]
-    assert lines[6] == "= as its baseline   ≠ drifted   ? no baseline"
+    assert lines[6] == "^ shifted likelihood   ≠ drifted   ? no baseline"
     assert all(len(line) <= columns or "--llm-models=" in line for line in lines)
     table = [line.split() for line in lines[8:11]]
-    assert table[0][:7] == ["model", "cases", "identical", "drifted", "missing", "drift", "rate"]
+    assert table[0][:8] == ["model", "cases", "identical", "shifted", "drifted", "missing", "drift", "rate"]
     assert ("tokens" in table[0]) == (columns > 80)
-    assert table[1][:6] == ["m", "3", "2", "1", "0", "33.3%"]
-    assert table[2][:5] == ["bigscience-bloom", "3", "0", "0", "3"]
+    assert table[1][:7] == ["m", "3", "0", "2", "1", "0", "33.3%"]
+    assert table[2][:6] == ["bigscience-bloom", "3", "0", "0", "0", "3"]
     text = " ".join(" ".join(lines).replace("\\", "").split())
     named = f"--llm-models={','.join(models(suite))}"
-    assert f"Accept 4: pytest {named} --llm-update Record 3: pytest {named} --llm-update-missing" in text
+    assert f"Accept 6: pytest {named} --llm-update Record 3: pytest {named} --llm-update-missing" in text
 
 
 def test_verbose_shows_every_row(suite: Suite) -> None:

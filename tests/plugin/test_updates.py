@@ -18,31 +18,30 @@ NEW = {"id": "new", "prompt": "Q: Is gold a metal?\nA:"}
 STALE_SKY = {"id": "sky", "prompt": "Q: What color is grass?\nA:"}
 
 ROWS = [STALE_SKY, TRIVIA[1], TRIVIA[2], NEW]
-"""With the baselines of the three questions and the other model: stale, identical, drifted, missing."""
+"""With the baselines of the three questions and the other model: stale, shifted, drifted, missing."""
 
 WRITES = {
-    "--llm-update": {"sky", "ice", "new"},
+    "--llm-update": {"sky", "hamlet", "ice", "new"},
     "--llm-update-missing": {"new"},
-    "--llm-update-all": {"sky", "ice", "new"},
+    "--llm-update-all": {"sky", "hamlet", "ice", "new"},
 }
 
 
 @pytest.mark.parametrize("option", WRITES)
 def test_each_option_writes_its_verdicts(suite: Suite, option: str) -> None:
-    """Drifted, missing and stale cases are written and pass, identical ones keep their lines; the rest fails."""
+    """Drifted, shifted, missing and stale cases are written and pass; the rest fails, but for the shifted one."""
     suite.trivia(ROWS, recorded=True)
     before, written = suite.cases(), WRITES[option]
     model = suite.spec("m", DISTIL)
     result = suite.run(option, models=[model])
-    result.assert_outcomes(passed=len(written | {"hamlet"}), failed=3 - len(written))
+    result.assert_outcomes(passed=len(written | {"hamlet"}), failed=4 - len(written | {"hamlet"}))
     after = suite.cases()
     assert set(after) == {"sky", "hamlet", "ice", "new"}
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == written | ({"hamlet"} if option == "--llm-update-all" else set())
-    parts = f"1 added{f', {len(written) - 1} changed' if len(written) > 1 else ''}"
-    refreshed = ", 1 refreshed" if option == "--llm-update-all" else ""
-    result.stdout.fnmatch_lines([f"{BASELINE}: {parts}{refreshed}"])
-    if len(written) == 3:
+    assert changed == written
+    parts = "1 added, 2 changed, 1 refreshed" if "hamlet" in written else "1 added"
+    result.stdout.fnmatch_lines([f"{BASELINE}: {parts}"])
+    if "hamlet" in written:
         again = suite.run(models=[model])
         again.assert_outcomes(passed=4)
 
@@ -81,7 +80,7 @@ def test_git_sees_only_what_changed(suite: Suite) -> None:
 
 SELECTIONS = {
     "-k": (["-k", "ice"], {"ice"}),
-    "--deselect": (["--deselect", "test_trivia.py::test_trivia[m-sky]"], {"ice", "new"}),
+    "--deselect": (["--deselect", "test_trivia.py::test_trivia[m-sky]"], {"hamlet", "ice", "new"}),
     "node id": (["test_trivia.py::test_trivia[m-new]"], {"new"}),
 }
 

@@ -33,8 +33,10 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
     result = suite.run(models=[other])
     result.assert_outcomes(passed=2, failed=1)
     assert message(result, "test_trivia[m-ice]") == [
-        "drift @tok 1/6 ' Yes' -> ' I'",
+        "drift @tok 1/6 ' Yes' -> ' I' margin 4.1",
         "test_trivia[m-ice] drifted at token 1 of 6: ' Yes' -> ' I'",
+        "  margin 4.1 nats (tie: up to 0.001)",
+        "  likelihood drift 1.9 nats per token (noise: up to 1e-05), worst -4.6 at token 1",
         "  baseline    Yes.",
         r"  baseline   \n",
         "  baseline   Q:",
@@ -43,12 +45,12 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
     ]
     result.stdout.fnmatch_lines(
         [
-            "m          3          2        1       33.3%      18 *",
-            "FAILED test_trivia.py::test_trivia[[]m-ice[]] - drift @tok 1/6 ' Yes' -> ' I'",
+            "m          3          0        2        1       33.3%      18 *",
+            "FAILED test_trivia.py::test_trivia[[]m-ice[]] - drift @tok 1/6 ' Yes' -> ' I' margin 4.1",
         ]
     )
     unwrapped = result.stdout.str().replace(" \\\n  ", " ")
-    assert f"Accept 1: pytest --llm-models={other} --llm-update\n" in unwrapped
+    assert f"Accept 3: pytest --llm-models={other} --llm-update\n" in unwrapped
 
 
 def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +59,7 @@ def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.Mo
     suite.trivia(recorded=True)
     result = suite.run(models=[suite.spec("m", DISTIL)])
     (line,) = [line for line in result.outlines if line.startswith("FAILED ")]
-    assert line == "FAILED test_trivia.py::test_trivia[m-ice] - drift @tok 1/6 ' Yes' -> ' I'"
+    assert line == "FAILED test_trivia.py::test_trivia[m-ice] - drift @tok 1/6 ' Yes' -> ' I' mar..."
 
 
 @pytest.mark.parametrize("folder", ["", "tests"])
@@ -221,13 +223,13 @@ def test_another_failure_keeps_its_own_words(suite: Suite) -> None:
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]")[0] == "assert 'green' in ' The sky is blue'"
     lines = message(result, "test_trivia[m-ice]")
-    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I'"
+    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1"
     assert lines[-1] == "ask the chemists first"
     result.stdout.fnmatch_lines(
         [
-            "m          2          1        1 *",
+            "m          2          0        1        1 *",
             "FAILED test_trivia.py::test_trivia[[]m-sky[]] - *assert 'green' in *",
-            "FAILED test_trivia.py::test_trivia[[]m-ice[]] - drift @tok 1/6 ' Yes' -> ' I'",
+            "FAILED test_trivia.py::test_trivia[[]m-ice[]] - drift @tok 1/6 ' Yes' -> ' I' margin 4.1",
         ]
     )
 

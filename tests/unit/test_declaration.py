@@ -18,7 +18,10 @@ from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import CaseKey, GroupKey, RowKey
 
 SPEC = ModelSpec("distilgpt2", "distilgpt2", SourceKind.HUB)
-KNOWN = "examples, experiment, gen_config, input, metrics, model_type, models, name, seed, table, target, variants"
+KNOWN = (
+    "examples, experiment, gen_config, input, metrics, model_type, models, name, seed, table, target, tolerance, "
+    "variants"
+)
 WANT_VARIANTS = 'expected e.g. {"greedy": {"do_sample": False}}.'
 WANT_MODELS = 'expected model specs, e.g. ["gpt2-large", "distilgpt2"].'
 WANT_METRICS = "expected a list of MLflow metrics or of their names."
@@ -61,6 +64,7 @@ def test_a_marker_with_every_keyword() -> None:
         "variants": {"greedy": {}, "top": {"top_k": 2, "examples": "V"}},
         "models": ["m", "n"],
         "seed": 3,
+        "tolerance": 0.5,
         "metrics": ["exact_match", Metric],
         "model_type": "question-answering",
         "experiment": "exp",
@@ -79,6 +83,7 @@ def test_a_marker_with_every_keyword() -> None:
         variants=(Variant("greedy", {}, None), Variant("top", {"top_k": 2}, "V")),
         models=("m", "n"),
         seed=3,
+        tolerance=0.5,
         metrics=("exact_match", Metric),
         model_type="question-answering",
         experiment="exp",
@@ -128,6 +133,9 @@ def test_models_are_one_text_or_several(value: Any) -> None:
         ({"seed": "1"}, "llm_prompts: seed='1', expected a whole number."),
         ({"seed": 1.0}, "llm_prompts: seed=1.0, expected a whole number."),
         ({"seed": True}, "llm_prompts: seed=True, expected a whole number."),
+        ({"tolerance": -0.1}, "llm_prompts: tolerance=-0.1, expected a number of nats, 0 or more, and finite."),
+        ({"tolerance": "1"}, "llm_prompts: tolerance='1', expected a number of nats, 0 or more, and finite."),
+        ({"tolerance": float("nan")}, "llm_prompts: tolerance=nan, expected a number of nats, 0 or more, and finite."),
         ({"models": []}, f"llm_prompts: models=[], {WANT_MODELS}"),
         ({"models": [1]}, f"llm_prompts: models=[1], {WANT_MODELS}"),
         ({"models": 1}, f"llm_prompts: models=1, {WANT_MODELS}"),

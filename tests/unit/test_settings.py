@@ -19,8 +19,8 @@ WHERE = "[tool.llmcompare] in pyproject.toml"
     [
         (Update.NOTHING, set()),
         (Update.MISSING, {Verdict.MISSING}),
-        (Update.CHANGED, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE}),
-        (Update.ALL, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE, Verdict.IDENTICAL}),
+        (Update.CHANGED, {Verdict.MISSING, Verdict.DRIFTED, Verdict.SHIFTED, Verdict.STALE}),
+        (Update.ALL, set(Verdict) - {Verdict.ERROR}),
     ],
 )
 def test_what_an_update_accepts(update: Update, accepted: set[Verdict]) -> None:
@@ -54,6 +54,8 @@ def test_a_good_file_passes() -> None:
         "dtype": "float32",
         "batch_size": 4,
         "decode": "plain",
+        "tolerance": 1,
+        "shift": "fail",
         "tracking_uri": "sqlite:///x.db",
     }
     assert set(table) == set(FILE_KEYS)
@@ -79,6 +81,8 @@ def test_a_good_file_passes() -> None:
         ({"batch_size": True}, "batch_size = True, expected a whole number."),
         ({"batch_size": 4.0}, "batch_size = 4.0, expected a whole number."),
         ({"decode": True}, "decode = True, expected one of verify, plain."),
+        ({"tolerance": "0.1"}, "tolerance = '0.1', expected a number of nats."),
+        ({"shift": 1}, "shift = 1, expected one of warn, fail."),
         ({"tracking_uri": []}, "tracking_uri = [], expected text."),
     ],
 )
@@ -107,6 +111,18 @@ def test_good_values_pass(dtype: str, batch_size: int) -> None:
         (
             Settings(batch_size=-1, origins={"batch_size": "command line"}),
             "batch size -1 (command line) must be 1 or more, or 0 to choose.",
+        ),
+        (
+            Settings(shift="fial", origins={"shift": "command line"}),
+            "shift 'fial' (command line) is not known. Did you mean 'fail'?",
+        ),
+        (
+            Settings(tolerance=-0.5, origins={"tolerance": "command line"}),
+            "tolerance -0.5 (command line) must be 0 or more nats, and finite.",
+        ),
+        (
+            Settings(tolerance=float("nan"), origins={"tolerance": "LLMCOMPARE_TOLERANCE"}),
+            "tolerance nan (LLMCOMPARE_TOLERANCE) must be 0 or more nats, and finite.",
         ),
         (
             Settings(decode="plane", origins={"decode": "command line"}),

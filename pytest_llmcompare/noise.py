@@ -1,0 +1,91 @@
+"""What numerical noise amounts to: how far likelihoods and margins move although nothing changed. Pure.
+
+The noise of a sum grows with what is summed, so the limits follow the precision and the largest score (logit). Another
+version of a library, or another device, adds up in another order. What justifies each number stands in
+`docs/verdicts.md`, and `benchmarks/noise.py` measures it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .records import Environment
+
+WEIGHTS = "weights"
+"""The part of an environment that is the model's own; all others decide how its numbers are added up."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How coarse a format is, and how much of that shows.
+
+    Attributes:
+        step: Distance of 1 from the next number (`torch.finfo(dtype).eps`).
+        tie: Margin, in steps of the largest score, that noise may decide.
+        least_tie: Margin (nats) that it may decide however small the scores.
+        band: Likelihood drift (rms), in steps of the largest score, that noise amounts to.
+        least_band: The same (nats) however small the scores.
+    """
+
+    step: float
+    tie: float
+    least_tie: float
+    band: float
+    least_band: float
+
+
+PRECISIONS: Mapping[str, Precision] = {
+    "float64": Precision(2**-52, tie=100, least_tie=1e-6, band=4, least_band=1e-6),
+    "float32": Precision(2**-23, tie=100, least_tie=1e-3, band=4, least_band=1e-5),
+    "bfloat16": Precision(2**-7, tie=2, least_tie=0.1, band=0.25, least_band=1e-2),
+    "float16": Precision(2**-10, tie=2, least_tie=2e-2, band=0.25, least_band=2e-3),
+}
+COARSEST = "bfloat16"
+ELSEWHERE = 5
+"""How many times wider the band is where versions or the device are not those of the baseline."""
+
+USUAL_SCALE = 32.0
+"""Largest score (logit) of a usual model."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What counts as noise for one case.
+
+    Attributes:
+        tolerance: Largest margin (nats) that counts as a tie.
+        band: Largest likelihood drift (rms, nats) that says nothing.
+    """
+
+    tolerance: float
+    band: float
+
+
+def limits(now: Environment, then: Environment, scale: float | None, tolerance: float | None = None) -> Limits:
+    """What counts as noise between two environments.
+
+    Args:
+        now: Environment of the candidate.
+        then: Environment of the baseline.
+        scale: Largest score (logit) by magnitude; None where it is not known.
+        tolerance: Margin (nats) that the user chose; None takes that of the coarser of the two precisions.
+    """
+    precision = max((precision_of(now), precision_of(then)), key=lambda found: found.step)
+    elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
+    unit = precision.step * (USUAL_SCALE if scale is None else scale)
+    usual = max(precision.least_tie, precision.tie * unit)
+    return Limits(
+        tolerance=usual if tolerance is None else tolerance,
+        band=elsewhere * max(precision.least_band, precision.band * unit),
+    )
+
+
+def precision_of(environment: Environment) -> Precision:
+    """The precision that an environment names; one that is not known is taken for the coarsest."""
+    return PRECISIONS.get(dict(environment).get("dtype", ""), PRECISIONS[COARSEST])
+
+
+def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
+    """What of an environment decides how numbers are added up."""
+    return tuple(pair for pair in environment if pair[0] != WEIGHTS)

@@ -1,0 +1,134 @@
+"""What a model says along a draft is what teacher forcing by hand gives, whatever the model's own output is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pytest_llmcompare.decoding.configuration import configuration
+from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.records import Generation, Path
+
+from .small_models import PROMPTS, Reference, ask, make, reference
+from .test_drafts import DRAFTS, ENDS, EXAMPLES, SETTINGS
+
+WRONG = ("right", "wrong first", "wrong middle", "wrong last", "too short")
+
+
+def forced(reference: Reference, request: Request) -> Tensor:
+    """Processed log-probabilities [draft, vocab] after each part of a draft, from one whole pass per position."""
+    model, tokenizer = reference.local.model, reference.local.tokenizer
+    prompt = tokenizer(request.prompt)["input_ids"]
+    config = configuration(request.gen_config)
+    rows = []
+    for at in range(len(request.draft or ())):
+        given = list((request.draft or ())[:at])
+        if model.config.is_encoder_decoder:
+            start = [model.config.decoder_start_token_id, *given]
+            inputs = {"input_ids": torch.tensor([prompt]), "decoder_input_ids": torch.tensor([start])}
+        else:
+            start = [*prompt, *given]
+            inputs = {"input_ids": torch.tensor([start])}
+        with torch.no_grad():
+            raw = model(**inputs).logits[:, -1].float()
+        rows.append(processed(reference, config, prompt, start, raw)[0].log_softmax(-1))
+    return torch.stack(rows)
+
+
+def processed(reference: Reference, config: Any, prompt: list[int], start: list[int], raw: Tensor) -> Tensor:
+    """Scores as transformers' own processors leave them."""
+    model = reference.local.model
+    caught: list[Tensor] = []
+
+    def catch(
+        model: Any, input_ids: Tensor, logits_processor: Any, stopping_criteria: Any, generation_config: Any, **_: Any
+    ) -> Tensor:
+        caught.append(logits_processor(torch.tensor([start]), raw))
+        return input_ids
+
+    with quiet():
+        ids = torch.tensor([prompt])
+        model.generate(ids, generation_config=config, custom_generate=catch, tokenizer=reference.local.tokenizer)
+    return caught[0]
+
+
+def drafted(reference: Reference, settings: dict[str, Any], kind: str) -> list[Request]:
+    """Requests with drafts of a kind, two of the prompts after a prefix that can be shared."""
+    asked = ask(settings, [*PROMPTS[:3], *(EXAMPLES + prompt for prompt in PROMPTS[:2])], seed=7)
+    return [replace(one, draft=DRAFTS[kind](reference.answer(one).tokens)) for one in asked]
+
+
+@pytest.mark.parametrize("settings", ["greedy", "drawn", "penalty", "least length"])
+@pytest.mark.parametrize("name", ["tiny-gpt2", "bloom", "llama", "mistral", "mamba", "t5"])
+def test_a_path_is_what_teacher_forcing_gives(name: str, settings: str) -> None:
+    """Choices, log-probabilities, margins and leads at every position, also after the draft was left."""
+    model = reference(name)
+    for kind in WRONG:
+        requests = drafted(model, SETTINGS[settings], kind)
+        for request, found in zip(requests, generate(model.local, requests), strict=True):
+            assert isinstance(found, Generation)
+            assert found.path is not None, found.unverified
+            check(found.path, forced(model, request), request)
+            if request.draft == found.token_ids:
+                assert found.path.choices == found.token_ids
+                assert found.path.stop == found.stop
+
+
+def check(path: Path, expected: Tensor, request: Request) -> None:
+    """Compare a path with log-probabilities [draft, vocab]."""
+    draft = request.draft or ()
+    told = len(path.choices)
+    assert path.tokens == draft
+    assert path.draws is bool(request.gen_config.get("do_sample"))
+    assert told == len(draft) or path.stop
+    rows = expected[:told]
+    given = rows.gather(-1, torch.tensor(draft[:told])[:, None])[:, 0]
+    best = rows.topk(2).values
+    assert path.logprobs == pytest.approx(given.tolist(), abs=1e-4)
+    assert path.margins == pytest.approx((best[:, 0] - given).tolist(), abs=1e-4)
+    assert path.leads == pytest.approx((best[:, 0] - best[:, 1]).tolist(), abs=1e-4)
+    if not path.draws:
+        assert path.choices == tuple(rows.argmax(-1).tolist())
+    assert path.scale > 0
+
+
+def test_a_path_ends_where_the_output_would() -> None:
+    """An end-of-sequence token inside a draft ends it; what follows is not told."""
+    model = reference("llama")
+    (asked,) = ask({"max_new_tokens": 6, "eos_token_id": ENDS}, ["x"])
+    inside = (30, ENDS[3], 31, 32)
+    (found,) = generate(model.local, [replace(asked, draft=inside)])
+    assert isinstance(found, Generation)
+    assert found.path is not None
+    assert (found.path.tokens, len(found.path.choices), found.path.stop) == (inside, 2, "eos")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_coarse_precision_has_paths_though_it_is_asked_plainly(name: str, dtype: torch.dtype) -> None:
+    """One pass rounds otherwise than one token at a time, so it decides nothing, but it tells likelihoods."""
+    local = make(name)
+    local.model = local.model.to(dtype)
+    model = Reference(local)
+    requests = drafted(model, {"max_new_tokens": 5}, "right")
+    for request, found in zip(requests, generate(local, requests), strict=True):
+        assert isinstance(found, Generation)
+        assert found.token_ids == request.draft
+        assert "rounds in another way than one token at a time" in found.unverified
+        assert found.path is not None
+        expected = forced(model, request).gather(-1, torch.tensor(request.draft)[:, None])[:, 0]
+        assert found.path.logprobs == pytest.approx(expected.tolist(), abs=0.5)
+
+
+@pytest.mark.parametrize("settings", [{"num_beams": 2}, {"use_cache": False}])
+def test_no_path_where_a_pass_cannot_tell(settings: dict[str, Any]) -> None:
+    """Beam search looks at more than one output."""
+    model = reference("gpt2")
+    requests = drafted(model, {"max_new_tokens": 4, **settings}, "right")
+    assert all(isinstance(found, Generation) and found.path is None for found in generate(model.local, requests))
