@@ -67,7 +67,7 @@ def test_batch_size_changes_no_output(name: str, rows: int) -> None:
     check(reference(name), requests, generate(reference(name).local, requests, batch_size=rows))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "qwen2"])
+@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "gemma", "qwen2"])
 def test_models_that_can_tell_no_padding_are_batched(name: str) -> None:
     """Several prompts really go through the model in one pass, no more than asked for."""
     local = reference(name).local
