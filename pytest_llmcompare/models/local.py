@@ -79,7 +79,12 @@ class LocalModel:
     @property
     def device(self) -> torch.device:
         """Where the inputs have to be."""
-        return torch.device(self.model.device)
+        own = torch.device(self.model.device)
+        places = set(getattr(self.model, "hf_device_map", {}).values())
+        if own.type != "meta" or "disk" not in places:
+            return own
+        # Where not even the first weights fit into memory, accelerate fetches them from disk each time.
+        return torch.device(next(iter(places - {"cpu", "disk"}), "cpu"))
 
     @property
     def prefix(self) -> str:
