@@ -41,7 +41,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "collection", "fixtures", "run", "stash"},
-    "torch": {"decoding.*", "models.local"},
+    "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "metrics", "tracking", "models.*"},
     "pandas": {"frames", "metrics", "models.*"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
 from pytest_llmcompare.records import Environment
 from pytest_llmcompare.settings import DTYPES
 
+from .devices import device_name, placement, share_processors
 from .faults import reason
 
 logging: Any = transformers.logging
@@ -79,7 +79,12 @@ class LocalModel:
     @property
     def device(self) -> torch.device:
         """Where the inputs have to be."""
-        return torch.device(self.model.device)
+        own = torch.device(self.model.device)
+        places = set(getattr(self.model, "hf_device_map", {}).values())
+        if own.type != "meta" or "disk" not in places:
+            return own
+        # Where not even the first weights fit into memory, accelerate fetches them from disk each time.
+        return torch.device(next(iter(places - {"cpu", "disk"}), "cpu"))
 
     @property
     def prefix(self) -> str:
@@ -212,14 +217,6 @@ def load(
     return loaded
 
 
-def share_processors() -> None:
-    """Leave xdist's other workers their part of the processors: threads of torch that wait for each other crawl."""
-    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    fair = max(1, (os.cpu_count() or 1) // workers)
-    if workers > 1 and torch.get_num_threads() > fair:
-        torch.set_num_threads(fair)
-
-
 def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> None:
     """Check what transformers would only warn of, or not even that.
 
@@ -246,32 +243,6 @@ def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> N
         )
 
 
-def placement(device: str | None, name: str) -> str:
-    """The device to load on.
-
-    Raises:
-        UsageError: It is no device.
-        ModelError: This machine does not have it.
-    """
-    if not device:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "auto":
-        return device
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        known = ("auto", "cpu", "cuda", "mps", "xpu")
-        raise UsageError(f"model {name!r}: device {device!r} is not known.{did_you_mean(device, known)}") from None
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(
-            f"model {name!r}: this machine has no device {device!r} that torch {torch.__version__} can use "
-            f"({reason(error)}).\nUse --llm-device=cpu, or install a torch built for {kind}."
-        ) from None
-    return device
-
-
 def checked_dtype(dtype: str | None, name: str) -> Any:
     """The precision as transformers wants it.
 
@@ -281,11 +252,6 @@ def checked_dtype(dtype: str | None, name: str) -> Any:
     if dtype and dtype not in DTYPES:
         raise UsageError(f"model {name!r}: dtype {dtype!r} is not known.{did_you_mean(dtype, DTYPES)}")
     return getattr(torch, dtype) if dtype and dtype != "auto" else "auto"
-
-
-def device_name(device: torch.device) -> str:
-    """Kind of device, for a GPU its product name; without spaces, as it stands in a line of facts."""
-    return torch.cuda.get_device_name(device).replace(" ", "_") if device.type == "cuda" else device.type
 
 
 @contextmanager

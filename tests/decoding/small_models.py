@@ -59,6 +59,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "llama": ("LlamaConfig", SIZE),
     "mistral": ("MistralConfig", {**SIZE, "sliding_window": 4}),
+    "gemma": ("GemmaConfig", SIZE),
     "gemma2": ("Gemma2Config", {**SIZE, "sliding_window": 4}),
     "qwen2": ("Qwen2Config", SIZE),
     "mamba": (

@@ -80,7 +80,7 @@ def test_outputs_do_not_depend_on_drafts(name: str, settings: str) -> None:
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
-@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "mistral", "gemma2", "qwen2", "mamba", "t5"])
+@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "mistral", "gemma", "gemma2", "qwen2", "mamba", "t5"])
 def test_right_drafts_are_confirmed_without_decoding(name: str, settings: str) -> None:
     """A right draft costs one pass, not one per token, on every architecture and in every such setting."""
     local = reference(name).local

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,8 +96,10 @@ def test_token_beyond_the_vocabulary() -> None:
     local = LocalModel("gpt2", make_model("gpt2", vocab_size=259), make_tokenizer())
     local.tokenizer.add_tokens(["<new>", "<newer>"])
     message = one_fault(local, ask(GREEDY, ["a", "b<newer>", "b"]), 1)
-    assert message.startswith(
+    assert message == (
         "model 'gpt2': the prompt holds token 261 ('<newer>'), but the model embeds 259 tokens, 0 to 258.\n"
+        "Save the model's own tokenizer beside it, or resize its embeddings: "
+        "model.resize_token_embeddings(len(tokenizer))"
     )
 
 
@@ -125,6 +128,29 @@ def test_settings_that_leave_no_token() -> None:
     assert [str(one) for one in found] == [
         "model 'gpt2': the decoding settings leave no token to choose at token 1 of the output."
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("gen_config", "why"),
+    [
+        ({"max_new_tokens": 0}, "max_new_tokens=0, expected a whole number from 1."),
+        ({"max_new_token": 4}, "unknown decoding setting 'max_new_token'. Did you mean 'max_new_tokens'?"),
+        (
+            {"max_new_tokens": 0, "top_kk": 1},
+            (
+                "max_new_tokens=0, expected a whole number from 1. "
+                "unknown decoding setting 'top_kk'. Did you mean 'top_k'?"
+            ),
+        ),
+    ],
+)
+def test_settings_that_cannot_be_used(gen_config: dict[str, Any], why: str) -> None:
+    """Settings that are unknown or out of range are the fault of the requests that have them, whatever their draft."""
+    local = reference("gpt2").local
+    sound = ask(GREEDY, ["a", "b"])
+    faulty = replace(ask(gen_config, ["c"])[0], draft=(1, 2))
+    message = one_fault(local, [sound[0], faulty, sound[1]], 1)
+    assert message == f"model 'gpt2': the decoding settings cannot be used: {why}"
 
 
 def test_chat_template_that_fails() -> None:

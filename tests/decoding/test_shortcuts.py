@@ -18,7 +18,7 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.local import LocalModel
 from pytest_llmcompare.records import Generation
 
-from .small_models import PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference
+from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference
 
 EXAMPLES = ("Q: Sky?\nA: Blue.\nQ: Sun?\nA: Yellow.\n", "one two three four five six seven eight nine ")
 GREEDY = {"max_new_tokens": 4}
@@ -51,7 +51,7 @@ def reasons(outcomes: list[Outcome]) -> set[str]:
     return {one.unverified for one in outcomes if isinstance(one, Generation)}
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "qwen2"])
+@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "gemma", "qwen2"])
 def test_shared_tokens_are_read_once(name: str) -> None:
     """Of two sets of examples each goes through the model once, in recording and in verifying, in any order."""
     local = reference(name).local
@@ -158,7 +158,7 @@ def test_models_that_no_pass_can_tell() -> None:
     assert why_not_in_one_pass(both_ways) == ("the model's scores in one pass are not those of writing token by token")
 
 
-@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "mistral", "gemma2", "qwen2", "mamba", "t5", "tiny-bloom"])
+@pytest.mark.parametrize("name", [*CONFIGS, "tiny-bloom"])
 def test_models_that_one_pass_can_tell(name: str) -> None:
     """Everything that writes from left to right in float32 can be read in one pass."""
     assert why_not_in_one_pass(reference(name).local) == ""

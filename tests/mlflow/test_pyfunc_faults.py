@@ -150,6 +150,32 @@ def test_row_that_fails_in_the_model(gpt2: str) -> None:
     assert "row 1" not in message
 
 
+def test_rows_beside_faulty_ones_are_answered(gpt2: str) -> None:
+    """An observer hears of every faulty row why, and the others' texts are what they are by themselves."""
+    short = {"max_new_tokens": 2}
+    rows: list[dict[str, Any]] = [
+        {"input_text": QUESTIONS[0], "config_dict": short},
+        {"input_text": "", "config_dict": short},
+        {"input_text": QUESTIONS[1], "config_dict": {"max_new_tokens": 0}},
+        {"input_text": QUESTIONS[1], "config_dict": {"max_new_token": 2}},
+        {"input_text": "word " * 600, "config_dict": short},
+        {"input_text": QUESTIONS[1], "config_dict": short},
+    ]
+    model = PyfuncTransformerWithParams(gpt2, device="cpu")
+    expected = [text for row in (rows[0], rows[5]) for text in model.predict(None, [row])]
+    heard: dict[int, object] = {}
+    model.observer = heard.__setitem__
+    assert model.predict(None, rows) == [expected[0], None, None, None, None, expected[1]]
+    assert {place: str(told) for place, told in heard.items() if isinstance(told, GenerationError)} == {
+        1: "model 'tiny-gpt2': the prompt gives no tokens, so there is nothing to answer. Give it some text.",
+        2: "config_dict: max_new_tokens=0, expected a whole number from 1.",
+        3: "config_dict: unknown decoding setting 'max_new_token'. Did you mean 'max_new_tokens'?",
+        4: (
+            "model 'tiny-gpt2': the prompt has 603 tokens, its context holds 512.\nShorten the prompt or its examples."
+        ),
+    }
+
+
 def test_absent_model_fails_when_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Making a pyfunc looks nothing up; loading it says where the model was looked for."""
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
