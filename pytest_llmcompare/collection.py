@@ -58,7 +58,7 @@ class Collection:
             raise pytest.Collector.CollectError(f"{test}: {error}") from None
         asked: list[Asked] = []
         for group in groups:
-            asked.extend([(group.key, row) for row in group.cases] if wanted & PER_CASE else [(group.key, None)])
+            asked.extend(group.asked if wanted & PER_CASE else [(group.key, None)])
         ids = unique_ids([label(key, row) for key, row in asked])
         if not asked:
             metafunc.parametrize(PARAMETER, [None], ids=["no_models"], indirect=True)

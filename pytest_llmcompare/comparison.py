@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .records import Case, CaseResult, Generation, GroupResult, Judgement, Verdict, harmless
+from .records import Case, CaseResult, Generation, GroupResult, Judgement, RowKey, Verdict, harmless
 from .reports.formatting import failure_lines
+from .reports.summary import SEVERITY
 from .settings import Settings
 
 
@@ -20,6 +21,7 @@ class Observation:
         judgement: The verdict, once the test compared.
         baseline_text: Text of the baseline, where there is one.
         explanation: Why the comparison failed, where it did.
+        further: What it has seen of the further samples of the case.
     """
 
     case: Case
@@ -28,6 +30,17 @@ class Observation:
     judgement: Judgement | None = None
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
+    further: tuple[Observation, ...] = ()
+
+    @property
+    def samples(self) -> tuple[Observation, ...]:
+        """All samples of the case, this one the first."""
+        return (self, *self.further)
+
+    @property
+    def worst(self) -> Observation:
+        """The sample with the worst verdict; of equally bad ones the first."""
+        return max(self.samples, key=lambda seen: SEVERITY[seen.judgement.verdict if seen.judgement else None])
 
     def result(self, *, passed: bool) -> CaseResult:
         """The record that travels on the test report."""
@@ -65,8 +78,12 @@ class StoredBaseline:
 
     @property
     def judgement(self) -> Judgement:
-        """The verdict on today's output, with its evidence."""
-        return self._group.judgements.get(self._observation.case.key.row) or Judgement(
+        """The verdict on today's output, with its evidence; of several samples the worst."""
+        judged = [self._judgement(seen.case.key.row) for seen in self._observation.samples]
+        return max(judged, key=lambda judgement: SEVERITY[judgement.verdict])
+
+    def _judgement(self, row: RowKey) -> Judgement:
+        return self._group.judgements.get(row) or Judgement(
             Verdict.ERROR, reason="the model gave no output for this case"
         )
 
@@ -83,13 +100,25 @@ class StoredBaseline:
                 f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. "
                 "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
             )
-        verdict = self.judgement.verdict
-        self._observation.judgement = self.judgement
-        self._observation.baseline_text = self.text
-        if self._settings.passes(verdict) or self._settings.update.accepts(verdict):
-            return True
-        self._observation.explanation = tuple(failure_lines(self._observation.result(passed=False), self._command))
-        return False
+        for seen in self._observation.samples:
+            row = seen.case.key.row
+            seen.judgement, seen.baseline_text = self._judgement(row), self._group.baseline_texts.get(row)
+        failed = [seen for seen in self._observation.samples if seen.judgement and not self._stands(seen.judgement)]
+        if failed:
+            worst = self._observation.worst
+            lines = failure_lines(worst.result(passed=False), self._command)
+            if self._observation.further:
+                lines.insert(
+                    1,
+                    f"{len(failed)} of {len(self._observation.samples)} samples; this is number "
+                    f"{worst.case.sample + 1}",
+                )
+            self._observation.explanation = tuple(lines)
+        return not failed
+
+    def _stands(self, judgement: Judgement) -> bool:
+        """Whether a sample passes, or is about to be written."""
+        return self._settings.passes(judgement.verdict) or self._settings.update.accepts(judgement.verdict)
 
     def __repr__(self) -> str:
         text = None if self.text is None else harmless(self.text)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .decoding.settings import complete, problems
 from .errors import UsageError, did_you_mean
-from .models.spec import ModelSpec
+from .models.spec import ModelSpec, SourceKind
 from .records import Case, CaseKey, GroupKey, Row
 from .tables import read_table
 
 EXAMPLES = "examples"
+NUMBERED = re.compile(r"#[0-9]+\Z")
+"""How the samples of a variant after the first are named."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Declaration:
         variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
         models: Model specs of the marker, which stand in for the run's; empty takes the run's.
         seed: Seed that the cases' own seeds are derived from.
+        samples: How many outputs are drawn for each row whose settings draw.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
         metrics: MLflow metrics computed besides ours.
         model_type: MLflow's model type, which chooses its built-in metrics.
@@ -56,6 +60,7 @@ class Declaration:
     variants: tuple[Variant, ...] = (Variant("", {}, None),)
     models: tuple[str, ...] = ()
     seed: int = 0
+    samples: int = 1
     tolerance: float | None = None
     metrics: tuple[Any, ...] = ()
     model_type: str | None = "text"
@@ -69,7 +74,7 @@ class Declaration:
             [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
-        own = [self.examples, dict(self.gen_config), variants, self.seed, self.tolerance, self.experiment]
+        own = [self.examples, dict(self.gen_config), variants, self.seed, self.samples, self.tolerance, self.experiment]
         everything = [facts, *own]
         text = json.dumps(everything, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -80,20 +85,37 @@ class Declaration:
         return all(row.target is not None for row in self.rows)
 
     def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
-        """The cases of one model, row by row. The nearer setting wins: row, variant, marker, model."""
+        """The cases of one model, row by row. The nearer setting wins: row, variant, marker, model.
+
+        Raises:
+            UsageError: Several samples are asked of settings that do not draw.
+        """
+        found = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
+        if self.samples > 1 and not any(case.sample for case in found):
+            raise UsageError(
+                f"llm_prompts: samples={self.samples}, but no row draws, so that all of them would be equal. "
+                'Add gen_config={"do_sample": True}, or leave samples out.'
+            )
+        return found
+
+    def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
+        """The cases of one row in one variant: one, or as many as are to be drawn.
+
+        A model in MLflow may draw by settings of its own.
+        """
         group = GroupKey(self.folder, self.table, spec.name)
-        return tuple(
-            Case(
-                key=CaseKey(group, row.id, variant.name),
+        gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
+        draws = gen_config.get("do_sample") or spec.kind is SourceKind.MLFLOW
+        for sample in range(self.samples if draws else 1):
+            yield Case(
+                key=CaseKey(group, row.id, f"{variant.name}#{sample + 1}" if sample else variant.name),
                 row=row,
                 examples=first_given(row.examples, variant.examples, self.examples, spec.examples),
-                gen_config=complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config),
-                seed=derived_seed(self.seed, row.id, variant.name),
+                gen_config=gen_config,
+                seed=derived_seed(self.seed, row.id, variant.name, sample),
                 template=spec.chat_template,
+                sample=sample,
             )
-            for row in self.rows
-            for variant in self.variants
-        )
 
 
 def llm_prompts(
@@ -107,6 +129,7 @@ def llm_prompts(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     models: str | Sequence[str] | None = None,
     seed: int = 0,
+    samples: int = 1,
     tolerance: float | None = None,
     metrics: Sequence[Any] = (),
     model_type: str | None = "text",
@@ -148,6 +171,7 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         variants=variants,
         models=checked_models(given["models"]),
         seed=checked_seed(given["seed"]),
+        samples=checked_samples(given["samples"]),
         tolerance=checked_tolerance(given["tolerance"]),
         metrics=checked_metrics(given["metrics"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
@@ -193,6 +217,8 @@ def read_variants(given: object) -> tuple[Variant, ...]:
     for name, settings in given.items():
         if not isinstance(name, str) or not name.strip() or not isinstance(settings, Mapping):
             raise UsageError(f"llm_prompts: variants[{name!r}] = {settings!r}, expected a name and its settings.")
+        if NUMBERED.search(name):
+            raise UsageError(f"llm_prompts: variants[{name!r}] ends like the number of a sample. Name it otherwise.")
         config = {key: value for key, value in settings.items() if key != EXAMPLES}
         examples = settings.get(EXAMPLES)
         where = f"variants[{name!r}]"
@@ -243,6 +269,13 @@ def checked_seed(value: object) -> int:
     return value
 
 
+def checked_samples(value: object) -> int:
+    """A whole number of 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"llm_prompts: samples={value!r}, expected how many outputs to draw, 1 or more.")
+    return value
+
+
 def checked_tolerance(value: object) -> float | None:
     """A margin in nats, or None."""
     if value is None:
@@ -280,7 +313,7 @@ def first_given(*texts: str | None) -> str:
     return next((text for text in texts if text is not None), "")
 
 
-def derived_seed(seed: int, prompt_id: str, variant: str) -> int:
+def derived_seed(seed: int, prompt_id: str, variant: str, sample: int = 0) -> int:
     """A seed of 31 bits for one case, independent of other rows, their order and the batch."""
-    text = f"{seed}\0{prompt_id}\0{variant}"
+    text = f"{seed}\0{prompt_id}\0{variant}" + (f"\0{sample}" if sample else "")
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4], "big") >> 1

@@ -52,9 +52,10 @@ def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
 
     key, row = llm_parameter
     assert row is not None  # a test that asks for a case is parametrised by rows
-    case = run_of(request.config).session.groups[key].cases[row]
-    request.node.stash[OBSERVATION] = Observation(case, request.node.nodeid)
-    return case
+    first, *further = run_of(request.config).session.groups[key].samples(row).values()
+    seen = tuple(Observation(case, request.node.nodeid) for case in further)
+    request.node.stash[OBSERVATION] = Observation(first, request.node.nodeid, further=seen)
+    return first
 
 
 @pytest.fixture
@@ -73,12 +74,19 @@ def llm_group(
 @pytest.fixture
 def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
     """What the model said for this test's case; `str()` of it is the text."""
-    row = llm_case.key.row
-    if row in llm_group.failures:
-        run_of(request.config).fail(request.node, llm_group.failures[row])
-    generation = llm_group.generations[row]
-    request.node.stash[OBSERVATION].generation = generation
-    return generation
+    del llm_case  # asked for so that the observation exists
+    observation = request.node.stash[OBSERVATION]
+    for seen in observation.samples:
+        row = seen.case.key.row
+        if row in llm_group.failures:
+            run_of(request.config).fail(request.node, llm_group.failures[row])
+        seen.generation = llm_group.generations[row]
+    generation = llm_group.generations[observation.case.key.row]
+    if not observation.further:
+        return generation
+    from dataclasses import replace
+
+    return replace(generation, samples=tuple(llm_group.generations[seen.case.key.row] for seen in observation.samples))
 
 
 @pytest.fixture

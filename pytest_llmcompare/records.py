@@ -108,6 +108,8 @@ class Case:
         gen_config: Decoding settings in force, defaults included.
         seed: Seed of this case's draws; it counts where `gen_config` samples.
         template: Chat template in force: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        sample: Which of several draws of the same row it is, from 0. Each is a case of its own; those after the first
+            are named by their number, in the place of the variant.
     """
 
     key: CaseKey
@@ -116,6 +118,7 @@ class Case:
     gen_config: Mapping[str, Any]
     seed: int
     template: str = ""
+    sample: int = 0
 
     @property
     def id(self) -> str:
@@ -205,8 +208,9 @@ class Generation:
         verified: Whether it is a draft that one forward pass confirmed.
         unverified: Why it is not, where there was a draft; empty otherwise.
         path: What the model says along the draft, where there was one and the model can be looked into.
+        samples: All draws of the case, this one the first, where a test asked for several.
 
-    The last four tell how it came about, and count for nothing when two are compared.
+    The last five tell how it came about, and count for nothing when two are compared.
     """
 
     text: str
@@ -218,6 +222,7 @@ class Generation:
     verified: bool = field(default=False, compare=False)
     unverified: str = field(default="", compare=False)
     path: Path | None = field(default=None, compare=False)
+    samples: tuple[Generation, ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return self.text

@@ -16,7 +16,7 @@ import pytest
 from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
-from .records import CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from .records import CaseKey, CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
@@ -49,7 +49,7 @@ class Run:
         collection: Expands the markers.
         budget: How many failures are still shown in full.
         told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
-        results: What the tests found, by test; of a test that ran again, the last.
+        results: What the tests found, by test and case; of a test that ran again, the last.
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
@@ -66,7 +66,7 @@ class Run:
         self.collection = Collection(self.session)
         self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
         self.told: set[str] = set()
-        self.results: dict[str, CaseResult] = {}
+        self.results: dict[tuple[str, CaseKey], CaseResult] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
@@ -122,21 +122,22 @@ class Run:
         observation = item.stash.get(OBSERVATION, None)
         if observation is None or (call.when != "call" and report.passed):
             return
-        result = observation.result(passed=report.passed)
-        setattr(report, REPORT, case_result_to_json(result))
+        results = [seen.result(passed=report.passed) for seen in observation.samples]
+        setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
         if call.when == "teardown":
             return
         crash = getattr(report.longrepr, "reprcrash", None)
-        judgement = observation.judgement
+        judgement = observation.worst.judgement
         if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
             # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
             crash.message = headline(judgement)
-        item.user_properties.extend(properties(result))
+        item.user_properties.extend(properties(observation.worst.result(passed=report.passed)))
 
     def record(self, text: str) -> None:
-        """Take in what a test found."""
-        result = case_result_from_json(text)
-        self.results[result.nodeid] = result
+        """Take in what a test found, sample by sample."""
+        for line in text.splitlines():
+            result = case_result_from_json(line)
+            self.results[result.nodeid, result.key] = result
 
     def take_over(self, output: Mapping[str, Any]) -> None:
         """Take in what a worker handed over."""

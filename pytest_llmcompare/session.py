@@ -61,6 +61,20 @@ class Group:
     metrics: list[Any] = field(default_factory=list)
     selected: dict[RowKey, Case] = field(default_factory=dict)
 
+    @property
+    def asked(self) -> list[tuple[GroupKey, RowKey | None]]:
+        """What tests of single cases are parametrised by: further samples belong to the test of the first."""
+        return [(self.key, row) for row, case in self.cases.items() if not case.sample]
+
+    def samples(self, row: RowKey) -> dict[RowKey, Case]:
+        """A case with its further samples, in order."""
+        first = self.cases[row]
+        return {row: first} | {
+            further: case
+            for further, case in self.cases.items()
+            if case.sample and case.row is first.row and further.variant.rpartition("#")[0] == row.variant
+        }
+
 
 class Session:
     """State of one run in one process."""
@@ -163,7 +177,7 @@ class Session:
         """Note which cases the selected tests need; None stands for the whole table."""
         for key, row in asked:
             group = self.groups[key]
-            group.selected.update(group.cases if row is None else {row: group.cases[row]})
+            group.selected.update(group.cases if row is None else group.samples(row))
 
     def result(self, key: GroupKey) -> GroupResult:
         """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""

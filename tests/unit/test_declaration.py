@@ -19,8 +19,8 @@ from pytest_llmcompare.records import CaseKey, GroupKey, RowKey
 
 SPEC = ModelSpec("distilgpt2", "distilgpt2", SourceKind.HUB)
 KNOWN = (
-    "examples, experiment, gen_config, input, metrics, model_type, models, name, seed, table, target, tolerance, "
-    "variants"
+    "examples, experiment, gen_config, input, metrics, model_type, models, name, samples, seed, table, target, "
+    "tolerance, variants"
 )
 WANT_VARIANTS = 'expected e.g. {"greedy": {"do_sample": False}}.'
 WANT_MODELS = 'expected model specs, e.g. ["gpt2-large", "distilgpt2"].'
@@ -64,6 +64,7 @@ def test_a_marker_with_every_keyword() -> None:
         "variants": {"greedy": {}, "top": {"top_k": 2, "examples": "V"}},
         "models": ["m", "n"],
         "seed": 3,
+        "samples": 2,
         "tolerance": 0.5,
         "metrics": ["exact_match", Metric],
         "model_type": "question-answering",
@@ -83,6 +84,7 @@ def test_a_marker_with_every_keyword() -> None:
         variants=(Variant("greedy", {}, None), Variant("top", {"top_k": 2}, "V")),
         models=("m", "n"),
         seed=3,
+        samples=2,
         tolerance=0.5,
         metrics=("exact_match", Metric),
         model_type="question-answering",
@@ -133,6 +135,12 @@ def test_models_are_one_text_or_several(value: Any) -> None:
         ({"seed": "1"}, "llm_prompts: seed='1', expected a whole number."),
         ({"seed": 1.0}, "llm_prompts: seed=1.0, expected a whole number."),
         ({"seed": True}, "llm_prompts: seed=True, expected a whole number."),
+        ({"samples": 0}, "llm_prompts: samples=0, expected how many outputs to draw, 1 or more."),
+        ({"samples": "2"}, "llm_prompts: samples='2', expected how many outputs to draw, 1 or more."),
+        (
+            {"variants": {"a#2": {}}},
+            "llm_prompts: variants['a#2'] ends like the number of a sample. Name it otherwise.",
+        ),
         ({"tolerance": -0.1}, "llm_prompts: tolerance=-0.1, expected a number of nats, 0 or more, and finite."),
         ({"tolerance": "1"}, "llm_prompts: tolerance='1', expected a number of nats, 0 or more, and finite."),
         ({"tolerance": float("nan")}, "llm_prompts: tolerance=nan, expected a number of nats, 0 or more, and finite."),
