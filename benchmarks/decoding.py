@@ -47,10 +47,10 @@ OWN = range(8, 17)  # tokens of a prompt's own
 Answers = list[list[int]]
 
 
-def make_model(size: str, device: str) -> LocalModel:
+def make_model(size: str, device: str, seed: int = 0) -> LocalModel:
     """GPT-2 with random weights, and a tokenizer whose tokens are single bytes."""
     layers, width, heads = SIZES[size]
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, bos_token_id=None, eos_token_id=None)
     model = GPT2LMHeadModel(config).eval().to(device)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -197,10 +197,17 @@ def peak_of_this_process() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
+def machine(device: str) -> str:
+    """What this runs on, in two lines."""
+    return (
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device}, float32\n"
+        f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"
+    )
+
+
 def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
     """Print the table."""
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {given.device}, float32")
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}")
+    print(machine(given.device))
     print(f"{given.size} size, {given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared\n")
     same = ["--size", given.size, "--prompts", str(given.prompts), "--new-tokens", str(given.new_tokens)]
     same += ["--device", given.device, "--answers", str(given.answers)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -155,9 +156,13 @@ class LocalModel:
         return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
     def free(self) -> None:
-        """Let go of the weights."""
+        """Let go of the weights; twice does no harm."""
+        weights = [weakref.ref(weight) for weight in self.model.parameters()] if self.model is not None else []
+        scarce = self.model is not None and self.device.type != "cpu"
         self.model = self.tokenizer = None
-        gc.collect()
+        # Few models refer to themselves, and a collection looks through all that torch and transformers have imported.
+        if scarce or any(weight() is not None for weight in weights):
+            gc.collect()
         torch.cuda.empty_cache()  # does nothing where CUDA is not in use
 
 

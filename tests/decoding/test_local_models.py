@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -212,14 +213,42 @@ def test_prefix_of_the_configuration_stands_before_the_prompt() -> None:
     assert str(found) == str(generate(plain, ask({"max_new_tokens": 5}, ["ab hi"]))[0])
 
 
-def test_freed_model_leaves_memory(folder: Path) -> None:
-    """After `free` nothing holds the weights."""
+@pytest.fixture
+def collections() -> Iterator[list[int]]:
+    """Whole collections that somebody asks for; Python itself starts none."""
+    found: list[int] = []
+
+    def note(phase: str, facts: dict[str, int]) -> None:
+        if phase == "start" and facts["generation"] == 2:
+            found.append(facts["generation"])
+
+    gc.disable()
+    gc.callbacks.append(note)
+    yield found
+    gc.callbacks.remove(note)
+    gc.enable()
+
+
+def test_freed_model_leaves_memory(folder: Path, collections: list[int]) -> None:
+    """After `free` nothing holds the weights, and for that nobody looked through all objects of the process."""
     local = load(folder, device="cpu")
     weights = weakref.ref(local.model.lm_head.weight)
     generate(local, ask({"max_new_tokens": 2}, ["a", "b"]))
+    collections.clear()
     local.free()
-    gc.collect()
     assert weights() is None
+    assert collections == []
+
+
+def test_freed_model_that_refers_to_itself_leaves_memory(folder: Path, collections: list[int]) -> None:
+    """Where a part of the model is in a ring of references, `free` collects it."""
+    local = load(folder, device="cpu")
+    local.model.lm_head.itself = [local.model.lm_head]
+    weights = weakref.ref(local.model.lm_head.weight)
+    local.free()
+    local.free()
+    assert weights() is None
+    assert len(collections) == 1
 
 
 def test_loading_and_asking_print_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,40 @@
+"""The benchmarks run, and what they time says the same: they end with an error where it does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "floor")
+WHOLE = ("article", "recording", "checking", "imports: torch, transformers, MLflow", "MLflow: evaluation")
+COMMANDS = {
+    "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1": DECODING,
+    "end_to_end.py --size tiny --models 1 --prompts 3 --new-tokens 3 --rounds 1": WHOLE,
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_benchmark_prints_its_table(tmp_path: Path, command: str) -> None:
+    """Each way has a row with its seconds, from the run just made."""
+    script, *options = command.split()
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    rows = [line for line in ended.stdout.splitlines() if line[:1].isalpha()]
+    for name in COMMANDS[command]:
+        (row,) = [line for line in rows if line.startswith(f"{name}  ")]
+        assert all(float(number) >= 0 for number in row.removeprefix(name).split()), row
+    assert list(tmp_path.iterdir()) == []
