@@ -40,6 +40,7 @@ class Observation:
             input=self.case.input,
             input_hash=self.case.input_hash,
             settings_hash=self.case.settings_hash,
+            target=self.case.target,
             passed=passed,
         )
 
@@ -47,16 +48,20 @@ class Observation:
 class StoredBaseline:
     """The stored baseline of a case. `llm_output == llm_baseline` gives the verdict as true or false.
 
-    Under an update option a difference that will be written counts as equal.
+    Under an update option a difference that will be written counts as equal. With a drift budget a drifted case does,
+    too: the run as a whole decides on those.
     """
 
     __hash__ = None  # type: ignore[assignment]  # equal to what it was not made of
 
-    def __init__(self, observation: Observation, group: GroupResult, update: Update, command: str) -> None:
+    def __init__(
+        self, observation: Observation, group: GroupResult, update: Update, command: str, *, budget: bool = False
+    ) -> None:
         self._observation = observation
         self._group = group
         self._update = update
         self._command = command
+        self._budget = budget
 
     @property
     def text(self) -> str | None:
@@ -87,6 +92,8 @@ class StoredBaseline:
         self._observation.judgement = self.judgement
         self._observation.baseline_text = self.text
         if verdict is Verdict.IDENTICAL or self._update.accepts(verdict):
+            return True
+        if self._budget and verdict is Verdict.DRIFTED:
             return True
         self._observation.explanation = tuple(failure_lines(self._observation.result(passed=False), self._command))
         return False

@@ -89,7 +89,8 @@ def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: Grou
     del llm_case  # asked for so that the observation exists
     run = run_of(request.config)
     command = f"{run.command('--llm-update')} {shlex.quote(as_typed(request.config, request.node.nodeid))}"
-    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings.update, command)
+    budget = run.settings.drift_budget is not None
+    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings.update, command, budget=budget)
 
 
 @pytest.fixture

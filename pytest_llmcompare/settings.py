@@ -46,6 +46,7 @@ class Settings:
         batch_size: Most prompts in one forward pass; 0 chooses.
         decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
+        drift_budget: Percentage of a model's cases that may drift; None where each drifted case fails its own test.
         origins: For each setting that is not at its default, where its value came from.
     """
 
@@ -58,6 +59,7 @@ class Settings:
     batch_size: int = 0
     decode: str = "verify"
     tracking_uri: str = ""
+    drift_budget: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -69,7 +71,7 @@ class Settings:
 COMMAND_LINE, FILE = "command line", "pyproject.toml"
 FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
 
-FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "tracking_uri")
+FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "tracking_uri", "drift_budget")
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -81,13 +83,28 @@ def split_models(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(text for value in values for text in (part.strip() for part in value.split(",")) if text)
 
 
+def percentage(value: object, what: str, origin: str) -> float:
+    """A percentage, with or without its sign.
+
+    Raises:
+        UsageError: It is not a number from 0 to 100.
+    """
+    try:
+        number = float(str(value).strip().removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:  # not a number is not in between, either
+        raise UsageError(f"{what} {value!r} ({origin}) must be a percentage from 0 to 100, such as 5 or 5%.")
+    return number
+
+
 def check_file(table: Mapping[str, Any], where: str) -> None:
     """Check the keys and types of a `[tool.llmcompare]` table.
 
     Raises:
         UsageError: An unknown key, or a value of the wrong type.
     """
-    expected: dict[str, tuple[type, str]] = {
+    expected: dict[str, tuple[type | tuple[type, ...], str]] = {
         "default_models": (list, "a list of model specs"),
         "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
         "device": (str, "text such as 'cpu' or 'cuda'"),
@@ -95,6 +112,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "batch_size": (int, "a whole number"),
         "decode": (str, f"one of {', '.join(DECODES)}"),
         "tracking_uri": (str, "text"),
+        "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
     }
     for key, value in table.items():
         if key not in expected:

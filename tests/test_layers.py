@@ -25,12 +25,15 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "errors": set(),
     "settings": {"errors", "records"},
     "drift": VOCABULARY,
+    "statistics": set(),
+    "budget": VOCABULARY | {"statistics"},
+    "pairs": {"statistics"},
     "outcome": VOCABULARY,
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
     "baselines.*": VOCABULARY | {"baselines.*", "wire"},
-    "reports.*": VOCABULARY | {"reports.*"},
+    "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
     "models.spec": VOCABULARY | {"models.named", "models.uri"},
 }
@@ -42,6 +45,7 @@ DOORS: Mapping[str, set[str]] = {
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "metrics", "tracking", "models.*"},
     "pandas": {"frames", "metrics", "models.*"},
+    "scipy": {"statistics"},
     "huggingface_hub": {"metrics", "models.*"},
 }
 """Which modules may import a library, lazily or not."""
