@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .statistics import PairedOutcomes, Rate, paired_outcomes, rate
 
@@ -31,8 +31,8 @@ class Answer(NamedTuple):
         return self.text is not None and self.target is not None and self.text.strip() == self.target.strip()
 
 
-Answers = Mapping[Hashable, Answer]
-"""What one model said, by row."""
+Name = TypeVar("Name", bound=Hashable)
+"""How rows are named."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Pair:
     targets: PairedOutcomes | None = None
 
 
-def pair_of(first: str, second: str, ones: Answers, others: Answers) -> Pair:
+def pair_of(first: str, second: str, ones: Mapping[Name, Answer], others: Mapping[Name, Answer]) -> Pair:
     """Compare two models on the rows that both were asked.
 
     Args:
         first: Name of a model.
         second: Name of another.
-        ones: What the first said.
+        ones: What the first said, by row.
         others: What the second said.
     """
     rows = [row for row in ones if row in others]
@@ -67,7 +67,7 @@ def pair_of(first: str, second: str, ones: Answers, others: Answers) -> Pair:
     return Pair(first, second, rate(equal, len(rows)), outcomes if aimed else None)
 
 
-def pairs_of(answers: Mapping[str, Answers]) -> tuple[Pair, ...]:
+def pairs_of(answers: Mapping[str, Mapping[Name, Answer]]) -> tuple[Pair, ...]:
     """Every pair of models that gave any output, on the rows that both were asked; in the order of the models."""
     said = {model: own for model, own in answers.items() if any(answer.text is not None for answer in own.values())}
     pairs = (pair_of(first, second, said[first], said[second]) for first, second in combinations(said, 2))

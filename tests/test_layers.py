@@ -28,6 +28,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "statistics": set(),
     "budget": VOCABULARY | {"statistics"},
     "pairs": {"statistics"},
+    "entrant": VOCABULARY | {"pairs"},
+    "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
     "outcome": VOCABULARY,
     "wire": VOCABULARY,
     "frames": VOCABULARY,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pytest_llmcompare.pairs import Answer, Pair, pairs_of
+from pytest_llmcompare.records import RowKey
 from pytest_llmcompare.statistics import Finding
 
 from .escaping import width
@@ -22,7 +23,7 @@ GIVE_WAY = ("95% interval", "McNemar p", "alike")
 
 def pairs_in(tables: Sequence[Table]) -> tuple[Pair, ...]:
     """The pairs of models over all tables, each on the rows that both were asked."""
-    answers: dict[str, dict[Hashable, Answer]] = {}
+    answers: dict[str, dict[tuple[str, str, RowKey], Answer]] = {}
     for table in tables:
         for row in table.rows:
             for model, cell in zip(table.models, row.cells, strict=True):

@@ -8,7 +8,16 @@ import pytest
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.records import Verdict
-from pytest_llmcompare.settings import DTYPES, FILE_KEYS, Settings, Update, check_file, check_values, percentage, split_models
+from pytest_llmcompare.settings import (
+    DTYPES,
+    FILE_KEYS,
+    Settings,
+    Update,
+    check_file,
+    check_values,
+    percentage,
+    split_models,
+)
 
 WANT_TABLES = "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"
 WHERE = "[tool.llmcompare] in pyproject.toml"
