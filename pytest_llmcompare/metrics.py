@@ -185,9 +185,11 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     """
     if name == "token_count":
         return True  # whoever counted; MLflow has it the other way round
-    declared = {found.name: found for found in map(metric, asked)}
-    known = named_metrics()
-    found = declared.get(name) or (known[name]() if name in known else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MLflow's, of metrics that it would rather have us not use
+        declared = {found.name: found for found in map(metric, asked)}
+        known = named_metrics()
+        found = declared.get(name) or (known[name]() if name in known else None)
     return found is not None and not found.greater_is_better
 
 

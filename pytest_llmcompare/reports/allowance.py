@@ -24,7 +24,8 @@ def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> I
         every: Whether all drifted cases are listed.
     """
     for check in checks:
-        colour = {"red" if check.fails else "yellow": True} if check.drifted or check.fails else {}
+        remarkable = check.drifted or not check.rate.total
+        colour = {"red" if check.fails else "yellow": True} if remarkable else {}
         for line in wrap(encodable(disarm(sentence(check)), page.encoding), page.columns):
             yield page.line(line, **colour)
         most = len(check.drifted) if every else MOST_OVER if check.fails else MOST_WITHIN

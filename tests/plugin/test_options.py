@@ -28,6 +28,8 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-device=DEVICE cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)",
         "--llm-dtype=DTYPE auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)",
         "--llm-batch-size=N most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)",
+        "--llm-drift-budget=PCT percentage of each model's cases that may drift: drifted cases do not fail their tests",
+        "too many fail the run (env LLMCOMPARE_DRIFT_BUDGET)",
         "--llm-tracking-uri=URI MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)",
     ):
         assert told in text
