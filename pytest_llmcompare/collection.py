@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,11 @@ from .session import Group, Session
 
 MARKER = "llm_prompts"
 PARAMETER = "llm_parameter"
+TABLE_PARAMETER = "llm_table"
 PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline"})
 PER_MODEL = frozenset({"llm_model", "llm_evaluation"})
+PER_TABLE = frozenset({"llm_comparison"})
+ALL = PER_CASE | PER_MODEL | PER_TABLE
 
 Asked = tuple[GroupKey, RowKey | None]
 """What one item asks for: a case, or (None) its whole table."""
@@ -25,6 +29,11 @@ Asked = tuple[GroupKey, RowKey | None]
 NO_MODELS = (
     "no models to compare. Name them with --llm-models=gpt2-large,distilgpt2, as default_models or "
     "[tool.llmcompare.models.NAME] in pyproject.toml, or in the marker with models=[...]."
+)
+
+ONE_MODEL = (
+    "llm_comparison compares models, and there is only {!r}. "
+    "Name another one with it: --llm-models=A,B, default_models in pyproject.toml, or models=[...] in the marker."
 )
 
 
@@ -42,20 +51,25 @@ class Collection:
             pytest.Collector.CollectError: A faulty marker or table, or no marker at all.
         """
         wanted = set(metafunc.fixturenames)
-        if not wanted & (PER_CASE | PER_MODEL):
+        if not wanted & ALL:
             return
         mark = metafunc.definition.get_closest_marker(MARKER)
         test = metafunc.definition.nodeid
         try:
             if mark is None:
-                own = wanted & (PER_CASE | PER_MODEL)  # what these ask for in turn is in it, too
+                own = wanted & ALL  # what these ask for in turn is in it, too
                 names = ", ".join(sorted(own & set(inspect.signature(metafunc.function).parameters) or own))
                 raise UsageError(
                     f'the test asks for {names} but has no prompt table. Add @pytest.mark.llm_prompts("prompts.csv").'
                 )
+            check_alone(wanted)
             groups = self.session.declare(self.declaration(mark, metafunc), test)
         except LlmCompareError as error:
             raise pytest.Collector.CollectError(f"{test}: {error}") from None
+        if wanted & PER_TABLE:
+            keys = tuple(group.key for group in groups)
+            metafunc.parametrize(TABLE_PARAMETER, [keys], ids=[keys[0].table if keys else "no_models"], indirect=True)
+            return
         asked: list[Asked] = []
         for group in groups:
             asked.extend(group.asked if wanted & PER_CASE else [(group.key, None)])
@@ -104,21 +118,42 @@ def unique_ids(labels: Sequence[str]) -> list[str]:
     return unique
 
 
-def asked(item: pytest.Item) -> Asked | None:
-    """What an item asks for, or None where it is not one of ours."""
+def check_alone(wanted: Set[str]) -> None:
+    """A test on all models is not one on a single model, too.
+
+    Raises:
+        UsageError: It asks for both.
+    """
+    single = sorted(wanted & (PER_CASE | PER_MODEL))
+    if wanted & PER_TABLE and single:
+        raise UsageError(
+            f"llm_comparison is about all models of the table, {', '.join(single)} about one of them. "
+            "Write a test for each."
+        )
+
+
+def asked(item: pytest.Item) -> tuple[Asked, ...]:
+    """What an item asks for; nothing where it is not one of ours."""
     callspec = getattr(item, "callspec", None)
-    found: Asked | None = callspec.params.get(PARAMETER) if callspec is not None else None
-    return found
+    parameters: Mapping[str, Any] = {} if callspec is None else callspec.params
+    one: Asked | None = parameters.get(PARAMETER)
+    return ((one,) if one else ()) + tuple((key, None) for key in parameters.get(TABLE_PARAMETER, ()))
 
 
 def model_major(items: list[pytest.Item], groups: dict[GroupKey, Group]) -> None:
     """Put the tests of one model next to each other, so that one model is in memory at a time.
 
-    Only our own items change places among themselves; all others stay where they are.
+    A test on all models comes after those of the last of its models. Only our own items change places among themselves;
+    all others stay where they are.
     """
     places = [place for place, item in enumerate(items) if asked(item)]
     order = {model: at for at, model in enumerate(dict.fromkeys(key.model for key in groups))}
     ours = [items[place] for place in places]
-    ours.sort(key=lambda item: order[found[0].model] if (found := asked(item)) else 0)
+
+    def place_of(item: pytest.Item) -> tuple[int, int]:
+        models = {key.model for key, _ in asked(item)}
+        return max(order[model] for model in models), len(models)
+
+    ours.sort(key=place_of)
     for place, item in zip(places, ours, strict=True):
         items[place] = item

@@ -53,6 +53,7 @@ class Observation:
             input=self.case.input,
             input_hash=self.case.input_hash,
             settings_hash=self.case.settings_hash,
+            target=self.case.target,
             passed=passed,
         )
 
@@ -60,7 +61,8 @@ class Observation:
 class StoredBaseline:
     """The stored baseline of a case. `llm_output == llm_baseline` gives the verdict as true or false.
 
-    Under an update option a difference that will be written counts as equal.
+    Under an update option a difference that will be written counts as equal. With a drift budget a drifted case does,
+    too: the run as a whole decides on those.
     """
 
     __hash__ = None  # type: ignore[assignment]  # equal to what it was not made of
@@ -118,7 +120,10 @@ class StoredBaseline:
 
     def _stands(self, judgement: Judgement) -> bool:
         """Whether a sample passes, or is about to be written."""
-        return self._settings.passes(judgement.verdict) or self._settings.update.accepts(judgement.verdict)
+        verdict = judgement.verdict
+        if verdict is Verdict.DRIFTED and self._settings.drift_budget is not None:
+            return True  # how many may drift is decided at the end of the run
+        return self._settings.passes(verdict) or self._settings.update.accepts(verdict)
 
     def __repr__(self) -> str:
         text = None if self.text is None else harmless(self.text)

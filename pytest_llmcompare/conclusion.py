@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from .baselines import files
+from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
 from .records import CaseResult, GroupKey, GroupResult, RowKey
-from .reports.summary import Summary, summarize
+from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
 
 Declared = Mapping[GroupKey, Iterable[RowKey]]
@@ -25,7 +26,8 @@ class Conclusion:
         results: What the tests found.
         notes: What the user should know.
         obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
-        failed: Whether something that was asked for could not be done.
+        budgets: The models against the drift budget.
+        failed: Whether something that was asked for could not be done, or too much drifted.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Conclusion:
         self.groups = groups
         self.notes: list[str] = []
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
+        self.budgets: tuple[BudgetCheck, ...] = ()
         self.failed = False
 
     def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
@@ -54,6 +57,8 @@ class Conclusion:
         tables = merged(declared)
         self.write()
         self.tidy(tables, safe_to_delete=whole)
+        self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
+        self.failed = self.failed or any(check.fails for check in self.budgets)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
             self.fail(
                 f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']})."
@@ -120,4 +125,5 @@ class Conclusion:
             declared=merged(declared),
             notes=self.notes,
             obsolete=self.obsolete,
+            budgets=self.budgets,
         )

@@ -22,7 +22,7 @@ from .baselines import files
 from .baselines.journal import Journal
 from .drift import judge
 from .errors import BaselineError
-from .frames import frame_of, shared_settings
+from .frames import frame_of, scores_in, shared_settings
 from .models import registry, resident
 from .models.loaded import Loaded
 from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
@@ -218,6 +218,14 @@ class Evaluator:
         """The evaluation of a group, with its tables; there is none where a metric failed."""
         loaded = EvaluationResult.load(result.evaluation)
         return SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
+
+    def scores(self, group: Group, result: GroupResult) -> dict[str, dict[RowKey, float]]:
+        """The scores of a group's rows, by metric."""
+        return scores_in(self.saved(result).tables["eval_results_table"], tuple(group.cases.values()))
+
+    def lower_is_better(self, group: Group, metric: str) -> bool:
+        """Whether less of a metric is better."""
+        return metrics.lower_is_better(metric, group.metrics)
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:
         """The logged model of a group, loaded."""

@@ -14,7 +14,8 @@ from .stash import OBSERVATION, RUN, SETTINGS
 if TYPE_CHECKING:
     from .collection import Asked
     from .comparison import StoredBaseline
-    from .records import Case, Generation, GroupResult
+    from .contest import Contest
+    from .records import Case, Generation, GroupKey, GroupResult
     from .run import Run
 
 
@@ -116,3 +117,31 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
     if llm_group.evaluation_fault:
         pytest.fail(llm_group.evaluation_fault, pytrace=False)
     return run_of(request.config).session.evaluation(llm_parameter[0])
+
+
+@pytest.fixture
+def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
+    """The table of a test on all models, one group per model (internal)."""
+    parameter: tuple[GroupKey, ...] = request.param
+    if not parameter:
+        from .collection import NO_MODELS
+
+        pytest.fail(NO_MODELS, pytrace=False)
+    if len(parameter) == 1:
+        from .collection import ONE_MODEL
+
+        pytest.fail(ONE_MODEL.format(parameter[0].model), pytrace=False)
+    return parameter
+
+
+@pytest.fixture
+def llm_comparison(
+    request: pytest.FixtureRequest, llm_table: tuple[GroupKey, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Contest:
+    """All models of this test's table, to be compared with each other; the test runs once per table.
+
+    `llm_comparison["B"].not_worse_than("A", metric="exact_match", margin=0.05)`, `llm_comparison.agreement("A", "B")`.
+    """
+    run = run_of(request.config)
+    run.use_folder(tmp_path_factory.getbasetemp())
+    return run.session.contest(llm_table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,12 @@ import pandas as pd
 from .records import Case, RowKey
 
 SCALARS = (str, int, float, bool)
+OURS = (
+    *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline"),
+    "outputs",
+)
+"""Columns of the results table that are no metrics."""
+
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
 
 
@@ -55,6 +62,25 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
         columns[name] = plain([case.row.columns.get(name) for case in cases])
     columns["baseline"] = [baselines.get(case.key.row) for case in cases]
     return pd.DataFrame(columns)
+
+
+def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowKey, float]]:
+    """The scores in a results table, by column and row; what is no finite number is left out.
+
+    Args:
+        table: A results table of MLflow's, a row per case.
+        cases: The cases; numbers of their own columns are the same for every model, so they are no scores.
+    """
+    rows = [RowKey(*names) for names in zip(table["prompt_id"], table["variant"], strict=True)]
+    others = {*OURS, *(name for case in cases for name in case.row.columns)}
+    found: dict[str, dict[RowKey, float]] = {}
+    for column in table.columns.difference(list(others)):
+        values = dict(zip(rows, table[column].tolist(), strict=True))
+        numbers = {row: float(value) for row, value in values.items() if isinstance(value, int | float)}
+        finite = {row: number for row, number in numbers.items() if math.isfinite(number)}
+        if finite:
+            found[str(column)] = finite
+    return found
 
 
 def plain(values: Sequence[Any]) -> list[Any]:

@@ -182,6 +182,23 @@ def named_metrics() -> dict[str, Callable[[], EvaluationMetric]]:
     }
 
 
+def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
+    """Whether less of a metric is better, as the metric itself has it; of one that nobody knows, more is.
+
+    Args:
+        name: Name of the metric.
+        asked: The metrics that a table asks for.
+    """
+    if name == "token_count":
+        return True  # whoever counted; MLflow has it the other way round
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MLflow's, of metrics that it would rather have us not use
+        declared = {found.name: found for found in map(metric, asked)}
+        known = named_metrics()
+        found = declared.get(name) or (known[name]() if name in known else None)
+    return found is not None and not found.greater_is_better
+
+
 def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     """Verdict of each row, and the share of drifted rows among those that have a baseline.
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .errors import UsageError
-from .settings import COMMAND_LINE, FILE, Settings, Update, check_file, check_values, split_models
+from .settings import COMMAND_LINE, FILE, Settings, Update, check_file, check_values, percentage, split_models
 
 MODELS = "llm_models"
 PRUNE = "llm_prune"
@@ -80,6 +80,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
     )
     group.addoption(
+        "--llm-drift-budget",
+        metavar="PCT",
+        help="percentage of each model's cases that may drift: drifted cases do not fail their tests, too many fail "
+        "the run (env LLMCOMPARE_DRIFT_BUDGET)",
+    )
+    group.addoption(
         "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
     )
 
@@ -107,6 +113,7 @@ def read_settings(config: pytest.Config) -> Settings:
         tolerance=picked.nats("tolerance"),
         shift=str(picked.value("shift", "warn")),
         tracking_uri=str(picked.value("tracking_uri", "")),
+        drift_budget=picked.percentage("drift_budget"),
         origins=picked.origins,
     )
     check_values(settings)
@@ -127,6 +134,7 @@ def header_lines(settings: Settings) -> list[str]:
         "decode": settings.decode if settings.decode != "verify" else "",
         "tolerance": "" if settings.tolerance is None else f"{settings.tolerance:g}",
         "shift": settings.shift if settings.shift != "warn" else "",
+        "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",
         "tracking uri": settings.tracking_uri,
     }
     if settings.tracking_uri:
@@ -232,3 +240,8 @@ class Picked:
             return float(str(value))
         except ValueError:
             raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None
+
+    def percentage(self, name: str) -> float | None:
+        """A percentage by its name, or None."""
+        value = self.value(name, None)
+        return None if value is None else percentage(value, name.replace("_", " "), self.origins[name])

@@ -11,19 +11,31 @@ from .errors import UsageError
 from .fixtures import (
     llm_baseline,
     llm_case,
+    llm_comparison,
     llm_evaluation,
     llm_group,
     llm_model,
     llm_output,
     llm_parameter,
+    llm_table,
     run_of,
 )
 from .options import add_options, header_lines, read_settings
 from .stash import GROUPS, REPORT, RUN, SETTINGS
 
-__all__ = ["llm_baseline", "llm_case", "llm_evaluation", "llm_group", "llm_model", "llm_output", "llm_parameter"]
+__all__ = [
+    "llm_baseline",
+    "llm_case",
+    "llm_comparison",
+    "llm_evaluation",
+    "llm_group",
+    "llm_model",
+    "llm_output",
+    "llm_parameter",
+    "llm_table",
+]
 
-OURS = frozenset({"llm_baseline", "llm_case", "llm_evaluation", "llm_model", "llm_output"})
+OURS = frozenset({"llm_baseline", "llm_case", "llm_comparison", "llm_evaluation", "llm_model", "llm_output"})
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
     "metrics, model_type, experiment): run the test for each row of a prompt table and each model (pytest-llmcompare)"

@@ -328,6 +328,7 @@ class CaseResult:
         baseline_text: Text of the baseline compared with, or None.
         input: The prompt's own text (without examples), to show.
         input_hash, settings_hash: As in `Case`, for the record to write.
+        target: The expected answer, where the table has one.
         passed: Whether the test passed.
     """
 
@@ -339,6 +340,7 @@ class CaseResult:
     input: str = ""
     input_hash: str = ""
     settings_hash: str = ""
+    target: str | None = None
     passed: bool = False
 
 

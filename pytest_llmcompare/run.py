@@ -86,7 +86,7 @@ class Run:
 
     def select(self, session: pytest.Session) -> None:
         """Note what the selected tests need."""
-        self.session.select(found for item in session.items if (found := asked(item)))
+        self.session.select(found for item in session.items for found in asked(item))
         self.whole = session.testsfailed == 0  # so far, only collecting can have failed
 
     def use_folder(self, base: Path) -> None:

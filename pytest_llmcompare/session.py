@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .contest import Contest
 from .declaration import Declaration
+from .entrant import Entrant
 from .errors import LlmCompareError, ModelError, UsageError
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
@@ -229,6 +231,20 @@ class Session:
     def evaluation(self, key: GroupKey) -> Any:
         """MLflow's `EvaluationResult` of a group."""
         return self.heavy().saved(self.result(key))
+
+    def contest(self, keys: Sequence[GroupKey]) -> Contest:
+        """All models of a table, evaluated one after the other, to be compared with each other."""
+        return Contest({key.model: self.entrant(key) for key in keys})
+
+    def entrant(self, key: GroupKey) -> Entrant:
+        """One model of a table; its scores are read when somebody asks for them."""
+        group, result = self.groups[key], self.result(key)
+        return Entrant(
+            result,
+            group.cases,
+            read_scores=lambda: self.heavy().scores(group, result),
+            less_is_better=lambda metric: self.heavy().lower_is_better(group, metric),
+        )
 
     def heavy(self) -> Evaluator:
         """The part that imports torch and mlflow; made on first use."""

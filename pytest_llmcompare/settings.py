@@ -48,6 +48,7 @@ class Settings:
         tolerance: Margin (nats) that still counts as a near tie; None takes what noise amounts to.
         shift: `warn`, or `fail` to let silent drift fail its test.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
+        drift_budget: Percentage of a model's cases that may drift; None where each drifted case fails its own test.
         origins: For each setting that is not at its default, where its value came from.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     tolerance: float | None = None
     shift: str = "warn"
     tracking_uri: str = ""
+    drift_budget: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -95,6 +97,7 @@ FILE_KEYS = (
     "decode",
     "tolerance",
     "shift",
+    "drift_budget",
     "tracking_uri",
 )
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
@@ -107,6 +110,21 @@ SHIFTS = ("warn", "fail")
 def split_models(values: Sequence[str]) -> tuple[str, ...]:
     """Split repeated, comma-separated values into single model specs."""
     return tuple(text for value in values for text in (part.strip() for part in value.split(",")) if text)
+
+
+def percentage(value: object, what: str, origin: str) -> float:
+    """A percentage, with or without its sign.
+
+    Raises:
+        UsageError: It is not a number from 0 to 100.
+    """
+    try:
+        number = float(str(value).strip().removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:  # not a number is not in between, either
+        raise UsageError(f"{what} {value!r} ({origin}) must be a percentage from 0 to 100, such as 5 or 5%.")
+    return number
 
 
 def check_file(table: Mapping[str, Any], where: str) -> None:
@@ -125,6 +143,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "tolerance": ((int, float), "a number of nats"),
         "shift": (str, f"one of {', '.join(SHIFTS)}"),
         "tracking_uri": (str, "text"),
+        "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
     }
     for key, value in table.items():
         if key not in expected:

@@ -195,6 +195,9 @@ def follow_up(shell: Shell) -> None:
     """The blocks of later sections that need the quick start's folder."""
     (shell.folder / "test_sums.py").write_text(blocks("Tests", "python")[0].text, encoding="utf-8")
     assert "1 passed" in shell.run("pytest test_sums.py --llm-models=./models/tiny-gpt2")
+    (shell.folder / "test_models.py").write_text(blocks("Tests", "python")[1].text, encoding="utf-8")
+    two = "large=./models/tiny-gpt2,small=./models/tiny-gpt2-distil"
+    assert "1 passed" in shell.run(f"pytest test_models.py --llm-models={two}")
     said = shell.run(*commands(blocks("Models", "bash")[0]))
     assert [line.split()[0] for line in said.splitlines() if line[0] != " "] == ["tiny-gpt2", "qa"]
     plain, loaded, drawn = shell.python(blocks("The pyfuncs by themselves", "python")[0].text).splitlines()[-3:]

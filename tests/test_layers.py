@@ -28,12 +28,17 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "likelihood": VOCABULARY,
     "along": VOCABULARY | {"noise"},
     "drift": VOCABULARY | {"along", "likelihood", "noise"},
+    "statistics": set(),
+    "budget": VOCABULARY | {"statistics"},
+    "pairs": {"statistics"},
+    "entrant": VOCABULARY | {"pairs"},
+    "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
     "outcome": VOCABULARY,
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
     "baselines.*": VOCABULARY | {"baselines.*", "wire"},
-    "reports.*": VOCABULARY | {"reports.*"},
+    "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
     "models.spec": VOCABULARY | {"models.named", "models.uri"},
 }
@@ -45,6 +50,7 @@ DOORS: Mapping[str, set[str]] = {
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "metrics", "tracking", "models.*"},
     "pandas": {"frames", "metrics", "models.*"},
+    "scipy": {"statistics"},
     "huggingface_hub": {"metrics", "models.*"},
 }
 """Which modules may import a library, lazily or not."""

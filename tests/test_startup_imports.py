@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("accelerate", "filelock", "huggingface_hub", "mlflow", "numpy", "pandas", "pyarrow"),
+    *("accelerate", "filelock", "huggingface_hub", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
     *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
 )
 

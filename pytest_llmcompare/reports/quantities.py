@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_llmcompare.statistics import Interval
+
 
 def count(number: int, noun: str) -> str:
     """A number with its noun: `1 case`, `1,200 cases`."""
@@ -43,3 +45,13 @@ def share(part: int, whole: int) -> str:
 def number(value: float | None) -> str:
     """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty where it is not known."""
     return "" if value is None else f"{value:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share, from 0 to 1, in percent: `0%`, `4.2%`, `100%`."""
+    return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
+
+
+def span_of(interval: Interval) -> str:
+    """A confidence interval of a share: `95% interval 0.2% to 5.4%`."""
+    return f"95% interval {percent(interval.low)} to {percent(interval.high)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_llmcompare.budget import BudgetCheck
 from pytest_llmcompare.records import COMPARED, CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
 from pytest_llmcompare.settings import Settings
 
@@ -129,6 +130,7 @@ class Summary:
         equal_drifts: The drifts, equal ones together, the most frequent first.
         notes: What the user should know, each once.
         obsolete: Baselines that are in a file but no longer in the table, by group.
+        budgets: The models against the drift budget, where there is one.
     """
 
     models: tuple[ModelLine, ...] = ()
@@ -136,6 +138,7 @@ class Summary:
     equal_drifts: tuple[EqualDrifts, ...] = ()
     notes: tuple[str, ...] = ()
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
+    budgets: tuple[BudgetCheck, ...] = ()
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -155,6 +158,7 @@ def summarize(
     declared: Mapping[GroupKey, Iterable[RowKey]] | None = None,
     notes: Iterable[str] = (),
     obsolete: Mapping[GroupKey, Sequence[RowKey]] | None = None,
+    budgets: Iterable[BudgetCheck] = (),
 ) -> Summary:
     """Put a run's records together.
 
@@ -165,6 +169,7 @@ def summarize(
         declared: Rows as the tables have them; gives the order of models and rows. Without it they are sorted by name.
         notes: More notes, after those of the groups.
         obsolete: Baselines of rows that are gone, by group.
+        budgets: The models against the drift budget.
     """
     order = Order(settings.models, declared or {})
     cells = worst_cells(results, settings)
@@ -180,6 +185,7 @@ def summarize(
             for key, rows in sorted((obsolete or {}).items(), key=lambda item: order.of_group(item[0]))
             if rows
         ),
+        budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
     )
 
 

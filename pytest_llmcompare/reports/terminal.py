@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from pytest_llmcompare.records import Likelihood, Verdict
 
+from .allowance import budget_lines
+from .comparison import pair_lines
 from .escaping import disarm, encodable, quoted, width
 from .grid import grid_lines, rows_shown
 from .quantities import count, number
@@ -26,14 +28,15 @@ def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, e
     Args:
         summary: What the run found.
         width: Columns of the terminal.
-        verbose: pytest's verbosity: below 0 only the models, above 0 every row of every table.
+        verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table.
         command: The pytest command of this run without options that update or prune.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
     models = list(scoreboard_lines(summary.models, page))
+    budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     if verbose < 0:
-        return models
+        return [*separated(block for block in (models, budgets) if block)]
     tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
     blocks = [
         *tables,
@@ -42,6 +45,8 @@ def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, e
         [*near_tie_lines(summary, page)],
         models,
         [*shift_lines(summary, page)],
+        [*pair_lines(summary.tables, page, every=verbose > 0)],
+        budgets,
         [*note_lines(summary, page)],
         [*next_lines(summary, page, command)],
     ]

@@ -30,6 +30,8 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-batch-size=N most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)",
         "--llm-tolerance=NATS by how much another token may be preferred and still count as a near tie (default:",
         "--llm-shift=HOW warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        "--llm-drift-budget=PCT percentage of each model's cases that may drift: drifted cases do not fail their tests",
+        "too many fail the run (env LLMCOMPARE_DRIFT_BUDGET)",
         "--llm-tracking-uri=URI MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)",
     ):
         assert told in text

@@ -8,7 +8,16 @@ import pytest
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.records import Verdict
-from pytest_llmcompare.settings import DTYPES, FILE_KEYS, Settings, Update, check_file, check_values, split_models
+from pytest_llmcompare.settings import (
+    DTYPES,
+    FILE_KEYS,
+    Settings,
+    Update,
+    check_file,
+    check_values,
+    percentage,
+    split_models,
+)
 
 WANT_TABLES = "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"
 WHERE = "[tool.llmcompare] in pyproject.toml"
@@ -57,6 +66,7 @@ def test_a_good_file_passes() -> None:
         "tolerance": 1,
         "shift": "fail",
         "tracking_uri": "sqlite:///x.db",
+        "drift_budget": 2.5,
     }
     assert set(table) == set(FILE_KEYS)
     check_file(table, WHERE)
@@ -84,6 +94,8 @@ def test_a_good_file_passes() -> None:
         ({"tolerance": "0.1"}, "tolerance = '0.1', expected a number of nats."),
         ({"shift": 1}, "shift = 1, expected one of warn, fail."),
         ({"tracking_uri": []}, "tracking_uri = [], expected text."),
+        ({"drift_budget": True}, "drift_budget = True, expected a percentage such as 5 or '5%'."),
+        ({"drift_budget": [5]}, "drift_budget = [5], expected a percentage such as 5 or '5%'."),
     ],
 )
 def test_what_is_wrong_with_a_file(table: dict[str, Any], message: str) -> None:
@@ -152,3 +164,24 @@ def test_models_asked_for(models: tuple[str, ...], origin: str | None, expected:
     """Only models that were named for this run oblige it to compare something."""
     settings = Settings(models=models, origins={"models": origin} if origin else {})
     assert settings.models_are_asked_for is expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("5", 5.0), ("5%", 5.0), (" 2.5 % ", 2.5), ("0", 0.0), ("100%", 100.0), (5, 5.0), (0.1, 0.1), ("1e-1", 0.1)],
+)
+def test_percentages(given: object, expected: float) -> None:
+    """A number from 0 to 100, with or without its sign, as text or as TOML has it."""
+    assert percentage(given, "drift budget", "command line") == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["", "%", "-1", "-0.001%", "100.1", "101%", "nan", "inf", "-inf", "five", "5%%", "5,5", "1/20", -1, 1000]
+)
+def test_what_is_no_percentage(given: object) -> None:
+    """Anything else is refused, with its value and where it came from."""
+    with pytest.raises(UsageError) as caught:
+        percentage(given, "drift budget", "LLMCOMPARE_DRIFT_BUDGET")
+    assert str(caught.value) == (
+        f"drift budget {given!r} (LLMCOMPARE_DRIFT_BUDGET) must be a percentage from 0 to 100, such as 5 or 5%."
+    )

@@ -40,6 +40,13 @@ distilgpt2      5          4        1       20.0%      50  8.7 s    5.7
 bloom-560m      5          5        0          0%      50   16 s    3.2"""
 
 
+PAIR_LINES = """\
+two models               same text  alike    95% interval
+gpt2-large / distilgpt2     4 of 5  80.0%  37.6% to 96.4%
+gpt2-large / bloom-560m     3 of 5  60.0%  23.1% to 88.2%
+distilgpt2 / bloom-560m     2 of 5  40.0%  11.8% to 76.9%"""
+
+
 def test_80_columns() -> None:
     """Only rows with a difference are shown, beginning where they part; then models, notes, the way on."""
     assert (
@@ -55,6 +62,8 @@ and 2 prompts without a difference (-v shows all)
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
+
+{PAIR_LINES}
 
 left out: readability, because textstat is not installed (pip install textstat)
 
@@ -80,6 +89,8 @@ and 2 prompts without a difference (-v shows all)
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
+
+{PAIR_LINES}
 
 left out: readability, because textstat is not installed (pip install textstat)
 
