@@ -86,7 +86,7 @@ class StoredBaseline:
         verdict = self.judgement.verdict
         self._observation.judgement = self.judgement
         self._observation.baseline_text = self.text
-        if verdict is Verdict.IDENTICAL or self._update.accepts(verdict):
+        if verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE) or self._update.accepts(verdict):
             return True
         self._observation.explanation = tuple(failure_lines(self._observation.result(passed=False), self._command))
         return False

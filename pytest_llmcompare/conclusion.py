@@ -9,6 +9,7 @@ from .baselines import files
 from .errors import BaselineError
 from .outcome import acceptances, merged
 from .records import CaseResult, GroupKey, GroupResult, RowKey
+from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize
 from .settings import Settings, Update
 
@@ -52,6 +53,7 @@ class Conclusion:
                 error. Else nothing is deleted, and nothing follows from what did not happen.
         """
         tables = merged(declared)
+        self.look_at_gates()
         self.write()
         self.tidy(tables, safe_to_delete=whole)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
@@ -64,6 +66,12 @@ class Conclusion:
         """Note what could not be done."""
         self.notes.append(note)
         self.failed = True
+
+    def look_at_gates(self) -> None:
+        """A threshold that a table did not reach fails the run, whether or not a test asked for its evaluation."""
+        for key in sorted(self.groups):
+            for line in failed_gates(self.groups[key]):
+                self.fail(line)
 
     def write(self) -> None:
         """Write the accepted outputs."""

@@ -14,7 +14,9 @@ from .decoding.settings import complete, problems
 from .errors import UsageError, did_you_mean
 from .models.spec import ModelSpec
 from .records import Case, CaseKey, GroupKey, Row
+from .similarity import Similarity, read_similarity
 from .tables import read_table
+from .thresholds import Threshold, read_thresholds
 
 EXAMPLES = "examples"
 
@@ -41,7 +43,9 @@ class Declaration:
         variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
         models: Model specs of the marker, which stand in for the run's; empty takes the run's.
         seed: Seed that the cases' own seeds are derived from.
+        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
         metrics: MLflow metrics computed besides ours.
+        thresholds: What metrics have to reach.
         model_type: MLflow's model type, which chooses its built-in metrics.
         experiment: Name of the MLflow experiment.
         names_experiment: Whether the marker names it; else it is named after the test.
@@ -55,7 +59,9 @@ class Declaration:
     variants: tuple[Variant, ...] = (Variant("", {}, None),)
     models: tuple[str, ...] = ()
     seed: int = 0
+    similarity: Similarity | None = None
     metrics: tuple[Any, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     model_type: str | None = "text"
     experiment: str = ""
     names_experiment: bool = field(default=False, compare=False)
@@ -67,7 +73,8 @@ class Declaration:
             [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
-        everything = [facts, self.examples, dict(self.gen_config), variants, self.seed, self.experiment]
+        own = [self.examples, dict(self.gen_config), variants, self.seed, self.similarity, self.experiment]
+        everything = [facts, *own]
         text = json.dumps(everything, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -104,7 +111,9 @@ def llm_prompts(
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     models: str | Sequence[str] | None = None,
     seed: int = 0,
+    similarity: str | Mapping[str, float] | None = None,
     metrics: Sequence[Any] = (),
+    thresholds: Mapping[str, Any] | None = None,
     model_type: str | None = "text",
     experiment: str | None = None,
 ) -> None:
@@ -144,7 +153,9 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         variants=variants,
         models=checked_models(given["models"]),
         seed=checked_seed(given["seed"]),
+        similarity=read_similarity(given["similarity"]),
         metrics=checked_metrics(given["metrics"]),
+        thresholds=read_thresholds(given["thresholds"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
         names_experiment=given["experiment"] is not None,

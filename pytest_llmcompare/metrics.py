@@ -19,7 +19,7 @@ from mlflow.metrics import MetricValue, make_metric
 from mlflow.models import EvaluationMetric
 
 from .errors import UsageError, did_you_mean
-from .records import Generation, GroupKey, Judgement, RowKey, Verdict
+from .records import COMPARED, Generation, GroupKey, Judgement, RowKey, Verdict
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
@@ -192,7 +192,7 @@ def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
 
 def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
     """Shares of verdicts; the drift rate only where something could drift."""
-    comparable = [verdict for verdict in verdicts if verdict in (Verdict.IDENTICAL, Verdict.DRIFTED)]
+    comparable = [verdict for verdict in verdicts if verdict in COMPARED]
     return {"drift_rate": comparable.count(Verdict.DRIFTED) / len(comparable)} if comparable else {}
 
 

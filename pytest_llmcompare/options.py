@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .errors import UsageError
-from .settings import COMMAND_LINE, FILE, Settings, Update, check_file, check_values, split_models
+from .settings import COMMAND_LINE, FILE, SEMANTIC_MODEL, Settings, Update, check_file, check_values, split_models
 
 MODELS = "llm_models"
 PRUNE = "llm_prune"
@@ -93,6 +93,7 @@ def read_settings(config: pytest.Config) -> Settings:
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
         decode=str(picked.value("decode", "verify")),
+        semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
         tracking_uri=str(picked.value("tracking_uri", "")),
         origins=picked.origins,
     )
@@ -112,6 +113,7 @@ def header_lines(settings: Settings) -> list[str]:
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
         "decode": settings.decode if settings.decode != "verify" else "",
+        "semantic model": settings.semantic_model if settings.semantic_model != SEMANTIC_MODEL else "",
         "tracking uri": settings.tracking_uri,
     }
     if settings.tracking_uri:
@@ -199,6 +201,13 @@ class Picked:
             self.origins[name] = FILE
             return self.table[name]
         return default
+
+    def listed(self, name: str, default: str) -> str:
+        """A setting that the file alone has."""
+        if name not in self.table:
+            return default
+        self.origins[name] = FILE
+        return str(self.table[name])
 
     def number(self, name: str) -> int:
         """A whole number by its name."""

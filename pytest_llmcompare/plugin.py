@@ -25,8 +25,9 @@ __all__ = ["llm_baseline", "llm_case", "llm_evaluation", "llm_group", "llm_model
 
 OURS = frozenset({"llm_baseline", "llm_case", "llm_evaluation", "llm_model", "llm_output"})
 MARKER = (
-    "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, metrics, model_type, "
-    "experiment): run the test for each row of a prompt table and each model (pytest-llmcompare)"
+    "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, similarity, metrics, "
+    "thresholds, model_type, experiment): run the test for each row of a prompt table and each model "
+    "(pytest-llmcompare)"
 )
 
 

@@ -18,6 +18,7 @@ class Verdict(str, Enum):
     """What the comparison of a candidate with its baseline says."""
 
     IDENTICAL = "identical"
+    NEAR_TIE = "near_tie"
     DRIFTED = "drifted"
     MISSING = "missing"
     STALE = "stale"
@@ -25,6 +26,10 @@ class Verdict(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+COMPARED = (Verdict.IDENTICAL, Verdict.NEAR_TIE, Verdict.DRIFTED)
+"""Verdicts on an output that could be compared: the whole that a drift rate is a part of."""
 
 
 @dataclass(frozen=True, order=True)
@@ -218,7 +223,8 @@ class Judgement:
         baseline_token: What the baseline has at `position`, as text; empty where it had ended.
         candidate_token: What the candidate has at `position`, as text; empty where it had ended.
         unit: `tok` or `char`, what `position` and `length` count.
-        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it.
+        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it; else how
+            similar texts are, where that was asked.
     """
 
     verdict: Verdict
@@ -257,6 +263,29 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What a threshold on a metric of one table and model said.
+
+    Attributes:
+        metric: Name of the metric, as the threshold has it.
+        wanted: The condition: `>=0.8`.
+        value: Value of the metric; None where there is none.
+        passed: Whether the value meets the condition.
+        cases: Cases that it was computed over.
+        total: Cases of the whole table.
+        why: Why there is no value, as a sentence; empty where there is one.
+    """
+
+    metric: str
+    wanted: str
+    value: float | None
+    passed: bool
+    cases: int
+    total: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class GroupResult:
     """What evaluating a group gave; computed once per run, on whichever worker came first.
 
@@ -272,6 +301,7 @@ class GroupResult:
         model_uri: MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
         evaluation_fault: Why there is no evaluation.
+        gates: What the thresholds on its metrics said.
         seconds: Time the model took to generate.
         tokens: Tokens generated.
     """
@@ -287,6 +317,7 @@ class GroupResult:
     model_uri: str = ""
     evaluation: str = ""
     evaluation_fault: str = ""
+    gates: tuple[Gate, ...] = ()
     seconds: float = 0.0
     tokens: int = 0
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .records import Verdict
 
 
+SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
 class Update(str, Enum):
     """Which baselines a run writes."""
 
@@ -29,7 +32,7 @@ class Update(str, Enum):
             return False
         if self is Update.MISSING:
             return verdict is Verdict.MISSING
-        return self is Update.ALL or verdict is not Verdict.IDENTICAL
+        return self is Update.ALL or verdict not in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Settings:
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
         decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
+        semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         origins: For each setting that is not at its default, where its value came from.
     """
@@ -57,6 +61,7 @@ class Settings:
     dtype: str = ""
     batch_size: int = 0
     decode: str = "verify"
+    semantic_model: str = SEMANTIC_MODEL
     tracking_uri: str = ""
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -69,7 +74,7 @@ class Settings:
 COMMAND_LINE, FILE = "command line", "pyproject.toml"
 FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
 
-FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "tracking_uri")
+FILE_KEYS = ("default_models", "models", "device", "dtype", "batch_size", "decode", "semantic_model", "tracking_uri")
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -94,6 +99,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "dtype": (str, f"one of {', '.join(DTYPES)}"),
         "batch_size": (int, "a whole number"),
         "decode": (str, f"one of {', '.join(DECODES)}"),
+        "semantic_model": (str, "a hub id or a folder"),
         "tracking_uri": (str, "text"),
     }
     for key, value in table.items():

@@ -26,6 +26,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "settings": {"errors", "records"},
     "drift": VOCABULARY,
     "outcome": VOCABULARY,
+    "similarity": VOCABULARY | {"models.embedding"},
+    "thresholds": VOCABULARY,
+    "gates": VOCABULARY | {"thresholds"},
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
@@ -40,9 +43,11 @@ DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "collection", "fixtures", "run", "stash"},
     "torch": {"decoding.*", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
-    "mlflow": {"asking", "evaluation", "metrics", "tracking", "models.*"},
+    "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*"},
     "pandas": {"frames", "metrics", "models.*"},
     "huggingface_hub": {"metrics", "models.*"},
+    "rapidfuzz": {"similarity"},
+    "sentence_transformers": {"models.embedding"},
 }
 """Which modules may import a library, lazily or not."""
 

@@ -89,7 +89,8 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     """What happened to which test."""
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
-        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"]
+        why = [f"  {disarm(judgement.reason)}"] if judgement.reason else []
+        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}", *why]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:"]
     if judgement.verdict is Verdict.STALE:

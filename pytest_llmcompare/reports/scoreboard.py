@@ -16,7 +16,7 @@ LEAST_NAME = 16  # columns of a model's name; columns of less weight give way to
 GAP = "  "
 
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
-BY_NEED = (Verdict.STALE, Verdict.MISSING, Verdict.ERROR)
+BY_NEED = (Verdict.NEAR_TIE, Verdict.STALE, Verdict.MISSING, Verdict.ERROR)
 GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
 """Columns that are left out on a narrow terminal, the first one first."""
 

@@ -21,6 +21,7 @@ COLOURS: Mapping[Verdict, str] = {
 SIGNS: Mapping[Verdict | None, str] = {
     None: " ",
     Verdict.IDENTICAL: "=",
+    Verdict.NEAR_TIE: "≈",
     Verdict.DRIFTED: "≠",
     Verdict.STALE: "*",
     Verdict.MISSING: "?",
@@ -33,13 +34,14 @@ ACCEPTED = "+"
 
 MEANINGS: Mapping[Verdict, str] = {
     Verdict.IDENTICAL: "as its baseline",
+    Verdict.NEAR_TIE: "near tie",
     Verdict.DRIFTED: "drifted",
     Verdict.STALE: "stale baseline",
     Verdict.MISSING: "no baseline",
     Verdict.ERROR: "error",
 }
 
-ASCII = {"≠": "#", "…": "~", "─": "-", "×": "x"}
+ASCII = {"≠": "#", "≈": "~", "…": "~", "─": "-", "×": "x"}
 """One character each, so that widths stay as they are."""
 
 

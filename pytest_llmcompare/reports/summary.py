@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
+from pytest_llmcompare.records import COMPARED, CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
 from pytest_llmcompare.settings import Settings
 
 from .order import Order
@@ -16,10 +16,11 @@ from .order import Order
 SEVERITY: Mapping[Verdict | None, int] = {
     None: 0,
     Verdict.IDENTICAL: 1,
-    Verdict.MISSING: 2,
-    Verdict.STALE: 3,
-    Verdict.DRIFTED: 4,
-    Verdict.ERROR: 5,
+    Verdict.NEAR_TIE: 2,
+    Verdict.MISSING: 3,
+    Verdict.STALE: 4,
+    Verdict.DRIFTED: 5,
+    Verdict.ERROR: 6,
 }
 """Of several tests of one case, the worst verdict counts."""
 
@@ -99,7 +100,7 @@ class ModelLine:
     @property
     def comparable(self) -> int:
         """Cases that could drift: the whole that the drift rate is a part of."""
-        return self.counts.get(Verdict.IDENTICAL, 0) + self.counts.get(Verdict.DRIFTED, 0)
+        return sum(self.counts.get(verdict, 0) for verdict in COMPARED)
 
 
 @dataclass(frozen=True)

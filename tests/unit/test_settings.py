@@ -20,7 +20,7 @@ WHERE = "[tool.llmcompare] in pyproject.toml"
         (Update.NOTHING, set()),
         (Update.MISSING, {Verdict.MISSING}),
         (Update.CHANGED, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE}),
-        (Update.ALL, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE, Verdict.IDENTICAL}),
+        (Update.ALL, {Verdict.MISSING, Verdict.DRIFTED, Verdict.STALE, Verdict.IDENTICAL, Verdict.NEAR_TIE}),
     ],
 )
 def test_what_an_update_accepts(update: Update, accepted: set[Verdict]) -> None:
@@ -54,6 +54,7 @@ def test_a_good_file_passes() -> None:
         "dtype": "float32",
         "batch_size": 4,
         "decode": "plain",
+        "semantic_model": "./MiniLM",
         "tracking_uri": "sqlite:///x.db",
     }
     assert set(table) == set(FILE_KEYS)
