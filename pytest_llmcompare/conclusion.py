@@ -10,6 +10,7 @@ from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
 from .records import CaseResult, GroupKey, GroupResult, RowKey
+from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
 
@@ -55,6 +56,7 @@ class Conclusion:
                 error. Else nothing is deleted, and nothing follows from what did not happen.
         """
         tables = merged(declared)
+        self.look_at_gates()
         self.write()
         self.tidy(tables, safe_to_delete=whole)
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
@@ -69,6 +71,12 @@ class Conclusion:
         """Note what could not be done."""
         self.notes.append(note)
         self.failed = True
+
+    def look_at_gates(self) -> None:
+        """A threshold that a table did not reach fails the run, whether or not a test asked for its evaluation."""
+        for key in sorted(self.groups):
+            for line in failed_gates(self.groups[key]):
+                self.fail(line)
 
     def write(self) -> None:
         """Write the accepted outputs."""

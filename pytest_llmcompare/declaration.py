@@ -15,7 +15,9 @@ from .decoding.settings import complete, problems
 from .errors import UsageError, did_you_mean
 from .models.spec import ModelSpec, SourceKind
 from .records import Case, CaseKey, GroupKey, Row
+from .similarity import Similarity, read_similarity
 from .tables import read_table
+from .thresholds import Threshold, read_thresholds
 
 EXAMPLES = "examples"
 NUMBERED = re.compile(r"#[0-9]+\Z")
@@ -46,7 +48,9 @@ class Declaration:
         seed: Seed that the cases' own seeds are derived from.
         samples: How many outputs are drawn for each row whose settings draw.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
+        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
         metrics: MLflow metrics computed besides ours.
+        thresholds: What metrics have to reach.
         model_type: MLflow's model type, which chooses its built-in metrics.
         experiment: Name of the MLflow experiment.
         names_experiment: Whether the marker names it; else it is named after the test.
@@ -62,7 +66,9 @@ class Declaration:
     seed: int = 0
     samples: int = 1
     tolerance: float | None = None
+    similarity: Similarity | None = None
     metrics: tuple[Any, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
     model_type: str | None = "text"
     experiment: str = ""
     names_experiment: bool = field(default=False, compare=False)
@@ -74,7 +80,8 @@ class Declaration:
             [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
-        own = [self.examples, dict(self.gen_config), variants, self.seed, self.samples, self.tolerance, self.experiment]
+        own: list[Any] = [self.examples, dict(self.gen_config), variants, self.seed, self.samples, self.tolerance]
+        own += [self.similarity, self.experiment]
         everything = [facts, *own]
         text = json.dumps(everything, sort_keys=True, default=str)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -131,7 +138,9 @@ def llm_prompts(
     seed: int = 0,
     samples: int = 1,
     tolerance: float | None = None,
+    similarity: str | Mapping[str, float] | None = None,
     metrics: Sequence[Any] = (),
+    thresholds: Mapping[str, Any] | None = None,
     model_type: str | None = "text",
     experiment: str | None = None,
 ) -> None:
@@ -173,7 +182,9 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         seed=checked_seed(given["seed"]),
         samples=checked_samples(given["samples"]),
         tolerance=checked_tolerance(given["tolerance"]),
+        similarity=read_similarity(given["similarity"]),
         metrics=checked_metrics(given["metrics"]),
+        thresholds=read_thresholds(given["thresholds"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
         names_experiment=given["experiment"] is not None,

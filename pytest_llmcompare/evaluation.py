@@ -6,24 +6,24 @@ One run per table and model: the model is logged, then the run is re-opened and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from itertools import count, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.models.evaluation import EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
-from . import metrics, tracking
+from . import gates, metrics, tracking
 from .asking import Asking, Tokenizer
 from .baselines import files
 from .baselines.journal import Journal
 from .drift import judge
 from .errors import BaselineError
 from .frames import frame_of, scores_in, shared_settings
-from .models import registry, resident
+from .models import embedding, registry, resident
 from .models.loaded import Loaded
 from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .models.resolve import ResolvedModel, resolve
@@ -31,6 +31,7 @@ from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
 from .records import Case, Generation, GroupResult, Judgement, RowKey, Verdict
 from .settings import Settings
+from .similarity import Similarity, similar
 
 if TYPE_CHECKING:
     from .session import Group, Progress
@@ -47,11 +48,19 @@ class Logged:
 
 @dataclass
 class Baselines:
-    """The stored baselines of a group, or why they cannot be read; and the margin that counts as a tie, if chosen."""
+    """The stored baselines of a group, or why they cannot be read; and what the marker says of comparing with them.
+
+    Attributes:
+        stored: The baselines.
+        fault: Why there are none.
+        tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
+        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
+    """
 
     stored: files.BaselineSet | None
     fault: str = ""
     tolerance: float | None = None
+    similarity: Similarity | None = None
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on a candidate."""
@@ -61,13 +70,35 @@ class Baselines:
         if row in self.stored.conflicts:
             where = self.stored.conflicts[row]
             return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
+        baseline = self.stored.baselines.get(row)
         piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
-        return judge(case, self.stored.baselines.get(row), generation, piece, decode=decode, tolerance=self.tolerance)
+        judgement = judge(case, baseline, generation, piece, decode=decode, tolerance=self.tolerance)
+        if self.similarity is None or baseline is None or not by_text(baseline.generation, generation):
+            return judgement
+        return similar(judgement, self.samples(case), generation.text, self.similarity)
+
+    def samples(self, case: Case) -> list[str]:
+        """Texts of all stored samples of a case's row."""
+        stored = self.stored.baselines if self.stored else {}
+        first = RowKey(case.id, case.key.variant.rpartition("#")[0]) if case.sample else case.key.row
+        further = (RowKey(case.id, f"{first.variant}#{number}") for number in count(2))
+        rows = [first, *takewhile(stored.__contains__, further)]
+        return [stored[row].generation.text for row in rows if row in stored]
 
     def texts(self) -> dict[RowKey, str]:
         """The texts to show beside the candidates."""
         stored = self.stored.baselines if self.stored else {}
         return {row: baseline.generation.text for row, baseline in stored.items()}
+
+    def prepare(self, model: str, root: Path, *, foreign: bool) -> None:
+        """Find the model that judges similarity, where texts will be all there is.
+
+        Raises:
+            ModelError: It cannot be found.
+        """
+        stored = self.stored.baselines.values() if self.stored else ()
+        if self.similarity and (foreign or any(found.generation.token_ids is None for found in stored)):
+            self.similarity = self.similarity.located(model, root)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -126,13 +157,15 @@ class Evaluator:
                 expected=baselines.stored.baselines if baselines.stored else {},
                 shortcuts=self.settings.decode != "plain",
             )
+            baselines.prepare(self.settings.semantic_model, self.root, foreign=asking.ours is None)
             return self.ask(group, logged, asking, baselines, chosen)
 
     def baselines(self, group: Group) -> Baselines:
         """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
         tolerance = self.settings.tolerance_over(group.declaration.tolerance)
         try:
-            return Baselines(files.load(self.root, group.key), tolerance=tolerance)
+            stored = files.load(self.root, group.key)
+            return Baselines(stored, tolerance=tolerance, similarity=group.declaration.similarity)
         except BaselineError as error:
             return Baselines(None, str(error))
 
@@ -175,6 +208,7 @@ class Evaluator:
             frame, name=group.key.table, targets="target" if group.declaration.targets else None
         )
         extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
+        computed: Mapping[str, Any] | None = None
         folder, fault = "", ""
         try:
             with tracking.reopened(logged.run_id):
@@ -185,11 +219,12 @@ class Evaluator:
                     extra_metrics=extra,
                     model_id=logged.model.model_id,
                 )
-                folder = self.save(group, result)
+                folder, computed = self.save(group, result), result.metrics
         except Exception as error:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, group.metrics, error))
+        scope = gates.Scope(len(asking.cases), len(group.cases))
         if not asking.generations:
             tracking.mark_failed(logged.run_id)
         return GroupResult(
@@ -203,6 +238,7 @@ class Evaluator:
             model_uri=logged.model_uri,
             evaluation=folder,
             evaluation_fault=fault,
+            gates=gates.check(group.thresholds, computed, scope, self.settings.update),
             seconds=asking.seconds,
             tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
         )
@@ -217,7 +253,7 @@ class Evaluator:
     def saved(self, result: GroupResult) -> EvaluationResult:
         """The evaluation of a group, with its tables; there is none where a metric failed."""
         loaded = EvaluationResult.load(result.evaluation)
-        return SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
+        return tracking.SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
 
     def scores(self, group: Group, result: GroupResult) -> dict[str, dict[RowKey, float]]:
         """The scores of a group's rows, by metric."""
@@ -240,25 +276,13 @@ class Evaluator:
     def close(self) -> None:
         """Free the model."""
         self.loaded.forget()
+        embedding.forget()
         resident.release()
 
 
-class SavedEvaluation(EvaluationResult):
-    """MLflow's evaluation result, read again: its tables come from the store that it was logged to."""
-
-    def __init__(self, metrics: Any, artifacts: Any, run_id: str, store: tracking.Store) -> None:
-        super().__init__(metrics, artifacts, run_id)  # type: ignore[no-untyped-call]
-        self.store = store
-
-    @property
-    def tables(self) -> dict[str, Any]:
-        """Tables by name; `eval_results_table` has a row per case."""
-        with self.store.used():
-            client = mlflow.MlflowClient()
-            # MLflow's own property looks in the active experiment only, which need not be this one.
-            experiment = client.get_run(self.run_id).info.experiment_id
-            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
-            return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
+def by_text(expected: Generation, actual: Generation) -> bool:
+    """Whether texts are all that can be compared."""
+    return expected.token_ids is None or actual.token_ids is None
 
 
 def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:

@@ -112,10 +112,13 @@ def llm_model(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: G
 def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
     """MLflow's `EvaluationResult` of this test's table and model: `.metrics`, `.tables`.
 
-    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table.
+    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails
+    where the table does not reach one of its marker's thresholds.
     """
-    if llm_group.evaluation_fault:
-        pytest.fail(llm_group.evaluation_fault, pytrace=False)
+    from .reports.gates import failed_gates
+
+    if faults := [text for text in (llm_group.evaluation_fault, *failed_gates(llm_group)) if text]:
+        pytest.fail("\n".join(faults), pytrace=False)
     return run_of(request.config).session.evaluation(llm_parameter[0])
 
 

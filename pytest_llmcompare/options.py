@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from .errors import UsageError
-from .settings import COMMAND_LINE, FILE, Settings, Update, check_file, check_values, percentage, split_models
+from .settings import (
+    COMMAND_LINE,
+    FILE,
+    SEMANTIC_MODEL,
+    Settings,
+    Update,
+    check_file,
+    check_values,
+    percentage,
+    split_models,
+)
 
 MODELS = "llm_models"
 PRUNE = "llm_prune"
@@ -112,6 +122,7 @@ def read_settings(config: pytest.Config) -> Settings:
         decode=str(picked.value("decode", "verify")),
         tolerance=picked.nats("tolerance"),
         shift=str(picked.value("shift", "warn")),
+        semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
         tracking_uri=str(picked.value("tracking_uri", "")),
         drift_budget=picked.percentage("drift_budget"),
         origins=picked.origins,
@@ -135,6 +146,7 @@ def header_lines(settings: Settings) -> list[str]:
         "tolerance": "" if settings.tolerance is None else f"{settings.tolerance:g}",
         "shift": settings.shift if settings.shift != "warn" else "",
         "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",
+        "semantic model": settings.semantic_model if settings.semantic_model != SEMANTIC_MODEL else "",
         "tracking uri": settings.tracking_uri,
     }
     if settings.tracking_uri:
@@ -222,6 +234,13 @@ class Picked:
             self.origins[name] = FILE
             return self.table[name]
         return default
+
+    def listed(self, name: str, default: str) -> str:
+        """A setting that the file alone has."""
+        if name not in self.table:
+            return default
+        self.origins[name] = FILE
+        return str(self.table[name])
 
     def number(self, name: str) -> int:
         """A whole number by its name."""

@@ -38,7 +38,8 @@ __all__ = [
 OURS = frozenset({"llm_baseline", "llm_case", "llm_comparison", "llm_evaluation", "llm_model", "llm_output"})
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
-    "metrics, model_type, experiment): run the test for each row of a prompt table and each model (pytest-llmcompare)"
+    "similarity, metrics, thresholds, model_type, experiment): run the test for each row of a prompt table and each "
+    "model (pytest-llmcompare)"
 )
 
 

@@ -300,7 +300,8 @@ class Judgement:
         mismatches: At how many of the baseline's tokens the model would choose another one, where that is known.
         tolerance: Largest margin (nats) that counts as a tie here; None where margins do not count.
         likelihood: How far likelihoods moved, where both sides know theirs.
-        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it.
+        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it; else how
+            similar texts are, where that was asked.
     """
 
     verdict: Verdict
@@ -345,6 +346,29 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What a threshold on a metric of one table and model said.
+
+    Attributes:
+        metric: Name of the metric, as the threshold has it.
+        wanted: The condition: `>=0.8`.
+        value: Value of the metric; None where there is none.
+        passed: Whether the value meets the condition.
+        cases: Cases that it was computed over.
+        total: Cases of the whole table.
+        why: Why there is no value, as a sentence; empty where there is one.
+    """
+
+    metric: str
+    wanted: str
+    value: float | None
+    passed: bool
+    cases: int
+    total: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class GroupResult:
     """What evaluating a group gave; computed once per run, on whichever worker came first.
 
@@ -360,6 +384,7 @@ class GroupResult:
         model_uri: MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
         evaluation_fault: Why there is no evaluation.
+        gates: What the thresholds on its metrics said.
         seconds: Time the model took to generate.
         tokens: Tokens generated.
     """
@@ -375,6 +400,7 @@ class GroupResult:
     model_uri: str = ""
     evaluation: str = ""
     evaluation_fault: str = ""
+    gates: tuple[Gate, ...] = ()
     seconds: float = 0.0
     tokens: int = 0
 

@@ -17,6 +17,7 @@ from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
 from .records import Case, Generation, GroupKey, GroupResult, RowKey
 from .settings import Settings
+from .thresholds import Threshold
 
 if TYPE_CHECKING:
     from .evaluation import Evaluator
@@ -52,6 +53,7 @@ class Group:
         owner: The first test that declared it.
         cases: Every case of the table, by row.
         metrics: MLflow metrics that any of its tests asks for.
+        thresholds: What any of its tests wants metrics to reach.
         selected: Rows that selected tests need, in order; all of them for a test on the whole table.
     """
 
@@ -61,6 +63,7 @@ class Group:
     owner: str
     cases: dict[RowKey, Case]
     metrics: list[Any] = field(default_factory=list)
+    thresholds: list[Threshold] = field(default_factory=list)
     selected: dict[RowKey, Case] = field(default_factory=dict)
 
     @property
@@ -158,6 +161,7 @@ class Session:
                 f"Name one of them: NAME={spec.source}"
             )
         group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
+        group.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in group.thresholds)
         return group
 
     def settle_experiment(self, group: Group, declaration: Declaration, owner: str) -> None:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .records import Verdict
 
 
+SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+
 class Update(str, Enum):
     """Which baselines a run writes."""
 
@@ -47,6 +50,7 @@ class Settings:
         decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
         tolerance: Margin (nats) that still counts as a near tie; None takes what noise amounts to.
         shift: `warn`, or `fail` to let silent drift fail its test.
+        semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         drift_budget: Percentage of a model's cases that may drift; None where each drifted case fails its own test.
         origins: For each setting that is not at its default, where its value came from.
@@ -62,6 +66,7 @@ class Settings:
     decode: str = "verify"
     tolerance: float | None = None
     shift: str = "warn"
+    semantic_model: str = SEMANTIC_MODEL
     tracking_uri: str = ""
     drift_budget: float | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +103,7 @@ FILE_KEYS = (
     "tolerance",
     "shift",
     "drift_budget",
+    "semantic_model",
     "tracking_uri",
 )
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
@@ -142,6 +148,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "decode": (str, f"one of {', '.join(DECODES)}"),
         "tolerance": ((int, float), "a number of nats"),
         "shift": (str, f"one of {', '.join(SHIFTS)}"),
+        "semantic_model": (str, "a hub id or a folder"),
         "tracking_uri": (str, "text"),
         "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
     }

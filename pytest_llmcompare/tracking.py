@@ -9,12 +9,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.models.evaluation import EvaluationResult
 from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
@@ -68,6 +70,24 @@ class Store:
             finally:
                 if mlflow.get_active_model_id() != model:  # mlflow.models.evaluate leaves the one it evaluated
                     mlflow.clear_active_model() if model is None else mlflow.set_active_model(model_id=model)
+
+
+class SavedEvaluation(EvaluationResult):
+    """MLflow's evaluation result, read again: its tables come from the store that it was logged to."""
+
+    def __init__(self, metrics: Any, artifacts: Any, run_id: str, store: Store) -> None:
+        super().__init__(metrics, artifacts, run_id)  # type: ignore[no-untyped-call]
+        self.store = store
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Tables by name; `eval_results_table` has a row per case."""
+        with self.store.used():
+            client = mlflow.MlflowClient()
+            # MLflow's own property looks in the active experiment only, which need not be this one.
+            experiment = client.get_run(self.run_id).info.experiment_id
+            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 from .records import (
     CaseKey,
     CaseResult,
+    Gate,
     Generation,
     GroupKey,
     GroupResult,
@@ -41,6 +42,7 @@ def group_result_to_json(result: GroupResult) -> str:
     plain["key"] = dataclasses.asdict(result.key)
     plain["generations"] = pairs({row: dataclasses.asdict(value) for row, value in result.generations.items()})
     plain["judgements"] = pairs({row: dataclasses.asdict(value) for row, value in result.judgements.items()})
+    plain["gates"] = [dataclasses.asdict(gate) for gate in result.gates]
     plain["failures"] = pairs(result.failures)
     plain["baseline_texts"] = pairs(result.baseline_texts)
     return json.dumps(plain)
@@ -54,6 +56,7 @@ def group_result_from_json(text: str) -> GroupResult:
     data["judgements"] = {row: judgement(value) for row, value in unpaired(data["judgements"])}
     data["failures"] = dict(unpaired(data["failures"]))
     data["baseline_texts"] = dict(unpaired(data["baseline_texts"]))
+    data["gates"] = tuple(Gate(**gate) for gate in data["gates"])
     data["notes"] = tuple(data["notes"])
     return GroupResult(**data)
 

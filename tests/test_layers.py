@@ -34,6 +34,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "entrant": VOCABULARY | {"pairs"},
     "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
     "outcome": VOCABULARY,
+    "similarity": VOCABULARY | {"models.embedding"},
+    "thresholds": VOCABULARY,
+    "gates": VOCABULARY | {"thresholds"},
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
@@ -48,10 +51,12 @@ DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "collection", "fixtures", "run", "stash"},
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
-    "mlflow": {"asking", "evaluation", "metrics", "tracking", "models.*"},
+    "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*"},
     "pandas": {"frames", "metrics", "models.*"},
     "scipy": {"statistics"},
     "huggingface_hub": {"metrics", "models.*"},
+    "rapidfuzz": {"similarity"},
+    "sentence_transformers": {"models.embedding"},
 }
 """Which modules may import a library, lazily or not."""
 

@@ -96,7 +96,9 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     """What happened to which test."""
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
-        return [f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}", *_evidence(judgement)]
+        why = [f"  {disarm(judgement.reason)}"] if judgement.reason else []
+        what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
+        return [what, *_evidence(judgement), *why]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:

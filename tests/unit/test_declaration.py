@@ -16,11 +16,13 @@ from pytest_llmcompare.declaration import SIGNATURE, Declaration, Variant, decla
 from pytest_llmcompare.errors import LlmCompareError, TableError, UsageError
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import CaseKey, GroupKey, RowKey
+from pytest_llmcompare.similarity import Similarity
+from pytest_llmcompare.thresholds import Threshold
 
 SPEC = ModelSpec("distilgpt2", "distilgpt2", SourceKind.HUB)
 KNOWN = (
-    "examples, experiment, gen_config, input, metrics, model_type, models, name, samples, seed, table, target, "
-    "tolerance, variants"
+    "examples, experiment, gen_config, input, metrics, model_type, models, name, samples, seed, similarity, table, "
+    "target, thresholds, tolerance, variants"
 )
 WANT_VARIANTS = 'expected e.g. {"greedy": {"do_sample": False}}.'
 WANT_MODELS = 'expected model specs, e.g. ["gpt2-large", "distilgpt2"].'
@@ -66,7 +68,9 @@ def test_a_marker_with_every_keyword() -> None:
         "seed": 3,
         "samples": 2,
         "tolerance": 0.5,
+        "similarity": {"ratio": 0.8},
         "metrics": ["exact_match", Metric],
+        "thresholds": {"exact_match/v1": ">=0.5"},
         "model_type": "question-answering",
         "experiment": "exp",
     }
@@ -86,7 +90,9 @@ def test_a_marker_with_every_keyword() -> None:
         seed=3,
         samples=2,
         tolerance=0.5,
+        similarity=Similarity("ratio", 0.8),
         metrics=("exact_match", Metric),
+        thresholds=(Threshold("exact_match/v1", 0.5, greater_is_better=True),),
         model_type="question-answering",
         experiment="exp",
     )
@@ -304,6 +310,8 @@ BASE: dict[str, Any] = {"examples": "E", "gen_config": {"top_k": 3}, "variants":
         ({}, True),
         ({"models": ["x"]}, True),
         ({"metrics": ["m"]}, True),
+        ({"thresholds": {"m": ">=1"}}, True),
+        ({"similarity": "ratio"}, False),
         ({"examples": "F"}, False),
         ({"gen_config": {"top_k": 4}}, False),
         ({"variants": {"w": {}}}, False),

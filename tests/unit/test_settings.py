@@ -65,6 +65,7 @@ def test_a_good_file_passes() -> None:
         "decode": "plain",
         "tolerance": 1,
         "shift": "fail",
+        "semantic_model": "./MiniLM",
         "tracking_uri": "sqlite:///x.db",
         "drift_budget": 2.5,
     }

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import CaseKey, CaseResult, Generation, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from pytest_llmcompare.records import (
+    CaseKey,
+    CaseResult,
+    Gate,
+    Generation,
+    GroupKey,
+    GroupResult,
+    Judgement,
+    RowKey,
+    Verdict,
+)
 from pytest_llmcompare.wire import (
     case_result_from_json,
     case_result_to_json,
@@ -49,6 +59,10 @@ CASE_RESULTS = st.builds(
     TEXTS,
     st.booleans(),
 )
+GATES = st.builds(
+    Gate,
+    *(TEXTS, TEXTS, st.none() | st.floats(allow_nan=False), st.booleans(), st.integers(0), st.integers(0), TEXTS),
+)
 GROUP_RESULTS = st.builds(
     GroupResult,
     key=GROUPS,
@@ -62,6 +76,7 @@ GROUP_RESULTS = st.builds(
     model_uri=TEXTS,
     evaluation=TEXTS,
     evaluation_fault=TEXTS,
+    gates=st.lists(GATES, max_size=2).map(tuple),
     seconds=st.floats(0, allow_infinity=False),
     tokens=st.integers(0, 2**31),
 )

@@ -1,0 +1,178 @@
+"""Embedding models of sentence-transformers: found like other models, the hub's cache first; one is kept loaded."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llmcompare.errors import ModelError
+
+from .faults import reason
+from .hub import endpoint, place, timeout
+from .hub_cache import cache_folder, find_snapshot, offline, repository, write_ref
+from .spec import folder_path
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MODULES = "modules.json"
+FILES = (".json", ".txt", ".model", ".safetensors")
+"""What is downloaded: settings, tokenizer, weights that are not pickled."""
+
+OTHER_RUNTIMES = ("onnx", "openvino")
+FOLDER = 'name a folder that holds it: semantic_model = "./FOLDER" under [tool.llmcompare] in pyproject.toml'
+
+
+class Embedding:
+    """A loaded embedding model. Texts longer than what it reads at once are compared in parts."""
+
+    def __init__(self, model: SentenceTransformer) -> None:
+        self.model = model
+        self.window = int(model.max_seq_length or 0)  # tokens; 0 for a model without a limit
+
+    def similarity(self, one: str, other: str) -> float:
+        """Cosine of two texts' embeddings; of long ones that of the parts that are least alike."""
+        texts = [text.encode("utf-8", "replace").decode() for text in (one, other)]
+        count = self.parts(texts)
+        vectors = self.encode([part for text in texts for part in cut(text, count)])
+        return min(dot(vectors[at], vectors[count + at]) for at in range(count))
+
+    def parts(self, texts: list[str]) -> int:
+        """Into how many equal parts both texts are cut, so that the model reads each to its end."""
+        count = 1
+        while self.window and any(self.tokens(part) > self.window for text in texts for part in cut(text, count)):
+            count *= 2
+        return count
+
+    def tokens(self, text: str) -> int:
+        """Number of tokens, the special ones included."""
+        return len(self.model.tokenizer(text, verbose=False)["input_ids"])
+
+    def encode(self, texts: list[str]) -> list[list[float]]:
+        """Embeddings of length 1."""
+        with quiet():
+            found = self.model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return [[float(number) for number in vector] for vector in found]
+
+
+def cut(text: str, count: int) -> list[str]:
+    """A text in so many parts of equal length."""
+    places = [len(text) * at // count for at in range(count + 1)]
+    return [text[start:end] for start, end in itertools.pairwise(places)]
+
+
+def dot(one: list[float], other: list[float]) -> float:
+    """Scalar product."""
+    return math.fsum(left * right for left, right in zip(one, other, strict=True))
+
+
+def locate(model: str, root: Path) -> Path:
+    """The folder of an embedding model, downloaded where it has to be and may be.
+
+    Args:
+        model: Hub id or folder.
+        root: What a folder is relative to.
+
+    Raises:
+        ModelError: It is nowhere.
+    """
+    folder = folder_path(model, root)
+    if folder.is_dir():
+        if not (folder / MODULES).is_file():
+            raise ModelError(
+                f"semantic_model {model!r}: {folder} has no {MODULES}, so sentence-transformers did not save it.\n"
+                f"Write the whole model there: SentenceTransformer(...).save_pretrained({str(folder)!r})"
+            )
+        return folder
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        raise ModelError(
+            f"semantic_model {model!r}: there is no folder {Path(os.path.normpath(folder))}.\n"
+            f"Folders are relative to pytest's root, {root}. A hub id has one '/' at most."
+        )
+    return snapshot(model)
+
+
+def snapshot(model: str) -> Path:
+    """The cached snapshot of a hub model, downloaded where it has to be and may be.
+
+    Raises:
+        ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
+    """
+    cache = cache_folder()
+    found = find_snapshot(cache, model, None)
+    if found and (found.folder / MODULES).is_file():
+        return found.folder
+    if switch := offline():
+        raise absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
+    try:
+        return download(model, cache)
+    except Exception as error:  # whatever the network, the disk and their libraries raise
+        raise absent(model, f"{place()} did not give it ({reason(error)})", "") from None
+
+
+def download(model: str, cache: Path) -> Path:
+    """Fetch the files of a model; the one that tells whether it is there comes last."""
+    from huggingface_hub import HfApi, hf_hub_download
+
+    info = HfApi(endpoint=endpoint()).model_info(model, timeout=timeout())
+    names = [str(sibling.rfilename) for sibling in info.siblings or ()]
+    commit = str(info.sha)
+    for name in sorted(filter(is_wanted, {*names, MODULES}), key=lambda name: (name == MODULES, name)):
+        hf_hub_download(model, name, revision=commit, cache_dir=cache, endpoint=endpoint(), etag_timeout=timeout())
+    write_ref(cache, model, "main", commit)
+    return repository(cache, model) / "snapshots" / commit
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of a repository belongs to the model as sentence-transformers loads it."""
+    return name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES
+
+
+def absent(model: str, why: str, remedy: str) -> ModelError:
+    """The error for a model that is not at hand: why, where we looked, and what to do."""
+    return ModelError(
+        f"semantic_model {model!r} is not on this machine, and {why}.\n"
+        f"Looked in {repository(cache_folder(), model)}.\n"
+        f"Download it where there is a network (hf download {model}), or {remedy}{FOLDER}"
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def loaded(model: str) -> Embedding:
+    """An embedding model in memory, on the CPU: a GPU is for the models that are compared.
+
+    Raises:
+        ModelError: It cannot be found or loaded.
+    """
+    folder = locate(model, Path.cwd())
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with quiet():
+            safe = {"use_safetensors": True}
+            return Embedding(SentenceTransformer(str(folder), device="cpu", local_files_only=True, model_kwargs=safe))
+    except Exception as error:  # whatever the library and the files raise
+        raise ModelError(
+            f"semantic_model {model!r}: sentence-transformers cannot load {folder}: {reason(error)}.\n"
+            "Weights have to be in model.safetensors; pickled ones are refused."
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's warnings and progress bars off the terminal."""
+    from .local import quiet as transformers_quiet
+
+    with transformers_quiet():
+        yield
+
+
+def forget() -> None:
+    """Free the model."""
+    loaded.cache_clear()
