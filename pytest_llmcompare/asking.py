@@ -124,8 +124,9 @@ class Asking:
         if isinstance(ours, PyfuncTransformer):
             frame = self.fitted(ours, frame)
         if left:
-            self.predict(ours, frame.iloc[left].reset_index(drop=True), observe, self.drafts(ours, left))
-            self.note_untried([outcomes[index] for index in left])
+            drafts = self.drafts(ours, left)
+            self.predict(ours, frame.iloc[left].reset_index(drop=True), observe, drafts)
+            self.note_untried([outcomes[index] for index in left], len(drafts))
         return [outcomes[index] for index in range(len(self.cases))]
 
     def fitted(self, ours: PyfuncTransformer, frame: Any) -> Any:
@@ -167,14 +168,14 @@ class Asking:
                 found[place] = draft_of(model, baseline.generation)
         return found
 
-    def note_untried(self, outcomes: Sequence[Outcome]) -> None:
-        """Say once per reason which baselines had to be compared without the fast check."""
+    def note_untried(self, outcomes: Sequence[Outcome], drafts: int) -> None:
+        """Say once per reason how many of the baselines that are drafts had to be compared without the fast check."""
         group = self.cases[0].key.group
         reasons = Counter(found.unverified for found in outcomes if isinstance(found, Generation))
         for text, count in reasons.items():
             if text.startswith(NOT_TRIED):
                 self.notes.append(
-                    f"table {group.table!r}, model {group.model!r}: {count} of {len(self.cases)} baselines are "
+                    f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are "
                     f"compared token by token, not in one pass: {text.removeprefix(NOT_TRIED)}"
                 )
 
