@@ -12,6 +12,7 @@ import pytest
 
 from .declaration import Declaration, declare
 from .errors import LlmCompareError, UsageError
+from .hooks import Hooks
 from .records import GroupKey, RowKey
 from .session import Group, Session
 
@@ -63,7 +64,8 @@ class Collection:
                     f'the test asks for {names} but has no prompt table. Add @pytest.mark.llm_prompts("prompts.csv").'
                 )
             check_alone(wanted)
-            groups = self.session.declare(self.declaration(mark, metafunc), test)
+            hooks = self.hooks(metafunc)
+            groups = self.session.declare(self.declaration(mark, metafunc, hooks), test, hooks)
         except LlmCompareError as error:
             raise pytest.Collector.CollectError(f"{test}: {error}") from None
         if wanted & PER_TABLE:
@@ -79,7 +81,13 @@ class Collection:
             return
         metafunc.parametrize(PARAMETER, asked, ids=ids, indirect=True)
 
-    def declaration(self, mark: pytest.Mark, metafunc: pytest.Metafunc) -> Declaration:
+    def hooks(self, metafunc: pytest.Metafunc) -> Hooks:
+        """Our own hooks as they are in the test's folder."""
+        config, module = metafunc.config, metafunc.definition.parent
+        assert module is not None  # the session alone has no parent
+        return Hooks(lambda: module.ihook, config.hook, config.rootpath)
+
+    def declaration(self, mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> Declaration:
         """Read a marker, once for all tests that carry it.
 
         Raises:
@@ -90,7 +98,7 @@ class Collection:
         if known is None:
             base = metafunc.definition.path.parent
             folder = relative_folder(base, metafunc.config.rootpath)
-            declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base)
+            declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base, load=hooks.load_table)
             known = self.read[id(mark), test] = (mark, declaration)  # the mark is kept, so that its id stays its own
         return known[1]
 

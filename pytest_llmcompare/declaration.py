@@ -16,7 +16,7 @@ from .errors import UsageError, did_you_mean
 from .models.spec import ModelSpec, SourceKind
 from .records import Case, CaseKey, GroupKey, Row
 from .similarity import Similarity, read_similarity
-from .tables import read_table
+from .tables import Loader, read_table
 from .thresholds import Threshold, read_thresholds
 
 EXAMPLES = "examples"
@@ -108,11 +108,11 @@ class Declaration:
     def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
         """The cases of one row in one variant: one, or as many as are to be drawn.
 
-        A model in MLflow may draw by settings of its own.
+        A model in MLflow, or a plugin's, may draw by settings of its own.
         """
         group = GroupKey(self.folder, self.table, spec.name)
         gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
-        draws = gen_config.get("do_sample") or spec.kind is SourceKind.MLFLOW
+        draws = gen_config.get("do_sample") or spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER)
         for sample in range(self.samples if draws else 1):
             yield Case(
                 key=CaseKey(group, row.id, f"{variant.name}#{sample + 1}" if sample else variant.name),
@@ -150,7 +150,15 @@ def llm_prompts(
 SIGNATURE = inspect.signature(llm_prompts)
 
 
-def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder: str, base: Path) -> Declaration:
+def declare(
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    test: str,
+    folder: str,
+    base: Path,
+    load: Loader | None = None,
+) -> Declaration:
     """Read and check a marker.
 
     Args:
@@ -159,6 +167,7 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         test: Name of the test function, for what the marker leaves out.
         folder: Folder of the test file, relative to pytest's root, with `/`.
         base: The same folder as a path; the table's path is relative to it.
+        load: Asked first for the rows of a table; None where nobody but us reads tables.
 
     Raises:
         UsageError: Unknown or wrong keywords.
@@ -173,7 +182,7 @@ def declare(args: Sequence[Any], kwargs: Mapping[str, Any], *, test: str, folder
         table=checked_name(given["name"], "name") or (Path(source).stem if is_path(source) else short),
         folder=folder,
         rows=read_table(
-            source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target")
+            source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
         ),
         examples=checked_text(given[EXAMPLES], EXAMPLES) or None,
         gen_config=gen_config,

@@ -38,6 +38,10 @@ class TrackingError(LlmCompareError):
     """An MLflow tracking store that cannot be used."""
 
 
+class HookError(LlmCompareError):
+    """A hook of a plugin's or a conftest's that raised, or gave what it must not."""
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
 

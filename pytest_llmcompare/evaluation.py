@@ -8,30 +8,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.models.evaluation import EvaluationResult
+from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
-from . import gates, metrics, tracking
-from .asking import Asking, Tokenizer
+from . import gates, metrics, subject, tracking
+from .asking import Asking
 from .baselines import files
 from .baselines.journal import Journal
-from .drift import judge
 from .errors import BaselineError
-from .frames import frame_of, scores_in, shared_settings
-from .models import embedding, registry, resident
+from .frames import frame_of, scores_in
+from .models import embedding, resident
 from .models.loaded import Loaded
-from .models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
-from .records import Case, Generation, GroupResult, Judgement, RowKey, Verdict
+from .records import Case, GroupKey, GroupResult, RowKey
 from .settings import Settings
-from .similarity import Similarity, similar
+from .verdicts import Baselines, reviewed
 
 if TYPE_CHECKING:
     from .session import Group, Progress
@@ -44,66 +41,6 @@ class Logged:
     run_id: str
     model_uri: str
     model: PyFuncModel
-
-
-@dataclass
-class Baselines:
-    """The stored baselines of a group, or why they cannot be read; and what the marker says of comparing with them.
-
-    Attributes:
-        stored: The baselines.
-        fault: Why there are none.
-        tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
-        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
-    """
-
-    stored: files.BaselineSet | None
-    fault: str = ""
-    tolerance: float | None = None
-    similarity: Similarity | None = None
-
-    def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
-        """The verdict on a candidate."""
-        row = case.key.row
-        if self.stored is None:
-            return Judgement(Verdict.ERROR, reason=self.fault)
-        if row in self.stored.conflicts:
-            where = self.stored.conflicts[row]
-            return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
-        baseline = self.stored.baselines.get(row)
-        piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
-        judgement = judge(case, baseline, generation, piece, decode=decode, tolerance=self.tolerance)
-        if self.similarity is None or baseline is None or not by_text(baseline.generation, generation):
-            return judgement
-        return similar(judgement, self.samples(case), generation.text, self.similarity)
-
-    def samples(self, case: Case) -> list[str]:
-        """Texts of all stored samples of a case's row."""
-        stored = self.stored.baselines if self.stored else {}
-        first = RowKey(case.id, case.key.variant.rpartition("#")[0]) if case.sample else case.key.row
-        further = (RowKey(case.id, f"{first.variant}#{number}") for number in count(2))
-        rows = [first, *takewhile(stored.__contains__, further)]
-        return [stored[row].generation.text for row in rows if row in stored]
-
-    def texts(self) -> dict[RowKey, str]:
-        """The texts to show beside the candidates."""
-        stored = self.stored.baselines if self.stored else {}
-        return {row: baseline.generation.text for row, baseline in stored.items()}
-
-    def prepare(self, model: str, root: Path, *, foreign: bool) -> None:
-        """Find the model that judges similarity, where texts will be all there is.
-
-        Raises:
-            ModelError: It cannot be found.
-        """
-        stored = self.stored.baselines.values() if self.stored else ()
-        if self.similarity and (foreign or any(found.generation.token_ids is None for found in stored)):
-            self.similarity = self.similarity.located(model, root)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What could not be used of them."""
-        return self.stored.warnings if self.stored else ()
 
 
 class Evaluator:
@@ -123,6 +60,7 @@ class Evaluator:
         self.resolved: dict[ModelSpec, ResolvedModel] = {}
         self.loaded = Loaded()
         self.store = tracking.Store(settings.tracking_uri, started)
+        self.further: dict[GroupKey, list[EvaluationMetric]] = {}
         self.journals: list[Journal] = []
         self.commit: str | None = None
 
@@ -133,7 +71,7 @@ class Evaluator:
 
         Args:
             group: The group.
-            found: Where its model is; None for one that MLflow has.
+            found: Where its model is; None for one that MLflow has, or a plugin loads.
             cases: What to ask.
             progress: Told how it proceeds.
 
@@ -143,15 +81,15 @@ class Evaluator:
         baselines = self.baselines(group)
         progress.say(f"loading {group.spec.name}")
         with self.store.used(), tracking.store_errors(f"table {group.key.table!r}"):
-            chosen = metrics.choose(group.declaration.model_type, group.metrics)
-            resolved = found or self.resolve(group.spec)
+            chosen = metrics.choose(group.declaration.model_type, self.metrics_of(group))
+            resolved = found or self.resolve(group)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
             self.journals.append(journal)
             progress.begin(group.key, len(cases))
             asking = Asking(
                 *(logged.model, resolved.fingerprint, cases),
-                judge=baselines.judge,
+                judge=reviewed(baselines, group.extensions),
                 journal=journal,
                 progress=progress,
                 expected=baselines.stored.baselines if baselines.stored else {},
@@ -169,8 +107,19 @@ class Evaluator:
         except BaselineError as error:
             return Baselines(None, str(error))
 
-    def resolve(self, spec: ModelSpec) -> ResolvedModel:
-        """Find a model in MLflow, once per run."""
+    def metrics_of(self, group: Group) -> list[Any]:
+        """The metrics that a group's tests ask for, and those that plugins add."""
+        if group.key not in self.further:
+            added = group.extensions.metrics(group.key.table, group.key.model)
+            self.further[group.key] = metrics.further(added.value, group.metrics, added.source)
+        return [*group.metrics, *self.further[group.key]]
+
+    def resolve(self, group: Group) -> ResolvedModel:
+        """Find a model in MLflow, once per run, or have a plugin load it."""
+        spec = group.spec
+        if spec.kind is SourceKind.OTHER:
+            model = self.loaded.hold(spec, group.extensions.load_model, self.root)
+            return ResolvedModel(spec, "", spec.revision or "", model.fingerprint)
         if spec not in self.resolved:
             self.resolved[spec] = resolve(spec, root=self.root)
         return self.resolved[spec]
@@ -179,10 +128,8 @@ class Evaluator:
         """Make the group's run, log the model in it, end it, and load the model from there."""
         experiment = tracking.experiment_id(group.declaration.experiment)
         with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
-            tracking.log_facts(facts_of(group, resolved))
-            uri = resolved.location
-            if group.spec.kind is not SourceKind.MLFLOW:
-                uri = registry.log(pyfunc_of(group, resolved, self.settings.batch_size), group.spec.name).model_uri
+            tracking.log_facts(subject.facts_of(group, resolved))
+            uri = subject.log_model(group, resolved, self.settings.batch_size)
             return Logged(run.info.run_id, uri, self.loaded.get(uri, group.spec))
 
     def tags(self, group: Group, resolved: ResolvedModel) -> dict[str, str]:
@@ -223,7 +170,7 @@ class Evaluator:
         except Exception as error:
             if not asking.finished:
                 raise (asking.error or error) from None
-            fault = in_text_without_secrets(metrics.fault(group.key, group.metrics, error))
+            fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
         scope = gates.Scope(len(asking.cases), len(group.cases))
         if not asking.generations:
             tracking.mark_failed(logged.run_id)
@@ -261,11 +208,13 @@ class Evaluator:
 
     def lower_is_better(self, group: Group, metric: str) -> bool:
         """Whether less of a metric is better."""
-        return metrics.lower_is_better(metric, group.metrics)
+        return metrics.lower_is_better(metric, self.metrics_of(group))
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:
         """The logged model of a group, loaded."""
         with self.store.used():
+            if group.spec.kind is SourceKind.OTHER:
+                self.resolve(group)
             return self.loaded.get(result.model_uri, group.spec)
 
     def forget_journals(self) -> None:
@@ -278,40 +227,3 @@ class Evaluator:
         self.loaded.forget()
         embedding.forget()
         resident.release()
-
-
-def by_text(expected: Generation, actual: Generation) -> bool:
-    """Whether texts are all that can be compared."""
-    return expected.token_ids is None or actual.token_ids is None
-
-
-def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:
-    """The model to log: with its settings inside where all rows share them, else with one column per setting."""
-    spec = group.spec
-    source = spec.source if spec.kind is SourceKind.HUB else resolved.location
-    options: dict[str, Any] = {
-        "name": spec.name,
-        "revision": resolved.revision or None,
-        "dtype": spec.dtype,
-        "device": spec.device,
-        "chat_template": spec.chat_template,
-        "allow_pickle": spec.allow_pickle,
-        "trust_remote_code": spec.trust_remote_code,
-        "batch_size": batch_size,
-    }
-    shared = shared_settings(tuple(group.cases.values()))
-    if shared is None:
-        return PyfuncTransformerWithParams(source, **options)
-    return PyfuncTransformer(source, shared.gen_config, shared.examples, **options)
-
-
-def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
-    """Parameters of the run."""
-    shared = shared_settings(tuple(group.cases.values()))
-    return {
-        "source": shown(group.spec),
-        "revision": resolved.revision,
-        "fingerprint": resolved.fingerprint,
-        "table": group.key.table,
-        **({f"gen_config.{key}": value for key, value in shared.gen_config.items()} if shared else {}),
-    }

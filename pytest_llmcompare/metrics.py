@@ -146,8 +146,23 @@ def computes(name: str) -> bool:
     return any(found)
 
 
-def metric(wanted: object) -> EvaluationMetric:
+def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[EvaluationMetric]:
+    """The metrics that plugins add to those that a table asks for; of two of one name the table's counts.
+
+    Raises:
+        UsageError: One that is not known, or cannot be used.
+    """
+    names = {metric(wanted).name for wanted in asked} if given else set()
+    added = {found.name: found for found in (metric(wanted, where) for wanted in given)}
+    return [found for name, found in added.items() if name not in names]
+
+
+def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMetric:
     """A metric from its name or itself.
+
+    Args:
+        wanted: The name or the metric.
+        where: Where it stands, for messages.
 
     Raises:
         UsageError: It is not one, or it makes MLflow ask the model row by row.
@@ -156,11 +171,11 @@ def metric(wanted: object) -> EvaluationMetric:
         known = named_metrics()
         if wanted not in known:
             near = did_you_mean(wanted, known)
-            raise UsageError(f"llm_prompts: metrics holds {wanted!r}, which MLflow does not have.{near}")
+            raise UsageError(f"{where} holds {wanted!r}, which MLflow does not have.{near}")
         wanted = known[wanted]()
     if not isinstance(wanted, EvaluationMetric):
         raise UsageError(
-            f"llm_prompts: metrics holds {wanted!r}, expected the name of an MLflow metric, such as 'exact_match', "
+            f"{where} holds {wanted!r}, expected the name of an MLflow metric, such as 'exact_match', "
             "or an object made by mlflow.metrics.make_metric."
         )
     if wanted.name == "latency":

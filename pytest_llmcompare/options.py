@@ -131,7 +131,9 @@ def read_settings(config: pytest.Config) -> Settings:
     if settings.models or named:
         from .models.spec import parse_specs
 
-        parse_specs(settings.models, named, config.rootpath)  # faulty ones end the run here, not in each test file
+        others = bool(config.hook.pytest_llmcompare_load_model.get_hookimpls())
+        # Faulty ones end the run here, not in each test file.
+        parse_specs(settings.models, named, config.rootpath, others=others)
     return settings
 
 

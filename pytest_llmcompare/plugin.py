@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import hookspecs
 from .errors import UsageError
 from .fixtures import (
     llm_baseline,
@@ -22,6 +23,9 @@ from .fixtures import (
 )
 from .options import add_options, header_lines, read_settings
 from .stash import GROUPS, REPORT, RUN, SETTINGS
+
+if TYPE_CHECKING:
+    from .records import Judgement
 
 __all__ = [
     "llm_baseline",
@@ -46,6 +50,11 @@ MARKER = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the command line."""
     add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare our own hooks."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,6 +112,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if not config.option.collectonly and (RUN in config.stash or config.stash[SETTINGS].models_are_asked_for):
         run_of(config).end(session)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_llmcompare_judge(judgement: Judgement) -> Judgement:
+    """Our own verdict, where no plugin has another."""
+    return judgement
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -384,6 +384,7 @@ class GroupResult:
         model_uri: MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
         evaluation_fault: Why there is no evaluation.
+        notification_fault: What went wrong when plugins were told of it.
         gates: What the thresholds on its metrics said.
         seconds: Time the model took to generate.
         tokens: Tokens generated.
@@ -400,6 +401,7 @@ class GroupResult:
     model_uri: str = ""
     evaluation: str = ""
     evaluation_fault: str = ""
+    notification_fault: str = ""
     gates: tuple[Gate, ...] = ()
     seconds: float = 0.0
     tokens: int = 0

@@ -16,6 +16,7 @@ import pytest
 from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
+from .hooks import Hooks
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
@@ -45,6 +46,7 @@ class Run:
 
     Attributes:
         settings: Settings of the run.
+        hooks: Our own hooks, of all plugins.
         session: Drives the models.
         collection: Expands the markers.
         budget: How many failures are still shown in full.
@@ -62,7 +64,8 @@ class Run:
         xdist = getattr(config, "workerinput", None)
         self.is_worker = xdist is not None
         once: Once = workers.compute_once if self.is_worker else workers.compute
-        self.session = Session(settings, config.rootpath, self.progress(), once)
+        self.hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
+        self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks)
         self.collection = Collection(self.session)
         self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
         self.told: set[str] = set()
@@ -168,8 +171,17 @@ class Run:
         stopped = session.shouldfail or session.shouldstop
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         self.conclusion.reach(self.declared, whole=(finished or empty) and self.whole and not stopped)
+        self.tell()
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def tell(self) -> None:
+        """Tell plugins what the run found; a notification that failed makes the run fail."""
+        assert self.conclusion is not None
+        faults = [self.groups[key].notification_fault for key in sorted(self.groups)]
+        for fault in (*faults, self.hooks.run_finished(self.conclusion.summary(self.declared))):
+            if fault:
+                self.conclusion.fail(fault)
 
     def show(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary."""

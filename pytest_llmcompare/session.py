@@ -21,6 +21,7 @@ from .thresholds import Threshold
 
 if TYPE_CHECKING:
     from .evaluation import Evaluator
+    from .extensions import Extensions
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
 """Computes a group's result, or takes it from the process that already has and shares the folder."""
@@ -52,6 +53,7 @@ class Group:
         declaration: The table.
         owner: The first test that declared it.
         cases: Every case of the table, by row.
+        extensions: What plugins add to it.
         metrics: MLflow metrics that any of its tests asks for.
         thresholds: What any of its tests wants metrics to reach.
         selected: Rows that selected tests need, in order; all of them for a test on the whole table.
@@ -62,6 +64,7 @@ class Group:
     declaration: Declaration
     owner: str
     cases: dict[RowKey, Case]
+    extensions: Extensions
     metrics: list[Any] = field(default_factory=list)
     thresholds: list[Threshold] = field(default_factory=list)
     selected: dict[RowKey, Case] = field(default_factory=dict)
@@ -84,11 +87,12 @@ class Group:
 class Session:
     """State of one run in one process."""
 
-    def __init__(self, settings: Settings, root: Path, progress: Progress, once: Once) -> None:
+    def __init__(self, settings: Settings, root: Path, progress: Progress, once: Once, extensions: Extensions) -> None:
         self.settings = settings
         self.root = root
         self.progress = progress
         self.once = once
+        self.extensions = extensions
         self.groups: dict[GroupKey, Group] = {}
         self.results: dict[GroupKey, GroupResult] = {}
         self.owners: dict[tuple[str, str], tuple[str, str]] = {}
@@ -106,7 +110,7 @@ class Session:
         """
         wanted = texts or self.settings.models
         if wanted not in self.parsed:
-            parsed = parse_specs(wanted, self.settings.named, self.root)
+            parsed = parse_specs(wanted, self.settings.named, self.root, others=self.extensions.loads_models)
             self.parsed[wanted] = tuple(self.with_settings(spec) for spec in parsed)
         return self.parsed[wanted]
 
@@ -120,12 +124,13 @@ class Session:
 
         return dataclasses.replace(spec, device=nearer("device", spec.device), dtype=nearer("dtype", spec.dtype))
 
-    def declare(self, declaration: Declaration, owner: str) -> list[Group]:
+    def declare(self, declaration: Declaration, owner: str, extensions: Extensions) -> list[Group]:
         """Take in what a test declares; tests that declare the same table share its groups.
 
         Args:
             declaration: The marker, read.
             owner: The test, for messages.
+            extensions: What plugins add in the test's folder.
 
         Raises:
             UsageError: Another test of the same folder gave this table's name to other cases.
@@ -141,9 +146,9 @@ class Session:
                 f'Give one of them a name of its own, llm_prompts(..., name="{declaration.table}_2"), '
                 "or put both settings into variants={...}."
             )
-        return [self.group(declaration, spec, owner) for spec in self.specs(declaration.models)]
+        return [self.group(declaration, spec, owner, extensions) for spec in self.specs(declaration.models)]
 
-    def group(self, declaration: Declaration, spec: ModelSpec, owner: str) -> Group:
+    def group(self, declaration: Declaration, spec: ModelSpec, owner: str, extensions: Extensions) -> Group:
         """The group of a table and a model, made on first use.
 
         Raises:
@@ -153,7 +158,7 @@ class Session:
         group = self.groups.get(key)
         if group is None:
             cases = {case.key.row: case for case in declaration.cases(spec)}
-            group = self.groups[key] = Group(key, spec, declaration, owner, cases)
+            group = self.groups[key] = Group(key, spec, declaration, owner, cases, extensions)
         self.settle_experiment(group, declaration, owner)
         if group.spec != spec:
             raise UsageError(
@@ -188,8 +193,14 @@ class Session:
     def result(self, key: GroupKey) -> GroupResult:
         """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""
         if key not in self.results:
-            self.results[key] = self.once(self.scratch, key, lambda: self.evaluate(self.groups[key]))
+            self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
         return self.results[key]
+
+    def finish(self, group: Group) -> GroupResult:
+        """Evaluate a group and tell plugins of it."""
+        result = self.evaluate(group)
+        fault = group.extensions.group_finished(result)
+        return dataclasses.replace(result, notification_fault=fault) if fault else result
 
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
@@ -204,14 +215,14 @@ class Session:
             self.progress.end()
 
     def resolve(self, spec: ModelSpec) -> ResolvedModel | None:
-        """Find a model on this machine or the hub, once per run; None for a model in MLflow, which is asked later.
+        """Find a model on this machine or the hub, once per run; None for one that is asked of MLflow or a plugin.
 
         Before torch and mlflow are imported, which takes longer than to say that a model is not there.
 
         Raises:
             ModelError: It cannot be found or is refused.
         """
-        if spec.kind is SourceKind.MLFLOW:
+        if spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER):
             return None
         if spec not in self.resolved:
             try:

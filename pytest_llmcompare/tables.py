@@ -7,14 +7,28 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .cells import GIVE_IDS, WRITE_PROMPT, CellError, answer, examples, prompt, prompt_id, settings
 from .errors import TableError, did_you_mean
-from .raw_tables import Fault, RawTable, Record, faulty, from_frame, from_list, is_frame, shown
+from .raw_tables import (
+    Fault,
+    RawTable,
+    Record,
+    faulty,
+    from_frame,
+    from_items,
+    from_list,
+    is_frame,
+    located,
+    shown,
+)
 from .records import Row
 from .slugs import made_ids
 from .table_files import READERS, read_file
+
+if TYPE_CHECKING:
+    from .extensions import Given
 
 INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
 """Where the prompts are looked for, in this order, unless `input=` says."""
@@ -28,6 +42,9 @@ RESERVED_COLUMNS = frozenset(
     }
 )
 """Columns of the results table that no column of the user's may hide."""
+
+Loader = Callable[[Any, Path], "Given | None"]
+"""Gives the rows of a source that it knows, from the source and the folder of the test file."""
 
 ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
 
@@ -58,6 +75,7 @@ def read_table(
     base: Path,
     input: str | None = None,  # noqa: A002 - the marker's public keyword
     target: str | None = None,
+    load: Loader | None = None,
 ) -> tuple[Row, ...]:
     """Read and check a prompt table.
 
@@ -67,6 +85,7 @@ def read_table(
         base: Folder that the path is relative to.
         input: Column of the prompts; None takes the first found of `INPUT_COLUMNS`.
         target: Column of the expected answers; None takes `target` where there is one.
+        load: Asked first for the rows.
 
     Returns:
         The rows in the order of the table, each with an id of its own.
@@ -74,7 +93,8 @@ def read_table(
     Raises:
         TableError: A table that cannot be read, or faulty rows, all of them in one message.
     """
-    table = open_table(source, base, input)
+    given = load(source, base) if load else None
+    table = open_table(source, base, input) if given is None else given_table(source, given, input)
     if not table.records:
         if table.faults:
             raise faulty(table.name, table.faults)
@@ -105,6 +125,19 @@ def open_table(source: Any, base: Path, input_column: str | None) -> RawTable:
         f"{shown(source)} is no prompt table. Expected the path of a {', '.join(READERS)} file, "
         "a list of texts, a list of dicts, or a pandas DataFrame."
     )
+
+
+def given_table(source: Any, given: Given, input_column: str | None) -> RawTable:
+    """The raw rows that a plugin has read.
+
+    Raises:
+        TableError: Two columns of one name.
+    """
+    shown_source = os.fspath(source) if isinstance(source, (str, os.PathLike)) else shown(source)
+    name = f"{shown_source} ({given.source})"
+    if is_frame(given.value):
+        return from_frame(name, given.value, lambda number, _: f"row {number}")
+    return from_items(name, located(given.value, "row"), input_column)
 
 
 def find_roles(table: RawTable, given_input: str | None, given_target: str | None) -> Roles:

@@ -43,12 +43,14 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "baselines.*": VOCABULARY | {"baselines.*", "wire"},
     "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
-    "models.spec": VOCABULARY | {"models.named", "models.uri"},
+    "models.schemes": VOCABULARY | {"models.uri"},
+    "models.spec": VOCABULARY | {"models.named", "models.schemes", "models.uri"},
+    "extensions": VOCABULARY,
 }
 """What the pure and the self-contained parts may know of."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {"plugin", "options", "collection", "fixtures", "run", "stash"},
+    "pytest": {"plugin", "options", "hookspecs", "collection", "fixtures", "run", "stash"},
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*"},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import registry, resident
+from . import given, registry, resident
 from .spec import ModelSpec, SourceKind
 
 if TYPE_CHECKING:
@@ -30,15 +31,28 @@ class Loaded:
             ModelError: It cannot be loaded; then none is.
         """
         if self.model is None or self.key != (uri, spec):
-            self.forget()
+            self.forget(but=spec)
             if spec.kind is SourceKind.MLFLOW:  # it may bring weights of its own
                 resident.release()
             self.model = registry.load(uri, spec)
             self.key = (uri, spec)
         return self.model
 
-    def forget(self) -> None:
-        """Let go of the pyfunc, and of what somebody else's has inside."""
+    def hold(self, spec: ModelSpec, load: given.Load, root: Path) -> given.GivenModel:
+        """A model that plugins load, asked for after the former one was freed.
+
+        Raises:
+            ModelError: No plugin knows it, or one does wrong.
+        """
+        if not given.is_held(spec):
+            self.forget()
+            resident.release()
+        return given.hold(spec, load, root)
+
+    def forget(self, *, but: ModelSpec | None = None) -> None:
+        """Let go of the pyfunc, and of what somebody else's has inside; a plugin's model `but` stays."""
+        if but is None or not given.is_held(but):
+            given.release()
         former, self.model, self.key = self.model, None, None
         if former is not None and registry.python_model_of(former) is None:
             del former

@@ -4,7 +4,8 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then hold;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
-3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias;
+3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
+   or `KIND:ANYTHING`, where there are plugins that load models (`schemes.py`);
 4. a folder, if it holds a separator and is one below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
@@ -24,9 +25,9 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError
 
 from .named import CONFIG_FILE, check_name, header, read_table
+from .schemes import FORMS, SCHEME, is_mlflow
 from .uri import FORMS as MLFLOW_FORMS
 from .uri import default_name as mlflow_name
-from .uri import is_complete
 
 
 class SourceKind(str, Enum):
@@ -35,6 +36,7 @@ class SourceKind(str, Enum):
     HUB = "hub"
     FOLDER = "folder"
     MLFLOW = "mlflow"
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, or MLflow URI.
+        source: Hub id, folder as written, MLflow URI, or `KIND:ANYTHING` for a plugin.
         kind: Which of these it is.
         revision: Branch, tag or commit of a hub repository; None takes its `main`.
         gen_config: Decoding settings of this model.
@@ -70,32 +72,28 @@ class ModelSpec:
     near: str = field(default="", compare=False)
 
 
-FORMS = (
-    "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "or an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model)"
-)
-
 PATH_START = re.compile(r"[./~\\]|[A-Za-z]:[\\/]")
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 HUB_ID = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,95}/)?[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 REVISION = re.compile(r"[\w+-][\w./+-]*", re.ASCII)
-HUB_PAGE = re.compile(r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/{0,2})(?P<id>[^/?#]+(?:/[^/?#]+)?)")
 
 
-def parse_specs(texts: Sequence[str], named: Mapping[str, Mapping[str, Any]], root: Path) -> tuple[ModelSpec, ...]:
+def parse_specs(
+    texts: Sequence[str], named: Mapping[str, Mapping[str, Any]], root: Path, *, others: bool = False
+) -> tuple[ModelSpec, ...]:
     """Parse model specs, in order.
 
     Args:
         texts: Specs; each may hold several, separated by commas. A comma at the end is tolerated.
         named: The `[tool.llmcompare.models.NAME]` tables, all of which are checked.
         root: pytest's root folder, which folders are relative to.
+        others: Whether there are plugins that load models of other kinds.
 
     Raises:
         UsageError: A spec or a table that cannot be read, or two models of the same name.
     """
     for name in named:
-        parse_named(name, named=named, root=root)
-    specs = [parse_spec(part, named, root) for text in texts for part in split_texts(text)]
+        parse_named(name, named=named, root=root, others=others)
+    specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text)]
     check_unique(specs)
     return tuple(specs)
 
@@ -108,32 +106,33 @@ def split_texts(text: str) -> list[str]:
     return parts
 
 
-def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path) -> ModelSpec:
+def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *, others: bool) -> ModelSpec:
     """Parse a single spec.
 
     Raises:
         UsageError: It cannot be read.
     """
     if text in named:
-        return parse_named(text, named=named, root=root)
+        return parse_named(text, named=named, root=root, others=others)
     where = f"model spec {text!r}"
     name, source = split_name(text, where, root)
     configured, at, revision = source.partition("@")
     if configured in named:
         if at and not revision:
             raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
-        return parse_named(configured, named=named, root=root, name=name, revision=revision)
-    return spec_of(source, where, root, name=name, near=tuple(named))
+        return parse_named(configured, named=named, root=root, others=others, name=name, revision=revision)
+    return spec_of(source, where, root, name=name, near=tuple(named), others=others)
 
 
 def parse_named(
-    key: str, *, named: Mapping[str, Mapping[str, Any]], root: Path, name: str = "", revision: str = ""
+    key: str, *, named: Mapping[str, Mapping[str, Any]], root: Path, others: bool, name: str = "", revision: str = ""
 ) -> ModelSpec:
     """The spec of a configured model, under another name or at another revision where these are given."""
     where = f"{header(key)} in {CONFIG_FILE}"
     fields = read_table(key, named[key])
     source = fields.pop("source").strip()
-    return spec_of(source, where, root, name=name or key, **{**fields, **({"revision": revision} if revision else {})})
+    chosen = {"revision": revision} if revision else {}
+    return spec_of(source, where, root, name=name or key, others=others, **{**fields, **chosen})
 
 
 def spec_of(
@@ -143,11 +142,12 @@ def spec_of(
     *,
     name: str,
     near: Sequence[str] = (),
+    others: bool = False,
     revision: str | None = None,
     **fields: Any,
 ) -> ModelSpec:
     """Settle kind, revision and default name of a source."""
-    kind, base, written = classify(source, where, root)
+    kind, base, written = classify(source, where, root, others=others)
     if written and revision and written != revision:
         raise UsageError(f"{where}: two revisions, {written!r} and {revision!r}. Give one of them.")
     revision = revision or written or None
@@ -180,7 +180,7 @@ def split_name(text: str, where: str, root: Path) -> tuple[str, str]:
     return name, source
 
 
-def classify(source: str, where: str, root: Path) -> tuple[SourceKind, str, str]:
+def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[SourceKind, str, str]:
     """Kind, source without revision, and revision (empty where there is none) of a source.
 
     Raises:
@@ -191,8 +191,8 @@ def classify(source: str, where: str, root: Path) -> tuple[SourceKind, str, str]
     if PATH_START.match(source):
         return SourceKind.FOLDER, source, ""
     if scheme := SCHEME.match(source):
-        check_uri(source, scheme[1].lower(), where)
-        return SourceKind.MLFLOW, source, ""
+        mlflow = is_mlflow(source, scheme[1], where, others=others)
+        return SourceKind.MLFLOW if mlflow else SourceKind.OTHER, source, ""
     if is_below(source, root):
         return SourceKind.FOLDER, source, ""
     base, at, revision = source.partition("@")
@@ -215,35 +215,14 @@ def is_below(source: str, root: Path) -> bool:
         return False
 
 
-def check_uri(uri: str, scheme: str, where: str) -> None:
-    """Check the form of an MLflow URI.
-
-    Raises:
-        UsageError: It is not one, or one that names no version.
-    """
-    if scheme in ("models", "runs"):
-        if not is_complete(uri):
-            raise UsageError(f"{where}: {uri!r} is not a complete MLflow model URI. Expected {MLFLOW_FORMS}.")
-        return
-    if page := HUB_PAGE.match(uri):
-        raise UsageError(f"{where}: a hub model is named by its id, not by its address. Write {page['id']}")
-    if scheme in ("http", "https", "openai"):
-        raise UsageError(
-            f"{where}: servers are not supported by this version ({scheme}:). Expected {FORMS}.\n"
-            "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
-        )
-    raise UsageError(
-        f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
-        f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path."
-    )
-
-
 def default_name(source: str, kind: SourceKind, root: Path) -> str:
     """The name of a model that was given none."""
     if kind is SourceKind.HUB:
         return source.rpartition("/")[2]
     if kind is SourceKind.FOLDER:
         return Path(os.path.normpath(folder_path(source, root))).name
+    if kind is SourceKind.OTHER:
+        return re.split(r"[:/]", source.rstrip(":/"))[-1]
     return mlflow_name(source)
 
 

@@ -40,12 +40,13 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
 
 def headline(judgement: Judgement) -> str:
     """The verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
-    if judgement.verdict is Verdict.DRIFTED:
+    if judgement.verdict is Verdict.DRIFTED and judgement.position is not None:
         return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
     if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
         return f"shift {number(judgement.likelihood.rms)} nats (noise {number(judgement.likelihood.band)})"
     reason = disarm(judgement.reason.strip().partition("\n")[0])
-    return f"{judgement.verdict}: {reason}" if reason else str(judgement.verdict)
+    verdict = "drift" if judgement.verdict is Verdict.DRIFTED else str(judgement.verdict)
+    return f"{verdict}: {reason}" if reason else verdict
 
 
 def test_name(nodeid: str) -> str:
@@ -97,8 +98,8 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
         why = [f"  {disarm(judgement.reason)}"] if judgement.reason else []
-        what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
-        return [what, *_evidence(judgement), *why]
+        change = f": {_change(judgement, WIDE_TOKEN)}" if judgement.position is not None else ""
+        return [f"{name} drifted{_where(judgement)}{change}", *_evidence(judgement), *why]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:

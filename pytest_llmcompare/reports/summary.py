@@ -265,7 +265,7 @@ def equal_drifts(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[EqualDrif
     alike: dict[tuple[str, str, str], list[CaseKey]] = {}
     for key, cell in cells.items():
         judgement = cell.result.judgement
-        if judgement is not None and cell.verdict is Verdict.DRIFTED:
+        if judgement is not None and cell.verdict is Verdict.DRIFTED and judgement.position is not None:
             change = (key.group.model, judgement.baseline_token, judgement.candidate_token)
             alike.setdefault(change, []).append(key)
     found = [EqualDrifts(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in alike.items()]

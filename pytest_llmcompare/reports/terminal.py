@@ -91,12 +91,13 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     found = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
     ties = sorted(((cell, judged) for cell, judged in found if judged), key=lambda tie: -(tie[1].margin or 0.0))
     for cell, judged in ties[:MOST_TIES]:
-        change = f"{quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
+        tokens = f" {quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
+        change = "" if judged.position is None else tokens
         margin = "" if judged.margin is None else f" margin {number(judged.margin)}"
         where = "" if judged.position is None else f" @{judged.unit} {judged.position + 1}/{judged.length}"
         limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
         why = f": {disarm(judged.reason)}" if judged.reason else ""
-        told = f"near tie {disarm(str(cell.key))}{where} {change}{margin}{limit}{why}"
+        told = f"near tie {disarm(str(cell.key))}{where}{change}{margin}{limit}{why}"
         yield page.line(encodable(told, page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")

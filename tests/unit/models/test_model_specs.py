@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.models.schemes import HOOK
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, parse_specs
 from pytest_llmcompare.models.uri import without_secrets
 
@@ -175,7 +176,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "s3://bucket/model",
             (
                 f"model spec 's3://bucket/model': URIs of the scheme s3: are not supported. Expected {FORMS}.\n"
-                f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path."
+                f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
             ),
         ),
         (

@@ -31,7 +31,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def message(source: Any, base: Path, **columns: str) -> str:
+def message(source: Any, base: Path, **columns: Any) -> str:
     with pytest.raises(TableError) as caught:
         read_table(source, base=base, **columns)
     return str(caught.value)

@@ -1,0 +1,92 @@
+"""Verdicts on a group's outputs: by its baselines, by similarity where the marker asks for it, at last by plugins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count, takewhile
+from pathlib import Path
+
+from .asking import Judge, Tokenizer
+from .baselines import files
+from .drift import judge
+from .extensions import Extensions
+from .records import COMPARED, Case, Generation, Judgement, RowKey, Verdict
+from .similarity import Similarity, similar
+
+
+@dataclass
+class Baselines:
+    """The stored baselines of a group, or why they cannot be read; and what the marker says of comparing with them.
+
+    Attributes:
+        stored: The baselines.
+        fault: Why there are none.
+        tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
+        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
+    """
+
+    stored: files.BaselineSet | None
+    fault: str = ""
+    tolerance: float | None = None
+    similarity: Similarity | None = None
+
+    def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
+        """The verdict on a candidate."""
+        row = case.key.row
+        if self.stored is None:
+            return Judgement(Verdict.ERROR, reason=self.fault)
+        if row in self.stored.conflicts:
+            where = self.stored.conflicts[row]
+            return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
+        baseline = self.stored.baselines.get(row)
+        piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
+        judgement = judge(case, baseline, generation, piece, decode=decode, tolerance=self.tolerance)
+        if self.similarity is None or baseline is None or not by_text(baseline.generation, generation):
+            return judgement
+        return similar(judgement, self.samples(case), generation.text, self.similarity)
+
+    def samples(self, case: Case) -> list[str]:
+        """Texts of all stored samples of a case's row."""
+        stored = self.stored.baselines if self.stored else {}
+        first = RowKey(case.id, case.key.variant.rpartition("#")[0]) if case.sample else case.key.row
+        further = (RowKey(case.id, f"{first.variant}#{number}") for number in count(2))
+        rows = [first, *takewhile(stored.__contains__, further)]
+        return [stored[row].generation.text for row in rows if row in stored]
+
+    def texts(self) -> dict[RowKey, str]:
+        """The texts to show beside the candidates."""
+        stored = self.stored.baselines if self.stored else {}
+        return {row: baseline.generation.text for row, baseline in stored.items()}
+
+    def prepare(self, model: str, root: Path, *, foreign: bool) -> None:
+        """Find the model that judges similarity, where texts will be all there is.
+
+        Raises:
+            ModelError: It cannot be found.
+        """
+        stored = self.stored.baselines.values() if self.stored else ()
+        if self.similarity and (foreign or any(found.generation.token_ids is None for found in stored)):
+            self.similarity = self.similarity.located(model, root)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What could not be used of them."""
+        return self.stored.warnings if self.stored else ()
+
+
+def reviewed(baselines: Baselines, extensions: Extensions) -> Judge:
+    """The verdict on a candidate, after plugins had their say where there was something to compare."""
+
+    def verdict(case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
+        judgement = baselines.judge(case, generation, tokenizer)
+        baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
+        if baseline is None or judgement.verdict not in COMPARED:
+            return judgement
+        return extensions.judge(case, baseline, generation, judgement)
+
+    return verdict
+
+
+def by_text(expected: Generation, actual: Generation) -> bool:
+    """Whether texts are all that can be compared."""
+    return expected.token_ids is None or actual.token_ids is None
