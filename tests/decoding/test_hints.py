@@ -63,9 +63,13 @@ def test_hints_are_not_pickled(pyfunc: PyfuncTransformer) -> None:
 
 
 def test_draft_is_made_from_the_text_where_tokens_are_not_known() -> None:
-    """The tokenizer's tokens, without special ones in front, and with the one that ended the output."""
+    """The tokenizer's tokens, without special ones in front, and with the one that ended the output.
+
+    So too where the tokens that are known are another tokenizer's, and mean another text.
+    """
     local = reference("gpt2").local
-    assert draft_of(local, Generation("ab", (7, 8))) == (7, 8)
+    assert draft_of(local, Generation(local.decode([7, 8]), (7, 8))) == (7, 8)
+    assert draft_of(local, Generation("ab", (7, 8))) == tuple(local.encode("ab"))
     assert draft_of(local, Generation("ab", stop="length")) == (*local.encode("a"), *local.encode("b"))
     assert draft_of(local, Generation("ab", stop="eos")) == (*local.encode("ab"), 257)
     assert draft_of(local, Generation("", stop="length")) == ()

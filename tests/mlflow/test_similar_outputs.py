@@ -59,7 +59,7 @@ def test_alike_enough(suite: Suite, keywords: str, text: str) -> None:
     result = again(suite, text)
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    assert any("near_tie" in line for line in result.outlines)
+    assert any("near tie" in line for line in result.outlines)
     assert list(suite.table("trivia")["verdict/score"]) == ["near_tie", "missing"]
     assert suite.runs("trivia")[-1].data.metrics["verdict/drift_rate"] == 0
 

@@ -63,7 +63,7 @@ def test_update_under_xdist(mixed: Suite) -> None:
     result = mixed.run_apart("-n2", "--dist=worksteal", "--llm-update", models=models(mixed))
     result.assert_outcomes(passed=6)
     result.stdout.fnmatch_lines(
-        ["__baselines__/trivia/b.baseline: 3 added", "__baselines__/trivia/m.baseline: 1 changed"]
+        ["__baselines__/trivia/b.baseline: 3 added", "__baselines__/trivia/m.baseline: 1 changed, 2 refreshed"]
     )
     written = mixed.stored()
     for path in written:
