@@ -188,7 +188,7 @@ def test_quick_start_and_what_follows_in_its_folder(clone: Path) -> None:
     after = baseline.read_text(encoding="utf-8")
     assert after != before
     texts = [[line for line in text.splitlines() if line[:1] in ("c", "|")] for text in (before, after)]
-    assert {line for line in set(texts[0]) ^ set(texts[1])} == {
+    assert set(texts[0]) ^ set(texts[1]) == {
         "| The capital of Japan is Tokyo.",
         "| The capital of India is New Delhi.",
     }
