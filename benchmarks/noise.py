@@ -1,0 +1,346 @@
+"""How far likelihoods and margins move although nothing changed: `python benchmarks/noise.py`.
+
+`pytest_llmcompare/noise.py` says what counts as noise. Here it is measured: every model writes its tokens one at a
+time, each prompt alone, on one thread; then the same tokens are scored in the other ways in which the same model may
+come to them, with other batches, padding, threads, attention kernels, one pass instead of many, and the instructions
+of other processors. What the scores differ by is noise:
+
+    rms     root mean square of the differences of the tokens' log-probabilities; the largest of any prompt, because
+            each prompt is judged by itself
+    max     the largest of these differences
+    margin  the largest difference in the distance between the two best tokens
+
+All in nats, and in units of a step of the format times the largest score (logit), in which the limits grow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from subjects import TRAINED, examples, machine, questions, subject
+from torch import Tensor
+from transformers import DynamicCache
+
+from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.noise import PRECISIONS, limits
+
+MODELS = (*TRAINED, "sharp", "llama", "qwen2", "gemma2")
+DTYPES = ("float32", "bfloat16", "float16")
+SHARED = 2  # examples that all prompts start with
+PROCESSORS = {
+    "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+}
+"""Instructions of older processors, and how torch and its libraries are told to use no others."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one way of computing differs by, for one model and precision.
+
+    Attributes:
+        model, dtype, way: Which.
+        rms, most, margin: As above, in nats.
+        rms_units, margin_units: The same in steps of the format times the prompt's largest score.
+        scale: Largest score.
+        holds: Whether all of it is within the limits that `noise.py` sets.
+    """
+
+    model: str
+    dtype: str
+    way: str
+    rms: float
+    most: float
+    margin: float
+    rms_units: float
+    margin_units: float
+    scale: float
+    holds: bool
+
+
+class Subject:
+    """A model, what it is asked, and the tokens whose scores are compared.
+
+    Args:
+        model: The model.
+        prompts: What it is asked; all begin with the same `shared` characters.
+        length: How many tokens it writes.
+        shared: How many characters they have in common.
+    """
+
+    def __init__(self, model: LocalModel, prompts: Sequence[str], length: int, shared: str) -> None:
+        self.model = model
+        self.prompts = [model.encode(shared + prompt) for prompt in prompts]
+        self.shared = len(model.encode(shared)) if shared else 0
+        self.length = length
+        self.drafts: list[list[int]] = []
+        self.known = inspect.signature(model.model.forward).parameters
+
+    def write(self, size: int, prefix: bool = False) -> Tensor:
+        """Scores [rows, length, vocab], one token at a time after left-padded prompts, `size` at a time.
+
+        Where no tokens are known yet, each is the likeliest one.
+        """
+        parts = []
+        for at in range(0, len(self.prompts), size):
+            skip, cache = self.lent(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
+            rows = [prompt[skip:] for prompt in self.prompts[at : at + size]]
+            width = max(map(len, rows))
+            ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
+            mask = torch.tensor([[1] * skip + [0] * (width - len(row)) + [1] * len(row) for row in rows])
+            steps: list[Tensor] = []
+            while len(steps) < self.length:
+                scores = self.ask(ids, mask, cache)[:, -1]  # [rows, vocab]
+                steps.append(scores)
+                place = len(steps) - 1
+                known = [row[place] for row in self.drafts[at : at + size]] or scores.argmax(-1).tolist()
+                ids = torch.tensor(known)[:, None]
+                mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+            parts.append(torch.stack(steps, dim=1))
+        return torch.cat(parts)
+
+    def read(self, size: int, *, left: bool = False, prefix: bool = False) -> Tensor:
+        """The same in one pass over prompts and tokens, `size` rows at a time, padded on the right or the left."""
+        parts = []
+        for at in range(0, len(self.prompts), size):
+            skip, cache = self.lent(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
+            chosen = range(at, min(at + size, len(self.prompts)))
+            rows = [self.prompts[place][skip:] + self.drafts[place][:-1] for place in chosen]
+            gaps = [max(map(len, rows)) - len(row) for row in rows]
+            pad = [[0] * gap for gap in gaps]
+            ids = [gap + row if left else row + gap for gap, row in zip(pad, rows, strict=True)]
+            mask = [gap + [1] * len(row) for gap, row in zip(pad, rows, strict=True)] if left else None
+            scores = self.ask(torch.tensor(ids), torch.tensor(mask) if mask else None, cache)  # [rows, seq, vocab]
+            ends = [scores.shape[1] - (0 if left else gap) for gap in gaps]
+            parts.append(torch.stack([row[end - self.length : end] for row, end in zip(scores, ends, strict=True)]))
+        return torch.cat(parts)
+
+    def ask(self, ids: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
+        """Scores [rows, seq, vocab] of tokens [rows, seq]; no mask stands for no padding that is looked at."""
+        options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
+        if mask is not None:
+            options["attention_mask"] = mask
+            if "position_ids" in self.known:
+                options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self.model.model(ids, **options).logits.float()
+
+    def lent(self, rows: int) -> tuple[int, DynamicCache]:
+        """What all prompts start with, as a cache for so many rows."""
+        cache = DynamicCache()
+        self.model.model(torch.tensor([self.prompts[0][: self.shared]]), past_key_values=cache, use_cache=True)
+        cache.batch_repeat_interleave(rows)
+        return self.shared, cache
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def attention(model: LocalModel, kind: str) -> Iterator[None]:
+    """Another implementation of attention."""
+    before = model.model.config._attn_implementation
+    model.model.set_attn_implementation(kind)
+    try:
+        yield
+    finally:
+        model.model.set_attn_implementation(before)
+
+
+def ways(one: Subject) -> dict[str, Callable[[], Tensor]]:
+    """How the same model may come to the same scores, by name."""
+
+    def two(run: Callable[[], Tensor]) -> Tensor:
+        with threads(2):
+            return run()
+
+    def eager(run: Callable[[], Tensor]) -> Tensor:
+        with attention(one.model, "eager"):
+            return run()
+
+    found = {
+        "batch of 8, left padding": lambda: one.write(8),
+        "batch of 64, left padding": lambda: one.write(64),
+        "batch of 8 after a shared prefix": lambda: one.write(8, prefix=True),
+        "2 threads, batch of 64": lambda: two(lambda: one.write(64)),  # more turns take long where others compute
+        "eager attention, batch of 8": lambda: eager(lambda: one.write(8)),
+        "one pass": lambda: one.read(1),
+        "one pass, batch of 8, right padding": lambda: one.read(8),
+        "one pass, batch of 64, right padding": lambda: one.read(64),
+        "one pass, batch of 64, left padding": lambda: one.read(64, left=True),
+        "one pass, batch of 8 after a shared prefix": lambda: one.read(8, prefix=True),
+        "one pass, batch of 64, 2 threads": lambda: two(lambda: one.read(64)),
+        "one pass, eager attention, batch of 8": lambda: eager(lambda: one.read(8)),
+    }
+    if one.model.model.config._attn_implementation == "eager":  # then the architecture knows no other
+        found = {way: run for way, run in found.items() if "eager" not in way}
+    return found
+
+
+def compare(model: str, dtype: str, way: str, reference: Tensor, scores: Tensor, drafts: Sequence[list[int]]) -> Found:
+    """What two tensors of scores [rows, length, vocab] differ by."""
+    tokens = torch.tensor(drafts)[..., None]  # [rows, length, 1]
+    logprobs = [(found.gather(-1, tokens) - found.logsumexp(-1, keepdim=True))[..., 0] for found in (reference, scores)]
+    moved = (logprobs[1] - logprobs[0]).double()  # [rows, length]
+    best = reference.topk(2, dim=-1).indices  # [rows, length, 2]
+    gaps = [found.gather(-1, best).double() for found in (reference, scores)]
+    margins = ((gaps[1][..., 0] - gaps[1][..., 1]) - (gaps[0][..., 0] - gaps[0][..., 1])).abs()  # [rows, length]
+    scales = reference.max(-1).values.abs().amax(-1).double()  # [rows]
+    rms, worst = moved.square().mean(-1).sqrt(), margins.amax(-1)  # [rows]
+    environment = (("dtype", dtype),)
+    allowed = [limits(environment, environment, scale) for scale in scales.tolist()]
+    return Found(
+        model,
+        dtype,
+        way,
+        rms=float(rms.max()),
+        most=float(moved.abs().max()),
+        margin=float(worst.max()),
+        rms_units=float((rms / scales).max()) / PRECISIONS[dtype].step,
+        margin_units=float((worst / scales).max()) / PRECISIONS[dtype].step,
+        scale=float(scales.max()),
+        holds=all(
+            one <= limit.band and other <= limit.tolerance
+            for one, other, limit in zip(rms.tolist(), worst.tolist(), allowed, strict=True)
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a model said to each prompt alone: scores [rows, length, vocab], and the tokens they are of."""
+
+    model: str
+    dtype: str
+    reference: Tensor
+    drafts: list[list[int]]
+
+
+@torch.no_grad()
+def measured(name: str, dtype: str, prompts: int, length: int) -> tuple[Told, list[Found]]:
+    """All ways of this process for one model in one precision."""
+    with quiet(), threads(1):
+        one = Subject(subject(name, dtype), questions(prompts), length, examples(SHARED))
+        reference = one.write(1)
+        one.drafts = reference.argmax(-1).tolist()
+        found = [compare(name, dtype, way, reference, run(), one.drafts) for way, run in ways(one).items()]
+    return Told(name, dtype, reference, one.drafts), found
+
+
+def elsewhere(told: Sequence[Told], processor: str) -> Iterator[Found]:
+    """What differs in a process that uses the instructions of another processor."""
+    with tempfile.TemporaryDirectory() as folder:
+        asked, said = Path(folder) / "asked.json", Path(folder) / "said.pt"
+        asked.write_text(json.dumps([[one.model, one.dtype, one.drafts] for one in told]), encoding="ascii")
+        command = [sys.executable, __file__, "--child", str(asked), str(said)]
+        subprocess.run(command, env={**os.environ, **PROCESSORS[processor]}, check=True)
+        for one, found in zip(told, torch.load(said), strict=True):
+            for way, scores in zip(("", ", one pass"), found, strict=True):
+                name = f"instructions of {processor} only{way}"
+                yield compare(one.model, one.dtype, name, one.reference, scores, one.drafts)
+
+
+@torch.no_grad()
+def child(asked: Path, said: Path) -> None:
+    """What `elsewhere` starts: scores of known tokens, written and read."""
+    found = []
+    for name, dtype, drafts in json.loads(asked.read_text(encoding="ascii")):
+        with quiet(), threads(1):
+            one = Subject(subject(name, dtype), questions(len(drafts)), len(drafts[0]), examples(SHARED))
+            one.drafts = drafts
+            found.append([one.write(1), one.read(8)])
+    torch.save(found, said)
+
+
+def grouped(found: Iterable[Found], by: Callable[[Found], tuple[str, str]]) -> dict[tuple[str, str], list[Found]]:
+    """Figures in groups, in the order in which they come."""
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for one in found:
+        groups.setdefault(by(one), []).append(one)
+    return groups
+
+
+def report(found: Sequence[Found]) -> str:
+    """The figures as two tables, and whether the limits hold."""
+    lines = []
+    for title, by in (
+        ("model", lambda one: (one.dtype, one.model)),
+        ("way", lambda one: (one.dtype, one.way)),
+    ):
+        lines.append(f"{'dtype':<10}{title:<44}{'rms':>9}{'max':>9}{'margin':>9}{'rms/u':>8}{'margin/u':>9}  holds")
+        groups = grouped(found, by)
+        for dtype, name in sorted(groups, key=lambda key: DTYPES.index(key[0])):
+            group = groups[dtype, name]
+            largest = [max(getattr(one, key) for one in group) for key in ("rms", "most", "margin")]
+            units = [max(getattr(one, key) for one in group) for key in ("rms_units", "margin_units")]
+            holds = "yes" if all(one.holds for one in group) else "NO"
+            numbers = "".join(f"{number:>9.1e}" for number in largest)
+            lines.append(f"{dtype:<10}{name:<44}{numbers}{units[0]:>8.2f}{units[1]:>9.2f}  {holds}")
+        lines.append("")
+    for dtype in dict.fromkeys(one.dtype for one in found):
+        own = PRECISIONS[dtype]
+        lines.append(
+            f"{dtype}: likelihoods may move by {own.band:g} units (at least {own.least_band:g} nats), "
+            f"ties are up to {own.tie:g} units (at least {own.least_tie:g})"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
+    parser.add_argument("--prompts", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=24)
+    parser.add_argument("--quick", action="store_true", help="one model, few prompts")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--show", type=Path, help="print the figures in a file instead of measuring")
+    parser.add_argument("--child", nargs=2, type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        child(*given.child)
+        return
+    if given.show:
+        kept = json.loads(given.show.read_text(encoding="ascii"))
+        print(f"{kept['head']}\n\n{report([Found(**one) for one in kept['found']])}")
+        return
+    if given.quick:
+        given.models, given.prompts, given.new_tokens = ["tiny-gpt2-distil"], 8, 8
+    told, found = [], []
+    for dtype in given.dtypes:
+        for name in given.models:
+            print(f"{name}, {dtype}", file=sys.stderr, flush=True)
+            said, differences = measured(name, dtype, given.prompts, given.new_tokens)
+            told.append(said)
+            found += differences
+    found += [one for processor in PROCESSORS for one in elsewhere(told, processor)]
+    head = f"{machine()}\n{given.prompts} prompts x {given.new_tokens} tokens"
+    print(f"{head}\n\n{report(found)}")
+    if given.json:
+        lines = ",\n".join(json.dumps(asdict(one)) for one in found)
+        given.json.write_text(f'{{"head": {json.dumps(head)}, "found": [\n{lines}\n]}}\n', encoding="ascii")
+    sys.exit(0 if all(one.holds for one in found) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Draws the picture in verdicts.md from the figures of `benchmarks/verdicts.py`.
+
+    python benchmarks/verdicts.py --json docs/verdicts.json && python docs/verdicts_picture.py
+
+Needs `matplotlib`, which mlflow brings.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent
+FIGURES = DOCS / "verdicts.json"
+PICTURE = DOCS / "images" / "verdicts.svg"
+LEAST = 1e-7  # nats; the left edge
+HARMLESS, REAL, BAND = "#2c7fb8", "#d95f0e", "#dddddd"
+
+
+def rows_of(found: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The figures of each change with likelihoods in float32, over all models."""
+    exact = [one for one in found if one["dtype"] == "float32" and one["drifts"]]
+    names = dict.fromkeys(one["change"] for one in exact)
+    return [(name, [one for one in exact if one["change"] == name]) for name in names]
+
+
+def draw(figures: dict[str, Any]) -> None:
+    """Write the picture."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams |= {"svg.hashsalt": "verdicts", "svg.fonttype": "none", "font.size": 9}
+    from matplotlib import pyplot
+
+    rows = rows_of(figures["found"])
+    bands = [one["band"] for one in figures["found"] if one["dtype"] == "float32" and one["band"]]
+    figure, axes = pyplot.subplots(figsize=(9, 0.26 * len(rows) + 1.1), layout="constrained")
+    axes.axvspan(LEAST, min(bands), color=BAND, zorder=0)
+    for place, (_, group) in enumerate(rows):
+        colour = REAL if group[0]["real"] else HARMLESS
+        least, most = min(one["drifts"][0] for one in group), max(one["drifts"][2] for one in group)
+        axes.hlines(place, max(LEAST, least), most, color=colour, linewidth=1.5, alpha=0.5)
+        axes.plot([one["drifts"][1] for one in group], [place] * len(group), "o", color=colour, markersize=5)
+        texts = sum(one["flagged"]["text"] for one in group) / sum(one["cases"] for one in group)
+        axes.text(1.02, place, f"{texts:.0%}", transform=axes.get_yaxis_transform(), va="center")
+    axes.text(1.02, -1.2, "other texts", transform=axes.get_yaxis_transform(), va="center")
+    axes.set(xscale="log", xlim=(LEAST, 20), ylim=(len(rows) - 0.5, -0.7), yticks=range(len(rows)))
+    axes.set_yticklabels([row[0] for row in rows])
+    axes.set_xlabel("likelihood drift of an output (rms, nats): median per model, and range; grey: noise")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(PICTURE, metadata={"Date": None, "Creator": None}, facecolor="white")
+
+
+def main() -> None:
+    """Draw the picture anew."""
+    draw(json.loads(FIGURES.read_text(encoding="ascii")))
+    print(PICTURE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The verdict benchmarks run, raise no false alarm, see what texts do not, and the docs say what they found."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def run(script: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """Figures and output of a benchmark in its small mode."""
+    figures = folder / "figures.json"
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), "--quick", "--json", str(figures)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(figures.read_text(encoding="ascii"))["found"], done.stdout
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the verdict benchmark found."""
+    return run("verdicts.py", tmp_path_factory.mktemp("verdicts"))[0]
+
+
+def test_no_harmless_change_alarms(verdicts: list[dict[str, Any]]) -> None:
+    """Other batches, padding, threads and kernels leave every output identical, and likelihoods within the noise."""
+    harmless = [one for one in verdicts if not one["real"]]
+    assert {one["change"] for one in harmless} >= {"batch of 8", "plain, batch of 64 (left padding)", "2 threads"}
+    for one in harmless:
+        assert one["verdicts"] == {"identical": one["cases"]}, one["change"]
+        assert 0 < max(one["drifts"]) < one["band"], one["change"]
+
+
+@pytest.mark.parametrize("change", ["weights rounded to bfloat16", "int8 per tensor", "10 fine-tuning steps"])
+def test_silent_changes_are_seen(verdicts: list[dict[str, Any]], change: str) -> None:
+    """Each shifts likelihoods, of outputs that stay the same to the character."""
+    (found,) = (one for one in verdicts if one["change"] == change)
+    assert found["flagged"]["text"] == found["flagged"]["edit"] == found["flagged"]["top-5"] == 0
+    assert found["flagged"]["ours"] == found["verdicts"]["shifted"] > 0
+
+
+def test_loud_changes_are_drifts(verdicts: list[dict[str, Any]]) -> None:
+    """A missing layer changes texts, which every way of comparing sees."""
+    (found,) = (one for one in verdicts if one["change"] == "last layer dropped")
+    assert all(found["flagged"].values())
+    assert found["verdicts"]["drifted"] > 0
+
+
+def test_noise_stays_within_its_limits(tmp_path: Path) -> None:
+    """Whatever way scores are computed in, in every precision; and the small mode does measure something."""
+    found, shown = run("noise.py", tmp_path)
+    assert all(one["holds"] for one in found)
+    assert {one["dtype"] for one in found if one["rms"] > 0} == {"float32", "bfloat16", "float16"}
+    assert "NO" not in shown.split()
+
+
+def report_of(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a benchmark prints of the figures that are kept in `docs/`."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--show", str(DOCS / f"{name}.json")],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    return done.stdout
