@@ -97,17 +97,23 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     """What happened to which test."""
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
-        why = [f"  {disarm(judgement.reason)}"] if judgement.reason else []
-        change = f": {_change(judgement, WIDE_TOKEN)}" if judgement.position is not None else ""
-        return [f"{name} drifted{_where(judgement)}{change}", *_evidence(judgement), *why]
+        if judgement.position is None:  # the reason is all there is, and begins in the first line
+            return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
+        what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
+        return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:"]
     if judgement.verdict is Verdict.STALE:
         return [f"{name} is not comparable: {disarm(judgement.reason)}"]
-    further = judgement.reason.strip().split("\n")[1:]
-    return [f"{name} compared nothing", *(f"  {disarm(line)}" for line in further)]
+    return [f"{name} compared nothing", *_reason(judgement, 1)]
+
+
+def _reason(judgement: Judgement, start: int = 0) -> list[str]:
+    """The lines of a judgement's reason from `start` on."""
+    lines = judgement.reason.strip().split("\n") if judgement.reason else []
+    return [f"  {disarm(line)}" for line in lines[start:]]
 
 
 def _evidence(judgement: Judgement) -> list[str]:
