@@ -20,6 +20,7 @@ from . import gates, metrics, tracking
 from .asking import Asking, Tokenizer
 from .baselines import files
 from .baselines.journal import Journal
+from .commit import git_commit
 from .drift import judge
 from .errors import BaselineError
 from .frames import frame_of, scores_in, shared_settings
@@ -188,7 +189,7 @@ class Evaluator:
     def tags(self, group: Group, resolved: ResolvedModel) -> dict[str, str]:
         """What the run is about, to search for."""
         if self.commit is None:
-            self.commit = tracking.git_commit(self.root)
+            self.commit = git_commit(self.root)
         tags = {
             "mlflow.test.name": group.owner,
             "llmcompare.table": group.key.table,
