@@ -105,7 +105,11 @@ class StoredBaseline:
         for seen in self._observation.samples:
             row = seen.case.key.row
             seen.judgement, seen.baseline_text = self._judgement(row), self._group.baseline_texts.get(row)
-        failed = [seen for seen in self._observation.samples if seen.judgement and not self._stands(seen.judgement)]
+        failed = [
+            seen
+            for seen in self._observation.samples
+            if seen.judgement and not self._settings.lets_stand(seen.judgement.verdict)
+        ]
         if failed:
             worst = self._observation.worst
             lines = failure_lines(worst.result(passed=False), self._command)
@@ -117,13 +121,6 @@ class StoredBaseline:
                 )
             self._observation.explanation = tuple(lines)
         return not failed
-
-    def _stands(self, judgement: Judgement) -> bool:
-        """Whether a sample passes, or is about to be written."""
-        verdict = judgement.verdict
-        if verdict is Verdict.DRIFTED and self._settings.drift_budget is not None:
-            return True  # how many may drift is decided at the end of the run
-        return self._settings.passes(verdict) or self._settings.update.accepts(verdict)
 
     def __repr__(self) -> str:
         text = None if self.text is None else harmless(self.text)

@@ -9,7 +9,7 @@ from .baselines import files
 from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
-from .records import CaseResult, GroupKey, GroupResult, RowKey
+from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
@@ -29,6 +29,7 @@ class Conclusion:
         obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
         budgets: The models against the drift budget.
         failed: Whether something that was asked for could not be done, or too much drifted.
+        kept: Cases whose output is now their baseline.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Conclusion:
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
         self.budgets: tuple[BudgetCheck, ...] = ()
         self.failed = False
+        self.kept: set[CaseKey] = set()
 
     def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
         """Write what is accepted, then look for what is obsolete.
@@ -89,14 +91,16 @@ class Conclusion:
             except BaselineError as error:
                 self.fail(str(error))
                 continue
+            self.kept.update(
+                CaseKey(acceptance.group, baseline.row.prompt_id, baseline.row.variant)
+                for baseline in acceptance.baselines
+            )
             if report.written:
                 self.notes.append(self.written(report))
 
     def written(self, report: files.UpdateReport) -> str:
         """One line on what an update wrote."""
-        counts = {"added": report.added, "changed": report.changed, "refreshed": report.refreshed}
-        parts = ", ".join(f"{len(rows)} {what}" for what, rows in counts.items() if rows)
-        return f"{self.shown(report.path)}: {parts}"
+        return f"{self.shown(report.path)}: {report.counts}"
 
     def tidy(self, declared: Declared, *, safe_to_delete: bool) -> None:
         """Look for baselines of rows that are gone from their tables; delete them where `--llm-prune` says so."""

@@ -19,6 +19,7 @@ from . import gates, metrics, subject, tracking
 from .asking import Asking
 from .baselines import files
 from .baselines.journal import Journal
+from .commit import git_commit
 from .errors import BaselineError
 from .frames import frame_of, scores_in
 from .models import embedding, resident
@@ -135,7 +136,7 @@ class Evaluator:
     def tags(self, group: Group, resolved: ResolvedModel) -> dict[str, str]:
         """What the run is about, to search for."""
         if self.commit is None:
-            self.commit = tracking.git_commit(self.root)
+            self.commit = git_commit(self.root)
         tags = {
             "mlflow.test.name": group.owner,
             "llmcompare.table": group.key.table,

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey, Verdict
-from .settings import Update
+from .settings import Settings, Update
+
+OPEN = (Verdict.DRIFTED, Verdict.MISSING, Verdict.STALE, Verdict.SHIFTED)
+"""Verdicts on an output that waits to be accepted or rejected."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,30 @@ def is_accepted(result: CaseResult, update: Update) -> bool:
     """Whether the update option takes this output."""
     judged = result.judgement is not None and update.accepts(result.judgement.verdict)
     return judged and result.generation is not None
+
+
+def is_open(result: CaseResult) -> bool:
+    """Whether an output differs from its baseline, or has none, so that somebody has to decide about it."""
+    judged = result.judgement is not None and result.judgement.verdict in OPEN
+    return judged and result.generation is not None
+
+
+def is_match(result: CaseResult) -> bool:
+    """Whether an output was compared and stands."""
+    return result.judgement is not None and result.judgement.verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
+
+
+def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:
+    """Whether a test failed for another reason than a comparison.
+
+    Args:
+        samples: What one test found, sample by sample.
+        settings: Settings of the run: which verdicts make a test fail.
+    """
+    found = list(samples)
+    compared = [result.judgement for result in found if result.judgement is not None]
+    stands = all(settings.lets_stand(judgement.verdict) for judgement in compared)
+    return stands and not all(result.passed for result in found)
 
 
 def baseline_of(result: CaseResult) -> Baseline:

@@ -25,6 +25,7 @@ from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
 from .settings import COMMAND_LINE, Settings
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
+from .waiting import Waiting
 from .wire import (
     case_result_from_json,
     case_result_to_json,
@@ -56,6 +57,7 @@ class Run:
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
         conclusion: What became of the baselines, once the run has ended.
+        waiting: What differs and is not accepted.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
@@ -74,6 +76,7 @@ class Run:
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
         self.conclusion: Conclusion | None = None
+        self.waiting = Waiting(config.rootpath, settings)
 
     def progress(self) -> Progress:
         """Where a group's progress is shown: nowhere on a worker, which has no terminal."""
@@ -138,9 +141,10 @@ class Run:
 
     def record(self, text: str) -> None:
         """Take in what a test found, sample by sample."""
-        for line in text.splitlines():
-            result = case_result_from_json(line)
+        samples = [case_result_from_json(line) for line in text.splitlines()]
+        for result in samples:
             self.results[result.nodeid, result.key] = result
+        self.waiting.take(samples)
 
     def take_over(self, output: Mapping[str, Any]) -> None:
         """Take in what a worker handed over."""
@@ -171,6 +175,8 @@ class Run:
         stopped = session.shouldfail or session.shouldstop
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         self.conclusion.reach(self.declared, whole=(finished or empty) and self.whole and not stopped)
+        self.waiting.end(self.conclusion.kept)
+        self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

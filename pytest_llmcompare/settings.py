@@ -84,6 +84,14 @@ class Settings:
             return self.shift != "fail"
         return verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 
+    def lets_stand(self, verdict: Verdict) -> bool:
+        """Whether a test goes on after a comparison with this verdict: it passes, or is about to be written."""
+        from .records import Verdict
+
+        if verdict is Verdict.DRIFTED and self.drift_budget is not None:
+            return True  # how many may drift is decided at the end of the run
+        return self.passes(verdict) or self.update.accepts(verdict)
+
     def tolerance_over(self, own: float | None) -> float | None:
         """The margin that counts as a tie for a table with one of its own: the run's beats it, the file's does not."""
         for_this_run = self.origins.get("tolerance") != FILE

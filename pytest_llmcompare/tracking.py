@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -236,14 +235,3 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] = (MlflowExceptio
             f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
-
-
-def git_commit(folder: Path) -> str:
-    """The commit that is checked out in a folder; empty where there is none."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return found.stdout.strip() if found.returncode == 0 else ""

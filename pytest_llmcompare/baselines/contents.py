@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from enum import Enum
 
@@ -80,6 +82,39 @@ class Contents:
         if token_line:
             self._token_lines[row] = token_line
         return change
+
+    def fingerprint(self, row: RowKey) -> str:
+        """16 hex digits that change with what the baseline file says of a case; empty where it says nothing.
+
+        The tokens file counts for nothing, as it may be missing; nor do names of environments, as a merge changes them.
+        """
+        facts: tuple[object, ...]
+        if row in self.document.conflicts:
+            facts = (self.document.conflicts[row].lines,)
+        elif row in self.document.records:
+            record = self.document.records[row]
+            environment = self.document.environments.get(record.environment, ())
+            facts = (record.text, record.stop, record.input_hash, record.settings_hash, record.tokens, environment)
+        else:
+            return ""
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    def is_at(self, baseline: Baseline, fingerprint: str, *, shifted: bool) -> bool:
+        """Whether a case stands as it did when it had this fingerprint, or says already what it is to say.
+
+        Args:
+            baseline: What it is to say.
+            fingerprint: The fingerprint.
+            shifted: Whether its log-probabilities are what is new about it.
+        """
+        if self.fingerprint(baseline.row) == fingerprint:
+            return True
+        old = self.baselines.get(baseline.row)
+        return (
+            old is not None
+            and _says(old) == _says(baseline)
+            and (not shifted or _alike(old.generation, baseline.generation))
+        )
 
     def remove(self, rows: Iterable[RowKey]) -> None:
         """Leave rows out."""

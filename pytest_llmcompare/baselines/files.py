@@ -53,6 +53,7 @@ class UpdateReport:
         changed: Rows with another text, other tokens, stop reason or hashes than before.
         refreshed: Rows that say the same, with other facts (environment, log-probabilities).
         unchanged: Rows whose lines are as they were.
+        moved: Rows that were not written, because their baseline is not the one that was expected.
     """
 
     path: Path
@@ -60,11 +61,18 @@ class UpdateReport:
     changed: tuple[RowKey, ...] = ()
     refreshed: tuple[RowKey, ...] = ()
     unchanged: tuple[RowKey, ...] = ()
+    moved: tuple[RowKey, ...] = ()
 
     @property
     def written(self) -> bool:
         """Whether the files were touched at all."""
         return bool(self.added or self.changed or self.refreshed)
+
+    @property
+    def counts(self) -> str:
+        """What was written, in words: `1 added, 2 changed`."""
+        parts = {"added": self.added, "changed": self.changed, "refreshed": self.refreshed}
+        return ", ".join(f"{len(rows)} {what}" for what, rows in parts.items() if rows)
 
 
 def path_of(root: Path, group: GroupKey) -> Path:
@@ -94,6 +102,19 @@ def load(root: Path, group: GroupKey) -> BaselineSet:
     return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
 
 
+def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | None]]:
+    """What a group's file says of each case: its fingerprint, and its text (None where a merge left two).
+
+    Raises:
+        BaselineError: The file cannot be read.
+    """
+    stored = Place(root, group).read()
+    if stored is None:
+        return {}
+    texts = {row: baseline.generation.text for row, baseline in stored.baselines.items()}
+    return {row: (stored.fingerprint(row), texts.get(row)) for row in stored.rows}
+
+
 def update(
     root: Path,
     group: GroupKey,
@@ -101,6 +122,7 @@ def update(
     *,
     refresh: bool = False,
     shifted: Collection[RowKey] = (),
+    expected: Mapping[RowKey, str] | None = None,
 ) -> UpdateReport:
     """Write baselines into a group's file; all others in it stay, nothing is deleted.
 
@@ -113,17 +135,26 @@ def update(
         baselines: What to write; cases in conflict are settled by it.
         refresh: Write environment and log-probabilities anew, also where the text is the same.
         shifted: Rows for which that is done in any case, because their log-probabilities are what moved.
+        expected: The fingerprints that the baselines must have to be replaced; None replaces whatever is there.
 
     Raises:
         BaselineError: The file cannot be read (it is never overwritten then) or written.
     """
     with _writing(root, group) as place:
         stored = place.read() or contents.empty(group)
+        moved = {
+            one.row
+            for one in baselines
+            if expected is not None and not stored.is_at(one, expected[one.row], shifted=one.row in shifted)
+        }
         changes = {
-            baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted) for baseline in baselines
+            baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted)
+            for baseline in baselines
+            if baseline.row not in moved
         }
         report = UpdateReport(
             place.path,
+            moved=tuple(sorted(moved, key=sort_key)),
             **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
         )
         if report.written:

@@ -18,8 +18,7 @@ from typing import Any
 from pytest_llmcompare.records import Case, Environment, Generation, GroupKey
 from pytest_llmcompare.wire import generation
 
-FOLDER = ".llmcompare"
-"""Folder in pytest's root for what is not to be committed; it brings its own `.gitignore`."""
+from . import scratch
 
 
 class Journal:
@@ -32,8 +31,8 @@ class Journal:
 
     def __init__(self, root: Path, group: GroupKey) -> None:
         name = hashlib.sha256(json.dumps(dataclasses.astuple(group)).encode()).hexdigest()[:16]
-        self.place = root / FOLDER
-        self.path = self.place / "journal" / f"{name}.jsonl"
+        self.root = root
+        self.path = root / scratch.FOLDER / "journal" / f"{name}.jsonl"
         self.works = True
 
     def read(self) -> dict[str, Generation]:
@@ -56,8 +55,8 @@ class Journal:
         entry = json.dumps({"key": key, "generation": dataclasses.asdict(finished)})
         try:
             if not self.path.parent.is_dir():
-                self.path.parent.mkdir(parents=True)
-                (self.place / ".gitignore").write_text("*\n", encoding="ascii")
+                scratch.make(self.root)
+                self.path.parent.mkdir(exist_ok=True)
             with self.path.open("a", encoding="ascii") as file:
                 file.write(f"{entry}\n")
         except OSError:
@@ -68,9 +67,7 @@ class Journal:
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
-            if [path.name for path in self.place.iterdir()] == [".gitignore"]:
-                (self.place / ".gitignore").unlink()
-                self.place.rmdir()
+            scratch.remove_if_empty(self.root)
 
 
 def key_of(case: Case, model: str, environment: Environment) -> str:

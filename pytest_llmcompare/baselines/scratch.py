@@ -1,0 +1,33 @@
+"""The folder in pytest's root for what is not to be committed; it brings its own `.gitignore`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+FOLDER = ".llmcompare"
+
+_IGNORED = "*\n"
+
+
+def make(root: Path) -> Path:
+    """The folder, made where it is not there.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text(_IGNORED, encoding="ascii")
+    return folder
+
+
+def remove_if_empty(root: Path) -> None:
+    """Remove the folder where nothing but its `.gitignore` is left in it."""
+    folder = root / FOLDER
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [".gitignore"]:
+            (folder / ".gitignore").unlink()
+            folder.rmdir()

@@ -1,0 +1,149 @@
+"""What a run leaves open, on the controller: kept in the pending file as soon as it is found."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from .baselines import files
+from .baselines.pending import Entry, PendingFile
+from .commit import git_commit
+from .errors import BaselineError
+from .outcome import baseline_of, failed_otherwise, is_match, is_open
+from .records import CaseKey, CaseResult, GroupKey, RowKey
+from .settings import Settings, Update
+
+MOVED = "moved"
+"""In the place of a fingerprint: the baseline was changed while the run compared with it."""
+
+
+class Finding(NamedTuple):
+    """What one test found of a case, and whether it failed for another reason than the comparison."""
+
+    result: CaseResult
+    failed_otherwise: bool
+
+
+class Waiting:
+    """Keeps the pending file as the tests report.
+
+    Whatever happens to that file, the run goes on: it is an aid.
+
+    Attributes:
+        notes: Why it could not be kept, where it could not.
+    """
+
+    def __init__(self, root: Path, settings: Settings) -> None:
+        self.root = root
+        self.settings = settings
+        self.file = PendingFile(root)
+        self.run = secrets.token_hex(8)
+        self.notes: list[str] = []
+        self._commit: str | None = None
+        self._known: dict[CaseKey, Entry] | None = None
+        self._found: dict[CaseKey, dict[str, Finding]] = {}
+        self._stored: dict[GroupKey, Mapping[RowKey, tuple[str, str | None]]] = {}
+        self._touched = False
+        self._works = True
+
+    def take(self, samples: Sequence[CaseResult]) -> None:
+        """Take in what one test found, sample by sample."""
+        otherwise = failed_otherwise(samples, self.settings)
+        for result in samples:
+            self._found.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
+            self._attempt(partial(self._settle, result.key))
+
+    def end(self, kept: Collection[CaseKey]) -> None:
+        """The run is over: what it accepted waits no more, what it could not write does.
+
+        Args:
+            kept: Cases whose output is now their baseline.
+        """
+        self._attempt(partial(self._remove, *kept))
+        if self.settings.update is not Update.NOTHING:
+            for key in sorted(self._found.keys() - kept):
+                self._attempt(partial(self._settle, key, at_end=True))
+        if self._touched:
+            self._attempt(self.file.compact)
+
+    def _settle(self, key: CaseKey, *, at_end: bool = False) -> None:
+        """Keep or remove the entry of a case, after what its tests have found so far."""
+        findings = self._found[key].values()
+        if any(finding.failed_otherwise for finding in findings):
+            if any(finding.result.generation is not None for finding in findings):
+                self._remove(key)  # an output that fails another check of the user's is not worth keeping
+            return
+        differing = next((finding.result for finding in findings if is_open(finding.result)), None)
+        if differing is None:
+            if any(is_match(finding.result) for finding in findings):
+                self._remove(key)
+        elif at_end or not (differing.judgement and self.settings.update.accepts(differing.judgement.verdict)):
+            self._append(self._entry(differing))
+
+    def _append(self, entry: Entry) -> None:
+        known = self._entries()
+        if known.get(entry.key) != entry:  # another test of the case has found the same
+            self.file.append(entry)
+            self._touched = True
+            known[entry.key] = entry
+
+    def _remove(self, *keys: CaseKey) -> None:
+        known = self._entries()
+        gone = [key for key in keys if known.pop(key, None) is not None]
+        if gone:
+            self.file.remove(gone)
+            self._touched = True
+
+    def _entries(self) -> dict[CaseKey, Entry]:
+        """What waits, as far as this run knows."""
+        if self._known is None:
+            pending = self.file.read()
+            self._known = dict(pending.entries)
+            self.notes.extend(pending.notes)
+            self._touched = bool(pending.notes)  # so that what is broken is told of once
+        return self._known
+
+    def _entry(self, result: CaseResult) -> Entry:
+        assert result.judgement is not None  # only what was compared waits
+        if self._commit is None:
+            self._commit = git_commit(self.root)
+        return Entry(
+            key=result.key,
+            test=result.nodeid,
+            run=self.run,
+            commit=self._commit,
+            old=self._fingerprint(result),
+            new=baseline_of(result),
+            judgement=result.judgement,
+            baseline=result.baseline_text,
+            prompt=result.input,
+        )
+
+    def _fingerprint(self, result: CaseResult) -> str:
+        """Fingerprint of the baseline that a result was compared with."""
+        group = result.key.group
+        if group not in self._stored:
+            self._stored[group] = files.fingerprints(self.root, group)
+        fingerprint, text = self._stored[group].get(result.key.row, ("", None))
+        return fingerprint if text == result.baseline_text else MOVED
+
+    def _attempt(self, act: Callable[[], None]) -> None:
+        """Do something to the pending file; after a first failure, nothing."""
+        if not self._works:
+            return
+        try:
+            act()
+        except (BaselineError, OSError) as error:
+            self._works = False
+            self.notes.append(
+                f"{self._why(error)}\nThe run goes on without; llmcompare review shows only what was kept."
+            )
+
+    def _why(self, error: BaselineError | OSError) -> str:
+        """What is wrong with the pending file."""
+        if isinstance(error, BaselineError):
+            return str(error)
+        return f"{self.file.source}: what differs cannot be kept for review: {error.strerror or error}."
