@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
+from pytest_llmcompare.generations import Generation, first_difference
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Generation, first_difference
 
 SIMILAR = 0.9
 TOP = 5

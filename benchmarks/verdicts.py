@@ -33,8 +33,10 @@ from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
 from pytest_llmcompare.decoding.settings import complete
 from pytest_llmcompare.drift import judge, stale_reason
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Judgement, Verdict
 from pytest_llmcompare.models.local import LocalModel, quiet
-from pytest_llmcompare.records import Baseline, Case, CaseKey, Generation, GroupKey, Judgement, Row, Verdict
+from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 SUBJECTS = (*((name, "float32") for name in (*TRAINED, "llama")), ("tiny-gpt2", "bfloat16"), ("llama", "bfloat16"))
 ALARMS = (Verdict.SHIFTED, Verdict.DRIFTED, Verdict.STALE, Verdict.ERROR)

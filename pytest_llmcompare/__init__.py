@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import LlmCompareError
+    from .generations import Generation
+    from .judgements import Judgement, Verdict
     from .models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
     from .models.registry import log as log_model
-    from .records import Case, Generation, Judgement, Verdict
+    from .records import Case
 
 __all__ = [
     "Case",
@@ -23,12 +25,12 @@ __all__ = [
 
 _PLACES = {
     "Case": ("records", "Case"),
-    "Generation": ("records", "Generation"),
-    "Judgement": ("records", "Judgement"),
+    "Generation": ("generations", "Generation"),
+    "Judgement": ("judgements", "Judgement"),
     "LlmCompareError": ("errors", "LlmCompareError"),
     "PyfuncTransformer": ("models.pyfunc", "PyfuncTransformer"),
     "PyfuncTransformerWithParams": ("models.pyfunc", "PyfuncTransformerWithParams"),
-    "Verdict": ("records", "Verdict"),
+    "Verdict": ("judgements", "Verdict"),
     "log_model": ("models.registry", "log"),
 }
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from .generations import Generation, Path, end_of, first_difference
+from .judgements import Judgement, Likelihood, Verdict
 from .noise import Limits
-from .records import Generation, Judgement, Likelihood, Path, Verdict, end_of, first_difference
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,11 @@ from .decoding.engine import MemoryWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
 from .drift import stale_reason
 from .errors import GenerationError
+from .generations import Generation
+from .judgements import Judgement
 from .models import registry, resident
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
-from .records import Baseline, Case, Generation, Judgement, RowKey
+from .records import Baseline, Case, RowKey
 
 if TYPE_CHECKING:
     from .session import Progress

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from .records import CaseKey, CaseResult, Verdict
+from .judgements import Verdict
+from .records import CaseKey, CaseResult
 from .settings import FILE, Settings
 from .statistics import Rate, rate
 

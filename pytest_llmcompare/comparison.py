@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .records import Case, CaseResult, Generation, GroupResult, Judgement, RowKey, Verdict, harmless
+from .generations import Generation, harmless
+from .judgements import Judgement, Verdict
+from .records import Case, CaseResult, GroupResult, RowKey
 from .reports.formatting import failure_lines
 from .reports.summary import SEVERITY
 from .settings import Settings

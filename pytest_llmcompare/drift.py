@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .along import Along
+from .generations import Generation, end_of, first_difference
+from .judgements import Judgement, Verdict
 from .likelihood import likelihood_drift
 from .noise import limits
-from .records import Baseline, Case, Generation, Judgement, Verdict, end_of, first_difference
+from .records import Baseline, Case
 
 Piece = Callable[[int], str]
 """Text of one token id, to show."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .records import Baseline, Case, Generation, GroupResult, Judgement
+from .generations import Generation
+from .judgements import Judgement
+from .records import Baseline, Case, GroupResult
 
 if TYPE_CHECKING:
     from .models.spec import ModelSpec

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .collection import Asked
     from .comparison import StoredBaseline
     from .contest import Contest
-    from .records import Case, Generation, GroupKey, GroupResult
+    from .generations import Generation
+    from .records import Case, GroupKey, GroupResult
     from .run import Run
 
 

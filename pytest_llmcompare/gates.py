@@ -12,7 +12,8 @@ from mlflow.models.evaluation import EvaluationResult
 from mlflow.models.evaluation.validation import ModelValidationFailedException
 
 from .errors import did_you_mean
-from .records import Gate, Verdict
+from .judgements import Verdict
+from .records import Gate
 from .settings import Update
 from .thresholds import Threshold
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from .errors import HookError, LlmCompareError
 from .extensions import Given
+from .generations import Generation
+from .judgements import COMPARED, Judgement, Verdict
 from .models.faults import reason
 from .models.outputs import described
 from .raw_tables import is_frame
-from .records import COMPARED, Baseline, Case, Generation, GroupResult, Judgement, Verdict
+from .records import Baseline, Case, GroupResult
 
 if TYPE_CHECKING:
     from pluggy import HookImpl, HookRelay

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from .generations import Generation
+    from .judgements import Judgement
     from .models.spec import ModelSpec
-    from .records import Baseline, Case, Generation, GroupResult, Judgement
+    from .records import Baseline, Case, GroupResult
     from .reports.summary import Summary
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .records import Likelihood
+from .judgements import Likelihood
 
 
 def likelihood_drift(

@@ -20,7 +20,9 @@ from mlflow.metrics import MetricValue, make_metric
 from mlflow.models import EvaluationMetric
 
 from .errors import UsageError, did_you_mean
-from .records import COMPARED, Generation, GroupKey, Judgement, RowKey, Verdict
+from .generations import Generation
+from .judgements import COMPARED, Judgement, Verdict
+from .records import GroupKey, RowKey
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")

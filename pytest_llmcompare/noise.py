@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .records import Environment
+from .generations import Environment
 
 WEIGHTS = "weights"
 """The part of an environment that is the model's own; all others decide how its numbers are added up."""

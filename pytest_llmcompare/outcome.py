@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey, Verdict
+from .judgements import Verdict
+from .records import Baseline, CaseKey, CaseResult, GroupKey, RowKey
 from .settings import Settings, Update
 
 OPEN = (Verdict.DRIFTED, Verdict.MISSING, Verdict.STALE, Verdict.SHIFTED)

@@ -25,7 +25,7 @@ from .options import add_options, header_lines, read_settings
 from .stash import GROUPS, REPORT, RUN, SETTINGS
 
 if TYPE_CHECKING:
-    from .records import Judgement
+    from .judgements import Judgement
 
 __all__ = [
     "llm_baseline",

@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
-Environment = tuple[tuple[str, str], ...]
-"""What a generation depended on besides the prompt, as sorted pairs: library versions, device, dtype, weights."""
-
-
-class Verdict(str, Enum):
-    """What the comparison of a candidate with its baseline says."""
-
-    IDENTICAL = "identical"
-    NEAR_TIE = "near_tie"
-    SHIFTED = "shifted"
-    DRIFTED = "drifted"
-    MISSING = "missing"
-    STALE = "stale"
-    ERROR = "error"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-COMPARED = (Verdict.IDENTICAL, Verdict.NEAR_TIE, Verdict.SHIFTED, Verdict.DRIFTED)
-"""Verdicts on an output that could be compared: the whole that a drift rate is a part of."""
+from .generations import Generation
+from .judgements import Judgement
 
 
 @dataclass(frozen=True, order=True)
@@ -167,91 +146,6 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Path:
-    """What a model says along given tokens, whatever it would have said itself (teacher forcing).
-
-    All per position, in the processed distribution. Where the output would have ended before the given tokens do, what
-    follows is not told.
-
-    Attributes:
-        tokens: The given tokens.
-        choices: The model's own choice after the given tokens before it: the likeliest token, or its draw.
-        logprobs: Natural logarithm of the given token's probability.
-        margins: By how much (nats) the likeliest token is ahead of the given one; 0 where that is the likeliest.
-        leads: By how much (nats) the likeliest token is ahead of the second.
-        scale: Largest score (logit) of a likeliest token by magnitude: numerical noise grows with it.
-        stop: Why the output ends after the last of `choices`; empty where it would go on.
-        draws: Whether tokens are drawn, so that another choice than the likeliest token means nothing.
-    """
-
-    tokens: tuple[int, ...]
-    choices: tuple[int, ...]
-    logprobs: tuple[float, ...]
-    margins: tuple[float, ...]
-    leads: tuple[float, ...]
-    scale: float = 0.0
-    stop: str = ""
-    draws: bool = False
-
-
-@dataclass(frozen=True, repr=False)
-class Generation:
-    """Output of a model for a case. `str()` is its text.
-
-    Attributes:
-        text: The generated text, without the prompt.
-        token_ids: Generated tokens, or None for a model that we cannot look into.
-        logprobs: Natural logarithm of each token's probability in the processed distribution (nats), where known.
-        stop: Why it ended: `eos`, `length`, `stop` (a stop string) or `` (unknown).
-        environment: What it depended on besides the prompt.
-        margins: By how much (nats) the likeliest token led the second, at each position, where known.
-        verified: Whether it is a draft that one forward pass confirmed.
-        unverified: Why it is not, where there was a draft; empty otherwise.
-        path: What the model says along the draft, where there was one and the model can be looked into.
-        samples: All draws of the case, this one the first, where a test asked for several.
-
-    The last five tell how it came about, and count for nothing when two are compared.
-    """
-
-    text: str
-    token_ids: tuple[int, ...] | None = None
-    logprobs: tuple[float, ...] | None = None
-    stop: str = ""
-    environment: Environment = ()
-    margins: tuple[float, ...] | None = field(default=None, compare=False)
-    verified: bool = field(default=False, compare=False)
-    unverified: str = field(default="", compare=False)
-    path: Path | None = field(default=None, compare=False)
-    samples: tuple[Generation, ...] = field(default=(), compare=False)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        # pytest shows it with every failure, where tokens and log-probabilities would be a screenful.
-        tokens = "" if self.token_ids is None else f", {len(self.token_ids)} tokens"
-        return f"<generation {harmless(self.text)}{tokens}>"
-
-
-def end_of(generation: Generation) -> str:
-    """What to show where a generation has ended."""
-    return f"<{generation.stop or 'end'}>"
-
-
-def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length where one begins the other, None where equal."""
-    for at, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return at
-    return None if len(one) == len(other) else min(len(one), len(other))
-
-
-def harmless(text: str) -> str:
-    """The `repr` of a text, with nothing in it that a CI service obeys in the middle of a line (`##[group]`)."""
-    return re.sub(r"##(?=[A-Za-z]*\[)", r"#\\x23", repr(text))
-
-
-@dataclass(frozen=True)
 class Baseline:
     """The approved generation of a case, with the hashes of what it answered."""
 
@@ -259,62 +153,6 @@ class Baseline:
     generation: Generation
     input_hash: str
     settings_hash: str
-
-
-@dataclass(frozen=True)
-class Likelihood:
-    """How today's model rates the baseline's tokens, against how it rated them when the baseline was recorded.
-
-    Attributes:
-        rms: Root mean square of the differences of log-probability (nats); signs would cancel in a mean.
-        mean: Mean of the differences, now minus then; for drawn outputs an estimate of the divergence per token.
-        worst: The difference that is largest by magnitude.
-        position: Index of its token.
-        band: Largest `rms` that counts as numerical noise here.
-    """
-
-    rms: float
-    mean: float
-    worst: float
-    position: int
-    band: float
-
-    @property
-    def is_noise(self) -> bool:
-        """Whether it says nothing; what is not a number is no noise."""
-        return self.rms <= self.band
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A verdict with its evidence.
-
-    Attributes:
-        verdict: The verdict.
-        position: Index of the first token (or, for models without tokens, the first character) that differs.
-        length: Number of the baseline's tokens (or characters).
-        baseline_token: What the baseline has at `position`, as text; empty where it had ended.
-        candidate_token: What the candidate has at `position`, as text; empty where it had ended.
-        unit: `tok` or `char`, what `position` and `length` count.
-        margin: By how much (nats) today's choice at `position` is ahead of the baseline's token, where that is known.
-        mismatches: At how many of the baseline's tokens the model would choose another one, where that is known.
-        tolerance: Largest margin (nats) that counts as a tie here; None where margins do not count.
-        likelihood: How far likelihoods moved, where both sides know theirs.
-        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it; else how
-            similar texts are, where that was asked.
-    """
-
-    verdict: Verdict
-    position: int | None = None
-    length: int | None = None
-    baseline_token: str = ""
-    candidate_token: str = ""
-    unit: str = "tok"
-    margin: float | None = None
-    mismatches: int | None = None
-    tolerance: float | None = None
-    likelihood: Likelihood | None = None
-    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
 from .hooks import Hooks
-from .records import CaseKey, CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from .judgements import Judgement, Verdict
+from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress

@@ -13,9 +13,10 @@ from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
 from .errors import LlmCompareError, ModelError, UsageError
+from .generations import Generation
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
-from .records import Case, Generation, GroupKey, GroupResult, RowKey
+from .records import Case, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .thresholds import Threshold
 

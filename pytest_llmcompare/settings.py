@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from .records import Verdict
+    from .judgements import Verdict
 
 
 SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -26,7 +26,7 @@ class Update(str, Enum):
 
     def accepts(self, verdict: Verdict) -> bool:
         """Whether a case with this verdict gets today's output as its baseline (and so passes)."""
-        from .records import Verdict  # a third of the time that importing this module would take
+        from .judgements import Verdict
 
         if self is Update.NOTHING or verdict is Verdict.ERROR:
             return False
@@ -78,7 +78,7 @@ class Settings:
 
     def passes(self, verdict: Verdict) -> bool:
         """Whether a comparison with this verdict passes."""
-        from .records import Verdict
+        from .judgements import Verdict
 
         if verdict is Verdict.SHIFTED:
             return self.shift != "fail"
@@ -86,7 +86,7 @@ class Settings:
 
     def lets_stand(self, verdict: Verdict) -> bool:
         """Whether a test goes on after a comparison with this verdict: it passes, or is about to be written."""
-        from .records import Verdict
+        from .judgements import Verdict
 
         if verdict is Verdict.DRIFTED and self.drift_budget is not None:
             return True  # how many may drift is decided at the end of the run

@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from .errors import LlmCompareError, UsageError, did_you_mean
-from .records import Judgement, Verdict
+from .judgements import Judgement, Verdict
 from .settings import SEMANTIC_MODEL
 
 RATIO, SEMANTIC = "ratio", "semantic"

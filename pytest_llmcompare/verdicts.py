@@ -10,7 +10,9 @@ from .asking import Judge, Tokenizer
 from .baselines import files
 from .drift import judge
 from .extensions import Extensions
-from .records import COMPARED, Case, Generation, Judgement, RowKey, Verdict
+from .generations import Generation
+from .judgements import COMPARED, Judgement, Verdict
+from .records import Case, RowKey
 from .similarity import Similarity, similar
 
 

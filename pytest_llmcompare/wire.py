@@ -7,19 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .records import (
-    CaseKey,
-    CaseResult,
-    Gate,
-    Generation,
-    GroupKey,
-    GroupResult,
-    Judgement,
-    Likelihood,
-    Path,
-    RowKey,
-    Verdict,
-)
+from .generations import Generation, Path
+from .judgements import Judgement, Likelihood, Verdict
+from .records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 
 
 def case_result_to_json(result: CaseResult) -> str:

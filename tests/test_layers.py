@@ -19,11 +19,13 @@ else:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"errors", "records", "settings"}
+VOCABULARY = {"errors", "generations", "judgements", "records", "settings"}
 MAY_IMPORT: Mapping[str, set[str]] = {
-    "records": set(),
+    "records": {"generations", "judgements"},
     "errors": set(),
-    "settings": {"errors", "records"},
+    "settings": {"errors", "judgements"},
+    "judgements": set(),
+    "generations": set(),
     "noise": VOCABULARY,
     "likelihood": VOCABULARY,
     "along": VOCABULARY | {"noise"},

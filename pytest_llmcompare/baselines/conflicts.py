@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pytest_llmcompare.records import Environment, RowKey
+from pytest_llmcompare.generations import Environment
+from pytest_llmcompare.records import RowKey
 
 from .caselines import shortened, written
 from .document import Conflict, Document, Fault, Record, next_name

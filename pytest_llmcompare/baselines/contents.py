@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterable
 from enum import Enum
 
-from pytest_llmcompare.records import Baseline, Generation, GroupKey, RowKey
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import codec
 from .caselines import record_of

@@ -15,7 +15,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_llmcompare.records import Case, Environment, Generation, GroupKey
+from pytest_llmcompare.generations import Environment, Generation
+from pytest_llmcompare.records import Case, GroupKey
 from pytest_llmcompare.wire import generation
 
 from . import scratch

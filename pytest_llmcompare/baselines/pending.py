@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import BaselineError
-from pytest_llmcompare.records import Baseline, CaseKey, Judgement
+from pytest_llmcompare.judgements import Judgement
+from pytest_llmcompare.records import Baseline, CaseKey
 from pytest_llmcompare.wire import case_key, generation, judgement
 
 from . import scratch

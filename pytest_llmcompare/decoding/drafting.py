@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models.local import LocalModel, quiet
-from pytest_llmcompare.records import Generation
 
 from .answering import in_batches, joined
 from .calls import call, wanted_tokens, within_context

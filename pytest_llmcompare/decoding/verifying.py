@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+from pytest_llmcompare.generations import Path
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Path
 
 from .lending import Prefix, cache_keyword
 from .recording import Answer, fault_of, noise, why_ended
@@ -23,7 +23,7 @@ UNDECIDED = "two tokens are nearly equally likely at token {position}"
 
 @dataclass
 class Along:
-    """What a pass says along a draft, position by position; as in `records.Path`."""
+    """What a pass says along a draft, position by position; as in `generations.Path`."""
 
     choices: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)

@@ -9,8 +9,8 @@ from typing import Any
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generations import Generation, Path
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Generation, Path
 
 from .lending import Lender, Prefix
 from .recording import Answer

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
-from pytest_llmcompare.records import Environment
+from pytest_llmcompare.generations import Environment
 from pytest_llmcompare.settings import DTYPES
 
 from .devices import device_name, placement, share_processors

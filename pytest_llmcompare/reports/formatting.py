@@ -5,7 +5,8 @@ The first line carries the verdict in its first 40 characters, because pytest cu
 
 from __future__ import annotations
 
-from pytest_llmcompare.records import CaseResult, Judgement, Verdict
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import CaseResult
 
 from .differences import BASELINE, CANDIDATE, difference, single
 from .escaping import disarm, quoted, shorten

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pytest_llmcompare.records import Verdict
+from pytest_llmcompare.judgements import Verdict
 
 from .differences import common_ends
 from .escaping import pad, width

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TextIO
 
-from pytest_llmcompare.records import Generation, GroupKey
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import GroupKey
 
 from .escaping import cut, disarm, encodable, width
 from .quantities import count, duration, rate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_llmcompare.records import Verdict
+from pytest_llmcompare.judgements import Verdict
 
 from .escaping import pad, width
 from .quantities import duration, rate, share

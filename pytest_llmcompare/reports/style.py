@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_llmcompare.records import Verdict
+from pytest_llmcompare.judgements import Verdict
 
 from .escaping import cut, disarm, encodable, escape, shorten, width
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmcompare.budget import BudgetCheck
-from pytest_llmcompare.records import COMPARED, CaseKey, CaseResult, GroupKey, GroupResult, RowKey, Verdict
+from pytest_llmcompare.judgements import COMPARED, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
 from .order import Order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from pytest_llmcompare.records import Likelihood, Verdict
+from pytest_llmcompare.judgements import Likelihood, Verdict
 
 from .allowance import budget_lines
 from .comparison import pair_lines

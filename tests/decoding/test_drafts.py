@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.records import Generation
+from pytest_llmcompare.generations import Generation
 
 from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, reference
 

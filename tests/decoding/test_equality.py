@@ -10,8 +10,8 @@ import torch
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Generation
 
 from .small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 

@@ -10,9 +10,9 @@ import pytest
 
 from pytest_llmcompare.decoding.drafting import draft_of
 from pytest_llmcompare.decoding.work import Outcome
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models import resident
 from pytest_llmcompare.models.pyfunc import PyfuncTransformer
-from pytest_llmcompare.records import Generation
 
 from .small_models import reference
 

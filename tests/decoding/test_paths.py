@@ -12,8 +12,8 @@ from torch import Tensor
 from pytest_llmcompare.decoding.configuration import configuration
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.generations import Generation, Path
 from pytest_llmcompare.models.local import quiet
-from pytest_llmcompare.records import Generation, Path
 
 from .small_models import PROMPTS, Reference, ask, make, reference
 from .test_drafts import DRAFTS, ENDS, EXAMPLES, SETTINGS

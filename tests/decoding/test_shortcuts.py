@@ -15,8 +15,8 @@ from pytest_llmcompare.decoding.engine import Outcome, generate
 from pytest_llmcompare.decoding.probing import why_not_in_one_pass, why_rounding_differs
 from pytest_llmcompare.decoding.requests import Request
 from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.records import Generation
 
 from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference
 

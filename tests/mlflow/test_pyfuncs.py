@@ -16,9 +16,9 @@ from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
 from pytest_llmcompare.errors import GenerationError, UsageError
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models import resident
 from pytest_llmcompare.models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
-from pytest_llmcompare.records import Generation
 
 EXAMPLES = (
     "Q: Are elephants larger than mice?\nA: Yes.\n\n"

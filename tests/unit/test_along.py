@@ -11,20 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.drift import judge
+from pytest_llmcompare.generations import Generation, Path
+from pytest_llmcompare.judgements import COMPARED, Judgement, Likelihood, Verdict
 from pytest_llmcompare.noise import ELSEWHERE, PRECISIONS, limits
-from pytest_llmcompare.records import (
-    COMPARED,
-    Baseline,
-    Case,
-    CaseKey,
-    Generation,
-    GroupKey,
-    Judgement,
-    Likelihood,
-    Path,
-    Row,
-    Verdict,
-)
+from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 CASE = Case(CaseKey(GroupKey("tests", "trivia", "m"), "sky"), Row("sky", "Q: sky?"), "", {}, 0)
 HERE = (("device", "cpu"), ("dtype", "float32"), ("torch", "2.13.0"), ("weights", "aa"))

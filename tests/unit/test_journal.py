@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.baselines.journal import Journal, key_of
-from pytest_llmcompare.records import Case, CaseKey, Generation, GroupKey, Row
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
 GROUP = GroupKey("tests", "trivia", "tiny")
 CASE = Case(CaseKey(GROUP, "sky"), Row("sky", "Is it blue?"), "Q: ", {"max_new_tokens": 5}, seed=3)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import Case, CaseKey, Generation, GroupKey, Row, RowKey, Verdict, digest
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey, digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")
 CASE = Case(

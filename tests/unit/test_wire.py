@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import (
-    CaseKey,
-    CaseResult,
-    Gate,
-    Generation,
-    GroupKey,
-    GroupResult,
-    Judgement,
-    RowKey,
-    Verdict,
-)
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.wire import (
     case_result_from_json,
     case_result_to_json,

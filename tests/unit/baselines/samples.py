@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_llmcompare.baselines import files
-from pytest_llmcompare.records import Baseline, Environment, Generation, GroupKey, RowKey, digest
+from pytest_llmcompare.generations import Environment, Generation
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")
 CPU: Environment = (("device", "cpu"), ("dtype", "float32"), ("torch", "2.13.0"))

@@ -26,7 +26,8 @@ UPDATES = """
 import sys
 from pathlib import Path
 from pytest_llmcompare.baselines import files
-from pytest_llmcompare.records import Baseline, Generation, GroupKey, RowKey
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 group = GroupKey("tests", "trivia", "distilgpt2")
 names = sys.argv[2].split(",")

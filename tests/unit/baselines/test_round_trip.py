@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pytest_llmcompare.baselines import codec, escapes, files
 from pytest_llmcompare.baselines.caselines import read_record, record_of
 from pytest_llmcompare.baselines.document import Document
-from pytest_llmcompare.records import Baseline, Generation, GroupKey, RowKey
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from .samples import by_row, stored_blocks
 

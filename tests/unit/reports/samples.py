@@ -6,7 +6,9 @@ import re
 
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import CaseKey, CaseResult, Generation, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 
 MODELS = ("gpt2-large", "distilgpt2", "bloom-560m")
 COMMAND = "pytest --llm-models=gpt2-large,distilgpt2,bigscience/bloom-560m"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import Judgement, Verdict
+from pytest_llmcompare.judgements import Judgement, Verdict
 from pytest_llmcompare.reports.differences import COLUMNS, MOST_SHOWN, common_ends, difference
 from pytest_llmcompare.reports.escaping import width
 from pytest_llmcompare.reports.formatting import FailureBudget, failure_lines, headline

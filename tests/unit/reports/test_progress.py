@@ -17,7 +17,8 @@ from typing import TextIO
 
 import pytest
 
-from pytest_llmcompare.records import Generation, GroupKey
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
 from pytest_llmcompare.session import Progress
 

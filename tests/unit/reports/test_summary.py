@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.summary import Summary, summarize
 from pytest_llmcompare.settings import Settings, Update
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, Judgement, RowKey, Verdict
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.escaping import width
 from pytest_llmcompare.reports.grid import MOST_ROWS, shared_out
 from pytest_llmcompare.reports.style import wrap
