@@ -9,7 +9,7 @@ from .suites import TEST, TRIVIA, Suite
 DISTIL = "tiny-gpt2-distil"
 USAGE = pytest.ExitCode.USAGE_ERROR
 SEEN = "m: 1 of 3 cases drifted, 33.3% (95% interval 6.1% to 79.2%)"
-ICE_DRIFTED = "  trivia/ice: drift @tok 1/6 ' Yes' -> ' I'"
+ICE_DRIFTED = "  trivia/ice: drift @tok 1/6 ' Yes' -> ' I' margin 4.1"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_update_settles_it(drifting: Suite) -> None:
     model = [drifting.spec("m", DISTIL)]
     result = drifting.run("--llm-drift-budget=0", "--llm-update", models=model)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["__baselines__/trivia/m.baseline: 1 changed"])
+    result.stdout.fnmatch_lines(["__baselines__/trivia/m.baseline: 1 changed, 2 refreshed"])
     drifting.run(models=model).assert_outcomes(passed=3)
 
 
