@@ -38,6 +38,10 @@ class TrackingError(LlmCompareError):
     """An MLflow tracking store that cannot be used."""
 
 
+class ReportError(LlmCompareError):
+    """A report that cannot be written or drawn again."""
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
 
