@@ -57,9 +57,9 @@ def append_to_summary(document: Document) -> str:
     path = Path(os.environ.get(STEP_SUMMARY, ""))
     try:
         taken = path.stat().st_size if path.exists() else 0
-        text = markdown_report(document, most=MOST_BYTES - taken)
+        text = markdown_report(document, most=MOST_BYTES - taken - 1)
         with path.open("a", encoding="utf-8") as file:
-            file.write(text)
+            file.write(f"\n{text}" if taken else text)
     except OSError as error:
         raise ReportError(fault(f"--llm-report={GITHUB}", error)) from error
     return "the summary of this step"

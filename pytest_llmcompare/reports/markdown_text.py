@@ -9,13 +9,13 @@ from .escaping import disarm, escape
 
 
 def code(text: str) -> str:
-    """Text as a code span on one line, in a table or anywhere else."""
+    """Text as a code span on one line."""
     shown = escape(text)
     if not shown.strip():
         return f"`{shown}`" if shown else ""
     marks = "`" * (longest(shown) + 1)
     pad = " " if shown[0] in "` " or shown[-1] in "` " else ""
-    return f"{marks}{pad}{shown}{pad}{marks}".replace("|", r"\|")  # doubled before it, backslashes do not undo that
+    return f"{marks}{pad}{shown}{pad}{marks}"
 
 
 def block(lines: Iterable[str]) -> str:
@@ -40,4 +40,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool 
     """
     rest = "---:" if numbers else "---"
     lines = [heads, ["---", *[rest] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    # Backslashes of the text itself are doubled in code spans, so that none of them undoes this one.
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)

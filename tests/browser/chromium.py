@@ -86,9 +86,10 @@ class Chromium:
     def open(self, address: str) -> None:
         """Load a page until its script is done."""
         self.events.clear()
-        self.send("Page.navigate", url="about:blank")  # so that an address with another #name is loaded anew
+        self.send("Page.navigate", url="about:blank")  # else another #name would not load it anew
+        self.wait("document.documentElement?.dataset.ready === undefined")
         self.send("Page.navigate", url=address)
-        self.wait("document.documentElement.dataset.ready !== undefined")
+        self.wait("document.documentElement?.dataset.ready !== undefined")
 
     def js(self, expression: str) -> Any:
         """The value of an expression in the page."""

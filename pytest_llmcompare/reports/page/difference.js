@@ -60,3 +60,19 @@ function difference(baseline, candidate) {
   const [left, right] = changedWords(one.slice(start, one.length - end), other.slice(start, other.length - end));
   return { baseline: ranges(one, start, left), candidate: ranges(other, start, right) };
 }
+
+// Ranges of a text with what is to be done to them, from changes and tokens together.
+function pieces(text, changed, tokens) {
+  const cuts = new Set([0, text.length]);
+  for (const [from, to] of changed) cuts.add(from).add(to);
+  for (const token of tokens) cuts.add(token.from).add(token.to);
+  const ends = [...cuts].sort((one, other) => one - other);
+  let change = 0, token = 0;
+  return ends.slice(1).map((to, at) => {
+    const from = ends[at];
+    while (change < changed.length && changed[change][1] <= from) change += 1;
+    while (token < tokens.length && tokens[token].to <= from) token += 1;
+    const inside = change < changed.length && changed[change][0] <= from;
+    return { text: text.slice(from, to), changed: inside, token: token < tokens.length ? tokens[token] : null };
+  });
+}

@@ -1,32 +1,34 @@
 // Prompts beside models. Rows are made as they come into sight, so that thousands of them are no burden.
 
-const CHUNK = 100, PREVIEW = 260;
+const CHUNK = 100, PREVIEW = 260, MOST_COMPARED = 3000;
 const grid = { shown: [], made: 0, table: null, body: null };
 
-// As much of a text as a cell has room for: from its beginning, or from the word where it parts from its baseline.
+// What of a text is not in its baseline: word by word where that takes no time, else from the word where they part.
+function changes(baseline, text) {
+  if (baseline === null || baseline === text) return [];
+  if (baseline.length + text.length < MOST_COMPARED) return difference(baseline, text).candidate;
+  const at = commonStart(baseline, text);
+  return [[Math.max(text.lastIndexOf(" ", at), text.lastIndexOf("\n", at)) + 1, text.length]];
+}
+
+// As much of a text as a cell has room for: from its beginning, or from shortly before it parts from its baseline.
 function preview(parent, found) {
-  const text = found.candidate.text, baseline = found.baseline;
+  const { text } = found.candidate;
   if (!text) return parent.append("(no text)");
-  const differs = baseline !== null && baseline !== text;
-  const at = differs ? commonStart(baseline, text) : 0;
-  const word = at > 110 ? Math.max(text.lastIndexOf(" ", at - 40), 0) : 0;
-  const start = at - word > 200 ? at - 40 : word;
-  const end = start + PREVIEW, rest = differs ? commonEnd(baseline, text, at) : text.length;
+  const changed = changes(found.baseline, text), first = changed.length ? changed[0][0] : 0;
+  const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   if (start) parent.append("\u2026");
-  const parts = [[start, Math.min(differs ? at : end, end), "span"]];
-  if (differs) {
-    const changed = Math.max(text.length - rest, at);
-    parts.push([at, Math.min(changed, end), "ins"], [changed, Math.max(changed, end), "span"]);
-  }
-  for (const [from, to, tag] of parts) {
-    const piece = text.slice(from, to).replace(/\s*\n\s*/g, " \u23ce ");
-    if (piece) put(parent.appendChild(element(tag)), from === start ? piece.trimStart() : piece);
-  }
+  const near = changed.filter(([from, to]) => to > start && from < end)
+    .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
+  pieces(text.slice(start, end), near, []).forEach((piece, at) => {
+    const shown = piece.text.replace(/\s*\n\s*/g, " \u23ce ");
+    put(parent.appendChild(element(piece.changed ? "ins" : "span")), at ? shown : shown.trimStart());
+  });
   return text.length > end ? parent.append("\u2026") : undefined;
 }
 
 function quoted(token) {
-  return put(element("b"), `\u2018${token}\u2019`);
+  return put(element("span", "piece"), `'${token}'`);
 }
 
 function reasonOf(found) {
@@ -138,7 +140,7 @@ function showTools() {
   for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
   const all = [...words.verdicts, { verdict: "accepted", sign: words.accepted, word: "accepted", meaning: "now the baseline" }];
   for (const { verdict, sign, word, meaning } of all.filter((one) => kinds.has(one.verdict))) {
-    const button = document.getElementById("verdicts").appendChild(colour(element("button"), verdict));
+    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), verdict));
     const mark = button.appendChild(element("span", "sign", sign));
     mark.setAttribute("aria-hidden", "true");
     button.type = "button";

@@ -10,22 +10,6 @@ function title(text) {
   return element("h3", "", text);
 }
 
-// Ranges of a text with what is to be done to them, from changes and tokens together.
-function pieces(text, changed, tokens) {
-  const cuts = new Set([0, text.length]);
-  for (const [from, to] of changed) cuts.add(from).add(to);
-  for (const token of tokens) cuts.add(token.from).add(token.to);
-  const ends = [...cuts].sort((one, other) => one - other);
-  let change = 0, token = 0;
-  return ends.slice(1).map((to, at) => {
-    const from = ends[at];
-    while (change < changed.length && changed[change][1] <= from) change += 1;
-    while (token < tokens.length && tokens[token].to <= from) token += 1;
-    const inside = change < changed.length && changed[change][0] <= from;
-    return { text: text.slice(from, to), changed: inside, token: token < tokens.length ? tokens[token] : null };
-  });
-}
-
 function tokensOf(candidate, from, to) {
   if (!shaded || !candidate.tokens || !candidate.logprobs) return [];
   let at = 0;
@@ -205,6 +189,11 @@ function mark(item, on) {
   if (item && item.link) on ? item.link.setAttribute("aria-current", "true") : item.link.removeAttribute("aria-current");
 }
 
+function isSeen(node) {
+  const box = node.getBoundingClientRect();
+  return box.bottom > 0 && box.top < window.innerHeight;
+}
+
 function openCase(item) {
   mark(open, false);
   open = item;
@@ -215,7 +204,7 @@ function openCase(item) {
   page.inert = narrow.matches;
   const link = grid.items.includes(item) ? linkOf(item) : null;
   mark(item, true);
-  if (link) link.scrollIntoView({ block: "nearest" });
+  if (link) link.scrollIntoView({ block: isSeen(link) ? "nearest" : "center" });
   panel.focus({ preventScroll: true });
 }
 
