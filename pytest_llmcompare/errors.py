@@ -42,6 +42,10 @@ class HookError(LlmCompareError):
     """A hook of a plugin's or a conftest's that raised, or gave what it must not."""
 
 
+class ReportError(LlmCompareError):
+    """A report that cannot be written or drawn again."""
+
+
 def did_you_mean(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,13 +24,6 @@ def run_of(config: pytest.Config) -> Run:
 
         config.stash[RUN] = Run(config, config.stash[SETTINGS])
     return config.stash[RUN]
-
-
-def as_typed(config: pytest.Config, nodeid: str) -> str:
-    """A test as it is named in the folder that pytest was started in; node ids are relative to pytest's root."""
-    path, colons, test = nodeid.partition("::")
-    here = os.path.relpath(config.rootpath / path, config.invocation_params.dir)
-    return f"{Path(here).as_posix()}{colons}{test}"
 
 
 @pytest.fixture
@@ -98,7 +88,7 @@ def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: Grou
 
     del llm_case  # asked for so that the observation exists
     run = run_of(request.config)
-    command = f"{run.command('--llm-update')} {shlex.quote(as_typed(request.config, request.node.nodeid))}"
+    command = run.accepting(request.node.nodeid)
     return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings, command)
 
 

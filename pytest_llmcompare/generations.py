@@ -54,8 +54,10 @@ class Generation:
         unverified: Why it is not, where there was a draft; empty otherwise.
         path: What the model says along the draft, where there was one and the model can be looked into.
         samples: All draws of the case, this one the first, where a test asked for several.
+        lengths: How many characters of `text` each token makes, for reports to mark them; None where tokens by
+            themselves do not make up the text.
 
-    The last five tell how it came about, and count for nothing when two are compared.
+    The last six tell how it came about, and count for nothing when two are compared.
     """
 
     text: str
@@ -68,6 +70,7 @@ class Generation:
     unverified: str = field(default="", compare=False)
     path: Path | None = field(default=None, compare=False)
     samples: tuple[Generation, ...] = field(default=(), compare=False)
+    lengths: tuple[int, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.text

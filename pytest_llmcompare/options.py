@@ -14,6 +14,7 @@ from .errors import UsageError
 from .settings import (
     COMMAND_LINE,
     FILE,
+    GITHUB,
     SEMANTIC_MODEL,
     Settings,
     Update,
@@ -25,6 +26,8 @@ from .settings import (
 
 MODELS = "llm_models"
 PRUNE = "llm_prune"
+REPORT = "llm_report"
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
 
 
@@ -96,6 +99,15 @@ def add_options(parser: pytest.Parser) -> None:
         "the run (env LLMCOMPARE_DRIFT_BUDGET)",
     )
     group.addoption(
+        "--llm-report",
+        action="append",
+        default=[],
+        metavar="PATH",
+        dest=REPORT,
+        help="write what the run found to a file that ends in .html, .md or .json; repeatable; github appends it to "
+        "the step summary of a GitHub workflow",
+    )
+    group.addoption(
         "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
     )
 
@@ -125,9 +137,15 @@ def read_settings(config: pytest.Config) -> Settings:
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
         tracking_uri=str(picked.value("tracking_uri", "")),
         drift_budget=picked.percentage("drift_budget"),
+        reports=tuple(dict.fromkeys(config.getoption(REPORT))),
         origins=picked.origins,
     )
     check_values(settings)
+    if GITHUB in settings.reports and not os.environ.get(STEP_SUMMARY):
+        raise UsageError(
+            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is no step of a GitHub workflow.\n"
+            "Name a file: --llm-report=report.md"
+        )
     if settings.models or named:
         from .models.spec import parse_specs
 

@@ -110,7 +110,8 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand over to the controller, or write the baselines. Only collecting changes nothing, whatever else is asked."""
     config = session.config
-    if not config.option.collectonly and (RUN in config.stash or config.stash[SETTINGS].models_are_asked_for):
+    asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
+    if not config.option.collectonly and (RUN in config.stash or asked_for):
         run_of(config).end(session)
 
 

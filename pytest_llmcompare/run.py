@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 import shlex
 import sys
@@ -16,12 +17,15 @@ import pytest
 from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
+from .errors import ReportError
 from .hooks import Hooks
 from .judgements import Judgement, Verdict
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reports.document import document
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
+from .reports.report import Report
 from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
 from .settings import COMMAND_LINE, Settings
@@ -175,10 +179,12 @@ class Run:
         self.conclusion = Conclusion(self.config.rootpath, self.settings, self.results.values(), self.groups)
         stopped = session.shouldfail or session.shouldstop
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
-        self.conclusion.reach(self.declared, whole=(finished or empty) and self.whole and not stopped)
+        whole = (finished or empty) and self.whole and not stopped
+        self.conclusion.reach(self.declared, whole=whole)
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
+        self.write_reports(session, finished=whole)
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -189,6 +195,29 @@ class Run:
         for fault in (*faults, self.hooks.run_finished(self.conclusion.summary(self.declared))):
             if fault:
                 self.conclusion.fail(fault)
+
+    def write_reports(self, session: pytest.Session, *, finished: bool) -> None:
+        """Write what was asked for; one that cannot be written fails the run and keeps none of the others back."""
+        if not self.settings.reports or self.conclusion is None:
+            return
+        from .report_files import write_report
+
+        ended_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        report = Report(
+            self.conclusion.summary(self.declared),
+            tuple(self.groups.values()),
+            passed=ended_well and not self.conclusion.failed,
+            finished=finished,
+            command=self.command(*self.selection()),
+            accepting=self.accepting,
+        )
+        drawn = document(report)
+        for where in self.settings.reports:
+            try:
+                said = write_report(drawn, where, self.config.invocation_params.dir)
+                self.conclusion.notes.append(f"report: {said}")
+            except ReportError as error:
+                self.conclusion.fail(str(error))
 
     def show(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
@@ -222,6 +251,12 @@ class Run:
         given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
         decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
         return shlex.join(["pytest", *named, *decisive, *options])
+
+    def accepting(self, nodeid: str) -> str:
+        """The pytest command that takes a test's output as its baseline, in the folder that pytest was started in."""
+        path, colons, test = nodeid.partition("::")
+        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
+        return self.command("--llm-update", f"{Path(here).as_posix()}{colons}{test}")
 
 
 def without_outputs(result: GroupResult) -> GroupResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from .errors import UsageError, did_you_mean
@@ -53,6 +54,8 @@ class Settings:
         semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         drift_budget: Percentage of a model's cases that may drift; None where each drifted case fails its own test.
+        reports: Files to write what the run found to, by their endings in HTML, Markdown or JSON; `github` stands for
+            the summary of a step of a GitHub workflow.
         origins: For each setting that is not at its default, where its value came from.
     """
 
@@ -69,6 +72,7 @@ class Settings:
     semantic_model: str = SEMANTIC_MODEL
     tracking_uri: str = ""
     drift_budget: float | None = None
+    reports: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -119,6 +123,11 @@ FILE_KEYS = (
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DECODES = ("verify", "plain")
 SHIFTS = ("warn", "fail")
+REPORTS = (".html", ".md", ".json")
+"""Endings of reports, which say what they are written in."""
+
+GITHUB = "github"
+"""In the place of a path: the summary that GitHub shows of a step of a workflow."""
 
 
 def split_models(values: Sequence[str]) -> tuple[str, ...]:
@@ -192,6 +201,23 @@ def check_values(settings: Settings) -> None:
     if settings.tolerance is not None and not 0 <= settings.tolerance < float("inf"):
         origin = settings.origins.get("tolerance", "tolerance")
         raise UsageError(f"tolerance {settings.tolerance:g} ({origin}) must be 0 or more nats, and finite.")
+    for path in settings.reports:
+        check_report(path)
     if settings.batch_size < 0:
         origin = settings.origins.get("batch_size", "batch_size")
         raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")
+
+
+def check_report(path: str) -> None:
+    """Check where a report is to go.
+
+    Raises:
+        UsageError: Its ending does not say what to write.
+    """
+    ending = PurePath(path).suffix
+    if path == GITHUB or ending.lower() in REPORTS:
+        return
+    raise UsageError(
+        f"report {path!r} ({COMMAND_LINE}) must end in .html, .md or .json, or be {GITHUB!r} for the step summary of a "
+        f"GitHub workflow.{did_you_mean(ending, REPORTS) if ending else ''}"
+    )

@@ -80,7 +80,7 @@ def case_key(data: dict[str, Any]) -> CaseKey:
 
 def generation(data: dict[str, Any]) -> Generation:
     """A generation from its parts; a journal of an earlier version lacks the last ones."""
-    margins, along = data.get("margins"), data.get("path")
+    margins, along, lengths = data.get("margins"), data.get("path"), data.get("lengths")
     return Generation(
         text=data["text"],
         token_ids=None if data["token_ids"] is None else tuple(data["token_ids"]),
@@ -91,6 +91,7 @@ def generation(data: dict[str, Any]) -> Generation:
         verified=bool(data.get("verified", False)),
         unverified=str(data.get("unverified", "")),
         path=None if along is None else path(along),
+        lengths=None if lengths is None else tuple(lengths),
     )
 
 

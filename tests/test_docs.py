@@ -74,6 +74,7 @@ HANDLED = {
     ("Tests", "python"),
     ("Models", "bash"),
     ("Models", "toml"),
+    ("Reports", "bash"),
     ("Baselines in git", "text"),
     ("MLflow", "python"),
     ("MLflow", "bash"),
@@ -199,6 +200,8 @@ def follow_up(shell: Shell) -> None:
     """The blocks of later sections that need the quick start's folder."""
     (shell.folder / "test_sums.py").write_text(blocks("Tests", "python")[0].text, encoding="utf-8")
     assert "1 passed" in shell.run("pytest test_sums.py --llm-models=./models/tiny-gpt2")
+    shell.run(*commands(blocks("Reports", "bash")[0]), status=1)
+    assert {path.name for path in shell.folder.glob("report.*")} == {"report.html", "report.json", "report.md"}
     (shell.folder / "test_models.py").write_text(blocks("Tests", "python")[1].text, encoding="utf-8")
     two = "large=./models/tiny-gpt2,small=./models/tiny-gpt2-distil"
     assert "1 passed" in shell.run(f"pytest test_models.py --llm-models={two}")

@@ -84,8 +84,9 @@ class Work:
         doubt, draft = self.doubts.get(index, ""), self.drafts.get(index)
         if draft is not None and not doubt and draft != found.tokens:
             doubt = f"the output ends at token {len(found.tokens)}, before the draft does"
+        text = self.model.decode(found.tokens)
         return Generation(
-            text=self.model.decode(found.tokens),
+            text=text,
             token_ids=found.tokens,
             logprobs=found.logprobs,
             stop=found.stop,
@@ -94,4 +95,5 @@ class Work:
             verified=draft is not None and not doubt,
             unverified=doubt,
             path=self.paths.get(index),
+            lengths=self.model.lengths(found.tokens, text),
         )

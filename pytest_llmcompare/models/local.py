@@ -8,8 +8,9 @@ import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class LocalModel:
         tokenizer: Its tokenizer.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: What `fingerprint.py` says of the weights.
+        pieces: Texts of single tokens, as far as somebody asked for them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LocalModel:
     tokenizer: Any
     chat_template: str = ""
     fingerprint: str = ""
+    pieces: dict[int, str] = field(default_factory=dict, repr=False)
 
     def encode(self, prompt: str) -> list[int]:
         """Tokens of a prompt, as transformers' text-generation pipeline would make them."""
@@ -72,6 +75,22 @@ class LocalModel:
         # A tokenizer that can parse a model's answer needs its special tokens; the pipeline leaves them in as well.
         skip = not getattr(self.tokenizer, "response_template", None)
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=skip))
+
+    def lengths(self, tokens: Sequence[int], text: str) -> tuple[int, ...] | None:
+        """How many characters of the text that these tokens make are each one's own; None where that has no answer.
+
+        There is none where several tokens make one character together.
+        """
+        pieces = [self.piece(token) for token in tokens]
+        if "".join(pieces) != text:  # SentencePiece drops the blank before the first token of whatever it decodes
+            pieces[1:] = [self.decode(pair)[len(self.piece(pair[0])) :] for pair in pairwise(tokens)]
+        return tuple(map(len, pieces)) if "".join(pieces) == text else None
+
+    def piece(self, token: int) -> str:
+        """Text of a token that stands alone, empty for special ones."""
+        if token not in self.pieces:
+            self.pieces[token] = self.decode([token])
+        return self.pieces[token]
 
     def show(self, token: int) -> str:
         """Text of a single token, special tokens included."""

@@ -32,6 +32,7 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-shift=HOW warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
         "--llm-drift-budget=PCT percentage of each model's cases that may drift: drifted cases do not fail their tests",
         "too many fail the run (env LLMCOMPARE_DRIFT_BUDGET)",
+        "--llm-report=PATH write what the run found to a file that ends in .html, .md or .json; repeatable; github",
         "--llm-tracking-uri=URI MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)",
     ):
         assert told in text

@@ -1,0 +1,73 @@
+"""Reports in files: drawn by the ending of their path, written so that no half of one is ever there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from .baselines.replacement import replace
+from .errors import ReportError
+from .reports.document import Document
+from .reports.html import html_report
+from .reports.json_report import json_report
+from .reports.markdown import MOST_BYTES, markdown_report
+from .settings import GITHUB
+
+DRAWN: Mapping[str, Callable[[Document], str]] = {
+    ".html": html_report,
+    ".json": json_report,
+    ".md": markdown_report,
+}
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def write_report(document: Document, where: str, folder: Path) -> str:
+    """Write a report.
+
+    Args:
+        document: The report as data.
+        where: A path, or `github`.
+        folder: What the path is relative to.
+
+    Returns:
+        Where it is now, to show.
+
+    Raises:
+        ReportError: It cannot be written there.
+    """
+    if where == GITHUB:
+        return append_to_summary(document)
+    path = folder / where
+    text = DRAWN[path.suffix.lower()](document)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace({path: text.encode("utf-8")})
+    except OSError as error:
+        raise ReportError(fault(f"--llm-report={where}", error)) from error
+    return where
+
+
+def append_to_summary(document: Document) -> str:
+    """Append a report to the summary of this step of a GitHub workflow.
+
+    Raises:
+        ReportError: There is no room for it, or it cannot be written.
+    """
+    path = Path(os.environ.get(STEP_SUMMARY, ""))
+    try:
+        taken = path.stat().st_size if path.exists() else 0
+        text = markdown_report(document, most=MOST_BYTES - taken - 1)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{text}" if taken else text)
+    except OSError as error:
+        raise ReportError(fault(f"--llm-report={GITHUB}", error)) from error
+    return "the summary of this step"
+
+
+def fault(option: str, error: OSError) -> str:
+    """Why a report is not there, and what to do."""
+    return (
+        f"{option} was not written: {error.filename}: {error.strerror}.\n"
+        "All else is done; name a path that can be written."
+    )

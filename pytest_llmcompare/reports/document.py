@@ -1,0 +1,195 @@
+"""A report as plain data: dicts, lists, texts and numbers, in the order of the summary. Pure.
+
+`docs/reports.md` describes it. Whoever takes something out or gives it another meaning raises `SCHEMA_VERSION`; what
+reads a report has to bear more than it knows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import Enum
+from itertools import accumulate
+from typing import Any
+
+from pytest_llmcompare.budget import BudgetCheck
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.pairs import Pair
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
+from pytest_llmcompare.statistics import Rate
+
+from .comparison import pairs_in
+from .report import Report
+from .summary import Cell, EqualDrifts, ModelLine, Table
+
+SCHEMA_VERSION = 1
+
+Document = dict[str, Any]
+
+
+def document(report: Report) -> Document:
+    """All of a report."""
+    summary = report.summary
+    whole = {
+        "schema_version": SCHEMA_VERSION,
+        "program": "pytest-llmcompare",
+        "outcome": report.outcome,
+        "sentence": report.sentence,
+        "command": report.command,
+        "accept": report.accept_all,
+        "models": [model(line) for line in summary.models],
+        "tables": [table(one, report) for one in summary.tables],
+        "equal_drifts": [equal_drifts(drifts) for drifts in summary.equal_drifts],
+        "pairs": [pair(one) for one in pairs_in(summary.tables)],
+        "budgets": [budget(check) for check in summary.budgets],
+        "groups": [group(result) for result in sorted(report.groups, key=lambda result: result.key)],
+        "obsolete": [{**names(key), **row(one)} for key, rows in summary.obsolete for one in rows],
+        "notes": list(summary.notes),
+    }
+    plain_whole: Document = plain(whole)
+    return plain_whole
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: JSON has no infinite numbers, and none that are not a number."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Enum):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(one) for one in value]
+    return value
+
+
+def names(key: GroupKey) -> Document:
+    """The names of a group."""
+    return {"folder": key.folder, "table": key.table, "model": key.model}
+
+
+def row(key: RowKey) -> Document:
+    """The names of a row."""
+    return {"prompt_id": key.prompt_id, "variant": key.variant}
+
+
+def rate(found: Rate) -> Document:
+    """A rate with its interval."""
+    return {"count": found.count, "total": found.total, "low": found.interval.low, "high": found.interval.high}
+
+
+def model(line: ModelLine) -> Document:
+    """A model over all tables."""
+    counts = {str(verdict): line.counts.get(verdict, 0) for verdict in Verdict}
+    drifted = line.counts.get(Verdict.DRIFTED, 0)
+    return {
+        "model": line.model,
+        "cases": line.cases,
+        "verdicts": counts,
+        "not_compared": line.counts.get(None, 0),
+        "accepted": line.accepted,
+        "drift_rate": drifted / line.comparable if line.comparable else None,
+        "tokens": line.tokens,
+        "seconds": line.seconds,
+    }
+
+
+def table(one: Table, report: Report) -> Document:
+    """A table, its rows beside its models."""
+    return {
+        "folder": one.folder,
+        "table": one.name,
+        "models": list(one.models),
+        "rows": [
+            {
+                **row(line.row),
+                "input": line.input,
+                "differs": line.differs,
+                "cases": [None if cell is None else case(cell, report) for cell in line.cells],
+            }
+            for line in one.rows
+        ],
+    }
+
+
+def case(cell: Cell, report: Report) -> Document:
+    """A case with its evidence."""
+    result = cell.result
+    return {
+        "name": str(cell.key),
+        **names(cell.key.group),
+        **row(cell.key.row),
+        "test": result.nodeid,
+        "passed": result.passed,
+        "verdict": cell.verdict,
+        "accepted": cell.accepted,
+        "differs": cell.differs,
+        "target": result.target,
+        "baseline": result.baseline_text,
+        "candidate": None if result.generation is None else generation(result.generation),
+        "judgement": None if result.judgement is None else asdict(result.judgement),
+        "input_hash": result.input_hash,
+        "settings_hash": result.settings_hash,
+        "accept": report.accept(cell),
+    }
+
+
+def generation(found: Generation) -> Document:
+    """An output, and what is known of its tokens."""
+    return {
+        "text": found.text,
+        "stop": found.stop,
+        "tokens": pieces(found),
+        "token_ids": found.token_ids,
+        "logprobs": found.logprobs,
+        "margins": found.margins,
+        "verified": found.verified,
+        "unverified": found.unverified,
+        "path": None if found.path is None else asdict(found.path),
+        "environment": dict(found.environment),
+    }
+
+
+def pieces(found: Generation) -> list[str] | None:
+    """The text, cut into what its tokens make; None where that is not known."""
+    if found.lengths is None:
+        return None
+    ends = [*accumulate(found.lengths)]
+    return [found.text[end - length : end] for end, length in zip(ends, found.lengths, strict=True)]
+
+
+def equal_drifts(drifts: EqualDrifts) -> Document:
+    """Cases of a model with the same change."""
+    return {
+        "model": drifts.model,
+        "baseline_token": drifts.baseline_token,
+        "candidate_token": drifts.candidate_token,
+        "cases": [{**names(key.group), **row(key.row)} for key in drifts.cases],
+    }
+
+
+def pair(one: Pair) -> Document:
+    """Two models against each other."""
+    targets = one.targets and {**asdict(one.targets), "finding": one.targets.finding}
+    return {"first": one.first, "second": one.second, "agreement": rate(one.agreement), "targets": targets}
+
+
+def budget(check: BudgetCheck) -> Document:
+    """A model against the drift budget."""
+    return {"model": check.model, "percent": check.budget, "drifted": rate(check.rate), "failed": check.fails}
+
+
+def group(result: GroupResult) -> Document:
+    """What evaluating a group gave."""
+    return {
+        **names(result.key),
+        "error": result.error,
+        "evaluation_fault": result.evaluation_fault,
+        "run_id": result.run_id,
+        "model_uri": result.model_uri,
+        "tokens": result.tokens,
+        "seconds": result.seconds,
+        "gates": [asdict(gate) for gate in result.gates],
+    }

@@ -1,0 +1,198 @@
+"""The Markdown report, for a pull request or the summary of a CI step: the outcome first, then what differs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_llmcompare.judgements import Verdict
+
+from .document import Document
+from .escaping import cut
+from .formatting import failure_lines
+from .markdown_text import block, code, table
+from .quantities import count, duration, number, percent, share
+from .report import WORDS
+from .restoring import case_result
+from .style import ACCEPTED, SIGNS
+
+MOST_BYTES = 1024 * 1024
+"""What GitHub shows of a step's summary; of a larger one it shows nothing."""
+
+IN_FULL = (Verdict.ERROR, Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING)
+CELL, TOKEN = 60, 24  # columns of a text in a table
+MOST_ROWS = 50  # of a side-by-side table
+RESERVE = 200  # bytes for the line that says what was left out
+
+
+def markdown_report(document: Document, *, most: int = MOST_BYTES) -> str:
+    """A report as Markdown text.
+
+    Args:
+        document: The report as data.
+        most: Most bytes of it in UTF-8; what does not fit is left out from the end, with a line that says so.
+    """
+    parts = list(sections(document))
+    taken, kept = RESERVE, 0
+    for part in parts:
+        taken += len(part.encode("utf-8")) + 2
+        if taken > most:
+            break
+        kept += 1
+    if left_out := len(parts) - kept:
+        told = f"*{count(left_out, 'more part')} of this report left out: it may have {most:,} bytes here.*"
+        parts = [*parts[:kept], told]
+    return "\n\n".join(parts) + "\n"
+
+
+def sections(document: Document) -> Iterator[str]:
+    """The parts, in order; each can stand without the next."""
+    yield f"## Model comparison: {document['outcome']}"
+    yield f"**{document['sentence'][:1].upper()}{document['sentence'][1:]}.**"
+    if document["models"]:
+        yield scoreboard(document["models"])
+    yield from budgets(document)
+    yield from commands(document)
+    cases = [case for one in document["tables"] for row in one["rows"] for case in row["cases"] if case]
+    for verdict in IN_FULL:
+        yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
+    yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
+    yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
+    for one in document["tables"]:
+        yield from side_by_side(one)
+    yield from pairs(document["pairs"])
+    yield from notes(document)
+
+
+def scoreboard(models: list[Document]) -> str:
+    """A line per model; columns without a number in them are left out."""
+    columns = {
+        "cases": [f"{line['cases']:,}" for line in models],
+        **{word: [numbered(line["verdicts"].get(verdict)) for line in models] for verdict, word in WORDS.items()},
+        "not compared": [numbered(line["not_compared"]) for line in models],
+        "accepted": [numbered(line["accepted"]) for line in models],
+        "drift rate": ["" if line["drift_rate"] is None else percent(line["drift_rate"]) for line in models],
+        "tokens": [numbered(line["tokens"]) for line in models],
+        "time": [duration(line["seconds"]) if line["seconds"] else "" for line in models],
+    }
+    kept = {heading: cells for heading, cells in columns.items() if any(cells)}
+    rows = [[code(line["model"]), *(cells[at] for cells in kept.values())] for at, line in enumerate(models)]
+    return table(["model", *kept], rows, numbers=True)
+
+
+def numbered(value: int | None) -> str:
+    """A number, or nothing for none."""
+    return f"{value:,}" if value else ""
+
+
+def budgets(document: Document) -> Iterator[str]:
+    """Each model against the drift budget."""
+    for check in document["budgets"]:
+        drifted = check["drifted"]
+        if drifted["total"]:
+            seen = f"{drifted['count']:,} of {count(drifted['total'], 'case')} drifted"
+            span = f"95% interval {percent(drifted['low'])} to {percent(drifted['high'])}"
+            where = "**over**" if check["failed"] else "within"
+            yield f"{code(check['model'])}: {seen} ({span}), {where} the drift budget of {check['percent']:g}%."
+        else:
+            yield f"No case was compared with a baseline, so the drift budget of {check['percent']:g}% was not checked."
+
+
+def commands(document: Document) -> Iterator[str]:
+    """How to go on, where there is something to accept."""
+    if document["accept"]:
+        yield "To accept all of today's outputs as baselines:"
+        yield block([document["accept"]])
+
+
+def in_full(verdict: Verdict, cases: list[Document]) -> Iterator[str]:
+    """Cases of one verdict, each with the message of its failure."""
+    if cases:
+        yield f"### {SIGNS[verdict]} {len(cases):,} {WORDS[verdict]}"
+    for case in cases:
+        lines = failure_lines(case_result(case), case["accept"])
+        yield f"**{code(case['name'])}**\n\n{block(lines)}"
+
+
+def near_ties(cases: list[Document]) -> Iterator[str]:
+    """Near ties, a line each."""
+    if cases:
+        rows = []
+        for case in cases:
+            judged = case["judgement"]
+            at = "" if judged["position"] is None else f"{judged['unit']} {judged['position'] + 1}/{judged['length']}"
+            change = f"{token(judged['baseline_token'])} → {token(judged['candidate_token'])}"
+            rows.append([code(case["name"]), at, change, number(judged["margin"]), number(judged["tolerance"])])
+        yield f"### {SIGNS[Verdict.NEAR_TIE]} {count(len(cases), 'near tie')}"
+        yield table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
+
+
+def shifts(cases: list[Document]) -> Iterator[str]:
+    """Silent drift, a line each."""
+    if cases:
+        moved = [(case, case["judgement"]["likelihood"] or {}) for case in cases]
+        rows = [[code(case["name"]), *(number(by.get(key)) for key in ("rms", "worst", "band"))] for case, by in moved]
+        yield f"### {SIGNS[Verdict.SHIFTED]} {len(cases):,} shifted"
+        yield "The outputs are unchanged; how likely the model finds them is not."
+        yield table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
+
+
+def side_by_side(one: Document) -> Iterator[str]:
+    """The rows of a table in which models differ, from each other or from their baselines."""
+    rows = [row for row in one["rows"] if row["differs"]]
+    if not rows or len(one["models"]) < 2:
+        return
+    yield f"### Side by side: {code(one['table'])}"
+    cells = [[code(row_name(row)), *map(cell, row["cases"])] for row in rows[:MOST_ROWS]]
+    yield table(["prompt", *map(code, one["models"])], cells)
+    if len(rows) > MOST_ROWS:
+        yield f"And {len(rows) - MOST_ROWS:,} more prompts with a difference."
+
+
+def row_name(row: Document) -> str:
+    """Prompt id and variant."""
+    return f"{row['prompt_id']}@{row['variant']}" if row["variant"] else str(row["prompt_id"])
+
+
+def cell(case: Document | None) -> str:
+    """What a model said, with the sign of its verdict."""
+    if case is None:
+        return ""
+    said = case["candidate"]
+    text = "(no output)" if said is None else code(cut(said["text"].strip()[: 4 * CELL], CELL)) or "(no text)"
+    sign = ACCEPTED if case["accepted"] else SIGNS[None if case["verdict"] is None else Verdict(case["verdict"])]
+    return f"{sign} {text}".strip()
+
+
+def token(text: str) -> str:
+    """A token as code."""
+    return code(cut(text, TOKEN)) or "(end)"
+
+
+def pairs(found: list[Document]) -> Iterator[str]:
+    """Models against each other."""
+    if found:
+        yield "### Models against each other"
+        yield table(["models", "same text", "alike", "better on targets"], [pair(one) for one in found])
+
+
+def pair(one: Document) -> list[str]:
+    """A line on two models."""
+    agreement, targets = one["agreement"], one["targets"]
+    names = {"better": code(one["second"]), "worse": code(one["first"])}
+    better = ""
+    if targets is not None:
+        better = f"{names.get(targets['finding'], targets['finding'])} (McNemar p {targets['p_value']:.3f})"
+    said = f"{agreement['count']:,} of {agreement['total']:,}"
+    both = f"{code(one['first'])} / {code(one['second'])}"
+    return [both, said, share(agreement["count"], agreement["total"]), better]
+
+
+def notes(document: Document) -> Iterator[str]:
+    """Notes, and baselines that no row needs."""
+    if document["obsolete"]:
+        gone = document["obsolete"]
+        yield f"### {count(len(gone), 'obsolete baseline')}"
+        yield "\n".join(f"- {code('/'.join((one['table'], one['model'], row_name(one))))}" for one in gone)
+    if document["notes"]:
+        yield "### Notes"
+        yield block(line for note in document["notes"] for line in note.splitlines())

@@ -1,0 +1,160 @@
+"""The Markdown report: the outcome first, nothing empty, and no text of a model's that acts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.reports.markdown import markdown_report
+from pytest_llmcompare.reports.markdown_text import block, code, table
+
+from .runs import ARMS, DRIFT, IDENTICAL, TIE, drawn, found, generation, hostile, mixed
+from .samples import HOSTILE
+
+DRIFTED = """\
+## Model comparison: failed
+
+**2 cases: 1 drifted, 1 identical.**
+
+| model | cases | drifted | identical | drift rate |
+| --- | ---: | ---: | ---: | ---: |
+| `small` | 2 | 1 | 1 | 50.0% |
+
+To accept all of today's outputs as baselines:
+
+```text
+pytest --llm-models=small,large --llm-update
+```
+
+### ≠ 1 drifted
+
+**`zoo/small/spider`**
+
+```text
+drift @tok 2/6 ' legs' -> ' arms' margin 1.8
+test_zoo[small-spider] drifted at token 2 of 6: ' legs' -> ' arms'
+  margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would be others
+  likelihood drift 0.7 nats per token (noise: up to 1e-05), worst -1.5 at token 2
+  baseline   Eight legs and no wings.
+  candidate  Eight arms and two wings.
+Accept: pytest --llm-update tests/test_zoo.py::test_zoo[small-spider]
+```
+"""
+
+UNCHANGED = """\
+## Model comparison: failed
+
+**1 case: 1 identical.**
+
+| model | cases | identical | drift rate |
+| --- | ---: | ---: | ---: |
+| `small` | 1 | 1 | 0% |
+
+### Notes
+
+```text
+metric left out
+```
+"""
+
+TIED = """\
+### ≈ 1 near tie
+
+| case | at | change | margin (nats) | tie up to |
+| --- | --- | --- | --- | --- |
+| `zoo/small/ant` | tok 3/6 | `  and ` → `  plus ` | 0.0004 | 0.001 |
+"""
+
+SIDE_BY_SIDE = """\
+### Side by side: `zoo`
+
+| prompt | `small` | `large` |
+| --- | --- | --- |
+| `spider` | ≠ `Eight arms and two wings.` | = `Eight legs and no wings.` |
+
+### Models against each other
+
+| models | same text | alike | better on targets |
+| --- | --- | --- | --- |
+| `small` / `large` | 0 of 1 | 0% | equal (McNemar p 1.000) |
+"""
+
+
+def test_a_drift_is_told_as_its_failure_is() -> None:
+    """Outcome, models, the way to accept, then each drift with its message."""
+    results = [found("spider", DRIFT, generation(ARMS)), found("fox", IDENTICAL, generation())]
+    assert markdown_report(drawn(results)) == DRIFTED
+
+
+def test_sections_without_content_are_left_out() -> None:
+    """A run without a difference has its models and its notes."""
+    assert markdown_report(drawn([found("fox", IDENTICAL, generation())], (), "metric left out")) == UNCHANGED
+
+
+def test_near_ties_have_a_line_each() -> None:
+    """With the place, both tokens, the margin and its limit."""
+    assert markdown_report(drawn([found("ant", TIE, generation())])).endswith(TIED)
+
+
+def test_models_stand_side_by_side() -> None:
+    """The prompts in which they differ, then how often they agree."""
+    results = [found("spider", DRIFT, generation(ARMS)), found("spider", IDENTICAL, generation(), model="large")]
+    assert markdown_report(drawn(results)).endswith(SIDE_BY_SIDE)
+
+
+def test_every_verdict_has_its_section() -> None:
+    """The worst first."""
+    headings = re.findall(r"^### (.*)$", markdown_report(drawn(mixed())), re.MULTILINE)
+    assert headings == [
+        *("! 1 error", "≠ 1 drifted", "* 1 stale", "? 1 missing", "≈ 1 near tie", "^ 1 shifted"),
+        *("Side by side: `zoo`", "Models against each other"),
+    ]
+
+
+def outside_code(text: str) -> str:
+    """A report without its code blocks and code spans, read as CommonMark reads them."""
+    text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+
+
+def test_hostile_text_stays_code() -> None:
+    """Outside of code there is nothing but our own words: no tag, link, mention or mark; no line is a command."""
+    text = markdown_report(hostile())
+    assert re.sub(r"[\w\s|:*#≠!.,'%/(-)-]", "", outside_code(text)) == ""
+    assert "hacked" not in outside_code(text)
+    assert "octocat" not in outside_code(text)
+    lines = text.splitlines()
+    assert not [line for line in lines if line.lstrip().startswith("::") or re.search(r"##[A-Za-z]*\[", line)]
+    assert text.encode("utf-8").decode() == text
+
+
+@given(HOSTILE | st.text(st.sampled_from("`|\\ \n<@#"), max_size=12))
+def test_any_text_is_one_code_span_and_one_cell(text: str) -> None:
+    """No text ends the span or the cell that it stands in, nor the block."""
+    span = code(text)
+    assert outside_code(span) == ""
+    line = table(["a"], [[span]]).splitlines()[-1]
+    assert len(re.findall(r"(?:\\.|[^|\\])+", line.strip("|"), re.DOTALL)) == 1
+    lines = block([text]).splitlines()
+    assert outside_code("\n".join(lines)).strip() == ""
+
+
+@pytest.mark.parametrize("cases", [3, 400])
+def test_a_report_too_large_is_cut_and_says_so(cases: int) -> None:
+    """It keeps whole parts from the beginning, within the bytes that there are."""
+    results = [found(f"p{at:03}", DRIFT, Generation("é" * 400), "x" * 400) for at in range(cases)]
+    whole = markdown_report(drawn(results))
+    text = markdown_report(drawn(results), most=20_000)
+    if cases == 3:
+        assert text == whole
+        return
+    assert len(text.encode()) <= 20_000
+    *kept, said = text.rstrip("\n").split("\n\n")
+    assert whole.startswith("\n\n".join(kept))
+    parts = re.fullmatch(r"\*(\d+) more parts of this report left out: it may have 20,000 bytes here\.\*", said)
+    assert parts
+    assert 350 < int(parts[1]) < 400
