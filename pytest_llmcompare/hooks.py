@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from .errors import HookError, LlmCompareError
@@ -130,10 +132,10 @@ class Hooks:
 
     def guilty(self, relay: HookRelay, name: str, error: Exception) -> str:
         """Which plugin raised an error, and in which line."""
-        codes = {getattr(impl.function, "__code__", None): impl for impl in implementations(relay, name)}
+        codes = {code: impl for impl in implementations(relay, name) for code in codes_of(impl)}
         frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
         own = next((code for code, _ in reversed(frames) if code in codes), None)
-        if own is None:  # what is called is no function
+        if own is None:  # what it returned raises later
             return self.owner(relay, name).removeprefix(f"{name} in ")
         lines = [line for code, line in frames if code.co_filename == own.co_filename]
         return f"{self.place(codes[own])}, line {lines[-1]}"
@@ -160,6 +162,12 @@ def implementations(relay: HookRelay, name: str) -> Sequence[HookImpl]:
     """What plugins have for a hook, ours left out."""
     found: Sequence[HookImpl] = getattr(relay, name).get_hookimpls()
     return [impl for impl in found if not impl.function.__module__.startswith(OURS)]
+
+
+def codes_of(impl: HookImpl) -> list[CodeType]:
+    """The code that runs for a hook: of its function, and of the one behind a decorator."""
+    functions = (impl.function, inspect.unwrap(impl.function))
+    return [function.__code__ for function in functions if hasattr(function, "__code__")]
 
 
 def judgement_fault(found: object) -> str:
