@@ -34,6 +34,10 @@ class BaselineError(LlmCompareError):
     """A baseline file that cannot be read or must not be written."""
 
 
+class SelectionError(LlmCompareError):
+    """A name or pattern that nothing has."""
+
+
 class TrackingError(LlmCompareError):
     """An MLflow tracking store that cannot be used."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable
@@ -11,9 +12,9 @@ from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import codec
-from .caselines import record_of
+from .caselines import record_of, written
 from .document import Document, Record, sort_key
-from .tokens import TokenLine, Tokens, line_of
+from .tokens import TokenLine, Tokens, line_of, renamed
 
 NOISE = 5e-5
 """Nats by which one token's log-probability moves between a batch and one by one, or between one pass and many; in
@@ -124,6 +125,14 @@ class Contents:
             self.document.conflicts.pop(row, None)
             self.baselines.pop(row, None)
             self._token_lines.pop(row, None)
+
+    def rename(self, old: RowKey, new: RowKey) -> None:
+        """Give a case another name; all else stays as it is, in both files."""
+        token_line = self._token_lines.pop(old, "")
+        self.document.records[new] = written(self.document.records.pop(old)._replace(row=new))
+        self.baselines[new] = dataclasses.replace(self.baselines.pop(old), row=new)
+        if token_line:
+            self._token_lines[new] = renamed(token_line, new)
 
     def text(self) -> str:
         """The baseline file."""

@@ -162,6 +162,34 @@ def update(
     return report
 
 
+def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
+    """Give cases of a group's file other names, all of them or none.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        names: The new name of each.
+
+    Raises:
+        BaselineError: A case is not there, is in conflict, or the new name is taken; or the file cannot be written.
+    """
+    with _writing(root, group) as place:
+        stored = place.read() or contents.empty(group)
+        for old, new in names.items():
+            if old in stored.document.conflicts:
+                where = stored.document.conflicts[old].where
+                raise BaselineError(
+                    f"{place.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    "Settle that first: pytest --llm-update"
+                )
+            if old not in stored.document.records:
+                raise BaselineError(f"{place.source}: there is no case '{shown(old)}'.")
+            if new in stored.rows:
+                raise BaselineError(f"{place.source}: there is a case '{shown(new)}' already. Choose another name.")
+            stored.rename(old, new)
+        place.write(stored)
+
+
 def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowKey, ...]:
     """Rows in a group's file that its table no longer has, sorted.
 

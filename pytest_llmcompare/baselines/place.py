@@ -46,19 +46,14 @@ class Place:
         self.path = folder / f"{name}{TEXT_SUFFIX}"
         self.tokens = folder / f"{name}{TOKENS_SUFFIX}"
         self.attributes = folder.with_name(".gitattributes")
-        self.source = _shown(self.path, root)
-        self.tokens_source = _shown(self.tokens, root)
+        self.source = shown_in(self.path, root)
+        self.tokens_source = shown_in(self.tokens, root)
 
     def read(self) -> Contents | None:
         """Both files, or None where there is no baseline file."""
-        data = _read(self.path, self.source)
-        if data is None:
+        stored = read_pair(self.path, self.tokens, self.source, self.tokens_source)
+        if stored is None:
             return None
-        try:
-            tokens_text = self.tokens.read_bytes().decode("utf-8", "replace")
-        except OSError:  # not there, or not readable: either way only an aid is lacking
-            tokens_text = None
-        stored = contents.read(_decoded(data, self.source), tokens_text, self.source, self.tokens_source)
         found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
         if found != wanted:
             raise BaselineError(
@@ -89,6 +84,22 @@ class Place:
             self.path.parent.rmdir()
 
 
+def read_pair(path: Path, tokens: Path, source: str, tokens_source: str) -> Contents | None:
+    """A baseline file and the tokens file beside it, or None where there is no baseline file.
+
+    Raises:
+        BaselineError: The baseline file cannot be read.
+    """
+    data = _read(path, source)
+    if data is None:
+        return None
+    try:
+        tokens_text = tokens.read_bytes().decode("utf-8", "replace")
+    except OSError:  # not there, or not readable: either way only an aid is lacking
+        tokens_text = None
+    return contents.read(_decoded(data, source), tokens_text, source, tokens_source)
+
+
 def _names(folder: Path) -> list[str]:
     """Names in a folder that may not be there."""
     try:
@@ -99,7 +110,8 @@ def _names(folder: Path) -> list[str]:
         raise BaselineError(f"{folder}: cannot be read: {error.strerror}.") from error
 
 
-def _shown(path: Path, root: Path) -> str:
+def shown_in(path: Path, root: Path) -> str:
+    """What a file is called in messages."""
     return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 

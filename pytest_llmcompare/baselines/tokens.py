@@ -13,7 +13,7 @@ import math
 import re
 from typing import Any, NamedTuple, TypeVar
 
-from pytest_llmcompare.records import Baseline, digest
+from pytest_llmcompare.records import Baseline, RowKey, digest
 
 from .document import Record, restore, shown, sort_key
 from .escapes import escape, unescape
@@ -124,6 +124,12 @@ def line_of(baseline: Baseline) -> str:
         f'"text": "{digest(generation.text)}", "tokens": [{", ".join(map(str, generation.token_ids))}], '
         f'"logprobs": {_numbers(generation.logprobs)}}}'
     )
+
+
+def renamed(lines: str, row: RowKey) -> str:
+    """The lines of a case under another name; all else stays to the byte."""
+    names = f'{{"id": {_quoted(escape(row.prompt_id))}, "variant": {_quoted(escape(row.variant))}'
+    return "\n".join(_NAMES.sub(lambda _: names, line, count=1) for line in lines.split("\n"))
 
 
 def _numbers(logprobs: tuple[float, ...] | None) -> str:

@@ -30,13 +30,14 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
         result: The failed case.
         command: The pytest command that takes today's output as the baseline of this case.
     """
+    advice = _advice(result.judgement, command) if result.judgement else []
+    return [*reason_lines(result), *advice]
+
+
+def reason_lines(result: CaseResult) -> list[str]:
+    """The verdict and both texts."""
     judgement = result.judgement or Judgement(Verdict.ERROR, reason="the test ended before it compared")
-    return [
-        headline(judgement),
-        *_sentence(result, judgement),
-        *_texts(result, judgement),
-        *_advice(judgement, command),
-    ]
+    return [headline(judgement), *_sentence(result, judgement), *_texts(result, judgement)]
 
 
 def headline(judgement: Judgement) -> str:
@@ -163,4 +164,14 @@ def _advice(judgement: Judgement, command: str) -> list[str]:
     return []
 
 
-__all__ = ["FailureBudget", "count", "duration", "failure_lines", "headline", "rate", "share", "test_name"]
+__all__ = [
+    "FailureBudget",
+    "count",
+    "duration",
+    "failure_lines",
+    "headline",
+    "rate",
+    "reason_lines",
+    "share",
+    "test_name",
+]

@@ -19,6 +19,7 @@ from .summary import Cell, EqualDrifts, Summary, Table
 MOST_EQUAL = 3  # groups of equal drifts shown
 MOST_NAMED = 3  # cases named of a group
 MOST_TIES = 10  # near ties shown one by one
+REVIEW = "llmcompare review"
 TOKEN = 24  # columns of a token
 
 
@@ -143,6 +144,7 @@ def next_lines(summary: Summary, page: Page, command: str) -> Iterator[Styled]:
     obsolete = sum(len(rows) for _, rows in summary.obsolete)
     if changed:
         yield from command_lines(f"Accept {changed + missing:,}:", f"{command} --llm-update", page)
+        yield from command_lines("or:", REVIEW, page)
     if missing:
         yield from command_lines(f"Record {missing:,}:", f"{command} --llm-update-missing", page)
     if obsolete:

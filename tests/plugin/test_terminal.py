@@ -44,7 +44,8 @@ def test_models_stand_side_by_side(suite: Suite, columns: int, monkeypatch: pyte
     assert table[2][:6] == ["bigscience-bloom", "3", "0", "0", "0", "3"]
     text = " ".join(" ".join(lines).replace("\\", "").split())
     named = f"--llm-models={','.join(models(suite))}"
-    assert f"Accept 6: pytest {named} --llm-update Record 3: pytest {named} --llm-update-missing" in text
+    assert f"Accept 6: pytest {named} --llm-update or: llmcompare review Record 3: " in text
+    assert f"Record 3: pytest {named} --llm-update-missing" in text
 
 
 def test_verbose_shows_every_row(suite: Suite) -> None:

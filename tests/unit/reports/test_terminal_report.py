@@ -69,7 +69,8 @@ and 2 prompts without a difference (-v shows all)
 left out: readability, because textstat is not installed (pip install textstat)
 
 Accept 1: pytest --llm-models=gpt2-large,distilgpt2,bigscience/bloom-560m \\
-  --llm-update"""
+  --llm-update
+or: llmcompare review"""
     )
 
 
@@ -95,7 +96,8 @@ and 2 prompts without a difference (-v shows all)
 
 left out: readability, because textstat is not installed (pip install textstat)
 
-Accept 1: {COMMAND} --llm-update"""
+Accept 1: {COMMAND} --llm-update
+or: llmcompare review"""
     )
 
 
@@ -180,7 +182,11 @@ case_5    x
 """
     )
     assert lines.endswith(
-        "Accept 3: " + COMMAND + " \\\n  --llm-update\nRecord 1: " + COMMAND + " \\\n  --llm-update-missing"
+        "Accept 3: "
+        + COMMAND
+        + " \\\n  --llm-update\nor: llmcompare review\nRecord 1: "
+        + COMMAND
+        + " \\\n  --llm-update-missing"
     )
 
 

@@ -1,0 +1,91 @@
+"""All baseline files of a project, whatever tests there are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.records import GroupKey
+
+from .contents import Contents
+from .document import shown, sort_key
+from .filenames import TEXT_SUFFIX, TOKENS_SUFFIX
+from .place import FOLDER, Place, read_pair, shown_in
+
+NOT_LOOKED_INTO = frozenset({"node_modules", "__pycache__", "site-packages"})
+
+
+class Stored(NamedTuple):
+    """One baseline file.
+
+    Attributes:
+        path: The file.
+        source: What it is called in messages.
+        group: The group that it says it is for.
+        contents: What stands in it.
+    """
+
+    path: Path
+    source: str
+    group: GroupKey
+    contents: Contents
+
+
+class Inventory(NamedTuple):
+    """All baseline files below a folder, and why some could not be read."""
+
+    files: list[Stored]
+    faults: list[str]
+
+
+def take(root: Path) -> Inventory:
+    """Read all baseline files below a folder."""
+    found = Inventory([], [])
+    for path in paths(root):
+        try:
+            found.files.append(_read(path, root))
+        except BaselineError as error:
+            found.faults.append(str(error))
+    return found
+
+
+def faults(root: Path, stored: Stored) -> list[str]:
+    """What is wrong with a file that can be read: cases that a merge left in two versions, and its name."""
+    conflicts = stored.contents.document.conflicts
+    told = [
+        f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
+        "Settle them: pytest --llm-update"
+        for row in sorted(conflicts, key=sort_key)
+    ]
+    place = Place(root, stored.group)
+    if place.path != stored.path:
+        told.append(_misplaced(stored, place.source, taken=place.path.exists()))
+    return told
+
+
+def paths(root: Path) -> Iterator[Path]:
+    """The baseline files below a folder, sorted; not those in hidden folders."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(name for name in names if not name.startswith(".") and name not in NOT_LOOKED_INTO)
+        if Path(folder).parent.name == FOLDER:
+            yield from (Path(folder, name) for name in sorted(files) if name.endswith(TEXT_SUFFIX))
+
+
+def _read(path: Path, root: Path) -> Stored:
+    source = shown_in(path, root)
+    tokens = path.with_name(path.name.removesuffix(TEXT_SUFFIX) + TOKENS_SUFFIX)
+    stored = read_pair(path, tokens, source, shown_in(tokens, root))
+    if stored is None:
+        raise BaselineError(f"{source}: cannot be read: it is not there any more.")
+    folder = shown_in(path.parent.parent.parent, root)
+    return Stored(path, source, GroupKey(folder, stored.document.table, stored.document.model), stored)
+
+
+def _misplaced(stored: Stored, expected: str, *, taken: bool) -> str:
+    what = f"the baselines of table {stored.group.table!r} and model {stored.group.model!r}"
+    if taken:
+        return f"{stored.source}: {what} stand a second time; those in use are in {expected}. Delete one of the two."
+    return f"{stored.source}: {what} are looked for in {expected}. Move the file there, and its tokens file with it."
