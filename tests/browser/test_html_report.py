@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.records import Generation
-
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
+
 from .chromium import Chromium
 from .conftest import Show
 
