@@ -61,7 +61,7 @@ def test_what_is_no_report(content: str | bytes, told: str, tmp_path: Path) -> N
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """The path and the system's reason."""
-    with pytest.raises(ReportError, match="none.json: cannot be read: No such file or directory"):
+    with pytest.raises(ReportError, match=r"none\.json: cannot be read: No such file or directory"):
         draw(str(tmp_path / "none.json"), "a.md")
 
 
