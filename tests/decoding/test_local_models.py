@@ -308,3 +308,17 @@ def test_dynamic_positions_are_asked_one_prompt_at_a_time() -> None:
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     local = LocalModel("llama", make_model("llama", rope_parameters=rope), make_tokenizer())
     assert (local.is_batchable, local.context) == (False, None)
+
+
+def test_lengths_of_tokens_make_up_the_text(example_models: Path) -> None:
+    """Each token's share of the text is known, special tokens have none, and several for one character no answer."""
+    local = load(example_models / "tiny-gpt2", name="tiny")
+    tokens = local.encode("The sky is blue.")
+    text = local.decode(tokens)
+    found = local.lengths(tokens, text)
+    assert found is not None
+    assert sum(found) == len(text)
+    assert [text[sum(found[:at]) : sum(found[: at + 1])] for at in range(len(tokens))] == [*map(local.show, tokens)]
+    assert local.lengths([*tokens, local.tokenizer.eos_token_id], text) == (*found, 0)
+    emoji = local.encode("\N{CLOUD}")
+    assert local.lengths(emoji, local.decode(emoji)) is None

@@ -130,3 +130,12 @@ def test_verdicts_are_words() -> None:
     found = case_result_from_json(case_result_to_json(result)).judgement
     assert found is not None
     assert found.verdict is Verdict.DRIFTED
+
+
+@given(st.none() | st.lists(st.integers(0, 99), max_size=5).map(tuple))
+def test_lengths_of_tokens_arrive(lengths: tuple[int, ...] | None) -> None:
+    """They count for nothing when generations are compared, so equality does not show that they are there."""
+    sent = CaseResult(CaseKey(GroupKey(".", "t", "m"), "a"), "test", Generation("text", lengths=lengths))
+    arrived = case_result_from_json(case_result_to_json(sent)).generation
+    assert arrived is not None
+    assert arrived.lengths == lengths
