@@ -36,7 +36,7 @@ from transformers import DynamicCache
 from pytest_llmcompare.models.local import LocalModel, quiet
 from pytest_llmcompare.noise import PRECISIONS, limits
 
-MODELS = (*TRAINED, "sharp", "llama", "qwen2", "gemma2")
+MODELS = (*TRAINED, "sharp", "llama", "gemma2")
 DTYPES = ("float32", "bfloat16", "float16")
 SHARED = 2  # examples that all prompts start with
 PROCESSORS = {
@@ -255,7 +255,7 @@ def elsewhere(told: Sequence[Told], processor: str) -> Iterator[Found]:
         subprocess.run(command, env={**os.environ, **PROCESSORS[processor]}, check=True)
         for one, found in zip(told, torch.load(said), strict=True):
             for way, scores in zip(("", ", one pass"), found, strict=True):
-                name = f"instructions of {processor} only{way}"
+                name = f"instructions of {processor} only, batch of 8{way}"
                 yield compare(one.model, one.dtype, name, one.reference, scores, one.drafts)
 
 
@@ -267,7 +267,7 @@ def child(asked: Path, said: Path) -> None:
         with quiet(), threads(1):
             one = Subject(subject(name, dtype), questions(len(drafts)), len(drafts[0]), examples(SHARED))
             one.drafts = drafts
-            found.append([one.write(1), one.read(8)])
+            found.append([one.write(8), one.read(8)])
     torch.save(found, said)
 
 
@@ -311,7 +311,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=MODELS)
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES)
     parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--new-tokens", type=int, default=24)
+    parser.add_argument("--new-tokens", type=int, default=16)
     parser.add_argument("--quick", action="store_true", help="one model, few prompts")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--show", type=Path, help="print the figures in a file instead of measuring")

@@ -38,8 +38,8 @@ class Precision:
 PRECISIONS: Mapping[str, Precision] = {
     "float64": Precision(2**-52, tie=100, least_tie=1e-6, band=4, least_band=1e-6),
     "float32": Precision(2**-23, tie=100, least_tie=1e-3, band=4, least_band=1e-5),
-    "bfloat16": Precision(2**-7, tie=2, least_tie=0.1, band=0.25, least_band=1e-2),
-    "float16": Precision(2**-10, tie=2, least_tie=2e-2, band=0.25, least_band=2e-3),
+    "bfloat16": Precision(2**-7, tie=4, least_tie=0.5, band=0.25, least_band=0.1),
+    "float16": Precision(2**-10, tie=4, least_tie=6e-2, band=0.25, least_band=1.5e-2),
 }
 COARSEST = "bfloat16"
 ELSEWHERE = 5

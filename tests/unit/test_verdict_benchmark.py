@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_llmcompare.noise import ELSEWHERE, PRECISIONS
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PAGE = (DOCS / "verdicts.md").read_text(encoding="utf-8")
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def run(script: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
@@ -68,9 +73,9 @@ def test_noise_stays_within_its_limits(tmp_path: Path) -> None:
     assert "NO" not in shown.split()
 
 
-def report_of(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a benchmark prints of the figures that are kept in `docs/`."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+@pytest.mark.parametrize("name", ["verdicts", "noise"])
+def test_the_docs_show_the_figures(name: str) -> None:
+    """The tables in `docs/verdicts.md` are what the benchmark prints of the figures that are kept beside it."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--show", str(DOCS / f"{name}.json")],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -78,4 +83,27 @@ def report_of(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
         encoding="utf-8",
         check=True,
     )
-    return done.stdout
+    assert f"```text\n{done.stdout.rstrip()}\n```" in PAGE
+
+
+def test_the_docs_show_the_limits() -> None:
+    """The limits in `docs/verdicts.md` are those in force."""
+    for name, own in PRECISIONS.items():
+        band = f"{own.band:g} units, at least {own.least_band:g} nats"
+        tie = f"{own.tie:g} units, at least {own.least_tie:g} nats"
+        assert f"| `{name}` | {band} | {tie} |\n" in PAGE
+    assert f"the band is {ELSEWHERE} times as wide" in PAGE
+
+
+def test_the_picture_shows_the_figures() -> None:
+    """Every change whose likelihoods are kept stands in it, in order, with the share of other texts."""
+    found = json.loads((DOCS / "verdicts.json").read_text(encoding="ascii"))["found"]
+    exact = [one for one in found if one["dtype"] == "float32" and one["drifts"]]
+    expected = list(dict.fromkeys(one["change"] for one in exact))
+    shares = []
+    for name in expected:
+        group = [one for one in exact if one["change"] == name]
+        shares.append(f"{sum(one['flagged']['text'] for one in group) / sum(one['cases'] for one in group):.0%}")
+    shown = [text.text for text in ET.parse(DOCS / "images" / "verdicts.svg").iter(f"{SVG}text")]
+    assert [text for text in shown if text in expected] == expected
+    assert [text for text in shown if text and text.endswith("%")] == shares
