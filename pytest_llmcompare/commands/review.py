@@ -17,7 +17,7 @@ from pytest_llmcompare.settling import accept, forget
 
 from .accept import show
 from .folders import Commands, add_root, pending_root
-from .keys import read_key
+from .keys import single_keys
 from .selection import waiting
 
 PROMPT = "  prompt     "
@@ -55,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
     if not review.entries:
         print("Nothing is pending.")
         return 0
-    ask(review, read_key)
+    with single_keys() as key:
+        ask(review, key)
     rejected = review.decided(Decision.REJECT)
     forget(root, [entry.key for entry in rejected])
     code = show(accept(root, review.decided(Decision.ACCEPT)))

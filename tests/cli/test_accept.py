@@ -227,8 +227,9 @@ def test_another_version(project: Project) -> None:
         1,
         "",
         (
-            "llmcompare: .llmcompare/pending.jsonl, line 1: the line has format 7; this version of pytest-llmcompare reads "
-            "format 1.\nUpgrade (pip install --upgrade pytest-llmcompare), or delete the file and run pytest again.\n"
+            "llmcompare: .llmcompare/pending.jsonl, line 1: the line has format 7; this version of pytest-llmcompare "
+            "reads format 1.\n"
+            "Upgrade (pip install --upgrade pytest-llmcompare), or delete the file and run pytest again.\n"
         ),
     )
     assert project.file.path.read_text() == '{"pending": 7}\n'

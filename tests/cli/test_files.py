@@ -40,12 +40,14 @@ def test_check_lists_all_faults(project: Project) -> None:
     said = project.run("check")
     assert (said.code, said.out) == (1, "5 baseline files, 10 cases: 5 faults.\n")
     faults = [
-        line for line in said.err.splitlines() if line.startswith("tests/__baselines__/") and "tokens" not in line
+        line
+        for line in said.err.splitlines()
+        if line.startswith("tests/__baselines__/") and ".tokens.jsonl" not in line
     ]
     assert faults == [
         "tests/__baselines__/a/tiny.baseline, line 7: there is no fact '.inptu'. Did you mean '.input'?",
         "tests/__baselines__/b/tiny.baseline, lines 6-8, 14-16: a merge left two versions of case 'sky'.",
-        "tests/__baselines__/c/tiny.baseline, lines 6-12: a merge left two versions of case 'sky'.",
+        "tests/__baselines__/c/tiny.baseline, lines 6-14: a merge left two versions of case 'sky'.",
         (
             "tests/__baselines__/d/small.baseline: the baselines of table 'd' and model 'tiny' are looked for in "
             "tests/__baselines__/d/tiny.baseline. Move the file there, and its tokens file with it."
@@ -137,7 +139,8 @@ def test_prune_says_who_can(project: Project) -> None:
         2,
         "",
         (
-            "llmcompare: which rows the tables have is known only to pytest, which reads them when it collects the tests.\n"
+            "llmcompare: which rows the tables have is known only to pytest, which reads them when it collects the "
+            "tests.\n"
             "To delete the baselines of rows that are gone: pytest --llm-prune\n"
         ),
     )
