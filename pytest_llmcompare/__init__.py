@@ -10,26 +10,36 @@ if TYPE_CHECKING:
     from .judgements import Judgement, Verdict
     from .models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
     from .models.registry import log as log_model
-    from .records import Case
+    from .models.spec import ModelSpec
+    from .records import Baseline, Case, GroupResult
+    from .reports.summary import Summary
 
 __all__ = [
+    "Baseline",
     "Case",
     "Generation",
+    "GroupResult",
     "Judgement",
     "LlmCompareError",
+    "ModelSpec",
     "PyfuncTransformer",
     "PyfuncTransformerWithParams",
+    "Summary",
     "Verdict",
     "log_model",
 ]
 
 _PLACES = {
+    "Baseline": ("records", "Baseline"),
     "Case": ("records", "Case"),
     "Generation": ("generations", "Generation"),
+    "GroupResult": ("records", "GroupResult"),
     "Judgement": ("judgements", "Judgement"),
     "LlmCompareError": ("errors", "LlmCompareError"),
+    "ModelSpec": ("models.spec", "ModelSpec"),
     "PyfuncTransformer": ("models.pyfunc", "PyfuncTransformer"),
     "PyfuncTransformerWithParams": ("models.pyfunc", "PyfuncTransformerWithParams"),
+    "Summary": ("reports.summary", "Summary"),
     "Verdict": ("judgements", "Verdict"),
     "log_model": ("models.registry", "log"),
 }

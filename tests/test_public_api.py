@@ -11,8 +11,8 @@ import pytest
 import pytest_llmcompare
 
 NAMES = (
-    *("Case", "Generation", "Judgement", "LlmCompareError", "PyfuncTransformer", "PyfuncTransformerWithParams"),
-    *("Verdict", "log_model"),
+    *("Baseline", "Case", "Generation", "GroupResult", "Judgement", "LlmCompareError", "ModelSpec"),
+    *("PyfuncTransformer", "PyfuncTransformerWithParams", "Summary", "Verdict", "log_model"),
 )
 
 
@@ -37,7 +37,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_a_light_name_imports_no_heavy_library() -> None:
     """`from pytest_llmcompare import Generation` in a conftest costs nothing."""
-    code = "import sys; from pytest_llmcompare import Case, Generation, Verdict; print(*sys.modules)"
+    code = "import sys; from pytest_llmcompare import Case, ModelSpec, Summary, Verdict; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert set(found.stdout.split()).isdisjoint({"mlflow", "numpy", "pandas", "torch", "transformers"})
 
