@@ -256,8 +256,8 @@ def test_a_row_that_the_model_cannot_answer_is_an_error_of_its_own(suite: Suite)
         (
             "type('M', (), {'fingerprint': 'two words', 'predict': print})()",
             (
-                "pytest_llmcompare_load_model in conftest.py gave a model with the fingerprint 'two words' (str), expected "
-                "1 to 64 letters, digits, and the signs . _ + -, such as '2024-05-01'."
+                "pytest_llmcompare_load_model in conftest.py gave a model with the fingerprint 'two words' (str), "
+                "expected 1 to 64 letters, digits, and the signs . _ + -, such as '2024-05-01'."
             ),
         ),
         (
