@@ -160,11 +160,7 @@ def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[Eval
 
 
 def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMetric:
-    """A metric from its name or itself.
-
-    Args:
-        wanted: The name or the metric.
-        where: Where it stands, for messages.
+    """A metric from its name or itself; `where` it stands is for messages.
 
     Raises:
         UsageError: It is not one, or it makes MLflow ask the model row by row.

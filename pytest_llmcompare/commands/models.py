@@ -44,7 +44,7 @@ def show_models(given: Sequence[str], root: Path) -> int:
     texts = split_models(given) or split_models([os.environ.get("LLMCOMPARE_MODELS", "")]) or tuple(listed)
     if not texts:
         raise UsageError("no models. Name some (llmcompare models gpt2 ./models/tiny), or list them in pyproject.toml.")
-    found = [show_model(spec, root) for spec in parse_specs(texts, named, root)]
+    found = [show_model(spec, root) for spec in parse_specs(texts, named, root, others=True)]
     return 0 if all(found) else 1
 
 

@@ -53,6 +53,7 @@ class Loaded:
         """Let go of the pyfunc, and of what somebody else's has inside; a plugin's model `but` stays."""
         if but is None or not given.is_held(but):
             given.release()
+        registry.forget_code()
         former, self.model, self.key = self.model, None, None
         if former is not None and registry.python_model_of(former) is None:
             del former

@@ -228,6 +228,11 @@ def quiet() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
+def forget_code() -> None:
+    """Let MLflow forget the model that was last loaded from code, which it keeps for the case that code sets none."""
+    mlflow.models.model.__mlflow_model__ = None  # no public function does
+
+
 def python_model_of(pyfunc_model: PyFuncModel) -> HeldTransformer | None:
     """Our own pyfunc inside a loaded model; None for a model of anybody else, subclasses of ours included.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmcompare.errors import ModelError
+
 from . import hub, registered
 from .faults import check_folder
 from .fingerprint import commit_fingerprint, weights_fingerprint
 from .safety import check_weights
+from .schemes import HOOK
 from .spec import ModelSpec, SourceKind
 
 
@@ -47,6 +50,10 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
     if spec.kind is SourceKind.MLFLOW:
         pinned = registered.pin(spec)
         return ResolvedModel(spec, pinned.uri, pinned.revision, registered.fingerprint(pinned))
+    if spec.kind is SourceKind.OTHER:
+        raise ModelError(
+            f"model {spec.name!r}: {spec.source} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+        )
     if spec.kind is SourceKind.FOLDER:
         folder = check_folder(spec, root)
         check_weights(folder, spec)

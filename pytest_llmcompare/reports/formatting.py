@@ -148,7 +148,7 @@ def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
     """The texts that there are."""
     candidate = None if result.generation is None else result.generation.text
     if result.baseline_text is not None and candidate is not None:
-        drifted = judgement.verdict is Verdict.DRIFTED
+        drifted = judgement.verdict is Verdict.DRIFTED and judgement.position is not None
         return difference(result.baseline_text, candidate, why_equal=EQUAL_TEXTS if drifted else "")
     if candidate is not None:
         return single(CANDIDATE, candidate)

@@ -68,6 +68,7 @@ GROUP_RESULTS = st.builds(
     model_uri=TEXTS,
     evaluation=TEXTS,
     evaluation_fault=TEXTS,
+    notification_fault=TEXTS,
     gates=st.lists(GATES, max_size=2).map(tuple),
     seconds=st.floats(0, allow_infinity=False),
     tokens=st.integers(0, 2**31),

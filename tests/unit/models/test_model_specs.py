@@ -229,11 +229,14 @@ def test_very_long_name_is_a_usage_error(root: Path) -> None:
     assert parse("x=" + "a/" * 5000 + "b", root=root)[0].kind is FOLDER
 
 
-@given(st.one_of(st.text(), st.text(alphabet="ab./\\:@=, ~-\x00\ud800\u202e"), st.from_regex(r"(models|runs):.*")))
-def test_any_text_gives_specs_or_a_usage_error(text: str) -> None:
+@given(
+    st.one_of(st.text(), st.text(alphabet="ab./\\:@=, ~-\x00\ud800\u202e"), st.from_regex(r"(models|runs):.*")),
+    st.booleans(),
+)
+def test_any_text_gives_specs_or_a_usage_error(text: str, others: bool) -> None:
     """No text makes anything else escape, and what it gives can be shown, stored and named again."""
     try:
-        specs = parse_specs([text], {"a": {"source": "b"}}, Path("/nowhere"))
+        specs = parse_specs([text], {"a": {"source": "b"}}, Path("/nowhere"), others=others)
     except UsageError:
         return
     assert specs
@@ -244,7 +247,7 @@ def test_any_text_gives_specs_or_a_usage_error(text: str) -> None:
         revision = f"@{spec.revision}" if spec.revision else ""
         # A name that starts like a path cannot be given on the command line: there the path comes first.
         name = f"nn{spec.name}"
-        again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"))
+        again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"), others=others)
         assert again == (dataclasses.replace(spec, name=name),)
 
 
