@@ -113,7 +113,9 @@ class Bench:
         model = replace(model, chat_template=change.template) if change.template else model
         with change.around(model):
             said = generate(model, requests, batch_size=change.batch_size, shortcuts=change.shortcuts)
-        return [one for one in said if isinstance(one, Generation) or fail(one)]
+        if faults := [one for one in said if isinstance(one, Exception)]:
+            raise faults[0]
+        return [one for one in said if isinstance(one, Generation)]
 
     def try_out(self, change: Change) -> Found:
         """Make a change and judge."""
@@ -180,11 +182,6 @@ def in_precision(model: LocalModel, dtype: str) -> LocalModel:
     return model if dtype == "float32" else copied(model, getattr(torch, dtype))
 
 
-def fail(error: Exception) -> bool:
-    """Every prompt has an output here."""
-    raise error
-
-
 def tried(name: str, dtype: str, prompts: int, length: int, changes: Sequence[Change]) -> Iterator[Found]:
     """All changes that make sense for a model in a precision."""
     with quiet():
@@ -196,11 +193,6 @@ def tried(name: str, dtype: str, prompts: int, length: int, changes: Sequence[Ch
             if "eager" in change.name and bench.model.model.config._attn_implementation == "eager":
                 continue
             yield bench.try_out(change)
-
-
-def share(part: int, whole: int) -> str:
-    """Such as `12/96`."""
-    return f"{part}/{whole}"
 
 
 def scientific(number: float) -> str:
@@ -240,14 +232,15 @@ def rates(found: Sequence[Found]) -> str:
     lines = [f"{columns}  smallest change seen (largest drift)"]
     for method in METHODS:
         seen = [one for one in real if one.flagged[method]]
-        alarms = share(sum(bool(one.flagged[method]) for one in harmless), len(harmless))
+        alarms = f"{sum(bool(one.flagged[method]) for one in harmless)}/{len(harmless)}"
         parts = [
-            share(sum(one.flagged[method] for one in kind), sum(one.cases for one in kind)) for kind in (harmless, real)
+            f"{sum(one.flagged[method] for one in kind)}/{sum(one.cases for one in kind)}" for kind in (harmless, real)
         ]
+        sight = f"{len(seen)}/{len(real)}"
         numbered = [one for one in seen if one.drifts]
         least = min(numbered, key=lambda one: one.drifts[2], default=None)
         shown = f"{least.change}, {least.model} ({scientific(least.drifts[2])})" if least else "none"
-        lines.append(f"{method:<8}{alarms:>13}{parts[0]:>12}{share(len(seen), len(real)):>8}{parts[1]:>12}  {shown}")
+        lines.append(f"{method:<8}{alarms:>13}{parts[0]:>12}{sight:>8}{parts[1]:>12}  {shown}")
     return "\n".join(lines)
 
 

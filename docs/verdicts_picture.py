@@ -7,6 +7,7 @@ Needs `matplotlib`, which mlflow brings.
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,10 @@ def draw(figures: dict[str, Any]) -> None:
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
-    figure.savefig(PICTURE, metadata={"Date": None, "Creator": None}, facecolor="white")
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None}, facecolor="white")
+    lines = [line.rstrip() for line in svg.getvalue().splitlines()]
+    PICTURE.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def main() -> None:
