@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they time says the same: they end with an error where it does not."""
+"""The benchmark of decoding runs, and what they time says the same: they end with an error where it does not."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "floor")
-WHOLE = ("article", "recording", "checking", "imports: torch, transformers, MLflow", "MLflow: evaluation")
 COMMANDS = {
     "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1": DECODING,
-    "end_to_end.py --size tiny --models 1 --prompts 3 --new-tokens 3 --rounds 1": WHOLE,
 }
 
 

@@ -27,12 +27,10 @@ def drawn(suite: Suite, samples: int) -> None:
     suite.trivia(TRIVIA[:2], DRAWN.replace("SAMPLES", str(samples)))
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
-def test_each_sample_has_a_baseline(suite: Suite, workers: tuple[str, ...]) -> None:
+def test_each_sample_has_a_baseline(suite: Suite) -> None:
     """One test per row, as many cases as samples; the same ones are drawn again, alone or together."""
     drawn(suite, 3)
-    run = suite.run_apart if workers else suite.run
-    result = run("--llm-update", *workers)
+    result = suite.run("--llm-update")
     result.assert_outcomes(passed=2)
     cases = suite.cases()
     assert set(cases) == {f"{row}{sample}" for row in ("sky", "hamlet") for sample in ("", " @#2", " @#3")}

@@ -40,15 +40,13 @@ def twin(folder: Path) -> int:
     return int(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]["~"])
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
-def test_a_near_tie_passes_and_is_listed(suite: Suite, workers: tuple[str, ...]) -> None:
+def test_a_near_tie_passes_and_is_listed(suite: Suite) -> None:
     """Another token is ahead by next to nothing and all else agrees: the test passes, and the summary tells it."""
     suite.trivia(SAME_TEXTS)
     suite.run("--llm-update", models=[edited(suite, "before", -5e-7)]).assert_outcomes(passed=2)
     kept = (suite.path / TOKENS).read_bytes()
     after = [edited(suite, "after", 5e-7)]
-    run = suite.run_apart if workers else suite.run
-    result = run("--llm-update", *workers, models=after)
+    result = suite.run("--llm-update", models=after)
     result.assert_outcomes(passed=2)
     assert (suite.path / TOKENS).read_bytes() == kept
     result.stdout.fnmatch_lines(
