@@ -54,12 +54,12 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
 
 
 def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest cuts the message in its list of failures; what is left still says what happened."""
+    """pytest cuts the message in its list of failures, but not where CI is set; what is left says what happened."""
     monkeypatch.setenv("COLUMNS", "80")
     suite.trivia(recorded=True)
     result = suite.run(models=[suite.spec("m", DISTIL)])
     (line,) = [line for line in result.outlines if line.startswith("FAILED ")]
-    assert line == "FAILED test_trivia.py::test_trivia[m-ice] - drift @tok 1/6 ' Yes' -> ' I' mar..."
+    assert line.startswith("FAILED test_trivia.py::test_trivia[m-ice] - drift @tok 1/6 ' Yes' -> ' I' mar")
 
 
 @pytest.mark.parametrize("folder", ["", "tests"])
