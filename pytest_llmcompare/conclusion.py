@@ -26,6 +26,7 @@ class Conclusion:
     Attributes:
         results: What the tests found.
         notes: What the user should know.
+        faults: Those of the notes that made the run fail.
         obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
         budgets: The models against the drift budget.
         failed: Whether something that was asked for could not be done, or too much drifted.
@@ -44,6 +45,7 @@ class Conclusion:
         self.results = tuple(results)
         self.groups = groups
         self.notes: list[str] = []
+        self.faults: list[str] = []
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
         self.budgets: tuple[BudgetCheck, ...] = ()
         self.failed = False
@@ -72,6 +74,7 @@ class Conclusion:
     def fail(self, note: str) -> None:
         """Note what could not be done."""
         self.notes.append(note)
+        self.faults.append(note)
         self.failed = True
 
     def look_at_gates(self) -> None:

@@ -125,6 +125,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Models side by side, a line per model, and how to go on."""
     if run := config.stash.get(RUN, None):
         run.show(terminalreporter)
+        run.annotate(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -142,7 +143,7 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the result that a report carries."""
         if text := getattr(report, REPORT, ""):
-            run_of(self.config).record(text)
+            run_of(self.config).record(text, report.location)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

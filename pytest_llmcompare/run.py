@@ -18,10 +18,13 @@ from . import workers
 from .collection import Collection, asked, model_major
 from .conclusion import Conclusion
 from .errors import ReportError
+from .github import Location, Places, on_github
 from .hooks import Hooks
 from .judgements import Judgement, Verdict
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reports.annotations import annotation_lines
 from .reports.document import document
+from .reports.escaping import encodable
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
@@ -43,6 +46,9 @@ from .wire import (
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
 """What pytest says of a failed comparison. A message of the user's own stands before it."""
 
+ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
+"""Name of the plugin that annotates every failed test."""
+
 MOST_IN_FULL = 20
 """Failures that a run shows in full, its workers together."""
 
@@ -58,6 +64,7 @@ class Run:
         budget: How many failures are still shown in full.
         told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
         results: What the tests found, by test and case; of a test that ran again, the last.
+        locations: Where the tests stand, by node id.
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
@@ -77,6 +84,7 @@ class Run:
         self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
         self.told: set[str] = set()
         self.results: dict[tuple[str, CaseKey], CaseResult] = {}
+        self.locations: dict[str, Location] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
@@ -144,11 +152,12 @@ class Run:
             crash.message = headline(judgement)
         item.user_properties.extend(properties(observation.worst.result(passed=report.passed)))
 
-    def record(self, text: str) -> None:
-        """Take in what a test found, sample by sample."""
+    def record(self, text: str, location: Location) -> None:
+        """Take in what a test found, sample by sample, and where it stands."""
         samples = [case_result_from_json(line) for line in text.splitlines()]
         for result in samples:
             self.results[result.nodeid, result.key] = result
+            self.locations[result.nodeid] = location
         self.waiting.take(samples)
 
     def take_over(self, output: Mapping[str, Any]) -> None:
@@ -203,15 +212,7 @@ class Run:
         from .report_files import write_report
 
         ended_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        report = Report(
-            self.conclusion.summary(self.declared),
-            tuple(self.groups.values()),
-            passed=ended_well and not self.conclusion.failed,
-            finished=finished,
-            command=self.command(*self.selection()),
-            accepting=self.accepting,
-        )
-        drawn = document(report)
+        drawn = document(self.report(passed=ended_well and not self.conclusion.failed, finished=finished))
         for where in self.settings.reports:
             try:
                 said = write_report(drawn, where, self.config.invocation_params.dir)
@@ -219,19 +220,39 @@ class Run:
             except ReportError as error:
                 self.conclusion.fail(str(error))
 
+    def report(self, *, passed: bool, finished: bool) -> Report:
+        """What reports are drawn from."""
+        assert self.conclusion is not None
+        return Report(
+            self.conclusion.summary(self.declared),
+            tuple(self.groups.values()),
+            passed=passed,
+            finished=finished,
+            command=self.command(*self.selection()),
+            accepting=self.accepting,
+        )
+
+    def annotate(self, reporter: pytest.TerminalReporter) -> None:
+        """Let GitHub show failures beside the tests; a plugin that does so for all tests is left to it."""
+        if self.conclusion is None or not on_github() or self.config.pluginmanager.hasplugin(ANNOTATES_ALL):
+            return
+        places = Places(self.config.rootpath, self.locations)
+        report = self.report(passed=not self.conclusion.failed, finished=True)
+        for line in annotation_lines(report, self.conclusion.faults, places.place):
+            reporter.write_line(encodable(line, output_encoding()))
+
     def show(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
         if self.conclusion is None:
             return
         width = reporter._tw.fullwidth  # the screen's width, which pytest itself draws to; no public name
         summary = self.conclusion.summary(self.declared)
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         lines = summary_lines(
             summary,
             width=width,
             verbose=self.config.get_verbosity(),
             command=self.command(*self.selection()),
-            encoding=encoding,
+            encoding=output_encoding(),
         )
         if lines:
             reporter.section("model comparison")
@@ -257,6 +278,11 @@ class Run:
         path, colons, test = nodeid.partition("::")
         here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
         return self.command("--llm-update", f"{Path(here).as_posix()}{colons}{test}")
+
+
+def output_encoding() -> str:
+    """Encoding of what pytest writes."""
+    return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def without_outputs(result: GroupResult) -> GroupResult:

@@ -14,8 +14,9 @@ settings.load_profile("house")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny, and threads that wait for each other take longer
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+OUTSIDE = ("LLMCOMPARE_", "GITHUB_", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
 for name in [*os.environ]:
-    if name.startswith("LLMCOMPARE_") or name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
+    if name.startswith(OUTSIDE):
         del os.environ[name]
 
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"

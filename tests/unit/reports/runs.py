@@ -90,10 +90,15 @@ def drawn(results: list[CaseResult], groups: tuple[GroupResult, ...] = (), *note
     return document(Report(summary, groups, passed=False, command="pytest --llm-models=small,large"))
 
 
-def hostile() -> Document:
-    """Names, prompts, outputs, reasons and notes that all want to do harm."""
+def hostile_results() -> list[CaseResult]:
+    """Names, prompts, outputs and reasons that all want to do harm."""
     results = []
     for at, text in enumerate(HOSTILE):
         reason = Judgement(Verdict.DRIFTED, 0, 3, text, text[::-1], margin=1.0, tolerance=0.1, reason=text)
         results.append(found(f"{at}{text}", reason, Generation(text), text + "!", model=f"m{text}", prompt=text))
-    return drawn(results, (GroupResult(GroupKey("tests", "zoo", HOSTILE[0])),), *HOSTILE)
+    return results
+
+
+def hostile() -> Document:
+    """The same with notes that want to do harm."""
+    return drawn(hostile_results(), (GroupResult(GroupKey("tests", "zoo", HOSTILE[0])),), *HOSTILE)
