@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from pytest_llmcompare.baselines import files, replacement
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import RowKey
+from tests.disks import full_disk
 
 from .samples import GROUP, baseline, by_row, contents_of, many, tokens_of
 
@@ -127,26 +126,14 @@ def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
     assert sorted(contents_of(path.parent)) == [".notes.tmp", path.name, tokens_of(path).name]
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file can grow beyond 4,000 bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
-
-
 @pytest.mark.parametrize(("token_ids", "name"), [((1, 2), "distilgpt2.tokens.jsonl"), (None, "distilgpt2.baseline")])
 def test_a_full_disk_is_an_error_and_the_old_files_stay(
-    tmp_path: Path, token_ids: tuple[int, ...] | None, name: str, request: pytest.FixtureRequest
+    tmp_path: Path, token_ids: tuple[int, ...] | None, name: str
 ) -> None:
     """Neither file is replaced, no draft is left, and the message names the file."""
     files.update(tmp_path, GROUP, many(20, token_ids=token_ids))
     before = contents_of(tmp_path)
-    request.getfixturevalue("full_disk")
-    with pytest.raises(BaselineError) as caught:
+    with full_disk(), pytest.raises(BaselineError) as caught:
         files.update(tmp_path, GROUP, many(200, token_ids=token_ids))
     assert str(caught.value) == f"{tmp_path / FOLDER / name}: cannot be written: File too large.\n{AGAIN}"
     assert contents_of(tmp_path) == before
