@@ -48,6 +48,10 @@ ELSEWHERE = 5
 USUAL_SCALE = 32.0
 """Largest score (logit) of a usual model."""
 
+TOKEN_BAND = 5e-5
+"""Nats by which the log-probability of one token moves between a batch and one by one, or between one pass and many; in
+float32 at most 1.4e-5 was seen."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -79,6 +83,18 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         tolerance=usual if tolerance is None else tolerance,
         band=elsewhere * max(precision.least_band, precision.band * unit),
     )
+
+
+def unsure(best: float) -> float:
+    """Margin (nats) of a choice in float32 that shortcuts may have decided, so that it is made again without them.
+
+    Padding, batches and reading many tokens at once move margins by 4e-5 at most. It is narrower than the tolerance of
+    a verdict, which also has to hold between machines.
+
+    Args:
+        best: Score (logit) of the best token; the precision of a large one counts, too.
+    """
+    return max(1e-4, 4e-6 * abs(best))
 
 
 def precision_of(environment: Environment) -> Precision:

@@ -47,7 +47,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "wire": VOCABULARY,
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
-    "baselines.*": VOCABULARY | {"baselines.*", "wire"},
+    "baselines.*": VOCABULARY | {"baselines.*", "noise", "wire"},
     "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
     "models.schemes": VOCABULARY | {"models.uri"},

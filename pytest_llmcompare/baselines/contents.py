@@ -9,16 +9,13 @@ from collections.abc import Iterable
 from enum import Enum
 
 from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.noise import TOKEN_BAND
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import codec
 from .caselines import record_of, written
 from .document import Document, Record, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
-
-NOISE = 5e-5
-"""Nats by which one token's log-probability moves between a batch and one by one, or between one pass and many; in
-float32 at most 1.4e-5 was seen."""
 
 
 class Change(Enum):
@@ -179,7 +176,7 @@ def _alike(old: Generation, new: Generation) -> bool:
     """Whether the facts of two equal outputs are the same but for noise, which is no reason to dirty a file."""
     if old.environment != new.environment or old.logprobs is None or new.logprobs is None:
         return False
-    return all(abs(then - now) <= NOISE for then, now in zip(old.logprobs, new.logprobs, strict=True))
+    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
 
 
 def _says(baseline: Baseline) -> tuple[object, ...]:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
 
+from pytest_llmcompare.noise import unsure
+
+from .peaks import peak
 from .seeding import is_steady
 
 NOT_A_NUMBER = "the model's scores are not a number at token {position} of the output"
@@ -41,15 +44,6 @@ class Answer:
     fault: str = ""
 
 
-def noise(best: float) -> float:
-    """Margin (nats) that numerical noise may amount to where the best token has this score.
-
-    In float32, padding, batches and reading many tokens at once move margins by 4e-5 at most; the second part is the
-    precision of large scores.
-    """
-    return max(1e-4, 4e-6 * abs(best))
-
-
 class Scores:
     """A logits processor that changes nothing and remembers what matters of each step. It has to be the last one.
 
@@ -71,16 +65,16 @@ class Scores:
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Note a step; `input_ids` [rows, seq] end with the token that the last step chose."""
         self.note_choice(input_ids[:, -1])
-        best = scores.topk(min(2, scores.shape[-1]), dim=-1).values  # [rows, 2]
+        found = peak(scores)
         self.last = scores
-        self.totals.append(scores.logsumexp(-1))
-        self.bests.append(best[:, 0])
-        self.margins.append(best[:, 0] - best[:, -1])
+        self.totals.append(found.total)
+        self.bests.append(found.best)
+        self.margins.append(found.margin)
         # A draw from such scores raises on a CPU, and on a GPU it ends the use of the device for good.
         if self.draws and (fault := fault_of(self.totals[-1][0].item(), len(self.totals))):
             raise UnusableScoresError(fault)
         if self.watch:
-            self.steady = self.steady and is_steady(scores, noise(best[0, 0].item()))
+            self.steady = self.steady and is_steady(scores, unsure(found.best[0].item()))
         return scores
 
     def note_choice(self, tokens: Tensor) -> None:
@@ -176,7 +170,7 @@ def answers(sequences: Tensor, start: int, scores: Scores, criteria: StoppingCri
 
 def all_sure(margins: list[float], bests: list[float]) -> bool:
     """Whether no choice was within numerical noise; a margin that is not a number is no margin."""
-    return all(margin > noise(best) for margin, best in zip(margins, bests, strict=False))
+    return all(margin > unsure(best) for margin, best in zip(margins, bests, strict=False))
 
 
 def fault_of(total: float, position: int) -> str:

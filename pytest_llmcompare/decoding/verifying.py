@@ -13,9 +13,11 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from pytest_llmcompare.generations import Path
 from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.noise import unsure
 
 from .lending import Prefix, cache_keyword
-from .recording import Answer, fault_of, noise, why_ended
+from .peaks import peak
+from .recording import Answer, fault_of, why_ended
 from .seeding import is_steady
 
 UNDECIDED = "two tokens are nearly equally likely at token {position}"
@@ -227,31 +229,22 @@ class Judge:
             expected: The drafts' tokens, [active].
             active: The rows.
         """
-        best = scores.topk(min(2, scores.shape[-1]), dim=-1).values  # [active, 2]
-        totals = scores.logsumexp(-1)
-        margins = best[:, 0] - best[:, -1]
+        found = peak(scores)
         # A draw from scores that are no numbers raises, and on a GPU it ends the use of the device for good.
-        if self.draws and not self.readings[active[0]].is_over and not fault_of(totals[0].item(), 1):
-            steady = is_steady(scores, noise(best[0, 0].item()))
+        if self.draws and not self.readings[active[0]].is_over and not fault_of(found.total[0].item(), 1):
+            steady = is_steady(scores, unsure(found.best[0].item()))
             tokens = torch.multinomial(scores.softmax(-1), 1)[:, 0]
             sure = [steady]
         elif self.draws:  # where the output has left the draft, the draws are the output's
             tokens, sure = expected, [True]
         else:
-            tokens = scores.argmax(-1)
-            sure = [gap > noise(top) for gap, top in zip(margins.tolist(), best[:, 0].tolist(), strict=True)]
+            tokens = found.tokens
+            sure = [gap > unsure(top) for gap, top in zip(found.margin.tolist(), found.best.tolist(), strict=True)]
         chosen, given = (scores.gather(-1, which[:, None])[:, 0] for which in (tokens, expected))
-        scales = raw.max(-1).values.abs()
-        parts = (
-            tokens,
-            chosen.double(),
-            totals.double(),
-            margins.double(),
-            given.double(),
-            best[:, 0].double(),
-            scales,
-        )
-        return tokens, [Choice(*values) for values in zip(*(part.tolist() for part in parts), sure, strict=True)]
+        scales = (found.best if scores is raw else raw.amax(-1)).abs()
+        parts = (chosen, found.total, found.margin, given, found.best, scales)
+        values = (tokens.tolist(), *(part.double().tolist() for part in parts), sure)
+        return tokens, [Choice(*one) for one in zip(*values, strict=True)]
 
 
 def scores_of(
