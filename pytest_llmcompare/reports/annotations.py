@@ -45,8 +45,7 @@ class Annotation(NamedTuple):
 
 
 def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str], Place | None]) -> list[str]:
-    """The workflow commands of a run: an error per failure, a warning per silent drift, the worst first, what is
-    alike only once.
+    """The workflow commands of a run: an error per failure, a warning per silent drift; what is alike only once.
 
     Args:
         report: The run.
