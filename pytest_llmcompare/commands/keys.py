@@ -42,7 +42,7 @@ def single_keys(ending: Ending) -> Iterator[Callable[[], str]]:
 
 def _key(terminal: int, ending: Ending) -> str:
     try:
-        select.select([terminal, ending.wakes], [], [])
+        select.select([terminal, ending.wakes.fileno()], [], [])
         return "" if ending.came.is_set() else os.read(terminal, 1).decode("ascii", "replace")
     except OSError:
         return ""

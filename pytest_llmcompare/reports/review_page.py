@@ -58,7 +58,7 @@ class ReviewPage:
 def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> Document:
     """A report of what is pending; each case has the number of its entry.
 
-    It has no commands to accept with, and no drift rates: what passed is not in it.
+    It has no commands to accept with, no drift rates and no comparison of models: what passed is not in it.
     """
     models = tuple(dict.fromkeys(result.key.group.model for result in results))
     declared: dict[GroupKey, list[RowKey]] = {}
@@ -71,7 +71,9 @@ def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> Doc
     for table in data["tables"]:
         for row in table["rows"]:
             row["cases"] = [case and {**case, "entry": numbers[next(cells).key]} for case in row["cases"]]
-    return {**data, "models": [{**model, "drift_rate": None} for model in data["models"]]}
+    models_alone = [{**model, "drift_rate": None} for model in data["models"]]
+    sentence = f"{len(results):,} pending: {data['sentence'].partition(': ')[2]}"
+    return {**data, "sentence": sentence, "models": models_alone, "pairs": []}
 
 
 def source_of(inline: str) -> str:

@@ -8,6 +8,7 @@ import os
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,7 @@ from .access import HOST, PAGE, Access, Refused, Request, parsed
 from .desk import Closed, Desk, State
 
 NEWS_SECONDS = 20.0  # that a request for news waits for some
+LAST_SECONDS = 0.4  # that a page has to ask for the last news, between one question and the next
 END_SECONDS = 90.0  # that carrying out may take: longer than a lock is waited for
 SLOW_SECONDS = 10.0  # that a browser may take to say what it wants
 MOST_DISCARDED = 1 << 16  # bytes of a body that nobody wants
@@ -46,6 +48,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, desk: Desk, page: Page) -> None:
         self.desk = desk
         self.page = page
+        self.is_watched = False
         self._answering = 0
         self._quiet = threading.Condition()
         super().__init__((HOST, port), Handler)
@@ -58,12 +61,14 @@ class Server(ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Answer requests meanwhile; at the end, those that are under way."""
+        """Answer requests meanwhile; at the end, those that are under way, and pages that are about to ask for news."""
         thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
             yield
         finally:
+            if self.is_watched:
+                time.sleep(LAST_SECONDS)
             self.shutdown()
             thread.join()
             with self._quiet:
@@ -93,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
 
     server: Server
     timeout = SLOW_SECONDS
-    server_version, sys_version = "llmcompare", ""
+    has_read = False  # whether the body was read
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         """One way to answer, whatever the method: `do_GET`, `do_POST` and all others."""
@@ -111,10 +116,13 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 what = self.server.access.check(request)
                 if request.method == "POST":
-                    self.tell(self.do(what, parsed(self.rfile.read(self.server.access.length(request)))))
+                    body = self.rfile.read(self.server.access.length(request))
+                    self.has_read = True
+                    self.tell(self.do(what, parsed(body)))
                 elif what == PAGE:
                     self.send("text/html", *self.server.page(self.server.desk.state()))
                 else:
+                    self.server.is_watched = True
                     self.tell(self.server.desk.state(version_in(self.path), NEWS_SECONDS))
             except Refused as refused:
                 self.refuse(refused)
@@ -141,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
     def refuse(self, refused: Refused) -> None:
         """Say why not, once the body is read: the answer to a connection with more in it may be lost."""
         told = self.headers.get("Content-Length", "")
-        if told.isascii() and told.isdecimal():
+        if told.isascii() and told.isdecimal() and not self.has_read:
             self.rfile.read(min(int(told[:9]), MOST_DISCARDED))
         more = {"Allow": refused.allow} if refused.allow else {}
         self.send("text/plain", refused.why + "\n", status=refused.status, **more)
@@ -181,6 +189,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(data)
+
+    def version_string(self) -> str:
+        """What the server calls itself."""
+        return "llmcompare"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Requests are nobody's concern, and their addresses hold the secret."""

@@ -9,7 +9,7 @@ const FATES = {
   refused: { sign: "!", word: "refused", said: "refused: nothing was written", colour: "error" },
   left: { sign: "\u2192", word: "left", said: "left for another time", colour: "none" },
 };
-const DECISIONS = ["accept", "reject", "skip"];
+const DECISIONS = ["accept", "reject", "skip"], SETTLED = [...DECISIONS, "accepted", "rejected"];
 const review = { state: data.state, entries: [], lost: false };
 
 function numberOf(item) {

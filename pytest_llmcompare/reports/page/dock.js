@@ -23,7 +23,7 @@ function refreshCell(item) {
   if (!item.link) return;
   const old = item.chip, [made] = cellFate(item);
   old.replaceWith(made);
-  item.link.classList.toggle("settled", isDecided(item) || Boolean(review.state.end));
+  item.link.classList.toggle("settled", SETTLED.includes(fateOf(item)));
 }
 
 function panelFate(item) {
@@ -56,14 +56,14 @@ function showProgress() {
   }));
   part("tally").textContent = counts.map(([fate, number]) => `${number.toLocaleString("en")} ${fate}`).join(" \u00b7 ") || "nothing decided yet";
   const acts = tally(["accept", "reject"], decisions).map(([fate, number]) => `${fate} ${number.toLocaleString("en")}`);
-  part("done").textContent = acts.length ? `Done: ${acts.join(", ")}` : "Done";
+  part("done").replaceChildren("Done", element("span", "", acts.length ? `: ${acts.join(", ")}` : ""));
   part("done").classList.toggle("ready", !left);
   document.title = review.state.end ? "Review: ended" : `Review: ${part("left").textContent}`;
 }
 
 function showChoices() {
   choices.hidden = !open;
-  part("hint").hidden = Boolean(open);
+  part("hint").hidden = Boolean(open) || review.lost;
   part("undo").disabled = review.lost || !review.state.undo;
   part("done").disabled = review.lost;
   if (!open) return;
@@ -91,7 +91,7 @@ function showEnd() {
   const list = box.appendChild(element("ul"));
   for (const line of end.faults) put(list.appendChild(element("li", "fault")), line, true);
   for (const line of end.written) put(list.appendChild(element("li")), line, true);
-  box.append(element("p", "soft", "This page can be read on, and closed: nothing stands behind it any more."));
+  box.append(element("p", "soft", "You can go on reading this page, or close it: the command has ended."));
   part("dock").hidden = true;
   document.body.style.setProperty("--dock", "0px");
   document.querySelector(".rule").remove();
@@ -129,6 +129,6 @@ function prepareDock() {
   filters.differing = false;
   part("differing").parentElement.hidden = true;
   new ResizeObserver(() => {
-    if (!part("dock").hidden) document.body.style.setProperty("--dock", `${part("dock").offsetHeight}px`);
+    if (!part("dock").hidden) document.body.style.setProperty("--dock", `${part("dock").getBoundingClientRect().height}px`);
   }).observe(part("dock"));
 }
