@@ -244,6 +244,9 @@ def test_another_tab(project: Project, review: Review, browser: Chromium) -> Non
     served.decide(2, "reject")
     browser.wait(f"{TALLY} === '1 reject'")
     assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with all that is known
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    assert browser.js("[...document.querySelectorAll('.settled')].map(one => one.hash)") == ["#tests/trivia/tiny/b"]
     browser.open(served.address)
     assert browser.js(f"[{LEFT}, {HEADING}]") == ["4 of 5 left", "tiny: a"]
     assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"

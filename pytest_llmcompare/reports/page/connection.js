@@ -5,7 +5,8 @@ const LOST = "llmcompare answers no more: it was ended, or its terminal was clos
 let turn = Promise.resolve(); // keys that are pressed ahead act one after the other
 
 async function ask(what, body) {
-  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    referrerPolicy: "same-origin" }; // some browsers tell no origin where they may tell no referrer
   const answer = await fetch(what, { cache: "no-store", ...(body === undefined ? {} : post) });
   if (!answer.ok) throw new Error((await answer.text()).trim());
   return answer.json();
@@ -117,7 +118,6 @@ showTools();
 showGrid();
 listen();
 listenToDock();
-review.entries.forEach(refreshCell);
 showProgress();
 showChoices();
 followHash();

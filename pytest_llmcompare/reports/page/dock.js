@@ -13,17 +13,17 @@ function showFate(node, fate, text) {
   return node;
 }
 
-function cellFate(item) {
+function cellFate(item, link) {
   const fate = fateOf(item);
+  link.classList.toggle("settled", SETTLED.includes(fate));
   item.chip = showFate(element("span", "fate"), fate === "left" ? "" : fate, fate && FATES[fate].word);
   return [item.chip];
 }
 
 function refreshCell(item) {
   if (!item.link) return;
-  const old = item.chip, [made] = cellFate(item);
-  old.replaceWith(made);
-  item.link.classList.toggle("settled", SETTLED.includes(fateOf(item)));
+  const old = item.chip;
+  old.replaceWith(...cellFate(item, item.link));
 }
 
 function panelFate(item) {
