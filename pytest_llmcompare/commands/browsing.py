@@ -46,7 +46,7 @@ def browse(root: Path, review: Review, notes: Sequence[str], *, port: int, opens
     with noted() as ending:
         with server.serving():
             with contextlib.suppress(OSError):  # nobody may be there to read it
-                print(f"{len(review.entries):,} pending. Review them at\n  {server.access.address}")
+                print(f"{len(review.entries):,} pending, to be reviewed at\n  {server.access.address}")
                 print('"Done" on that page, or Ctrl-C here, carries out what was decided.', flush=True)
             if opens and has_screen():
                 threading.Thread(target=open_browser, args=(server.access.address,), daemon=True).start()

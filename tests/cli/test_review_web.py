@@ -227,7 +227,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     shutil.copytree(project.root, twin.root)
     files.update(twin.root, GROUP, [baseline("a", " Red."), baseline("c", " Red.")])
     served = serve()
-    assert served.told[0] == "5 pending. Review them at\n"
+    assert served.told[0] == "5 pending, to be reviewed at\n"
     assert re.fullmatch(r"  http://127\.0\.0\.1:\d+/[\w-]{43}/\n", served.told[1])
     assert served.told[2] == '"Done" on that page, or Ctrl-C here, carries out what was decided.\n'
     served.decide(0, "accept", group=True)

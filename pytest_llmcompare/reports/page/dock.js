@@ -64,6 +64,7 @@ function showProgress() {
 function showChoices() {
   choices.hidden = !open;
   part("hint").hidden = Boolean(open) || review.lost;
+  part("hint").textContent = undecided().length ? "Open a case to decide about it." : "Done carries that out. Until then, any case can be decided another way.";
   part("undo").disabled = review.lost || !review.state.undo;
   part("done").disabled = review.lost;
   if (!open) return;
