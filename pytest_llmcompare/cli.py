@@ -17,7 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 where all is well, 1 where something is not, 2 for a command that cannot be understood or done here.
+        0 where all is well, 1 where something is not, 2 for a command that cannot be understood or done here, 130
+        after Ctrl-C.
     """
     options = parser().parse_args(arguments)
     try:
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LlmCompareError as error:
         print(f"llmcompare: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:
+        return 130  # as shells count an end by Ctrl-C
     except BrokenPipeError:  # the reader has seen enough: `llmcompare pending | head`
         sys.stderr.close()
         return 1

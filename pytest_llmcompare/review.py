@@ -37,12 +37,17 @@ class Review:
             groups.setdefault(alike(entry), []).append(entry)
         self.entries = [entry for group in groups.values() for entry in group]
         self.decisions: dict[CaseKey, Decision] = {}
-        self._steps: list[list[CaseKey]] = []
+        self._steps: list[dict[CaseKey, Decision | None]] = []  # what was decided about these before
 
     @property
     def current(self) -> Entry | None:
         """The first output that nothing was decided about."""
         return next((entry for entry in self.entries if entry.key not in self.decisions), None)
+
+    @property
+    def left(self) -> int:
+        """How many outputs nothing was decided about."""
+        return len(self.entries) - len(self.decisions)
 
     @property
     def place(self) -> str:
@@ -52,25 +57,48 @@ class Review:
     @property
     def rest(self) -> list[Entry]:
         """The current output and those after it that changed in the same way."""
-        current = self.current
-        if current is None:
-            return []
-        kind = alike(current)
-        return [entry for entry in self.entries if entry.key not in self.decisions and alike(entry) == kind]
+        return [] if self.current is None else self.alike_to(self.current)
 
-    def decide(self, decision: Decision, *, whole_group: bool = False) -> None:
-        """Decide about the current output, or about the rest of those that changed in the same way."""
-        keys = [entry.key for entry in (self.rest if whole_group else self.rest[:1])]
-        self.decisions.update(dict.fromkeys(keys, decision))
-        if keys:
-            self._steps.append(keys)
+    def alike_to(self, entry: Entry) -> list[Entry]:
+        """This output, and the undecided ones that changed in the same way."""
+        kind = alike(entry)
+        return [
+            other
+            for other in self.entries
+            if other is entry or (other.key not in self.decisions and alike(other) == kind)
+        ]
+
+    def decide(self, decision: Decision, entry: Entry | None = None, *, whole_group: bool = False) -> None:
+        """Decide about an output, also another way than before, or with it about the rest of those alike.
+
+        Args:
+            decision: What is decided.
+            entry: The output; by default the current one.
+            whole_group: Whether the undecided ones that changed in the same way are meant, too.
+        """
+        entry = entry or self.current
+        if entry is None:
+            return
+        keys = [one.key for one in (self.alike_to(entry) if whole_group else [entry])]
+        before = {key: self.decisions.get(key) for key in keys if self.decisions.get(key) is not decision}
+        self.decisions.update(dict.fromkeys(before, decision))
+        if before:
+            self._steps.append(before)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a decision to take back."""
+        return bool(self._steps)
 
     def undo(self) -> bool:
         """Take back the last decision; whether there was one."""
         if not self._steps:
             return False
-        for key in self._steps.pop():
-            del self.decisions[key]
+        for key, before in self._steps.pop().items():
+            if before is None:
+                del self.decisions[key]
+            else:
+                self.decisions[key] = before
         return True
 
     def decided(self, decision: Decision) -> list[Entry]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .baselines import files
-from .baselines.pending import Entry, PendingFile
+from .baselines.pending import Entry, PendingFile, line_of
 from .errors import BaselineError
 from .judgements import Verdict
 from .records import CaseKey, GroupKey
@@ -16,17 +16,43 @@ from .records import CaseKey, GroupKey
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the entries that were accepted.
+    """What became of the entries about which something was decided.
 
     Attributes:
         accepted: The cases whose output is now their baseline.
+        rejected: The cases whose output is dropped.
         reports: What was written, file by file.
-        faults: Why the others were not accepted.
+        refused: Why others were neither accepted nor rejected, case by case.
+        faults: The same, each reason once, and what else went wrong.
     """
 
     accepted: tuple[CaseKey, ...] = ()
+    rejected: tuple[CaseKey, ...] = ()
     reports: tuple[files.UpdateReport, ...] = ()
+    refused: Mapping[CaseKey, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
+
+
+def settle(root: Path, accepted: Iterable[Entry], rejected: Sequence[Entry]) -> Outcome:
+    """Carry out all that was decided; where a part of it cannot be done, the rest is.
+
+    Of a case that was rejected and has been run again since, the new output still waits: nobody has seen it.
+
+    Args:
+        root: pytest's root folder.
+        accepted: Whose output becomes the baseline.
+        rejected: Whose output is dropped.
+    """
+    outcome = accept(root, accepted)
+    try:
+        waiting = PendingFile(root).read().entries
+        newer = {entry.key: _newer(entry) for entry in rejected if _is_newer(waiting.get(entry.key), entry)}
+        dropped = [entry.key for entry in rejected if entry.key not in newer]
+        forget(root, dropped)
+    except BaselineError as error:
+        newer, dropped = {entry.key: str(error) for entry in rejected}, []
+    faults = dict.fromkeys((*outcome.faults, *newer.values()))
+    return replace(outcome, rejected=tuple(dropped), refused={**outcome.refused, **newer}, faults=tuple(faults))
 
 
 def accept(root: Path, entries: Iterable[Entry]) -> Outcome:
@@ -42,21 +68,23 @@ def accept(root: Path, entries: Iterable[Entry]) -> Outcome:
     for entry in sorted(entries, key=lambda entry: entry.key):
         by_group.setdefault(entry.key.group, []).append(entry)
     accepted: list[CaseKey] = []
-    reports, faults = [], []
+    reports: list[files.UpdateReport] = []
+    refused: dict[CaseKey, str] = {}
     for group, own in by_group.items():
         try:
             report = _write(root, group, own)
         except BaselineError as error:
-            faults.append(str(error))
+            refused.update((entry.key, str(error)) for entry in own)
             continue
         reports.append(report)
-        faults += [_moved(entry) for entry in own if entry.key.row in report.moved]
+        refused.update((entry.key, _moved(entry)) for entry in own if entry.key.row in report.moved)
         accepted += [entry.key for entry in own if entry.key.row not in report.moved]
+    faults = list(dict.fromkeys(refused.values()))
     try:
         forget(root, accepted)
     except BaselineError as error:
         faults.append(f"The baselines are written, but {error}")
-    return Outcome(tuple(accepted), tuple(reports), tuple(faults))
+    return Outcome(tuple(accepted), reports=tuple(reports), refused=refused, faults=tuple(faults))
 
 
 def forget(root: Path, keys: Iterable[CaseKey]) -> None:
@@ -101,3 +129,12 @@ def _moved(entry: Entry) -> str:
         f"{entry.key}: its baseline is no longer the one that this output was compared with, so it stays as it is. "
         "Run pytest again and look at what is pending then."
     )
+
+
+def _is_newer(waiting: Entry | None, shown: Entry) -> bool:
+    """Whether another output of the case waits by now than the one that was shown."""
+    return waiting is not None and line_of(waiting) != line_of(shown)
+
+
+def _newer(entry: Entry) -> str:
+    return f"{entry.key}: another output of it waits by now than the one that was rejected, so it still does."

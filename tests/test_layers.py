@@ -41,6 +41,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "choice": VOCABULARY | {"baselines.*"},
     "settling": VOCABULARY | {"baselines.*"},
     "review": VOCABULARY | {"baselines.*"},
+    "web.access": set(),
+    "web.*": VOCABULARY | {"review", "settling", "web.*"},
     "similarity": VOCABULARY | {"models.embedding"},
     "thresholds": VOCABULARY,
     "gates": VOCABULARY | {"thresholds"},

@@ -36,9 +36,13 @@ def run(options: argparse.Namespace) -> int:
 
 def show(outcome: Outcome) -> int:
     """Print what was written and what was not; the exit code."""
-    for report in outcome.reports:
-        if report.written:
-            print(disarm(f"{shown(report.path)}: {report.counts}"))
+    for line in written_lines(outcome):
+        print(disarm(line))
     print(f"{len(outcome.accepted):,} accepted.")
     tell(outcome.faults)
     return 1 if outcome.faults else 0
+
+
+def written_lines(outcome: Outcome) -> list[str]:
+    """What was written, file by file: `tests/__baselines__/trivia/tiny.baseline: 1 changed`."""
+    return [f"{shown(report.path)}: {report.counts}" for report in outcome.reports if report.written]

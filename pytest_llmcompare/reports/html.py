@@ -7,6 +7,7 @@ are in the folder `page`.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -14,8 +15,15 @@ from .document import Document
 from .report import WORDS
 from .style import ACCEPTED, MEANINGS, SIGNS
 
-SCRIPTS = ("text.js", "difference.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
+MARK = re.compile(r"(/\*[A-Z]+\*/)")
+
+SHARED = ("text.js", "difference.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
 """In this order: each uses what stands before it."""
+
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+)
+"""What a page in a file may do: a file has no headers that could name its own script."""
 
 NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
 """What the page has no place for; it would make the file several times as large."""
@@ -23,21 +31,46 @@ NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverif
 
 def html_report(document: Document) -> str:
     """A report as one HTML page."""
+    style, script = page_part("report.css"), script_of(*SHARED, "start.js")
+    return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
+
+
+def slim_document(document: Document) -> Document:
+    """A report without what the page does not show."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)
-    scripts = "\n".join(page_part(name) for name in SCRIPTS)
+    return data
+
+
+def script_of(*names: str) -> str:
+    """Files of the page as one script."""
+    scripts = "\n".join(page_part(name) for name in names)
+    return f'(() => {{\n"use strict";\n{scripts}\n}})();'
+
+
+def assembled(*, style: str, script: str, policy: str, data: Document, further: str = "", keys: str = "") -> str:
+    """The page.
+
+    Args:
+        style: Its style sheet.
+        script: Its script.
+        policy: What the browser lets it do, as a content security policy.
+        data: What it shows.
+        further: More elements.
+        keys: More items of the list of keys.
+    """
     parts = {
-        "/*STYLE*/": page_part("report.css"),
-        "/*SCRIPT*/": f'(() => {{\n"use strict";\n{scripts}\n}})();',
+        "/*POLICY*/": policy,
+        "/*STYLE*/": style,
+        "/*KEYS*/": keys,
+        "/*FURTHER*/": further,
         "/*WORDS*/": embedded(words()),
-        "/*DATA*/": embedded(data),  # the last: what is in it is never taken for a mark
+        "/*DATA*/": embedded(data),
+        "/*SCRIPT*/": script,
     }
-    page = page_part("report.html")
-    for mark, text in parts.items():
-        before, _, after = page.partition(mark)
-        page = before + text + after
-    return page
+    pieces = MARK.split(page_part("report.html"))  # at once, so that what is in a part is never taken for a mark
+    return "".join(parts.get(piece, piece) for piece in pieces)
 
 
 def slim(table: Document) -> Document:

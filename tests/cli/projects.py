@@ -12,10 +12,13 @@ from pytest_llmcompare.baselines.pending import Entry, PendingFile
 from pytest_llmcompare.cli import main
 from pytest_llmcompare.judgements import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey
+from pytest_llmcompare.review import Review
 from tests.unit.baselines.samples import baseline
 
 GROUP = GroupKey("tests", "trivia", "tiny")
 DRIFTED = Judgement(Verdict.DRIFTED, 1, 2, " Blue", " Red", margin=1.5, tolerance=0.001, mismatches=1)
+OTHER = Judgement(Verdict.DRIFTED, 1, 2, " Blue", " Green", margin=0.5)
+OTHER_MODEL = GroupKey("tests", "trivia", "small")
 MISSING = Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
 
 
@@ -94,3 +97,17 @@ class Project:
             except SystemExit as exit_:  # argparse's own
                 code = int(exit_.code or 0)
         return Said(code, out.getvalue(), err.getvalue())
+
+
+def review_of(project: Project) -> Review:
+    """Two drifts alike, apart from each other, one of another change, one of another model, a missing case."""
+    project.record(*(baseline(name) for name in "abc"))
+    project.record(baseline("a"), group=OTHER_MODEL)
+    project.pend(
+        project.entry(baseline("a", " Red.")),
+        project.entry(baseline("b", " Green."), OTHER),
+        project.entry(baseline("a", " Red."), group=OTHER_MODEL),
+        project.entry(baseline("d", " Red."), MISSING),
+        project.entry(baseline("c", " Red.")),
+    )
+    return Review(project.file.read().entries.values())

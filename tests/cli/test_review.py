@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.records import GroupKey
+from pytest_llmcompare.commands.ending import Ending
+from pytest_llmcompare.commands.review import converse
 from pytest_llmcompare.review import Decision, Review
 from tests.unit.baselines.samples import baseline
 
-from .projects import MISSING, Project
-
-OTHER = Judgement(Verdict.DRIFTED, 1, 2, " Blue", " Green", margin=0.5)
-OTHER_MODEL = GroupKey("tests", "trivia", "small")
-
-
-def review_of(project: Project) -> Review:
-    """Two drifts alike, apart from each other, one of another change, one of another model, a missing case."""
-    project.record(*(baseline(name) for name in "abc"))
-    project.record(baseline("a"), group=OTHER_MODEL)
-    project.pend(
-        project.entry(baseline("a", " Red.")),
-        project.entry(baseline("b", " Green."), OTHER),
-        project.entry(baseline("a", " Red."), group=OTHER_MODEL),
-        project.entry(baseline("d", " Red."), MISSING),
-        project.entry(baseline("c", " Red.")),
-    )
-    return Review(project.file.read().entries.values())
+from .projects import Project, review_of
 
 
 def names(review: Review, decision: Decision) -> list[str]:
@@ -61,6 +47,26 @@ def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
     assert (review.place, review.decisions) == ("[1/5]", {})
 
 
+def test_another_decision(project: Project) -> None:
+    """About an output that is not the current one, about one that is decided already, and back step by step."""
+    review = review_of(project)
+    first, second, third, *_ = review.entries
+    review.decide(Decision.SKIP, third)
+    review.decide(Decision.ACCEPT, second, whole_group=True)
+    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
+    review.decide(Decision.REJECT, first, whole_group=True)  # those alike that are decided keep their decision
+    assert names(review, Decision.REJECT) == ["trivia/tiny/a"]
+    assert names(review, Decision.ACCEPT) == ["trivia/tiny/c"]
+    assert review.left == 2
+    review.decide(Decision.REJECT, first)  # as before, so there is nothing to take back
+    assert review.undo()
+    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
+    assert review.undo()
+    assert (review.decided(Decision.SKIP), review.left, review.can_undo) == ([third], 4, True)
+    assert review.undo()
+    assert not review.can_undo
+
+
 def test_all_decided(project: Project) -> None:
     """At the end nothing is current, and a further decision changes nothing."""
     review = review_of(project)
@@ -81,6 +87,7 @@ def test_without_a_terminal(project: Project) -> None:
         "",
         (
             "llmcompare: review needs a terminal. Without one:\n"
+            "  llmcompare review --web\n"
             "  llmcompare pending [--json]\n"
             "  llmcompare accept 'GLOB' | --all\n"
             "  llmcompare reject 'GLOB' | --all\n"
@@ -88,7 +95,14 @@ def test_without_a_terminal(project: Project) -> None:
     )
 
 
-def on_terminal(keys: str) -> tuple[int, str]:
+Then = Callable[[int, int], None]
+
+
+def nothing(child: int, terminal: int) -> None:
+    """What is done once all keys are pressed."""
+
+
+def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
     """Run the review on a pseudo terminal and press keys, each once there is a screen to press it on."""
     import pty
 
@@ -106,10 +120,14 @@ def on_terminal(keys: str) -> tuple[int, str]:
                 shown += os.read(terminal, 4096)
             if waiting and shown.count(b"q quit") > len(keys) - len(waiting):
                 os.write(terminal, waiting.pop(0).encode())
+            elif not waiting and shown.count(b"q quit") > len(keys):
+                then(child, terminal)
+                then = nothing
     except OSError:  # the terminal is gone with the process
         pass
     finally:
-        os.close(terminal)
+        with contextlib.suppress(OSError):
+            os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode().replace("\r\n", "\n")
 
 
@@ -146,3 +164,136 @@ def test_ctrl_c_keeps_what_was_decided(project: Project) -> None:
     assert code == 0, shown
     assert shown.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
     assert project.waiting() == {"trivia/tiny/b"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
+    """It is a way to quit, too."""
+    project.drift("a", "b")
+    code, shown = on_terminal("a", lambda child, _: os.kill(child, getattr(signal, name)))
+    assert code == 0, shown
+    assert shown.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
+    assert project.texts() == {"a": " Red.", "b": " Blue."}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+def test_a_terminal_that_is_closed_keeps_what_was_decided(project: Project) -> None:
+    """Nobody is there to be told, but it is done."""
+    project.drift("a", "b")
+    on_terminal("a", lambda _, terminal: os.close(terminal))
+    assert project.texts() == {"a": " Red.", "b": " Blue."}
+    assert project.waiting() == {"trivia/tiny/b"}
+
+
+class Screen(io.StringIO):
+    """A terminal's screen, which is struck by a signal while this one of its pieces is written."""
+
+    def __init__(self, number: int = 0, at: int = 0) -> None:
+        super().__init__()
+        self.number = number
+        self.at = at
+        self.written = 0
+
+    def write(self, text: str) -> int:
+        self.written += 1
+        if self.written == self.at:
+            signal.raise_signal(self.number)
+        return super().write(text)
+
+
+def review_with(project: Project, keys: str, screen: Screen) -> int:
+    """A review by somebody who presses these keys, and none any more once a signal came."""
+
+    @contextlib.contextmanager
+    def pressed(ending: Ending) -> Iterator[Callable[[], str]]:
+        left = iter(keys)
+        yield lambda: "" if ending.came.is_set() else next(left, "")
+
+    with contextlib.redirect_stdout(screen):
+        return converse(project.root, Review(project.file.read().entries.values()), pressed)
+
+
+def test_ctrl_c_at_any_place(project: Project) -> None:
+    """While any piece of any line is printed: what was decided by then is carried out as a whole, the rest waits."""
+    project.drift("a", "b", "c")
+    before = {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
+    whole = Screen()
+    assert review_with(project, "ara", whole) == 0
+    assert whole.getvalue().endswith("2 accepted.\n1 rejected. 0 left for another time.\n")
+    assert whole.written > 50
+    seen = set()
+    for at in range(1, whole.written + 1):
+        for path, data in before.items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data)
+        screen = Screen(signal.SIGINT, at)
+        assert review_with(project, "ara", screen) == 0
+        decided = screen.getvalue().count("  -> ")
+        accepted = [name for name, key in zip("abc"[:decided], "ara", strict=False) if key == "a"]
+        assert [name for name, text in project.texts().items() if text == " Red."] == accepted
+        assert project.waiting() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
+        told = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
+        assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{told}")
+        seen.add(decided)
+    assert seen == {0, 1, 2, 3}
+
+
+def test_ctrl_c_while_baselines_are_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written to the end, all of them."""
+    project.drift("a", "b")
+    struck = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        struck.append(descriptor)
+        signal.raise_signal(signal.SIGINT)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    screen = Screen()
+    assert review_with(project, "A", screen) == 0
+    assert len(struck) > 1
+    assert screen.getvalue().endswith("2 accepted.\n0 rejected. 0 left for another time.\n")
+    assert project.texts() == {"a": " Red.", "b": " Red."}
+    assert project.waiting() == set()
+
+
+def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command shows a traceback for it."""
+    project.drift("a")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pytest_llmcompare.commands.pending.waiting", interrupted)
+    assert project.run("pending") == (130, "", "")
+
+
+def test_signals_act_as_before_afterwards(project: Project) -> None:
+    """Whoever calls the command from a program of his own keeps his handlers."""
+    project.drift("a")
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert review_with(project, "s", Screen()) == 0
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_newer_output_is_not_rejected_unseen(project: Project) -> None:
+    """A run that finds another output during the review: that one still waits, and the review says so."""
+    project.drift("a", "b")
+    review = Review(project.file.read().entries.values())
+    project.pend(project.entry(baseline("a", " Green.")))
+    screen = Screen()
+    errors = io.StringIO()
+
+    @contextlib.contextmanager
+    def pressed(_: Ending) -> Iterator[Callable[[], str]]:
+        yield lambda: "r"
+
+    with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
+        assert converse(project.root, review, pressed) == 1
+    assert screen.getvalue().endswith("0 accepted.\n1 rejected. 1 left for another time.\n")
+    assert errors.getvalue() == (
+        "trivia/tiny/a: another output of it waits by now than the one that was rejected, so it still does.\n"
+    )
+    assert [entry.new.generation.text for entry in project.file.read().entries.values()] == [" Green."]

@@ -60,7 +60,7 @@ function cellOf(item) {
   else said.append("(no output)");
   const why = reasonOf(found);
   if (why) link.append(why);
-  link.append(put(element("span", "name"), found.model));
+  link.append(...added.cell(item, link), put(element("span", "name"), found.model));
   item.link = link;
   return made;
 }

@@ -1,4 +1,4 @@
-// Keys, filters, links; then all begins.
+// Keys, filters, links.
 
 const search = document.getElementById("search"), help = document.getElementById("help");
 
@@ -37,11 +37,11 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
   if (event.key === "Escape") return escapeKey();
   if (event.target.closest("input[type=search], select, textarea")) return;
-  const act = { j: () => step(1), k: () => step(-1), "/": () => search.focus(), "?": () => help.showModal() }[event.key];
+  const act = { j: () => step(1), k: () => step(-1), "/": () => search.focus(), "?": () => help.showModal(), ...added.keys }[event.key];
   if (act) {
     event.preventDefault();
     if (event.key === "/" && open && narrow.matches) close();
-    act();
+    act(event);
   }
 }
 
@@ -81,11 +81,3 @@ function listen() {
     if (seen.some((one) => one.isIntersecting)) makeRows(CHUNK);
   }, { rootMargin: "1500px" }).observe(document.getElementById("more"));
 }
-
-readRows();
-showHeader();
-showTools();
-showGrid();
-listen();
-followHash();
-document.documentElement.dataset.ready = String(Math.round(performance.now())); // ms since the page was asked for

@@ -169,7 +169,7 @@ function show(item) {
   heading.id = "panel-title";
   const badge = colour(element("p", "badge"), kindOf(found));
   badge.append(element("span", "sign", signOf(found)), wordOf(found));
-  const parts = [bar(item), heading, badge];
+  const parts = [bar(item), heading, badge, ...added.panel(item)];
   if (found.judgement) {
     parts.push(evidence(found.judgement));
     if (found.judgement.reason) parts.push(put(element("p", "reason"), found.judgement.reason, true));
@@ -206,6 +206,7 @@ function openCase(item) {
   mark(item, true);
   if (link) link.scrollIntoView({ block: isSeen(link) ? "nearest" : "center" });
   panel.focus({ preventScroll: true });
+  added.moved();
 }
 
 function close() {
@@ -217,4 +218,5 @@ function close() {
   document.body.classList.remove("paneled");
   history.replaceState(null, "", location.pathname + location.search);
   if (last && last.link) last.link.focus();
+  added.moved();
 }

@@ -6,6 +6,9 @@ const verdictOf = new Map(words.verdicts.map((one) => [one.verdict, one]));
 const byHash = new Map();
 const filters = { search: "", model: "", verdicts: new Set(), differing: false };
 const rows = [];
+// What the page of a review has more: keys with what they do, parts of the panel and of a cell's link, made of a case,
+// and what to do when another case was opened, or none.
+const added = { keys: {}, panel: () => [], cell: () => [], moved: () => {} };
 
 function kindOf(found) {
   return found.accepted ? "accepted" : found.verdict || "none";

@@ -1,0 +1,1 @@
+"""The review page: what it serves, and to whom."""

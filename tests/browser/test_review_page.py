@@ -1,0 +1,319 @@
+"""`llmcompare review --web`, as a person uses it, in a real Chromium."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_llmcompare.baselines import files
+from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
+from tests.cli.projects import GROUP, MISSING, Project, review_of
+from tests.cli.serving import Served
+from tests.unit.baselines.samples import baseline
+from tests.unit.reports.runs import HOSTILE
+
+from .chromium import Chromium
+from .test_html_report import CONTRAST, HEADING, press
+
+LEFT = "document.getElementById('left').textContent"
+TALLY = "document.getElementById('tally').textContent"
+DONE = "document.getElementById('done').textContent"
+FATE = "document.querySelector('#panel:not([hidden]) #fate')?.textContent"
+CHIPS = (
+    "Object.fromEntries([...document.querySelectorAll('td .cell')]"
+    ".map(one => [one.hash, one.querySelector('.fate').textContent]))"
+)
+
+Review = Callable[..., Served]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """An empty project."""
+    root = tmp_path / "project"
+    (root / "tests").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    return Project(root)
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    """The browser; at the end of each test no script has failed, and nothing was blocked."""
+    chromium.look()
+    yield chromium
+    assert chromium.of_kind("Runtime.exceptionThrown") == []
+    told = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
+    assert [entry for entry in told if entry["source"] != "network"] == []
+    chromium.send("Page.navigate", url="about:blank")  # or it would go on to ask a server that has ended
+
+
+@pytest.fixture
+def review(project: Project, browser: Chromium) -> Iterator[Review]:
+    """Start a review of what is pending and open its page, which asks nobody but its own server."""
+    started: list[Served] = []
+
+    def start() -> Served:
+        served = Served(project.root)
+        started.append(served)
+        browser.open(served.address)
+        return served
+
+    yield start
+    asked = [event["request"]["url"] for event in browser.of_kind("Network.requestWillBeSent")]
+    for served in started:
+        served.close()
+    assert [url for url in asked if not url.startswith((*(one.address for one in started), "about:"))] == []
+
+
+def click(browser: Chromium, *decisions: str) -> None:
+    """Click on one button of the dock after the other, each once the next case is there."""
+    for decision in decisions:
+        before = browser.js(HEADING)
+        browser.click(f"#choices [data-decision={decision}]")
+        browser.wait(f"{HEADING} !== {before!r}")
+
+
+def became(browser: Chromium) -> list[str]:
+    """What the page says at the end, once it does."""
+    browser.wait("document.getElementById('became') !== null")
+    shown: str = browser.js("document.getElementById('became').innerText")
+    return [line for line in shown.split("\n") if line]
+
+
+def test_accept_two_reject_one(project: Project, review: Review, browser: Chromium) -> None:
+    """The page opens each case after the other; Done writes the files, shows what became of each, ends the command."""
+    review_of(project)
+    served = review()
+    assert browser.js("document.title") == "Review: 5 of 5 left"
+    assert browser.js("document.querySelector('h1').textContent") == "Review"
+    assert browser.js("document.getElementById('sentence').textContent") == "5 pending: 4 drifted, 1 missing"
+    assert browser.js(HEADING) == "tiny: a"
+    before = project.stored()
+    click(browser, "accept", "accept", "reject")
+    assert browser.js(f"[{LEFT}, {TALLY}, {DONE}]") == [
+        "2 of 5 left",
+        "2 accept · 1 reject",
+        "Done: accept 2, reject 1",
+    ]
+    assert browser.js(CHIPS) == {
+        "#tests/trivia/tiny/a": "✓accept",
+        "#tests/trivia/tiny/b": "✕reject",
+        "#tests/trivia/tiny/c": "✓accept",
+        "#tests/trivia/tiny/d": "",
+        "#tests/trivia/small/a": "",
+    }
+    assert project.stored() == before
+    browser.click("#done")
+    assert became(browser) == [
+        "The review is done",
+        "2 accepted, 1 rejected, 2 left for another time.",
+        "tests/__baselines__/trivia/tiny.baseline: 2 changed",
+        "You can go on reading this page, or close it: the command has ended.",
+    ]
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕rejected"
+    assert browser.js("document.getElementById('dock').hidden")
+    assert served.end().code == 0
+    assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red."}
+    assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
+    browser.click("a[href$='tiny/c']")
+    browser.wait(f"{FATE} === '✓accepted: it is the baseline now'")
+    press(browser, "r", "u")
+    assert browser.js(FATE) == "✓accepted: it is the baseline now"
+
+
+def test_a_group_at_once(project: Project, review: Review, browser: Chromium) -> None:
+    """A box says how many are alike; with it a click decides about them all, and one Undo takes that back."""
+    review_of(project)
+    served = review()
+    assert browser.js("document.getElementById('alike').textContent") == "all 2 alike"
+    browser.click("#group")
+    choices = "[...document.querySelectorAll('#choices button span')].map(one => one.textContent).join()"
+    browser.wait(f"{choices} === 'Accept 2,Reject 2,Skip 2'")
+    click(browser, "accept")
+    assert browser.js(f"[{LEFT}, {HEADING}]") == ["3 of 5 left", "tiny: b"]
+    assert browser.js("[document.getElementById('alike').hidden, document.getElementById('group').checked]") == [
+        True,
+        False,
+    ]
+    browser.click("#undo")
+    browser.wait(f"{LEFT} === '5 of 5 left'")
+    assert browser.js(f"[{HEADING}, document.getElementById('undo').disabled]") == ["tiny: a", True]
+    browser.click("#panel summary")
+    assert browser.js("document.querySelector('#panel details').innerText").split("\n") == [
+        "1 other changed in the same way",
+        "trivia: c",
+    ]
+    assert served.ask("state")["decisions"] == [None] * 5
+
+
+def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> None:
+    """Keys that are pressed ahead act in turn; at the end Enter on Done; j and k, ? and Esc as in the report."""
+    review_of(project)
+    served = review()
+    press(browser, "A", "r", "u", "s")  # at once, whatever the server still does
+    browser.wait(f"{TALLY} === '2 accept · 1 skip'")
+    browser.wait(f"{HEADING} === 'small: a'")
+    press(browser, "j")
+    browser.wait(f"{HEADING} === 'tiny: c'")
+    press(browser, "j")
+    browser.wait(f"{HEADING} === 'tiny: b'")
+    assert browser.js(FATE) == "→skipped: it stays pending"
+    press(browser, "r")  # another decision about a case that had one
+    browser.wait(f"{TALLY} === '2 accept · 1 reject'")
+    browser.wait(f"{HEADING} === 'small: a'")
+    press(browser, "Escape")
+    assert browser.js("document.getElementById('choices').hidden")
+    press(browser, "?")
+    keys = browser.js("document.querySelector('#help dl').innerText")
+    assert "a A\naccept, all that are alike\n" in keys
+    assert "u\ntake the last decision back\n" in keys
+    press(browser, "Escape")
+    browser.wait("!document.getElementById('help').open")
+    press(browser, "a", "a")
+    browser.wait(f"{LEFT} === 'All decided'")
+    browser.wait("document.activeElement.id === 'done'")
+    assert browser.js(DONE) == "Done: accept 4, reject 1"
+    press(browser, "Enter")
+    became(browser)
+    assert served.end().out.endswith("4 accepted.\n1 rejected. 0 left for another time.\n")
+    assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red.", "d": " Red."}
+    assert project.waiting() == set()
+
+
+def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromium) -> None:
+    """It is refused with the reason, at its case and at the top; nothing of it is written."""
+    project.drift("sky", "sea")
+    served = review()
+    press(browser, "A")
+    browser.wait(f"{LEFT} === 'All decided'")
+    files.update(project.root, GROUP, [baseline("sky", " Grey.")])
+    before = project.texts()
+    press(browser, "Enter")
+    shown = became(browser)
+    reason = "trivia/tiny/sky: its baseline is no longer the one that this output was compared with"
+    assert shown[1] == "1 accepted, 0 rejected, 1 refused."
+    assert browser.js("document.querySelector('#became .fault').textContent").startswith(reason)
+    assert browser.js(CHIPS) == {"#tests/trivia/tiny/sky": "!refused", "#tests/trivia/tiny/sea": "✓accepted"}
+    browser.click("a[href$='tiny/sky']")
+    browser.wait(f"{FATE} === '!refused: nothing was written'")
+    assert browser.js("document.querySelector('.why-not').textContent").startswith(reason)
+    assert served.end().code == 1
+    assert project.texts() == {**before, "sea": " Red."}
+
+
+def test_the_terminal_ends_it(project: Project, review: Review, browser: Chromium) -> None:
+    """The page shows at once what became of each, without being asked."""
+    project.drift("a", "b")
+    served = review()
+    click(browser, "accept")
+    assert served.send(signal.SIGINT).out.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
+    assert became(browser)[:2] == [
+        "The review was ended in its terminal",
+        "1 accepted, 0 rejected, 1 left for another time.",
+    ]
+    assert browser.js("document.title") == "Review: ended"
+    assert project.texts() == {"a": " Red.", "b": " Blue."}
+
+
+def test_the_server_is_gone(project: Project, review: Review, browser: Chromium) -> None:
+    """Killed at once: the page says that nothing was written and how to begin again, and lets nobody decide."""
+    project.drift("a", "b")
+    served = review()
+    click(browser, "accept")
+    served.close()
+    browser.wait("!document.getElementById('trouble').hidden")
+    assert browser.js("document.getElementById('trouble').textContent") == (
+        "llmcompare answers no more: it was ended, or its terminal was closed. "
+        "What it had not carried out is still pending: llmcompare review --web"
+    )
+    assert browser.js("[...document.querySelectorAll('#dock button')].every(one => one.disabled)")
+    press(browser, "r", "u")
+    assert browser.js(LEFT) == "1 of 2 left"
+    assert project.waiting() == {"trivia/tiny/a", "trivia/tiny/b"}
+
+
+def test_another_tab(project: Project, review: Review, browser: Chromium) -> None:
+    """What is decided in one is seen in the other; a page that is loaded anew has all that was decided."""
+    review_of(project)
+    served = review()
+    served.decide(2, "reject")
+    browser.wait(f"{TALLY} === '1 reject'")
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with all that is known
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    assert browser.js("[...document.querySelectorAll('.settled')].map(one => one.hash)") == ["#tests/trivia/tiny/b"]
+    browser.open(served.address)
+    assert browser.js(f"[{LEFT}, {HEADING}]") == ["4 of 5 left", "tiny: a"]
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+
+
+def hostile_entries(project: Project) -> None:
+    """Names, prompts, outputs, tokens and reasons that all want to do harm wait to be reviewed."""
+    for at, text in enumerate(HOSTILE):
+        group = GroupKey("tests", "zoo", f"m{text}")
+        new = Baseline(RowKey(f"{at}{text}"), Generation(text), "0" * 8, "0" * 8)
+        judged = Judgement(Verdict.DRIFTED, 0, 3, text, text[::-1], margin=1.0, tolerance=0.1, reason=text)
+        entry = project.entry(new, judged, group, old="another")
+        assert entry.key == CaseKey(group, f"{at}{text}")
+        project.pend(entry)
+
+
+def test_hostile_text_stays_text(project: Project, review: Review, browser: Chromium) -> None:
+    """In each case and in the reasons at the end: nothing runs, and no element is made of it."""
+    hostile_entries(project)
+    served = review()
+    for _ in HOSTILE:
+        assert browser.js("document.querySelectorAll('script').length") == 3
+        browser.js("document.querySelectorAll('details').forEach(box => { box.open = true; })")
+        press(browser, "a")
+    browser.wait(f"{LEFT} === 'All decided'")
+    press(browser, "Enter")
+    assert became(browser)[1] == "0 accepted, 0 rejected, 4 refused."
+    assert HOSTILE[0] in browser.js("document.getElementById('became').textContent")
+    assert browser.js("window.hacked") is None
+    assert browser.js("document.querySelectorAll('img, b, h1 ~ h1, body pre').length") == 0
+    hidden = browser.js(
+        r"(document.body.innerText.match(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu) || [])"
+        ".filter(char => !'\\n\\t'.includes(char))"
+    )
+    assert hidden == []
+    assert served.end().code == 1
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_everything_can_be_read(project: Project, review: Review, browser: Chromium, dark: bool) -> None:
+    """On a desktop and on a phone, light and dark: enough contrast, no sideways scrolling, labels on every control."""
+    review_of(project)
+    browser.look(dark=dark)
+    served = review()
+    project.pend(project.entry(baseline("new", " New."), MISSING))
+    for width in (1280, 390):
+        browser.look(width=width, dark=dark)
+        browser.open(served.address)
+        click(browser, "accept", "skip")
+        assert browser.js(CONTRAST) == []
+        assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
+        dock, below = browser.js(
+            "[document.getElementById('dock').getBoundingClientRect().top,"
+            " document.getElementById('panel').getBoundingClientRect().bottom]"
+        )
+        assert dock == below
+        unnamed = (
+            "[...document.querySelectorAll('input, select, button')]"
+            ".filter(node => !(node.labels?.length || node.textContent.trim() || node.ariaLabel)).length"
+        )
+        assert browser.js(unnamed) == 0
+        press(browser, "Escape")
+        assert browser.js(CONTRAST) == []
+        served.ask("undo", {})
+        served.ask("undo", {})
+    served.decide(0, "accept", group=True)
+    served.ask("done", {})
+    became(browser)
+    assert browser.js(CONTRAST) == []
+    assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,103 @@
+"""`llmcompare review --web` as a process of its own, and requests to it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from .projects import Said
+
+SECONDS = 30.0  # that anything may take on a busy machine
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Answer(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+
+def ask(address: str, what: str = "", body: object = None, *, method: str = "", **headers: str | None) -> Answer:
+    """Send a request as the page does.
+
+    Args:
+        address: The address that was printed.
+        what: What is asked for, below it; from the root of the server where it begins so.
+        body: What is sent: bytes, or else as JSON; None for none.
+        method: HTTP's method.
+        headers: Headers in another way than the page sends them, with `_` for `-`; None for none.
+    """
+    parts = urlsplit(address)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+    sent = {"Origin": origin, "Content-Type": "application/json"} if data is not None else {}
+    for name, value in headers.items():
+        sent.pop(name.replace("_", "-"), None)
+        if value is not None:
+            sent[name.replace("_", "-")] = value.format(origin=origin, **parts._asdict())
+    url = origin + what if what.startswith("/") else address + what
+    request = urllib.request.Request(url, data, sent, method=method or ("GET" if data is None else "POST"))
+    if data is not None and "Content-Type" not in sent:
+        request.add_unredirected_header("Content-Type", "")
+    try:
+        with OPENER.open(request, timeout=SECONDS) as answer:
+            return Answer(answer.status, answer.read().decode(), dict(answer.headers))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode(), dict(error.headers))
+
+
+class Served:
+    """A review that is served.
+
+    Args:
+        root: The folder in which it is.
+        arguments: More arguments of the command.
+        stdin: Its standard input.
+    """
+
+    def __init__(self, root: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> None:
+        command = [sys.executable, "-m", "pytest_llmcompare.cli", "review", "--web", "--no-browser", *arguments]
+        self.process = subprocess.Popen(
+            command, cwd=root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        )
+        assert self.process.stdout is not None
+        self.told = [self.process.stdout.readline() for _ in range(3)]
+        self.address = self.told[1].strip()
+        assert self.address.startswith("http://"), (self.told, self.process.communicate(timeout=SECONDS))
+
+    def ask(self, what: str = "", body: object = None) -> Any:
+        """Ask as the page does; the answer's JSON."""
+        answer = ask(self.address, what, body)
+        assert answer.status == 200, answer
+        return json.loads(answer.text)
+
+    def decide(self, entry: int, decision: str, *, group: bool = False) -> Any:
+        """Decide about an entry."""
+        return self.ask("decide", {"entry": entry, "decision": decision, "group": group})
+
+    def send(self, number: signal.Signals) -> Said:
+        """Send it a signal; what it says at its end."""
+        self.process.send_signal(number)
+        return self.end()
+
+    def end(self) -> Said:
+        """What it says at its end."""
+        out, err = self.process.communicate(timeout=SECONDS)
+        return Said(self.process.returncode, out, err)
+
+    def close(self) -> None:
+        """End it, if it has not."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
