@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a process per way")
     parser.add_argument("--only", help="do one thing once and print the peak memory in MiB; `one prompt` is one call")
     parser.add_argument("--answers", type=Path, help="file with the answers, for --only")
     given = parser.parse_args()
@@ -211,13 +212,14 @@ def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
     print(f"{given.size} size, {given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared\n")
     same = ["--size", given.size, "--prompts", str(given.prompts), "--new-tokens", str(given.new_tokens)]
     same += ["--device", given.device, "--answers", str(given.answers)]
-    base = peak([*same, "--only", "one prompt"])  # of a process of its own
-    print(f"{'way':<26}{'seconds':>9}{'x faster':>10}{'x floor':>9}{'memory':>9}")
+    base = 0.0 if given.no_memory else peak([*same, "--only", "one prompt"])  # of a process of its own
+    print(f"{'way':<26}{'seconds':>9}{'x faster':>10}{'x floor':>9}{'memory' if base else '':>9}")
     for name, taken in seconds.items():
         ratios = f"{seconds['loop'] / taken:>10.1f}{taken / seconds['floor']:>9.2f}"
         print(f"{name:<26}{taken:>9.2f}{ratios}", end="", flush=True)
-        print(f"{peak([*same, '--only', name]) / base:>9.2f}", flush=True)
-    print(f"\nmemory: peak of a process, against loading the model and one prompt ({base:.0f} MiB)")
+        print(f"{peak([*same, '--only', name]) / base:>9.2f}" if base else "", flush=True)
+    if base:
+        print(f"\nmemory: peak of a process, against loading the model and one prompt ({base:.0f} MiB)")
 
 
 if __name__ == "__main__":

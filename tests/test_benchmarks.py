@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "floor")
 COMMANDS = {
-    "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1": DECODING,
+    "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1 --no-memory": DECODING,
 }
 
 
