@@ -48,7 +48,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "frames": VOCABULARY,
     "metrics": VOCABULARY,
     "baselines.*": VOCABULARY | {"baselines.*", "wire"},
-    "sources.*": VOCABULARY | {"baselines.*", "sources.*"},
+    "sources.*": VOCABULARY | {"baselines.*", "drift", "sources.*"},
     "sources.runs": VOCABULARY | {"baselines.*", "sources.*", "models.registered", "tracking"},
     "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
     "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},

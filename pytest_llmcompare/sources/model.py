@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_llmcompare.baselines.files import BaselineSet
+from pytest_llmcompare.drift import stale_reason
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey
 
@@ -43,16 +44,14 @@ class ModelBaselines:
             return BaselineSet(lacking=why)
         said = self.outputs(dataclasses.replace(group, model=self.name))
         rows = {case.key.row: case for case in cases}
-        found = {row: as_asked(rows[row], baseline) for row, baseline in said.baselines.items() if row in rows}
-        otherwise = sum(baseline.generation.token_ids is None for baseline in found.values()) - sum(
-            said.baselines[row].generation.token_ids is None for row in found
-        )
+        known = {row: baseline for row, baseline in said.baselines.items() if row in rows}
+        otherwise = sum(bool(stale_reason(rows[row], baseline)) for row, baseline in known.items())
         note = (
             f"table {group.table!r}: models {group.model!r} and {self.name!r} are asked with different examples, "
-            f"decoding settings or chat templates, so {otherwise} of {len(found)} outputs are compared by their text"
+            f"decoding settings or chat templates, so {otherwise} of {len(known)} outputs are compared by their text"
         )
         return BaselineSet(
-            baselines=found,
+            baselines={row: as_asked(rows[row], baseline) for row, baseline in known.items()},
             warnings=(note,) if otherwise else (),
             lacking=f"model {self.name!r} was not asked this case",
             faults={row: f"there is nothing to compare with: {why}" for row, why in said.failures.items()},
@@ -62,7 +61,7 @@ class ModelBaselines:
 
 def as_asked(case: Case, baseline: Baseline) -> Baseline:
     """Another model's output as a baseline of a case; the text alone where the models were not asked the same."""
-    if (baseline.input_hash, baseline.settings_hash) == (case.input_hash, case.settings_hash):
+    if not stale_reason(case, baseline):
         return baseline
     return Baseline(case.key.row, Generation(baseline.generation.text), case.input_hash, case.settings_hash)
 

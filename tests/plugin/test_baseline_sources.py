@@ -227,7 +227,7 @@ def test_a_source_in_the_file(suite: Suite) -> None:
 def run_of(suite: Suite, model: str) -> str:
     """Id of the MLflow run of a model."""
     (found,) = (run for run in suite.mlflow_runs() if run.data.tags.get("llmcompare.model") == model)
-    return found.info.run_id
+    return str(found.info.run_id)
 
 
 def test_an_earlier_run(suite: Suite) -> None:
@@ -262,6 +262,36 @@ def test_a_run_is_copied_into_files(suite: Suite, capsys: pytest.CaptureFixture[
     assert suite.stored() == before
     assert main(["copy", source, "--model=other"]) == 0
     assert list(suite.cases("__baselines__/trivia/other.baseline")) == list(suite.cases())
+
+
+def test_what_cannot_be_copied(
+    suite: Suite, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is not there, one with texts alone, one of tests that are elsewhere, and what is no run at all."""
+    suite.trivia(TRIVIA[:1])
+    suite.run()
+    source = f"runs:/{run_of(suite, 'm')}"
+    client = mlflow.MlflowClient()
+    texts = client.create_run("0").info.run_id
+    client.log_dict(texts, {"columns": ["prompt", "outputs"], "data": [["a", "b"]]}, "eval_results_table.json")
+    client.set_tag(source.removeprefix("runs:/"), "llmcompare.folder", "tests/deep")
+    monkeypatch.setenv("LLMCOMPARE_TRACKING_URI", f"sqlite:///{suite.path / 'mlflow.db'}")
+    faults = {
+        "runs:/none": (1, " has no run 'none'."),
+        f"runs:/{texts}": (
+            1,
+            f"runs:/{texts} keeps texts alone, without what was asked, so they cannot become baselines.",
+        ),
+        source: (
+            1,
+            f"{source}: the tests of table 'trivia' were in folder 'tests/deep', which is not in {suite.path}.",
+        ),
+        "git:main": (2, "expected runs:/ID, the id of an MLflow run. `mlflow ui` shows it."),
+    }
+    for given, (code, message) in faults.items():
+        assert main(["copy", given]) == code
+        assert message in capsys.readouterr().err
+    assert suite.stored() == {}
 
 
 @pytest.mark.parametrize("what", ["another table", "unknown", "empty"])

@@ -40,7 +40,8 @@ def texts(found: BaselineSet) -> dict[str, str]:
 @pytest.mark.parametrize("prompts", results_table.PROMPTS)
 def test_by_prompt(outputs: str, prompts: str) -> None:
     """Whatever the columns are called, in whatever order the rows are; what is not there has none."""
-    found = matched(table(**{prompts: [ICE, "other"], outputs: [" Cold.", " x"], "score": [1, 2]}))
+    columns: dict[str, list[object]] = {prompts: [ICE, "other"], outputs: [" Cold.", " x"], "score": [1, 2]}
+    found = matched(table(**columns))
     assert texts(found) == {"ice": " Cold."}
     assert found.lacking == "runs:/1 has no output for this case"
     baseline = found.baselines[RowKey("ice")]
