@@ -25,14 +25,14 @@ class Baselines:
         fault: Why there are none.
         tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
         similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
-        by_text_alone: Whether tokens of another model's were of no use.
+        by_text_alone: The model for which tokens of another one were of no use, where that was so.
     """
 
     stored: BaselineSet | None
     fault: str = ""
     tolerance: float | None = None
     similarity: Similarity | None = None
-    by_text_alone: bool = False
+    by_text_alone: str = ""
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on a candidate."""
@@ -47,21 +47,21 @@ class Baselines:
         baseline = self.stored.baselines.get(row)
         if baseline is None:
             return Judgement(Verdict.MISSING, reason=self.stored.lacking)
-        baseline = self.comparable(baseline, tokenizer)
+        baseline = self.comparable(baseline, case, tokenizer)
         piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
         judgement = judge(case, baseline, generation, piece, decode=decode, tolerance=self.tolerance)
         if self.similarity is None or not by_text(baseline.generation, generation):
             return judgement
         return similar(judgement, self.samples(case), generation.text, self.similarity)
 
-    def comparable(self, baseline: Baseline, tokenizer: Tokenizer | None) -> Baseline:
+    def comparable(self, baseline: Baseline, case: Case, tokenizer: Tokenizer | None) -> Baseline:
         """A baseline, less the tokens where they are another model's and mean another text to this one."""
         generation = baseline.generation
         if not (self.stored and self.stored.of_model and tokenizer and generation.token_ids):
             return baseline
         if tokenizer.decode(generation.token_ids) == generation.text:
             return baseline
-        self.by_text_alone = True
+        self.by_text_alone = case.key.group.model
         return replace(baseline, generation=replace(generation, token_ids=None, logprobs=None))
 
     def samples(self, case: Case) -> list[str]:
@@ -93,10 +93,9 @@ class Baselines:
         """What could not be used of them."""
         if self.stored is None or not self.by_text_alone:
             return self.stored.warnings if self.stored else ()
-        return (
-            *self.stored.warnings,
-            f"model {self.stored.of_model!r} has another tokenizer, so its outputs are compared by their text",
-        )
+        both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"
+        note = f"{both} have different tokenizers, so their outputs are compared by their texts"
+        return (*self.stored.warnings, note)
 
 
 def reviewed(baselines: Baselines, extensions: Extensions) -> Judge:

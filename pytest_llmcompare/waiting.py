@@ -137,6 +137,7 @@ class Waiting:
             judgement=result.judgement,
             baseline=result.baseline_text,
             prompt=result.input,
+            against=self.against,
         )
 
     def _fingerprint(self, result: CaseResult) -> str:

@@ -76,6 +76,7 @@ def test_what_differs_from_a_commit_is_accepted_into_the_files(repository: Suite
     model = repository.spec("m", DISTIL)
     repository.run("--llm-baseline=git:main", models=[model]).assert_outcomes(passed=2, failed=1)
     assert sorted(waiting(repository)) == ["hamlet", "ice", "sky"]
+    assert title(repository) in (repository.path / ".llmcompare" / "pending.jsonl").read_text("ascii")
     assert main(["accept", "--all"]) == 0
     repository.run(models=[model]).assert_outcomes(passed=3)
     repository.run("--llm-baseline=git:main", models=[model]).assert_outcomes(passed=2, failed=1)
@@ -360,7 +361,8 @@ def test_another_tokenizer(suite: Suite) -> None:
     models = [suite.spec(), suite.spec("b", BLOOM)]
     result = suite.run("--llm-baseline=model:m", models=models)
     result.assert_outcomes(passed=1, deselected=1)
-    assert "model 'm' has another tokenizer, so its outputs are compared by their text" in shown(result)
+    told = "models 'b' and 'm' have different tokenizers, so their outputs are compared by their texts"
+    assert told in shown(result)
 
 
 def test_models_that_are_asked_otherwise(suite: Suite) -> None:
