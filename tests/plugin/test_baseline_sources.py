@@ -355,6 +355,17 @@ def test_tests_that_do_not_compare_stay(suite: Suite) -> None:
     result.assert_outcomes(passed=3, deselected=1)
 
 
+def test_one_model_after_the_other(suite: Suite) -> None:
+    """The measure is asked all tables before any other model is, and no gate on drift holds it back."""
+    suite.trivia(TRIVIA[:1], TEST.replace("model_type=None", 'model_type=None, thresholds={"drift_rate": "<=0.5"}'))
+    suite.write("test_geo.py", TEST.replace("gen_config", 'name="geo", gen_config'))
+    result = suite.run("--llm-baseline=model:m", models=[suite.spec("d", DISTIL), suite.spec("m")])
+    result.assert_outcomes(passed=2, deselected=2)
+    assert result.ret == 0
+    runs = sorted(suite.mlflow_runs(), key=lambda run: run.info.start_time)
+    assert [run.data.tags["llmcompare.model"] for run in runs] == ["m", "m", "d", "d"]
+
+
 def test_another_tokenizer(suite: Suite) -> None:
     """Texts are compared: an equal one is the same, and the run says why tokens are of no use."""
     suite.trivia(TRIVIA[:1], TEST.replace('"max_new_tokens": 6', '"max_new_tokens": 24, "stop_strings": "."'))

@@ -212,6 +212,15 @@ def test_no_repository(tmp_path: Path) -> None:
     )
 
 
+def test_a_repository_of_another_user(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git does not trust the folder, as in containers of CI services, its own command to allow it is shown."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert fault(root, "main") == (
+        f"{root} is in no git repository that can be read: detected dubious ownership in repository at '{root}'\n"
+        f"Allow it: git config --global --add safe.directory {root}"
+    )
+
+
 def test_no_git(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without git is told apart from one without a repository."""
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
