@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmcompare.baselines.document import elsewhere
 from pytest_llmcompare.baselines.files import BaselineSet
 from pytest_llmcompare.baselines.place import FOLDER, Place
 from pytest_llmcompare.baselines.tokens import TO_GET_BACK
@@ -57,8 +58,7 @@ class GitBaselines:
             place = Place(self.repository.root, group, self)
             stored = place.read()
         except BaselineError as error:
-            what = str(error).partition("\n")[0]
-            raise BaselineError(f"{what}\nMend it there, or compare with another commit: git:REF") from None
+            raise elsewhere(error, "Mend it there, or compare with another commit: git:REF") from None
         path = self.path_in_tree(place.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcompare.baselines import exchange
 from pytest_llmcompare.baselines.contents import Contents
+from pytest_llmcompare.baselines.document import elsewhere
 from pytest_llmcompare.baselines.files import BaselineSet
+from pytest_llmcompare.baselines.tokens import TO_GET_BACK
 from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
 from pytest_llmcompare.records import Case, GroupKey
 
@@ -82,7 +84,7 @@ class RunBaselines:
         lacking = f"{self.title} (table {kept.table!r}, model {kept.model!r}) has no output for this case"
         return BaselineSet(
             baselines=kept.outputs.baselines,
-            warnings=(note, *kept.outputs.warnings),
+            warnings=(note, *(warning.partition(TO_GET_BACK)[0] for warning in kept.outputs.warnings)),
             lacking=lacking,
             of_model=of_model,
         )
@@ -137,7 +139,7 @@ def fetch(run_id: str) -> Kept:
         with tempfile.TemporaryDirectory() as folder:
             if exchange.FOLDER in artifacts:
                 downloaded = Path(client.download_artifacts(run_id, exchange.FOLDER, folder))
-                outputs = exchange.read(downloaded, f"runs:/{run_id}/{exchange.FOLDER}")
+                outputs = outputs_in(downloaded, f"runs:/{run_id}/{exchange.FOLDER}")
                 if outputs is not None:
                     return Kept(outputs.document.table, outputs.document.model, test_folder, outputs)
             if results_table.NAME in artifacts:
@@ -146,6 +148,18 @@ def fetch(run_id: str) -> Kept:
         f"run {run_id!r} in MLflow at {store()} keeps no outputs: it has neither {exchange.FOLDER}/{exchange.TEXT} nor "
         f"{results_table.NAME}.\nName a run in which a model was evaluated. {ELSEWHERE}"
     )
+
+
+def outputs_in(folder: Path, source: str) -> Contents | None:
+    """What a run of ours keeps, fetched into a folder; None where there is something else.
+
+    Raises:
+        BaselineError: It cannot be read.
+    """
+    try:
+        return exchange.read(folder, source)
+    except BaselineError as error:
+        raise elsewhere(error, "It is not as it was logged. Name another run.") from None
 
 
 def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:

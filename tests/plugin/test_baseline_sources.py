@@ -163,13 +163,21 @@ def pytest_xdist_setupnodes():
 """
 
 
+OPENED = """
+from pytest_llmcompare.stash import SOURCE
+
+def test_opened(pytestconfig, worker_id):
+    source = pytestconfig.stash[SOURCE]
+    assert (worker_id, source.title, source.pinned) == {expected}
+"""
+
+
 def test_a_worker_reads_the_commit_of_the_main_process(repository: Suite) -> None:
-    """`main` moves to a commit without baselines before it starts."""
+    """`main` moves to a commit without baselines before the worker starts, which has still opened the other one."""
     repository.write("conftest.py", MOVES)
-    source = title(repository)
-    result = repository.run_apart("-n1", "--llm-baseline=git:main")
-    result.assert_outcomes(passed=3)
-    assert f" baselines: {source} " in shown(result)
+    before, source = git(repository.path, "rev-parse", "main"), title(repository)
+    test = repository.write("test_opened.py", OPENED.format(expected=("gw0", source, before)))
+    repository.run_apart("-n1", "--llm-baseline=git:main", test.name, models=[]).assert_outcomes(passed=1)
     assert title(repository) != source
 
 
@@ -295,7 +303,7 @@ def test_what_cannot_be_copied(
     assert suite.stored() == {}
 
 
-@pytest.mark.parametrize("what", ["another table", "unknown", "empty"])
+@pytest.mark.parametrize("what", ["another table", "unknown", "empty", "damaged"])
 def test_runs_that_have_nothing_to_compare_with(suite: Suite, what: str) -> None:
     """Each test of the table is an error that says why; none passes."""
     suite.trivia(TRIVIA[:1])
@@ -308,6 +316,11 @@ def test_runs_that_have_nothing_to_compare_with(suite: Suite, what: str) -> None
     elif what == "unknown":
         run_id = "0" * 32
         told, way_out = f" has no run '{run_id}'.", "Look with `mlflow ui`, or name another store with --llm-tracking-"
+    elif what == "damaged":
+        run_id = mlflow.MlflowClient().create_run("0").info.run_id
+        mlflow.MlflowClient().log_text(run_id, "#llmcompare-baseline one\n", "llmcompare/outputs.baseline")
+        told = f"error: runs:/{run_id}/llmcompare/outputs.baseline, line 1: "
+        way_out = "It is not as it was logged. Name another run."
     else:
         run_id = mlflow.MlflowClient().create_run("0").info.run_id
         told = " keeps no outputs: it has neither llmcompare/outputs.baseline nor eval_results_table.json."

@@ -133,6 +133,17 @@ def test_a_file_that_is_damaged_in_the_commit(root: Path) -> None:
     )
 
 
+def test_a_file_of_a_newer_version_in_the_commit(root: Path) -> None:
+    """What to do about that is the same everywhere."""
+    path = files.path_of(root, GROUP)
+    path.write_text(path.read_text().replace("#llmcompare-baseline 1", "#llmcompare-baseline 2", 1))
+    commit(root)
+    with pytest.raises(BaselineError) as caught:
+        open_commit(root, "main", "").load(GROUP, [])
+    assert str(caught.value).startswith(f"main:{PATH}, line 1: ")
+    assert str(caught.value).endswith("\nUpgrade: pip install --upgrade pytest-llmcompare")
+
+
 def test_a_conflict_that_was_committed(root: Path) -> None:
     """Only the case between the markers cannot be compared; it says in which lines of which commit."""
     path = files.path_of(root, GROUP)
