@@ -218,6 +218,15 @@ class Asking:
             self.failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
 
     @property
+    def outputs(self) -> list[Baseline]:
+        """What was said, as it would be recorded."""
+        return [
+            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash)
+            for case in self.cases
+            if case.key.row in self.generations
+        ]
+
+    @property
     def tokenizer(self) -> Tokenizer | None:
         """What tells the text of the model's tokens."""
         return resident.hold(self.ours.found()) if self.ours else None

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from .commands import accept, check, models, pending, prune, reject, rename, report, review
+from .commands import accept, check, copy, models, pending, prune, reject, rename, report, review
 from .errors import LlmCompareError, UsageError
 
-COMMANDS = (review, pending, accept, reject, rename, prune, check, report, models)
+COMMANDS = (review, pending, accept, reject, copy, rename, prune, check, report, models)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

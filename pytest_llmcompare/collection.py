@@ -12,9 +12,10 @@ import pytest
 
 from .declaration import Declaration, declare
 from .errors import LlmCompareError, UsageError
+from .group import Group
 from .hooks import Hooks
 from .records import GroupKey, RowKey
-from .session import Group, Session
+from .session import Session
 
 MARKER = "llm_prompts"
 PARAMETER = "llm_parameter"
@@ -148,14 +149,32 @@ def asked(item: pytest.Item) -> tuple[Asked, ...]:
     return ((one,) if one else ()) + tuple((key, None) for key in parameters.get(TABLE_PARAMETER, ()))
 
 
-def model_major(items: list[pytest.Item], groups: dict[GroupKey, Group]) -> None:
+def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
+    """Take out the tests that would compare a model with itself, and give them back."""
+    own = [item for item in items if compares(item) and {key.model for key, _ in asked(item)} == {reference}]
+    items[:] = [item for item in items if item not in own]
+    return own
+
+
+def compares(item: pytest.Item) -> bool:
+    """Whether a test asks for a baseline."""
+    return "llm_baseline" in getattr(item, "fixturenames", ())
+
+
+def model_major(items: list[pytest.Item], groups: dict[GroupKey, Group], reference: str = "") -> None:
     """Put the tests of one model next to each other, so that one model is in memory at a time.
 
     A test on all models comes after those of the last of its models. Only our own items change places among themselves;
     all others stay where they are.
+
+    Args:
+        items: All tests, in order.
+        groups: The groups.
+        reference: The model whose outputs the others are compared with: it comes first.
     """
     places = [place for place, item in enumerate(items) if asked(item)]
-    order = {model: at for at, model in enumerate(dict.fromkeys(key.model for key in groups))}
+    models = dict.fromkeys(key.model for key in groups)
+    order = {model: at for at, model in enumerate(sorted(models, key=lambda model: model != reference))}
     ours = [items[place] for place in places]
 
     def place_of(item: pytest.Item) -> tuple[int, int]:

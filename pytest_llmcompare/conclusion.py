@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from .baselines import files
+from .baselines.files import UpdateReport
 from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
@@ -13,6 +13,7 @@ from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
+from .sources.reader import BaselineWriter
 
 Declared = Mapping[GroupKey, Iterable[RowKey]]
 
@@ -24,6 +25,7 @@ class Conclusion:
     """What became of the baselines.
 
     Attributes:
+        writer: Where they are written to; None where they were only read, which leaves nothing to write or to tidy.
         results: What the tests found.
         notes: What the user should know.
         faults: Those of the notes that made the run fail.
@@ -35,13 +37,13 @@ class Conclusion:
 
     def __init__(
         self,
-        root: Path,
         settings: Settings,
         results: Collection[CaseResult],
         groups: Mapping[GroupKey, GroupResult],
+        writer: BaselineWriter | None,
     ) -> None:
-        self.root = root
         self.settings = settings
+        self.writer = writer
         self.results = tuple(results)
         self.groups = groups
         self.notes: list[str] = []
@@ -61,8 +63,9 @@ class Conclusion:
         """
         tables = merged(declared)
         self.look_at_gates()
-        self.write()
-        self.tidy(tables, safe_to_delete=whole)
+        if self.writer is not None:
+            self.write(self.writer)
+            self.tidy(self.writer, tables, safe_to_delete=whole)
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
         self.failed = self.failed or any(check.fails for check in self.budgets)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
@@ -83,13 +86,13 @@ class Conclusion:
             for line in failed_gates(self.groups[key]):
                 self.fail(line)
 
-    def write(self) -> None:
+    def write(self, writer: BaselineWriter) -> None:
         """Write the accepted outputs."""
         refresh = self.settings.update is Update.ALL
         for acceptance in acceptances(self.results, self.settings.update):
             try:
-                report = files.update(
-                    self.root, acceptance.group, acceptance.baselines, refresh=refresh, shifted=acceptance.shifted
+                report = writer.update(
+                    acceptance.group, acceptance.baselines, refresh=refresh, shifted=acceptance.shifted
                 )
             except BaselineError as error:
                 self.fail(str(error))
@@ -101,29 +104,29 @@ class Conclusion:
             if report.written:
                 self.notes.append(self.written(report))
 
-    def written(self, report: files.UpdateReport) -> str:
+    def written(self, report: UpdateReport) -> str:
         """One line on what an update wrote."""
         return f"{self.shown(report.path)}: {report.counts}"
 
-    def tidy(self, declared: Declared, *, safe_to_delete: bool) -> None:
+    def tidy(self, writer: BaselineWriter, declared: Declared, *, safe_to_delete: bool) -> None:
         """Look for baselines of rows that are gone from their tables; delete them where `--llm-prune` says so."""
         if self.settings.prune and not safe_to_delete:
             self.fail("--llm-prune deleted nothing: the run was cut short, or a test file could not be collected.")
         for group, rows in declared.items():
             try:
                 if self.settings.prune and safe_to_delete:
-                    self.prune(group, frozenset(rows))
-                elif gone := files.obsolete(files.load(self.root, group), frozenset(rows)):
+                    self.prune(writer, group, frozenset(rows))
+                elif gone := writer.obsolete(group, frozenset(rows)):
                     self.obsolete[group] = gone
             except BaselineError as error:
                 if self.settings.prune:  # else the group's own tests have said so
                     self.fail(str(error))
 
-    def prune(self, group: GroupKey, rows: frozenset[RowKey]) -> None:
+    def prune(self, writer: BaselineWriter, group: GroupKey, rows: frozenset[RowKey]) -> None:
         """Delete the obsolete baselines of one group."""
-        gone = files.prune(self.root, group, rows, confirmed=self.settings.prune == "yes")
+        gone = writer.prune(group, rows, confirmed=self.settings.prune == "yes")
         if gone:
-            path = self.shown(files.path_of(self.root, group))
+            path = self.shown(writer.path_of(group))
             self.notes.append(f"{path}: {len(gone)} deleted: {', '.join(map(str, gone))}")
 
     def shown(self, path: Path) -> str:

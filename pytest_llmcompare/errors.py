@@ -18,6 +18,10 @@ class UsageError(LlmCompareError):
     """A wrong option, setting, marker argument or model spec."""
 
 
+class SourceError(UsageError):
+    """A source of baselines that cannot be opened."""
+
+
 class TableError(LlmCompareError):
     """A prompt table that cannot be read or holds faulty rows."""
 

@@ -17,10 +17,9 @@ from mlflow.pyfunc import PyFuncModel
 
 from . import gates, metrics, subject, tracking
 from .asking import Asking
-from .baselines import files
 from .baselines.journal import Journal
 from .commit import git_commit
-from .errors import BaselineError
+from .errors import LlmCompareError
 from .frames import frame_of, scores_in
 from .models import embedding, resident
 from .models.loaded import Loaded
@@ -29,10 +28,14 @@ from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
 from .records import Case, GroupKey, GroupResult, RowKey
 from .settings import Settings
+from .sources.model import reference_model
+from .thresholds import Threshold
 from .verdicts import Baselines, reviewed
 
 if TYPE_CHECKING:
-    from .session import Group, Progress
+    from .group import Group
+    from .session import Progress
+    from .sources.reader import BaselineReader
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ class Evaluator:
         root: pytest's root folder.
         scratch: Folder for files of this run, shared by xdist's workers.
         started: Folder that pytest was started in.
+        source: Where baselines come from.
     """
 
-    def __init__(self, settings: Settings, root: Path, scratch: Path, started: Path) -> None:
+    def __init__(self, settings: Settings, root: Path, scratch: Path, started: Path, source: BaselineReader) -> None:
         self.settings = settings
+        self.source = source
         self.root = root
         self.scratch = scratch
         self.resolved: dict[ModelSpec, ResolvedModel] = {}
@@ -79,9 +84,9 @@ class Evaluator:
         Raises:
             LlmCompareError: The model, the tracking store or the marker is at fault; a single case is not.
         """
-        baselines = self.baselines(group)
         progress.say(f"loading {group.spec.name}")
         with self.store.used(), tracking.store_errors(f"table {group.key.table!r}"):
+            baselines = self.baselines(group)
             chosen = metrics.choose(group.declaration.model_type, self.metrics_of(group))
             resolved = found or self.resolve(group)
             logged = self.log(group, resolved)
@@ -103,9 +108,9 @@ class Evaluator:
         """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
         tolerance = self.settings.tolerance_over(group.declaration.tolerance)
         try:
-            stored = files.load(self.root, group.key)
+            stored = self.source.load(group.key, tuple(group.cases.values()))
             return Baselines(stored, tolerance=tolerance, similarity=group.declaration.similarity)
-        except BaselineError as error:
+        except LlmCompareError as error:
             return Baselines(None, str(error))
 
     def metrics_of(self, group: Group) -> list[Any]:
@@ -141,6 +146,7 @@ class Evaluator:
             "mlflow.test.name": group.owner,
             "llmcompare.table": group.key.table,
             "llmcompare.model": group.spec.name,
+            "llmcompare.folder": group.key.folder,
             "llmcompare.source": shown(group.spec),
             "llmcompare.fingerprint": resolved.fingerprint,
             tracking.GIT_COMMIT: self.commit,
@@ -173,7 +179,9 @@ class Evaluator:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
         scope = gates.Scope(len(asking.cases), len(group.cases))
-        if not asking.generations:
+        if asking.generations:
+            tracking.log_outputs(logged.run_id, group.key, asking.outputs)
+        else:
             tracking.mark_failed(logged.run_id)
         return GroupResult(
             key=group.key,
@@ -186,10 +194,15 @@ class Evaluator:
             model_uri=logged.model_uri,
             evaluation=folder,
             evaluation_fault=fault,
-            gates=gates.check(group.thresholds, computed, scope, self.settings.update),
+            gates=gates.check(self.thresholds(group), computed, scope, self.settings.update),
             seconds=asking.seconds,
             tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
         )
+
+    def thresholds(self, group: Group) -> list[Threshold]:
+        """What is wanted of a group's metrics; a model that is compared with nothing has no drift."""
+        compared = group.key.model != reference_model(self.source)
+        return [wanted for wanted in group.thresholds if compared or not gates.compares(wanted.metric)]
 
     def save(self, group: Group, result: EvaluationResult) -> str:
         """Keep an evaluation for the tests that ask for it, in whatever process they run."""

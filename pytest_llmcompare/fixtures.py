@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .stash import OBSERVATION, RUN, SETTINGS
+from .stash import OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
     from .collection import Asked
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .generations import Generation
     from .records import Case, GroupKey, GroupResult
     from .run import Run
+    from .sources.reader import BaselineReader, Outputs, OutputsOf
 
 
 def run_of(config: pytest.Config) -> Run:
@@ -22,8 +23,33 @@ def run_of(config: pytest.Config) -> Run:
     if RUN not in config.stash:
         from .run import Run
 
-        config.stash[RUN] = Run(config, config.stash[SETTINGS])
+        config.stash[RUN] = Run(config, config.stash[SETTINGS], source_of(config))
     return config.stash[RUN]
+
+
+def outputs_in(config: pytest.Config) -> OutputsOf:
+    """What tables and models of the run said, for a source of baselines that is opened before there is a run."""
+
+    def outputs(key: GroupKey) -> Outputs:
+        return run_of(config).session.outputs(key)
+
+    return outputs
+
+
+def source_of(config: pytest.Config) -> BaselineReader:
+    """Where the baselines of the run come from, opened on first use.
+
+    Raises:
+        UsageError: It cannot be opened, or is asked for what it does not do.
+    """
+    if SOURCE not in config.stash:
+        from .hooks import Hooks
+        from .reference import reference
+
+        hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
+        pinned = getattr(config, "workerinput", {}).get(PINNED, "")
+        config.stash[SOURCE] = reference(config.stash[SETTINGS], config.rootpath, hooks, pinned, outputs_in(config))
+    return config.stash[SOURCE]
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from .errors import HookError, LlmCompareError
+from .errors import HookError, LlmCompareError, SourceError, did_you_mean
 from .extensions import Given
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
@@ -18,18 +18,21 @@ from .models.faults import reason
 from .models.outputs import described
 from .raw_tables import is_frame
 from .records import Baseline, Case, GroupResult
+from .sources.given import GivenBaselines
+from .sources.opening import FORMS
 
 if TYPE_CHECKING:
     from pluggy import HookImpl, HookRelay
 
     from .models.spec import ModelSpec
     from .reports.summary import Summary
+    from .sources.reader import BaselineReader, OutputsOf
 
 OURS = "pytest_llmcompare."
 """How the names of our own modules begin."""
 
 TABLE, MODEL, JUDGE = "pytest_llmcompare_load_table", "pytest_llmcompare_load_model", "pytest_llmcompare_judge"
-METRICS = "pytest_llmcompare_metrics"
+METRICS, BASELINES = "pytest_llmcompare_metrics", "pytest_llmcompare_open_baselines"
 GROUP_FINISHED, RUN_FINISHED = "pytest_llmcompare_group_finished", "pytest_llmcompare_run_finished"
 
 ROWS = "an iterable of dicts, a pandas DataFrame, or None"
@@ -68,6 +71,25 @@ class Hooks:
         """A model of another kind; None where nobody knows the kind."""
         found = self.call(self.everywhere, MODEL, spec=spec)
         return None if found is None else Given(found, self.owner(self.everywhere, MODEL))
+
+    def open_baselines(self, source: str, pinned: str, outputs: OutputsOf) -> BaselineReader:
+        """A source of baselines, ours or a plugin's.
+
+        Raises:
+            SourceError: Nobody knows it, or it cannot be opened.
+        """
+        relay = self.everywhere
+        found = self.call(relay, BASELINES, source=source, root=self.root, pinned=pinned, outputs=outputs)
+        if found is None:
+            raise SourceError(f"there is no such source of baselines.{did_you_mean(source, FORMS)}")
+        if type(found).__module__.startswith(OURS):
+            ours: BaselineReader = found
+            return ours
+        if not callable(getattr(found, "load", None)):
+            raise self.wrong(relay, BASELINES, f"returned {described(found)}, expected an object with load, or None.")
+        return GivenBaselines(
+            source, found, partial(self.guarded, relay, BASELINES), partial(self.wrong, relay, BASELINES)
+        )
 
     def judge(self, case: Case, baseline: Baseline, candidate: Generation, judgement: Judgement) -> Judgement:
         """The verdict on an output, by default ours; `error` with the reason where a plugin does wrong."""
@@ -122,6 +144,8 @@ class Hooks:
         """
         try:
             return work()
+        except SourceError:  # our own say all there is to say
+            raise
         except Exception as error:  # it is somebody else's code
             what = str(error) if isinstance(error, LlmCompareError) else reason(error)
             raise HookError(f"{name} in {self.guilty(relay, name, error)}, raised {what}") from error

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .models.spec import ModelSpec
     from .records import Baseline, Case, GroupResult
     from .reports.summary import Summary
+    from .sources.reader import OutputsOf
 
 
 @pytest.hookspec(firstresult=True)
@@ -57,6 +58,29 @@ def pytest_llmcompare_load_model(spec: ModelSpec) -> Any | None:
 
         An attribute `fingerprint` (text) of an object is recorded as the version of its weights. None leaves the spec
         to the next plugin.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> Any | None:
+    """Open a source of baselines, named by `--llm-baseline` or `baseline` in `pyproject.toml`.
+
+    Called once per run and process, before tests are collected where the source is not `files`. Sources are only read:
+    an update option is refused with any but `files`.
+
+    Args:
+        source: What the user wrote, such as `KIND:ANYTHING`.
+        root: pytest's root folder.
+        pinned: Under pytest-xdist, the `pinned` of what was opened in the main process, so that all processes read the
+            same; empty there.
+        outputs: Gives what a table and model of this run said, given its `GroupKey`. To be called by `load`.
+
+    Returns:
+        An object with `load(group: GroupKey, cases: Sequence[Case])`, which is called once per table and model and
+        returns a dict from `case.key` to the baseline: a text, a `Generation`, or a `Baseline` with the hashes of what
+        it answers. A case that is not in it is `missing`. Attributes `pinned`, a text as above, and `copying`, a
+        command that copies the baselines into files, need not be there. None leaves the source to the next plugin and
+        at last to us.
     """
 
 

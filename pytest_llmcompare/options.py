@@ -14,6 +14,7 @@ from .errors import UsageError
 from .settings import (
     COMMAND_LINE,
     FILE,
+    FILES,
     GITHUB,
     SEMANTIC_MODEL,
     Settings,
@@ -69,6 +70,12 @@ def add_options(parser: pytest.Parser) -> None:
         const="yes",
         dest=PRUNE,
         help="the same, also where that is more than 20%% of a file",
+    )
+    group.addoption(
+        "--llm-baseline",
+        metavar="SOURCE",
+        help="where baselines come from: files (the default), git:REF (as in that commit), runs:/ID (an MLflow run), "
+        "model:NAME (another model of this run); all but files are only read (env LLMCOMPARE_BASELINE)",
     )
     group.addoption("--llm-device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)")
     group.addoption("--llm-dtype", metavar="DTYPE", help="auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)")
@@ -128,6 +135,7 @@ def read_settings(config: pytest.Config) -> Settings:
         named=named,
         update=picked.update(),
         prune=str(config.getoption(PRUNE) or ""),
+        baseline=str(picked.value("baseline", FILES)),
         device=str(picked.value("device", "")),
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
@@ -155,10 +163,16 @@ def read_settings(config: pytest.Config) -> Settings:
     return settings
 
 
-def header_lines(settings: Settings) -> list[str]:
-    """What the header of the run says: the settings that are not at their default, and where each came from."""
+def header_lines(settings: Settings, baseline: str = "") -> list[str]:
+    """What the header of the run says: the settings that are not at their default, and where each came from.
+
+    Args:
+        settings: The settings.
+        baseline: What the source of baselines is called, once it is opened.
+    """
     values = {
         "models": ", ".join(settings.models),
+        "baseline": baseline if settings.baseline != FILES else "",
         "device": settings.device,
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),

@@ -20,12 +20,17 @@ from .fixtures import (
     llm_parameter,
     llm_table,
     run_of,
+    source_of,
 )
 from .options import add_options, header_lines, read_settings
-from .stash import GROUPS, REPORT, RUN, SETTINGS
+from .settings import FILES
+from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .judgements import Judgement
+    from .sources.reader import BaselineReader, OutputsOf
 
 __all__ = [
     "llm_baseline",
@@ -62,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     try:
         config.stash[SETTINGS] = read_settings(config)
+        if config.stash[SETTINGS].baseline != FILES:
+            source_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     if not hasattr(config, "workerinput"):
@@ -70,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which settings are not at their default, and where they came from."""
-    return header_lines(config.stash[SETTINGS])
+    source = config.stash.get(SOURCE, None)
+    return header_lines(config.stash[SETTINGS], source.title if source else "")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -116,6 +124,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
+    """The sources that come with the plugin, where no other plugin knows better."""
+    from .sources.opening import open_source
+
+    return open_source(source, root, pinned, outputs)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_llmcompare_judge(judgement: Judgement) -> Judgement:
     """Our own verdict, where no plugin has another."""
     return judgement
@@ -144,6 +160,12 @@ class Controller:
         """Take in the result that a report carries."""
         if text := getattr(report, REPORT, ""):
             run_of(self.config).record(text, report.location)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Have a worker compare with the very baselines that this process has opened."""
+        source = self.config.stash.get(SOURCE, None)
+        node.workerinput[PINNED] = source.pinned if source else ""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

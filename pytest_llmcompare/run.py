@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 from . import workers
-from .collection import Collection, asked, model_major
+from .collection import Collection, asked, left_out, model_major
 from .conclusion import Conclusion
 from .errors import ReportError
 from .github import Location, Places, on_github
@@ -31,7 +31,8 @@ from .reports.progress import Silent, TerminalProgress
 from .reports.report import Report
 from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
-from .settings import COMMAND_LINE, Settings
+from .settings import COMMAND_LINE, FILES, Settings
+from .sources.reader import BaselineReader, BaselineWriter
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
 from .waiting import Waiting
 from .wire import (
@@ -59,6 +60,8 @@ class Run:
     Attributes:
         settings: Settings of the run.
         hooks: Our own hooks, of all plugins.
+        source: Where baselines come from.
+        writer: The same, where it can be written to.
         session: Drives the models.
         collection: Expands the markers.
         budget: How many failures are still shown in full.
@@ -72,14 +75,15 @@ class Run:
         waiting: What differs and is not accepted.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings, source: BaselineReader) -> None:
         self.config = config
         self.settings = settings
         xdist = getattr(config, "workerinput", None)
         self.is_worker = xdist is not None
         once: Once = workers.compute_once if self.is_worker else workers.compute
         self.hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
-        self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks)
+        self.source = source
+        self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks, source=source)
         self.collection = Collection(self.session)
         self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
         self.told: set[str] = set()
@@ -89,7 +93,8 @@ class Run:
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
         self.conclusion: Conclusion | None = None
-        self.waiting = Waiting(config.rootpath, settings)
+        self.writer = source if isinstance(source, BaselineWriter) else None
+        self.waiting = Waiting(config.rootpath, settings, against="" if self.writer else source.title)
 
     def progress(self) -> Progress:
         """Where a group's progress is shown: nowhere on a worker, which has no terminal."""
@@ -100,8 +105,11 @@ class Run:
         return TerminalProgress(sys.__stderr__ or sys.stderr, uncaptured)
 
     def arrange(self, items: list[pytest.Item]) -> None:
-        """Put the tests of one model next to each other."""
-        model_major(items, self.session.groups)
+        """Put the tests of one model next to each other; one that the others are compared with is not compared."""
+        reference = self.session.reference
+        if reference and (own := left_out(items, reference)):
+            self.config.hook.pytest_deselected(items=own)
+        model_major(items, self.session.groups, reference)
 
     def select(self, session: pytest.Session) -> None:
         """Note what the selected tests need."""
@@ -185,7 +193,9 @@ class Run:
             return
         self.groups.update(groups)
         self.declared.append(self.session.declared())
-        self.conclusion = Conclusion(self.config.rootpath, self.settings, self.results.values(), self.groups)
+        self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
+        if self.writer is None:
+            self.conclusion.notes.append(self.measure())
         stopped = session.shouldfail or session.shouldstop
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         whole = (finished or empty) and self.whole and not stopped
@@ -196,6 +206,12 @@ class Run:
         self.write_reports(session, finished=whole)
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def measure(self) -> str:
+        """What the outputs were compared with, where that is not files."""
+        model = self.session.reference
+        own = f"; {model!r} itself is compared with nothing, so its tests that compare were left out" if model else ""
+        return f"baselines: {self.source.title}{own}"
 
     def tell(self) -> None:
         """Tell plugins what the run found; a notification that failed makes the run fail."""
@@ -271,6 +287,8 @@ class Run:
         named = [f"--llm-models={','.join(self.settings.models)}"] if self.settings.models_are_asked_for else []
         given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
         decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
+        if self.writer is None and self.settings.origins.get("baseline") != COMMAND_LINE:
+            decisive.append(f"--llm-baseline={FILES}")  # what takes outputs as baselines writes them there
         return shlex.join(["pytest", *named, *decisive, *options])
 
     def accepting(self, nodeid: str) -> str:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
-from .errors import LlmCompareError, ModelError, UsageError
+from .errors import BaselineError, LlmCompareError, ModelError, UsageError
 from .generations import Generation
+from .group import Group
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
-from .records import Case, GroupKey, GroupResult, RowKey
+from .records import Baseline, GroupKey, GroupResult, RowKey
 from .settings import Settings
-from .thresholds import Threshold
+from .sources.model import reference_model
+from .sources.reader import BaselineReader, Outputs
 
 if TYPE_CHECKING:
     from .evaluation import Evaluator
@@ -44,52 +45,22 @@ class Progress(Protocol):
         """Something that takes a while begins."""
 
 
-@dataclass
-class Group:
-    """All cases of one table and one model, and what the tests that share them ask for.
-
-    Attributes:
-        key: Name of the group.
-        spec: The model.
-        declaration: The table.
-        owner: The first test that declared it.
-        cases: Every case of the table, by row.
-        extensions: What plugins add to it.
-        metrics: MLflow metrics that any of its tests asks for.
-        thresholds: What any of its tests wants metrics to reach.
-        selected: Rows that selected tests need, in order; all of them for a test on the whole table.
-    """
-
-    key: GroupKey
-    spec: ModelSpec
-    declaration: Declaration
-    owner: str
-    cases: dict[RowKey, Case]
-    extensions: Extensions
-    metrics: list[Any] = field(default_factory=list)
-    thresholds: list[Threshold] = field(default_factory=list)
-    selected: dict[RowKey, Case] = field(default_factory=dict)
-
-    @property
-    def asked(self) -> list[tuple[GroupKey, RowKey | None]]:
-        """What tests of single cases are parametrised by: further samples belong to the test of the first."""
-        return [(self.key, row) for row, case in self.cases.items() if not case.sample]
-
-    def samples(self, row: RowKey) -> dict[RowKey, Case]:
-        """A case with its further samples, in order."""
-        first = self.cases[row]
-        return {row: first} | {
-            further: case
-            for further, case in self.cases.items()
-            if case.sample and case.row is first.row and further.variant.rpartition("#")[0] == row.variant
-        }
-
-
 class Session:
     """State of one run in one process."""
 
-    def __init__(self, settings: Settings, root: Path, progress: Progress, once: Once, extensions: Extensions) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        root: Path,
+        progress: Progress,
+        once: Once,
+        extensions: Extensions,
+        *,
+        source: BaselineReader,
+    ) -> None:
         self.settings = settings
+        self.source = source
+        self.reference = reference_model(source)
         self.root = root
         self.progress = progress
         self.once = once
@@ -190,12 +161,41 @@ class Session:
         for key, row in asked:
             group = self.groups[key]
             group.selected.update(group.cases if row is None else group.samples(row))
+        for group in [*self.groups.values()] if self.reference else ():
+            first = self.groups.get(dataclasses.replace(group.key, model=self.reference))
+            if first is not None:
+                first.selected.update({row: first.cases[row] for row in group.selected if row in first.cases})
 
     def result(self, key: GroupKey) -> GroupResult:
         """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""
+        if self.reference not in ("", key.model):  # all of that model first, so that one is in memory at a time
+            for group in [*self.groups.values()]:
+                if group.key.model == self.reference and group.selected:
+                    self.result(group.key)
         if key not in self.results:
             self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
         return self.results[key]
+
+    def outputs(self, key: GroupKey) -> Outputs:
+        """What a group gave, as baselines for other models.
+
+        Raises:
+            BaselineError: There is no such group, or it failed as a whole.
+        """
+        group = self.groups.get(key)
+        if group is None:
+            raise BaselineError(
+                f"table {key.table!r} is not asked of model {key.model!r}, so there is nothing to compare with.\n"
+                "Name that model, too: models=[...] in the marker."
+            )
+        result = self.result(key)
+        if result.error:
+            raise BaselineError(f"model {key.model!r}, which the others are compared with, failed: {result.error}")
+        found = {
+            row: Baseline(row, output, group.cases[row].input_hash, group.cases[row].settings_hash)
+            for row, output in result.generations.items()
+        }
+        return Outputs(found, result.failures)
 
     def finish(self, group: Group) -> GroupResult:
         """Evaluate a group and tell plugins of it."""
@@ -267,7 +267,7 @@ class Session:
         if self.evaluator is None:
             from .evaluation import Evaluator
 
-            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started)
+            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
         return self.evaluator
 
     def complete(self) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .judgements import Verdict
 
 
+FILES = "files"
+"""The source of baselines that is taken by default: files beside the tests."""
+
 SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -45,6 +48,7 @@ class Settings:
         named: The `[tool.llmcompare.models.NAME]` tables.
         update: Which baselines are written.
         prune: `""`, or `ask` / `yes`: whether obsolete baselines are deleted, and whether many may go at once.
+        baseline: Where baselines come from: `files`, `git:REF`, `runs:/ID`, `model:NAME`, or what a plugin knows.
         device: Where models run; empty chooses.
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
@@ -63,6 +67,7 @@ class Settings:
     named: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     update: Update = Update.NOTHING
     prune: str = ""
+    baseline: str = FILES
     device: str = ""
     dtype: str = ""
     batch_size: int = 0
@@ -108,6 +113,7 @@ FOR_THIS_RUN = (COMMAND_LINE, "LLMCOMPARE_MODELS")
 FILE_KEYS = (
     "default_models",
     "models",
+    "baseline",
     "device",
     "dtype",
     "batch_size",
@@ -159,6 +165,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
     expected: dict[str, tuple[type | tuple[type, ...], str]] = {
         "default_models": (list, "a list of model specs"),
         "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
+        "baseline": (str, "files, git:REF, runs:/ID or model:NAME"),
         "device": (str, "text such as 'cpu' or 'cuda'"),
         "dtype": (str, f"one of {', '.join(DTYPES)}"),
         "batch_size": (int, "a whole number"),

@@ -10,9 +10,13 @@ if TYPE_CHECKING:
     from .comparison import Observation
     from .run import Run
     from .settings import Settings
+    from .sources.reader import BaselineReader
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 """On the config: the settings of the run."""
+
+SOURCE: pytest.StashKey[BaselineReader] = pytest.StashKey()
+"""On the config: where baselines come from, once it is opened."""
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """On the config: the state of the run, from the first test that asks for our fixtures on."""
@@ -22,6 +26,9 @@ OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 
 REPORT = "llmcompare"
 """Attribute of a test report: the result of its case, as JSON text."""
+
+PINNED = "llmcompare_pinned"
+"""What the main process hands to a worker: what the source of baselines stands for in this run."""
 
 DECLARED, GROUPS, WHOLE = "llmcompare_declared", "llmcompare_groups", "llmcompare_whole"
 """What a worker hands to the controller at its end: rows of the tables, groups, whether it could collect all."""

@@ -11,7 +11,7 @@ from .models.resolve import ResolvedModel
 from .models.spec import SourceKind, shown
 
 if TYPE_CHECKING:
-    from .session import Group
+    from .group import Group
 
 
 def log_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,10 +20,12 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
 
+from .baselines import exchange
 from .errors import LlmCompareError, TrackingError
 from .models import registry
 from .models.faults import reason
 from .models.registered import bounded_requests, found_or_none, store
+from .records import Baseline, GroupKey
 
 LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
 GIT_COMMIT = "mlflow.source.git.commit"
@@ -208,6 +210,13 @@ def no_active_experiment() -> Iterator[None]:
 def mark_failed(run_id: str) -> None:
     """Let an ended run show that it failed."""
     mlflow.MlflowClient().set_terminated(run_id, "FAILED")
+
+
+def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> None:
+    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`."""
+    with tempfile.TemporaryDirectory() as folder:
+        exchange.write(Path(folder), group, outputs)
+        mlflow.MlflowClient().log_artifacts(run_id, folder, exchange.FOLDER)
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:

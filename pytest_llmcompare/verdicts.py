@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
 
 from .asking import Judge, Tokenizer
-from .baselines import files
+from .baselines.files import BaselineSet
 from .drift import judge
 from .extensions import Extensions
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
-from .records import Case, RowKey
+from .records import Baseline, Case, RowKey
 from .similarity import Similarity, similar
 
 
@@ -25,12 +25,14 @@ class Baselines:
         fault: Why there are none.
         tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
         similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
+        by_text_alone: The model for which tokens of another one were of no use, where that was so.
     """
 
-    stored: files.BaselineSet | None
+    stored: BaselineSet | None
     fault: str = ""
     tolerance: float | None = None
     similarity: Similarity | None = None
+    by_text_alone: str = ""
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on a candidate."""
@@ -40,12 +42,27 @@ class Baselines:
         if row in self.stored.conflicts:
             where = self.stored.conflicts[row]
             return Judgement(Verdict.STALE, reason=f"a merge left two versions of the baseline ({where})")
+        if row in self.stored.faults:
+            return Judgement(Verdict.ERROR, reason=self.stored.faults[row])
         baseline = self.stored.baselines.get(row)
+        if baseline is None:
+            return Judgement(Verdict.MISSING, reason=self.stored.lacking)
+        baseline = self.comparable(baseline, case, tokenizer)
         piece, decode = (tokenizer.show, tokenizer.decode) if tokenizer else (str, None)
         judgement = judge(case, baseline, generation, piece, decode=decode, tolerance=self.tolerance)
-        if self.similarity is None or baseline is None or not by_text(baseline.generation, generation):
+        if self.similarity is None or not by_text(baseline.generation, generation):
             return judgement
         return similar(judgement, self.samples(case), generation.text, self.similarity)
+
+    def comparable(self, baseline: Baseline, case: Case, tokenizer: Tokenizer | None) -> Baseline:
+        """A baseline, less the tokens where they are another model's and mean another text to this one."""
+        generation = baseline.generation
+        if not (self.stored and self.stored.of_model and tokenizer and generation.token_ids):
+            return baseline
+        if tokenizer.decode(generation.token_ids) == generation.text:
+            return baseline
+        self.by_text_alone = case.key.group.model
+        return replace(baseline, generation=replace(generation, token_ids=None, logprobs=None))
 
     def samples(self, case: Case) -> list[str]:
         """Texts of all stored samples of a case's row."""
@@ -66,14 +83,19 @@ class Baselines:
         Raises:
             ModelError: It cannot be found.
         """
-        stored = self.stored.baselines.values() if self.stored else ()
-        if self.similarity and (foreign or any(found.generation.token_ids is None for found in stored)):
+        stored = self.stored or BaselineSet()
+        texts = bool(stored.of_model) or any(one.generation.token_ids is None for one in stored.baselines.values())
+        if self.similarity and (foreign or texts):
             self.similarity = self.similarity.located(model, root)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What could not be used of them."""
-        return self.stored.warnings if self.stored else ()
+        if self.stored is None or not self.by_text_alone:
+            return self.stored.warnings if self.stored else ()
+        both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"
+        note = f"{both} have different tokenizers, so their outputs are compared by their texts"
+        return (*self.stored.warnings, note)
 
 
 def reviewed(baselines: Baselines, extensions: Extensions) -> Judge:

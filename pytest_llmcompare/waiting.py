@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from .baselines import files
+from .baselines.contents import Contents
 from .baselines.pending import Entry, PendingFile
 from .commit import git_commit
 from .errors import BaselineError
-from .outcome import baseline_of, failed_otherwise, is_match, is_open
-from .records import CaseKey, CaseResult, GroupKey, RowKey
+from .outcome import baseline_of, failed_otherwise, is_match, is_open, is_shifted
+from .records import CaseKey, CaseResult, GroupKey
 from .settings import Settings, Update
 
 MOVED = "moved"
@@ -32,12 +33,18 @@ class Waiting:
 
     Whatever happens to that file, the run goes on: it is an aid.
 
+    Args:
+        root: pytest's root folder.
+        settings: Settings of the run.
+        against: What outputs are compared with, where that is not the files that they are accepted into.
+
     Attributes:
         notes: Why it could not be kept, where it could not.
     """
 
-    def __init__(self, root: Path, settings: Settings) -> None:
+    def __init__(self, root: Path, settings: Settings, against: str = "") -> None:
         self.root = root
+        self.against = against
         self.settings = settings
         self.file = PendingFile(root)
         self.run = secrets.token_hex(8)
@@ -45,7 +52,8 @@ class Waiting:
         self._commit: str | None = None
         self._known: dict[CaseKey, Entry] | None = None
         self._found: dict[CaseKey, dict[str, Finding]] = {}
-        self._stored: dict[GroupKey, Mapping[RowKey, tuple[str, str | None]]] = {}
+        self._stored: dict[GroupKey, Contents] = {}
+        self._recorded: set[CaseKey] = set()
         self._touched = False
         self._works = True
 
@@ -68,6 +76,11 @@ class Waiting:
                 self._attempt(partial(self._settle, key, at_end=True))
         if self._touched:
             self._attempt(self.file.compact)
+        if self._recorded:
+            self.notes.append(
+                f"{len(self._recorded):,} of the outputs that differ from {self.against} are in the baseline files "
+                "already, so they do not wait for review."
+            )
 
     def _settle(self, key: CaseKey, *, at_end: bool = False) -> None:
         """Keep or remove the entry of a case, after what its tests have found so far."""
@@ -78,8 +91,12 @@ class Waiting:
             return
         differing = next((finding.result for finding in findings if is_open(finding.result)), None)
         if differing is None:
-            if any(is_match(finding.result) for finding in findings):
+            match = next((finding.result for finding in findings if is_match(finding.result)), None)
+            if match is not None and (not self.against or self._is_recorded(match)):
                 self._remove(key)
+        elif self.against and self._is_recorded(differing):
+            self._recorded.add(key)
+            self._remove(key)  # nothing is left to accept
         elif at_end or not (differing.judgement and self.settings.update.accepts(differing.judgement.verdict)):
             self._append(self._entry(differing))
 
@@ -120,15 +137,25 @@ class Waiting:
             judgement=result.judgement,
             baseline=result.baseline_text,
             prompt=result.input,
+            against=self.against,
         )
 
     def _fingerprint(self, result: CaseResult) -> str:
-        """Fingerprint of the baseline that a result was compared with."""
-        group = result.key.group
+        """Fingerprint of the baseline in the files that accepting a result replaces."""
+        stored, row = self._files(result.key.group), result.key.row
+        old = stored.baselines.get(row)
+        same = (old.generation.text if old else None) == result.baseline_text
+        return stored.fingerprint(row) if self.against or same else MOVED
+
+    def _is_recorded(self, result: CaseResult) -> bool:
+        """Whether the files say already what a result would make them say."""
+        return self._files(result.key.group).says(baseline_of(result), shifted=is_shifted(result))
+
+    def _files(self, group: GroupKey) -> Contents:
+        """A group's files as they were when its first result came in."""
         if group not in self._stored:
-            self._stored[group] = files.fingerprints(self.root, group)
-        fingerprint, text = self._stored[group].get(result.key.row, ("", None))
-        return fingerprint if text == result.baseline_text else MOVED
+            self._stored[group] = files.snapshot(self.root, group)
+        return self._stored[group]
 
     def _attempt(self, act: Callable[[], None]) -> None:
         """Do something to the pending file; after a first failure, nothing."""

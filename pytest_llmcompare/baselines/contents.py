@@ -106,8 +106,10 @@ class Contents:
             fingerprint: The fingerprint.
             shifted: Whether its log-probabilities are what is new about it.
         """
-        if self.fingerprint(baseline.row) == fingerprint:
-            return True
+        return self.fingerprint(baseline.row) == fingerprint or self.says(baseline, shifted=shifted)
+
+    def says(self, baseline: Baseline, *, shifted: bool) -> bool:
+        """Whether a case says already what it is to say; arguments as above."""
         old = self.baselines.get(baseline.row)
         return (
             old is not None

@@ -38,9 +38,23 @@ class Fault(Exception):  # noqa: N818 - not an error yet: it does not know its f
         return BaselineError(f"{source}, line {self.line}: {self.what}\n{way_out}")
 
 
+RESTORE = "git checkout -- "
+
+
 def restore(source: str) -> str:
     """The command that brings a file back as it was committed."""
-    return f"git checkout -- {shlex.quote(source)}"
+    return f"{RESTORE}{shlex.quote(source)}"
+
+
+def elsewhere(error: BaselineError, way_out: str) -> BaselineError:
+    """The error about a file that does not lie beside the tests, where no command can restore it.
+
+    Args:
+        error: The error as it is for a file beside the tests.
+        way_out: What to do instead of restoring it.
+    """
+    what, _, advice = str(error).partition("\n")
+    return BaselineError(f"{what}\n{way_out if RESTORE in advice else advice}")
 
 
 class Record(NamedTuple):

@@ -11,11 +11,12 @@ from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import contents
-from .contents import Change
+from .contents import Change, Contents
 from .document import shown, sort_key
-from .place import FOLDER, Place
+from .place import FOLDER, OwnPlace, Place
 from .replacement import locked, remove_leftovers
 
+NOTHING_RECORDED = "no baseline is recorded for this case"
 PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
 
 _AGAIN = "The baselines are as they were. Mend that, and run the update again."
@@ -26,16 +27,22 @@ class BaselineSet:
     """The stored baselines of a group.
 
     Attributes:
-        path: The baseline file, there or not.
+        path: The baseline file, there or not; None where they are from elsewhere.
         baselines: What can be compared with, by row.
         conflicts: Rows that a merge left in two versions, and where: `PATH, lines 12-19`.
-        warnings: What could not be used: tokens, environments.
+        warnings: What could not be used (tokens, environments), and whose outputs they are.
+        lacking: What to say of a row that has none.
+        faults: Rows whose baseline cannot be had, and why.
+        of_model: Name of the model that they are outputs of, where that is not the group's own.
     """
 
-    path: Path
+    path: Path | None = None
     baselines: Mapping[RowKey, Baseline] = field(default_factory=dict)
     conflicts: Mapping[RowKey, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    lacking: str = NOTHING_RECORDED
+    faults: Mapping[RowKey, str] = field(default_factory=dict)
+    of_model: str = ""
 
     @property
     def rows(self) -> frozenset[RowKey]:
@@ -113,6 +120,15 @@ def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | N
         return {}
     texts = {row: baseline.generation.text for row, baseline in stored.baselines.items()}
     return {row: (stored.fingerprint(row), texts.get(row)) for row in stored.rows}
+
+
+def snapshot(root: Path, group: GroupKey) -> Contents:
+    """What a group's files say now, empty where there are none.
+
+    Raises:
+        BaselineError: The file cannot be read.
+    """
+    return Place(root, group).read() or contents.empty(group)
 
 
 def update(
@@ -238,12 +254,12 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
 
 
 @contextlib.contextmanager
-def _writing(root: Path, group: GroupKey) -> Iterator[Place]:
+def _writing(root: Path, group: GroupKey) -> Iterator[OwnPlace]:
     """The place of a group, with no other process writing there."""
     folder = root / group.folder / FOLDER
     try:
         with locked(folder):
-            place = Place(root, group)
+            place = OwnPlace(root, group)
             for path in (place.path, place.tokens, place.attributes):
                 remove_leftovers(path)
             yield place

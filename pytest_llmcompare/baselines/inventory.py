@@ -13,7 +13,7 @@ from pytest_llmcompare.records import GroupKey
 from .contents import Contents
 from .document import shown, sort_key
 from .filenames import TEXT_SUFFIX, TOKENS_SUFFIX
-from .place import FOLDER, Place, read_pair, shown_in
+from .place import DISK, FOLDER, Place, read_pair
 
 NOT_LOOKED_INTO = frozenset({"node_modules", "__pycache__", "site-packages"})
 
@@ -75,12 +75,12 @@ def paths(root: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, root: Path) -> Stored:
-    source = shown_in(path, root)
+    source = DISK.shown(path, root)
     tokens = path.with_name(path.name.removesuffix(TEXT_SUFFIX) + TOKENS_SUFFIX)
-    stored = read_pair(path, tokens, source, shown_in(tokens, root))
+    stored = read_pair(path, tokens, source, DISK.shown(tokens, root))
     if stored is None:
         raise BaselineError(f"{source}: cannot be read: it is not there any more.")
-    folder = shown_in(path.parent.parent.parent, root)
+    folder = DISK.shown(path.parent.parent.parent, root)
     return Stored(path, source, GroupKey(folder, stored.document.table, stored.document.model), stored)
 
 

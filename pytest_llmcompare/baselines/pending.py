@@ -36,11 +36,12 @@ class Entry:
         test: The test that found it.
         run: Names the run that found it.
         commit: The git commit that was checked out; empty where there was none.
-        old: Fingerprint of the baseline that it was compared with; empty where there was none.
+        old: Fingerprint of the baseline in the files; empty where there was none.
         new: Today's output, to be the baseline.
         judgement: The verdict.
         baseline: Text of the baseline that it was compared with, or None.
         prompt: The prompt's own text (without examples), to show.
+        against: Where that baseline is from, where it is not from the files: `git:origin/main (1a2b3c4d)`.
     """
 
     key: CaseKey
@@ -52,6 +53,7 @@ class Entry:
     judgement: Judgement
     baseline: str | None = None
     prompt: str = ""
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def line_of(entry: Entry) -> str:
             "judgement": dataclasses.asdict(entry.judgement),
             "prompt": entry.prompt,
             "baseline": entry.baseline,
+            **({"against": entry.against} if entry.against else {}),
             "new": {**new, "generation": dataclasses.asdict(output)},
         }
     )
@@ -190,6 +193,7 @@ def _entry(key: CaseKey, data: dict[str, Any]) -> Entry:
     output = Baseline(key.row, generation(new["generation"]), str(new["input_hash"]), str(new["settings_hash"]))
     found = judgement(data["judgement"])
     texts = {name: str(data[name]) for name in ("test", "run", "commit", "old", "prompt")}
+    texts["against"] = str(data.get("against", ""))
     return Entry(key=key, new=output, judgement=found, baseline=None if old_text is None else str(old_text), **texts)
 
 

@@ -1,9 +1,14 @@
-"""Where the two files of a group are, and how they are read and written as a pair."""
+"""Where the two files of a group are, and how they are read and written as a pair.
+
+They are read from a shelf, which is the disk or a commit; they are written on the disk alone.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey
@@ -19,14 +24,44 @@ FOLDER = "__baselines__"
 _GIT_ATTRIBUTES = f"*{TEXT_SUFFIX} text eol=lf\n*{TOKENS_SUFFIX} -diff merge=union text eol=lf\n"
 
 
-def folder_of(root: Path, group: GroupKey) -> Path:
-    """The folder with the baseline files of a group's table, there or not.
+class Shelf(Protocol):
+    """Where files are read from, by the paths that they have on the disk."""
 
-    Raises:
-        BaselineError: The folder above it cannot be read.
-    """
-    above = root / group.folder / FOLDER
-    return above / safe_name(group.table, _names(above))
+    def names(self, folder: Path) -> Sequence[str]:
+        """Names in a folder that may not be there."""
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+
+    def shown(self, path: Path, root: Path) -> str:
+        """What a file is called in messages."""
+
+
+class Disk:
+    """The files that are there now."""
+
+    def names(self, folder: Path) -> list[str]:
+        """Names in a folder that may not be there."""
+        try:
+            return [path.name for path in folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise BaselineError(f"{folder}: cannot be read: {error.strerror}.") from error
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def shown(self, path: Path, root: Path) -> str:
+        """What a file is called in messages."""
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+DISK = Disk()
 
 
 class Place:
@@ -37,21 +72,26 @@ class Place:
         tokens: The tokens file.
         attributes: What git is told about both, in the folder above.
         source: What to call the baseline file in messages.
+
+    Raises:
+        BaselineError: A folder cannot be read.
     """
 
-    def __init__(self, root: Path, group: GroupKey) -> None:
-        folder = folder_of(root, group)
-        name = safe_name(group.model, {without_suffix(name) for name in _names(folder)})
+    def __init__(self, root: Path, group: GroupKey, shelf: Shelf = DISK) -> None:
+        above = root / group.folder / FOLDER
+        folder = above / safe_name(group.table, shelf.names(above))
+        name = safe_name(group.model, {without_suffix(name) for name in shelf.names(folder)})
         self.group = group
+        self.shelf = shelf
         self.path = folder / f"{name}{TEXT_SUFFIX}"
         self.tokens = folder / f"{name}{TOKENS_SUFFIX}"
         self.attributes = folder.with_name(".gitattributes")
-        self.source = shown_in(self.path, root)
-        self.tokens_source = shown_in(self.tokens, root)
+        self.source = shelf.shown(self.path, root)
+        self.tokens_source = shelf.shown(self.tokens, root)
 
     def read(self) -> Contents | None:
         """Both files, or None where there is no baseline file."""
-        stored = read_pair(self.path, self.tokens, self.source, self.tokens_source)
+        stored = read_pair(self.path, self.tokens, self.source, self.tokens_source, self.shelf)
         if stored is None:
             return None
         found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
@@ -62,6 +102,13 @@ class Place:
                 f"Move the file to where it belongs, or restore it: {restore(self.source)}"
             )
         return stored
+
+
+class OwnPlace(Place):
+    """Where the two files of a group are on the disk, to be written."""
+
+    def __init__(self, root: Path, group: GroupKey) -> None:
+        super().__init__(root, group)
 
     def write(self, stored: Contents) -> None:
         """Write both files, the tokens first: where a kill comes between, the text decides which of them count."""
@@ -84,44 +131,24 @@ class Place:
             self.path.parent.rmdir()
 
 
-def read_pair(path: Path, tokens: Path, source: str, tokens_source: str) -> Contents | None:
+def read_pair(path: Path, tokens: Path, source: str, tokens_source: str, shelf: Shelf = DISK) -> Contents | None:
     """A baseline file and the tokens file beside it, or None where there is no baseline file.
 
     Raises:
         BaselineError: The baseline file cannot be read.
     """
-    data = _read(path, source)
+    try:
+        data = shelf.content(path)
+    except OSError as error:
+        raise BaselineError(f"{source}: cannot be read: {error.strerror}.") from error
     if data is None:
         return None
     try:
-        tokens_text = tokens.read_bytes().decode("utf-8", "replace")
-    except OSError:  # not there, or not readable: either way only an aid is lacking
-        tokens_text = None
+        tokens_data = shelf.content(tokens)
+    except OSError:  # as where it is not there, only an aid is lacking
+        tokens_data = None
+    tokens_text = None if tokens_data is None else tokens_data.decode("utf-8", "replace")
     return contents.read(_decoded(data, source), tokens_text, source, tokens_source)
-
-
-def _names(folder: Path) -> list[str]:
-    """Names in a folder that may not be there."""
-    try:
-        return [path.name for path in folder.iterdir()]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise BaselineError(f"{folder}: cannot be read: {error.strerror}.") from error
-
-
-def shown_in(path: Path, root: Path) -> str:
-    """What a file is called in messages."""
-    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
-
-
-def _read(path: Path, source: str) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BaselineError(f"{source}: cannot be read: {error.strerror}.") from error
 
 
 def _decoded(data: bytes, source: str) -> str:

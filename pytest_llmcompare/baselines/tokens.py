@@ -19,6 +19,8 @@ from .document import Record, restore, shown, sort_key
 from .escapes import escape, unescape
 
 WARNINGS = 5  # that are told one by one
+TO_GET_BACK = " To get the tokens back:"
+"""Begins what to do about files that lie beside the tests; those of a commit cannot be mended so."""
 
 _NAMES = re.compile(r'\s*\{"id": ("(?:[^"\\]|\\.)*"), "variant": ("(?:[^"\\]|\\.)*")')
 _quoted = json.JSONEncoder().encode  # faster than json.dumps
@@ -107,7 +109,7 @@ class Tokens:
             told.append(f"{self.source}: not there or not readable, so {self.missing} cases are without their tokens.")
         if told:
             told.append(
-                f"Cases without tokens are compared by their text. To get the tokens back: {restore(self.source)}, "
+                f"Cases without tokens are compared by their text.{TO_GET_BACK} {restore(self.source)}, "
                 "or record them again: pytest --llm-update-all"
             )
         return tuple(told)

@@ -58,6 +58,7 @@ def as_json(entry: Entry) -> dict[str, Any]:
         "margin": judgement.margin,
         "prompt": entry.prompt,
         "baseline": entry.baseline,
+        "against": entry.against,
         "candidate": entry.new.generation.text,
         "environment": dict(entry.new.generation.environment),
         "run": entry.run,

@@ -24,6 +24,7 @@ from .keys import single_keys
 from .selection import waiting
 
 PROMPT = "  prompt     "
+AGAINST = "  against    "
 KEYS = "a accept   r reject   s skip   u undo   q quit"
 NO_TERMINAL = """review needs a terminal. Without one:
   llmcompare review --web
@@ -136,6 +137,7 @@ def entry_lines(review: Review, entry: Entry) -> list[str]:
         f"{review.place} {disarm(str(entry.key))}  {headline}",
         *(single(PROMPT, entry.prompt) if entry.prompt else []),
         *lines,
+        *(single(AGAINST, entry.against) if entry.against else []),
         f"{KEYS}{more}",
     ]
 

@@ -106,7 +106,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
-        return [f"{name} has nothing to compare with; today's output:"]
+        return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
     if judgement.verdict is Verdict.STALE:
         return [f"{name} is not comparable: {disarm(judgement.reason)}"]
     return [f"{name} compared nothing", *_reason(judgement, 1)]

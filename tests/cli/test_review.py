@@ -10,11 +10,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from pytest_llmcompare.commands.ending import Ending
-from pytest_llmcompare.commands.review import converse
+from pytest_llmcompare.commands.review import converse, entry_lines
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.review import Decision, Review
 from tests.unit.baselines.samples import baseline
 
@@ -77,6 +80,18 @@ def test_all_decided(project: Project) -> None:
     assert names(review, Decision.ACCEPT) == []
     assert review.undo()
     assert [str(entry.key) for entry in review.rest] == ["trivia/tiny/d"]
+
+
+def test_where_a_baseline_is_from_is_shown(project: Project) -> None:
+    """What was not compared with the files is shown beside what it was compared with, also after it was stored."""
+    project.record(baseline("a"))
+    project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
+    review = Review(project.file.read().entries.values())
+    assert review.current is not None
+    assert entry_lines(review, review.current)[-2] == "  against    git:main (1a2b3c4d)"
+    project.drift("b")
+    review = Review(project.file.read().entries.values())
+    assert not any("against" in line for line in entry_lines(review, review.entries[-1]))
 
 
 def test_without_a_terminal(project: Project) -> None:

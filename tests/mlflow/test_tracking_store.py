@@ -167,7 +167,7 @@ def test_default_store_from_a_subfolder(suite: Suite, monkeypatch: pytest.Monkey
     assert found is not None
     assert Path(found.artifact_location).is_relative_to(sub / "mlruns")
     (run,) = client.search_runs([found.experiment_id])
-    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["eval_results_table.json"]
+    assert [file.path for file in client.list_artifacts(run.info.run_id)] == ["eval_results_table.json", "llmcompare"]
 
 
 def test_the_session_leaves_no_run_open(suite: Suite) -> None:

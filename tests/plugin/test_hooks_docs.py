@@ -84,6 +84,14 @@ def test_models_of_another_kind(example: Callable[[str], list[pytest.RunResult]]
     assert "\n| 2+2 is 4.\n" in text
 
 
+def test_baselines_from_elsewhere(example: Callable[[str], list[pytest.RunResult]]) -> None:
+    """What people wrote is compared with, and the failure is the one that the page shows."""
+    (result,) = example("Baselines from elsewhere")
+    result.assert_outcomes(passed=1, failed=1)
+    (shown,) = blocks("Baselines from elsewhere", "text")
+    assert shown.text.splitlines() == [line for line in result.outlines if line.startswith("FAILED ")]
+
+
 def test_notifications(example: Callable[[str], list[pytest.RunResult]], suite: Suite) -> None:
     """One line per table and model, and the verdicts that the page shows."""
     (result,) = example("Notifications")

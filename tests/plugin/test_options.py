@@ -25,6 +25,7 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-update-all like --llm-update, and refresh the recorded facts of unchanged baselines",
         "--llm-prune delete baselines of rows that the tables no longer have",
         "--llm-prune=yes the same, also where that is more than 20% of a file",
+        "--llm-baseline=SOURCE where baselines come from: files (the default), git:REF (as in that commit),",
         "--llm-device=DEVICE cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)",
         "--llm-dtype=DTYPE auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)",
         "--llm-batch-size=N most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)",

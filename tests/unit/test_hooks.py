@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,16 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare import hookspecs
-from pytest_llmcompare.errors import HookError, ModelError
+from pytest_llmcompare.errors import HookError, ModelError, SourceError
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.hooks import Hooks
 from pytest_llmcompare.judgements import Judgement, Verdict
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.plugin import pytest_llmcompare_judge
-from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, GroupResult, Row
+from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, GroupResult, Row, RowKey
 from pytest_llmcompare.reports.summary import Summary
+from pytest_llmcompare.sources.given import EXPECTED
+from pytest_llmcompare.sources.reader import BaselineWriter, Outputs
 
 KEY = GroupKey("tests", "trivia", "m")
 CASE = Case(CaseKey(KEY, "sky"), Row("sky", "Sky?"), "", {}, seed=0)
@@ -161,6 +163,73 @@ def test_tables() -> None:
     found = hooks(plugin(load_table=lambda: frame)).load_table("ab", ROOT)
     assert found is not None
     assert found.value is frame
+
+
+def nothing_said(key: GroupKey) -> Outputs:
+    return Outputs()
+
+
+class Source:
+    """A plugin's source of baselines that gives whatever it was made with."""
+
+    pinned = "version 3"
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    def load(self, group: GroupKey, cases: Sequence[Case]) -> object:
+        return self.given if not isinstance(self.given, Exception) else fail(str(self.given))
+
+
+def test_baselines_that_plugins_read() -> None:
+    """Texts and outputs answer the case as it is asked; a `Baseline` says itself what it answers."""
+    other = Case(CaseKey(KEY, "ice"), Row("ice", "Ice?"), "", {}, seed=0)
+    third = Case(CaseKey(KEY, "tea", "hot"), Row("tea", "Tea?"), "", {}, seed=0)
+    output, stale = Generation("Cold.", (1, 2)), Baseline(RowKey("another"), Generation("Hot."), "then", "then")
+    given = {CASE.key: "Blue.", other.key: output, third.key: stale}
+    asked: list[tuple[object, ...]] = []
+
+    def open_baselines(source: str, root: Path, pinned: str) -> Source:
+        asked.append((source, root, pinned))
+        return Source(given)
+
+    source = hooks(plugin(open_baselines=open_baselines)).open_baselines("golden:x", "version 3", nothing_said)
+    assert asked == [("golden:x", ROOT, "version 3")]
+    assert (source.title, source.pinned, source.copying) == ("golden:x", "version 3", "")
+    assert not isinstance(source, BaselineWriter)
+    found = source.load(KEY, [CASE, other, third])
+    assert found.baselines == {
+        RowKey("sky"): Baseline(RowKey("sky"), Generation("Blue."), CASE.input_hash, CASE.settings_hash),
+        RowKey("ice"): Baseline(RowKey("ice"), output, other.input_hash, other.settings_hash),
+        RowKey("tea", "hot"): Baseline(RowKey("tea", "hot"), Generation("Hot."), "then", "then"),
+    }
+    assert found.lacking == "golden:x has no baseline of this case"
+
+
+def test_sources_that_nobody_knows() -> None:
+    """A plugin that says None leaves them to the next, and at last they are unknown."""
+    with pytest.raises(SourceError) as caught:
+        hooks(plugin(open_baselines=lambda: None)).open_baselines("model:", "", nothing_said)
+    assert str(caught.value).startswith("there is no such source of baselines. ")
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ("text", "returned 'text' (str), expected an object with load, or None."),
+        (Source(None), f"gave baselines whose load returned NoneType, expected {EXPECTED}."),
+        (Source({CASE.key: 3}), f"gave baselines whose load returned int values, expected {EXPECTED}."),
+        (Source({"sky": "Blue."}), "gave a baseline for 'sky', which is the key of none of the cases."),
+        (Source(ValueError("no file")), "raised ValueError: no file"),
+    ],
+)
+def test_baselines_that_are_none(given: object, what: str) -> None:
+    """It says which hook of whose gave what."""
+    found = hooks(plugin(open_baselines=lambda: given))
+    with pytest.raises(HookError) as caught:
+        found.open_baselines("golden:x", "", nothing_said).load(KEY, [CASE])
+    comma = "," if what.startswith("raised") else ""
+    assert str(caught.value) == f"pytest_llmcompare_open_baselines in plugin0{comma} {what}"
 
 
 def test_metrics_of_all_plugins_are_put_together() -> None:

@@ -59,6 +59,7 @@ def test_a_good_file_passes() -> None:
     table = {
         "default_models": ["a", "b"],
         "models": {"big": {"source": "org/model"}},
+        "baseline": "git:origin/main",
         "device": "cpu",
         "dtype": "float32",
         "batch_size": 4,
@@ -86,6 +87,7 @@ def test_a_good_file_passes() -> None:
             f"models = ['a'], expected {WANT_TABLES}.",
         ),
         ({"models": {"a": "b"}}, "models.a = 'b', expected a table with at least `source = ...`."),
+        ({"baseline": 1}, "baseline = 1, expected files, git:REF, runs:/ID or model:NAME."),
         ({"device": 0}, "device = 0, expected text such as 'cpu' or 'cuda'."),
         ({"dtype": 32}, f"dtype = 32, expected one of {', '.join(DTYPES)}."),
         ({"batch_size": "4"}, "batch_size = '4', expected a whole number."),
