@@ -16,8 +16,6 @@ import pytest
 
 from pytest_llmcompare.commands.ending import Ending
 from pytest_llmcompare.commands.review import converse, entry_lines
-from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.review import Decision, Review
 from tests.unit.baselines.samples import baseline
 
