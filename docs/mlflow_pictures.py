@@ -30,9 +30,8 @@ PATIENCE = 120.0  # seconds
 WIDTH, HEIGHT, LOW, HIGH = 1440, 800, 440, 960
 SETTLED = 2.0  # seconds, until what was asked for is drawn
 LAST, DRIFTED = "log_model_tiny-bloom", "log_model_tiny-gpt2"
-METRICS = ("verdict/drift_rate", "verdict/shift_rate", "likelihood_drift/max", "margin/max", "token_count/sum")
+METRICS = ("verdict/drift_rate", "verdict/shift_rate", "likelihood_drift/max", "margin/max")
 COLUMNS = ["attributes.`Models`", *(f"metrics.`{name}`" for name in METRICS)]
-WIDTHS = {f"metrics.`{name}`": 150 for name in METRICS}
 """Columns of the list of runs."""
 
 
@@ -85,7 +84,7 @@ def ask(address: str, question: str) -> Any:
 def arrange(shown: Chromium, experiment: str, *, answers: bool = False) -> None:
     """Set what a person would click together: which columns the list has, whether answers have all the room."""
     state = f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment}"]-ReactComponentState'
-    chosen = {"selectedColumns": COLUMNS, "columnWidths": WIDTHS, "runListHidden": answers}
+    chosen = {"selectedColumns": COLUMNS, "runListHidden": answers}
     shown.js(
         f"{{ const name = {json.dumps(state)};"
         f" localStorage[name] = JSON.stringify({{...JSON.parse(localStorage[name]), ...{json.dumps(chosen)}}});"

@@ -27,7 +27,7 @@ def main() -> None:
             shown.js(drifted)
             shown.wait("!document.getElementById('panel').hidden")
             shown.js("document.getElementById('search').scrollIntoView({behavior: 'instant'})")
-            shown.js("window.scrollBy(0, -125)")
+            shown.js("window.scrollBy(0, 12)")
             save(shown, NAME)
 
 

@@ -89,7 +89,7 @@ def save(shown: Chromium, name: str) -> None:
     few = (
         Image.open(io.BytesIO(data))
         .convert("RGB")
-        .quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        .quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
     )
     path = IMAGES / name
     few.save(path, optimize=True)
