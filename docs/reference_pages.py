@@ -106,9 +106,10 @@ def settings() -> str:
         option = given.get("models" if key == "default_models" else key if key != "models" else "", "")
         variable = f"LLMCOMPARE_{option.removeprefix('--llm-').replace('-', '_').upper()}" if option else ""
         default = defaults.get(name) or ""
-        return code(key), meanings[name], code(default if default != () else ""), code(option), code(variable)
+        told = f" By default {code(default)}." if default else ""
+        return code(key), f"{meanings[name]}{told}", code(option), code(variable)
 
-    return rows(("key", "meaning", "default", "option", "environment"), map(row, FILE_KEYS))
+    return rows(("key", "meaning", "option", "environment"), map(row, FILE_KEYS))
 
 
 def model_keys() -> str:
@@ -125,10 +126,11 @@ def model_keys() -> str:
 def keywords() -> str:
     """The keywords of the marker."""
     from pytest_llmcompare.declaration import SIGNATURE, Declaration
-    from pytest_llmcompare.tables import read_table
+    from pytest_llmcompare.tables import INPUT_COLUMNS, read_table
 
     meanings = {**described(Declaration), **described(read_table), "name": described(Declaration)["table"]}
     meanings["table"] = described(read_table)["source"]
+    meanings["input"] = meanings["input"].replace("`INPUT_COLUMNS`", ", ".join(map(code, INPUT_COLUMNS)))
 
     def row(parameter: inspect.Parameter) -> tuple[str, ...]:
         default = "" if parameter.default is parameter.empty else repr(parameter.default)
