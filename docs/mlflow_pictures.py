@@ -30,7 +30,7 @@ PATIENCE = 120.0  # seconds
 WIDTH, HEIGHT, LOW, HIGH = 1440, 800, 440, 960
 SETTLED = 2.0  # seconds, until what was asked for is drawn
 LAST, DRIFTED = "log_model_tiny-bloom", "log_model_tiny-gpt2"
-METRICS = ("verdict/drift_rate", "verdict/shift_rate", "likelihood_drift/max", "margin/max")
+METRICS = ("verdict/drift_rate", "verdict/shift_rate", "margin/max", "token_count/sum")
 COLUMNS = ["attributes.`Models`", *(f"metrics.`{name}`" for name in METRICS)]
 """Columns of the list of runs."""
 

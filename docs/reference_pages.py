@@ -167,7 +167,7 @@ def commands() -> str:
     from pytest_llmcompare.cli import parser
 
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
-    os.environ |= {"COLUMNS": "96", "NO_COLOR": "1"}  # argparse looks there
+    os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}  # argparse looks there
     try:
         return "\n\n".join(help_of(name, one) for name, one in subcommands(parser()))
     finally:
