@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests", "examples"]
+nox.options.sessions = ["lint", "types", "tests", "examples", "docs"]
 nox.options.default_venv_backend = "venv"
 
 INSTALL = ("-c", "constraints.txt", "-e", ".[test]")
@@ -27,6 +27,12 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     session.install(*INSTALL)
     session.run("python", "-m", "pytest", "-n2", *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    session.install("-c", "constraints.txt", "-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
 
 
 @nox.session
