@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ OUTSIDE = ("LLMCOMPARE_", "GITHUB_", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "ML
 for name in [*os.environ]:
     if name.startswith(OUTSIDE):
         del os.environ[name]
+
+# Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 
