@@ -78,6 +78,11 @@ def click(browser: Chromium, *decisions: str) -> None:
         browser.wait(f"{HEADING} !== {before!r}")
 
 
+def all_decided(browser: Chromium) -> None:
+    """Wait until nothing is left and Done has the focus: the news may bring the first before the answer does both."""
+    browser.wait(f"{LEFT} === 'All decided' && document.activeElement.id === 'done'")
+
+
 def became(browser: Chromium) -> list[str]:
     """What the page says at the end, once it does."""
     browser.wait("document.getElementById('became') !== null")
@@ -175,7 +180,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     press(browser, "Escape")
     browser.wait("!document.getElementById('help').open")
     press(browser, "a", "a")
-    browser.wait(f"{LEFT} === 'All decided'")
+    all_decided(browser)
     browser.wait("document.activeElement.id === 'done'")
     assert browser.js(DONE) == "Done: accept 4, reject 1"
     press(browser, "Enter")
@@ -190,7 +195,7 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
     project.drift("sky", "sea")
     served = review()
     press(browser, "A")
-    browser.wait(f"{LEFT} === 'All decided'")
+    all_decided(browser)
     files.update(project.root, GROUP, [baseline("sky", " Grey.")])
     before = project.texts()
     press(browser, "Enter")
@@ -271,7 +276,7 @@ def test_hostile_text_stays_text(project: Project, review: Review, browser: Chro
         assert browser.js("document.querySelectorAll('script').length") == 3
         browser.js("document.querySelectorAll('details').forEach(box => { box.open = true; })")
         press(browser, "a")
-    browser.wait(f"{LEFT} === 'All decided'")
+    all_decided(browser)
     press(browser, "Enter")
     assert became(browser)[1] == "0 accepted, 0 rejected, 4 refused."
     assert HOSTILE[0] in browser.js("document.getElementById('became').textContent")
