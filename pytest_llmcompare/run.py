@@ -210,7 +210,7 @@ class Run:
     def measure(self) -> str:
         """What the outputs were compared with, where that is not files."""
         model = self.session.reference
-        own = f"; {model!r} itself is compared with nothing, so its tests that compare were left out" if model else ""
+        own = f"; {model!r} itself is compared with nothing, so its tests that compare are left out" if model else ""
         return f"baselines: {self.source.title}{own}"
 
     def tell(self) -> None:
