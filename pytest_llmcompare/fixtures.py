@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .errors import UsageError
 from .stash import OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
@@ -48,8 +49,16 @@ def source_of(config: pytest.Config) -> BaselineReader:
 
         hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
         pinned = getattr(config, "workerinput", {}).get(PINNED, "")
-        config.stash[SOURCE] = reference(config.stash[SETTINGS], config.rootpath, hooks, pinned, outputs_in(config))
-    return config.stash[SOURCE]
+        try:
+            found = reference(config.stash[SETTINGS], config.rootpath, hooks, pinned, outputs_in(config))
+        except UsageError as error:  # kept, so that it is not tried once per test file
+            config.stash[SOURCE] = error
+        else:
+            config.stash[SOURCE] = found
+    source = config.stash[SOURCE]
+    if isinstance(source, UsageError):
+        raise source
+    return source
 
 
 @pytest.fixture
@@ -114,7 +123,7 @@ def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: Grou
 
     del llm_case  # asked for so that the observation exists
     run = run_of(request.config)
-    command = run.accepting(request.node.nodeid)
+    command = run.invocation.accepting(request.node.nodeid)
     return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings, command)
 
 

@@ -3,120 +3,113 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from .errors import UsageError
-from .settings import (
-    COMMAND_LINE,
-    FILE,
-    FILES,
-    GITHUB,
-    SEMANTIC_MODEL,
-    Settings,
-    Update,
-    check_file,
-    check_values,
-    percentage,
-    split_models,
-)
+from .precedence import MODELS, Picked, read_file
+from .settings import FILES, GITHUB, SEMANTIC_MODEL, STEP_SUMMARY, Settings, Update, check_file, check_values
 
-MODELS = "llm_models"
 PRUNE = "llm_prune"
 REPORT = "llm_report"
-STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
-UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
+
+
+class Option(NamedTuple):
+    """One option of the command line.
+
+    Attributes:
+        name: What stands on the command line.
+        help: What `--help` says of it.
+        facts: What else pytest's parser is to know.
+    """
+
+    name: str
+    help: str
+    facts: Mapping[str, Any]
+
+
+def taking(metavar: str, **further: Any) -> dict[str, Any]:
+    """Facts of an option that takes a value."""
+    return {"metavar": metavar, **further}
+
+
+FLAG: Mapping[str, Any] = {"action": "store_true"}
+
+OPTIONS = (
+    Option(
+        "--llm-models",
+        "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder or "
+        "an MLflow URI, or a NAME of [tool.llmcompare.models.NAME] (env LLMCOMPARE_MODELS; file default_models)",
+        taking("A,B", action="append", default=[], dest=MODELS),
+    ),
+    Option(
+        "--llm-update",
+        "write today's outputs as baselines where they drifted, shifted, are missing or stale; deletes nothing",
+        FLAG,
+    ),
+    Option("--llm-update-missing", "write baselines only where there is none yet", FLAG),
+    Option("--llm-update-all", "like --llm-update, and refresh the recorded facts of unchanged baselines", FLAG),
+    Option(
+        "--llm-prune",
+        "delete baselines of rows that the tables no longer have",
+        {"action": "store_const", "const": "ask", "default": "", "dest": PRUNE},
+    ),
+    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
+    Option(
+        "--llm-prune=yes",
+        "the same, also where that is more than 20%% of a file",
+        {"action": "store_const", "const": "yes", "dest": PRUNE},
+    ),
+    Option(
+        "--llm-baseline",
+        "where baselines come from: files (the default), git:REF (as in that commit), runs:/ID (an MLflow run), "
+        "model:NAME (another model of this run); all but files are only read (env LLMCOMPARE_BASELINE)",
+        taking("SOURCE"),
+    ),
+    Option("--llm-device", "cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)", taking("DEVICE")),
+    Option("--llm-dtype", "auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)", taking("DTYPE")),
+    Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
+    Option(
+        "--llm-decode",
+        "verify (the default) confirms baselines in one pass and reads shared examples once, plain does neither; "
+        "outputs are the same (env LLMCOMPARE_DECODE)",
+        taking("HOW"),
+    ),
+    Option(
+        "--llm-tolerance",
+        "by how much another token may be preferred and still count as a near tie (default: what numerical noise "
+        "amounts to; env LLMCOMPARE_TOLERANCE)",
+        taking("NATS"),
+    ),
+    Option(
+        "--llm-shift",
+        "warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        taking("HOW"),
+    ),
+    Option(
+        "--llm-drift-budget",
+        "percentage of each model's cases that may drift: drifted cases do not fail their tests, too many fail "
+        "the run (env LLMCOMPARE_DRIFT_BUDGET)",
+        taking("PCT"),
+    ),
+    Option(
+        "--llm-report",
+        "write what the run found to a file that ends in .html, .md or .json; repeatable; github appends it to "
+        "the step summary of a GitHub workflow",
+        taking("PATH", action="append", default=[], dest=REPORT),
+    ),
+    Option("--llm-tracking-uri", "MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)", taking("URI")),
+)
+"""In the order of `--help`."""
 
 
 def add_options(parser: pytest.Parser) -> None:
     """Declare the command line."""
     group = parser.getgroup("llmcompare", "comparison of language models (pytest-llmcompare)")
-    group.addoption(
-        "--llm-models",
-        action="append",
-        default=[],
-        metavar="A,B",
-        dest=MODELS,
-        help="models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder or "
-        "an MLflow URI, or a NAME of [tool.llmcompare.models.NAME] (env LLMCOMPARE_MODELS; file default_models)",
-    )
-    group.addoption(
-        "--llm-update",
-        action="store_true",
-        help="write today's outputs as baselines where they drifted, shifted, are missing or stale; deletes nothing",
-    )
-    group.addoption("--llm-update-missing", action="store_true", help="write baselines only where there is none yet")
-    group.addoption(
-        "--llm-update-all",
-        action="store_true",
-        help="like --llm-update, and refresh the recorded facts of unchanged baselines",
-    )
-    group.addoption(
-        "--llm-prune",
-        action="store_const",
-        const="ask",
-        default="",
-        dest=PRUNE,
-        help="delete baselines of rows that the tables no longer have",
-    )
-    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
-    group.addoption(
-        "--llm-prune=yes",
-        action="store_const",
-        const="yes",
-        dest=PRUNE,
-        help="the same, also where that is more than 20%% of a file",
-    )
-    group.addoption(
-        "--llm-baseline",
-        metavar="SOURCE",
-        help="where baselines come from: files (the default), git:REF (as in that commit), runs:/ID (an MLflow run), "
-        "model:NAME (another model of this run); all but files are only read (env LLMCOMPARE_BASELINE)",
-    )
-    group.addoption("--llm-device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)")
-    group.addoption("--llm-dtype", metavar="DTYPE", help="auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)")
-    group.addoption(
-        "--llm-batch-size", type=int, metavar="N", help="most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)"
-    )
-    group.addoption(
-        "--llm-decode",
-        metavar="HOW",
-        help="verify (the default) confirms baselines in one pass and reads shared examples once, plain does neither; "
-        "outputs are the same (env LLMCOMPARE_DECODE)",
-    )
-    group.addoption(
-        "--llm-tolerance",
-        metavar="NATS",
-        help="by how much another token may be preferred and still count as a near tie (default: what numerical noise "
-        "amounts to; env LLMCOMPARE_TOLERANCE)",
-    )
-    group.addoption(
-        "--llm-shift",
-        metavar="HOW",
-        help="warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
-    )
-    group.addoption(
-        "--llm-drift-budget",
-        metavar="PCT",
-        help="percentage of each model's cases that may drift: drifted cases do not fail their tests, too many fail "
-        "the run (env LLMCOMPARE_DRIFT_BUDGET)",
-    )
-    group.addoption(
-        "--llm-report",
-        action="append",
-        default=[],
-        metavar="PATH",
-        dest=REPORT,
-        help="write what the run found to a file that ends in .html, .md or .json; repeatable; github appends it to "
-        "the step summary of a GitHub workflow",
-    )
-    group.addoption(
-        "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
-    )
+    for option in OPTIONS:
+        group.addoption(option.name, help=option.help, **option.facts)
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -168,11 +161,11 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
 
     Args:
         settings: The settings.
-        baseline: What the source of baselines is called, once it is opened.
+        baseline: What the source of baselines is called, where it is opened already.
     """
     values = {
         "models": ", ".join(settings.models),
-        "baseline": baseline if settings.baseline != FILES else "",
+        "baseline": (baseline or settings.baseline) if settings.baseline != FILES else "",
         "device": settings.device,
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
@@ -197,104 +190,3 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
     if settings.prune:
         parts.append("--llm-prune deletes obsolete baselines")
     return [f"llmcompare: {'; '.join(parts)}"] if parts else []
-
-
-def read_file(path: Path) -> dict[str, Any]:
-    """The `[tool.llmcompare]` table of a `pyproject.toml`, empty where there is none.
-
-    Raises:
-        UsageError: The file is not TOML.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        return {}
-    if b"tool.llmcompare" not in raw:  # parsing is 1 ms that other people's suites need not pay
-        return {}
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        parsed = tomllib.loads(raw.decode("utf-8"))
-    except ValueError as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
-    table = parsed.get("tool", {}).get("llmcompare", {})
-    if not isinstance(table, dict):
-        raise UsageError(f"{path}: tool.llmcompare = {table!r}, expected a table [tool.llmcompare].")
-    return table
-
-
-class Picked:
-    """Picks each value from the first source that has it, and remembers which."""
-
-    def __init__(self, config: pytest.Config, table: Mapping[str, Any]) -> None:
-        self.config = config
-        self.table = table
-        self.origins: dict[str, str] = {}
-
-    def models(self, named: Mapping[str, Any]) -> tuple[str, ...]:
-        """The models: as listed, else all named ones."""
-        given = split_models(self.config.getoption(MODELS))
-        if given:
-            self.origins["models"] = COMMAND_LINE
-            return given
-        if os.environ.get("LLMCOMPARE_MODELS"):
-            self.origins["models"] = "LLMCOMPARE_MODELS"
-            return split_models([os.environ["LLMCOMPARE_MODELS"]])
-        listed = self.table.get("default_models") or list(named)
-        if listed:
-            self.origins["models"] = FILE
-        return tuple(listed)
-
-    def update(self) -> Update:
-        """The one update option that was given."""
-        given = [mode for name, mode in UPDATES.items() if self.config.getoption(name)]
-        if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} exclude each other: give one of them.")
-        return given[0] if given else Update.NOTHING
-
-    def value(self, name: str, default: object) -> object:
-        """A setting by its name, from command line, environment or file."""
-        option = self.config.getoption(f"llm_{name}")
-        if option is not None:
-            self.origins[name] = COMMAND_LINE
-            return option
-        variable = f"LLMCOMPARE_{name.upper()}"
-        if os.environ.get(variable):
-            self.origins[name] = variable
-            return os.environ[variable]
-        if name in self.table:
-            self.origins[name] = FILE
-            return self.table[name]
-        return default
-
-    def listed(self, name: str, default: str) -> str:
-        """A setting that the file alone has."""
-        if name not in self.table:
-            return default
-        self.origins[name] = FILE
-        return str(self.table[name])
-
-    def number(self, name: str) -> int:
-        """A whole number by its name."""
-        value = self.value(name, 0)
-        try:
-            return int(str(value))
-        except ValueError:
-            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None
-
-    def nats(self, name: str) -> float | None:
-        """A number by its name; None where it is not given."""
-        value = self.value(name, None)
-        if value is None:
-            return None
-        try:
-            return float(str(value))
-        except ValueError:
-            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None
-
-    def percentage(self, name: str) -> float | None:
-        """A percentage by its name, or None."""
-        value = self.value(name, None)
-        return None if value is None else percentage(value, name.replace("_", " "), self.origins[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Settle the settings, so that a wrong one ends the run before it starts."""
     config.addinivalue_line("markers", MARKER)
     try:
-        config.stash[SETTINGS] = read_settings(config)
-        if config.stash[SETTINGS].baseline != FILES:
+        settings = config.stash[SETTINGS] = read_settings(config)
+        if settings.needs_source:
             source_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
@@ -77,14 +78,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     """Say which settings are not at their default, and where they came from."""
-    source = config.stash.get(SOURCE, None)
-    return header_lines(config.stash[SETTINGS], source.title if source else "")
+    return header_lines(config.stash[SETTINGS], getattr(config.stash.get(SOURCE, None), "title", ""))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Expand marker and models into tests."""
-    if not OURS.isdisjoint(metafunc.fixturenames):
-        run_of(metafunc.config).collection.expand(metafunc)
+    if OURS.isdisjoint(metafunc.fixturenames):
+        return
+    try:
+        run = run_of(metafunc.config)
+    except UsageError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
+    run.collection.expand(metafunc)
 
 
 @pytest.hookimpl(trylast=True)
@@ -159,13 +164,16 @@ class Controller:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the result that a report carries."""
         if text := getattr(report, REPORT, ""):
-            run_of(self.config).record(text, report.location)
+            run_of(self.config).record(text, report.location, at_end=report.when == "teardown")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Have a worker compare with the very baselines that this process has opened."""
-        source = self.config.stash.get(SOURCE, None)
-        node.workerinput[PINNED] = source.pinned if source else ""
+        pinned = ""
+        if self.config.stash[SETTINGS].baseline != FILES:
+            with contextlib.suppress(UsageError):  # a worker that needs them says so
+                pinned = source_of(self.config).pinned
+        node.workerinput[PINNED] = pinned
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

@@ -12,14 +12,13 @@ from .reports.document import Document
 from .reports.html import html_report
 from .reports.json_report import json_report
 from .reports.markdown import MOST_BYTES, markdown_report
-from .settings import GITHUB
+from .settings import GITHUB, STEP_SUMMARY
 
 DRAWN: Mapping[str, Callable[[Document], str]] = {
     ".html": html_report,
     ".json": json_report,
     ".md": markdown_report,
 }
-STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def write_report(document: Document, where: str, folder: Path) -> str:

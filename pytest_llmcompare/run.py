@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +18,7 @@ from .conclusion import Conclusion
 from .errors import ReportError
 from .github import Location, Places, on_github
 from .hooks import Hooks
+from .invocation import Invocation
 from .judgements import Judgement, Verdict
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.annotations import annotation_lines
@@ -31,7 +30,7 @@ from .reports.progress import Silent, TerminalProgress
 from .reports.report import Report
 from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
-from .settings import COMMAND_LINE, FILES, Settings
+from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
 from .waiting import Waiting
@@ -71,6 +70,7 @@ class Run:
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
+        invocation: How pytest was started.
         conclusion: What became of the baselines, once the run has ended.
         waiting: What differs and is not accepted.
     """
@@ -92,6 +92,7 @@ class Run:
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
+        self.invocation = Invocation(config, settings)
         self.conclusion: Conclusion | None = None
         self.writer = source if isinstance(source, BaselineWriter) else None
         self.waiting = Waiting(config.rootpath, settings, against="" if self.writer else source.title)
@@ -160,13 +161,19 @@ class Run:
             crash.message = headline(judgement)
         item.user_properties.extend(properties(observation.worst.result(passed=report.passed)))
 
-    def record(self, text: str, location: Location) -> None:
-        """Take in what a test found, sample by sample, and where it stands."""
+    def record(self, text: str, location: Location, *, at_end: bool) -> None:
+        """Take in what a test found, sample by sample, and where it stands.
+
+        Args:
+            text: The results.
+            location: Where the test stands.
+            at_end: Whether the test failed at its end, after it had reported once.
+        """
         samples = [case_result_from_json(line) for line in text.splitlines()]
         for result in samples:
             self.results[result.nodeid, result.key] = result
             self.locations[result.nodeid] = location
-        self.waiting.take(samples)
+        self.waiting.take(samples, failed_at_end=at_end)
 
     def take_over(self, output: Mapping[str, Any]) -> None:
         """Take in what a worker handed over."""
@@ -244,8 +251,8 @@ class Run:
             tuple(self.groups.values()),
             passed=passed,
             finished=finished,
-            command=self.command(*self.selection()),
-            accepting=self.accepting,
+            command=self.invocation.repeated(),
+            accepting=self.invocation.accepting,
         )
 
     def annotate(self, reporter: pytest.TerminalReporter) -> None:
@@ -267,35 +274,14 @@ class Run:
             summary,
             width=width,
             verbose=self.config.get_verbosity(),
-            command=self.command(*self.selection()),
+            command=self.invocation.repeated(),
+            waits=self.waiting.holds,
             encoding=output_encoding(),
         )
         if lines:
             reporter.section("model comparison")
         for text, markup in lines:
             reporter.write_line(text, **markup)
-
-    def selection(self) -> list[str]:
-        """What this run was asked to select: paths, `-k`, `-m`."""
-        chosen = {"-k": self.config.option.keyword, "-m": self.config.option.markexpr}
-        given = [text for name, value in chosen.items() if value for text in (name, value)]
-        asked = self.config.args_source is pytest.Config.ArgsSource.ARGS
-        return [*given, *(self.config.args if asked else ())]
-
-    def command(self, *options: str) -> str:
-        """The pytest command that compares the same models, with further options."""
-        named = [f"--llm-models={','.join(self.settings.models)}"] if self.settings.models_are_asked_for else []
-        given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
-        decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
-        if self.writer is None and self.settings.origins.get("baseline") != COMMAND_LINE:
-            decisive.append(f"--llm-baseline={FILES}")  # what takes outputs as baselines writes them there
-        return shlex.join(["pytest", *named, *decisive, *options])
-
-    def accepting(self, nodeid: str) -> str:
-        """The pytest command that takes a test's output as its baseline, in the folder that pytest was started in."""
-        path, colons, test = nodeid.partition("::")
-        here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
-        return self.command("--llm-update", f"{Path(here).as_posix()}{colons}{test}")
 
 
 def output_encoding() -> str:

@@ -85,6 +85,16 @@ class Settings:
         """Whether models were named for this very run, which then has to compare them."""
         return bool(self.models) and self.origins.get("models") in FOR_THIS_RUN
 
+    @property
+    def needs_source(self) -> bool:
+        """Whether baselines from elsewhere are opened at once, so that a wrong source ends the run before it starts.
+
+        Where only the file or the environment names one, most runs may be of tests that compare nothing.
+        """
+        asked = self.origins.get("baseline") == COMMAND_LINE or self.models_are_asked_for
+        writes = self.update is not Update.NOTHING or bool(self.prune)
+        return self.baseline != FILES and (asked or writes or bool(self.reports))
+
     def passes(self, verdict: Verdict) -> bool:
         """Whether a comparison with this verdict passes."""
         from .judgements import Verdict
@@ -134,6 +144,9 @@ REPORTS = (".html", ".md", ".json")
 
 GITHUB = "github"
 """In the place of a path: the summary that GitHub shows of a step of a workflow."""
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+"""The environment variable that names the file of that summary."""
 
 
 def split_models(values: Sequence[str]) -> tuple[str, ...]:

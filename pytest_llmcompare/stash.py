@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .comparison import Observation
+    from .errors import UsageError
     from .run import Run
     from .settings import Settings
     from .sources.reader import BaselineReader
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 """On the config: the settings of the run."""
 
-SOURCE: pytest.StashKey[BaselineReader] = pytest.StashKey()
-"""On the config: where baselines come from, once it is opened."""
+SOURCE: pytest.StashKey[BaselineReader | UsageError] = pytest.StashKey()
+"""On the config: where baselines come from, once it is opened, or why it could not be."""
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """On the config: the state of the run, from the first test that asks for our fixtures on."""

@@ -57,9 +57,19 @@ class Waiting:
         self._touched = False
         self._works = True
 
-    def take(self, samples: Sequence[CaseResult]) -> None:
-        """Take in what one test found, sample by sample."""
-        otherwise = failed_otherwise(samples, self.settings)
+    @property
+    def holds(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._known)
+
+    def take(self, samples: Sequence[CaseResult], *, failed_at_end: bool = False) -> None:
+        """Take in what one test found, sample by sample.
+
+        Args:
+            samples: What it found.
+            failed_at_end: Whether it failed after its comparison, when what it had set up was torn down.
+        """
+        otherwise = failed_at_end or failed_otherwise(samples, self.settings)
         for result in samples:
             self._found.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
             self._attempt(partial(self._settle, result.key))

@@ -21,7 +21,7 @@ from pytest_llmcompare.declaration import llm_prompts
 from pytest_llmcompare.judgements import Verdict
 from pytest_llmcompare.models.named import KEYS
 from pytest_llmcompare.models.spec import parse_specs
-from pytest_llmcompare.options import read_file
+from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.settings import FILE_KEYS, check_file
 from pytest_llmcompare.table_files import READERS
 from pytest_llmcompare.tables import INPUT_COLUMNS

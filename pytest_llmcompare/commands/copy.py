@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines import files
 from pytest_llmcompare.errors import BaselineError, UsageError
+from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.reports.escaping import disarm
 from pytest_llmcompare.sources.runs import Kept, open_run
@@ -76,8 +77,6 @@ def tracking_uri(root: Path) -> str:
     Raises:
         UsageError: `pyproject.toml` cannot be read.
     """
-    from pytest_llmcompare.options import read_file  # which imports pytest
-
     found = os.environ.get("LLMCOMPARE_TRACKING_URI") or read_file(root / CONFIG).get("tracking_uri", "")
     if not isinstance(found, str):
         raise UsageError(f"[tool.llmcompare] in {root / CONFIG}: tracking_uri = {found!r}, expected text.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
+from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.reports.escaping import disarm
 from pytest_llmcompare.settings import check_file, split_models
 
@@ -35,8 +36,6 @@ def run(options: argparse.Namespace) -> int:
 
 def show_models(given: Sequence[str], root: Path) -> int:
     """Print what each spec resolves to."""
-    from pytest_llmcompare.options import read_file  # which imports pytest
-
     table = read_file(root / CONFIG)
     check_file(table, f"[tool.llmcompare] in {root / CONFIG}")
     named = table.get("models", {})

@@ -104,7 +104,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
         what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
-        return [f"{name} rates the baseline otherwise than when it was recorded", *_evidence(judgement)]
+        return [f"{name} rates its output otherwise than the baseline does", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
     if judgement.verdict is Verdict.STALE:

@@ -23,7 +23,9 @@ REVIEW = "llmcompare review"
 TOKEN = 24  # columns of a token
 
 
-def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, encoding: str = "utf-8") -> list[Styled]:
+def summary_lines(
+    summary: Summary, *, width: int, verbose: int, command: str, waits: bool = True, encoding: str = "utf-8"
+) -> list[Styled]:
     """The report as lines with the markup that `TerminalWriter.line` takes.
 
     Args:
@@ -31,6 +33,7 @@ def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, e
         width: Columns of the terminal.
         verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table.
         command: The pytest command of this run without options that update or prune.
+        waits: Whether outputs wait for review.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
@@ -49,7 +52,7 @@ def summary_lines(summary: Summary, *, width: int, verbose: int, command: str, e
         [*pair_lines(summary.tables, page, every=verbose > 0)],
         budgets,
         [*note_lines(summary, page)],
-        [*next_lines(summary, page, command)],
+        [*next_lines(summary, page, command, waits=waits)],
     ]
     return [*separated(block for block in blocks if block)]
 
@@ -114,8 +117,8 @@ def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     for model, found in by_model.items():
         most, cell = max(found, key=lambda one: one[0].rms)
         yield from paragraph(
-            f"shifted: {model} rates {count(len(found), 'unchanged output')} otherwise than when recorded, by up to "
-            f"{number(most.rms)} nats per token ({cell.key.row}) where noise amounts to {number(most.band)}",
+            f"shifted: {model} rates {count(len(found), 'unchanged output')} otherwise than their baselines do, by up "
+            f"to {number(most.rms)} nats per token ({cell.key.row}) where noise amounts to {number(most.band)}",
             page,
         )
 
@@ -137,14 +140,15 @@ def paragraph(text: str, page: Page) -> Iterator[Styled]:
         yield page.line(line, yellow=True)
 
 
-def next_lines(summary: Summary, page: Page, command: str) -> Iterator[Styled]:
+def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
     """How to go on, as far as there is something to do."""
     changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)
     if changed:
         yield from command_lines(f"Accept {changed + missing:,}:", f"{command} --llm-update", page)
-        yield from command_lines("or:", REVIEW, page)
+        if waits:
+            yield from command_lines("or:", REVIEW, page)
     if missing:
         yield from command_lines(f"Record {missing:,}:", f"{command} --llm-update-missing", page)
     if obsolete:

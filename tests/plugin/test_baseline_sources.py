@@ -233,6 +233,32 @@ def test_a_source_in_the_file(suite: Suite) -> None:
     suite.run("--llm-baseline=files").assert_outcomes(passed=3)
 
 
+def test_a_source_of_the_file_is_opened_where_a_test_needs_it(suite: Suite) -> None:
+    """Tests that compare nothing run without the commit that the file names; files with tests of ours do not."""
+    suite.trivia(recorded=True)
+    suite.write("pyproject.toml", '[tool.llmcompare]\nbaseline = "git:main"\n')
+    suite.write("test_other.py", "def test_one():\n    pass\n")
+    suite.run("test_other.py", models=[]).assert_outcomes(passed=1)
+    result = suite.run(models=[])
+    result.assert_outcomes(errors=1)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert "baseline 'git:main' (pyproject.toml): " in shown(result)
+    assert refused(suite.run("--llm-update", models=[])).startswith("baseline 'git:main' (pyproject.toml): ")
+    assert refused(suite.run("--llm-report=a.html", models=[])).startswith("baseline 'git:main' (pyproject.toml): ")
+
+
+def test_commands_write_files_whatever_is_read_otherwise(repository: Suite) -> None:
+    """Where the file names a commit and the command line overrides that, the command to record does so, too."""
+    repository.write("pyproject.toml", '[tool.llmcompare]\nbaseline = "git:main"\n')
+    repository.trivia([{"id": "new", "prompt": "Q: What is 2+2?\nA:"}])
+    for source in ("files", "git:HEAD"):
+        result = repository.run(f"--llm-baseline={source}")
+        result.assert_outcomes(failed=1)
+        node = "test_trivia.py::test_trivia[m-new]"
+        words = ["pytest", f"--llm-models={repository.spec()}", "--llm-baseline=files", "--llm-update", node]
+        assert f"Record: {shlex.join(words)}" in shown(result)
+
+
 def run_of(suite: Suite, model: str) -> str:
     """Id of the MLflow run of a model."""
     (found,) = (run for run in suite.mlflow_runs() if run.data.tags.get("llmcompare.model") == model)

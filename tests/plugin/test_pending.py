@@ -128,6 +128,28 @@ def test_an_output_that_fails_another_check_does_not_wait(suite: Suite) -> None:
     assert waiting(suite) == {"trivia/m/sky": "missing"}
 
 
+UNTIDY = """
+import pytest
+
+@pytest.fixture
+def untidy():
+    yield
+    raise OSError("in the way")
+"""
+
+
+def test_an_output_whose_test_fails_at_its_end_does_not_wait(suite: Suite) -> None:
+    """`--llm-update` does not write it either, whether or not the comparison itself had failed."""
+    suite.write("conftest.py", UNTIDY)
+    suite.trivia(TRIVIA[2:], TEST.replace("(llm_output,", "(untidy, llm_output,"), recorded=True)
+    other = [suite.spec("m", DISTIL)]
+    suite.run(models=other).assert_outcomes(failed=1, errors=1)
+    assert waiting(suite) == {}
+    before = suite.stored()
+    suite.run("--llm-update", models=other).assert_outcomes(passed=1, errors=1)
+    assert (suite.stored(), waiting(suite)) == (before, {})
+
+
 def test_a_model_that_fails_leaves_what_waits(suite: Suite) -> None:
     """An error says nothing about the output of the run before."""
     suite.trivia(recorded=True)
@@ -215,4 +237,6 @@ def test_where_it_cannot_be_written_the_run_goes_on(suite: Suite) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = " ".join(result.stdout.str().split())
     assert shown.count(".llmcompare/pending.jsonl: what differs cannot be kept for review: File exists.") == 1
+    assert "--llm-update" in shown
+    assert "or: llmcompare review" not in shown
     assert (suite.path / ".llmcompare").read_text() == "in the way"

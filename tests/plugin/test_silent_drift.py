@@ -75,8 +75,8 @@ def test_silent_drift_warns(suite: Suite) -> None:
     assert result.ret == 0
     text = " ".join(result.stdout.str().replace(" \\\n  ", " ").split())
     assert (
-        "shifted: m rates 2 unchanged outputs otherwise than when recorded, by up to 0.0071 nats per token (sky) where "
-        "noise amounts to 1e-05"
+        "shifted: m rates 2 unchanged outputs otherwise than their baselines do, by up to 0.0071 nats per token (sky) "
+        "where noise amounts to 1e-05"
     ) in text
     assert f"Accept 2: pytest --llm-models={other} --llm-update" in text
     result.stdout.fnmatch_lines(["model  cases  identical  shifted  drifted *", "m          2          0        2 *"])
@@ -97,7 +97,7 @@ def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, mo
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]") == [
         "shift 0.0071 nats (noise 1e-05)",
-        "test_trivia[m-sky] rates the baseline otherwise than when it was recorded",
+        "test_trivia[m-sky] rates its output otherwise than the baseline does",
         "  likelihood drift 0.0071 nats per token (noise: up to 1e-05), worst -0.016 at token 3",
         "  both        The sky is blue",
         f"Accept: pytest --llm-models={other} --llm-update 'test_trivia.py::test_trivia[m-sky]'",
