@@ -27,7 +27,7 @@ class Row(NamedTuple):
     text: str
 
 
-def read(text: str, source: str) -> list[Row]:
+def read(text: str | bytes, source: str) -> list[Row]:
     """Read a results table.
 
     Args:
@@ -41,7 +41,7 @@ def read(text: str, source: str) -> list[Row]:
         table = json.loads(text)
         columns = [str(name) for name in table["columns"]]
         rows: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in table["data"]]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # bytes that are no text are a ValueError, too
         raise BaselineError(f"{source}: is no results table of mlflow.models.evaluate.") from None
     output = next((name for name in OUTPUTS if name in columns), None)
     prompt = next((name for name in PROMPTS if name in columns), None)
@@ -77,14 +77,16 @@ def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineS
     """
     found: dict[RowKey, Baseline] = {}
     faults: dict[RowKey, str] = {}
-    by_name: dict[RowKey | None, list[Row]] = {row.name: [row] for row in rows if row.name is not None}
+    by_name: dict[RowKey, list[Row]] = {}
     by_prompt: dict[str | None, list[Row]] = {}
     for row in rows:
         by_prompt.setdefault(row.prompt, []).append(row)
+        if row.name is not None:
+            by_name.setdefault(row.name, []).append(row)
     for case in cases:
         same = rows_for(case, by_name, by_prompt)
         if len({row.text for row in same}) > 1:
-            faults[case.key.row] = f"{title} has {len(same)} outputs for the prompt of this case, so none counts"
+            faults[case.key.row] = f"{title} has {len(same)} outputs for this case, so none counts"
         elif same:
             found[case.key.row] = baseline_of(case, same[0])
     if not found and not faults:
@@ -92,9 +94,7 @@ def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineS
     return BaselineSet(baselines=found, faults=faults, lacking=f"{title} has no output for this case")
 
 
-def rows_for(
-    case: Case, by_name: Mapping[RowKey | None, list[Row]], by_prompt: Mapping[str | None, list[Row]]
-) -> list[Row]:
+def rows_for(case: Case, by_name: Mapping[RowKey, list[Row]], by_prompt: Mapping[str | None, list[Row]]) -> list[Row]:
     """The rows that are about a case: by its name where the table has names, else by its prompt."""
     if by_name:
         return by_name.get(case.key.row, [])

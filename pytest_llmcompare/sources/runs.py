@@ -165,4 +165,4 @@ def outputs_in(folder: Path, source: str) -> Contents | None:
 def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:
     """The results table of a run, fetched into a folder."""
     path = Path(client.download_artifacts(run_id, results_table.NAME, folder))
-    return results_table.read(path.read_text(encoding="utf-8"), f"runs:/{run_id}/{results_table.NAME}")
+    return results_table.read(path.read_bytes(), f"runs:/{run_id}/{results_table.NAME}")

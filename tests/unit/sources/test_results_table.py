@@ -80,7 +80,20 @@ def test_two_outputs_for_one_prompt() -> None:
     """Which of them counts nobody knows, so none does; equal ones are one."""
     found = matched(table(prompt=[SKY, SKY, ICE, ICE], outputs=[" Blue.", " Red.", " Cold.", " Cold."]))
     assert texts(found) == {"ice": " Cold."}
-    assert found.faults == {RowKey("sky"): "runs:/1 has 2 outputs for the prompt of this case, so none counts"}
+    assert found.faults == {RowKey("sky"): "runs:/1 has 2 outputs for this case, so none counts"}
+
+
+def test_two_outputs_for_one_name() -> None:
+    """The same holds where rows have names."""
+    found = matched(
+        table(
+            prompt_id=["sky", "sky", "ice", "ice"],
+            input_text=[SKY, SKY, ICE, ICE],
+            outputs=[" Blue.", " Red.", " Cold.", " Cold."],
+        )
+    )
+    assert texts(found) == {"ice": " Cold."}
+    assert found.faults == {RowKey("sky"): "runs:/1 has 2 outputs for this case, so none counts"}
 
 
 def test_what_is_no_text_is_no_output() -> None:
@@ -92,6 +105,8 @@ def test_what_is_no_text_is_no_output() -> None:
     ("text", "message"),
     [
         ("{", "is no results table of mlflow.models.evaluate."),
+        (b"\xff{}", "is no results table of mlflow.models.evaluate."),
+        pytest.param("[" * 100_000, "is no results table of mlflow.models.evaluate.", id="deep"),
         ("[1]", "is no results table of mlflow.models.evaluate."),
         ('{"columns": ["a"], "data": [[1, 2]]}', "is no results table of mlflow.models.evaluate."),
         (
@@ -110,7 +125,7 @@ def test_what_is_no_text_is_no_output() -> None:
         ),
     ],
 )
-def test_tables_that_cannot_be_used(text: str, message: str) -> None:
+def test_tables_that_cannot_be_used(text: str | bytes, message: str) -> None:
     """It says what was looked for and what there is."""
     with pytest.raises(BaselineError) as caught:
         results_table.read(text, "runs:/1/t.json")
