@@ -41,7 +41,7 @@ class Repository:
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise SourceError(f"{ref!r} cannot name a commit. Name a branch, a tag or a commit: git:origin/main")
         found = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-        if found.returncode:
+        if found.returncode or not HASH.fullmatch(text_of(found)):  # `^main` excludes a commit, and names none
             raise SourceError(self.unknown(ref))
         return text_of(found)
 

@@ -179,9 +179,9 @@ def test_names_that_would_be_something_else(root: Path, ref: str) -> None:
     assert fault(root, ref) == expected
 
 
-@pytest.mark.parametrize("ref", ["main:tests", "main^{tree}", "main..HEAD"])
+@pytest.mark.parametrize("ref", ["main:tests", "main^{tree}", "main..HEAD", "^main"])
 def test_what_is_no_commit(root: Path, ref: str) -> None:
-    """A file, a tree and a range are none."""
+    """A file, a tree, a range and an exclusion are none."""
     assert fault(root, ref).startswith(f"there is no branch, tag or commit {ref!r} in the repository of")
 
 
