@@ -28,6 +28,10 @@ class Finding(NamedTuple):
     failed_otherwise: bool
 
 
+class UnreadableError(Exception):
+    """The files of a group cannot be read, so nobody knows what accepting would replace."""
+
+
 class Waiting:
     """Keeps the pending file as the tests report.
 
@@ -162,9 +166,16 @@ class Waiting:
         return self._files(result.key.group).says(baseline_of(result), shifted=is_shifted(result))
 
     def _files(self, group: GroupKey) -> Contents:
-        """A group's files as they were when its first result came in."""
+        """A group's files as they were when its first result came in.
+
+        Raises:
+            UnreadableError: They cannot be read.
+        """
         if group not in self._stored:
-            self._stored[group] = files.snapshot(self.root, group)
+            try:
+                self._stored[group] = files.snapshot(self.root, group)
+            except BaselineError as error:
+                raise UnreadableError(f"{error}\nWhat differs there does not wait for review.") from error
         return self._stored[group]
 
     def _attempt(self, act: Callable[[], None]) -> None:
@@ -173,6 +184,8 @@ class Waiting:
             return
         try:
             act()
+        except UnreadableError as error:  # that of one group is no reason to keep nothing of the others
+            self.notes.append(str(error))
         except (BaselineError, OSError) as error:
             self._works = False
             self.notes.append(

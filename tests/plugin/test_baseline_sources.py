@@ -101,6 +101,18 @@ def test_accepting_replaces_what_the_files_said_at_the_run(
     assert "| Ice is fire" in path.read_text()
 
 
+def test_a_damaged_file_keeps_nothing_of_the_others_from_waiting(repository: Suite) -> None:
+    """What is to be accepted into it does not wait, which is said once; what belongs into other files does."""
+    path = repository.path / FILE
+    path.write_text(path.read_text().replace(".input", ".inptu"))
+    models = [repository.spec("m", DISTIL), repository.spec("n", DISTIL)]
+    result = repository.run("--llm-baseline=git:main", models=models)
+    result.assert_outcomes(passed=2, failed=4)
+    assert sorted(waiting(repository)) == ["hamlet", "ice", "sky"]
+    assert shown(result).count(f"{FILE}, line 7: there is no fact '.inptu'.") == 1
+    assert shown(result).count("What differs there does not wait for review.") == 1
+
+
 def test_a_match_with_a_commit_settles_nothing_about_the_files(repository: Suite) -> None:
     """An output that is that of `main` still waits where the files say something else."""
     path = repository.path / FILE
@@ -155,29 +167,38 @@ def test_tests_below_the_top_of_the_repository(suite: Suite) -> None:
 
 
 MOVES = """
+import pytest
 import subprocess
 
-def pytest_xdist_setupnodes():
+@pytest.hookimpl(trylast=True)
+def pytest_configure_node(node):
     for command in ("rm -rq --cached __baselines__", "-c user.name=a -c user.email=a@b.c commit -qm gone"):
         subprocess.run(["git", *command.split()], check=True)
 """
 
 
 OPENED = """
+import pytest
 from pytest_llmcompare.stash import SOURCE
 
-def test_opened(pytestconfig, worker_id):
+@pytest.mark.llm_prompts(["Why?"])
+def test_opened(pytestconfig, worker_id, llm_case):
     source = pytestconfig.stash[SOURCE]
     assert (worker_id, source.title, source.pinned) == {expected}
 """
 
 
-def test_a_worker_reads_the_commit_of_the_main_process(repository: Suite) -> None:
+@pytest.mark.parametrize("named_by", ["command line", "file"])
+def test_a_worker_reads_the_commit_of_the_main_process(repository: Suite, named_by: str) -> None:
     """`main` moves to a commit without baselines before the worker starts, which has still opened the other one."""
     repository.write("conftest.py", MOVES)
     before, source = git(repository.path, "rev-parse", "main"), title(repository)
     test = repository.write("test_opened.py", OPENED.format(expected=("gw0", source, before)))
-    repository.run_apart("-n1", "--llm-baseline=git:main", test.name, models=[]).assert_outcomes(passed=1)
+    in_file = 'baseline = "git:main"\n' if named_by == "file" else ""
+    model = f"[tool.llmcompare.models.m]\nsource = '{repository.models / 'tiny-gpt2'}'\n"
+    repository.write("pyproject.toml", f"[tool.llmcompare]\n{in_file}{model}")
+    options = [] if in_file else ["--llm-baseline=git:main"]
+    repository.run_apart("-n1", *options, test.name, models=[]).assert_outcomes(passed=1)
     assert title(repository) != source
 
 
