@@ -179,8 +179,9 @@ class Evaluator:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
         scope = gates.Scope(len(asking.cases), len(group.cases))
+        unkept = ""
         if asking.generations:
-            tracking.log_outputs(logged.run_id, group.key, asking.outputs)
+            unkept = tracking.log_outputs(logged.run_id, group.key, asking.outputs)
         else:
             tracking.mark_failed(logged.run_id)
         return GroupResult(
@@ -189,7 +190,7 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
-            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault) if note),
+            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
             run_id=logged.run_id,
             model_uri=logged.model_uri,
             evaluation=folder,

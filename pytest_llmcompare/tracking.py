@@ -212,11 +212,19 @@ def mark_failed(run_id: str) -> None:
     mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
-def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> None:
-    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`."""
-    with tempfile.TemporaryDirectory() as folder:
-        exchange.write(Path(folder), group, outputs)
-        mlflow.MlflowClient().log_artifacts(run_id, folder, exchange.FOLDER)
+def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> str:
+    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`.
+
+    Returns:
+        A note where that failed, which is no reason to lose the evaluation; else nothing.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            exchange.write(Path(folder), group, outputs)
+            mlflow.MlflowClient().log_artifacts(run_id, folder, exchange.FOLDER)
+    except (MlflowException, OSError) as error:
+        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {reason(error)}"
+    return ""
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:

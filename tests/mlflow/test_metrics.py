@@ -151,6 +151,31 @@ def test_metric_that_raises(suite: Suite, evaluated: list[int]) -> None:
     assert suite.only_run("trivia").info.status == "FAILED"
 
 
+def test_outputs_that_cannot_be_kept_in_the_run(suite: Suite) -> None:
+    """A file where they would go costs them alone: one note, and what was said is compared all the same."""
+    suite.pytester.makepyfile(
+        test_trivia="""
+        import mlflow
+        import pytest
+        from mlflow.metrics import MetricValue, make_metric
+
+        def noting(predictions):
+            mlflow.log_text("in the way", "llmcompare")
+            return MetricValue(scores=[1.0 for _ in predictions])
+
+        @pytest.mark.llm_prompts(["Why?"], gen_config={"max_new_tokens": 2}, experiment="trivia", model_type=None,
+                                 metrics=[make_metric(eval_fn=noting, greater_is_better=True, name="noting")])
+        def test_trivia(llm_output, llm_baseline):
+            assert llm_output == llm_baseline
+        """
+    )
+    result = suite.run(suite.spec("a"))
+    result.assert_outcomes(passed=1)
+    run_id = suite.only_run("trivia").info.run_id
+    summary = " ".join(result.stdout.str().partition("== model comparison ==")[2].split())
+    assert summary.count(f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: ") == 1
+
+
 def test_metric_on_a_missing_column(suite: Suite) -> None:
     """A metric that asks for a column that is not there costs the evaluation, not the comparison."""
     suite.pytester.makepyfile(
