@@ -84,7 +84,8 @@ def page_of(review: Review, notes: Sequence[str]) -> ReviewPage:
         for entry in review.entries
     ]
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(map(alike, review.entries)))}
-    return ReviewPage(results, [kinds[alike(entry)] for entry in review.entries], notes)
+    against = [entry.against for entry in review.entries]
+    return ReviewPage(results, [kinds[alike(entry)] for entry in review.entries], against, notes)
 
 
 def has_screen() -> bool:

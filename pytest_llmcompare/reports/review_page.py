@@ -30,11 +30,14 @@ class ReviewPage:
     Args:
         results: What is pending, in the order of the review.
         alike: A number for each; equal where outputs changed in the same way.
+        against: What each was compared with, where that is not the files; else empty.
         notes: What the user should know.
     """
 
-    def __init__(self, results: Sequence[CaseResult], alike: Sequence[int], notes: Sequence[str] = ()) -> None:
-        self.data = {**pending_document(results, notes), "alike": list(alike)}
+    def __init__(
+        self, results: Sequence[CaseResult], alike: Sequence[int], against: Sequence[str], notes: Sequence[str] = ()
+    ) -> None:
+        self.data = {**pending_document(results, notes), "alike": list(alike), "against": list(against)}
         self.style = "\n".join(map(page_part, STYLES))
         self.script = script_of(*SCRIPTS)
         self.policy = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -265,7 +266,20 @@ def hostile_entries(project: Project) -> None:
         judged = Judgement(Verdict.DRIFTED, 0, 3, text, text[::-1], margin=1.0, tolerance=0.1, reason=text)
         entry = project.entry(new, judged, group, old="another")
         assert entry.key == CaseKey(group, f"{at}{text}")
-        project.pend(entry)
+        project.pend(replace(entry, against=text))
+
+
+def test_what_it_was_compared_with(project: Project, review: Review, browser: Chromium) -> None:
+    """Where that is not the files, it stands with the case."""
+    project.record(baseline("a"), baseline("b"))
+    project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
+    project.pend(project.entry(baseline("b", " Red.")))
+    review()
+    measure = "document.querySelector('#panel .measure').textContent"
+    assert browser.js(measure) == "compared with git:main (1a2b3c4d)"
+    browser.key("j")
+    browser.wait(f"{HEADING} === 'tiny: b'")
+    assert browser.js(measure) == ""
 
 
 def test_hostile_text_stays_text(project: Project, review: Review, browser: Chromium) -> None:

@@ -28,11 +28,13 @@ function refreshCell(item) {
 
 function panelFate(item) {
   const fate = fateOf(item), said = element("p", "fate"), why = element("p", "why-not");
+  const against = data.against[numberOf(item)], measure = element("p", "measure");
+  if (against) put(measure, `compared with ${against}`);
   said.id = "fate";
   showFate(said, fate, fate && FATES[fate].said);
   if (review.state.end) put(why, review.state.end.why[numberOf(item)], true);
   const others = review.entries.filter((other) => other !== item && areAlike(item, other));
-  if (!others.length) return [said, why];
+  if (!others.length) return [said, why, measure];
   const box = element("details", "others"), list = element("ul");
   box.append(element("summary", "", `${count(others.length, "other")} changed in the same way`), list);
   for (const other of others.slice(0, 50)) {
@@ -42,7 +44,7 @@ function panelFate(item) {
     if (fateOf(other)) link.after(` (${FATES[fateOf(other)].word})`);
   }
   if (others.length > 50) list.append(element("li", "", `\u2026 ${others.length - 50} more`));
-  return [said, why, box];
+  return [said, why, measure, box];
 }
 
 function showProgress() {

@@ -37,7 +37,7 @@ def data_of(page: str) -> dict[str, Any]:
 
 def test_each_case_has_the_number_of_its_entry() -> None:
     """Rows and models stand in the order of the review, and a decision goes to the entry that was shown."""
-    data = data_of(ReviewPage(results(), [0, 1, 2], ("a note",)).draw(STATE)[0])
+    data = data_of(ReviewPage(results(), [0, 1, 2], ["", "git:main", ""], ("a note",)).draw(STATE)[0])
     table = data["tables"][0]
     assert table["models"] == ["small", "large"]
     cases = {
@@ -46,11 +46,12 @@ def test_each_case_has_the_number_of_its_entry() -> None:
     assert cases == {("small", "spider"): 0, ("large", "bee"): 1, ("small", "ant"): 2}
     assert [row["prompt_id"] for row in table["rows"]] == ["spider", "ant", "bee"]
     assert (data["alike"], data["state"], data["notes"]) == ([0, 1, 2], STATE, ["a note"])
+    assert data["against"] == ["", "git:main", ""]
 
 
 def test_nothing_is_said_of_what_passed() -> None:
     """No drift rates, no models against each other, no command beside the buttons."""
-    data = data_of(ReviewPage(results(), [0, 1, 2]).draw(STATE)[0])
+    data = data_of(ReviewPage(results(), [0, 1, 2], [""] * 3).draw(STATE)[0])
     assert data["sentence"] == "3 pending: 2 drifted, 1 missing"
     assert (data["accept"], data["pairs"]) == ("", [])
     assert {model["drift_rate"] for model in data["models"]} == {None}
@@ -59,7 +60,7 @@ def test_nothing_is_said_of_what_passed() -> None:
 
 def test_the_policy_names_the_script_and_the_style_of_the_page() -> None:
     """By their hashes, so that no other can run, and the page has no others."""
-    page, policy = ReviewPage(results(), [0, 1, 2]).draw(STATE)
+    page, policy = ReviewPage(results(), [0, 1, 2], [""] * 3).draw(STATE)
     for kind in ("style", "script"):
         inline = re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
         assert len(inline) == 1
@@ -77,6 +78,9 @@ def test_as_many_elements_whatever_models_say() -> None:
         for at, (text, judgement) in enumerate(zip(HOSTILE, judged, strict=True))
     ]
     end = {**STATE, "decisions": [None] * 4, "end": {"faults": [*HOSTILE], "why": [*HOSTILE], "written": [*HOSTILE]}}
-    pages = [ReviewPage(harmful, [0, 1, 2, 3], HOSTILE).draw(end)[0], ReviewPage(results(), [0, 1, 2]).draw(STATE)[0]]
+    pages = [
+        ReviewPage(harmful, [0, 1, 2, 3], HOSTILE, HOSTILE).draw(end)[0],
+        ReviewPage(results(), [0, 1, 2], [""] * 3).draw(STATE)[0],
+    ]
     tags = [re.findall(r"</?[a-zA-Z!][^>]*>", page) for page in pages]
     assert tags[0] == tags[1]
