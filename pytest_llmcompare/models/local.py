@@ -231,14 +231,19 @@ def load(
                 **options,
             )
     except Exception as error:  # a library's, of any kind: a broken file, an unknown architecture, too little memory
-        raise ModelError(
-            f"model {name!r}: {location} cannot be loaded on {place}: {reason(error)}\n"
-            "To see the whole error: "
-            f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
-        ) from error
+        raise unloadable(name, location, place, error) from error
     loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
     check_loaded(loaded, report, str(location))
     return loaded
+
+
+def unloadable(name: str, location: str | Path, place: object, error: Exception) -> ModelError:
+    """What to say of a model that a library cannot load."""
+    return ModelError(
+        f"model {name!r}: {location} cannot be loaded on {place}: {reason(error)}\n"
+        "To see the whole error: "
+        f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
+    )
 
 
 def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> None:
