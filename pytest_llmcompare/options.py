@@ -53,7 +53,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--llm-update-all",
         action="store_true",
-        help="like --llm-update, and refresh the recorded facts of unchanged baselines",
+        help="like --llm-update, near ties too, and record the environment and log-probabilities of unchanged ones anew",
     )
     group.addoption(
         "--llm-prune",
@@ -77,10 +77,22 @@ def add_options(parser: pytest.Parser) -> None:
         help="where baselines come from: files (the default), git:REF (as in that commit), runs:/ID (an MLflow run), "
         "model:NAME (another model of this run); all but files are only read (env LLMCOMPARE_BASELINE)",
     )
-    group.addoption("--llm-device", metavar="DEVICE", help="cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)")
-    group.addoption("--llm-dtype", metavar="DTYPE", help="auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)")
     group.addoption(
-        "--llm-batch-size", type=int, metavar="N", help="most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)"
+        "--llm-device",
+        metavar="DEVICE",
+        help="where models run: cpu, cuda, cuda:1, auto (default: a GPU where there is one; env LLMCOMPARE_DEVICE)",
+    )
+    group.addoption(
+        "--llm-dtype",
+        metavar="DTYPE",
+        help="precision of the weights: auto, float32, bfloat16, float16 (default: the checkpoint's own; env "
+        "LLMCOMPARE_DTYPE)",
+    )
+    group.addoption(
+        "--llm-batch-size",
+        type=int,
+        metavar="N",
+        help="most prompts in one pass (default: chosen by their length; env LLMCOMPARE_BATCH_SIZE)",
     )
     group.addoption(
         "--llm-decode",
@@ -97,7 +109,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--llm-shift",
         metavar="HOW",
-        help="warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        help="warn (the default) or fail where nothing drifted but likelihoods moved (env LLMCOMPARE_SHIFT)",
     )
     group.addoption(
         "--llm-drift-budget",
@@ -115,7 +127,9 @@ def add_options(parser: pytest.Parser) -> None:
         "the step summary of a GitHub workflow",
     )
     group.addoption(
-        "--llm-tracking-uri", metavar="URI", help="MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)"
+        "--llm-tracking-uri",
+        metavar="URI",
+        help="MLflow tracking store (default: MLFLOW_TRACKING_URI, or else MLflow's own; env LLMCOMPARE_TRACKING_URI)",
     )
 
 
