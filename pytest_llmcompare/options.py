@@ -50,7 +50,11 @@ OPTIONS = (
         FLAG,
     ),
     Option("--llm-update-missing", "write baselines only where there is none yet", FLAG),
-    Option("--llm-update-all", "like --llm-update, and refresh the recorded facts of unchanged baselines", FLAG),
+    Option(
+        "--llm-update-all",
+        "like --llm-update, near ties too, and refresh the recorded facts of unchanged baselines",
+        FLAG,
+    ),
     Option(
         "--llm-prune",
         "delete baselines of rows that the tables no longer have",
@@ -68,8 +72,16 @@ OPTIONS = (
         "model:NAME (another model of this run); all but files are only read (env LLMCOMPARE_BASELINE)",
         taking("SOURCE"),
     ),
-    Option("--llm-device", "cpu, cuda, cuda:1, auto (env LLMCOMPARE_DEVICE)", taking("DEVICE")),
-    Option("--llm-dtype", "auto, float32, bfloat16, float16 (env LLMCOMPARE_DTYPE)", taking("DTYPE")),
+    Option(
+        "--llm-device",
+        "cpu, cuda, cuda:1, auto (default: a GPU if there is one; env LLMCOMPARE_DEVICE)",
+        taking("DEVICE"),
+    ),
+    Option(
+        "--llm-dtype",
+        "auto, float32, bfloat16, float16 (default: the checkpoint's own; env LLMCOMPARE_DTYPE)",
+        taking("DTYPE"),
+    ),
     Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
@@ -85,7 +97,7 @@ OPTIONS = (
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail where texts are equal but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail where nothing drifted but likelihoods moved (env LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(
@@ -100,7 +112,11 @@ OPTIONS = (
         "the step summary of a GitHub workflow",
         taking("PATH", action="append", default=[], dest=REPORT),
     ),
-    Option("--llm-tracking-uri", "MLflow tracking store (default: MLFLOW_TRACKING_URI, MLflow's own)", taking("URI")),
+    Option(
+        "--llm-tracking-uri",
+        "MLflow tracking store (default: MLFLOW_TRACKING_URI, or MLflow's own; env LLMCOMPARE_TRACKING_URI)",
+        taking("URI"),
+    ),
 )
 """In the order of `--help`."""
 
