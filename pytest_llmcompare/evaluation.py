@@ -190,6 +190,7 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
+            baseline_tokens=baselines.tokens(),
             notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
             run_id=logged.run_id,
             model_uri=logged.model_uri,

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -19,32 +18,28 @@ from .errors import ReportError
 from .github import Location, Places, on_github
 from .hooks import Hooks
 from .invocation import Invocation
-from .judgements import Judgement, Verdict
-from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reporting import Reporting
 from .reports.annotations import annotation_lines
 from .reports.document import document
 from .reports.escaping import encodable
-from .reports.formatting import FailureBudget, headline
-from .reports.junit import properties
+from .reports.formatting import FailureBudget
 from .reports.progress import Silent, TerminalProgress
 from .reports.report import Report
 from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
-from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
+from .stash import DECLARED, GROUPS, WHOLE
 from .waiting import Waiting
 from .wire import (
+    attempt_from_json,
     case_result_from_json,
-    case_result_to_json,
     declared_from_json,
     declared_to_json,
     group_result_from_json,
     group_result_to_json,
 )
-
-COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
-"""What pytest says of a failed comparison. A message of the user's own stands before it."""
 
 ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
 """Name of the plugin that annotates every failed test."""
@@ -63,8 +58,8 @@ class Run:
         writer: The same, where it can be written to.
         session: Drives the models.
         collection: Expands the markers.
-        budget: How many failures are still shown in full.
-        told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
+        reporting: Adds to the reports of this process's tests.
+        attempts: How the tests of ours went, by test; of a test that ran again, the last.
         results: What the tests found, by test and case; of a test that ran again, the last.
         locations: Where the tests stand, by node id.
         groups: What the groups gave, less their outputs.
@@ -85,8 +80,8 @@ class Run:
         self.source = source
         self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks, source=source)
         self.collection = Collection(self.session)
-        self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
-        self.told: set[str] = set()
+        self.reporting = Reporting(FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1))))
+        self.attempts: dict[str, Attempt] = {}
         self.results: dict[tuple[str, CaseKey], CaseResult] = {}
         self.locations: dict[str, Location] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
@@ -121,45 +116,11 @@ class Run:
         """Settle where scratch files go, from the temporary folder of this process."""
         self.session.scratch = (base.parent if self.is_worker else base) / "llmcompare"
 
-    def fail(self, item: pytest.Item, reason: str) -> NoReturn:
-        """Fail a test because its model gave no output."""
-        if (observation := item.stash.get(OBSERVATION, None)) is not None:
-            observation.judgement = Judgement(Verdict.ERROR, reason=reason)
-        told = reason in self.told
-        self.told.add(reason)
-        pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if told else reason, pytrace=False)
-
-    def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        """Let a failed comparison say why.
-
-        As the message itself, because of an assertion's explanation pytest shows 8 lines, after the word `assert`.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is None or not observation.explanation or call.excinfo is None:
-            return
-        if isinstance(call.excinfo.value, AssertionError):
-            own = COMPARISON.sub("", str(call.excinfo.value))
-            lines = [*self.budget.spend(list(observation.explanation)), *([own] if own else [])]
-            call.excinfo.value.args = ("\n".join(lines),)
-
-    def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Let a test's report carry what it found; JUnit's properties are taken from the item.
-
-        A test that fails at its end reports a second time: it did not pass.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is None or (call.when != "call" and report.passed):
-            return
-        results = [seen.result(passed=report.passed) for seen in observation.samples]
-        setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
-        if call.when == "teardown":
-            return
-        crash = getattr(report.longrepr, "reprcrash", None)
-        judgement = observation.worst.judgement
-        if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
-            # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
-            crash.message = headline(judgement)
-        item.user_properties.extend(properties(observation.worst.result(passed=report.passed)))
+    def note_attempt(self, text: str, location: Location) -> None:
+        """Take in how a test went, and where it stands."""
+        attempt = attempt_from_json(text)
+        self.attempts[attempt.nodeid] = attempt
+        self.locations[attempt.nodeid] = location
 
     def record(self, text: str, location: Location, *, at_end: bool) -> None:
         """Take in what a test found, sample by sample, and where it stands.
@@ -207,12 +168,18 @@ class Run:
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         whole = (finished or empty) and self.whole and not stopped
         self.conclusion.reach(self.declared, whole=whole)
+        self.conclusion.judge_tests(self.attempts, self.place, tables=any(self.declared), whole=whole)
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
         self.write_reports(session, finished=whole)
         if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def place(self, nodeid: str) -> str:
+        """Where a test stands, as editors open it: `test_geo.py:4`."""
+        file, line, _ = self.locations[nodeid]
+        return f"{file}:{(line or 0) + 1}"
 
     def measure(self) -> str:
         """What the outputs were compared with, where that is not files."""
@@ -291,4 +258,6 @@ def output_encoding() -> str:
 
 def without_outputs(result: GroupResult) -> GroupResult:
     """A group's result without what its tests report one by one."""
-    return dataclasses.replace(result, generations={}, judgements={}, baseline_texts={}, failures={})
+    return dataclasses.replace(
+        result, generations={}, judgements={}, baseline_texts={}, baseline_tokens={}, failures={}
+    )

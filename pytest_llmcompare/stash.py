@@ -28,6 +28,9 @@ OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 REPORT = "llmcompare"
 """Attribute of a test report: the result of its case, as JSON text."""
 
+ATTEMPT = "llmcompare_attempt"
+"""Attribute of a test report: how the test went, as JSON text."""
+
 PINNED = "llmcompare_pinned"
 """What the main process hands to a worker: what the source of baselines stands for in this run."""
 
