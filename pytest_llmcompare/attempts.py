@@ -35,6 +35,7 @@ NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it 
 NOT_SELECTED = (
     "The tests that would were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
 )
+CUT_SHORT = "The run ended before a test of a prompt table did."
 
 
 def compared(attempt: Attempt) -> bool:
@@ -85,7 +86,9 @@ def unseen_faults(
     return faults
 
 
-def nothing_compared(attempts: Iterable[Attempt], settings: Settings, place: Place, *, tables: bool) -> str:
+def nothing_compared(
+    attempts: Iterable[Attempt], settings: Settings, place: Place, *, tables: bool, selected: bool
+) -> str:
     """Why the run fails although all of its tests ended well: none of them compared. Empty if that is not so.
 
     Models that are named for this run have to be compared. Those of the file may go unused, but tests that had a model
@@ -96,6 +99,7 @@ def nothing_compared(attempts: Iterable[Attempt], settings: Settings, place: Pla
         settings: Settings of the run.
         place: Where a test stands.
         tables: Whether any test that was collected has a prompt table.
+        selected: Whether any of those was selected to run.
     """
     tried = list(attempts)
     if any(compared(attempt) or attempt.outcome == FAILED for attempt in tried):
@@ -103,7 +107,9 @@ def nothing_compared(attempts: Iterable[Attempt], settings: Settings, place: Pla
     if not settings.models_are_asked_for and not any(_skipped_late(attempt) for attempt in tried):
         return ""
     named = f"the models {', '.join(settings.models)} ({settings.origins['models']})" if settings.models else "anything"
-    reasons = [*_reasons(tried, place)] or [NOT_SELECTED if tables else NO_TESTS]
+    reasons = [*_reasons(tried, place)]
+    if not reasons:
+        reasons.append(CUT_SHORT if selected else NOT_SELECTED if tables else NO_TESTS)
     return "\n".join([f"no test compared {named}.", *reasons])
 
 

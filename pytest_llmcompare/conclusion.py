@@ -67,19 +67,22 @@ class Conclusion:
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
         self.failed = self.failed or any(check.fails for check in self.budgets)
 
-    def judge_tests(self, attempts: Mapping[str, Attempt], place: Place, *, tables: bool, whole: bool) -> None:
+    def judge_tests(
+        self, attempts: Mapping[str, Attempt], place: Place, *, tables: bool, selected: bool, whole: bool
+    ) -> None:
         """Fail the run if tests passed unseen, or if none compared.
 
         Args:
             attempts: How the tests went, by node id.
             place: Where a test stands.
             tables: Whether any test that was collected has a prompt table.
+            selected: Whether any of those was selected to run.
             whole: As in `reach`.
         """
         tried = attempts.values()
         for fault in unseen_faults(self.results, attempts, self.settings, place):
             self.fail(fault)
-        nothing = nothing_compared(tried, self.settings, place, tables=tables) if whole else ""
+        nothing = nothing_compared(tried, self.settings, place, tables=tables, selected=selected) if whole else ""
         if nothing:
             self.fail(nothing)
         notes = [own_comparisons(tried), "" if nothing else skipped_late(tried, place)]

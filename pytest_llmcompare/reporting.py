@@ -118,7 +118,7 @@ def attempt_of(
         nodeid=item.nodeid,
         outcome=before.outcome if before and outcome == PASSED else outcome,
         wants_baseline=wants_baseline,
-        reached=call.when != "setup" or observation is not None,
+        reached=before.reached if before else call.when == "call" or observation is not None,
         verdict=judgement.verdict if judgement else None,
         looked=bool(observation and observation.looked),
         reason=before.reason if before else reason_of(report),

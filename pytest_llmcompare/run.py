@@ -30,7 +30,7 @@ from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
-from .stash import DECLARED, GROUPS, WHOLE
+from .stash import DECLARED, GROUPS, SELECTED, WHOLE
 from .waiting import Waiting
 from .wire import (
     attempt_from_json,
@@ -65,6 +65,7 @@ class Run:
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
+        selected: Whether any test of ours was selected to run.
         invocation: How pytest was started.
         conclusion: What became of the baselines, once the run has ended.
         waiting: What differs and is not accepted.
@@ -87,6 +88,7 @@ class Run:
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
+        self.selected = False
         self.invocation = Invocation(config, settings)
         self.conclusion: Conclusion | None = None
         self.writer = source if isinstance(source, BaselineWriter) else None
@@ -109,7 +111,9 @@ class Run:
 
     def select(self, session: pytest.Session) -> None:
         """Note what the selected tests need."""
-        self.session.select(found for item in session.items for found in asked(item))
+        wanted = [found for item in session.items for found in asked(item)]
+        self.session.select(wanted)
+        self.selected = bool(wanted)
         self.whole = session.testsfailed == 0  # so far, only collecting can have failed
 
     def use_folder(self, base: Path) -> None:
@@ -140,6 +144,7 @@ class Run:
         """Take in what a worker handed over."""
         self.declared.append(declared_from_json(output[DECLARED]))
         self.whole = self.whole and bool(output[WHOLE])
+        self.selected = self.selected or bool(output[SELECTED])
         for text in output[GROUPS]:
             result = group_result_from_json(text)
             self.groups.setdefault(result.key, result)
@@ -156,6 +161,7 @@ class Run:
                     DECLARED: declared_to_json(self.session.declared()),
                     GROUPS: [group_result_to_json(result) for result in groups.values()],
                     WHOLE: self.whole,
+                    SELECTED: self.selected,
                 }
             )
             return
@@ -168,7 +174,8 @@ class Run:
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         whole = (finished or empty) and self.whole and not stopped
         self.conclusion.reach(self.declared, whole=whole)
-        self.conclusion.judge_tests(self.attempts, self.place, tables=any(self.declared), whole=whole)
+        tables = any(self.declared)
+        self.conclusion.judge_tests(self.attempts, self.place, tables=tables, selected=self.selected, whole=whole)
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()

@@ -34,5 +34,8 @@ ATTEMPT = "llmcompare_attempt"
 PINNED = "llmcompare_pinned"
 """What the main process hands to a worker: what the source of baselines stands for in this run."""
 
-DECLARED, GROUPS, WHOLE = "llmcompare_declared", "llmcompare_groups", "llmcompare_whole"
-"""What a worker hands to the controller at its end: rows of the tables, groups, whether it could collect all."""
+DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
+"""What a worker hands to the controller at its end: rows of the tables, groups."""
+
+WHOLE, SELECTED = "llmcompare_whole", "llmcompare_selected"
+"""Likewise: whether it could collect all files, and whether any test of ours was selected."""

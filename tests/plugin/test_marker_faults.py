@@ -116,9 +116,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_nothing():
             pass
         """,
-        [
-            "test_faulty.py:2: test_nothing is marked with llm_prompts but asks for none of its fixtures*def test_nothing*"
-        ],
+        ["test_faulty.py:2: test_nothing is marked with llm_prompts but asks for none*def test_nothing*"],
     ),
     "near misses": (
         """

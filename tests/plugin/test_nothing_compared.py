@@ -10,62 +10,60 @@ SKIPPED_MARK = TEST.replace("def test", "@pytest.mark.skipif(True, reason='no GP
 BODY = "    assert llm_output == llm_baseline"
 
 WAYS: dict[str, tuple[str, list[str], str]] = {
-    "skipped by a mark": (SKIPPED_MARK, [], "skipped before the model was asked: 3 tests in test_trivia.py:3 (no GPU)"),
+    "skipped by a mark": (SKIPPED_MARK, [], "skipped before the model was asked: 3 tests in test_trivia.py:4 (no GPU)"),
     "skipped in the body": (
         TEST.replace(BODY, "    pytest.skip('another day')"),
         [],
-        "skipped after the model had answered: 3 tests in test_trivia.py:3 (another day)",
+        "skipped after the model had answered: 3 tests in test_trivia.py:4 (another day)",
     ),
     "skipped for an import": (
         TEST.replace(BODY, "    pytest.importorskip('no_such_module')\n" + BODY),
         [],
-        "skipped after the model had answered: 3 tests in test_trivia.py:3 (could not import 'no_such_module'*)",
+        "skipped after the model had answered: 3 tests in test_trivia.py:4 (could not import*",
     ),
     "skipped in a test of the output alone": (
         TEST.replace(BODY, "    pytest.skip('soon')").replace("llm_output, llm_baseline", "llm_output"),
         [],
-        "skipped after the model had answered: 3 tests in test_trivia.py:3 (soon)",
+        "skipped after the model had answered: 3 tests in test_trivia.py:4 (soon)",
     ),
     "skipped in a test of the table": (
         TEST.replace(BODY, "    pytest.skip('soon')").replace("llm_output, llm_baseline", "llm_evaluation"),
         [],
-        "skipped after the model had answered: 1 test in test_trivia.py:3 (soon)",
+        "skipped after the model had answered: 1 test in test_trivia.py:4 (soon)",
     ),
     "skipped as a module": (
-        f"import pytest\npytest.skip('off', allow_module_level=True)\n{TEST}",
+        f"import pytest\npytest.skip(allow_module_level=True)\n{TEST}",
         [],
         "Mark a test with *",
     ),
     "expected to fail and not run": (
         TEST.replace("def test", "@pytest.mark.xfail(run=False, reason='slow')\ndef test"),
         [],
-        "expected to fail, and ended before comparing: 3 tests in test_trivia.py:3 (*slow)",
+        "expected to fail, and ended before comparing: 3 tests in test_trivia.py:4 (*slow)",
     ),
     "expected to fail before it compares": (
         TEST.replace("def test", "@pytest.mark.xfail\ndef test").replace(BODY, "    llm_output.nothing\n" + BODY),
         [],
-        "expected to fail, and ended before comparing: 3 tests in test_trivia.py:3",
+        "expected to fail, and ended before comparing: 3 tests in test_trivia.py:4",
     ),
     "expected to fail, and empty": (
         TEST.replace("def test", "@pytest.mark.xfail\ndef test").replace(BODY, "    pass"),
         [],
-        "passed without comparing: 3 tests in test_trivia.py:3",
+        "passed without comparing: 3 tests in test_trivia.py:4",
     ),
     "not selected by -k": (TEST, ["-k", "plain"], "The tests that would were not selected *"),
     "deselected": (TEST, ["--deselect=test_trivia.py"], "The tests that would were not selected *"),
     "not among the paths": (TEST, ["test_plain.py"], "Mark a test with *"),
     "ignored": (TEST, ["--ignore=test_trivia.py"], "Mark a test with *"),
     "in a class that is no test": (
-        TEST.replace("@pytest", "class TestOff:\n    __test__ = False\n    @pytest").replace(
-            "def test", "    def test"
-        ),
+        "class TestOff:\n    __test__ = False\n    def test_off(self, llm_baseline): ...",
         [],
         "Mark a test with *",
     ),
     "ended by pytest.exit": (
         TEST.replace(BODY, "    pytest.exit('done', returncode=0)"),
         [],
-        "The tests that would were not selected *",
+        "The run ended before a test of a prompt table did.",
     ),
 }
 
@@ -104,7 +102,7 @@ def test_some_may_skip(suite: Suite) -> None:
     result.assert_outcomes(passed=2, skipped=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["not compared, skipped after the model had answered: 1 test in test_trivia.py:3 (too cold)"]
+        ["not compared, skipped after the model had answered: 1 test in test_trivia.py:4 (too cold)"]
     )
 
 

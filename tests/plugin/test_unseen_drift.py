@@ -8,7 +8,6 @@ import pytest
 
 from .suites import TRIVIA, Suite
 
-DRIFTED = ["--llm-models=m={}"]
 HEAD = """
 import pytest
 
@@ -40,7 +39,7 @@ FORGETFUL = {
     "the other way round": "print(llm_baseline == llm_output)",
     "in a list": "assert llm_output in [llm_baseline, llm_output]",
 }
-SEEN = "1 output drifted, but its test passed: is an assert missing in test_trivia.py:3?"
+SEEN = "1 output drifted, but its test passed: is an assert missing in test_trivia.py:4?"
 
 
 def body(text: str, marks: str = "") -> str:
@@ -92,7 +91,7 @@ def test_missing_baselines_are_seen_too(suite: Suite) -> None:
     result = suite.run()
     result.assert_outcomes(passed=3)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["3 outputs have no baseline, but their tests passed: is an assert missing in *:3?"])
+    result.stdout.fnmatch_lines(["3 outputs have no baseline, but their tests passed: is an assert missing in *:4?"])
     assert suite.run("--llm-update-missing").ret == 0
     assert suite.run().ret == 0
 
@@ -109,9 +108,13 @@ def test_expected_failures_keep_their_meaning(drifting: Suite, marks: str) -> No
 
 def test_a_drift_in_a_subtest_is_told_once(drifting: Suite) -> None:
     """The failed subtest has failed the test already."""
-    text = 'import pytest\ndef test_trivia(subtests, llm_output, llm_baseline):\n    with subtests.test("x"):\n        pass\n'
-    text += "    with subtests.test('y'):\n        assert llm_output == llm_baseline\n"
-    drifting.write("test_trivia.py", HEAD + text.partition("\n")[2])
+    text = body("""
+        with subtests.test("first"):
+            pass
+        with subtests.test("second"):
+            assert llm_output == llm_baseline
+        """)
+    drifting.write("test_trivia.py", text.replace("llm_case,", "subtests,"))
     result = run(drifting)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.no_fnmatch_line("*is an assert missing*")
@@ -139,7 +142,7 @@ def test_a_test_that_compares_nothing_fails(drifting: Suite, what: str, options:
     result.stdout.fnmatch_lines(
         [
             "compared nothing: the test asks for llm_baseline and ends without comparing it.",
-            "test_trivia.py:3: write `assert llm_output == llm_baseline`. *",
+            "test_trivia.py:4: write `assert llm_output == llm_baseline`. *",
             "FAILED test_trivia.py::test_trivia[[]m-sky[]] - compared nothing: *",
         ]
     )
@@ -150,7 +153,7 @@ OWN = {
     "tokens": "assert llm_output.token_ids == llm_baseline.token_ids != None",
     "str": "assert str(llm_output) == str(llm_baseline)",
     "format": "assert f'{llm_output}' == f'{llm_baseline}' and f'{llm_baseline:>99}'.startswith(' ')",
-    "judgement": "assert llm_baseline.judgement.verdict == 'identical'",
+    "judgement": "assert llm_baseline.judgement.verdict != 'drifted'",
 }
 
 
@@ -182,7 +185,7 @@ def test_a_fixture_may_compare(drifting: Suite) -> None:
     drifting.write("test_trivia.py", fixture)
     result = run(drifting)
     result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines(["m          3          2        1 *"])
+    result.stdout.fnmatch_lines(["m          3          0        2        1 *"])
     drifting.write("test_trivia.py", fixture.replace("assert llm_output == llm_baseline", "pass"))
     result = run(drifting)
     result.assert_outcomes(passed=3, errors=3)
