@@ -65,37 +65,33 @@ class Reporting:
             observation.failed = observation.failed or report.failed
             if call.when == "call" and not observation.ended:
                 return  # of a subtest: the test itself reports when it ends
-        if call.when == "setup" and report.passed:
+        if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
             return
-        wants = observation.wants_baseline if observation else "llm_baseline" in getattr(item, "fixturenames", ())
-        later = call.when == "call" and compares_in_fixtures(item)
-        attempt = attempt_of(item, call, report, observation, wants_baseline=wants)
-        if report.passed and not later and saw_nothing(attempt):
+        attempt = attempt_of(item, call, report, observation)
+        if report.passed and saw_nothing(attempt) and not (call.when == "call" and compares_in_fixtures(item)):
             report.outcome, report.longrepr = "failed", NOTHING_SEEN.format(place(item))
-            attempt = attempt_of(item, call, report, observation, wants_baseline=wants)
-        ours = observation is not None or bool(asked(item))
-        if ours and not (call.when == "teardown" and item.stash.get(TOLD, None) == attempt):
-            item.stash[TOLD] = attempt
-            setattr(report, ATTEMPT, attempt_to_json(attempt))
-            if observation is not None:
-                self.attach_results(item, call, report, observation)
-
-    def attach_results(
-        self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, observation: Observation
-    ) -> None:
-        """Let the report carry the test's cases."""
-        observation.failed = observation.failed or report.failed
-        passed = report.passed and not observation.failed
-        results = [seen.result(passed=passed) for seen in observation.samples]
-        setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
-        if call.when == "teardown":
+            attempt = attempt_of(item, call, report, observation)
+        if call.when == "teardown" and item.stash.get(TOLD, None) == attempt:
             return
-        crash = getattr(report.longrepr, "reprcrash", None)
-        judgement = observation.worst.judgement
-        if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
-            # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
-            crash.message = headline(judgement)
-        item.user_properties.extend(properties(observation.worst.result(passed=passed)))
+        item.stash[TOLD] = attempt
+        setattr(report, ATTEMPT, attempt_to_json(attempt))
+        if observation is not None:
+            passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
+            attach_results(item, report, observation, passed=passed)
+
+
+def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
+    """Let a report carry the cases of its test."""
+    results = [seen.result(passed=passed) for seen in observation.samples]
+    setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
+    if report.when == "teardown":
+        return
+    crash = getattr(report.longrepr, "reprcrash", None)
+    judgement = observation.worst.judgement
+    if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
+        # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
+        crash.message = headline(judgement)
+    item.user_properties.extend(properties(observation.worst.result(passed=passed)))
 
 
 TOLD: pytest.StashKey[Attempt] = pytest.StashKey()
@@ -107,22 +103,26 @@ def attempt_of(
     call: pytest.CallInfo[None],
     report: pytest.TestReport,
     observation: Observation | None,
-    *,
-    wants_baseline: bool,
 ) -> Attempt:
-    """How a test went, as far as is known when one of its phases ends."""
+    """How a test went, by what is known when one of its phases ends."""
     judgement = observation.worst.judgement if observation else None
     before = item.stash.get(TOLD, None) if call.when == "teardown" else None
     outcome = outcome_of(report)
     return Attempt(
         nodeid=item.nodeid,
         outcome=before.outcome if before and outcome == PASSED else outcome,
-        wants_baseline=wants_baseline,
+        wants_baseline=wants_baseline(item, observation),
         reached=before.reached if before else call.when == "call" or observation is not None,
         verdict=judgement.verdict if judgement else None,
         looked=bool(observation and observation.looked),
         reason=before.reason if before else reason_of(report),
     )
+
+
+def wants_baseline(item: pytest.Item, observation: Observation | None) -> bool:
+    """Whether a test asks for its baseline, by its arguments or while it runs."""
+    named = "llm_baseline" in getattr(item, "fixturenames", ())
+    return named or (observation is not None and observation.wants_baseline)
 
 
 def outcome_of(report: pytest.TestReport) -> str:

@@ -36,6 +36,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "entrant": VOCABULARY | {"pairs"},
     "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
     "outcome": VOCABULARY,
+    "attempts": VOCABULARY,
     "commit": set(),
     "waiting": VOCABULARY | {"baselines.*", "commit", "outcome"},
     "choice": VOCABULARY | {"baselines.*"},
@@ -61,7 +62,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 """What the pure and the self-contained parts may know of."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {"plugin", "options", "hookspecs", "collection", "fixtures", "run", "stash"},
+    "pytest": {
+        *("plugin", "options", "hookspecs", "collection", "fixtures", "marker_faults", "reporting", "run", "stash"),
+    },
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},

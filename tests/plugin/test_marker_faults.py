@@ -230,3 +230,75 @@ def test_what_would_compare_nothing(suite: Suite, what: str) -> None:
     result.stdout.fnmatch_lines(["*test_trivia?m-sky?*", "*ERROR collecting test_faulty.py*"])
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_fnmatch_line("*pytest_llmcompare*")
+
+
+def test_the_same_on_workers(suite: Suite) -> None:
+    """Each fault is told once, and the run fails."""
+    suite.trivia(TRIVIA[:1], recorded=True)
+    names = ("two markers on a function", "marker of a module that none of its tests uses")
+    for number, name in enumerate(names):
+        suite.write(f"test_faulty_{number}.py", f"import pytest{textwrap.dedent(FAULTS[name][0])}")
+    result = suite.run_apart("-n2")
+    assert result.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
+    assert result.stdout.str().count(": 2 llm_prompts markers on test_two") == 1
+    assert result.stdout.str().count("is used by none of its tests") == 1
+
+
+SHARED = """
+import pytest
+
+pytestmark = pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 6}, model_type=None)
+
+def test_plain(): ...
+
+class TestTrivia:
+    def test_plain(self): ...
+
+    def test_trivia(self, llm_output, llm_baseline):
+        assert llm_output == llm_baseline
+
+    @pytest.mark.llm_prompts(["Hi"], name="hi", gen_config={"max_new_tokens": 1}, model_type=None)
+    def test_other(self, llm_output):
+        assert llm_output.text
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["test_trivia.py::test_plain"], ["-k", "plain"], ["--lf"], ["--deselect=test_trivia.py::TestTrivia"]],
+)
+def test_a_marker_of_a_module_is_for_those_that_use_it(suite: Suite, options: list[str]) -> None:
+    """A nearer marker stands in for it, other tests are left alone, and choosing some of them is no fault."""
+    suite.trivia(TRIVIA[:1], SHARED, recorded=True)
+    suite.write(".pytest_cache/v/cache/lastfailed", '{"test_trivia.py::test_plain": true}')
+    result = suite.run(*options, "--collect-only")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*<Function test_plain>"])
+
+
+def test_suites_that_are_not_ours_are_left_alone(suite: Suite) -> None:
+    """Fixtures that happen to have a name of ours, and have nothing to do with us, work as without the plugin."""
+    suite.write(
+        "test_theirs.py",
+        """
+        import pytest, unittest
+
+        @pytest.fixture
+        def llm_output():
+            return "blue"
+
+        def test_theirs(llm_output):
+            assert llm_output == "blue"
+
+        class TestTheirs(unittest.TestCase):
+            @pytest.fixture(autouse=True)
+            def _output(self, llm_output):
+                self.output = llm_output
+
+            def test_method(self):
+                assert self.output == "blue"
+        """,
+    )
+    result = suite.run(models=[])
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
