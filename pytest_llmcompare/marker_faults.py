@@ -21,6 +21,8 @@ PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline"})
 PER_MODEL = frozenset({"llm_model", "llm_evaluation"})
 PER_TABLE = frozenset({"llm_comparison"})
 ALL = PER_CASE | PER_MODEL | PER_TABLE
+INTERNAL = frozenset({"llm_group", PARAMETER, TABLE_PARAMETER})
+FIXTURES = f"{__package__}.fixtures"
 
 MOST = 10
 """Faults shown of one file."""
@@ -46,7 +48,7 @@ class MarkerFaults:
         self._open.discard(collector)
         if not report.passed or not report.result:
             return
-        marked = [node for node in collector.listchain() if _marks(node)]
+        marked = [node for node in _chain(collector) if _marks(node)]
         tests = [item for item in report.result if isinstance(item, pytest.Function)]
         faults = [text for node in marked if tests and len(_marks(node)) > 1 for text in [_several(node)]]
         for test in tests:
@@ -108,7 +110,7 @@ def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterat
     own = _marks(item)
     parameters = _callspec(item, "params")
     ours = ALL.intersection(item.fixturenames)
-    leads = {PARAMETER, TABLE_PARAMETER}.intersection(item.fixturenames)
+    leads = {name for name in (PARAMETER, TABLE_PARAMETER) if name in item.fixturenames and not _theirs(item, name)}
     method = _is_unittest(item) and (own or leads or any(isinstance(node, pytest.Class) for node in marked))
     if not own and not ours and not leads and not method:
         yield from _marked_fixtures(item)
@@ -118,7 +120,8 @@ def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterat
         yield f"{where}: {_IN_PARAM.format(name)}"
         return
     if own or leads or (ours and marked):
-        yield from (f"{where}: {text}" for text in _replaced(item, ours, parameters))
+        names = (ALL | INTERNAL).intersection(item.fixturenames)
+        yield from (f"{where}: {text}" for text in _replaced(item, names, parameters))
     if len(own) > 1:
         yield _several(item)
     elif method:
@@ -142,18 +145,17 @@ _IN_PARAM = (
 )
 
 
-def _replaced(item: pytest.Function, ours: Iterable[str], parameters: Iterable[str]) -> Iterator[str]:
+def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[str]) -> Iterator[str]:
     """Fixtures of ours that the test gets from somewhere else."""
-    for name in sorted(ours):
-        if name in parameters:
+    for name in sorted(names):
+        if name in parameters and name not in INTERNAL:
             yield f"parametrize gives {name} values of its own, so nothing would be compared. Rename that parameter."
             continue
-        for fixture in _definitions(item, name)[-1:]:
-            if fixture.func.__module__ != FIXTURES:
-                yield (
-                    f"{item.originalname} gets its {name} from a fixture of yours at {_code_place(item, fixture)}, so "
-                    f"ours is not in force. Give that fixture another name, such as my_{name.removeprefix('llm_')}."
-                )
+        for fixture in _theirs(item, name):
+            yield (
+                f"{item.originalname} gets its {name} from a fixture of yours at {_code_place(item, fixture)}, so "
+                f"ours is not in force. Give that fixture another name, such as my_{name.removeprefix('llm_')}."
+            )
 
 
 def _unasked(item: pytest.Function) -> str:
@@ -221,11 +223,16 @@ def _marks(node: pytest.Item | pytest.Collector) -> list[pytest.Mark]:
     return [mark for mark in node.own_markers if mark.name == MARKER]
 
 
+def _chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
+    """A class or module and those that it lies in, the outermost first; of a test those that it lies in."""
+    return [above for above in node.listchain() if isinstance(above, pytest.Collector)]
+
+
 def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
     """Whether a test runs the table of the marker on a class or module above it."""
     if ALL.isdisjoint(test.fixturenames):
         return False
-    nearest = next((above for above in reversed(test.listchain()) if _marks(above)), None)
+    nearest = next((above for above in reversed([*_chain(test), test]) if _marks(above)), None)
     return nearest is node
 
 
@@ -244,17 +251,15 @@ def _asked_by_fixtures(item: pytest.Item, name: str) -> bool:
     return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
 
 
-FIXTURES = f"{__package__}.fixtures"
-
-
 def _arguments(item: pytest.Function) -> Sequence[str]:
     """The fixtures that the test function itself names."""
     return tuple(getattr(getattr(item, "_fixtureinfo", None), "argnames", ()))
 
 
-def _definitions(item: pytest.Item, name: str) -> Sequence[Any]:
-    """The fixtures of a name that the test sees, the nearest last."""
-    return tuple(getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {}).get(name, ()))
+def _theirs(item: pytest.Item, name: str) -> list[Any]:
+    """The fixture that stands in for ours of the same name, if there is one."""
+    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return [fixture for fixture in tuple(known.get(name, ()))[-1:] if fixture.func.__module__ != FIXTURES]
 
 
 def _callspec(item: pytest.Item, what: str) -> Any:

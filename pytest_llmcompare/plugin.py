@@ -101,7 +101,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Refuse tests that use the marker or our fixtures in a way that compares nothing."""
     report = yield
-    collector.config.stash[MARKERS].look(collector, report)
+    collector.config.stash.setdefault(MARKERS, MarkerFaults()).look(collector, report)
     return report
 
 
@@ -115,7 +115,7 @@ def pytest_collection(session: pytest.Session) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that no test uses, and put the tests of one model together."""
     if not session.testsfailed:
-        config.stash[MARKERS].refuse_unused(session)
+        config.stash.setdefault(MARKERS, MarkerFaults()).refuse_unused(session)
     if run := config.stash.get(RUN, None):
         run.arrange(items)
 

@@ -287,8 +287,12 @@ def test_suites_that_are_not_ours_are_left_alone(suite: Suite) -> None:
         def llm_output():
             return "blue"
 
-        def test_theirs(llm_output):
-            assert llm_output == "blue"
+        @pytest.fixture
+        def llm_table():
+            return [1]
+
+        def test_theirs(llm_output, llm_table):
+            assert llm_output == "blue" and llm_table
 
         class TestTheirs(unittest.TestCase):
             @pytest.fixture(autouse=True)
