@@ -19,7 +19,8 @@ MOST_NAMED = 3
 NOTHING_SEEN = (
     "compared nothing: the test asks for llm_baseline and ends without comparing it.\n"
     "{}: write `assert llm_output == llm_baseline`. Reading llm_baseline.text, llm_baseline.token_ids or "
-    "str(llm_baseline) counts as a comparison of your own; a test that needs no baseline asks for llm_output alone."
+    "str(llm_baseline) counts as a comparison of your own, unless there is nothing to read (None). "
+    "A test that needs no baseline asks for llm_output alone."
 )
 
 WHAT: Mapping[Verdict, str] = {

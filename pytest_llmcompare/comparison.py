@@ -89,15 +89,16 @@ class StoredBaseline:
 
     @property
     def text(self) -> str | None:
-        """Text of the baseline, or None if there is none. Reading it counts as a comparison of the test's own."""
-        self._observation.looked = True
+        """Text of the baseline, or None if there is none. Reading a text counts as a comparison of the test's own."""
+        self._observation.looked = self._observation.looked or self._text is not None
         return self._text
 
     @property
     def token_ids(self) -> tuple[int, ...] | None:
         """Tokens of the baseline, or None if none are recorded. Reading them counts as a comparison, too."""
-        self._observation.looked = True
-        return self._group.baseline_tokens.get(self._observation.case.key.row)
+        tokens = self._group.baseline_tokens.get(self._observation.case.key.row)
+        self._observation.looked = self._observation.looked or tokens is not None
+        return tokens
 
     @property
     def judgement(self) -> Judgement:

@@ -67,11 +67,14 @@ class Reporting:
                 return  # of a subtest: the test itself reports when it ends
         if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
             return
+        before = item.stash.get(TOLD, None)
+        if call.when == "teardown" and before is None:
+            return  # the body did not run, as with --setup-only
         attempt = attempt_of(item, call, report, observation)
         if report.passed and saw_nothing(attempt) and not (call.when == "call" and compares_in_fixtures(item)):
             report.outcome, report.longrepr = "failed", NOTHING_SEEN.format(place(item))
             attempt = attempt_of(item, call, report, observation)
-        if call.when == "teardown" and item.stash.get(TOLD, None) == attempt:
+        if call.when == "teardown" and attempt == before:
             return
         item.stash[TOLD] = attempt
         setattr(report, ATTEMPT, attempt_to_json(attempt))

@@ -168,6 +168,21 @@ def test_a_comparison_of_the_users_own_counts(drifting: Suite, what: str) -> Non
     run(drifting).assert_outcomes(passed=2, failed=1)
 
 
+def test_nothing_to_look_at_is_no_comparison(suite: Suite) -> None:
+    """Two things that are both None are not equal outputs."""
+    suite.trivia(TRIVIA[:1], body("assert llm_baseline.text is None and llm_baseline.token_ids is None"))
+    result = suite.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["compared nothing: *"])
+
+
+def test_a_dry_run_fails_no_test(drifting: Suite) -> None:
+    """`--setup-plan` runs no body; the run itself fails because models were named and nothing compared."""
+    result = drifting.run("--setup-plan")
+    assert result.parseoutcomes() == {}
+    result.stdout.fnmatch_lines(["The run ended before a test of a prompt table did."])
+
+
 def test_a_fixture_may_compare(drifting: Suite) -> None:
     """Before the test or after it: that is a comparison, and what it finds is recorded."""
     fixture = """
