@@ -134,8 +134,8 @@ def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterat
     elif leads and leads.isdisjoint(parameters):
         yield f"{where}: pytest runs {name} without the rows of its table, as it does with generators. Use no yield."
     elif own and ours and not _sees(item, ours):
-        names = ", ".join(sorted(ours))
-        yield f"{where}: {name} asks for {names} by usefixtures, so it never sees the value. {EXAMPLE.format(name)}"
+        asked = ", ".join(sorted(ours))
+        yield f"{where}: {name} asks for {asked} by usefixtures, so it never sees the value. {EXAMPLE.format(name)}"
 
 
 _IN_PARAM = (
@@ -232,8 +232,7 @@ def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
     """Whether a test runs the table of the marker on a class or module above it."""
     if ALL.isdisjoint(test.fixturenames):
         return False
-    nearest = next((above for above in reversed([*_chain(test), test]) if _marks(above)), None)
-    return nearest is node
+    return not _marks(test) and next(above for above in reversed(_chain(test)) if _marks(above)) is node
 
 
 def _sees(item: pytest.Function, ours: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ from .fixtures import (
     run_of,
     source_of,
 )
-from .marker_faults import MARKERS, MarkerFaults
+from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
 from .stash import ATTEMPT, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE
@@ -46,8 +46,10 @@ __all__ = [
     "llm_table",
 ]
 
-PARAMETERS = frozenset({"llm_parameter", "llm_table"})
-"""Fixtures that all of ours lead to."""
+OURS = ALL
+"""The fixtures that tests ask for; each leads to one of those below."""
+
+PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
