@@ -41,13 +41,13 @@ class MarkerFaults:
 
     def __init__(self) -> None:
         self._used: dict[pytest.Collector, bool] = {}  # classes and modules with a marker, and whether a test uses it
-        self._open: set[pytest.Collector] = set()  # classes whose tests are not collected yet
+        self._open: set[pytest.Collector] = set()  # classes whose tests are not collected (yet)
 
     def look(self, collector: pytest.Collector, report: pytest.CollectReport) -> None:
         """Turn the report of a file or class into an error if its tests use the marker or our fixtures wrongly."""
-        self._open.discard(collector)
-        if not report.passed or not report.result:
+        if not report.passed:
             return
+        self._open.discard(collector)
         marked = [node for node in _chain(collector) if _marks(node)]
         tests = [item for item in report.result if isinstance(item, pytest.Function)]
         faults = [text for node in marked if tests and len(_marks(node)) > 1 for text in [_several(node)]]

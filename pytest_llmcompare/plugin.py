@@ -116,8 +116,7 @@ def pytest_collection(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that no test uses, and put the tests of one model together."""
-    if not session.testsfailed:
-        config.stash.setdefault(MARKERS, MarkerFaults()).refuse_unused(session)
+    config.stash.setdefault(MARKERS, MarkerFaults()).refuse_unused(session)
     if run := config.stash.get(RUN, None):
         run.arrange(items)
 
