@@ -86,7 +86,7 @@ def mixed() -> list[CaseResult]:
 
 def drawn(results: list[CaseResult], groups: tuple[GroupResult, ...] = (), *notes: str) -> Document:
     """The report of a run of two models."""
-    summary = summarize(results, groups, Settings(models=("small", "large")), notes=notes)
+    summary = summarize(results, groups, Settings(), notes=notes, models=("small", "large"))
     return document(Report(summary, groups, passed=False, command="pytest --llm-models=small,large"))
 
 
