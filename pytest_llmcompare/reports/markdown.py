@@ -86,7 +86,7 @@ def gate_cells(gate: Document) -> list[str]:
     cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
     names = [code(gate["table"]), code(gate["model"])]
     result = OK if gate["passed"] else f"**{FAILED}**"
-    return [result, code(gate["metric"]), gate["shown"], code(gate["wanted"]), *names, cases]
+    return [result, code(gate["metric"]), code(gate["shown"]), code(gate["wanted"]), *names, cases]
 
 
 def scoreboard(models: list[Document]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from pytest_llmcompare.judgements import Likelihood, Verdict
 
@@ -156,17 +156,10 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
     if reasons:
         yield Styled(FAILED, {"red": True, "bold": True})
     for reason in reasons:
-        for at, line in enumerate(reason.splitlines()):
-            text = encodable(disarm(line.strip()), encoding)
-            for part in indented(text, "    " if at else "  ", columns):
-                yield Styled(part, {"red": True})
-
-
-def indented(text: str, indent: str, columns: int | None) -> Sequence[str]:
-    """Text on one line, or on as many as it takes where there is a width to keep to."""
-    if columns is None:
-        return [indent + text]
-    return [indent + part for part in wrap(text, columns - len(indent))]
+        for line in reason.splitlines():
+            text = encodable(disarm(line.rstrip()), encoding)
+            parts = [text] if columns is None else wrap(text, columns)
+            yield from (Styled(part, {"red": True}) for part in parts)
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
