@@ -76,5 +76,6 @@ def note(group: Group, wanted: EvaluationMetric) -> str:
     with_target = sum(row.target is not None for row in rows)
     if TARGETS in inspect.signature(wanted.eval_fn).parameters and with_target < len(rows):
         seen = f"{with_target:,} of {len(rows):,} rows have" if with_target else "no row has"
-        return f"{start}: it needs a target in every row, and {seen} one. Add a column target, {advice}"
+        remedy = "Give the others one, too" if with_target else "Add a column target"
+        return f"{start}: it needs a target in every row, and {seen} one. {remedy}, {advice}"
     return f"{start}. MLflow logs a warning that says why. Mend it, {advice}"

@@ -158,8 +158,11 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
     for reason in reasons:
         for line in reason.splitlines():
             text = encodable(disarm(line.rstrip()), encoding)
-            parts = [text] if columns is None else wrap(text, columns)
-            yield from (Styled(part, {"red": True}) for part in parts)
+            if columns is None:
+                yield Styled(text, {"red": True})
+            else:
+                page = Page(columns, encoding)
+                yield from (page.line(part, red=True) for part in wrap(text, columns))
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:

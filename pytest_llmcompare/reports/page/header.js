@@ -40,7 +40,7 @@ function gateTile(gate) {
   put(title.appendChild(element("span")), gate.metric);
   title.append(element("small", "", gate.passed ? "ok" : "FAILED"));
   const value = tile.appendChild(element("p", "value", gate.shown));
-  value.append(element("small", "", `wanted ${gate.wanted}`));
+  value.append(" ", element("small", "", `wanted ${gate.wanted}`));
   const part = gate.cases === gate.total ? "" : `${gate.cases.toLocaleString("en")} of `;
   put(tile.appendChild(element("p", "facts")), `${gate.table}/${gate.model}, over ${part}${count(gate.total, "case")}`);
   if (gate.why) put(tile.appendChild(element("p", "facts")), gate.why, true);
@@ -90,6 +90,7 @@ function showHeader() {
   const cards = document.getElementById("cards");
   for (const model of data.models) cards.append(cardOf(model));
   document.getElementById("models").hidden = !data.models.length;
+  document.getElementById("results").hidden = !data.tables.length;
   listed("Drift budget", data.budgets.map(budgetLine), data.budgets.some((check) => check.failed));
   const notes = data.notes.filter((note) => !(data.faults || []).includes(note));
   listed(count(notes.length, "note"), notes, notes.length < 4);
