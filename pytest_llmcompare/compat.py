@@ -43,7 +43,7 @@ def add_junit_case(
                 keywords={},
                 outcome="failed" if failed else "passed",
                 longrepr=fault if failed else None,
-                when=when,  # type: ignore[arg-type]  # a loop variable is no literal
+                when=when,
                 user_properties=list(properties) if when == "teardown" else [],
             )
         )
