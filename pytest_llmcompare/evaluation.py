@@ -27,7 +27,7 @@ from .models.loaded import Loaded
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
-from .records import Case, GroupKey, GroupResult, RowKey
+from .records import Case, Gate, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
 from .thresholds import Threshold
@@ -181,8 +181,7 @@ class Evaluator:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
-        scope = gates.Scope(len(asking.cases), len(group.cases))
-        checked = gates.check(self.thresholds(group), computed, scope, self.settings.update)
+        checked = self.check(group, computed, len(asking.cases))
         left_out = said_of(chosen.note, group, checked if computed is not None else ())
         unkept = ""
         if asking.generations:
@@ -205,6 +204,10 @@ class Evaluator:
             seconds=asking.seconds,
             tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
         )
+
+    def check(self, group: Group, computed: Mapping[str, Any] | None, cases: int) -> tuple[Gate, ...]:
+        """Check a group's thresholds, over so many of its cases."""
+        return gates.check(self.thresholds(group), computed, gates.Scope(cases, len(group.cases)), self.settings.update)
 
     def thresholds(self, group: Group) -> list[Threshold]:
         """What is wanted of a group's metrics; a model that is compared with nothing has no drift."""
