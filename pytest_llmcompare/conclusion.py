@@ -10,6 +10,7 @@ from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reports.allowance import sentence
 from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
@@ -28,11 +29,11 @@ class Conclusion:
         writer: Where they are written to; None where they were only read, which leaves nothing to write or to tidy.
         results: What the tests found.
         notes: What the user should know.
-        faults: Those of the notes that made the run fail.
+        faults: Why the run fails although its tests may have passed: all reasons, in the order they were found.
         obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
         budgets: The models against the drift budget.
-        failed: Whether something that was asked for could not be done, or too much drifted.
         kept: Cases whose output is now their baseline.
+        models: Names of the run's models, in the order they were given.
     """
 
     def __init__(
@@ -50,8 +51,13 @@ class Conclusion:
         self.faults: list[str] = []
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
         self.budgets: tuple[BudgetCheck, ...] = ()
-        self.failed = False
         self.kept: set[CaseKey] = set()
+        self.models: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that was asked for could not be done, or too much drifted."""
+        return bool(self.faults)
 
     def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
         """Write what is accepted, then look for what is obsolete.
@@ -67,7 +73,7 @@ class Conclusion:
             self.write(self.writer)
             self.tidy(self.writer, tables, safe_to_delete=whole)
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
-        self.failed = self.failed or any(check.fails for check in self.budgets)
+        self.faults.extend(sentence(check) for check in self.budgets if check.fails)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
             self.fail(
                 f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']})."
@@ -78,7 +84,6 @@ class Conclusion:
         """Note what could not be done."""
         self.notes.append(note)
         self.faults.append(note)
-        self.failed = True
 
     def look_at_gates(self) -> None:
         """A threshold that a table did not reach fails the run, whether or not a test asked for its evaluation."""
@@ -144,4 +149,6 @@ class Conclusion:
             notes=self.notes,
             obsolete=self.obsolete,
             budgets=self.budgets,
+            models=self.models,
+            faults=self.faults,
         )

@@ -63,6 +63,7 @@ class Declaration:
         metrics: MLflow metrics computed besides ours.
         thresholds: What metrics have to reach.
         model_type: MLflow's model type, which chooses its built-in metrics.
+        names_model_type: Whether the marker names the model type; else it is the default.
         experiment: Name of the MLflow experiment.
         names_experiment: Whether the marker names it; else it is named after the test.
     """
@@ -83,6 +84,7 @@ class Declaration:
     model_type: str | None = "text"
     experiment: str = ""
     names_experiment: bool = field(default=False, compare=False)
+    names_model_type: bool = field(default=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -208,6 +210,7 @@ def declare(
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
         names_experiment=given["experiment"] is not None,
+        names_model_type="model_type" in kwargs,
     )
 
 

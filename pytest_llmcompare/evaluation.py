@@ -21,12 +21,13 @@ from .baselines.journal import Journal
 from .commit import git_commit
 from .errors import LlmCompareError
 from .frames import frame_of, scores_in
+from .metric_notes import not_computed, said_of
 from .models import embedding, resident
 from .models.loaded import Loaded
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
-from .records import Case, GroupKey, GroupResult, RowKey
+from .records import Case, Gate, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
 from .thresholds import Threshold
@@ -164,6 +165,7 @@ class Evaluator:
         extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
         computed: Mapping[str, Any] | None = None
         folder, fault = "", ""
+        missed: list[str] = []
         try:
             with tracking.reopened(logged.run_id):
                 result = mlflow.models.evaluate(
@@ -174,11 +176,13 @@ class Evaluator:
                     model_id=logged.model.model_id,
                 )
                 folder, computed = self.save(group, result), result.metrics
+                missed = not_computed(group, self.metrics_of(group), result)
         except Exception as error:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
-        scope = gates.Scope(len(asking.cases), len(group.cases))
+        checked = self.check(group, computed, len(asking.cases))
+        left_out = said_of(chosen.note, group, checked if computed is not None else ())
         unkept = ""
         if asking.generations:
             unkept = tracking.log_outputs(logged.run_id, group.key, asking.outputs)
@@ -190,15 +194,20 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
-            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
+            notes=tuple(filter(None, (*baselines.notes, *left_out.notes, *missed, *asking.notes, fault, unkept))),
+            remarks=left_out.remarks,
             run_id=logged.run_id,
             model_uri=logged.model_uri,
             evaluation=folder,
             evaluation_fault=fault,
-            gates=gates.check(self.thresholds(group), computed, scope, self.settings.update),
+            gates=checked,
             seconds=asking.seconds,
             tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
         )
+
+    def check(self, group: Group, computed: Mapping[str, Any] | None, cases: int) -> tuple[Gate, ...]:
+        """Check a group's thresholds, over so many of its cases."""
+        return gates.check(self.thresholds(group), computed, gates.Scope(cases, len(group.cases)), self.settings.update)
 
     def thresholds(self, group: Group) -> list[Threshold]:
         """What is wanted of a group's metrics; a model that is compared with nothing has no drift."""

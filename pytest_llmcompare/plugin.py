@@ -119,13 +119,22 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over to the controller, or write the baselines. Only collecting changes nothing, whatever else is asked."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Hand over to the controller, or write the baselines, and say last of all why the run failed.
+
+    Only collecting changes nothing, whatever else is asked.
+    """
     config = session.config
     asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
     if not config.option.collectonly and (RUN in config.stash or asked_for):
         run_of(config).end(session)
+    try:
+        return (yield)
+    finally:
+        run = config.stash.get(RUN, None)
+        if run and run.display:
+            run.display.show_faults()
 
 
 @pytest.hookimpl(trylast=True)
@@ -146,7 +155,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Models side by side, a line per model, and how to go on."""
     if run := config.stash.get(RUN, None):
         run.show(terminalreporter)
-        run.annotate(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

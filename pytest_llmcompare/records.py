@@ -218,6 +218,7 @@ class GroupResult:
         baseline_texts: Texts of the baselines compared with, by row.
         error: Why the whole group failed; empty where it did not.
         notes: What the user should know once: metrics left out, baselines read in part.
+        remarks: The same, but worth saying only with `-v`.
         run_id: MLflow run.
         model_uri: MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
@@ -235,6 +236,7 @@ class GroupResult:
     baseline_texts: Mapping[RowKey, str] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     run_id: str = ""
     model_uri: str = ""
     evaluation: str = ""

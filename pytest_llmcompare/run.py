@@ -15,20 +15,16 @@ import pytest
 from . import workers
 from .collection import Collection, asked, left_out, model_major
 from .conclusion import Conclusion
-from .errors import ReportError
-from .github import Location, Places, on_github
+from .display import Display
+from .errors import UsageError
+from .github import Location
 from .hooks import Hooks
 from .invocation import Invocation
 from .judgements import Judgement, Verdict
 from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from .reports.annotations import annotation_lines
-from .reports.document import document
-from .reports.escaping import encodable
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
-from .reports.report import Report
-from .reports.terminal import summary_lines
 from .session import Once, Progress, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
@@ -45,9 +41,6 @@ from .wire import (
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
 """What pytest says of a failed comparison. A message of the user's own stands before it."""
-
-ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
-"""Name of the plugin that annotates every failed test."""
 
 MOST_IN_FULL = 20
 """Failures that a run shows in full, its workers together."""
@@ -72,6 +65,7 @@ class Run:
         whole: Whether all test files could be collected.
         invocation: How pytest was started.
         conclusion: What became of the baselines, once the run has ended.
+        display: Shows how the run ended, on the controller.
         waiting: What differs and is not accepted.
     """
 
@@ -94,6 +88,7 @@ class Run:
         self.whole = True
         self.invocation = Invocation(config, settings)
         self.conclusion: Conclusion | None = None
+        self.display: Display | None = None
         self.writer = source if isinstance(source, BaselineWriter) else None
         self.waiting = Waiting(config.rootpath, settings, against="" if self.writer else source.title)
 
@@ -201,6 +196,8 @@ class Run:
         self.groups.update(groups)
         self.declared.append(self.session.declared())
         self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
+        with contextlib.suppress(UsageError):  # specs that cannot be read have ended collection already
+            self.conclusion.models = tuple(spec.name for spec in self.session.specs())
         if self.writer is None:
             self.conclusion.notes.append(self.measure())
         stopped = session.shouldfail or session.shouldstop
@@ -210,8 +207,11 @@ class Run:
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
-        self.write_reports(session, finished=whole)
-        if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        self.display = Display(self.invocation, self.conclusion, self.groups.values(), self.declared)
+        tests_passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        self.display.write_reports(tests_passed=tests_passed, finished=whole)
+        self.display.mark_failure()
+        if self.conclusion.failed and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def measure(self) -> str:
@@ -228,65 +228,11 @@ class Run:
             if fault:
                 self.conclusion.fail(fault)
 
-    def write_reports(self, session: pytest.Session, *, finished: bool) -> None:
-        """Write what was asked for; one that cannot be written fails the run and keeps none of the others back."""
-        if not self.settings.reports or self.conclusion is None:
-            return
-        from .report_files import write_report
-
-        ended_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        drawn = document(self.report(passed=ended_well and not self.conclusion.failed, finished=finished))
-        for where in self.settings.reports:
-            try:
-                said = write_report(drawn, where, self.config.invocation_params.dir)
-                self.conclusion.notes.append(f"report: {said}")
-            except ReportError as error:
-                self.conclusion.fail(str(error))
-
-    def report(self, *, passed: bool, finished: bool) -> Report:
-        """What reports are drawn from."""
-        assert self.conclusion is not None
-        return Report(
-            self.conclusion.summary(self.declared),
-            tuple(self.groups.values()),
-            passed=passed,
-            finished=finished,
-            command=self.invocation.repeated(),
-            accepting=self.invocation.accepting,
-        )
-
-    def annotate(self, reporter: pytest.TerminalReporter) -> None:
-        """Let GitHub show failures beside the tests; a plugin that does so for all tests is left to it."""
-        if self.conclusion is None or not on_github() or self.config.pluginmanager.hasplugin(ANNOTATES_ALL):
-            return
-        places = Places(self.config.rootpath, self.locations)
-        report = self.report(passed=not self.conclusion.failed, finished=True)
-        for line in annotation_lines(report, self.conclusion.faults, places.place):
-            reporter.write_line(encodable(line, output_encoding()))
-
     def show(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
-        if self.conclusion is None:
-            return
-        width = reporter._tw.fullwidth  # the screen's width, which pytest itself draws to; no public name
-        summary = self.conclusion.summary(self.declared)
-        lines = summary_lines(
-            summary,
-            width=width,
-            verbose=self.config.get_verbosity(),
-            command=self.invocation.repeated(),
-            waits=self.waiting.holds,
-            encoding=output_encoding(),
-        )
-        if lines:
-            reporter.section("model comparison")
-        for text, markup in lines:
-            reporter.write_line(text, **markup)
-
-
-def output_encoding() -> str:
-    """Encoding of what pytest writes."""
-    return getattr(sys.stdout, "encoding", None) or "utf-8"
+        if self.display is not None:
+            self.display.show(reporter, waits=self.waiting.holds)
+            self.display.annotate(reporter, self.locations)
 
 
 def without_outputs(result: GroupResult) -> GroupResult:

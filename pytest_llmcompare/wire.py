@@ -48,6 +48,7 @@ def group_result_from_json(text: str) -> GroupResult:
     data["baseline_texts"] = dict(unpaired(data["baseline_texts"]))
     data["gates"] = tuple(Gate(**gate) for gate in data["gates"])
     data["notes"] = tuple(data["notes"])
+    data["remarks"] = tuple(data["remarks"])
     return GroupResult(**data)
 
 

@@ -61,7 +61,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 """What the pure and the self-contained parts may know of."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {"plugin", "options", "hookspecs", "collection", "fixtures", "run", "stash"},
+    "pytest": {"plugin", "options", "hookspecs", "collection", "compat", "display", "fixtures", "run", "stash"},
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},
