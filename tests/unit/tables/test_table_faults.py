@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.tables import RESERVED_COLUMNS, read_table
+from pytest_llmcompare.suite.column_names import RESERVED_COLUMNS
+from pytest_llmcompare.tables import read_table
 
 KINDS = ".csv, .tsv, .jsonl, .json, .parquet, .yaml, .yml"
 LOOKED = "Looked for input_text, prompt, question, text, inputs"

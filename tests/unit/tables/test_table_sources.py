@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.records import Row
-from pytest_llmcompare.tables import INPUT_COLUMNS, read_table
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
+from pytest_llmcompare.tables import read_table
 
 RECORDS: list[dict[str, Any]] = [
     {"id": "sky", "prompt": "What color is the sky?", "target": "Blue", "topic": "nature"},
