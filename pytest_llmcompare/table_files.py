@@ -22,6 +22,7 @@ from .suite.structured_text import read_json, read_jsonl, read_yaml
 
 MOST_BYTES = 2**30  # of a file, unpacked: a table is read whenever tests are collected
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # where pandas keeps an index without a name
+KIND = re.compile(r"\.\w{1,12}")  # what can be the kind of a file, and not the end of a prompt
 GZIP = ".gz"
 GIT_LFS = b"version https://git-lfs.github.com/spec/"
 WITH_PANDAS = "read it with pandas in the test file and give the DataFrame"
@@ -93,7 +94,7 @@ def read_bytes(path: Path, name: str) -> bytes:
             f"{name}: cannot be read: {error.strerror or error}. Look at the rights of the file and its folders."
         ) from None
     except ValueError as error:  # a NUL or half a character in the path
-        raise TableError(f'{name!r}: no path of a file: {error}. A prompt goes into a list: ["..."].') from None
+        raise TableError(f'{name}: no path of a file: {error}. A prompt goes into a list: ["..."].') from None
 
 
 def irregular(mode: int) -> str:
@@ -146,7 +147,7 @@ def unknown_kind(name: str, path: Path) -> str:
     nearest = difflib.get_close_matches(suffix, READERS, n=1, cutoff=0.7)
     if hint := WAYS_ON.get(suffix):
         hint = f" {hint[0].upper()}{hint[1:]}."
-    elif not suffix or any(char.isspace() for char in suffix):
+    elif not KIND.fullmatch(suffix):
         hint = ' A prompt that is not in a file goes into a list: ["..."].'
     elif nearest:
         hint = f" Did you mean {nearest[0]!r}?"
@@ -173,9 +174,10 @@ WAYS_ON = {
 def path_shown(path: Path) -> str:
     """A path as the user can open it: relative to the current folder where it lies below."""
     try:
-        return path.relative_to(Path.cwd()).as_posix()
+        text = path.relative_to(Path.cwd()).as_posix()
     except ValueError:
-        return path.as_posix()
+        text = path.as_posix()
+    return text if text.isprintable() else repr(text)
 
 
 def near(path: Path) -> str:

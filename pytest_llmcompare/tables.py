@@ -69,8 +69,6 @@ def read_table(
     wanted = MarkerColumns(input, target)
     given = load(source, base) if load else None
     table = open_table(source, base, wanted) if given is None else given_table(source, given, wanted)
-    if table.header == "":
-        drop_empty_end(table)
     if not table.records and not table.faults:
         raise TableError(no_rows(table))
     if not table.columns:
@@ -97,12 +95,6 @@ def no_rows(table: RawTable) -> str:
         f"{table.name}, {table.header}: the table has no rows, only the names of its columns ({header}). "
         "Write one row per prompt below them."
     )
-
-
-def drop_empty_end(table: RawTable) -> None:
-    """Take off the rows without a value that a spreadsheet leaves below a table."""
-    while table.records and all(value is None or value == "" for value in table.records[-1].cells.values()):
-        table.records.pop()
 
 
 def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:

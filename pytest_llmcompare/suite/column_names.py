@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from pytest_llmcompare.cells import CHAT
 from pytest_llmcompare.decoding.settings import REFUSED as REFUSED_SETTINGS
 from pytest_llmcompare.decoding.settings import RULES
 
@@ -148,7 +149,7 @@ def refusal(column: str) -> NameFault | None:
     name = folded(column)
     if name in FOR_LATER:
         what = f"column {column!r} is reserved: a later version reads {FOR_LATER[name]} there, this one does not."
-        return NameFault(what, f"Rename column {column!r}.")
+        return NameFault(what, f"Rename column {column!r}. {CHAT if name == 'messages' else ''}".rstrip())
     if name in MARKER_KEYWORDS:
         return keyword_fault(column, name)
     if setting := setting_meant(column):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from .column_names import (
     ID,
     INPUT_COLUMNS,
     TARGET,
-    compact,
     folded,
     near_miss,
     nearest,
@@ -26,12 +24,13 @@ from .column_names import (
     spellings,
 )
 
-PROMPT_NAMES = (
-    *("instruction", "query", "user", "problem", "sentence", "content", "message", "request", "utterance", "frage"),
-    *("user_input", "user_prompt", "context", "article", "document", "goal", "task", "input"),
+PROMPT_WORDS = (
+    *("prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message"),
+    *("user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe"),
 )
-"""What prompts are called elsewhere; proposed, never taken."""
+"""Words in the names of columns that may hold prompts, the likeliest first; proposed, never taken."""
 
+ID_WORDS = {"id", "ids", "idx", "uid", "uuid", "guid", "key", "index", "no", "number", "hash", "url", "date", "type"}
 NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*%?\s*")
 LOOKED = f"Looked for {', '.join(INPUT_COLUMNS)}"
 
@@ -81,7 +80,7 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
             role = None
         if fault := refusal(column) or (near_miss(column, role) if role else None):
             faults.append(Fault(0, table.place_of(column), *fault))
-            explained = explained or role in INPUT_COLUMNS
+            explained = explained or role in INPUT_COLUMNS or any(map(is_chat, values(table, column)))
     if not explained:
         faults.append(Fault(0, table.header or "", *no_prompts(table)))
     return (roles if prompts else None), faults
@@ -144,9 +143,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
     if lists:
         what += f" Column {lists[0]!r} holds lists, and a prompt is one text."
     advice = f'Name the column: input="{proposed(table, sole=not lists)}".'
-    if table.text_cells:
-        advice = f"{header_hint(table)}{advice}"
-    return what, advice
+    return what, f"{header_hint(table)}{advice}" if table.text_cells else advice
 
 
 def header_hint(table: RawTable) -> str:
@@ -155,24 +152,30 @@ def header_hint(table: RawTable) -> str:
         marks = [mark for mark in re.findall(r"[^\w\s-]", column) if mark not in "?!.'\""]
         if any(folded(part) in INPUT_COLUMNS for mark in marks for part in column.split(mark)):
             return f"The header seems to be separated by {marks[0]!r}: use commas, semicolons, tabs or pipes. "
-    return "The first line was taken as the names of the columns; if it is a row, write such a line above it. "
+    return "The first line was taken as the header; if it is a row, write one above it, such as id,prompt,target. "
 
 
 def proposed(table: RawTable, *, sole: bool) -> str:
     """The column that may hold the prompts: of text, and named like one, or the only one of sentences."""
-    texts = [column for column in table.columns if holds_text(values(table, column)) and not is_id(column)]
-    for names in (INPUT_COLUMNS, PROMPT_NAMES):
-        for column in texts:
-            if compact(column) in map(compact, names) or difflib.get_close_matches(folded(column), names, n=1):
-                return column
-    spoken = [column for column in texts if any(" " in str(value).strip() for value in values(table, column))]
-    return spoken[0] if sole and len(spoken) == 1 else "..."
+    texts = [column for column in table.columns if may_be_prompts(table, column)]
+    words = {column: set(words_of(column)) for column in texts}
+    named = next((column for word in PROMPT_WORDS for column in texts if {word, f"{word}s"} & words[column]), None)
+    spoken = [column for column in texts if any(" " in value.strip() for value in values(table, column) if value)]
+    return named or (spoken[0] if sole and len(spoken) == 1 else "...")
 
 
-def is_id(column: str) -> bool:
-    """Whether a column is named like one of ids."""
-    words = re.split(r"[\W_]+", folded(column))
-    return bool({"id", "ids", "idx", "uid", "uuid", "key", "index", "no", "number", "hash"} & {words[0], words[-1]})
+def may_be_prompts(table: RawTable, column: str) -> bool:
+    """Whether a column can be proposed: it holds text, and is named, but not like one of ids or of answers."""
+    words = words_of(column)
+    if not words or set(words) & ID_WORDS or folded(column) in {ID, TARGET, EXAMPLES, CONFIG}:
+        return False
+    is_sentence = len(words) > 3 or column.rstrip()[-1] in "?.!:"  # a row taken as the header
+    return holds_text(values(table, column)) and not (table.text_cells and is_sentence)
+
+
+def words_of(column: str) -> list[str]:
+    """The words of a column's name."""
+    return [word for word in re.split(r"[\W_]+", folded(column)) if word]
 
 
 def holds_text(cells: Iterable[Any]) -> bool:

@@ -40,13 +40,21 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in {shown(found)}")
+        raise ValueError(f"{name!r} stands twice in one object, {shown(found)}")
     return found
 
 
 def advice_on(what: str, otherwise: str = "") -> str:
     """What to do about broken JSON."""
     return next((advice for words, advice in ADVICE if words in what), otherwise)
+
+
+def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str, str]:
+    """What is wrong with JSON, without its place, and what to do."""
+    message = error.msg.removesuffix(" at").removesuffix(":")
+    if error.doc[error.pos : error.pos + 1] in {"}", "]"} and error.doc[: error.pos].rstrip().endswith(","):
+        message = "trailing comma"  # Python 3.13 says so itself
+    return message, advice_on(message, otherwise)
 
 
 def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
@@ -69,7 +77,8 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
                 faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
             else:
                 items.append((number, place, value))
-    if faults and not items and is_json_list(text):
+    if faults and is_json_list(text):
+        items = []
         faults = [Fault(0, "", "the file is one JSON list, expected one object per line.", NAME_JSON)]
     table = from_items(name, items, columns.input)
     table.faults.extend(faults)
@@ -83,7 +92,8 @@ def line_fault(line: str, error: json.JSONDecodeError) -> tuple[str, str]:
         return f"a comma follows the object (column {error.colno}).", "Remove the commas at the ends of the lines."
     if error.msg == "Extra data" and rest.startswith("{"):
         return f"a second object begins at column {error.colno}.", JSON_LINES
-    return f"broken JSON: {error.msg} at column {error.colno}.", advice_on(error.msg, JSON_LINES)
+    what, advice = syntax_fault(error, JSON_LINES)
+    return f"broken JSON: {what} at column {error.colno}.", advice
 
 
 def is_json_list(text: str) -> bool:
@@ -104,9 +114,9 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         found = json.loads(decode(name, data), object_pairs_hook=unique_names)
     except json.JSONDecodeError as error:
         otherwise = "For one object per line, name the file .jsonl." if error.msg == "Extra data" else ""
-        hint = advice_on(error.msg, otherwise)
+        what, hint = syntax_fault(error, otherwise)
         raise TableError(
-            f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}.{hint and f' {hint}'}"
+            f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {what}.{hint and f' {hint}'}"
         ) from None
     except (ValueError, RecursionError) as error:
         hint = advice_on(str(error))
@@ -186,6 +196,6 @@ def yaml_fault(name: str, error: Any) -> str:
         advice = advice_on("twice")
     elif "constructor for the tag" in problem:
         advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
-    elif "'\\t'" in problem:
+    elif "'\\t'" in problem or "tab character" in problem:
         advice = "Indent by blanks, not by tabs."
     return f"{name}{place}: broken YAML: {context}{problem}. {advice}"
