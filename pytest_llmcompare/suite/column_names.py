@@ -105,7 +105,7 @@ def is_near(column: str, role: str) -> bool:
         return True
     if len(ours) < 6 or theirs[-1:].isdigit():  # `idx` is no slip for `id`, `test` none for `text`
         return False
-    return slips(ours, theirs) <= (1 if len(ours) <= 8 else 2 if len(ours) <= 12 else 3)
+    return slips(ours, theirs) <= (1 if len(ours) <= 8 else 2)
 
 
 def nearest(column: str, roles: Iterable[str]) -> str | None:

@@ -149,7 +149,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
 def header_hint(table: RawTable) -> str:
     """What else may be wrong with the first line of CSV or TSV."""
     for column in table.columns:
-        marks = [mark for mark in re.findall(r"[^\w\s-]", column) if mark not in "?!.'\""]
+        marks = [mark for mark in re.findall(r"[^\w -]", column) if mark not in "?!.'\""]
         if any(folded(part) in INPUT_COLUMNS for mark in marks for part in column.split(mark)):
             return f"The header seems to be separated by {marks[0]!r}: use commas, semicolons, tabs or pipes. "
     return "The first line was taken as the header; if it is a row, write one above it, such as id,prompt,target. "
