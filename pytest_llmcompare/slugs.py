@@ -5,10 +5,10 @@ that row alone, so other rows can be inserted, moved and removed without renamin
 because a slug forgets: prompts that differ only in case, punctuation, examples or settings have the same one, and a
 bare slug could then not stay with the first of them whatever comes later.
 
-A prompt without Latin letters and digits keeps its own letters: `你好_0e8fe7`. The standard library cannot write Chinese
-or Arabic in Latin letters, and half a transcription would tell readers less. Baseline files, summaries and reports show
-such ids as they are. pytest escapes them in the names of its tests, one letter as six characters, so there are few of
-them; `-k` finds them by their digits.
+A prompt without Latin letters and digits keeps its own letters: `你好_0e8fe7`. The standard library cannot
+write Chinese or Arabic in Latin letters, and half a transcription would tell readers less. Baseline files, summaries
+and reports show such ids as they are. pytest escapes them in the names of its tests, one letter as six characters, so
+there are few of them; `-k` finds them by their digits.
 """
 
 from __future__ import annotations

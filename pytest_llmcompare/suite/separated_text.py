@@ -91,7 +91,7 @@ def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawT
             return rows_of(name, text[excel.end() :], mark, first_line=2)
         table = RawTable(name, text_cells=True, header="line 1")
         what = f"{shown(excel[0].strip())} tells Excel the separator, expected one character such as sep=;"
-        table.faults.append(Fault(0, table.header, f"{what}.", "Remove the line, or write one character."))
+        table.faults.append(Fault(0, "line 1", f"{what}.", "Remove the line, or write one character."))
         return table
     return rows_of(name, text, separator_of(text, usual, columns), first_line=1)
 
@@ -136,7 +136,7 @@ def same_names(table: RawTable) -> list[Fault]:
     """Columns that hide each other."""
     twice = dict.fromkeys(column for at, column in enumerate(table.columns) if column in table.columns[:at])
     what = "two columns are called {!r}."
-    return [Fault(0, table.header, what.format(column), "Rename one of them.") for column in twice]
+    return [Fault(0, table.header or "", what.format(column), "Rename one of them.") for column in twice]
 
 
 def without_ends(lines: list[Line]) -> list[Line]:

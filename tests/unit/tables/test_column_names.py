@@ -1,8 +1,9 @@
-"""Names of columns: roles without regard to case and blanks, slips are errors, and so are names that would set nothing."""
+"""Names of columns: roles without case and blanks; slips and names that would set nothing are errors."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,12 @@ def as_source(kind: str, record: dict[str, Any], folder: Path) -> Any:
     if kind == "t.parquet":
         parquet(path, record)
         return path
-    write = {"t.csv": cells, "t.tsv": lambda rows: cells(rows, "\t"), "t.jsonl": json_lines, "t.json": json.dumps}
+    write: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+        "t.csv": cells,
+        "t.tsv": lambda rows: cells(rows, "\t"),
+        "t.jsonl": json_lines,
+        "t.json": json.dumps,
+    }
     text = write[kind]([record]) if kind in write else yaml.safe_dump([record], sort_keys=False)
     path.write_text(text, encoding="utf-8", newline="")
     return path
@@ -168,8 +174,19 @@ FIELDS = sorted({name for name in vars(GenerationConfig()) if name[0] != "_"} - 
 
 @pytest.mark.parametrize(
     "column",
-    [*FIELDS, "maxNewTokens", "Max New Tokens", "max-new-tokens", "Temperature", "topk", "temprature", "do_smaple"]
-    + ["stop_string", "max_tokens", "stop_sequences"],
+    [
+        *FIELDS,
+        "maxNewTokens",
+        "Max New Tokens",
+        "max-new-tokens",
+        "Temperature",
+        "topk",
+        "temprature",
+        "do_smaple",
+        "stop_string",
+        "max_tokens",
+        "stop_sequences",
+    ],
 )
 def test_a_column_named_like_a_decoding_setting_is_refused(column: str) -> None:
     found = message([{"prompt": "x", column: "1"}])
@@ -213,8 +230,16 @@ def test_faults_of_names_and_of_rows_are_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
-    [("target", "target", 0), ("target", "traget", 1), ("target", "targets", 1), ("ab", "ba", 1), ("abc", "", 3)]
-    + [("target", "tgt", 3), ("config", "few", 5), ("abcdefgh", "a", 4)],
+    [
+        ("target", "target", 0),
+        ("target", "traget", 1),
+        ("target", "targets", 1),
+        ("ab", "ba", 1),
+        ("abc", "", 3),
+        ("target", "tgt", 3),
+        ("config", "few", 5),
+        ("abcdefgh", "a", 4),
+    ],
 )
 def test_slips(one: str, other: str, expected: int) -> None:
     """From four on it is not counted on where lengths differ by as many."""

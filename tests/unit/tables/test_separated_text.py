@@ -51,7 +51,7 @@ def test_what_any_dialect_writes_is_what_is_read(
     suffix: str,
     last: bool,
 ) -> None:
-    """Any separator in either kind of file, any line ends (also inside cells), any quoting, with a last line end or not."""
+    """Any separator in either kind of file, any line ends (also in cells), any quoting, with a last line end or not."""
     records = [{"id": str(at), "prompt": prompt, "note": note} for at, (prompt, note) in enumerate(pairs)]
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, ["id", "prompt", "note"], delimiter=separator, lineterminator="\n", quoting=quoting)
@@ -125,8 +125,18 @@ def test_another_separator_is_named(mark: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "separator"),
-    [("sep=;", ";"), ("SEP=;", ";"), ('"sep=;"', ";"), ("sep=,", ","), ("sep=\t", "\t"), ("sep=\\t", "\t")]
-    + [("sep=|", "|"), ("sep=;;;", ";"), ("sep=~", "~"), ("\ufeffsep=;", ";")],
+    [
+        ("sep=;", ";"),
+        ("SEP=;", ";"),
+        ('"sep=;"', ";"),
+        ("sep=,", ","),
+        ("sep=\t", "\t"),
+        ("sep=\\t", "\t"),
+        ("sep=|", "|"),
+        ("sep=;;;", ";"),
+        ("sep=~", "~"),
+        ("\ufeffsep=;", ";"),
+    ],
 )
 @pytest.mark.parametrize("end", ENDS)
 def test_excels_first_line_is_honoured(line: str, separator: str, end: str, tmp_path: Path) -> None:
@@ -241,7 +251,12 @@ def test_cells_may_be_enormous(quote: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    ['a,"' + '""' * 200_000 + '\n', "a," + " " * 400_000 + "\n", 'a,"' + '"",' * 100_000 + '" x\n', '"a" ' * 100_000 + "\n"],
+    [
+        'a,"' + '""' * 200_000 + "\n",
+        "a," + " " * 400_000 + "\n",
+        'a,"' + '"",' * 100_000 + '" x\n',
+        '"a" ' * 100_000 + "\n",
+    ],
 )
 def test_reading_takes_time_by_length_only(row: str, tmp_path: Path) -> None:
     """No row makes the reader go back and forth: a hundred times longer must not take ten thousand times as long."""
@@ -252,9 +267,10 @@ def test_reading_takes_time_by_length_only(row: str, tmp_path: Path) -> None:
 
 @given(st.text(st.sampled_from('",;\t|\r\n \\x=' + string.ascii_letters), max_size=60))
 def test_any_text_is_read_or_refused_in_words(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    folder = tmp_path_factory.getbasetemp()
+    folder, told = tmp_path_factory.getbasetemp(), []
     for start in ("", "id,prompt\n", "sep=", "prompt;note\n"):
         try:
             read(folder, start + text)
         except TableError as error:
-            assert str(error).endswith((".", "?", "'"))
+            told.append(str(error))
+    assert all(text.endswith((".", "?")) for text in told)

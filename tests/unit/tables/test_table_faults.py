@@ -21,7 +21,7 @@ ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own f
 WRITE = "Write a prompt, or remove the row."
 QUOTES = 'Inside a cell in double quotes, write a double quote as "".'
 QUOTE_TEXT = "Put it in quotes, or convert the column to text."
-COMMAS = "Put cells that hold the separator in double quotes (\"), with nothing before the first quote. Cells are separated by commas here."
+COMMAS = 'Put cells that hold the separator in double quotes ("), with nothing before the first quote. Cells are separated by commas here.'
 TABS = COMMAS.replace("commas", "tabs")
 AS_MANY = "Give every row as many cells as the header has. Cells are separated by commas here."
 HEADER = "The first line was taken as the header; if it is a row, write one above it, such as id,prompt,target. "
@@ -257,10 +257,19 @@ def test_the_byte_counts_from_the_start_of_the_file(here: Path) -> None:
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.yaml"])
 @pytest.mark.parametrize(
     ("encoding", "mark"),
-    [("UTF-16", "\ufeff"), ("UTF-16LE", ""), ("UTF-16BE", ""), ("UTF-32", "\ufeff"), ("UTF-32LE", ""), ("UTF-32BE", "")],
+    [
+        ("UTF-16", "\ufeff"),
+        ("UTF-16LE", ""),
+        ("UTF-16BE", ""),
+        ("UTF-32", "\ufeff"),
+        ("UTF-32LE", ""),
+        ("UTF-32BE", ""),
+    ],
 )
 @pytest.mark.parametrize("prompt", ["Hello, you", "これは日本語の文章です。とても良い。"])
-def test_encodings_of_two_and_four_bytes_are_named(name: str, encoding: str, mark: str, prompt: str, here: Path) -> None:
+def test_encodings_of_two_and_four_bytes_are_named(
+    name: str, encoding: str, mark: str, prompt: str, here: Path
+) -> None:
     """With or without a byte order mark, also where all bytes are valid UTF-8 because letters are Latin."""
     text = {"t.csv": f"prompt\n{prompt}\n", "t.jsonl": f'{{"prompt": "{prompt}"}}', "t.yaml": f"- {prompt}\n"}[name]
     order = "" if encoding[-1] == "E" else "LE"
@@ -279,7 +288,11 @@ def test_a_nul_byte_is_no_other_encoding(data: bytes, here: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "kind"),
-    [(b"PK\x03\x04\0", "Excel workbook"), (b"\x1f\x8b\x08\0", "Add .gz to its name"), (b"PAR1\xff", "Name it .parquet")],
+    [
+        (b"PK\x03\x04\0", "Excel workbook"),
+        (b"\x1f\x8b\x08\0", "Add .gz to its name"),
+        (b"PAR1\xff", "Name it .parquet"),
+    ],
 )
 def test_a_file_that_is_no_text_says_what_it_is(start: bytes, kind: str, here: Path) -> None:
     (here / "t.csv").write_bytes(start)
