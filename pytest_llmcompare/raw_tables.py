@@ -189,13 +189,13 @@ def unpacked(value: Any) -> Any:
     return inner if type(inner) is type(value) else plain(inner)
 
 
-def shown(value: object) -> str:
+def shown(value: object, longest: int = 60) -> str:
     """A value in a message, short."""
     try:
         text = " ".join(repr(value).split())
     except Exception:  # any object may stand in a table, and a number may be too long to print
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else f"{text[:56]} ..."
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
 
 
 def faulty(name: str, faults: Iterable[Fault]) -> TableError:

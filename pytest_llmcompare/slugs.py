@@ -75,10 +75,14 @@ def words_of(text: str) -> list[str]:
 
     Characters that do not show are left out; in Persian one of them joins the parts of a word.
     """
-    kinds = ((char, unicodedata.category(char)) for char in unicodedata.normalize("NFKC", text))
-    shown = ((char, kind[0] in "LMN") for char, kind in kinds if kind != "Cf")
-    words = "".join(char if is_letter else " " for char, is_letter in shown).split()
-    return [word for word in words if any(map(str.isalnum, word))]  # an accent alone is none
+    made = [" "]
+    for char in unicodedata.normalize("NFKC", text):
+        kind = unicodedata.category(char)
+        if kind[0] in "LN" or (kind[0] == "M" and made[-1] != " "):
+            made.append(char)
+        elif kind != "Cf":
+            made.append(" ")
+    return "".join(made).split()
 
 
 def first_words(words: Sequence[str], longest: int) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import TableError, did_you_mean
-from .raw_tables import MarkerColumns, RawTable, check_unique, from_items, located
+from .raw_tables import MarkerColumns, RawTable, check_unique, from_items, located, shown
 from .suite.other_objects import address_shown, is_address
 from .suite.separated_text import read_csv, read_tsv
 from .suite.structured_text import read_json, read_jsonl, read_yaml
@@ -49,7 +49,9 @@ def read_file(source: str | os.PathLike[str], base: Path, columns: MarkerColumns
     name = path_shown(path)
     suffix = suffix_of(path)
     if suffix not in READERS:
-        raise TableError(unknown_kind(name, path))
+        raise TableError(
+            f"{name}: a folder, expected a file. {below(path)}" if path.is_dir() else unknown_kind(name, path)
+        )
     data = read_bytes(path, name)
     if path.suffix.lower() == GZIP:
         data = unpacked(name, data)
@@ -106,8 +108,16 @@ def irregular(mode: int) -> str:
 
 def below(path: Path) -> str:
     """What to do about a path that is no file."""
-    tables = sorted(file.name for file in path.iterdir() if suffix_of(file) in READERS) if path.is_dir() else []
+    tables = tables_in(path)
     return f"Give one of its files: {', '.join(tables[:10])}." if tables else "Give the path of a table file."
+
+
+def tables_in(folder: Path) -> list[str]:
+    """Names of the table files in a folder; none if it is no folder or cannot be read."""
+    try:
+        return sorted(file.name for file in folder.iterdir() if suffix_of(file) in READERS)
+    except OSError:
+        return []
 
 
 def too_large(name: str) -> TableError:
@@ -147,6 +157,8 @@ def unknown_kind(name: str, path: Path) -> str:
     nearest = difflib.get_close_matches(suffix, READERS, n=1, cutoff=0.7)
     if hint := WAYS_ON.get(suffix):
         hint = f" {hint[0].upper()}{hint[1:]}."
+    elif not suffix and path.exists():
+        hint = " Give the file the ending of its kind."
     elif not KIND.fullmatch(suffix):
         hint = ' A prompt that is not in a file goes into a list: ["..."].'
     elif nearest:
@@ -185,7 +197,7 @@ def near(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f" The folder {path_shown(folder)} does not exist; paths are relative to the test file."
-    tables = sorted(file.name for file in folder.iterdir() if suffix_of(file) in READERS)
+    tables = tables_in(folder)
     close = difflib.get_close_matches(path.name, tables, n=1)
     return did_you_mean(path.name, close or tables[:10]) or " Paths are relative to the test file."
 
@@ -205,7 +217,7 @@ def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         check_unique(name, table.column_names)
         rows = table.to_pylist()
     except (ArrowException, ValueError, OSError, NotImplementedError, KeyError) as error:
-        what = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        what = shown((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), 200).strip("'\"")
         raise TableError(f"{name}: broken parquet: {what}. Write it again, e.g. by DataFrame.to_parquet.") from None
     items = [
         {column: without_nulls(cell) for column, cell in row.items() if not PANDAS_INDEX.fullmatch(column)}

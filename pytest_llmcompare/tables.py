@@ -25,6 +25,7 @@ from .raw_tables import (
 )
 from .records import Row
 from .slugs import made_ids
+from .suite.column_names import label
 from .suite.column_roles import Roles, find_roles
 from .suite.other_objects import FOUR_KINDS, way_on
 from .table_files import READERS, read_file
@@ -157,7 +158,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
             continue
         value = record.cells.get(column)
         try:
-            row.values[role] = check(column, None if text_cells and value == "" else value)
+            row.values[role] = check(label(column), None if text_cells and value == "" else value)
         except CellError as error:
             row.faults.extend(Fault(record.number, record.place, what, error.advice) for what in error.whats)
     return row

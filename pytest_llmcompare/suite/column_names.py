@@ -129,6 +129,17 @@ def slips(one: str, other: str) -> int:
     return row[-1]
 
 
+def quoted(name: str) -> str:
+    """A name as Python writes it, in double quotes where that is enough."""
+    return f'"{name}"' if name.isprintable() and not {'"', "\\"} & set(name) else repr(name)
+
+
+def label(column: str) -> str:
+    """A column in a sentence about a cell of it."""
+    name = trimmed(column)
+    return name if name.isprintable() else repr(name)
+
+
 def another_name(column: str) -> str:
     """The way out for those who mean a column of their own."""
     return f"A column of your own needs another name, e.g. {f'own_{trimmed(column)}'!r}."
@@ -137,7 +148,7 @@ def another_name(column: str) -> str:
 def near_miss(column: str, role: str) -> NameFault:
     """A column that is nearly one with a role, where no other has that role."""
     keyword = {TARGET: "target", **dict.fromkeys(INPUT_COLUMNS, "input")}.get(role)
-    named = f' or name it in the marker: {keyword}="{trimmed(column)}"' if keyword else ""
+    named = f" or name it in the marker: {keyword}={quoted(trimmed(column))}" if keyword else ""
     return NameFault(
         f"column {column!r} is not read. Did you mean {role!r}?",
         f"Rename column {column!r} to {role!r}{named}. {another_name(column)}",

@@ -20,6 +20,7 @@ from .column_names import (
     folded,
     near_miss,
     nearest,
+    quoted,
     refusal,
     spellings,
 )
@@ -45,14 +46,10 @@ class Roles:
     examples: str | None
     config: str | None
 
-    @property
-    def taken(self) -> set[str | None]:
-        """The columns that have a role."""
-        return {self.input, self.id, self.target, self.examples, self.config}
-
     def others(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """The cells without a role."""
-        return {column: value for column, value in cells.items() if column not in self.taken}
+        taken = {self.input, self.id, self.target, self.examples, self.config}
+        return {column: value for column, value in cells.items() if column not in taken}
 
 
 def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, list[Fault]]:
@@ -142,7 +139,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
     lists = [column for column in table.columns if any(isinstance(value, list) for value in values(table, column))]
     if lists:
         what += f" Column {lists[0]!r} holds lists, and a prompt is one text."
-    advice = f'Name the column: input="{proposed(table, sole=not lists)}".'
+    advice = f"Name the column: input={quoted(proposed(table, sole=not lists))}."
     return what, f"{header_hint(table)}{advice}" if table.text_cells else advice
 
 

@@ -19,6 +19,7 @@ from .column_names import INPUT_COLUMNS, folded, trimmed
 from .text_encoding import decode
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
+BLANKS = {" ", "\t"}
 LINE_END = re.compile(r"\r\n?")
 EXCEL = re.compile(r'\A"?sep=(?P<mark>\\t|[^\n"]?)(?P<rest>[^\n]*)\n?', re.IGNORECASE)
 """First line that tells Excel the separator."""
@@ -202,7 +203,7 @@ def split_rows(text: str, separator: str) -> Iterator[Line]:
                 if cell is None:
                     yield Line(line, [], *quoting_fault(text, at, line + text.count("\n", start, at), like))
                     return
-            elif cell := like.late.match(text, at):
+            elif text[at : at + 1] in BLANKS and (cell := like.late.match(text, at)):
                 broken = f"a blank stands before the double quote that opens cell {len(cells) + 1}."
                 advice = "Remove blanks before double quotes: after one, quotes are part of the text."
             else:

@@ -52,7 +52,7 @@ def as_source(kind: str, record: dict[str, Any], folder: Path) -> Any:
 
 
 KINDS = ["t.csv", "t.tsv", "t.jsonl", "t.json", "t.yaml", "t.parquet", "list", "DataFrame"]
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,
     "title": str.title,
     "blanks": lambda name: f"  {name} ",
@@ -219,6 +219,15 @@ def test_columns_for_later_are_reserved(column: str) -> None:
 def test_a_column_that_the_marker_names_may_be_called_anything(column: str) -> None:
     assert read_table([{column: "x"}], base=Path.cwd(), input=column)[0].input == "x"
     assert read_table([{"prompt": "x", column: "y"}], base=Path.cwd(), target=column)[0].target == "y"
+
+
+@pytest.mark.parametrize("column", ["pro\x1b[2Jmpt", "tar\u202eget", "i\nd", "see\x1bd", "\x1bnote"])
+def test_no_character_of_a_name_acts_in_a_message(column: str) -> None:
+    """Whatever is wrong with the column, or with another."""
+    record = {column: "x y", "text": 3, "prompt_id": "a", "ids": "b"}
+    for source in ([record], pd.DataFrame([record])):
+        assert all(line.isprintable() for line in message(source).splitlines())
+        assert all(line.isprintable() for line in message(source, input="nowhere").splitlines())
 
 
 def test_faults_of_names_and_of_rows_are_told_at_once(tmp_path: Path) -> None:

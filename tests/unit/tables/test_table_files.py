@@ -119,6 +119,14 @@ def test_a_text_that_can_be_no_path(name: str, tmp_path: Path) -> None:
     assert "A prompt goes into a list" in found or "no such file" in found
 
 
+def test_a_folder_or_a_file_without_an_ending(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "trivia.csv").touch()
+    (tmp_path / "trivia").touch()
+    assert message("data", tmp_path).endswith("data: a folder, expected a file. Give one of its files: trivia.csv.")
+    assert message("trivia", tmp_path).endswith("Give the file the ending of its kind.")
+
+
 def test_control_characters_of_a_path_are_escaped(tmp_path: Path) -> None:
     assert "\x1b" not in message("a\x1b[31m\n.csv", tmp_path)
 
