@@ -28,7 +28,7 @@ ADVICE = (
     ("control character", "Inside JSON text write a line break as \\n and a tab as \\t."),
     ("Unterminated string", "Close the double quote on its line; inside JSON text write a line break as \\n."),
     ("escape", "Inside JSON text write a backslash as \\\\."),
-    ("delimiter", 'Inside JSON text write a double quote as \\".'),
+    ("',' delimiter", 'Inside JSON text write a double quote as \\".'),
     ("twice", "Write each name once per row."),
 )
 """What to do, by words in what is wrong."""
