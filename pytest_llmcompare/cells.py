@@ -114,7 +114,7 @@ def answer(column: str, value: object) -> str | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number; True and False are none. Decimals come from parquet and databases."""
+    """Whether it is a number; True and False do not count. Decimals come from parquet and databases."""
     return (isinstance(value, (int, float)) and not isinstance(value, bool)) or type(value).__name__ == "Decimal"
 
 

@@ -91,7 +91,7 @@ def from_items(name: str, items: Sequence[Item], input_column: str | None) -> Ra
 
 
 def as_dict(item: object) -> str:
-    """How to make a dict of a row that is none."""
+    """How to make a dict of another kind of row."""
     if hasattr(item, "model_dump"):
         return "Give each row as a dict: row.model_dump()."
     if hasattr(item, "__dataclass_fields__"):

@@ -81,7 +81,7 @@ def wide_encoding(data: bytes) -> str:
     """The encoding of two or four bytes a character that the bytes are in; empty if there is none.
 
     Line ends, separators and Latin letters have zeros in fixed places there, and nothing but text decodes into text.
-    UTF-8 in which a few zeros got lost is none of them.
+    A few zeros in UTF-8 are a damaged file, not another encoding.
     """
     if data.count(0) * 10 < len(data) and is_utf8(data.replace(b"\0", b"")):
         return ""

@@ -252,7 +252,10 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         '"table.csv", input="questoin"',
         "id,question\nsky,Hi\n",
         [
-            "test_trivia.py::test_trivia: table.csv, line 1: no column 'questoin', which input= names. Did you mean 'question'?"
+            (
+                "test_trivia.py::test_trivia: table.csv, line 1: no column 'questoin', which input= names. "
+                "Did you mean 'question'?"
+            )
         ],
     ),
     "all faulty rows": (
