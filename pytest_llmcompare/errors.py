@@ -63,4 +63,4 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(value, names, n=1)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" Known: {', '.join(names)}." if names else ""
+    return f" Known: {', '.join(name if name.isprintable() else repr(name) for name in names)}." if names else ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.decoding.settings import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.records import Case
-from pytest_llmcompare.tables import INPUT_COLUMNS
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
 
 from .faults import reason
 from .inputs import CONFIG, EXAMPLES, INPUT, SEED, json_text
