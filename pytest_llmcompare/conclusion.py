@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from .addresses import source_without_secrets
 from .baselines.files import UpdateReport
 from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
@@ -70,7 +71,7 @@ class Conclusion:
         self.failed = self.failed or any(check.fails for check in self.budgets)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
             self.fail(
-                f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']})."
+                f"no test compared the models {', '.join(map(source_without_secrets, self.settings.models))} ({self.settings.origins['models']})."
                 f"\n{DESELECTED if tables else NO_TESTS}"
             )
 

@@ -16,6 +16,7 @@ from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
 from . import gates, metrics, subject, tracking
+from .addresses import in_text_without_secrets
 from .asking import Asking
 from .baselines.journal import Journal
 from .commit import git_commit
@@ -25,7 +26,6 @@ from .models import embedding, resident
 from .models.loaded import Loaded
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
-from .models.uri import in_text_without_secrets
 from .records import Case, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
@@ -159,7 +159,10 @@ class Evaluator:
         """Re-open the run and evaluate the model on the table."""
         frame = frame_of(asking.cases, baselines.texts(), per_row=asking.per_row)
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
-            frame, name=group.key.table, targets="target" if group.declaration.targets else None
+            frame,
+            tracking.dataset_source(),
+            name=group.key.table,
+            targets="target" if group.declaration.targets else None,
         )
         extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
         computed: Mapping[str, Any] | None = None

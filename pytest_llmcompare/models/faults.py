@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_llmcompare.addresses import in_text_without_secrets
 from pytest_llmcompare.errors import ModelError
 
 from .hub_cache import cache_folder, cached_models, cached_revisions, find_snapshot, repository
 from .spec import ModelSpec, folder_path, shown
-from .uri import in_text_without_secrets
 from .weights import ADAPTER, file_names, lfs_pointers, missing_files
 
 LISTED = 12  # names in a message, at most

@@ -54,7 +54,10 @@ SIGNATURES = {
         OUTPUT,
     ),
 }
-PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+SILENT: Mapping[str, str] = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address, with whatever key is in it
+}
 FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the names of logged models, and spaces
 
 
@@ -154,12 +157,13 @@ def input_example(kind: str) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def load(uri: str, spec: ModelSpec | None = None) -> PyFuncModel:
+def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:
     """Load a pyfunc that MLflow has, after a look at whether its files are safe.
 
     Args:
         uri: `models:/...` or `runs:/...`, one that means one version.
         spec: The model as the user named it, with what is allowed; by default a pickle is refused.
+        config: What the model's code is told besides what is stored with it.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
@@ -169,7 +173,7 @@ def load(uri: str, spec: ModelSpec | None = None) -> PyFuncModel:
     check_mlflow_model(folder, spec)
     try:
         with local.quiet():
-            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
+            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
     except Exception as error:  # it runs a user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded
@@ -214,7 +218,7 @@ def fetched(uri: str, spec: ModelSpec) -> Path:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep MLflow's notes and its progress bars off the terminal; where the user has set the latter they stay."""
-    added = {name: "false" for name in (PROGRESS_BARS,) if name not in os.environ}
+    added = {name: value for name, value in SILENT.items() if name not in os.environ}
     notes, level = logging.getLogger("mlflow"), logging.getLogger("mlflow").level
     os.environ.update(added)
     notes.setLevel(logging.ERROR)

@@ -12,7 +12,7 @@ from .faults import check_folder
 from .fingerprint import commit_fingerprint, weights_fingerprint
 from .safety import check_weights
 from .schemes import HOOK
-from .spec import ModelSpec, SourceKind
+from .spec import ModelSpec, SourceKind, shown
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
         return ResolvedModel(spec, pinned.uri, pinned.revision, registered.fingerprint(pinned))
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
-            f"model {spec.name!r}: {spec.source} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+            f"model {spec.name!r}: {shown(spec)} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
         )
     if spec.kind is SourceKind.FOLDER:
         folder = check_folder(spec, root)

@@ -22,6 +22,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from pytest_llmcompare.addresses import source_without_secrets
 from pytest_llmcompare.errors import UsageError
 
 from .named import CONFIG_FILE, check_name, header, read_table
@@ -102,7 +103,7 @@ def split_texts(text: str) -> list[str]:
     """The specs in one text, without the spaces around them."""
     parts = [part for part in (piece.strip() for piece in text.split(",")) if part]
     if not parts:
-        raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
+        raise UsageError(f"model spec {source_without_secrets(text)!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
     return parts
 
 
@@ -114,7 +115,7 @@ def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *,
     """
     if text in named:
         return parse_named(text, named=named, root=root, others=others)
-    where = f"model spec {text!r}"
+    where = f"model spec {source_without_secrets(text)!r}"
     name, source = split_name(text, where, root)
     configured, at, revision = source.partition("@")
     if configured in named:
@@ -162,7 +163,7 @@ def spec_of(
         try:
             check_name(name, where)
         except UsageError as error:
-            raise UsageError(f"{error} Give it one: NAME={source}") from None
+            raise UsageError(f"{error} Give it one: NAME={source_without_secrets(source)}") from None
     close = difflib.get_close_matches(base, near, n=1) if kind is SourceKind.HUB else []
     return ModelSpec(name, base, kind, revision, near=close[0] if close else "", **fields)
 
@@ -187,7 +188,7 @@ def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[Sour
         UsageError: It is of no kind that we know.
     """
     if not source.isprintable():
-        raise UsageError(f"{where}: {source!r} holds a character that cannot be printed. Expected {FORMS}.")
+        raise UsageError(f"{where}: {source_without_secrets(source)!r} holds a character that cannot be printed. Expected {FORMS}.")
     if PATH_START.match(source):
         return SourceKind.FOLDER, source, ""
     if scheme := SCHEME.match(source):
@@ -222,7 +223,7 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
     if kind is SourceKind.FOLDER:
         return Path(os.path.normpath(folder_path(source, root))).name
     if kind is SourceKind.OTHER:
-        return re.split(r"[:/]", source.rstrip(":/"))[-1]
+        return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)
 
 
@@ -254,5 +255,10 @@ def check_unique(specs: Sequence[ModelSpec]) -> None:
 
 
 def shown(spec: ModelSpec) -> str:
-    """A spec's source as one would write it."""
-    return f"{spec.source}@{spec.revision}" if spec.revision else spec.source
+    """A spec's source as one would write it, without the secrets of an address in it."""
+    return f"{shown_source(spec)}@{spec.revision}" if spec.revision else shown_source(spec)
+
+
+def shown_source(spec: ModelSpec) -> str:
+    """The same without the revision; a folder may be named like an address."""
+    return source_without_secrets(spec.source) if spec.kind is SourceKind.OTHER else spec.source
