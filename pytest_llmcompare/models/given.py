@@ -29,7 +29,7 @@ from .faults import reason
 from .fingerprint import files_digest
 from .outputs import described
 from .pyfunc import HeldTransformer
-from .spec import ModelSpec, SourceKind, shown, shown_source
+from .spec import ModelSpec, shown, shown_source
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -191,7 +191,8 @@ def config_of(spec: ModelSpec) -> dict[str, Any]:
 
 def unstored(spec: ModelSpec) -> dict[str, str] | None:
     """What that code is told in this run instead: the source as the user wrote it."""
-    differs = spec.kind is SourceKind.OTHER and shown_source(spec) != spec.source
+    ours = _place.given is not None and isinstance(_place.given.model, HeldTransformer)
+    differs = is_held(spec) and not ours and shown_source(spec) != spec.source
     return {"source": spec.source} if differs else None
 
 

@@ -54,6 +54,7 @@ class ModelSpec:
         dtype: Precision of the weights, such as `float32` or `auto`; None leaves it to the run.
         device: Such as `cpu`, `cuda:1` or `auto`; None leaves it to the run.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        raw_prompts: Whether the user said that prompts are meant to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded: they can run any code.
         trust_remote_code: Whether Python code of the hub repository or folder may be run.
         near: Name of a configured model that resembles the source, for the message where the hub has no such model.
@@ -70,6 +71,7 @@ class ModelSpec:
     chat_template: str = ""
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    raw_prompts: bool = field(default=False, compare=False)
     near: str = field(default="", compare=False)
 
 
@@ -130,7 +132,7 @@ def parse_named(
 ) -> ModelSpec:
     """The spec of a configured model, under another name or at another revision where these are given."""
     where = f"{header(key)} in {CONFIG_FILE}"
-    fields = read_table(key, named[key])
+    fields = read_table(key, named[key], root)
     source = fields.pop("source").strip()
     chosen = {"revision": revision} if revision else {}
     return spec_of(source, where, root, name=name or key, others=others, **{**fields, **chosen})
