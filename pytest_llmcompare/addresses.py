@@ -18,7 +18,9 @@ SOURCE = re.compile(r"([^=:/?#]*=)?\s*([A-Za-z][A-Za-z0-9+.-]+:.*)", re.DOTALL) 
 START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|:\\?/\\?/)")
 ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*%3A(?:%2F){2}[^\s\"'<>]*", re.IGNORECASE)
 WORD = re.compile(r"""[^\s"<>`]+""")
-PARAMETERS = re.compile(r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL)
+PARAMETERS = re.compile(
+    r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL
+)
 CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
 

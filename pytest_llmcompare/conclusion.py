@@ -70,8 +70,9 @@ class Conclusion:
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
         self.failed = self.failed or any(check.fails for check in self.budgets)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
+            models = ", ".join(map(source_without_secrets, self.settings.models))
             self.fail(
-                f"no test compared the models {', '.join(map(source_without_secrets, self.settings.models))} ({self.settings.origins['models']})."
+                f"no test compared the models {models} ({self.settings.origins['models']})."
                 f"\n{DESELECTED if tables else NO_TESTS}"
             )
 

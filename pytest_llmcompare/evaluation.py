@@ -181,6 +181,7 @@ class Evaluator:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
+        about = subject.notes_of(group, asking.cases, asking.ours) if asking.ours else ()
         scope = gates.Scope(len(asking.cases), len(group.cases))
         unkept = ""
         if asking.generations:
@@ -193,7 +194,7 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
-            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
+            notes=tuple(note for note in (*about, *baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
             run_id=logged.run_id,
             model_uri=logged.model_uri,
             evaluation=folder,

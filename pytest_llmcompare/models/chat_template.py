@@ -86,7 +86,9 @@ def check_syntax(template: str, where: str) -> None:
     except jinja2.TemplateSyntaxError as error:
         lines = template.splitlines()
         line = f" ({_cut(lines[error.lineno - 1].strip())!r})" if 0 < error.lineno <= len(lines) else ""
-        raise UsageError(f"{where}: the template is not valid Jinja, line {error.lineno}{line}: {error.message}") from None
+        raise UsageError(
+            f"{where}: the template is not valid Jinja, line {error.lineno}{line}: {error.message}"
+        ) from None
 
 
 def probe(render: Render) -> str:
@@ -114,7 +116,7 @@ def tells_the_time(render: Render) -> bool:
     """True if what a template renders changes with the clock."""
     try:
         return render("a", strftime_now=lambda _: "then") != render("a", strftime_now=lambda _: "now")
-    except Exception:  # noqa: BLE001 - `probe` says so
+    except Exception:
         return False
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from pytest_llmcompare.addresses import in_text_without_secrets
 from pytest_llmcompare.errors import ModelError
 
-from .hub_cache import cache_folder, cached_models, cached_revisions, find_snapshot, repository
 from .formats import foreign_format
+from .hub_cache import cache_folder, cached_models, cached_revisions, find_snapshot, repository
 from .spec import ModelSpec, shown
 from .weights import ADAPTER
 
@@ -67,7 +67,9 @@ def is_adapter(spec: ModelSpec, where: str) -> ModelError:
 def no_weights(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
     """The error for a repository without weights that transformers loads."""
     foreign = foreign_format(names)
-    told = f"model {spec.name!r}: {where} has no model.safetensors that transformers could load. There is {listed(names)}."
+    told = (
+        f"model {spec.name!r}: {where} has no model.safetensors that transformers could load. There is {listed(names)}."
+    )
     if foreign is None:
         return ModelError(f"{told}\nName a repository that has, or convert it and name the folder.")
     return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")

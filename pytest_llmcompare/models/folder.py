@@ -11,12 +11,12 @@ from pytest_llmcompare.errors import ModelError
 
 from .faults import is_adapter, listed
 from .formats import foreign_format
-from .hub_cache import PREFIX, cached_models, cached_revisions, find_commit, repository
+from .hub_cache import PREFIX, cached_models, cached_revisions, find_commit
 from .spec import ModelSpec, folder_path
-from .weights import ADAPTER, CONFIG, file_names, is_lfs_pointer, lfs_pointers, misplaced_shards, missing_files
+from .weights import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
 
 LISTED = 5  # folders in a message, at most
-STEP = re.compile(r"\d+")
+STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)
 SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)."
 
 
@@ -38,34 +38,37 @@ def check_folder(spec: ModelSpec, root: Path) -> Path:
         raise is_adapter(spec, str(folder))
     if missing:
         raise incomplete(spec, folder, missing)
-    if wrong := misplaced_shards(folder):
-        index, name = wrong
-        raise ModelError(
-            f"model {spec.name!r}: {index} in {folder} lists {name!r}, which is not the plain name of a file such as "
-            f"model-00001-of-00002.safetensors beside it.\n{SAVING}"
-        )
     return folder
 
 
 def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
     """The error for a folder that lacks files: with where the model may be, or what is there instead."""
+    if elsewhere := model_elsewhere(spec, folder, missing):
+        return elsewhere
     names = file_names(folder)
     told = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    if any("-of-" in name for name in missing):
+        return ModelError(f"{told}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
+    foreign = foreign_format(names) if SAFETENSORS in missing else None
+    if foreign:
+        return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+    return ModelError(f"{told}\n{SAVING}")
+
+
+def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
+    """The error for a folder that has models in folders of it; None for any other."""
     if (folder / "snapshots").is_dir() or folder.name.startswith(PREFIX):
         return is_cache(spec, folder)
     if CONFIG in missing and (inner := model_folders(folder)):
         return inside(spec, folder, inner)
     if is_part_of_cache(folder):
         return is_cache(spec, folder.parent)
-    if any("safetensors" in name or name.endswith((".bin", ".index.json")) for name in missing):
-        foreign = foreign_format(name for name in names if name not in missing)
-        if foreign and foreign[0].endswith(".safetensors") and any("-of-" in name for name in missing):
-            return ModelError(
-                f"{told}\nSome shards of the weights are not there. Copy or download the folder once more, or: {SAVING}"
-            )
-        if foreign:
-            return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
-    return ModelError(f"{told}\n{SAVING}")
+    if repos := cached_models(folder):
+        return ModelError(
+            f"model {spec.name!r}: {folder} is a cache of the Hugging Face hub, not a model folder.\n"
+            f"Name a model in it by its id, with HF_HUB_CACHE set to that folder: {spec.name}={repos[0]}"
+        )
+    return None
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -73,8 +76,8 @@ def model_folders(folder: Path) -> list[Path]:
     found = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
 
     def order(path: Path) -> tuple[int, str]:
-        steps = STEP.findall(path.name)
-        return (-int(steps[-1]) if path.name.startswith("checkpoint") and steps else 0, path.name)
+        step = STEP.match(path.name)
+        return (-int(step[1]) if step else 0, path.name)
 
     return sorted(found, key=order)
 
@@ -87,8 +90,7 @@ def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
     more = f" and {len(inner) - LISTED} more" if len(inner) > LISTED else ""
     latest = " (the latest)" if checkpoints and len(inner) > 1 else ""
     return ModelError(
-        f"model {spec.name!r}: {folder} holds {what} {named}{more}.\n"
-        f"Name one of them: {spec.name}={inner[0]}{latest}"
+        f"model {spec.name!r}: {folder} holds {what} {named}{more}.\nName one of them: {spec.name}={inner[0]}{latest}"
     )
 
 

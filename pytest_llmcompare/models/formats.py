@@ -58,8 +58,11 @@ FORMATS = (
         "those of a PEFT adapter, which is no model without its base",
         "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
     ),
-    Format(("openvino_*", "*.mlpackage", "*.mlmodel", "*.engine", "*.plan", "*.pte", "*.llamafile", "*.mar"),
-           "compiled for another runtime", SAVE),
+    Format(
+        ("openvino_*", "*.mlpackage", "*.mlmodel", "*.engine", "*.plan", "*.pte", "*.llamafile", "*.mar"),
+        "compiled for another runtime",
+        SAVE,
+    ),
     Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or a framework of somebody's own)", SAVE),
     Format(
         ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl", "*.pickle", "*.joblib", "*.mdl"),

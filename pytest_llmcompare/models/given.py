@@ -203,10 +203,11 @@ def held(config: Mapping[str, Any]) -> PythonModel:
         ModelError: It is another one: this process is not the one that logged it.
     """
     given = _place.given
+    source = source_without_secrets(str(config.get("source")))
     told = config_of(given.spec) | (unstored(given.spec) or {}) if given is not None else {}
     if given is None or isinstance(given.model, Path) or told != dict(config):
         raise ModelError(
-            f"model {config.get('name')!r} ({source_without_secrets(str(config.get('source')))}) was loaded by a plugin of pytest's and exists in "
+            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
             "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
             "models from code."
         )

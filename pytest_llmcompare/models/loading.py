@@ -30,7 +30,7 @@ HEADS = re.compile(
 )
 """Weights of such classes, beside the language model's own."""
 
-BUFFERS = re.compile(r"(?:attn|attention)\.(?:masked_)?bias\Z|inv_freq\Z|position_ids\Z|token_type_ids\Z|num_batches_tracked\Z")
+BUFFERS = re.compile(r"(?:(?:attn|attention)\.(?:masked_)?bias|inv_freq|position_ids|token_type_ids)\Z")
 """What older versions of transformers saved and newer ones compute."""
 
 PACKAGES: Mapping[str, str] = {
@@ -106,7 +106,9 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
 
 def names(package: str, module: str, text: str) -> bool:
     """True if a text mentions a package."""
-    return any(re.search(rf"(?<![\w./-]){re.escape(word)}(?![\w/-])", text, re.IGNORECASE) for word in {package, module})
+    return any(
+        re.search(rf"(?<![\w./-]){re.escape(word)}(?![\w/-])", text, re.IGNORECASE) for word in {package, module}
+    )
 
 
 def is_installed(module: str) -> bool:
@@ -185,10 +187,8 @@ def check_weight_names(loaded: LocalModel, report: Mapping[str, Any], location: 
             "Save the whole model there: model.save_pretrained(FOLDER)"
         )
     if unknown:
-        loaded.notes += (
-            f"model {loaded.name!r}: {len(unknown)} of its weights are not used, such as {unknown[0]!r}: "
-            f"{kind}, as config.json describes it, has no place for them",
-        )
+        note = f"{len(unknown)} of its weights are not used, such as {unknown[0]!r}"
+        loaded.notes += (f"model {loaded.name!r}: {note}: {kind}, as config.json describes it, has no place for them",)
 
 
 def check_template(loaded: LocalModel, location: str) -> None:
@@ -203,16 +203,17 @@ def check_template(loaded: LocalModel, location: str) -> None:
             f"model {loaded.name!r}: chat_template is on, but the tokenizer in {location} has no chat template.\n"
             "Leave chat_template out, or give a Jinja template of your own."
         )
-    which = f"chat_template = true: the template of the tokenizer in {location}" if own else "chat_template: the template"
+    which = f"chat_template: the template {f'of the tokenizer in {location} ' if own else ''}"
     render: Callable[..., str] = loaded.chat_text
     if fault := probe(render):
         advice = "give a Jinja template of your own" if own else "correct the template"
         raise ModelError(
-            f"model {loaded.name!r}: {which} {fault}.\nEach prompt is one message, "
+            f"model {loaded.name!r}: {which}{fault}.\nEach prompt is one message, "
             f'{{"role": "user", "content": PROMPT}}: {advice}, or set chat_template = false.'
         )
     if tells_the_time(render):
-        loaded.notes += (
-            f"model {loaded.name!r}: its chat template writes today's date into each prompt (strftime_now), so outputs "
-            "can drift from one day to the next. A chat_template of your own can hold a fixed date",
+        note = (
+            "its chat template writes today's date into each prompt (strftime_now), so outputs can drift from one day "
+            "to the next. A chat_template of your own can hold a fixed date"
         )
+        loaded.notes += (f"model {loaded.name!r}: {note}",)

@@ -8,8 +8,8 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 
 from . import hub, registered
-from .folder import check_folder
 from .fingerprint import commit_fingerprint, weights_fingerprint
+from .folder import check_folder
 from .loading import check_architectures
 from .safety import check_weights, read_json
 from .schemes import HOOK

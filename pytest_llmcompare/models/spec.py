@@ -105,7 +105,7 @@ def split_texts(text: str) -> list[str]:
     """The specs in one text, without the spaces around them."""
     parts = [part for part in (piece.strip() for piece in text.split(",")) if part]
     if not parts:
-        raise UsageError(f"model spec {source_without_secrets(text)!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
+        raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
     return parts
 
 
@@ -160,6 +160,11 @@ def spec_of(
         raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
     if revision and (not REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
+    if kind is SourceKind.MLFLOW and fields.get("chat_template"):
+        raise UsageError(
+            f"{where}: a model in MLflow is asked as it was logged, so chat_template has no effect on it.\n"
+            "Log it with the template (PyfuncTransformer(..., chat_template=...)), and leave chat_template out."
+        )
     if not name:
         name = default_name(base, kind, root).strip()
         try:
@@ -190,7 +195,9 @@ def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[Sour
         UsageError: It is of no kind that we know.
     """
     if not source.isprintable():
-        raise UsageError(f"{where}: {source_without_secrets(source)!r} holds a character that cannot be printed. Expected {FORMS}.")
+        raise UsageError(
+            f"{where}: {source_without_secrets(source)!r} holds a character that cannot be printed. Expected {FORMS}."
+        )
     if PATH_START.match(source):
         return SourceKind.FOLDER, source, ""
     if scheme := SCHEME.match(source):
