@@ -81,8 +81,8 @@ def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: C
         return ""
     told = ", ".join(f"{key}={shown_value(value)}" for key, value in found.items())
     return (
-        f"model {model.name!r}: its generation_config.json says {told}, which does not count here. What is to hold "
-        "belongs into gen_config, of the test or of the model's table in pyproject.toml"
+        f"model {model.name!r}: its generation_config.json says {told}. That does not count here; give what "
+        "should hold in gen_config, of the test or of the model's table in pyproject.toml"
     )
 
 

@@ -97,9 +97,9 @@ def probe(render: Render) -> str:
     Args:
         render: Renders a message of the user, with further variables of the template as keywords.
     """
-    words = [f"word{number}" for number in range(24)]
-    texts = [" ".join(words)]
-    texts += [" ".join([*words[:at], "other", *words[at + 1 :]]) for at in (0, len(words) // 2, len(words) - 1)]
+    words = [f"word{number:02}" for number in range(24)]
+    texts = [" ".join(words)]  # and as long, with another word at the start, in the middle, at the end
+    texts += [" ".join([*words[:at], f"wert{at:02}", *words[at + 1 :]]) for at in (0, 12, 23)]
     try:
         rendered = [render(text) for text in texts]
     except Exception as error:  # raise_exception(), an undefined name, a syntax error: whatever a template does
@@ -113,11 +113,11 @@ def probe(render: Render) -> str:
 
 
 def tells_the_time(render: Render) -> bool:
-    """True if what a template renders changes with the clock."""
+    """True if a template that can be rendered asks for the time; one that only looks whether it could does not."""
     try:
-        return render("a", strftime_now=lambda _: "then") != render("a", strftime_now=lambda _: "now")
-    except Exception:
-        return False
+        return render("a", strftime_now="") != render("a")
+    except Exception:  # a text can't be called
+        return True
 
 
 def _path(text: str, root: Path) -> Path | None:
@@ -130,8 +130,7 @@ def _path(text: str, root: Path) -> Path | None:
             return path
     except (OSError, RuntimeError):
         path = root / text
-    looks = path.suffix.lower() in ENDINGS or (" " not in text and ("/" in text or "\\" in text))
-    return path if looks else None
+    return path if path.suffix.lower() in ENDINGS or " " not in text else None
 
 
 def _content(path: Path, where: str) -> str:

@@ -108,12 +108,31 @@ def _pieces(file: Any) -> Iterator[bytes]:
 
 def _runs(data: bytes) -> bool:
     """True if bytes read as a pickle of protocol 0 or 1, which has no mark, import something and run it."""
+    stack: list[bool] = []  # True stands for a mark
     imported = False
     try:
         for opcode, _, _ in pickletools.genops(data):
+            if not _step(opcode, stack):
+                return False
             imported = imported or opcode.name in IMPORTING
             if opcode.name == "INST" or (imported and opcode.name in RUNNING):
                 return True
-    except Exception:
+    except Exception:  # pickletools raises what it likes for what is no pickle
         return False
     return False
+
+
+def _step(opcode: pickletools.OpcodeInfo, stack: list[bool]) -> bool:
+    """What an instruction does to the stack; False if the stack lacks what it takes, so that reading ends there."""
+    taken = list(opcode.stack_before)
+    if pickletools.markobject in taken:
+        if True not in stack:
+            return False
+        while not stack.pop():
+            pass
+        taken = taken[: taken.index(pickletools.markobject)]
+    if len(taken) > len(stack) or any(stack[len(stack) - len(taken) :]):
+        return False
+    del stack[len(stack) - len(taken) :]
+    stack.extend(kind is pickletools.markobject for kind in opcode.stack_after)
+    return True

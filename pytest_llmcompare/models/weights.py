@@ -72,8 +72,13 @@ def misplaced_shards(folder: Path) -> tuple[str, str] | None:
     """
     index, *names = weight_files(folder) or ("",)
     ending = Path(index.removesuffix(".index.json")).suffix
-    wrong = [name for name in names if name != Path(name).name or "\\" in name or not name.endswith(ending)]
+    wrong = [name for name in names if not is_plain(name) or not name.endswith(ending)]
     return (index, wrong[0]) if wrong else None
+
+
+def is_plain(name: str) -> bool:
+    """True if a name is that of a file in the folder itself."""
+    return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
 
 
 def missing_files(folder: Path) -> tuple[str, ...]:
@@ -82,8 +87,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
     missing = [] if (folder / CONFIG).is_file() else [CONFIG]
     if len(weights) == 1 and weights[0] not in FORMATS:
         missing.append(f"{weights[0]} (it cannot be read)")
-    plain = [name for name in weights or (SAFETENSORS,) if name == Path(name).name]
-    missing += [name for name in plain if not (folder / name).is_file()]
+    missing += [name for name in weights or (SAFETENSORS,) if is_plain(name) and not (folder / name).is_file()]
     if not has_tokenizer(folder):
         missing.append("tokenizer.json")
     return tuple(missing)

@@ -263,7 +263,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
         "trust_remote_code": True,
     },
     "pinned": {"source": "gpt2", "revision": "v1"},
-    "my model": {"source": "models:/qa@champion", "chat_template": "{{ messages }}"},
+    "my model": {"source": "models:/qa@champion", "allow_pickle": True},
 }
 
 
@@ -283,7 +283,7 @@ def test_configured_model(root: Path) -> None:
             trust_remote_code=True,
         ),
         ModelSpec("pinned", "gpt2", HUB, "v1"),
-        ModelSpec("my model", "models:/qa@champion", MLFLOW, chat_template="{{ messages }}"),
+        ModelSpec("my model", "models:/qa@champion", MLFLOW, allow_pickle=True),
     ]
 
 
