@@ -22,7 +22,6 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
 
-from .addresses import in_text_without_secrets
 from .baselines import exchange
 from .errors import LlmCompareError, TrackingError
 from .models import registry
@@ -177,19 +176,16 @@ def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run
     """A fresh run, beneath the user's own where there is one (which is left as it is)."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
-    made = mlflow.MlflowClient().create_run(experiment, tags=tags_without_secrets(resolve_tags(own)), run_name=name)
+    made = mlflow.MlflowClient().create_run(
+        experiment, tags=registry.tags_without_secrets(resolve_tags(own)), run_name=name
+    )
     with reopened(made.info.run_id) as run:
         yield run
 
 
 def dataset_source() -> DatasetSource:
     """Where a table comes from, in MLflow's own words: the code that ran."""
-    return CodeDatasetSource(tags=tags_without_secrets(resolve_tags()))
-
-
-def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:
-    """Tags that may be stored: MLflow's own hold the address of git's remote, in CI with a token in it."""
-    return {name: in_text_without_secrets(str(value)) for name, value in tags.items()}
+    return CodeDatasetSource(tags=registry.tags_without_secrets(resolve_tags()))
 
 
 def users_run() -> str:

@@ -175,6 +175,7 @@ def log(spec: ModelSpec) -> str:
                 # With requirements MLflow infers none, for which it would load the model once more.
                 pip_requirements=[f"{package}=={version(package)}" for package in packages],
             )
+            registry.clean_tags(info.model_id)
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
             f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
@@ -204,8 +205,7 @@ def held(config: Mapping[str, Any]) -> PythonModel:
     """
     given = _place.given
     source = source_without_secrets(str(config.get("source")))
-    told = config_of(given.spec) | (unstored(given.spec) or {}) if given is not None else {}
-    if given is None or isinstance(given.model, Path) or told != dict(config):
+    if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(
             f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
             "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "

@@ -17,8 +17,10 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.models.model import Model, ModelInfo
 from mlflow.pyfunc import PyFuncModel
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.addresses import in_text_without_secrets
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 
 from . import local
@@ -104,6 +106,7 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
                 input_example=input_example(kind),
                 validate_serving_input=False,
             )
+            clean_tags(logged.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
             f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
@@ -111,6 +114,18 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
     return logged
+
+
+def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that may be stored: MLflow's own hold the address of git's remote, in CI with a token in it."""
+    return {name: in_text_without_secrets(str(value)) for name, value in tags.items()}
+
+
+def clean_tags(model_id: str | None) -> None:
+    """Take the secrets out of the tags that MLflow itself gives a logged model."""
+    own = resolve_tags()
+    if model_id and (changed := dict(tags_without_secrets(own).items() - own.items())):
+        mlflow.MlflowClient().set_logged_model_tags(model_id, changed)
 
 
 def from_config(config: Mapping[str, Any]) -> HeldTransformer:

@@ -176,9 +176,10 @@ def spec_of(
 
 
 def split_name(text: str, where: str, root: Path) -> tuple[str, str]:
-    """Split `NAME=SOURCE`; a folder or MLflow URI that itself holds `=` is left whole."""
+    """Split `NAME=SOURCE`; a folder, an MLflow URI or an address that itself holds `=` is left whole."""
     name, equals, source = (part.strip() for part in text.partition("="))
-    if not equals or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
+    address = "://" in name or "?" in name or "#" in name
+    if not equals or address or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
         return "", text
     if not name:
         raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")

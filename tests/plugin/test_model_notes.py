@@ -105,5 +105,5 @@ def test_template_that_is_no_template(suite: Suite, model: Path) -> None:
     assert "chat_template: there is no file" in " ".join(result.stderr.str().split())
     table(suite, chat_template="{{ bos_token }}hello")
     result = suite.run(models=["m"])
-    result.assert_outcomes(failed=2)
+    result.assert_outcomes(errors=2)
     assert "model 'm': chat_template: the template says nothing of the user's message" in told(result)
