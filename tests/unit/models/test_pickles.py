@@ -13,6 +13,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def numpy_objects() -> bytes:
 
 
 PICKLES: dict[str, Callable[[], bytes]] = {
-    **{f"protocol {number}": lambda number=number: pickle.dumps(Evil(), number) for number in range(6)},
+    **{f"protocol {number}": partial(pickle.dumps, Evil(), number) for number in range(6)},
     "weights": lambda: pickle.dumps({"a": [1.0]}),
     "by hand": lambda: b"cos\nsystem\n(S'true'\ntR.",
     "without an end": lambda: b"cos\nsystem\n(S'true'\ntR",
