@@ -84,9 +84,13 @@ def raw(group: Group, model: LocalModel) -> str:
     if model.chat_template or group.spec.raw_prompts or not getattr(model.tokenizer, "chat_template", None):
         return ""
     table = header(group.spec.name)
+    ours = group.spec.kind in (SourceKind.HUB, SourceKind.FOLDER)
+    advice = (
+        f"set chat_template = true in {table} of pyproject.toml" if ours else 'log it with chat_template="tokenizer"'
+    )
     return (
-        f"model {model.name!r} has a chat template, but its prompts are sent as they are. If it is a chat model, set "
-        f"chat_template = true in {table} of pyproject.toml; chat_template = false there says that this is meant"
+        f"model {model.name!r} has a chat template, but its prompts are sent as they are. If it is a chat model, "
+        f"{advice}; chat_template = false in {table} says that this is meant"
     )
 
 
