@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from .addresses import source_without_secrets
 from .baselines.files import UpdateReport
 from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
@@ -75,8 +76,9 @@ class Conclusion:
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
         self.faults.extend(sentence(check) for check in self.budgets if check.fails)
         if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
+            models = ", ".join(map(source_without_secrets, self.settings.models))
             self.fail(
-                f"no test compared the models {', '.join(self.settings.models)} ({self.settings.origins['models']})."
+                f"no test compared the models {models} ({self.settings.origins['models']})."
                 f"\n{DESELECTED if tables else NO_TESTS}"
             )
 

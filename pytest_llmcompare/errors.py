@@ -9,9 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .addresses import in_text_without_secrets
+
 
 class LlmCompareError(Exception):
-    """An error with a message for the user; shown without a traceback."""
+    """An error with a message for the user; shown without a traceback, and without the secrets of addresses in it."""
+
+    def __str__(self) -> str:
+        return in_text_without_secrets(super().__str__())
 
 
 class UsageError(LlmCompareError):

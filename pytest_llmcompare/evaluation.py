@@ -16,6 +16,7 @@ from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
 from . import gates, metrics, subject, tracking
+from .addresses import in_text_without_secrets
 from .asking import Asking
 from .baselines.journal import Journal
 from .commit import git_commit
@@ -26,7 +27,6 @@ from .models import embedding, resident
 from .models.loaded import Loaded
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
-from .models.uri import in_text_without_secrets
 from .records import Case, Gate, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
@@ -160,7 +160,10 @@ class Evaluator:
         """Re-open the run and evaluate the model on the table."""
         frame = frame_of(asking.cases, baselines.texts(), per_row=asking.per_row)
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
-            frame, name=group.key.table, targets="target" if group.declaration.targets else None
+            frame,
+            tracking.dataset_source(),
+            name=group.key.table,
+            targets="target" if group.declaration.targets else None,
         )
         extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
         computed: Mapping[str, Any] | None = None
@@ -181,6 +184,7 @@ class Evaluator:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
+        about = subject.notes_of(group, asking.cases, asking.ours) if asking.ours else ()
         checked = self.check(group, computed, len(asking.cases))
         left_out = said_of(chosen.note, group, checked if computed is not None else ())
         unkept = ""
@@ -194,7 +198,9 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
-            notes=tuple(filter(None, (*baselines.notes, *left_out.notes, *missed, *asking.notes, fault, unkept))),
+            notes=tuple(
+                filter(None, (*about, *baselines.notes, *left_out.notes, *missed, *asking.notes, fault, unkept))
+            ),
             remarks=left_out.remarks,
             run_id=logged.run_id,
             model_uri=logged.model_uri,

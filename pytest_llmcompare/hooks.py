@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from .addresses import source_without_secrets
 from .errors import HookError, LlmCompareError, SourceError, did_you_mean
 from .extensions import Given
 from .generations import Generation
@@ -88,7 +89,9 @@ class Hooks:
         if not callable(getattr(found, "load", None)):
             raise self.wrong(relay, BASELINES, f"returned {described(found)}, expected an object with load, or None.")
         return GivenBaselines(
-            source, found, partial(self.guarded, relay, BASELINES), partial(self.wrong, relay, BASELINES)
+            *(source_without_secrets(source), found),
+            guarded=partial(self.guarded, relay, BASELINES),
+            wrong=partial(self.wrong, relay, BASELINES),
         )
 
     def judge(self, case: Case, baseline: Baseline, candidate: Generation, judgement: Judgement) -> Judgement:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .addresses import in_text_without_secrets
 from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
@@ -15,7 +16,7 @@ from .errors import BaselineError, LlmCompareError, ModelError, UsageError
 from .generations import Generation
 from .group import Group
 from .models.resolve import ResolvedModel, resolve
-from .models.spec import ModelSpec, SourceKind, parse_specs
+from .models.spec import ModelSpec, SourceKind, parse_specs, shown
 from .records import Baseline, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
@@ -134,8 +135,8 @@ class Session:
         self.settle_experiment(group, declaration, owner)
         if group.spec != spec:
             raise UsageError(
-                f"model name {spec.name!r} stands for {group.spec.source!r} and for {spec.source!r}. "
-                f"Name one of them: NAME={spec.source}"
+                f"model name {spec.name!r} stands for {shown(group.spec)!r} and for {shown(spec)!r}. "
+                f"Name one of them: NAME={shown(spec)}"
             )
         group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
         group.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in group.thresholds)
@@ -211,7 +212,7 @@ class Session:
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
-            return GroupResult(group.key, error="".join(traceback.format_exception(error)))
+            return GroupResult(group.key, error=in_text_without_secrets("".join(traceback.format_exception(error))))
         finally:
             self.progress.end()
 

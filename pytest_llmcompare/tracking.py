@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models.evaluation import EvaluationResult
@@ -174,9 +176,16 @@ def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run
     """A fresh run, beneath the user's own where there is one (which is left as it is)."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
-    made = mlflow.MlflowClient().create_run(experiment, tags=resolve_tags(own), run_name=name)
+    made = mlflow.MlflowClient().create_run(
+        experiment, tags=registry.tags_without_secrets(resolve_tags(own)), run_name=name
+    )
     with reopened(made.info.run_id) as run:
         yield run
+
+
+def dataset_source() -> DatasetSource:
+    """Where a table comes from, in MLflow's own words: the code that ran."""
+    return CodeDatasetSource(tags=registry.tags_without_secrets(resolve_tags()))
 
 
 def users_run() -> str:

@@ -19,10 +19,11 @@ else:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"errors", "generations", "judgements", "records", "settings"}
+VOCABULARY = {"addresses", "errors", "generations", "judgements", "records", "settings"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "records": {"generations", "judgements"},
-    "errors": set(),
+    "addresses": set(),
+    "errors": {"addresses"},
     "settings": {"errors", "judgements"},
     "judgements": set(),
     "generations": set(),

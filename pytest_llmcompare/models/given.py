@@ -20,6 +20,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.addresses import source_without_secrets
 from pytest_llmcompare.errors import HookError, ModelError
 from pytest_llmcompare.extensions import Given
 
@@ -28,7 +29,7 @@ from .faults import reason
 from .fingerprint import files_digest
 from .outputs import described
 from .pyfunc import HeldTransformer
-from .spec import ModelSpec
+from .spec import ModelSpec, shown, shown_source
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -113,10 +114,10 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         try:
             found = load(spec)
         except HookError as error:
-            raise ModelError(f"model {spec.name!r} ({spec.source}): {error}") from error
+            raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
         if found is None:
             raise ModelError(
-                f"model {spec.name!r} ({spec.source}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
+                f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
                 "each pytest_llmcompare_load_model returned None.\n"
                 "See whether the kind is spelt right, or return a model for it."
             )
@@ -131,7 +132,7 @@ def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
         ModelError: It is none.
     """
     value, source = found
-    where = f"model {spec.name!r} ({spec.source}): {source}"
+    where = f"model {spec.name!r} ({shown(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
         if path.suffix != ".py" or not path.is_file():
@@ -174,17 +175,26 @@ def log(spec: ModelSpec) -> str:
                 # With requirements MLflow infers none, for which it would load the model once more.
                 pip_requirements=[f"{package}=={version(package)}" for package in packages],
             )
+            registry.clean_tags(info.model_id)
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
-            f"model {spec.name!r} ({spec.source}): what {given.source} returned cannot be logged in MLflow: "
+            f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
             f"{reason(error)}"
         ) from error
     return str(info.model_uri)
 
 
 def config_of(spec: ModelSpec) -> dict[str, Any]:
-    """What the code of a model is told, as `mlflow.models.ModelConfig`."""
-    return {name: getattr(spec, name) for name in ("name", "source", "revision", "dtype", "device")}
+    """What is stored for the code of a model, which gets it as `mlflow.models.ModelConfig`: no key of an address."""
+    facts = {name: getattr(spec, name) for name in ("name", "revision", "dtype", "device")}
+    return {**facts, "source": shown_source(spec)}
+
+
+def unstored(spec: ModelSpec) -> dict[str, str] | None:
+    """What that code is told in this run instead: the source as the user wrote it."""
+    ours = _place.given is not None and isinstance(_place.given.model, HeldTransformer)
+    differs = is_held(spec) and not ours and shown_source(spec) != spec.source
+    return {"source": spec.source} if differs else None
 
 
 def held(config: Mapping[str, Any]) -> PythonModel:
@@ -194,9 +204,10 @@ def held(config: Mapping[str, Any]) -> PythonModel:
         ModelError: It is another one: this process is not the one that logged it.
     """
     given = _place.given
-    if given is None or isinstance(given.model, Path) or config_of(given.spec) != dict(config):
+    source = source_without_secrets(str(config.get("source")))
+    if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(
-            f"model {config.get('name')!r} ({config.get('source')}) was loaded by a plugin of pytest's and exists in "
+            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
             "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
             "models from code."
         )
