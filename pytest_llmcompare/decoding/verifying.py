@@ -271,6 +271,8 @@ def scores_of(
     ids = padded([[*reading.prompt[skip:], *reading.draft[:-1]] for reading in readings], input_ids.device)
     first = [len(reading.prompt) - skip - 1 for reading in readings]
     kept = ids.shape[1] - min(first)
+    if (places := model_kwargs.get("position_ids")) is not None and places.ndim == 2:  # RoBERTa's own begin elsewhere
+        options["position_ids"] = torch.arange(skip, skip + ids.shape[1], device=ids.device).expand_as(ids)
     if "logits_to_keep" in known:
         options["logits_to_keep"] = kept
     logits: Tensor = model.model(input_ids=ids, **options).logits
