@@ -53,7 +53,7 @@ def can_share(work: Work, index: int) -> bool:
 
 def alike(work: Work, indices: Sequence[int]) -> Sequence[Sequence[int]]:
     """The prompts that may share batches: all, or for a model that sees padding, those of one length."""
-    if len(indices) < 2:
+    if len(indices) < 2 or work.batch_size == 1:
         return [indices]
     if why := why_no_batches(work.model):
         say(work.model, f"prompts are asked one by one, because {why}. Outputs are the same; it takes longer.")

@@ -26,6 +26,7 @@ from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, quiet
 from pytest_llmcompare.noise import PRECISIONS, unsure
 
+from . import caution
 from .calls import call
 from .capacity import expert_capacity
 from .failures import Failure, is_out_of_memory, report
@@ -213,20 +214,36 @@ def is_alike_beside_another(model: LocalModel) -> bool:
 
 
 def alike(model: LocalModel, scores: Tensor, expected: Tensor) -> bool:
-    """Whether scores [steps, vocab] are those expected up to noise, where it matters for a choice."""
+    """Whether scores [steps, vocab] are those expected up to noise, where it matters for a choice.
+
+    Scores that are not numbers are for the plain way to report.
+    """
     expected, scores = expected.double(), scores.cpu().double()
     top = expected.topk(min(LIKELIEST, expected.shape[-1])).indices
     there, here = (part.log_softmax(-1).gather(-1, top) for part in (expected, scores))
-    most = float(expected.gather(-1, top).abs().max())
-    return bool(((here - there).abs() <= noise(model, most)).all())
+    if not bool(there.isfinite().all()):
+        return True
+    moved = float((here - there).abs().max())
+    scale = float(expected.gather(-1, top).abs().max())
+    spread = float((expected.amax(-1) - expected.median(-1).values).max())
+    if not moved <= noise(model, scale, spread):
+        return False
+    caution.note(model.model, moved, scale)
+    return True
 
 
-def noise(model: LocalModel, scale: float) -> float:
+def noise(model: LocalModel, scale: float, spread: float) -> float:
     """Most that the log-prob (nats) of a token may move although nothing has changed.
 
-    In float32 it is what `unsure` allows for; in coarse formats two steps of the largest score.
+    A real difference is as large as the differences between the scores; noise is 10,000 times smaller in float32, in
+    coarse formats about a step of the largest score.
+
+    Args:
+        model: The model.
+        scale: The largest score.
+        spread: How far the best score stands out.
     """
     precision = PRECISIONS.get(str(model.model.dtype).removeprefix("torch."))
     if not why_rounding_differs(model) or precision is None:
-        return unsure(scale)
+        return max(unsure(scale), 1e-4 * spread)
     return max(0.25, 2 * precision.step * scale)
