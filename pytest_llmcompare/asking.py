@@ -14,7 +14,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from .baselines.journal import Journal, key_of
 from .decoding.drafting import NOT_TRIED, draft_of
-from .decoding.engine import MemoryWarning
+from .decoding.engine import EngineWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
 from .drift import stale_reason
 from .errors import GenerationError
@@ -188,11 +188,13 @@ class Asking:
         ours.observer, ours.drafts, ours.shortcuts = observer, drafts, self.shortcuts
         try:
             with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
-                warnings.simplefilter("always", MemoryWarning)
+                warnings.simplefilter("always", EngineWarning)
                 self.model.predict(frame[[column for column in INPUTS if column in frame]])
         finally:
             ours.observer, ours.drafts, ours.shortcuts = None, None, True
-        self.notes.extend(dict.fromkeys(str(found.message) for found in caught if found.category is MemoryWarning))
+        self.notes.extend(
+            dict.fromkeys(str(found.message) for found in caught if issubclass(found.category, EngineWarning))
+        )
 
     def ask_foreign(self) -> list[Outcome]:
         """One call, with the columns that the model wants; texts are all there is."""
