@@ -159,18 +159,22 @@ def read(path: Path, source: str) -> Pending:
     except OSError as error:
         raise BaselineError(f"{source}: cannot be read: {error.strerror or error}.{_way_out(error)}") from error
     entries: dict[CaseKey, Entry] = {}
-    notes = []
-    unknown = []
+    notes: list[str] = []
+    unknown: list[str] = []
+    used = 0
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         where = f"{source}, line {number}"
         try:
             _take(line, entries)
+            used += 1
         except OtherVersionError as version:
             unknown.append(line)
             notes.append(_other_version(where, version))
         except LineError as error:
             notes.append(f"{where}: {error}, so it is not used.")
-    if unknown and not entries:
+    if unknown and not used:
         raise BaselineError(notes[0])
     return Pending(entries, tuple(notes), tuple(unknown))
 
@@ -181,8 +185,6 @@ def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
     Raises:
         LineError: It cannot be used, or is of another version.
     """
-    if not line.strip():
-        return
     try:
         data = json.loads(line)
     except (ValueError, RecursionError):
@@ -227,9 +229,7 @@ def _entry(key: CaseKey, data: dict[str, Any]) -> Entry:
     new = data["new"]
     output = Baseline(key.row, generation(new["generation"]), new["input_hash"], new["settings_hash"])
     texts = {name: data[name] for name in ("test", "run", "commit", "old", "prompt", "baseline")}
-    return Entry(
-        key=key, new=output, judgement=judgement(data["judgement"]), against=data.get("against", ""), **texts
-    )
+    return Entry(key=key, new=output, judgement=judgement(data["judgement"]), against=data.get("against", ""), **texts)
 
 
 def _finite(output: Generation) -> Generation:

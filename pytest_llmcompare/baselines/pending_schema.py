@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -42,7 +43,11 @@ def name_of_file(value: Any, name: str) -> str:
 
 def folder(value: Any, name: str) -> str:
     """A folder of a project; whether it is below its root is seen when something is to be written there."""
-    if not text(value, name) or "\0" in value:
+    try:
+        usable = bool(text(value, name)) and b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
         raise wrong(value, name, "a folder")
     return str(value)
 

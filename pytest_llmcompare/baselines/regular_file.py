@@ -1,4 +1,4 @@
-"""Regular files alone: a named pipe or a device in the place of a file would never end, and git can store links to both.
+"""Regular files alone: a named pipe or a device in the place of a file would never end, and git stores links to them.
 
 What is refused is an `OSError`, so that it is told as any other file that cannot be read.
 """

@@ -65,9 +65,7 @@ class Tokens:
         self.problems: list[str] = []
         self.missing = 0 if text is None else None
         numbered = [
-            (number, line)
-            for number, line in enumerate(with_line_breaks(text or "").split("\n"), 1)
-            if line.strip()
+            (number, line) for number, line in enumerate(with_line_breaks(text or "").split("\n"), 1) if line.strip()
         ]
         values = _values([line for _, line in numbered])
         for (number, line), value in zip(numbered, values, strict=True):

@@ -86,8 +86,7 @@ def test_what_was_cut_off_is_never_taken_for_whole(tmp_path: Path, *, tokens: bo
         path.write_bytes(whole[:cut])
         try:
             found = files.load(tmp_path, GROUP).baselines
-        except BaselineError as error:
-            assert "distilgpt2.baseline" in str(error)
+        except BaselineError:
             continue
         assert whole[:cut].endswith(b"\n") or found == by_row(stored), cut
         last = max(found, default=None)
