@@ -211,7 +211,8 @@ class Session:
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
-            return GroupResult(group.key, error="".join(traceback.format_exception(error)))
+            named = " ".join("".join(traceback.format_exception_only(error)).split())
+            return GroupResult(group.key, error="\n".join([named, *traceback.format_exception(error)]))
         finally:
             self.progress.end()
 
