@@ -18,7 +18,8 @@ from .decoding.engine import EngineWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
 from .drift import stale_reason
 from .errors import GenerationError
-from .generations import Generation
+from .frames import storable
+from .generations import Generation, joined
 from .judgements import Judgement
 from .models import registry, resident
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
@@ -99,7 +100,8 @@ class Asking:
         for case, outcome in zip(self.cases, outcomes, strict=True):
             self.keep(case, outcome)
         self.finished = True
-        return [self.generations[case.key.row].text if case.key.row in self.generations else "" for case in self.cases]
+        texts = [self.generations[case.key.row].text if case.key.row in self.generations else "" for case in self.cases]
+        return list(map(storable, texts))
 
     @property
     def per_row(self) -> bool:
@@ -203,7 +205,7 @@ class Asking:
         environment = (("mlflow", mlflow.__version__), ("weights", self.fingerprint))
         outcomes: list[Outcome] = []
         for answer in foreign.answers(self.model, self.cases, self.notes.append):
-            outcome = Generation(answer, environment=environment) if isinstance(answer, str) else answer
+            outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
             self.progress.step(outcome if isinstance(outcome, Generation) else None)
             outcomes.append(outcome)
         return outcomes

@@ -94,6 +94,13 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
     return None if len(one) == len(other) else min(len(one), len(other))
 
 
+def joined(text: str) -> str:
+    """A text whose characters are whole: two halves of one, side by side, are that one in every JSON file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 def harmless(text: str) -> str:
     """The `repr` of a text, with nothing in it that a CI service obeys in the middle of a line (`##[group]`)."""
     return re.sub(r"##(?=[A-Za-z]*\[)", r"#\\x23", repr(text))

@@ -119,6 +119,17 @@ def pytest_runtest_makereport(
     return report
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Let reports that quote a model travel from xdist's workers: a lone surrogate would end the worker."""
+    data = yield
+    if data is None or RUN not in config.stash:
+        return data
+    from .workers import sendable
+
+    return sendable(data)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """Hand over to the controller, or write the baselines, and say last of all why the run failed.

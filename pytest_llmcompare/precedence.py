@@ -22,9 +22,11 @@ def read_file(path: Path) -> dict[str, Any]:
     """The `[tool.llmcompare]` table of a `pyproject.toml`, empty where there is none.
 
     Raises:
-        UsageError: The file is not TOML.
+        UsageError: It is no file, or not TOML.
     """
     try:
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise UsageError(f"{path} cannot be read: it is a named pipe or a device, expected a regular file.")
         raw = path.read_bytes()
     except OSError:
         return {}

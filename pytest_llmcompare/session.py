@@ -212,7 +212,7 @@ class Session:
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
-            return GroupResult(group.key, error=in_text_without_secrets("".join(traceback.format_exception(error))))
+            return GroupResult(group.key, error=in_text_without_secrets(unforeseen(error)))
         finally:
             self.progress.end()
 

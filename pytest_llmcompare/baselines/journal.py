@@ -19,7 +19,7 @@ from pytest_llmcompare.generations import Environment, Generation
 from pytest_llmcompare.records import Case, GroupKey
 from pytest_llmcompare.wire import generation
 
-from . import scratch
+from . import regular_file, scratch
 
 
 class Journal:
@@ -39,7 +39,7 @@ class Journal:
     def read(self) -> dict[str, Generation]:
         """The generations by key; a line that was cut off, or is none of ours, is passed over."""
         try:
-            lines = self.path.read_text(encoding="ascii", errors="replace").splitlines()
+            lines = regular_file.read(self.path).decode("ascii", "replace").splitlines()
         except OSError:
             return {}
         found = {}
@@ -58,8 +58,8 @@ class Journal:
             if not self.path.parent.is_dir():
                 scratch.make(self.root)
                 self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("a", encoding="ascii") as file:
-                file.write(f"{entry}\n")
+            with regular_file.open_to_append(self.path) as file:
+                file.write(f"{entry}\n".encode("ascii"))
         except OSError:
             self.works = False
 

@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -419,9 +421,29 @@ def test_help(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def leads_to(address: str, argument: str) -> None:
+    """See whether the browser's argument is a private file that leads to an address, and goes once it has."""
+    token = address.rstrip("/").rpartition("/")[2]
+    assert argument.startswith("file:///")
+    assert token not in argument
+    page = Path(url2pathname(urlsplit(argument).path))
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert f"url={address}" in page.read_text()
+    assert ask(address, "state").status == 200
+    for _ in range(200):
+        if not page.exists():
+            break
+        threading.Event().wait(0.05)
+    assert not page.exists()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux names its screens")
 def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
-    """With the address that is printed, and only where it would have a window: others would take the terminal over."""
+    """Only where it would have a window: others would take the terminal over.
+
+    Its command line, which others can see in the list of processes, names a file that only its owner can read. That
+    leads to the address which is printed, and is gone once the page has been there, or the command has ended.
+    """
     project.drift("a")
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f"#!/bin/sh\necho \"$1\" > '{opened}.part' && mv '{opened}.part' '{opened}'\n")
@@ -438,8 +460,10 @@ def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
                 if opened.exists():
                     break
                 threading.Event().wait(0.05)
+            if expected:
+                leads_to(address, opened.read_text().strip())
             process.terminate()
         assert opened.exists() is expected
+        assert sorted(path.name for path in project.file.folder.iterdir()) == [".gitignore", "pending.jsonl"]
         if expected:
-            assert opened.read_text().strip() == address
             opened.unlink()

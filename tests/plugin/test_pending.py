@@ -236,7 +236,7 @@ def test_where_it_cannot_be_written_the_run_goes_on(suite: Suite) -> None:
     result.assert_outcomes(passed=2, failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = " ".join(result.stdout.str().split())
-    assert shown.count(".llmcompare/pending.jsonl: what differs cannot be kept for review: File exists.") == 1
+    assert shown.count(".llmcompare/pending.jsonl: what differs cannot be kept for review: Not a directory.") == 1
     assert "--llm-update" in shown
     assert "or: llmcompare review" not in shown
     assert (suite.path / ".llmcompare").read_text() == "in the way"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
@@ -146,7 +145,9 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, where: str) -> None:
     (tmp_path / where).write_text("mine")
     with pytest.raises(BaselineError) as caught:
         files.update(tmp_path, GROUP, many(2))
-    assert str(caught.value) == f"{FOLDER}/distilgpt2.baseline: cannot be read: Not a directory."
+    inner = f"{FOLDER}/distilgpt2.baseline: cannot be read: Not a directory."
+    outer = f"{tmp_path / 'tests/__baselines__'}: cannot be written: Not a directory.\n{AGAIN}"
+    assert str(caught.value) == (inner if where == FOLDER else outer)
     assert list(contents_of(tmp_path)) == [where]
 
 
@@ -169,8 +170,8 @@ def test_a_run_that_waits_too_long_says_for_whom(tmp_path: Path, monkeypatch: py
     with replacement.locked(folder), pytest.raises(BaselineError) as caught:
         files.update(tmp_path, GROUP, [baseline("new")])
     first, second = str(caught.value).split("\n")
-    assert first == f"{folder}: another run has been writing baselines here for over 0 seconds."
-    assert re.fullmatch(r"Wait for it, or end it \(its lock is /.*\.lock\), and run again\.", second)
+    assert first == f"{folder}: another run has been writing here for over 0 seconds."
+    assert second == "Wait for it, or end it, and run again."
     assert contents_of(tmp_path) == before
     assert files.update(tmp_path, GROUP, [baseline("new")]).written
 
