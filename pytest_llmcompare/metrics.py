@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import inspect
@@ -9,7 +10,6 @@ import io
 import math
 import os
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any, NamedTuple
@@ -22,11 +22,13 @@ from mlflow.models import EvaluationMetric
 from .errors import UsageError, did_you_mean
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
+from .models.warning_filters import library_warnings_ignored, under_users_filter
 from .records import GroupKey, RowKey
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
 TEXT_TYPES = ("text", "question-answering", "text-summarization")
+LIBRARIES = ("mlflow", "pytest_llmcompare")
 MODEL_TYPES = (*TEXT_TYPES, "retriever", "classifier", "regressor")
 PATIENCE = 20.0  # seconds to try a metric
 LONGEST = 500  # characters of an error that are shown
@@ -56,7 +58,7 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     Raises:
         UsageError: An unknown model type or metric, or one that cannot be used.
     """
-    extra = [metric(wanted) for wanted in asked]
+    extra = [under_filter(metric(wanted)) for wanted in asked]
     if model_type is None:
         return Chosen(None, extra, "")
     if model_type not in MODEL_TYPES:
@@ -140,12 +142,22 @@ def computes(name: str) -> bool:
             value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
             found.append(value is not None and bool(value.scores))
 
-    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # The filter is that of the whole process, so the thread has it, too: until the block ends.
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), library_warnings_ignored():
         thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
         thread.join(PATIENCE)
     return any(found)
+
+
+def under_filter(found: EvaluationMetric) -> EvaluationMetric:
+    """A metric whose function is the user's own is computed under the user's own warning filter."""
+    compute = found.eval_fn
+    if str(getattr(compute, "__module__", "")).partition(".")[0] in LIBRARIES:
+        return found
+    theirs = copy.copy(found)
+    theirs.eval_fn = under_users_filter(compute)
+    return theirs
 
 
 def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[EvaluationMetric]:
@@ -204,8 +216,7 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     """
     if name == "token_count":
         return True  # whoever counted; MLflow has it the other way round
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MLflow's, of metrics that it would rather have us not use
+    with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
         declared = {found.name: found for found in map(metric, asked)}
         known = named_metrics()
         found = declared.get(name) or (known[name]() if name in known else None)

@@ -23,6 +23,7 @@ from .fixtures import (
     run_of,
     source_of,
 )
+from .models.warning_filters import library_warnings_ignored
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
 from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE
@@ -89,7 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run = run_of(metafunc.config)
     except UsageError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    run.collection.expand(metafunc)
+    with library_warnings_ignored():  # pandas and pyarrow, where a table needs them
+        run.collection.expand(metafunc)
 
 
 @pytest.hookimpl(trylast=True)
@@ -125,7 +127,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
     if not config.option.collectonly and (RUN in config.stash or asked_for):
-        run_of(config).end(session)
+        with library_warnings_ignored():
+            run_of(config).end(session)
 
 
 @pytest.hookimpl(trylast=True)

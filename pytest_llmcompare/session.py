@@ -16,6 +16,7 @@ from .generations import Generation
 from .group import Group
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
+from .models.warning_filters import library_warnings_ignored
 from .records import Baseline, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
@@ -203,6 +204,7 @@ class Session:
         fault = group.extensions.group_finished(result)
         return dataclasses.replace(result, notification_fault=fault) if fault else result
 
+    @library_warnings_ignored()
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
         try:
@@ -211,7 +213,7 @@ class Session:
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
-            return GroupResult(group.key, error="".join(traceback.format_exception(error)))
+            return GroupResult(group.key, error=unforeseen(error))
         finally:
             self.progress.end()
 
@@ -235,6 +237,7 @@ class Session:
             raise found
         return found
 
+    @library_warnings_ignored()
     def model(self, key: GroupKey) -> Any:
         """The MLflow-logged, loaded `PyFuncModel` of a group.
 
@@ -244,6 +247,7 @@ class Session:
         result = self.result(key)
         return self.heavy().model(self.groups[key], result)
 
+    @library_warnings_ignored()
     def evaluation(self, key: GroupKey) -> Any:
         """MLflow's `EvaluationResult` of a group."""
         return self.heavy().saved(self.result(key))
@@ -258,8 +262,8 @@ class Session:
         return Entrant(
             result,
             group.cases,
-            read_scores=lambda: self.heavy().scores(group, result),
-            less_is_better=lambda metric: self.heavy().lower_is_better(group, metric),
+            read_scores=library_warnings_ignored()(lambda: self.heavy().scores(group, result)),
+            less_is_better=library_warnings_ignored()(lambda metric: self.heavy().lower_is_better(group, metric)),
         )
 
     def heavy(self) -> Evaluator:
@@ -275,6 +279,7 @@ class Session:
         if self.evaluator is not None:
             self.evaluator.forget_journals()
 
+    @library_warnings_ignored()
     def close(self) -> None:
         """Free the model."""
         if self.evaluator is not None:
@@ -283,3 +288,10 @@ class Session:
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
         """The rows that the tables have, whatever was selected."""
         return {key: tuple(group.cases) for key, group in self.groups.items()}
+
+
+def unforeseen(error: Exception) -> str:
+    """What to say of an error that is a bug of ours or of a library: its name first, then its traceback."""
+    what = "".join(traceback.format_exception_only(error)).strip()
+    trace = "".join(traceback.format_exception(error))
+    return f"{' '.join(what.split())} (unforeseen; please report it)\n{trace}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -29,6 +28,7 @@ from .registered import bounded_requests, store
 from .safety import check_mlflow_model
 from .spec import ModelSpec, SourceKind
 from .uri import default_name
+from .warning_filters import library_warnings_ignored
 
 CLASSES: Mapping[str, type[HeldTransformer]] = {
     kind.__name__: kind for kind in (PyfuncTransformer, PyfuncTransformerWithParams)
@@ -219,8 +219,7 @@ def quiet() -> Iterator[None]:
     os.environ.update(added)
     notes.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with library_warnings_ignored():
             yield
     finally:
         notes.setLevel(level)
