@@ -23,6 +23,7 @@ from .errors import LlmCompareError
 from .frames import frame_of, scores_in
 from .models import embedding, resident
 from .models.loaded import Loaded
+from .models.registry import python_model_of
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
 from .models.uri import in_text_without_secrets
@@ -92,9 +93,10 @@ class Evaluator:
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
             self.journals.append(journal)
+            journal.begin(len(cases))
             progress.begin(group.key, len(cases))
             asking = Asking(
-                *(logged.model, resolved.fingerprint, cases),
+                *(logged.model, subject.identity_of(resolved, python_model_of(logged.model)), cases),
                 judge=reviewed(baselines, group.extensions),
                 journal=journal,
                 progress=progress,
@@ -102,7 +104,9 @@ class Evaluator:
                 shortcuts=self.settings.decode != "plain",
             )
             baselines.prepare(self.settings.semantic_model, self.root, foreign=asking.ours is None)
-            return self.ask(group, logged, asking, baselines, chosen)
+            result = self.ask(group, logged, asking, baselines, chosen)
+            journal.done = True
+            return result
 
     def baselines(self, group: Group) -> Baselines:
         """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
@@ -233,9 +237,10 @@ class Evaluator:
             return self.loaded.get(result.model_uri, group.spec)
 
     def forget_journals(self) -> None:
-        """Remove the journals of this run, once nothing is left to resume."""
+        """Remove the journals of this run where nothing is left to resume: the group was evaluated to its end."""
         for journal in self.journals:
-            journal.discard()
+            if journal.done:
+                journal.discard()
 
     def close(self) -> None:
         """Free the model."""

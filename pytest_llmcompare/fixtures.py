@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .errors import UsageError
+from .interruption import time_for
 from .stash import OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
@@ -61,6 +64,17 @@ def source_of(config: pytest.Config) -> BaselineReader:
     return source
 
 
+@contextmanager
+def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
+    """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
+    try:
+        with time_for(item, run.session.remaining(*keys)):
+            yield
+    except pytest.fail.Exception as error:
+        run.session.give_up(keys, str(error))
+        raise
+
+
 @pytest.fixture
 def llm_parameter(request: pytest.FixtureRequest) -> Asked:
     """Which case, or which table and model, this test is about (internal)."""
@@ -92,7 +106,8 @@ def llm_group(
     """What this test's table and model gave; the first test that asks evaluates them (internal)."""
     run = run_of(request.config)
     run.use_folder(tmp_path_factory.getbasetemp())
-    result = run.session.result(llm_parameter[0])
+    with evaluating(request.node, run, llm_parameter[0]):
+        result = run.session.result(llm_parameter[0])
     if result.error:
         run.fail(request.node, result.error)
     return result
@@ -173,4 +188,5 @@ def llm_comparison(
     """
     run = run_of(request.config)
     run.use_folder(tmp_path_factory.getbasetemp())
-    return run.session.contest(llm_table)
+    with evaluating(request.node, run, *llm_table):
+        return run.session.contest(llm_table)

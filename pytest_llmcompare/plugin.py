@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,11 @@ from .fixtures import (
     run_of,
     source_of,
 )
+from .interruption import TIMER, Termination, kept_line
 from .models.warning_filters import library_warnings_ignored
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
-from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE
+from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
             source_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+    config.stash[TERMINATION] = Termination()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "llmcompare-controller")
 
@@ -105,6 +108,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is left after `-k`, `--lf` and the like."""
     if run := session.config.stash.get(RUN, None):
         run.select(session)
+        if run.session.groups:
+            session.config.stash[TERMINATION].watch()
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Note how long pytest-timeout lets a test run, and leave the timer to it."""
+    item.stash.setdefault(TIMER, settings)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -153,7 +164,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Free the model."""
+    """Free the model, and give SIGTERM back."""
+    config.stash[TERMINATION].release()
     if run := config.stash.get(RUN, None):
         run.session.close()
 
@@ -163,6 +175,16 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.started = time.time() - 1  # file systems have coarser clocks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Say at the very end what an interrupted run has kept, whatever the verbosity."""
+        yield
+        ended = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter and session.exitstatus in ended and (line := kept_line(self.config.rootpath, self.started)):
+            reporter.write_line(line, yellow=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the result that a report carries."""
@@ -172,6 +194,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Have a worker compare with the very baselines that this process has opened."""
+        if self.config.stash[SETTINGS].models:
+            self.config.stash[TERMINATION].watch()
         pinned = ""
         if self.config.stash[SETTINGS].baseline != FILES:
             with contextlib.suppress(UsageError):  # a worker that needs them says so

@@ -177,6 +177,18 @@ class Session:
             self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
         return self.results[key]
 
+    def remaining(self, *keys: GroupKey) -> int:
+        """How many cases are left to evaluate before these groups have their results."""
+        wanted = {*keys, *(key for key in self.groups if self.reference and key.model == self.reference)}
+        return sum(len(self.groups[key].selected) for key in wanted if key not in self.results)
+
+    def give_up(self, keys: Iterable[GroupKey], why: str) -> None:
+        """Keep why the first of these groups that has no result was not evaluated to its end."""
+        for key in keys:
+            if key not in self.results:
+                self.results[key] = GroupResult(key, error=f"its evaluation was ended: {why}")
+                return
+
     def outputs(self, key: GroupKey) -> Outputs:
         """What a group gave, as baselines for other models.
 

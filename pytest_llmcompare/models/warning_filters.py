@@ -10,8 +10,8 @@ default its warnings would fill pytest's summary. Neither is for the user to dea
 
 None of this is safe with threads: a warning filter belongs to the whole process, so a thread of the user's that warns
 while the main thread is in such a block is ignored too, and a thread of ours that outlives the block meets the user's
-filter. Python 3.14 can give each context a filter of its own (`-X context_aware_warnings`); before that there is no way.
-pytest itself replaces the filter in the same manner around each test.
+filter. Python 3.14 can give each context a filter of its own (`-X context_aware_warnings`); before that there is no
+way. pytest itself replaces the filter in the same manner around each test.
 """
 
 from __future__ import annotations
