@@ -68,7 +68,6 @@ class Evaluator:
         self.loaded = Loaded()
         self.store = tracking.Store(settings.tracking_uri, started)
         self.further: dict[GroupKey, list[EvaluationMetric]] = {}
-        self.journals: list[Journal] = []
         self.commit: str | None = None
 
     def evaluate(
@@ -92,7 +91,6 @@ class Evaluator:
             resolved = found or self.resolve(group)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
-            self.journals.append(journal)
             journal.begin(len(cases))
             progress.begin(group.key, len(cases))
             asking = Asking(
@@ -104,9 +102,7 @@ class Evaluator:
                 shortcuts=self.settings.decode != "plain",
             )
             baselines.prepare(self.settings.semantic_model, self.root, foreign=asking.ours is None)
-            result = self.ask(group, logged, asking, baselines, chosen)
-            journal.done = True
-            return result
+            return self.ask(group, logged, asking, baselines, chosen)
 
     def baselines(self, group: Group) -> Baselines:
         """Read the group's baselines; where they cannot be read, every comparison with them is an error."""
@@ -235,12 +231,6 @@ class Evaluator:
             if group.spec.kind is SourceKind.OTHER:
                 self.resolve(group)
             return self.loaded.get(result.model_uri, group.spec)
-
-    def forget_journals(self) -> None:
-        """Remove the journals of this run where nothing is left to resume: the group was evaluated to its end."""
-        for journal in self.journals:
-            if journal.done:
-                journal.discard()
 
     def close(self) -> None:
         """Free the model."""

@@ -64,6 +64,15 @@ def source_of(config: pytest.Config) -> BaselineReader:
     return source
 
 
+def no_models(request: pytest.FixtureRequest) -> str:
+    """What to say where no models are named, and where they may be named without being read."""
+    from .collection import NO_MODELS
+    from .precedence import unread_note
+
+    config = request.config
+    return NO_MODELS + unread_note(request.node.path, config.rootpath, config.invocation_params.dir)
+
+
 @contextmanager
 def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
@@ -79,9 +88,7 @@ def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
 def llm_parameter(request: pytest.FixtureRequest) -> Asked:
     """Which case, or which table and model, this test is about (internal)."""
     if request.param is None:
-        from .collection import NO_MODELS
-
-        pytest.fail(NO_MODELS, pytrace=False)
+        pytest.fail(no_models(request), pytrace=False)
     parameter: Asked = request.param
     return parameter
 
@@ -168,9 +175,7 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
     """The table of a test on all models, one group per model (internal)."""
     parameter: tuple[GroupKey, ...] = request.param
     if not parameter:
-        from .collection import NO_MODELS
-
-        pytest.fail(NO_MODELS, pytrace=False)
+        pytest.fail(no_models(request), pytrace=False)
     if len(parameter) == 1:
         from .collection import ONE_MODEL
 

@@ -187,8 +187,6 @@ class Run:
         """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
         groups = {key: without_outputs(result) for key, result in self.session.results.items()}
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if finished:
-            self.session.complete()
         if self.is_worker:
             session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
                 {
@@ -199,6 +197,8 @@ class Run:
             )
             return
         self.groups.update(groups)
+        if finished:
+            self.session.complete(self.groups.values())
         self.declared.append(self.session.declared())
         self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
         if self.writer is None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .baselines.journal import Journal
 from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
@@ -286,10 +287,14 @@ class Session:
             self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
         return self.evaluator
 
-    def complete(self) -> None:
-        """The run came to its end by itself: nothing is left to resume."""
-        if self.evaluator is not None:
-            self.evaluator.forget_journals()
+    def complete(self, results: Iterable[GroupResult]) -> None:
+        """The run came to its end by itself, so nothing is left to resume of what was evaluated, in whatever process.
+
+        A group that ended in an error goes on from its journal the next time.
+        """
+        for result in results:
+            if not result.error:
+                Journal(self.root, result.key).discard()
 
     @library_warnings_ignored()
     def close(self) -> None:

@@ -37,7 +37,6 @@ class Journal:
 
     Attributes:
         works: Whether it can be written to.
-        done: Whether the group is evaluated, which leaves nothing to resume.
     """
 
     def __init__(self, root: Path, group: GroupKey) -> None:
@@ -45,7 +44,6 @@ class Journal:
         self.root = root
         self.path = root / scratch.FOLDER / FOLDER / f"{name}.jsonl"
         self.works = True
-        self.done = False
 
     def begin(self, asked: int, resumed: int = 0) -> None:
         """Note that so many cases are asked for, of which so many were found here."""
