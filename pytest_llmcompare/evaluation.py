@@ -132,7 +132,7 @@ class Evaluator:
 
     def log(self, group: Group, resolved: ResolvedModel) -> Logged:
         """Make the group's run, log the model in it, end it, and load the model from there."""
-        experiment = tracking.experiment_id(group.declaration.experiment)
+        experiment = tracking.experiment_id(group.declaration.experiment, self.store.folder)
         with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
             tracking.log_facts(subject.facts_of(group, resolved))
             uri = subject.log_model(group, resolved, self.settings.batch_size)

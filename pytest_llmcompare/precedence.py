@@ -76,8 +76,8 @@ def unread_note(test: Path, root: Path, started: Path) -> str:
     folder, tests = (shlex.quote(os.path.relpath(place, started)) for place in (path.parent, test.parent))
     there = f" Or run pytest in that folder: cd {folder} && pytest" if path.parent.is_relative_to(root) else ""
     return (
-        f"\n{os.path.relpath(path, started)} has a section [tool.llmcompare] that was not read: pytest's root folder is "
-        f"{root}, and only the {FILE} there counts.\n"
+        f"\n{os.path.relpath(path, started)} has a section [tool.llmcompare] that was not read: only the {FILE} in "
+        f"pytest's root folder counts, which is {root}.\n"
         f"Make its folder the root folder: pytest --rootdir={folder} {tests}{there}"
     )
 

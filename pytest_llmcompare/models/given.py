@@ -31,6 +31,7 @@ from .fingerprint import files_digest
 from .outputs import described
 from .pyfunc import HeldTransformer
 from .spec import ModelSpec
+from .unwritable import refusal
 from .warning_filters import users_filter
 
 if TYPE_CHECKING:
@@ -202,7 +203,8 @@ def log(spec: ModelSpec) -> str:
             )
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
-            f"model {spec.name!r} ({spec.source}): what {given.source} returned cannot be logged in MLflow: "
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {spec.name!r} ({spec.source}): what {given.source} returned cannot be logged in MLflow: "
             f"{reason(error)}"
         ) from error
     return str(info.model_uri)

@@ -27,6 +27,7 @@ from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithPar
 from .registered import bounded_requests, store
 from .safety import check_mlflow_model
 from .spec import ModelSpec, SourceKind
+from .unwritable import refusal
 from .uri import default_name
 from .warning_filters import library_warnings_ignored
 
@@ -103,7 +104,8 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             )
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
-            f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
             "See whether that store is running and can be written to, "
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
