@@ -26,7 +26,7 @@ from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
 from .records import Baseline, Case, RowKey
 
 if TYPE_CHECKING:
-    from .session import Progress
+    from .extensions import Progress
     from .subject import Identity
 
 

@@ -34,8 +34,8 @@ from .thresholds import Threshold
 from .verdicts import Baselines, reviewed
 
 if TYPE_CHECKING:
+    from .extensions import Progress
     from .group import Group
-    from .session import Progress
     from .sources.reader import BaselineReader
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .errors import UsageError
-from .interruption import time_for
 from .stash import OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
@@ -76,6 +75,8 @@ def no_models(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
+    from .interruption import time_for
+
     try:
         with time_for(item, run.session.remaining(*keys)):
             yield

@@ -1,4 +1,4 @@
-"""What ends a run or a test early: SIGTERM, pytest-timeout. Imported in every pytest run, so it imports little."""
+"""What ends a run or a test early: SIGTERM, pytest-timeout."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-TIMER: pytest.StashKey[Any] = pytest.StashKey()
-"""On an item: the settings of pytest-timeout for it, where its timer runs."""
+from .stash import TIMER
 
 REPEATED = 5.0  # seconds; `timeout` and most schedulers signal the process and its group, so it arrives twice
 LOADING = 600.0  # seconds that loading models may take, whatever a single test may

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib.util
 import inspect
@@ -22,13 +21,12 @@ from mlflow.models import EvaluationMetric
 from .errors import UsageError, did_you_mean
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
-from .models.warning_filters import library_warnings_ignored, under_users_filter
+from .models.warning_filters import computed_under_users_filter, library_warnings_ignored
 from .records import GroupKey, RowKey
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
 TEXT_TYPES = ("text", "question-answering", "text-summarization")
-LIBRARIES = ("mlflow", "pytest_llmcompare")
 MODEL_TYPES = (*TEXT_TYPES, "retriever", "classifier", "regressor")
 PATIENCE = 20.0  # seconds to try a metric
 LONGEST = 500  # characters of an error that are shown
@@ -58,7 +56,7 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     Raises:
         UsageError: An unknown model type or metric, or one that cannot be used.
     """
-    extra = [under_filter(metric(wanted)) for wanted in asked]
+    extra = [computed_under_users_filter(metric(wanted)) for wanted in asked]
     if model_type is None:
         return Chosen(None, extra, "")
     if model_type not in MODEL_TYPES:
@@ -148,16 +146,6 @@ def computes(name: str) -> bool:
         thread.start()
         thread.join(PATIENCE)
     return any(found)
-
-
-def under_filter(found: EvaluationMetric) -> EvaluationMetric:
-    """A metric whose function is the user's own is computed under the user's own warning filter."""
-    compute = found.eval_fn
-    if str(getattr(compute, "__module__", "")).partition(".")[0] in LIBRARIES:
-        return found
-    theirs = copy.copy(found)
-    theirs.eval_fn = under_users_filter(compute)
-    return theirs
 
 
 def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[EvaluationMetric]:

@@ -24,11 +24,9 @@ from .fixtures import (
     run_of,
     source_of,
 )
-from .interruption import TIMER, Termination, kept_line
-from .models.warning_filters import library_warnings_ignored
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
-from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION
+from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +73,6 @@ def pytest_configure(config: pytest.Config) -> None:
             source_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    config.stash[TERMINATION] = Termination()
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "llmcompare-controller")
 
@@ -93,6 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run = run_of(metafunc.config)
     except UsageError as error:
         raise pytest.Collector.CollectError(str(error)) from None
+    from .models.warning_filters import library_warnings_ignored
+
     with library_warnings_ignored():  # pandas and pyarrow, where a table needs them
         run.collection.expand(metafunc)
 
@@ -109,7 +108,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if run := session.config.stash.get(RUN, None):
         run.select(session)
         if run.session.groups:
-            session.config.stash[TERMINATION].watch()
+            watch_sigterm(session.config)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -138,6 +137,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
     if not config.option.collectonly and (RUN in config.stash or asked_for):
+        from .models.warning_filters import library_warnings_ignored
+
         with library_warnings_ignored():
             run_of(config).end(session)
 
@@ -165,9 +166,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Free the model, and give SIGTERM back."""
-    config.stash[TERMINATION].release()
+    if termination := config.stash.get(TERMINATION, None):
+        termination.release()
     if run := config.stash.get(RUN, None):
         run.session.close()
+
+
+def watch_sigterm(config: pytest.Config) -> None:
+    """Have SIGTERM end this run as Ctrl-C does."""
+    from .interruption import Termination
+
+    config.stash[TERMINATION] = Termination()
+    config.stash[TERMINATION].watch()
 
 
 class Controller:
@@ -183,8 +193,11 @@ class Controller:
         yield
         ended = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        if reporter and session.exitstatus in ended and (line := kept_line(self.config.rootpath, self.started)):
-            reporter.write_line(line, yellow=True)
+        if reporter and session.exitstatus in ended:
+            from .interruption import kept_line
+
+            if line := kept_line(self.config.rootpath, self.started):
+                reporter.write_line(line, yellow=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in the result that a report carries."""
@@ -195,7 +208,7 @@ class Controller:
     def pytest_configure_node(self, node: Any) -> None:
         """Have a worker compare with the very baselines that this process has opened."""
         if self.config.stash[SETTINGS].models:
-            self.config.stash[TERMINATION].watch()
+            watch_sigterm(self.config)
         pinned = ""
         if self.config.stash[SETTINGS].baseline != FILES:
             with contextlib.suppress(UsageError):  # a worker that needs them says so

@@ -16,6 +16,7 @@ from . import workers
 from .collection import Collection, asked, left_out, model_major
 from .conclusion import Conclusion
 from .errors import ReportError
+from .extensions import Progress
 from .github import Location, Places, on_github
 from .hooks import Hooks
 from .invocation import Invocation
@@ -29,7 +30,7 @@ from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
 from .reports.report import Report
 from .reports.terminal import summary_lines
-from .session import Once, Progress, Session
+from .session import Once, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE

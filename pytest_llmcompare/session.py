@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .baselines.journal import Journal
 from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
 from .errors import BaselineError, LlmCompareError, ModelError, UsageError
-from .generations import Generation
 from .group import Group
+from .models.faults import unforeseen
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, parse_specs
 from .models.warning_filters import library_warnings_ignored
@@ -25,26 +24,10 @@ from .sources.reader import BaselineReader, Outputs
 
 if TYPE_CHECKING:
     from .evaluation import Evaluator
-    from .extensions import Extensions
+    from .extensions import Extensions, Progress
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
 """Computes a group's result, or takes it from the process that already has and shares the folder."""
-
-
-class Progress(Protocol):
-    """Told how a group proceeds."""
-
-    def begin(self, key: GroupKey, total: int) -> None:
-        """A group of `total` cases starts."""
-
-    def step(self, generation: Generation | None) -> None:
-        """One more case is done; None where it failed."""
-
-    def end(self) -> None:
-        """The group is done."""
-
-    def say(self, text: str) -> None:
-        """Something that takes a while begins."""
 
 
 class Session:
@@ -185,10 +168,8 @@ class Session:
 
     def give_up(self, keys: Iterable[GroupKey], why: str) -> None:
         """Keep why the first of these groups that has no result was not evaluated to its end."""
-        for key in keys:
-            if key not in self.results:
-                self.results[key] = GroupResult(key, error=f"its evaluation was ended: {why}")
-                return
+        if late := next((key for key in keys if key not in self.results), None):
+            self.results[late] = GroupResult(late, error=f"its evaluation was ended: {why}")
 
     def outputs(self, key: GroupKey) -> Outputs:
         """What a group gave, as baselines for other models.
@@ -305,10 +286,3 @@ class Session:
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
         """The rows that the tables have, whatever was selected."""
         return {key: tuple(group.cases) for key, group in self.groups.items()}
-
-
-def unforeseen(error: Exception) -> str:
-    """What to say of an error that is a bug of ours or of a library: its name first, then its traceback."""
-    what = "".join(traceback.format_exception_only(error)).strip()
-    trace = "".join(traceback.format_exception(error))
-    return f"{' '.join(what.split())} (unforeseen; please report it)\n{trace}"

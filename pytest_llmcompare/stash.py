@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,6 +25,9 @@ RUN: pytest.StashKey[Run] = pytest.StashKey()
 
 TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
 """On the config: what SIGTERM does in this run."""
+
+TIMER: pytest.StashKey[Any] = pytest.StashKey()
+"""On an item: the settings of pytest-timeout for it, where its timer runs."""
 
 OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 """On an item: what its test has seen of its case."""

@@ -19,7 +19,7 @@ else:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"errors", "generations", "judgements", "records", "settings"}
+VOCABULARY = {"errors", "generations", "judgements", "models.warning_filters", "records", "settings"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "records": {"generations", "judgements"},
     "errors": set(),
@@ -30,7 +30,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "likelihood": VOCABULARY,
     "along": VOCABULARY | {"noise"},
     "drift": VOCABULARY | {"along", "likelihood", "noise"},
-    "statistics": set(),
+    "statistics": {"models.warning_filters"},
     "budget": VOCABULARY | {"statistics"},
     "pairs": {"statistics"},
     "entrant": VOCABULARY | {"pairs"},
@@ -61,7 +61,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 """What the pure and the self-contained parts may know of."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {"plugin", "options", "hookspecs", "collection", "fixtures", "run", "stash"},
+    "pytest": {"plugin", "options", "hookspecs", "collection", "fixtures", "interruption", "run", "stash"},
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},

@@ -1,5 +1,6 @@
-"""The code that MLflow stores with a model that a plugin holds, and runs to load it. `given.py` has the model. Coverage of a
-user's tests does not count it: MLflow keeps the copy that runs in its folder of artifacts.
+"""The code that MLflow stores with a model that a plugin holds, and runs to load it. `given.py` has the model.
+
+The copy that runs lies among MLflow's artifacts, often below the user's tests, whose coverage is not to count it.
 """
 
 from typing import Any  # pragma: no cover

@@ -1,5 +1,6 @@
-"""The code that MLflow stores with a logged pyfunc and runs to load it. `registry.py` gives it the arguments. Coverage of a
-user's tests does not count it: MLflow keeps the copy that runs in its folder of artifacts.
+"""The code that MLflow stores with a logged pyfunc and runs to load it. `registry.py` gives it the arguments.
+
+The copy that runs lies among MLflow's artifacts, often below the user's tests, whose coverage is not to count it.
 """
 
 from typing import Any  # pragma: no cover

@@ -16,14 +16,17 @@ way. pytest itself replaces the filter in the same manner around each test.
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+OF_LIBRARIES = ("mlflow", "pytest_llmcompare")
 
 _outer: list[tuple[list[Any], Any]] = []  # filters and showwarning of the user, while a block is entered
 
@@ -71,6 +74,16 @@ def under_users_filter(function: Callable[P, T]) -> Callable[P, T]:
             return function(*args, **kwargs)
 
     return called
+
+
+def computed_under_users_filter(metric: T) -> T:
+    """An MLflow metric; one whose function is the user's own is computed under the user's filter."""
+    compute = getattr(metric, "eval_fn", None)
+    if compute is None or str(getattr(compute, "__module__", "")).partition(".")[0] in OF_LIBRARIES:
+        return metric
+    theirs: Any = copy.copy(metric)
+    theirs.eval_fn = under_users_filter(compute)
+    return cast("T", theirs)
 
 
 def _pattern(part: Any) -> str:
