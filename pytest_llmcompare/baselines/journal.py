@@ -68,6 +68,9 @@ class Journal:
             if not self.path.parent.is_dir():
                 scratch.make(self.root)
                 self.path.parent.mkdir(exist_ok=True)
+            if self.path.exists() and not self.path.is_file():
+                self.works = False
+                return
             with self.path.open("a", encoding="ascii") as file:
                 file.write(f"{json.dumps(entry)}\n")
         except OSError:
@@ -112,8 +115,8 @@ def kept_in(path: Path) -> Kept:
     """What the last run that wrote a journal has in it."""
     asked, resumed, keys = 0, 0, set[str]()
     for entry in entries(path):
-        if "asked" in entry:
-            asked, resumed, keys = int(entry["asked"]), int(entry.get("resumed", 0)), set()
+        if isinstance(entry.get("asked"), int) and isinstance(entry.get("resumed"), int):
+            asked, resumed, keys = entry["asked"], entry["resumed"], set()
         elif "key" in entry:
             keys.add(str(entry["key"]))
     return Kept(min(resumed + len(keys), asked), asked)
@@ -122,6 +125,8 @@ def kept_in(path: Path) -> Kept:
 def entries(path: Path) -> Iterator[dict[str, Any]]:
     """The entries of a journal; a line that was cut off, or is none of ours, is passed over."""
     try:
+        if not path.is_file():  # a pipe would let us wait for ever
+            return
         lines = path.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return
