@@ -89,4 +89,5 @@ def time_for(item: pytest.Item, cases: int) -> Iterator[None]:
         yield
     finally:
         hook.pytest_timeout_cancel_timer(item=item)
-        hook.pytest_timeout_set_timer(item=item, settings=settings)
+    # Not after an error: what is left then is to report it, which is not to be timed out again.
+    hook.pytest_timeout_set_timer(item=item, settings=settings)

@@ -55,11 +55,8 @@ def test_an_experiment_whose_files_lie_where_nothing_can_be_written(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     uri = f"sqlite:///{elsewhere / 'mlflow.db'}"
     mlflow.MlflowClient(tracking_uri=uri).create_experiment("test_trivia", str(checkout.path / "files"))
-    Path(checkout.path / "test_trivia.py").write_text(
-        (checkout.path / "test_trivia.py")
-        .read_text()
-        .replace("model_type=None", "model_type=None, experiment='test_trivia'")
-    )
+    test = checkout.path / "test_trivia.py"
+    test.write_text(test.read_text().replace("model_type=None", "model_type=None, experiment='test_trivia'"))
     with read_only(checkout.path):
         result = checkout.run("-p", "no:cacheprovider", f"--llm-tracking-uri={uri}")
     result.assert_outcomes(errors=3)

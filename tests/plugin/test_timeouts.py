@@ -57,6 +57,6 @@ def test_a_model_that_hangs_is_ended_once(suite: Suite, monkeypatch: pytest.Monk
     monkeypatch.setattr("pytest_llmcompare.interruption.LOADING", 0.0)
     suite.write("conftest.py", CONFTEST.format(seconds=30))
     suite.write("test_slow.py", TEST.format(hangs="nothing"))
-    result = suite.run("--timeout=0.5", models=["s=slow:x"])
+    result = suite.run("--timeout=1", models=["s=slow:x"])
     result.assert_outcomes(errors=4)
     assert "its evaluation was ended: Timeout" in result.stdout.str()
