@@ -25,6 +25,7 @@ from .frames import frame_of, scores_in
 from .metric_notes import not_computed, said_of
 from .models import embedding, resident
 from .models.loaded import Loaded
+from .models.registry import python_model_of
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
 from .records import Case, Gate, GroupKey, GroupResult, RowKey
@@ -34,8 +35,8 @@ from .thresholds import Threshold
 from .verdicts import Baselines, reviewed
 
 if TYPE_CHECKING:
+    from .extensions import Progress
     from .group import Group
-    from .session import Progress
     from .sources.reader import BaselineReader
 
 
@@ -68,7 +69,6 @@ class Evaluator:
         self.loaded = Loaded()
         self.store = tracking.Store(settings.tracking_uri, started)
         self.further: dict[GroupKey, list[EvaluationMetric]] = {}
-        self.journals: list[Journal] = []
         self.commit: str | None = None
 
     def evaluate(
@@ -92,10 +92,10 @@ class Evaluator:
             resolved = found or self.resolve(group)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
-            self.journals.append(journal)
+            journal.begin(len(cases))
             progress.begin(group.key, len(cases))
             asking = Asking(
-                *(logged.model, resolved.fingerprint, cases),
+                *(logged.model, subject.identity_of(resolved, python_model_of(logged.model)), cases),
                 judge=reviewed(baselines, group.extensions),
                 journal=journal,
                 progress=progress,
@@ -133,7 +133,7 @@ class Evaluator:
 
     def log(self, group: Group, resolved: ResolvedModel) -> Logged:
         """Make the group's run, log the model in it, end it, and load the model from there."""
-        experiment = tracking.experiment_id(group.declaration.experiment)
+        experiment = tracking.experiment_id(group.declaration.experiment, self.store.folder)
         with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
             tracking.log_facts(subject.facts_of(group, resolved))
             uri = subject.log_model(group, resolved, self.settings.batch_size)
@@ -246,11 +246,6 @@ class Evaluator:
             if group.spec.kind is SourceKind.OTHER:
                 self.resolve(group)
             return self.loaded.get(result.model_uri, group.spec)
-
-    def forget_journals(self) -> None:
-        """Remove the journals of this run, once nothing is left to resume."""
-        for journal in self.journals:
-            journal.discard()
 
     def close(self) -> None:
         """Free the model."""

@@ -17,6 +17,7 @@ from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
 from .models.faults import reason
 from .models.outputs import described
+from .models.warning_filters import users_filter
 from .raw_tables import is_frame
 from .records import Baseline, Case, GroupResult
 from .sources.given import GivenBaselines
@@ -146,7 +147,8 @@ class Hooks:
             HookError: It raised.
         """
         try:
-            return work()
+            with users_filter():
+                return work()
         except SourceError:  # our own say all there is to say
             raise
         except Exception as error:  # it is somebody else's code

@@ -9,7 +9,6 @@ import io
 import math
 import os
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ from mlflow.models import EvaluationMetric
 from .errors import UsageError, did_you_mean
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
+from .models.warning_filters import computed_under_users_filter, library_warnings_ignored
 from .records import GroupKey, RowKey
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
@@ -56,7 +56,7 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     Raises:
         UsageError: An unknown model type or metric, or one that cannot be used.
     """
-    extra = [metric(wanted) for wanted in asked]
+    extra = [computed_under_users_filter(metric(wanted)) for wanted in asked]
     if model_type is None:
         return Chosen(None, extra, "")
     if model_type not in MODEL_TYPES:
@@ -140,8 +140,8 @@ def computes(name: str) -> bool:
             value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
             found.append(value is not None and bool(value.scores))
 
-    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # The filter is that of the whole process, so the thread has it, too: until the block ends.
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), library_warnings_ignored():
         thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
         thread.join(PATIENCE)
@@ -204,8 +204,7 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     """
     if name == "token_count":
         return True  # whoever counted; MLflow has it the other way round
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MLflow's, of metrics that it would rather have us not use
+    with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
         declared = {found.name: found for found in map(metric, asked)}
         known = named_metrics()
         found = declared.get(name) or (known[name]() if name in known else None)

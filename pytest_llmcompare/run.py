@@ -17,6 +17,7 @@ from .collection import Collection, asked, left_out, model_major
 from .conclusion import Conclusion
 from .display import Display
 from .errors import UsageError
+from .extensions import Progress
 from .github import Location
 from .hooks import Hooks
 from .invocation import Invocation
@@ -25,7 +26,7 @@ from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
 from .reports.progress import Silent, TerminalProgress
-from .session import Once, Progress, Session
+from .session import Once, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
 from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
@@ -182,8 +183,6 @@ class Run:
         """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
         groups = {key: without_outputs(result) for key, result in self.session.results.items()}
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if finished:
-            self.session.complete()
         if self.is_worker:
             session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
                 {
@@ -194,6 +193,8 @@ class Run:
             )
             return
         self.groups.update(groups)
+        if finished:
+            self.session.complete(self.groups.values())
         self.declared.append(self.session.declared())
         self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
         with contextlib.suppress(UsageError):  # specs that cannot be read have ended collection already

@@ -13,6 +13,8 @@ from enum import Enum
 from statistics import NormalDist, fmean
 from typing import Any
 
+from .models.warning_filters import library_warnings_ignored
+
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 RESAMPLES = 9_999
@@ -190,6 +192,7 @@ def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int 
     return PairedScores(len(differences), mean, bootstrapped(differences, mean, seed), signed(differences, seed))
 
 
+@library_warnings_ignored()
 def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interval:
     """Percentile interval of the mean; a point where all differences are the same."""
     if min(differences) == max(differences):
@@ -210,6 +213,7 @@ def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interv
     return Interval(min(float(low), mean), max(float(high), mean))
 
 
+@library_warnings_ignored()
 def signed(differences: Sequence[float], seed: int) -> float:
     """Two-sided p-value of the mean if every sign were a coin's: exact for few cases, else by resampling."""
     moved = [difference for difference in differences if difference]

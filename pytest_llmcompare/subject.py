@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from .decoding.configuration import left_out
@@ -19,6 +23,50 @@ if TYPE_CHECKING:
     from .group import Group
     from .models.local import LocalModel
     from .records import Case
+
+NOT_DECIDING = ("name", "batch_size")
+"""Arguments of our pyfuncs that no output depends on."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All of a model that decides what it answers, for the journal.
+
+    Attributes:
+        fingerprint: Its fingerprint, which may be unknown.
+        text: All that decides, as text.
+        certain: Whether another version of the model is sure to have another text.
+    """
+
+    fingerprint: str
+    text: str
+    certain: bool
+
+
+def identity_of(resolved: ResolvedModel, model: HeldTransformer | None) -> Identity:
+    """The identity of a model that is loaded.
+
+    A model that a plugin loads may name no fingerprint. Then its code and its attributes stand for it, which is all
+    that can be seen from here.
+
+    Args:
+        resolved: Where it is.
+        model: The pyfunc inside, where it is one of ours.
+    """
+    spec, fingerprint = resolved.spec, resolved.fingerprint
+    facts: list[Any] = [fingerprint, resolved.location, resolved.revision, spec.source, spec.device, spec.dtype]
+    if model is not None:
+        config = {name: value for name, value in model.config().items() if name not in NOT_DECIDING}
+        return Identity(fingerprint, json.dumps([*facts, config], sort_keys=True, default=repr), certain=True)
+    certain = spec.kind is not SourceKind.OTHER or fingerprint != given.UNKNOWN
+    facts += [installed(), "" if certain else given.state()]
+    return Identity(fingerprint, json.dumps(facts, default=repr), certain)
+
+
+@cache
+def installed() -> list[str]:
+    """Name and version of all that is installed: what a model of somebody else's runs on is not known."""
+    return sorted({f"{found.name} {found.version}" for found in distributions()})
 
 
 def log_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:

@@ -19,7 +19,7 @@ else:
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"addresses", "errors", "generations", "judgements", "records", "settings"}
+VOCABULARY = {"addresses", "errors", "generations", "judgements", "models.warning_filters", "records", "settings"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "records": {"generations", "judgements"},
     "addresses": set(),
@@ -31,7 +31,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "likelihood": VOCABULARY,
     "along": VOCABULARY | {"noise"},
     "drift": VOCABULARY | {"along", "likelihood", "noise"},
-    "statistics": set(),
+    "statistics": {"models.warning_filters"},
     "budget": VOCABULARY | {"statistics"},
     "pairs": {"statistics"},
     "entrant": VOCABULARY | {"pairs"},
@@ -63,7 +63,18 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 """What the pure and the self-contained parts may know of."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {"plugin", "options", "hookspecs", "collection", "compat", "display", "fixtures", "run", "stash"},
+    "pytest": {
+        "plugin",
+        "options",
+        "hookspecs",
+        "collection",
+        "compat",
+        "display",
+        "fixtures",
+        "interruption",
+        "run",
+        "stash",
+    },
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
     "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},

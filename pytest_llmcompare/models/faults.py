@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,3 +86,10 @@ def reason(error: Exception) -> str:
     """Class and first line of an error of a library, without secrets."""
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"
+
+
+def unforeseen(error: Exception) -> str:
+    """What to say of an error that is a bug of ours or of a library: its name first, then its traceback."""
+    what = "".join(traceback.format_exception_only(error)).strip()
+    trace = "".join(traceback.format_exception(error))
+    return in_text_without_secrets(f"{' '.join(what.split())[:500]} (unforeseen; please report it)\n{trace}")

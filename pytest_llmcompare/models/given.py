@@ -6,6 +6,8 @@ file with models from code is logged as it is.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -30,6 +32,8 @@ from .fingerprint import files_digest
 from .outputs import described
 from .pyfunc import HeldTransformer
 from .spec import ModelSpec, shown, shown_source
+from .unwritable import refusal
+from .warning_filters import users_filter
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -39,6 +43,7 @@ else:
 CODE = Path(__file__).with_name("held.py")
 TEXTS = ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(DataType.string)]))
 UNKNOWN = "unknown"
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 FINGERPRINT = re.compile(r"[\w.+-]{1,64}", re.ASCII)
 EXPECTED = (
     "an object with predict(list of texts), an mlflow.pyfunc.PythonModel, or the path of a .py file with models from "
@@ -58,7 +63,8 @@ class TextModel(PythonModel):
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
         """What the object answers."""
         frame = pd.DataFrame(cast("Any", model_input))
-        return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
+        with users_filter():  # it is somebody's own code
+            return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,7 @@ class GivenModel:
     model: PythonModel | Path
     fingerprint: str
     source: str
+    state: str = ""
 
 
 @dataclass
@@ -91,6 +98,11 @@ _place = Place()
 def is_held(spec: ModelSpec) -> bool:
     """Whether it is this model that is in memory."""
     return _place.given is not None and _place.given.spec == spec
+
+
+def state() -> str:
+    """What stands for the version of the model that is in memory, where it names no fingerprint."""
+    return _place.given.state if _place.given else ""
 
 
 def release() -> None:
@@ -149,7 +161,22 @@ def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
             f"{where} gave a model with the fingerprint {described(fingerprint)}, expected 1 to 64 letters, digits, "
             "and the signs . _ + -, such as '2024-05-01'."
         )
-    return GivenModel(spec, model, fingerprint, source)
+    return GivenModel(spec, model, fingerprint, source, state_of(value) if fingerprint == UNKNOWN else "")
+
+
+def state_of(inner: object) -> str:
+    """Digest of what can be seen of a model: the file of its class, and its attributes.
+
+    Addresses of objects are left out, so what an attribute refers to may change unseen.
+    """
+    try:
+        code = Path(inspect.getfile(type(inner))).read_bytes()
+    except (OSError, TypeError):  # made by `exec`, or built in
+        code = b""
+    attributes = {name: ADDRESS.sub("", repr(value)) for name, value in getattr(inner, "__dict__", {}).items()}
+    whole = hashlib.sha256(code)
+    whole.update(repr((type(inner).__qualname__, sorted(attributes.items()))).encode("utf-8", "backslashreplace"))
+    return whole.hexdigest()
 
 
 def log(spec: ModelSpec) -> str:
@@ -178,7 +205,8 @@ def log(spec: ModelSpec) -> str:
             registry.clean_tags(info.model_id)
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
-            f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
             f"{reason(error)}"
         ) from error
     return str(info.model_uri)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from pytest_llmcompare.settings import DTYPES
 from .chat_template import TOKENIZER
 from .devices import device_name, placement, share_processors
 from .loading import check_architectures, check_loaded, unloadable
+from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
 LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")  # kinds of RoPE whose frequencies change with the length of the batch
@@ -264,8 +264,7 @@ def checked_dtype(dtype: str | None, name: str) -> Any:
 def quiet() -> Iterator[None]:
     """Keep transformers' warnings and progress bars, which it prints per model and per prompt, off the terminal."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with library_warnings_ignored():
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:

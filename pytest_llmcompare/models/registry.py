@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -30,7 +29,9 @@ from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithPar
 from .registered import bounded_requests, store
 from .safety import check_mlflow_model
 from .spec import ModelSpec, SourceKind
+from .unwritable import refusal
 from .uri import default_name
+from .warning_filters import library_warnings_ignored
 
 CLASSES: Mapping[str, type[HeldTransformer]] = {
     kind.__name__: kind for kind in (PyfuncTransformer, PyfuncTransformerWithParams)
@@ -109,7 +110,8 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             clean_tags(logged.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
-            f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
             "See whether that store is running and can be written to, "
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
@@ -238,8 +240,7 @@ def quiet() -> Iterator[None]:
     os.environ.update(added)
     notes.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with library_warnings_ignored():
             yield
     finally:
         notes.setLevel(level)

@@ -65,7 +65,7 @@ def huge(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
-    "a named pipe": (lambda path: os.mkfifo(path), "a named pipe"),
+    "a named pipe": (os.mkfifo, "a named pipe"),
     "a link to a named pipe": (linked_pipe, "a named pipe"),
     "a socket": (socket_at, "a socket"),
     "a link to /dev/zero": (link_to("/dev/zero"), "a device"),

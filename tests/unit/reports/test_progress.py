@@ -17,10 +17,10 @@ from typing import TextIO
 
 import pytest
 
+from pytest_llmcompare.extensions import Progress
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
-from pytest_llmcompare.session import Progress
 
 KEY = GroupKey("tests", "trivia", "gpt2-large")
 Terminal = tuple[TextIO, Callable[[], str]]
