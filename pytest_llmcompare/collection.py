@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,9 @@ from .declaration import Declaration, declare
 from .errors import LlmCompareError, UsageError
 from .group import Group
 from .hooks import Hooks
+from .marker_faults import MARKER, PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
 from .records import GroupKey, RowKey
 from .session import Session
-
-MARKER = "llm_prompts"
-PARAMETER = "llm_parameter"
-TABLE_PARAMETER = "llm_table"
-PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline"})
-PER_MODEL = frozenset({"llm_model", "llm_evaluation"})
-PER_TABLE = frozenset({"llm_comparison"})
-ALL = PER_CASE | PER_MODEL | PER_TABLE
 
 Asked = tuple[GroupKey, RowKey | None]
 """What one item asks for: a case, or (None) its whole table."""
@@ -50,26 +42,20 @@ class Collection:
         """Parametrise a test that asks for our fixtures.
 
         Raises:
-            pytest.Collector.CollectError: A faulty marker or table, or no marker at all.
+            pytest.Collector.CollectError: A faulty marker or table.
         """
         wanted = set(metafunc.fixturenames)
-        if not wanted & ALL:
-            return
         mark = metafunc.definition.get_closest_marker(MARKER)
+        if mark is None or wanted.isdisjoint((PARAMETER, TABLE_PARAMETER)):
+            return  # `marker_faults` says what is missing
         test = metafunc.definition.nodeid
         try:
-            if mark is None:
-                own = wanted & ALL  # what these ask for in turn is in it, too
-                names = ", ".join(sorted(own & set(inspect.signature(metafunc.function).parameters) or own))
-                raise UsageError(
-                    f'the test asks for {names} but has no prompt table. Add @pytest.mark.llm_prompts("prompts.csv").'
-                )
             check_alone(wanted)
             hooks = self.hooks(metafunc)
             groups = self.session.declare(self.declaration(mark, metafunc, hooks), test, hooks)
         except LlmCompareError as error:
             raise pytest.Collector.CollectError(f"{test}: {error}") from None
-        if wanted & PER_TABLE:
+        if TABLE_PARAMETER in wanted:
             keys = tuple(group.key for group in groups)
             metafunc.parametrize(TABLE_PARAMETER, [keys], ids=[keys[0].table if keys else "no_models"], indirect=True)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from .generations import Generation, harmless
 from .judgements import Judgement, Verdict
@@ -10,6 +11,8 @@ from .records import Case, CaseResult, GroupResult, RowKey
 from .reports.formatting import failure_lines
 from .reports.summary import SEVERITY
 from .settings import Settings
+
+WRITE = "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
 
 
 @dataclass
@@ -24,6 +27,10 @@ class Observation:
         baseline_text: Text of the baseline, where there is one.
         explanation: Why the comparison failed, where it did.
         further: What it has seen of the further samples of the case.
+        wants_baseline: Whether the test asked for the baseline.
+        looked: Whether it read the baseline itself, to compare in its own way.
+        ended: Whether the body of the test has ended; reports before that are of subtests.
+        failed: Whether a subtest or the test has failed so far.
     """
 
     case: Case
@@ -33,6 +40,10 @@ class Observation:
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
     further: tuple[Observation, ...] = ()
+    wants_baseline: bool = False
+    looked: bool = False
+    ended: bool = False
+    failed: bool = False
 
     @property
     def samples(self) -> tuple[Observation, ...]:
@@ -74,17 +85,31 @@ class StoredBaseline:
         self._group = group
         self._settings = settings
         self._command = command
+        observation.wants_baseline = True
 
     @property
     def text(self) -> str | None:
-        """Text of the baseline, or None where there is none."""
-        return self._group.baseline_texts.get(self._observation.case.key.row)
+        """Text of the baseline, or None if there is none. Reading a text counts as a comparison of the test's own."""
+        self._observation.looked = self._observation.looked or self._text is not None
+        return self._text
+
+    @property
+    def token_ids(self) -> tuple[int, ...] | None:
+        """Tokens of the baseline, or None if none are recorded. Reading them counts as a comparison, too."""
+        tokens = self._group.baseline_tokens.get(self._observation.case.key.row)
+        self._observation.looked = self._observation.looked or tokens is not None
+        return tokens
 
     @property
     def judgement(self) -> Judgement:
         """The verdict on today's output, with its evidence; of several samples the worst."""
+        self._observation.looked = True
         judged = [self._judgement(seen.case.key.row) for seen in self._observation.samples]
         return max(judged, key=lambda judgement: SEVERITY[judgement.verdict])
+
+    @property
+    def _text(self) -> str | None:
+        return self._group.baseline_texts.get(self._observation.case.key.row)
 
     def _judgement(self, row: RowKey) -> Judgement:
         return self._group.judgements.get(row) or Judgement(
@@ -101,8 +126,7 @@ class StoredBaseline:
         candidate = self._group.generations.get(self._observation.case.key.row)
         if other != candidate or not isinstance(other, Generation):
             raise TypeError(
-                f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. "
-                "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
+                f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. {WRITE}"
             )
         for seen in self._observation.samples:
             row = seen.case.key.row
@@ -124,6 +148,40 @@ class StoredBaseline:
             self._observation.explanation = tuple(lines)
         return not failed
 
+    def __bool__(self) -> NoReturn:
+        """A baseline is neither true nor false, so that `assert llm_baseline` cannot pass.
+
+        Raises:
+            TypeError: Always.
+        """
+        __tracebackhide__ = True
+        raise TypeError(f"llm_baseline has no truth value: it is there to be compared. {WRITE}")
+
+    def __len__(self) -> NoReturn:
+        """A baseline has no length; its text has.
+
+        Raises:
+            TypeError: Always.
+        """
+        __tracebackhide__ = True
+        raise TypeError(f"llm_baseline has no length; len(llm_baseline.text) is that of its text. {WRITE}")
+
+    def __contains__(self, part: object) -> bool:
+        """A baseline holds nothing; its text does.
+
+        Raises:
+            TypeError: Always.
+        """
+        __tracebackhide__ = True
+        raise TypeError(f"`in llm_baseline` does not look into its text; `in llm_baseline.text` does. {WRITE}")
+
+    def __str__(self) -> str:
+        text = self.text
+        return repr(self) if text is None else text
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
     def __repr__(self) -> str:
-        text = None if self.text is None else harmless(self.text)
+        text = None if self._text is None else harmless(self._text)
         return f"<baseline {self._observation.case.key}: {text}>"

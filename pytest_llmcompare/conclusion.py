@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from .addresses import source_without_secrets
+from .attempts import Place, nothing_compared, own_comparisons, skipped_late, unseen_faults
 from .baselines.files import UpdateReport
 from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
-from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reports.allowance import sentence
 from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
@@ -18,9 +18,6 @@ from .settings import Settings, Update
 from .sources.reader import BaselineWriter
 
 Declared = Mapping[GroupKey, Iterable[RowKey]]
-
-NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output and llm_baseline.'
-DESELECTED = "The tests that would were deselected or skipped: select one of them, or name no models."
 
 
 class Conclusion:
@@ -75,12 +72,27 @@ class Conclusion:
             self.tidy(self.writer, tables, safe_to_delete=whole)
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
         self.faults.extend(sentence(check) for check in self.budgets if check.fails)
-        if whole and self.settings.models_are_asked_for and not self.results and not self.groups:
-            models = ", ".join(map(source_without_secrets, self.settings.models))
-            self.fail(
-                f"no test compared the models {models} ({self.settings.origins['models']})."
-                f"\n{DESELECTED if tables else NO_TESTS}"
-            )
+
+    def judge_tests(
+        self, attempts: Mapping[str, Attempt], place: Place, *, tables: bool, selected: bool, whole: bool
+    ) -> None:
+        """Fail the run if tests passed unseen, or if none compared.
+
+        Args:
+            attempts: How the tests went, by node id.
+            place: Where a test stands.
+            tables: Whether any test that was collected has a prompt table.
+            selected: Whether any of those was selected to run.
+            whole: As in `reach`.
+        """
+        tried = attempts.values()
+        for fault in unseen_faults(self.results, attempts, self.settings, place):
+            self.fail(fault)
+        nothing = nothing_compared(tried, self.settings, place, tables=tables, selected=selected) if whole else ""
+        if nothing:
+            self.fail(nothing)
+        notes = [own_comparisons(tried), "" if nothing else skipped_late(tried, place)]
+        self.notes.extend(note for note in notes if note)
 
     def fail(self, note: str) -> None:
         """Note what could not be done."""

@@ -198,6 +198,7 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
+            baseline_tokens=baselines.tokens(),
             notes=tuple(
                 filter(None, (*about, *baselines.notes, *left_out.notes, *missed, *asking.notes, fault, unkept))
             ),

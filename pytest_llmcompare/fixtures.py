@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -85,9 +85,18 @@ def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
         raise
 
 
+def fail_late(request: pytest.FixtureRequest) -> NoReturn:
+    """Fail a test for which a fixture is asked that pytest did not know of when it collected the test."""
+    from .marker_faults import asked_late
+
+    pytest.fail(asked_late(request.node), pytrace=False)
+
+
 @pytest.fixture
 def llm_parameter(request: pytest.FixtureRequest) -> Asked:
     """Which case, or which table and model, this test is about (internal)."""
+    if not hasattr(request, "param"):
+        fail_late(request)
     if request.param is None:
         pytest.fail(no_models(request), pytrace=False)
     parameter: Asked = request.param
@@ -100,7 +109,8 @@ def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
     from .comparison import Observation
 
     key, row = llm_parameter
-    assert row is not None  # a test that asks for a case is parametrised by rows
+    if row is None:  # a test whose arguments ask for a case is parametrised by rows
+        fail_late(request)
     first, *further = run_of(request.config).session.groups[key].samples(row).values()
     seen = tuple(Observation(case, request.node.nodeid) for case in further)
     request.node.stash[OBSERVATION] = Observation(first, request.node.nodeid, further=seen)
@@ -117,7 +127,7 @@ def llm_group(
     with evaluating(request.node, run, llm_parameter[0]):
         result = run.session.result(llm_parameter[0])
     if result.error:
-        run.fail(request.node, result.error)
+        run.reporting.fail(request.node, result.error)
     return result
 
 
@@ -129,7 +139,7 @@ def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupR
     for seen in observation.samples:
         row = seen.case.key.row
         if row in llm_group.failures:
-            run_of(request.config).fail(request.node, llm_group.failures[row])
+            run_of(request.config).reporting.fail(request.node, llm_group.failures[row])
         seen.generation = llm_group.generations[row]
     generation = llm_group.generations[observation.case.key.row]
     if not observation.further:
@@ -174,6 +184,8 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
 @pytest.fixture
 def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
     """The table of a test on all models, one group per model (internal)."""
+    if not hasattr(request, "param"):
+        fail_late(request)
     parameter: tuple[GroupKey, ...] = request.param
     if not parameter:
         pytest.fail(no_models(request), pytrace=False)

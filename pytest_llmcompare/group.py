@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .declaration import Declaration
@@ -47,9 +48,14 @@ class Group:
 
     def samples(self, row: RowKey) -> dict[RowKey, Case]:
         """A case with its further samples, in order."""
-        first = self.cases[row]
-        return {row: first} | {
-            further: case
-            for further, case in self.cases.items()
-            if case.sample and case.row is first.row and further.variant.rpartition("#")[0] == row.variant
-        }
+        return {row: self.cases[row]} | self._further.get(row, {})
+
+    @cached_property
+    def _further(self) -> dict[RowKey, dict[RowKey, Case]]:
+        """Further samples by the row of the first; in one pass, because tables may have thousands of rows."""
+        found: dict[RowKey, dict[RowKey, Case]] = {}
+        for row, case in self.cases.items():
+            if case.sample:
+                first = RowKey(row.prompt_id, row.variant.rpartition("#")[0])
+                found.setdefault(first, {})[row] = case
+        return found

@@ -11,7 +11,17 @@ import pytest
 from .addresses import source_without_secrets, without_secrets
 from .errors import UsageError
 from .precedence import MODELS, Picked, read_file
-from .settings import FILES, GITHUB, SEMANTIC_MODEL, STEP_SUMMARY, Settings, Update, check_file, check_values
+from .settings import (
+    COMMAND_LINE,
+    FILES,
+    GITHUB,
+    SEMANTIC_MODEL,
+    STEP_SUMMARY,
+    Settings,
+    Update,
+    check_file,
+    check_values,
+)
 
 PRUNE = "llm_prune"
 REPORT = "llm_report"
@@ -202,4 +212,14 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
         parts.append(f"{settings.update.value} writes baselines")
     if settings.prune:
         parts.append("--llm-prune deletes obsolete baselines")
-    return [f"llmcompare: {'; '.join(parts)}"] if parts else []
+    lines = [f"llmcompare: {'; '.join(parts)}"] if parts else []
+    origin = settings.origins.get("update", COMMAND_LINE)
+    if settings.update is not Update.NOTHING and origin != COMMAND_LINE and on_ci():
+        what = "every output without a baseline" if settings.update is Update.MISSING else "everything"
+        lines.append(f"llmcompare: this run accepts {what}, in CI, too: {settings.update.value} ({origin})")
+    return lines
+
+
+def on_ci() -> bool:
+    """Whether this is a run of a CI service, nearly all of which set `CI`."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")

@@ -24,9 +24,10 @@ from .fixtures import (
     run_of,
     source_of,
 )
+from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
-from .stash import GROUPS, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
+from .stash import ATTEMPT, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,11 @@ __all__ = [
     "llm_table",
 ]
 
-OURS = frozenset({"llm_baseline", "llm_case", "llm_comparison", "llm_evaluation", "llm_model", "llm_output"})
+OURS = ALL
+"""The fixtures that tests ask for; each leads to one of those below."""
+
+PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
+
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
     "similarity, metrics, thresholds, model_type, experiment): run the test for each row of a prompt table and each "
@@ -84,7 +89,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Expand marker and models into tests."""
-    if OURS.isdisjoint(metafunc.fixturenames):
+    if PARAMETERS.isdisjoint(metafunc.fixturenames):
         return
     try:
         run = run_of(metafunc.config)
@@ -96,9 +101,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run.collection.expand(metafunc)
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)  # inside the wrappers that leave tests out, such as that of --lf
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse tests that use the marker or our fixtures in a way that compares nothing."""
+    report = yield
+    collector.config.stash.setdefault(MARKERS, MarkerFaults()).look(collector, report)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Forget what an earlier collection of this process saw."""
+    session.config.stash[MARKERS] = MarkerFaults()
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests of one model together."""
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse markers that no test uses, and put the tests of one model together."""
+    if not session.testsfailed:
+        config.stash.setdefault(MARKERS, MarkerFaults()).refuse_unused(session)
     if run := config.stash.get(RUN, None):
         run.arrange(items)
 
@@ -118,16 +141,26 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Note when the body of a test has ended: subtests report before that."""
+    try:
+        return (yield)
+    finally:
+        if (observation := item.stash.get(OBSERVATION, None)) is not None:
+            observation.ended = True
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside the wrapper that turns failures into expected ones
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let the report say and carry what the test found."""
     run = item.config.stash.get(RUN, None)
     if run:
-        run.explain(item, call)
+        run.reporting.explain(item, call)
     report = yield
     if run:
-        run.attach(item, call, report)
+        run.reporting.attach(item, call, report)
     return report
 
 
@@ -219,9 +252,12 @@ class Controller:
                 reporter.write_line(line, yellow=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in the result that a report carries."""
+        """Take in what a report carries: how the test went, and the result of its case."""
+        if text := getattr(report, ATTEMPT, ""):
+            run_of(self.config).note_attempt(text, report.location)
         if text := getattr(report, REPORT, ""):
-            run_of(self.config).record(text, report.location, at_end=report.when == "teardown")
+            failed_at_end = report.when == "teardown" and report.failed
+            run_of(self.config).record(text, report.location, at_end=failed_at_end)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:

@@ -111,7 +111,20 @@ class Picked:
         given = [mode for name, mode in UPDATES.items() if self.config.getoption(name)]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other: give one of them.")
-        return given[0] if given else Update.NOTHING
+        if not given:
+            return Update.NOTHING
+        self.origins["update"] = self.given_by(given[0].value)
+        return given[0]
+
+    def given_by(self, option: str) -> str:
+        """Where an option without a value was given, of the places that pytest takes options from."""
+        if option in map(str, self.config.invocation_params.args):
+            return COMMAND_LINE
+        if option in os.environ.get("PYTEST_ADDOPTS", "").split():
+            return "PYTEST_ADDOPTS"
+        if option in self.config.getini("addopts"):
+            return f"addopts in {self.config.inipath.name}" if self.config.inipath else "addopts"
+        return "an argument file or a plugin"
 
     def value(self, name: str, default: object) -> object:
         """A setting by its name, from command line, environment or file."""

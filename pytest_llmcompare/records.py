@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .generations import Generation
-from .judgements import Judgement
+from .judgements import Judgement, Verdict
 
 
 @dataclass(frozen=True, order=True)
@@ -184,6 +184,29 @@ class CaseResult:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """How one test of ours went; travels from worker to controller as JSON on the test report.
+
+    Attributes:
+        nodeid: The test.
+        outcome: `passed`, `failed`, `skipped`, `xfailed` or `xpassed`.
+        wants_baseline: Whether it asked for `llm_baseline`.
+        reached: Whether it came as far as its model's answers; not if a mark skipped it.
+        verdict: Worst verdict of its comparison; None if it did not compare.
+        looked: Whether it read the baseline itself (text, tokens, judgement).
+        reason: Why it was skipped, in pytest's words.
+    """
+
+    nodeid: str
+    outcome: str
+    wants_baseline: bool = False
+    reached: bool = False
+    verdict: Verdict | None = None
+    looked: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Gate:
     """What a threshold on a metric of one table and model said.
 
@@ -216,6 +239,7 @@ class GroupResult:
         failures: Why there is no generation, by row.
         judgements: Verdicts, for the rows that have a generation.
         baseline_texts: Texts of the baselines compared with, by row.
+        baseline_tokens: Their tokens, where they are recorded.
         error: Why the whole group failed; empty where it did not.
         notes: What the user should know once: metrics left out, baselines read in part.
         remarks: The same, but worth saying only with `-v`.
@@ -234,6 +258,7 @@ class GroupResult:
     failures: Mapping[RowKey, str] = field(default_factory=dict)
     judgements: Mapping[RowKey, Judgement] = field(default_factory=dict)
     baseline_texts: Mapping[RowKey, str] = field(default_factory=dict)
+    baseline_tokens: Mapping[RowKey, tuple[int, ...]] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -21,27 +20,23 @@ from .extensions import Progress
 from .github import Location
 from .hooks import Hooks
 from .invocation import Invocation
-from .judgements import Judgement, Verdict
-from .records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from .reports.formatting import FailureBudget, headline
-from .reports.junit import properties
+from .records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reporting import Reporting
+from .reports.formatting import FailureBudget
 from .reports.progress import Silent, TerminalProgress
 from .session import Once, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
-from .stash import DECLARED, GROUPS, OBSERVATION, REPORT, WHOLE
+from .stash import DECLARED, GROUPS, SELECTED, WHOLE
 from .waiting import Waiting
 from .wire import (
+    attempt_from_json,
     case_result_from_json,
-    case_result_to_json,
     declared_from_json,
     declared_to_json,
     group_result_from_json,
     group_result_to_json,
 )
-
-COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
-"""What pytest says of a failed comparison. A message of the user's own stands before it."""
 
 MOST_IN_FULL = 20
 """Failures that a run shows in full, its workers together."""
@@ -57,13 +52,14 @@ class Run:
         writer: The same, where it can be written to.
         session: Drives the models.
         collection: Expands the markers.
-        budget: How many failures are still shown in full.
-        told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
+        reporting: Adds to the reports of this process's tests.
+        attempts: How the tests of ours went, by test; of a test that ran again, the last.
         results: What the tests found, by test and case; of a test that ran again, the last.
         locations: Where the tests stand, by node id.
         groups: What the groups gave, less their outputs.
         declared: The rows that the tables have, by process.
         whole: Whether all test files could be collected.
+        selected: Whether any test of ours was selected to run.
         invocation: How pytest was started.
         conclusion: What became of the baselines, once the run has ended.
         display: Shows how the run ended, on the controller.
@@ -80,13 +76,14 @@ class Run:
         self.source = source
         self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks, source=source)
         self.collection = Collection(self.session)
-        self.budget = FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1)))
-        self.told: set[str] = set()
+        self.reporting = Reporting(FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1))))
+        self.attempts: dict[str, Attempt] = {}
         self.results: dict[tuple[str, CaseKey], CaseResult] = {}
         self.locations: dict[str, Location] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
         self.whole = True
+        self.selected = False
         self.invocation = Invocation(config, settings)
         self.conclusion: Conclusion | None = None
         self.display: Display | None = None
@@ -110,52 +107,20 @@ class Run:
 
     def select(self, session: pytest.Session) -> None:
         """Note what the selected tests need."""
-        self.session.select(found for item in session.items for found in asked(item))
+        wanted = [found for item in session.items for found in asked(item)]
+        self.session.select(wanted)
+        self.selected = bool(wanted)
         self.whole = session.testsfailed == 0  # so far, only collecting can have failed
 
     def use_folder(self, base: Path) -> None:
         """Settle where scratch files go, from the temporary folder of this process."""
         self.session.scratch = (base.parent if self.is_worker else base) / "llmcompare"
 
-    def fail(self, item: pytest.Item, reason: str) -> NoReturn:
-        """Fail a test because its model gave no output."""
-        if (observation := item.stash.get(OBSERVATION, None)) is not None:
-            observation.judgement = Judgement(Verdict.ERROR, reason=reason)
-        told = reason in self.told
-        self.told.add(reason)
-        pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if told else reason, pytrace=False)
-
-    def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        """Let a failed comparison say why.
-
-        As the message itself, because of an assertion's explanation pytest shows 8 lines, after the word `assert`.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is None or not observation.explanation or call.excinfo is None:
-            return
-        if isinstance(call.excinfo.value, AssertionError):
-            own = COMPARISON.sub("", str(call.excinfo.value))
-            lines = [*self.budget.spend(list(observation.explanation)), *([own] if own else [])]
-            call.excinfo.value.args = ("\n".join(lines),)
-
-    def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Let a test's report carry what it found; JUnit's properties are taken from the item.
-
-        A test that fails at its end reports a second time: it did not pass.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is None or (call.when != "call" and report.passed):
-            return
-        results = [seen.result(passed=report.passed) for seen in observation.samples]
-        setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
-        if call.when == "teardown":
-            return
-        crash = getattr(report.longrepr, "reprcrash", None)
-        judgement = observation.worst.judgement
-        if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
-            # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
-            crash.message = headline(judgement)
-        item.user_properties.extend(properties(observation.worst.result(passed=report.passed)))
+    def note_attempt(self, text: str, location: Location) -> None:
+        """Take in how a test went, and where it stands."""
+        attempt = attempt_from_json(text)
+        self.attempts[attempt.nodeid] = attempt
+        self.locations[attempt.nodeid] = location
 
     def record(self, text: str, location: Location, *, at_end: bool) -> None:
         """Take in what a test found, sample by sample, and where it stands.
@@ -175,6 +140,7 @@ class Run:
         """Take in what a worker handed over."""
         self.declared.append(declared_from_json(output[DECLARED]))
         self.whole = self.whole and bool(output[WHOLE])
+        self.selected = self.selected or bool(output[SELECTED])
         for text in output[GROUPS]:
             result = group_result_from_json(text)
             self.groups.setdefault(result.key, result)
@@ -189,6 +155,7 @@ class Run:
                     DECLARED: declared_to_json(self.session.declared()),
                     GROUPS: [group_result_to_json(result) for result in groups.values()],
                     WHOLE: self.whole,
+                    SELECTED: self.selected,
                 }
             )
             return
@@ -205,6 +172,8 @@ class Run:
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
         whole = (finished or empty) and self.whole and not stopped
         self.conclusion.reach(self.declared, whole=whole)
+        tables = any(self.declared)
+        self.conclusion.judge_tests(self.attempts, self.place, tables=tables, selected=self.selected, whole=whole)
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
@@ -214,6 +183,11 @@ class Run:
         self.display.mark_failure()
         if self.conclusion.failed and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def place(self, nodeid: str) -> str:
+        """Where a test stands, as editors open it: `test_geo.py:4`."""
+        file, line, _ = self.locations[nodeid]
+        return f"{file}:{(line or 0) + 1}"
 
     def measure(self) -> str:
         """What the outputs were compared with, where that is not files."""
@@ -238,4 +212,6 @@ class Run:
 
 def without_outputs(result: GroupResult) -> GroupResult:
     """A group's result without what its tests report one by one."""
-    return dataclasses.replace(result, generations={}, judgements={}, baseline_texts={}, failures={})
+    return dataclasses.replace(
+        result, generations={}, judgements={}, baseline_texts={}, baseline_tokens={}, failures={}
+    )

@@ -35,8 +35,14 @@ OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 REPORT = "llmcompare"
 """Attribute of a test report: the result of its case, as JSON text."""
 
+ATTEMPT = "llmcompare_attempt"
+"""Attribute of a test report: how the test went, as JSON text."""
+
 PINNED = "llmcompare_pinned"
 """What the main process hands to a worker: what the source of baselines stands for in this run."""
 
-DECLARED, GROUPS, WHOLE = "llmcompare_declared", "llmcompare_groups", "llmcompare_whole"
-"""What a worker hands to the controller at its end: rows of the tables, groups, whether it could collect all."""
+DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
+"""What a worker hands to the controller at its end: rows of the tables, groups."""
+
+WHOLE, SELECTED = "llmcompare_whole", "llmcompare_selected"
+"""Likewise: whether it could collect all files, and whether any test of ours was selected."""

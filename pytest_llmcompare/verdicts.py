@@ -77,6 +77,12 @@ class Baselines:
         stored = self.stored.baselines if self.stored else {}
         return {row: baseline.generation.text for row, baseline in stored.items()}
 
+    def tokens(self) -> dict[RowKey, tuple[int, ...]]:
+        """The tokens of the baselines, where they are recorded."""
+        stored = self.stored.baselines if self.stored else {}
+        found = ((row, baseline.generation.token_ids) for row, baseline in stored.items())
+        return {row: tokens for row, tokens in found if tokens is not None}
+
     def prepare(self, model: str, root: Path, *, foreign: bool) -> None:
         """Find the model that judges similarity, where texts will be all there is.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from .generations import Generation, Path
 from .judgements import Judgement, Likelihood, Verdict
-from .records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from .records import Attempt, CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 
 
 def case_result_to_json(result: CaseResult) -> str:
@@ -26,6 +26,18 @@ def case_result_from_json(text: str) -> CaseResult:
     return CaseResult(**data)
 
 
+def attempt_to_json(attempt: Attempt) -> str:
+    """How a test went, as one JSON string."""
+    return json.dumps(dataclasses.asdict(attempt))
+
+
+def attempt_from_json(text: str) -> Attempt:
+    """The inverse of `attempt_to_json`."""
+    data = json.loads(text)
+    verdict = data.pop("verdict", None)
+    return Attempt(**data, verdict=Verdict(verdict) if verdict else None)
+
+
 def group_result_to_json(result: GroupResult) -> str:
     """A group's result as one JSON string."""
     plain = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
@@ -35,6 +47,7 @@ def group_result_to_json(result: GroupResult) -> str:
     plain["gates"] = [dataclasses.asdict(gate) for gate in result.gates]
     plain["failures"] = pairs(result.failures)
     plain["baseline_texts"] = pairs(result.baseline_texts)
+    plain["baseline_tokens"] = pairs(result.baseline_tokens)
     return json.dumps(plain)
 
 
@@ -46,6 +59,7 @@ def group_result_from_json(text: str) -> GroupResult:
     data["judgements"] = {row: judgement(value) for row, value in unpaired(data["judgements"])}
     data["failures"] = dict(unpaired(data["failures"]))
     data["baseline_texts"] = dict(unpaired(data["baseline_texts"]))
+    data["baseline_tokens"] = {row: tuple(value) for row, value in unpaired(data.get("baseline_tokens", []))}
     data["gates"] = tuple(Gate(**gate) for gate in data["gates"])
     data["notes"] = tuple(data["notes"])
     data["remarks"] = tuple(data["remarks"])

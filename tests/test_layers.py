@@ -37,6 +37,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "entrant": VOCABULARY | {"pairs"},
     "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
     "outcome": VOCABULARY,
+    "attempts": VOCABULARY,
     "commit": set(),
     "waiting": VOCABULARY | {"baselines.*", "commit", "outcome"},
     "choice": VOCABULARY | {"baselines.*"},
@@ -64,16 +65,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {
-        "plugin",
-        "options",
-        "hookspecs",
-        "collection",
-        "compat",
-        "display",
-        "fixtures",
-        "interruption",
-        "run",
-        "stash",
+        *("plugin", "options", "hookspecs", "collection", "compat", "display", "fixtures", "interruption"),
+        *("marker_faults", "reporting", "run", "stash"),
     },
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},

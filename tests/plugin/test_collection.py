@@ -321,16 +321,6 @@ def test_faults_are_collection_errors(suite: Suite, what: str) -> None:
     result.stdout.no_fnmatch_line("*no test compared*")
 
 
-def test_a_test_without_a_table_says_so(suite: Suite) -> None:
-    """Asking for our fixtures without a marker is an error that shows the marker."""
-    suite.write("test_bare.py", "def test_bare(llm_output, llm_baseline): ...")
-    result = suite.run()
-    result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(
-        ["test_bare.py::test_bare: the test asks for llm_baseline, llm_output but has no prompt table. *"]
-    )
-
-
 def test_two_tables_of_one_name_are_refused(suite: Suite) -> None:
     """Two tests of a folder that give one name to different rows would overwrite each other's baselines."""
     suite.trivia()

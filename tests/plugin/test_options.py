@@ -163,32 +163,33 @@ def test_without_models_tests_fail_with_the_way_out(suite: Suite) -> None:
     )
 
 
-NOTHING_COMPARED = {
-    "no test of ours": ("def test_plain(): ...", [], {"passed": 1}, "Mark a test with @pytest.mark.llm_prompts(*"),
-    "no test at all": ("", [], {}, "Mark a test with @pytest.mark.llm_prompts(*"),
-    "all deselected": ("", ["-k", "plain"], {"deselected": 3}, "The tests that would were deselected or skipped: *"),
-    "all skipped": (
-        "import pytest\n@pytest.fixture(autouse=True)\ndef skipped(): pytest.skip('today')",
-        [],
-        {"skipped": 3},
-        "The tests that would were deselected or skipped: *",
-    ),
-}
+ACCEPTS = "llmcompare: this run accepts {}, in CI, too: {} ({})"
 
 
-@pytest.mark.parametrize("what", NOTHING_COMPARED)
-def test_a_run_that_names_models_has_to_compare_them(suite: Suite, what: str) -> None:
-    """A run that names models but compares nothing exits 1 and says why."""
-    content, options, outcomes, why = NOTHING_COMPARED[what]
-    if "skipped" in what or "deselected" in what:
-        suite.trivia(recorded=True)
-        suite.write("conftest.py", content)
-    else:
-        suite.write("test_plain.py", content)
-    result = suite.run(*options)
-    result.assert_outcomes(**outcomes)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines([f"no test compared the models {suite.spec()} (command line).", why])
+@pytest.mark.parametrize(
+    ("place", "option", "what", "origin"),
+    [
+        ("pytest.ini", "--llm-update", "everything", "addopts in pytest.ini"),
+        ("environment", "--llm-update-all", "everything", "PYTEST_ADDOPTS"),
+        ("pytest.ini", "--llm-update-missing", "every output without a baseline", "addopts in pytest.ini"),
+        ("command line", "--llm-update", "", ""),
+    ],
+)
+def test_an_update_that_nobody_typed_is_said_in_ci(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, place: str, option: str, what: str, origin: str
+) -> None:
+    """The header says in one line that the run accepts, and where that came from; elsewhere than in CI it does not."""
+    suite.write("test_plain.py", "def test_plain(): ...")
+    if place == "pytest.ini":
+        suite.write("pytest.ini", f"[pytest]\naddopts = -ra {option}\n")
+    elif place == "environment":
+        monkeypatch.setenv("PYTEST_ADDOPTS", f"-ra {option}")
+    given = [option] if place == "command line" else []
+    monkeypatch.setenv("CI", "true")
+    lines = suite.run(*given, models=[]).outlines
+    assert (ACCEPTS.format(what, option, origin) in lines) is bool(what)
+    monkeypatch.setenv("CI", "false")
+    assert "this run accepts" not in suite.run(*given, models=[]).stdout.str()
 
 
 def test_models_of_the_file_may_go_unused(suite: Suite) -> None:

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.wire import (
+    attempt_from_json,
+    attempt_to_json,
     case_result_from_json,
     case_result_to_json,
     declared_from_json,
@@ -51,6 +53,9 @@ CASE_RESULTS = st.builds(
     TEXTS,
     st.booleans(),
 )
+ATTEMPTS = st.builds(
+    Attempt, TEXTS, TEXTS, st.booleans(), st.booleans(), st.none() | st.sampled_from(Verdict), st.booleans(), TEXTS
+)
 GATES = st.builds(
     Gate,
     *(TEXTS, TEXTS, st.none() | st.floats(allow_nan=False), st.booleans(), st.integers(0), st.integers(0), TEXTS),
@@ -62,6 +67,7 @@ GROUP_RESULTS = st.builds(
     failures=st.dictionaries(ROWS, TEXTS, max_size=3),
     judgements=st.dictionaries(ROWS, JUDGEMENTS, max_size=3),
     baseline_texts=st.dictionaries(ROWS, TEXTS, max_size=3),
+    baseline_tokens=st.dictionaries(ROWS, st.lists(st.integers(0, 2**31), max_size=3).map(tuple), max_size=3),
     error=TEXTS,
     notes=st.lists(TEXTS, max_size=3).map(tuple),
     run_id=TEXTS,
@@ -93,6 +99,21 @@ def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
     assert hash(arrived.generation) == hash(result.generation)
     if arrived.generation and result.generation:
         assert evidence(arrived.generation) == evidence(result.generation)
+
+
+@given(ATTEMPTS)
+def test_how_a_test_went_arrives(attempt: Attempt) -> None:
+    """Equal in every part, and of the same types."""
+    sent = attempt_to_json(attempt)
+    assert sent.isascii()
+    assert repr(attempt_from_json(sent)) == repr(attempt)
+
+
+def test_a_group_of_an_earlier_version_arrives() -> None:
+    """It has no tokens of its baselines."""
+    sent = json.loads(group_result_to_json(GroupResult(GroupKey(".", "t", "m"))))
+    del sent["baseline_tokens"]
+    assert group_result_from_json(json.dumps(sent)) == GroupResult(GroupKey(".", "t", "m"))
 
 
 @given(GROUP_RESULTS)
