@@ -278,7 +278,8 @@ def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
 
 def count_of(generation: Generation | None) -> int | None:
     """Number of tokens, where they are known."""
-    return len(generation.token_ids) if generation and generation.token_ids is not None else None
+    known = None if generation is None else generation.token_ids
+    return None if known is None else len(known)
 
 
 def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:

@@ -119,6 +119,15 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Say what sets `llm_output` apart from the text that a test compared it with."""
+    if RUN not in config.stash:
+        return None
+    from .reports.mismatch import mismatch_lines
+
+    return mismatch_lines(op, left, right)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand over to the controller, or write the baselines. Only collecting changes nothing, whatever else is asked."""
