@@ -15,7 +15,7 @@ import mlflow
 from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
-from . import gates, metrics, subject, tracking
+from . import gates, metrics, row_metrics, subject, tracking
 from .asking import Asking
 from .baselines.journal import Journal
 from .commit import git_commit
@@ -161,7 +161,9 @@ class Evaluator:
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
             frame, name=group.key.table, targets="target" if group.declaration.targets else None
         )
-        extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
+        ours = row_metrics.of_rows(
+            asking.cases, asking.judgements, asking.generations, count_tokens=not chosen.counts_tokens
+        )
         computed: Mapping[str, Any] | None = None
         folder, fault = "", ""
         try:
@@ -170,7 +172,7 @@ class Evaluator:
                     model=asking,
                     data=dataset,
                     model_type=chosen.model_type,
-                    extra_metrics=extra,
+                    extra_metrics=[*ours, *chosen.metrics],
                     model_id=logged.model.model_id,
                 )
                 folder, computed = self.save(group, result), result.metrics
@@ -178,6 +180,7 @@ class Evaluator:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
+        blanks = row_metrics.stricter(group.key, asking.answers, computed)
         scope = gates.Scope(len(asking.cases), len(group.cases))
         unkept = ""
         if asking.generations:
@@ -190,7 +193,7 @@ class Evaluator:
             failures=asking.failures,
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
-            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
+            notes=tuple(filter(None, (*baselines.notes, chosen.note, *asking.notes, blanks, fault, unkept))),
             run_id=logged.run_id,
             model_uri=logged.model_uri,
             evaluation=folder,

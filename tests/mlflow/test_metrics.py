@@ -211,11 +211,11 @@ def test_note_is_shown_once(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("model_type", "metrics", "note"),
     [
-        ("None", {"token_count/mean", "token_count/sum"}, ""),
-        ("'text'", {"token_count/mean", "token_count/sum"}, NOTE),
+        ("None", {"token_count/mean", "token_count/sum", "exact_match"}, ""),
+        ("'text'", {"token_count/mean", "token_count/sum", "exact_match"}, NOTE),
         (
             "'question-answering'",
-            {"token_count/mean", "token_count/sum", "exact_match/v1"},
+            {"token_count/mean", "token_count/sum", "exact_match", "exact_match/v1"},
             NOTE.replace("'text'", "'question-answering'"),
         ),
     ],
