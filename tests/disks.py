@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import signal
 from collections.abc import Iterator
 
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def full_disk(room: int = 4000) -> Iterator[None]:
     """No file of this process can grow beyond so many bytes."""
+    import resource  # Windows has none
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
