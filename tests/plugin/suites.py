@@ -174,3 +174,8 @@ def said(result: pytest.RunResult, start: str) -> str:
     found = [line for line in lines if line.startswith(start)]
     assert len(found) == 1, result.stdout.str()
     return found[0]
+
+
+def says(result: pytest.RunResult, text: str) -> bool:
+    """Whether the output has this text, wherever its lines were broken: the summary breaks long words, too."""
+    return "".join(text.split()) in "".join(result.stdout.str().split())
