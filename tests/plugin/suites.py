@@ -177,5 +177,6 @@ def said(result: pytest.RunResult, start: str) -> str:
 
 
 def says(result: pytest.RunResult, text: str) -> bool:
-    """Whether the output has this text, wherever its lines were broken: the summary breaks long words, too."""
-    return "".join(text.split()) in "".join(result.stdout.str().split())
+    r"""Whether the output has this text, wherever its lines were broken: within a long word, or by `\` in a command."""
+    shown = result.stdout.str().replace(" \\\n", "")
+    return "".join(text.split()) in "".join(shown.split())
