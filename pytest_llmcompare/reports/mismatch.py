@@ -34,10 +34,10 @@ INSTEAD: Mapping[type, str] = {
     float: "compare llm_output.strip() with {0!r}, or float(llm_output)",
     bytes: "write it as a text, without b",
     re.Pattern: "write re.search(pattern, llm_output)",
-    Mapping: "compare json.loads(llm_output)",  # type: ignore[type-abstract]
+    Mapping: "compare json.loads(llm_output)",
     list: "for one of several texts write `in`; to read JSON, json.loads(llm_output)",
     tuple: "for one of several texts write `in`",
-    Set: "for one of several texts write `in`",  # type: ignore[type-abstract]
+    Set: "for one of several texts write `in`",
 }
 """What to write where an output is compared with something that no text equals; the first type that fits counts."""
 
