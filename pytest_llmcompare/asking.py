@@ -24,6 +24,7 @@ from .judgements import Judgement
 from .models import registry, resident
 from .models.outputs import WrongCountError
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
+from .pairs import Answer
 from .records import Baseline, Case, RowKey
 
 if TYPE_CHECKING:
@@ -252,6 +253,12 @@ class Asking:
             for case in self.cases
             if case.key.row in self.generations
         ]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What was said, with the targets."""
+        said = ((self.generations.get(case.key.row), case.target) for case in self.cases)
+        return [Answer(None if generation is None else generation.text, target) for generation, target in said]
 
     @property
     def tokenizer(self) -> Tokenizer | None:

@@ -15,7 +15,7 @@ import mlflow
 from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
-from . import gates, metrics, subject, tracking
+from . import gates, metrics, row_metrics, subject, tracking
 from .addresses import in_text_without_secrets
 from .asking import Asking
 from .baselines.journal import Journal
@@ -165,7 +165,9 @@ class Evaluator:
             name=group.key.table,
             targets="target" if group.declaration.targets else None,
         )
-        extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
+        ours = row_metrics.of_rows(
+            asking.cases, asking.judgements, asking.generations, count_tokens=not chosen.counts_tokens
+        )
         computed: Mapping[str, Any] | None = None
         folder, fault = "", ""
         missed: list[str] = []
@@ -175,7 +177,7 @@ class Evaluator:
                     model=asking,
                     data=dataset,
                     model_type=chosen.model_type,
-                    extra_metrics=extra,
+                    extra_metrics=[*ours, *chosen.metrics],
                     model_id=logged.model.model_id,
                 )
                 folder, computed = self.save(group, result), result.metrics
@@ -185,6 +187,7 @@ class Evaluator:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
         about = subject.notes_of(group, asking.cases, asking.ours) if asking.ours else ()
+        blanks = row_metrics.stricter(group.key, asking.answers, computed)
         checked = self.check(group, computed, len(asking.cases))
         left_out = said_of(chosen.note, group, checked if computed is not None else ())
         unkept = ""
@@ -200,7 +203,7 @@ class Evaluator:
             baseline_texts=baselines.texts(),
             baseline_tokens=baselines.tokens(),
             notes=tuple(
-                filter(None, (*about, *baselines.notes, *left_out.notes, *missed, *asking.notes, fault, unkept))
+                filter(None, (*about, *baselines.notes, *left_out.notes, *missed, *asking.notes, blanks, fault, unkept))
             ),
             remarks=left_out.remarks,
             run_id=logged.run_id,

@@ -133,7 +133,7 @@ def llm_group(
 
 @pytest.fixture
 def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
-    """What the model said for this test's case; `str()` of it is the text."""
+    """What the model said for this test's case: a `str` that knows its tokens; of several draws the first."""
     del llm_case  # asked for so that the observation exists
     observation = request.node.stash[OBSERVATION]
     for seen in observation.samples:

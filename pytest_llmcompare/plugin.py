@@ -164,6 +164,15 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Say what sets `llm_output` apart from the text that a test compared it with."""
+    if RUN not in config.stash:
+        return None
+    from .reports.mismatch import mismatch_lines
+
+    return mismatch_lines(op, left, right)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
     """Let reports that quote a model travel from xdist's workers: a lone surrogate would end the worker."""

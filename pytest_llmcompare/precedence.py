@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +32,8 @@ def read_file(path: Path) -> dict[str, Any]:
         return {}
     if b"tool.llmcompare" not in raw:  # parsing is 1 ms that other people's suites need not pay
         return {}
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    import tomllib
+
     try:
         parsed = tomllib.loads(raw.decode("utf-8"))
     except ValueError as error:

@@ -217,7 +217,7 @@ class Gate:
         passed: Whether the value meets the condition.
         cases: Cases that it was computed over.
         total: Cases of the whole table.
-        why: Why there is no value, as a sentence; empty where there is one.
+        why: Why there is no value, or what to know of one that is not enough, as a sentence; empty for nothing.
     """
 
     metric: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from statistics import NormalDist, fmean
 from typing import Any
 
@@ -21,7 +21,7 @@ RESAMPLES = 9_999
 AT_ONCE = 2_000_000  # numbers of resamples in memory at a time
 
 
-class Finding(str, Enum):
+class Finding(StrEnum):
     """What a paired comparison says of the second side, seen from the first."""
 
     BETTER = "better"
@@ -29,9 +29,6 @@ class Finding(str, Enum):
     EQUAL = "equal"
     NO_WORSE = "no worse"
     INCONCLUSIVE = "inconclusive"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

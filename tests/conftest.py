@@ -24,7 +24,7 @@ os.environ["PYTEST_LLMCOMPARE_STRICT"] = "1"  # a shortcut that raises fails its
 # Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"

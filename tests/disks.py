@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import resource
 import signal
 import stat
 import sys
@@ -18,6 +17,8 @@ import pytest
 @contextlib.contextmanager
 def full_disk(room: int = 4000) -> Iterator[None]:
     """No file of this process can grow beyond so many bytes."""
+    import resource  # Windows has none
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))

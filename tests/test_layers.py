@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import ast
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
@@ -47,10 +42,11 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "web.*": VOCABULARY | {"review", "settling", "web.*"},
     "similarity": VOCABULARY | {"models.embedding"},
     "thresholds": VOCABULARY,
-    "gates": VOCABULARY | {"thresholds"},
+    "gates": VOCABULARY | {"row_metrics", "thresholds"},
     "wire": VOCABULARY,
     "frames": VOCABULARY,
-    "metrics": VOCABULARY,
+    "metrics": VOCABULARY | {"row_metrics"},
+    "row_metrics": VOCABULARY | {"pairs"},
     "baselines.*": VOCABULARY | {"baselines.*", "noise", "wire"},
     "sources.*": VOCABULARY | {"baselines.*", "drift", "sources.*"},
     "sources.runs": VOCABULARY | {"baselines.*", "sources.*", "models.registered", "tracking"},
@@ -70,7 +66,7 @@ DOORS: Mapping[str, set[str]] = {
     },
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
-    "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},
+    "mlflow": {"asking", "evaluation", "gates", "metrics", "row_metrics", "tracking", "models.*", "sources.runs"},
     "pandas": {"frames", "metrics", "models.*"},
     "scipy": {"statistics"},
     "huggingface_hub": {"metrics", "models.*"},

@@ -18,7 +18,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from .uri import FORMS as MLFLOW_FORMS
 from .uri import default_name as mlflow_name
 
 
-class SourceKind(str, Enum):
+class SourceKind(StrEnum):
     """Where a model comes from."""
 
     HUB = "hub"

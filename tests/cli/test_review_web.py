@@ -22,6 +22,7 @@ from pytest_llmcompare.baselines import files
 from pytest_llmcompare.commands import browsing
 from pytest_llmcompare.web.desk import Desk
 from pytest_llmcompare.web.server import Server
+from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 
 from .projects import GROUP, Project, review_of
@@ -253,9 +254,9 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends other signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, number: signal.Signals) -> None:
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, name: str) -> None:
     """Ctrl-C, a kill, a closed terminal: exit code 0, the closing lines, and a page that waits for news is told."""
     project.drift("a", "b")
     served = serve()
@@ -263,7 +264,7 @@ def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, n
     news: list[object] = []
     waiting = threading.Thread(target=lambda: news.append(served.ask("state?after=1")))
     waiting.start()
-    assert served.send(number) == (
+    assert served.send(signal.Signals[name]) == (
         0,
         "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n0 rejected. 1 left for another time.\n",
         "",
@@ -398,6 +399,7 @@ def test_nothing_is_pending(project: Project) -> None:
     assert project.run("review", "--web", "--no-browser") == (0, "Nothing is pending.\n", "")
 
 
+@needs_signals
 def test_broken_lines_are_told(project: Project, serve: Serve) -> None:
     """On stderr as ever, and among the notes of the page."""
     project.drift("a")

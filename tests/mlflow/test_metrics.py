@@ -237,11 +237,11 @@ def test_a_named_metric_without_targets(suite: Suite, targets: tuple[str | None,
 @pytest.mark.parametrize(
     ("model_type", "metrics", "note"),
     [
-        ("None", {"token_count/mean", "token_count/sum"}, ""),
-        ("'text'", {"token_count/mean", "token_count/sum"}, NOTE),
+        ("None", {"token_count/mean", "token_count/sum", "exact_match"}, ""),
+        ("'text'", {"token_count/mean", "token_count/sum", "exact_match"}, NOTE),
         (
             "'question-answering'",
-            {"token_count/mean", "token_count/sum", "exact_match/v1"},
+            {"token_count/mean", "token_count/sum", "exact_match", "exact_match/v1"},
             NOTE.replace("'text'", "'question-answering'"),
         ),
     ],

@@ -13,6 +13,7 @@ import mlflow
 import pytest
 
 from pytest_llmcompare.interruption import Termination
+from tests.platforms import needs_fork
 
 from .suites import TEST, Suite
 
@@ -97,7 +98,7 @@ def test_what_finished_before_is_written(suite: Suite) -> None:
     result.stdout.fnmatch_lines(["__baselines__/trivia/m.baseline: 2 added"])
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals")
+@needs_fork
 def test_a_model_that_is_asked_is_left_at_once(suite: Suite) -> None:
     """A real Ctrl-C while a model generates: the run ends in seconds, and the group before it is written."""
     suite.trivia(test=TEST)
