@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("accelerate", "filelock", "huggingface_hub", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
+    *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
     *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
 )
 
@@ -61,7 +61,17 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert [name for name in HEAVY if name in imported] == []
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
-    assert ours == {"errors", "fixtures", "hookspecs", "options", "plugin", "precedence", "settings", "stash"}
+    assert ours == {
+        "addresses",
+        "errors",
+        "fixtures",
+        "hookspecs",
+        "options",
+        "plugin",
+        "precedence",
+        "settings",
+        "stash",
+    }
 
 
 def test_an_unrelated_run_shows_and_leaves_nothing_of_ours(suite: Path) -> None:
