@@ -20,7 +20,7 @@ from pytest_llmcompare.tables import read_table
 HERE = Path.cwd()
 
 
-class Name(str, enum.Enum):
+class Name(enum.StrEnum):
     """An id as a member of an Enum."""
 
     ONE = "one"
