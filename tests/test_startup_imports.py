@@ -62,17 +62,11 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
-<<<<<<< HEAD
-        "errors",
-        "fixtures",
-        "hookspecs",
-        "marker_faults",
-=======
         "addresses",
         "errors",
         "fixtures",
         "hookspecs",
->>>>>>> models
+        "marker_faults",
         "options",
         "plugin",
         "precedence",
