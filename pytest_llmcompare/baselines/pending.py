@@ -234,9 +234,13 @@ def _entry(key: CaseKey, data: dict[str, Any]) -> Entry:
 
 def _finite(output: Generation) -> Generation:
     """An output as JSON can hold it: log-probabilities are known for all of its tokens, or not known."""
-    known = {name: getattr(output, name) for name in ("logprobs", "margins")}
-    unusable = [name for name, values in known.items() if values and not all(map(math.isfinite, values))]
-    return dataclasses.replace(output, path=None, samples=(), **dict.fromkeys(unusable))
+    return dataclasses.replace(
+        output, path=None, samples=(), logprobs=_known(output.logprobs), margins=_known(output.margins)
+    )
+
+
+def _known(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    return numbers if numbers is not None and all(map(math.isfinite, numbers)) else None
 
 
 def _told(found: Judgement) -> dict[str, Any]:

@@ -44,6 +44,10 @@ def link_to(target: str) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
 
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
 def linked_pipe(path: Path) -> None:
     os.mkfifo(path.with_name("pipe"))
     path.symlink_to("pipe")
@@ -65,7 +69,11 @@ def huge(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
+<<<<<<< HEAD
     "a named pipe": (os.mkfifo, "a named pipe"),
+=======
+    "a named pipe": (pipe, "a named pipe"),
+>>>>>>> files
     "a link to a named pipe": (linked_pipe, "a named pipe"),
     "a socket": (socket_at, "a socket"),
     "a link to /dev/zero": (link_to("/dev/zero"), "a device"),

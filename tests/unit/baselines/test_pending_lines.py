@@ -14,6 +14,7 @@ import pytest
 
 from pytest_llmcompare.baselines import pending
 from pytest_llmcompare.baselines.pending import Entry, line_of
+from pytest_llmcompare.baselines.pending_schema import LineError
 from pytest_llmcompare.commands.pending import as_json
 from pytest_llmcompare.commands.review import entry_lines
 from pytest_llmcompare.errors import LlmCompareError
@@ -203,7 +204,7 @@ def test_thousands_of_mutations(tmp_path: Path) -> None:
             entries: dict[CaseKey, Entry] = {}
             try:
                 pending._take(line, entries)
-            except pending.LineError:
+            except LineError:
                 continue
             for entry in entries.values():
                 taken += 1
@@ -226,7 +227,7 @@ def test_mutations_are_accepted_and_rejected_without_harm(project: Project) -> N
     for line in chance.sample(list(mutations(500)), 1500):
         try:
             pending._take(line, entries)
-        except pending.LineError:
+        except LineError:
             continue
     project.file.append(*entries.values())
     assert len(project.file.read().entries) == len(entries) > 20

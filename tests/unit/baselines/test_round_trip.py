@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -135,7 +136,7 @@ def test_baselines_come_back(baselines: list[Baseline], table: str, model: str) 
             assert len(stored_blocks(root, group)) == len(baselines)
 
 
-EDITS = {
+EDITS: dict[str, Callable[[str], str]] = {
     "none": lambda text: text,
     "no line break at the end": lambda text: text.removesuffix("\n"),
     "CRLF": lambda text: text.replace("\n", "\r\n"),
