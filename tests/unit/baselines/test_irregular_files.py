@@ -69,11 +69,7 @@ def huge(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Path], None], str]] = {
-<<<<<<< HEAD
-    "a named pipe": (os.mkfifo, "a named pipe"),
-=======
     "a named pipe": (pipe, "a named pipe"),
->>>>>>> files
     "a link to a named pipe": (linked_pipe, "a named pipe"),
     "a socket": (socket_at, "a socket"),
     "a link to /dev/zero": (link_to("/dev/zero"), "a device"),
