@@ -36,7 +36,7 @@ def reference(settings: Settings, root: Path, hooks: Hooks, pinned: str, outputs
     if name and specs and name not in (names := [spec.name for spec in specs]):
         raise UsageError(
             f"{where}: there is no model {name!r} in this run.{did_you_mean(name, names)}\n"
-            f"Compare it, too: --llm-models={','.join([*settings.models, name])}"
+            f"Compare it, too: {shlex.quote('--llm-models=' + ','.join([*settings.models, name]))}"
         )
     check_writes(settings, source, copying_of_model(name, specs) if name else source.copying)
     return source
