@@ -35,9 +35,10 @@ def reference(settings: Settings, root: Path, hooks: Hooks, pinned: str, outputs
     specs = parse_specs(settings.models, settings.named, root, others=hooks.loads_models) if settings.models else ()
     name = reference_model(source)
     if name and specs and name not in (names := [spec.name for spec in specs]):
+        wanted = ",".join([*map(source_without_secrets, settings.models), name])
         raise UsageError(
             f"{where}: there is no model {name!r} in this run.{did_you_mean(name, names)}\n"
-            f"Compare it, too: --llm-models={','.join([*map(source_without_secrets, settings.models), name])}"
+            f"Compare it, too: {shlex.quote(f'--llm-models={wanted}')}"
         )
     check_writes(settings, source, copying_of_model(name, specs) if name else source.copying)
     return source
