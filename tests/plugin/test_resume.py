@@ -32,7 +32,7 @@ def pytest_command(*arguments: str) -> list[str]:
 
 
 def journal_lines(folder: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in folder.glob(".llmcompare/journal/*.jsonl"))
+    return sum(path.read_bytes().count(b'"key"') for path in folder.glob(".llmcompare/journal/*.jsonl"))
 
 
 def wait_for_lines(folder: Path, process: subprocess.Popen[bytes], lines: int) -> None:
