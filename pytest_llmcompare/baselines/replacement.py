@@ -102,8 +102,8 @@ def _stem(target: Path) -> str:
 
 def _write(draft: Path, data: bytes, target: Path, cleaning: contextlib.ExitStack) -> None:
     """Write a draft. Until it is in its place it stays locked, so that nobody takes it for the leftover of a kill."""
+    cleaning.callback(draft.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
     file = draft.open("xb", buffering=0)
-    cleaning.callback(draft.unlink, missing_ok=True)
     cleaning.enter_context(file)
     folder_lock.hold(file.fileno())
     _write_all(file, data)

@@ -165,14 +165,15 @@ MOMENTS = {
     "while a draft is written": """
 import os, pytest, signal
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish():
     os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+    return (yield)
 """,
     "between the two files": """
 import os, pytest, signal
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish():
     replace = os.replace
     def replace_one(*paths, **options):
@@ -180,6 +181,7 @@ def pytest_sessionfinish():
         if str(paths[1]).endswith(".tokens.jsonl"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.replace = replace_one
+    return (yield)
 """,
 }
 

@@ -60,7 +60,7 @@ def test_made_ids_of_other_scripts_name_tests_that_can_be_selected(suite: Suite)
     ("header", "row", "said"),
     [
         ("prompt,targets", "x,y", "column 'targets' is not read. Did you mean 'target'?"),
-        ("prompt,max_new_tokens", "x,3", "Did you mean 'config_dict'?"),
+        ("prompt,max_new_tokens", "x,3", "column 'max_new_tokens' is named like the decoding setting*config_dict'?"),
         ("prompt,expect", "x,contains: y", "column 'expect' is reserved"),
     ],
 )
@@ -70,6 +70,4 @@ def test_a_column_that_would_do_nothing_is_an_error_at_collection(
     in_table(suite, "trivia.csv", f"{header}\n{row}\n".encode())
     result = suite.run("-q")
     assert result.ret != 0
-    result.stdout.fnmatch_lines(
-        [f"*test_trivia: trivia.csv, line 1: {said.replace('[', '[[]')}*".replace("column", "*", 1)]
-    )
+    result.stdout.fnmatch_lines([f"*test_trivia: trivia.csv, line 1: {said}*"])

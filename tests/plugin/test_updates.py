@@ -228,9 +228,9 @@ def test_a_place_that_cannot_be_written_fails_the_run(suite: Suite) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
+            "__baselines__/trivia/n.baseline: 3 added",
             "/proc/none.baseline: cannot be written: *",
             "The baselines are as they were. Mend that, and run the update again.",
-            "__baselines__/trivia/n.baseline: 3 added",
         ]
     )
     assert [found.name for found in path.parent.glob("*.baseline") if found.exists()] == ["n.baseline"]
