@@ -23,7 +23,7 @@ def types(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session(python=["3.10", "3.11", "3.12", "3.13"])
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
 def tests(session: nox.Session) -> None:
     session.install(*INSTALL)
     session.run("python", "-m", "pytest", "-n2", *session.posargs, env={"HF_HUB_OFFLINE": "1"})

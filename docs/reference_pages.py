@@ -126,7 +126,8 @@ def model_keys() -> str:
 def keywords() -> str:
     """The keywords of the marker."""
     from pytest_llmcompare.declaration import SIGNATURE, Declaration
-    from pytest_llmcompare.tables import INPUT_COLUMNS, read_table
+    from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
+    from pytest_llmcompare.tables import read_table
 
     meanings = {**described(Declaration), **described(read_table), "name": described(Declaration)["table"]}
     meanings["table"] = described(read_table)["source"]

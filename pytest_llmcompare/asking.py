@@ -12,20 +12,24 @@ from typing import TYPE_CHECKING, Any, Protocol
 import mlflow
 from mlflow.pyfunc import PyFuncModel
 
-from .baselines.journal import Journal, key_of
+from .baselines.journal import Journal, key_of, key_of_row
 from .decoding.drafting import NOT_TRIED, draft_of
-from .decoding.engine import MemoryWarning
+from .decoding.engine import EngineWarning
 from .decoding.settings import DEFAULTS, SAMPLING_DEFAULTS, complete
 from .drift import stale_reason
 from .errors import GenerationError
-from .generations import Generation
+from .frames import storable
+from .generations import Generation, joined
 from .judgements import Judgement
 from .models import registry, resident
+from .models.outputs import WrongCountError
 from .models.pyfunc import HeldTransformer, Observer, PyfuncTransformer
+from .pairs import Answer
 from .records import Baseline, Case, RowKey
 
 if TYPE_CHECKING:
-    from .session import Progress
+    from .extensions import Progress
+    from .subject import Identity
 
 
 class Tokenizer(Protocol):
@@ -61,7 +65,7 @@ class Asking:
     def __init__(
         self,
         model: PyFuncModel,
-        fingerprint: str,
+        identity: Identity,
         cases: Sequence[Case],
         *,
         judge: Judge,
@@ -71,7 +75,7 @@ class Asking:
         shortcuts: bool,
     ) -> None:
         self.model = model
-        self.fingerprint = fingerprint
+        self.identity = identity
         self.cases = cases
         self.judge = judge
         self.journal = journal
@@ -99,7 +103,8 @@ class Asking:
         for case, outcome in zip(self.cases, outcomes, strict=True):
             self.keep(case, outcome)
         self.finished = True
-        return [self.generations[case.key.row].text if case.key.row in self.generations else "" for case in self.cases]
+        texts = [self.generations[case.key.row].text if case.key.row in self.generations else "" for case in self.cases]
+        return list(map(storable, texts))
 
     @property
     def per_row(self) -> bool:
@@ -112,7 +117,7 @@ class Asking:
         The observer gets what the texts leave out, as soon as there is something.
         """
         environment = resident.hold(ours.found()).environment
-        keys = [key_of(case, self.fingerprint, environment) for case in self.cases]
+        keys = [key_of(case, self.identity.text, environment) for case in self.cases]
         outcomes: dict[int, Outcome] = self.resumed(keys)
         left = [index for index in range(len(self.cases)) if index not in outcomes]
 
@@ -147,15 +152,23 @@ class Asking:
         """What an interrupted run had finished, by index."""
         journal = self.journal.read()
         found: dict[int, Outcome] = {index: journal[key] for index, key in enumerate(keys) if key in journal}
+        self.journal.begin(len(keys), resumed=len(found))
         for outcome in found.values():
             self.progress.step(outcome if isinstance(outcome, Generation) else None)
         if found:
             group = self.cases[0].key.group
             self.notes.append(
                 f"table {group.table!r}, model {group.model!r}: {len(found)} of {len(keys)} outputs are taken from "
-                "the journal of a run that was interrupted"
+                f"the journal of a run that was interrupted{self.doubt}"
             )
         return found
+
+    @property
+    def doubt(self) -> str:
+        """What the user should know of answers that are taken over from a model that names no version of itself."""
+        if self.identity.certain:
+            return ""
+        return f". The model names no fingerprint: if it changed since then, delete {self.journal.path} and run again"
 
     def drafts(self, ours: HeldTransformer, left: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """What is expected of the rows that are asked, by their place: the baselines that answer the same question."""
@@ -188,23 +201,38 @@ class Asking:
         ours.observer, ours.drafts, ours.shortcuts = observer, drafts, self.shortcuts
         try:
             with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
-                warnings.simplefilter("always", MemoryWarning)
+                warnings.simplefilter("always", EngineWarning)
                 self.model.predict(frame[[column for column in INPUTS if column in frame]])
         finally:
             ours.observer, ours.drafts, ours.shortcuts = None, None, True
-        self.notes.extend(dict.fromkeys(str(found.message) for found in caught if found.category is MemoryWarning))
+        self.notes.extend(
+            dict.fromkeys(str(found.message) for found in caught if issubclass(found.category, EngineWarning))
+        )
 
     def ask_foreign(self) -> list[Outcome]:
-        """One call, with the columns that the model wants; texts are all there is."""
+        """Part by part, with the columns that the model wants; texts are all there is."""
         from .models import foreign
 
-        environment = (("mlflow", mlflow.__version__), ("weights", self.fingerprint))
-        outcomes: list[Outcome] = []
-        for answer in foreign.answers(self.model, self.cases, self.notes.append):
-            outcome = Generation(answer, environment=environment) if isinstance(answer, str) else answer
+        environment = (("mlflow", mlflow.__version__), ("weights", self.identity.fingerprint))
+        questions = foreign.Questions(self.model, self.cases)
+        if questions.note:
+            self.notes.append(questions.note)
+        keys = [key_of_row(facts, self.identity.text) for facts in questions.facts]
+        outcomes = self.resumed(keys)
+
+        def done(index: int, answer: str | GenerationError) -> None:
+            outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
+            outcomes[index] = outcome
+            if isinstance(outcome, Generation):
+                self.journal.append(keys[index], outcome)
             self.progress.step(outcome if isinstance(outcome, Generation) else None)
-            outcomes.append(outcome)
-        return outcomes
+
+        try:
+            foreign.answers_in_parts(questions, [index for index in range(len(keys)) if index not in outcomes], done)
+        except WrongCountError as error:
+            self.journal.discard()
+            return [error for _ in keys]
+        return [outcomes[index] for index in range(len(keys))]
 
     def keep(self, case: Case, outcome: Outcome) -> None:
         """Note an output and its verdict, or why there is none."""
@@ -225,6 +253,12 @@ class Asking:
             for case in self.cases
             if case.key.row in self.generations
         ]
+
+    @property
+    def answers(self) -> list[Answer]:
+        """What was said, with the targets."""
+        said = ((self.generations.get(case.key.row), case.target) for case in self.cases)
+        return [Answer(None if generation is None else generation.text, target) for generation, target in said]
 
     @property
     def tokenizer(self) -> Tokenizer | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from .addresses import source_without_secrets
 from .judgements import Verdict
 from .records import Attempt, CaseResult
 from .settings import Settings
@@ -107,7 +108,8 @@ def nothing_compared(
         return ""
     if not settings.models_are_asked_for and not any(_skipped_late(attempt) for attempt in tried):
         return ""
-    named = f"the models {', '.join(settings.models)} ({settings.origins['models']})" if settings.models else "anything"
+    models = ", ".join(map(source_without_secrets, settings.models))
+    named = f"the models {models} ({settings.origins['models']})" if settings.models else "anything"
     reasons = [*_reasons(tried, place)]
     if not reasons:
         reasons.append(CUT_SHORT if selected else NOT_SELECTED if tables else NO_TESTS)

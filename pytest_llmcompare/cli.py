@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 where all is well, 1 where something is not, 2 for a command that cannot be understood or done here, 130
         after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # outputs of models are shown in any locale
     options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -11,6 +11,7 @@ from .budget import BudgetCheck, check_budget
 from .errors import BaselineError
 from .outcome import acceptances, merged
 from .records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from .reports.allowance import sentence
 from .reports.gates import failed_gates
 from .reports.summary import Summary, summarize, worst_cells
 from .settings import Settings, Update
@@ -26,11 +27,11 @@ class Conclusion:
         writer: Where they are written to; None where they were only read, which leaves nothing to write or to tidy.
         results: What the tests found.
         notes: What the user should know.
-        faults: Those of the notes that made the run fail.
+        faults: Why the run fails although its tests may have passed: all reasons, in the order they were found.
         obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
         budgets: The models against the drift budget.
-        failed: Whether something that was asked for could not be done, or too much drifted.
         kept: Cases whose output is now their baseline.
+        models: Names of the run's models, in the order they were given.
     """
 
     def __init__(
@@ -48,8 +49,13 @@ class Conclusion:
         self.faults: list[str] = []
         self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
         self.budgets: tuple[BudgetCheck, ...] = ()
-        self.failed = False
         self.kept: set[CaseKey] = set()
+        self.models: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether something that was asked for could not be done, or too much drifted."""
+        return bool(self.faults)
 
     def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
         """Write what is accepted, then look for what is obsolete.
@@ -65,7 +71,7 @@ class Conclusion:
             self.write(self.writer)
             self.tidy(self.writer, tables, safe_to_delete=whole)
         self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
-        self.failed = self.failed or any(check.fails for check in self.budgets)
+        self.faults.extend(sentence(check) for check in self.budgets if check.fails)
 
     def judge_tests(
         self, attempts: Mapping[str, Attempt], place: Place, *, tables: bool, selected: bool, whole: bool
@@ -92,7 +98,6 @@ class Conclusion:
         """Note what could not be done."""
         self.notes.append(note)
         self.faults.append(note)
-        self.failed = True
 
     def look_at_gates(self) -> None:
         """A threshold that a table did not reach fails the run, whether or not a test asked for its evaluation."""
@@ -158,4 +163,6 @@ class Conclusion:
             notes=self.notes,
             obsolete=self.obsolete,
             budgets=self.budgets,
+            models=self.models,
+            faults=self.faults,
         )

@@ -147,8 +147,8 @@ class Contestant:
 
         Args:
             other: Name of the other model.
-            metric: `"exact_match"` (the output is the target, white space around both left out; MLflow's metric of
-                that name compares with it), or a metric that has a score per row in MLflow's results table.
+            metric: `"exact_match"` (the output is the target, without the white space around both; rows without a
+                target are left out), or a metric that has a score per row in MLflow's results table.
             margin: Largest difference in the mean score that does not matter, in units of the metric.
             lower_is_better: Whether less is better; None asks the metric.
 
@@ -183,7 +183,7 @@ class Contestant:
         if not 0 <= margin < math.inf:
             raise UsageError(f"llm_comparison: margin={margin!r}, expected a number of 0 or more.")
         mine, others = self.contest.two(self.model, other)
-        rows = list(others.cases)  # both were asked the rows of one table
+        rows = others.rows(metric)  # both were asked the rows of one table
         own, theirs = mine.scores(metric, rows), others.scores(metric, rows)
         less = mine.lower_is_better(metric) if lower_is_better is None else lower_is_better
         scores = paired_scores(own, theirs) if less else paired_scores(theirs, own)

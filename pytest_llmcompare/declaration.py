@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from .decoding.settings import complete
 from .errors import UsageError, did_you_mean
@@ -27,6 +28,7 @@ from .keywords import (
 from .models.spec import ModelSpec, SourceKind
 from .records import Case, CaseKey, GroupKey, Row
 from .similarity import Similarity, read_similarity
+from .table_files import table_name
 from .tables import Loader, read_table
 from .thresholds import Threshold, read_thresholds
 
@@ -63,6 +65,7 @@ class Declaration:
         metrics: MLflow metrics computed besides ours.
         thresholds: What metrics have to reach.
         model_type: MLflow's model type, which chooses its built-in metrics.
+        names_model_type: Whether the marker names the model type; else it is the default.
         experiment: Name of the MLflow experiment.
         names_experiment: Whether the marker names it; else it is named after the test.
     """
@@ -83,6 +86,7 @@ class Declaration:
     model_type: str | None = "text"
     experiment: str = ""
     names_experiment: bool = field(default=False, compare=False)
+    names_model_type: bool = field(default=False, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -190,7 +194,7 @@ def declare(
     gen_config = checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config")
     variants = read_variants(given["variants"])
     return Declaration(
-        table=checked_name(given["name"], "name") or (Path(source).stem if is_path(source) else short),
+        table=checked_name(given["name"], "name") or (table_name(source) if is_path(source) else short),
         folder=folder,
         rows=read_table(
             source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
@@ -208,6 +212,7 @@ def declare(
         model_type=checked_text(given["model_type"], "model_type") or None,
         experiment=checked_name(given["experiment"], "experiment") or short,
         names_experiment=given["experiment"] is not None,
+        names_model_type="model_type" in kwargs,
     )
 
 
@@ -263,9 +268,9 @@ def read_variants(given: object) -> tuple[Variant, ...]:
     return tuple(variants)
 
 
-def is_path(source: object) -> bool:
+def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
     """Whether the table is a file."""
-    return isinstance(source, (str, Path))
+    return isinstance(source, (str, os.PathLike))
 
 
 def first_given(*texts: str | None) -> str:

@@ -9,7 +9,7 @@ from .generations import Generation, end_of, first_difference
 from .judgements import Judgement, Verdict
 from .likelihood import likelihood_drift
 from .noise import limits
-from .records import Baseline, Case
+from .records import Baseline, Case, digest
 
 Piece = Callable[[int], str]
 """Text of one token id, to show."""
@@ -70,15 +70,22 @@ def judge(
 
 def stale_reason(case: Case, baseline: Baseline) -> str:
     """Why the baseline answers another question than the case asks; empty where it does not."""
+    line_ends = baseline.input_hash != case.input_hash and baseline.input_hash in line_end_hashes(case.prompt)
     changed = [
         what
         for what, then, now in (
-            ("the prompt or its examples", baseline.input_hash, case.input_hash),
+            (f"{'only the line ends of ' * line_ends}the prompt or its examples", baseline.input_hash, case.input_hash),
             ("the decoding settings, the seed or the chat template", baseline.settings_hash, case.settings_hash),
         )
         if then != now
     ]
     return f"{' and '.join(changed)} changed since the baseline was recorded" if changed else ""
+
+
+def line_end_hashes(prompt: str) -> set[str]:
+    """Hashes of a prompt with the line ends of Unix and of Windows."""
+    unix = prompt.replace("\r\n", "\n")
+    return {digest(unix), digest(unix.replace("\n", "\r\n"))}
 
 
 def judge_tokens(expected: Generation, actual: Generation, piece: Piece, tolerance: float | None) -> Judgement:

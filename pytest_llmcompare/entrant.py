@@ -49,6 +49,20 @@ class Entrant:
         """Whether less of a metric is better, as the metric itself has it."""
         return metric != TARGETS and self.less_is_better(short(metric))
 
+    def rows(self, metric: str) -> list[RowKey]:
+        """The rows that a metric is about: for targets those that have one.
+
+        Raises:
+            UsageError: No row has a target.
+        """
+        __tracebackhide__ = True
+        if metric != TARGETS:
+            return [*self.cases]
+        aimed = [row for row, case in self.cases.items() if case.target is not None]
+        if self.cases and not aimed:
+            raise UsageError(f"llm_comparison: {TARGETS} needs targets; {named([*self.cases])} without one.")
+        return aimed
+
     def scores(self, metric: str, rows: Sequence[RowKey]) -> list[float]:
         """Scores for these rows, in their order.
 
@@ -57,8 +71,6 @@ class Entrant:
         """
         __tracebackhide__ = True
         if metric == TARGETS:
-            if lacking := [row for row in rows if self.cases[row].target is None]:
-                raise UsageError(f"llm_comparison: {TARGETS} needs a target in each row; {named(lacking)} without one.")
             return [float(self.answer(row).on_target) for row in rows]
         scores = self.column(metric)
         # An output that failed was scored as an empty text.
@@ -79,7 +91,7 @@ class Entrant:
         found = self.read_scores()
         name = metric if metric in found else next((column for column in found if short(column) == metric), None)
         if name is None:
-            near = did_you_mean(metric, [TARGETS, *map(short, found)])
+            near = did_you_mean(metric, dict.fromkeys([TARGETS, *map(short, found)]))
             raise UsageError(
                 f"llm_comparison: metric {metric!r} has no score per row for model {self.result.key.model!r}.{near}\n"
                 "Have it computed: llm_prompts(..., metrics=[...])."

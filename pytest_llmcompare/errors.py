@@ -9,9 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .addresses import in_text_without_secrets
+
 
 class LlmCompareError(Exception):
-    """An error with a message for the user; shown without a traceback."""
+    """An error with a message for the user; shown without a traceback, and without the secrets of addresses in it."""
+
+    def __str__(self) -> str:
+        return in_text_without_secrets(super().__str__())
 
 
 class UsageError(LlmCompareError):
@@ -63,4 +68,4 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(value, names, n=1)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" Known: {', '.join(names)}." if names else ""
+    return f" Known: {', '.join(name if name.isprintable() else repr(name) for name in names)}." if names else ""

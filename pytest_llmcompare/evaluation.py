@@ -15,26 +15,28 @@ import mlflow
 from mlflow.models.evaluation import EvaluationMetric, EvaluationResult
 from mlflow.pyfunc import PyFuncModel
 
-from . import gates, metrics, subject, tracking
+from . import gates, metrics, row_metrics, subject, tracking
+from .addresses import in_text_without_secrets
 from .asking import Asking
 from .baselines.journal import Journal
 from .commit import git_commit
 from .errors import LlmCompareError
 from .frames import frame_of, scores_in
+from .metric_notes import not_computed, said_of
 from .models import embedding, resident
 from .models.loaded import Loaded
+from .models.registry import python_model_of
 from .models.resolve import ResolvedModel, resolve
 from .models.spec import ModelSpec, SourceKind, shown
-from .models.uri import in_text_without_secrets
-from .records import Case, GroupKey, GroupResult, RowKey
+from .records import Case, Gate, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
 from .thresholds import Threshold
 from .verdicts import Baselines, reviewed
 
 if TYPE_CHECKING:
+    from .extensions import Progress
     from .group import Group
-    from .session import Progress
     from .sources.reader import BaselineReader
 
 
@@ -67,7 +69,6 @@ class Evaluator:
         self.loaded = Loaded()
         self.store = tracking.Store(settings.tracking_uri, started)
         self.further: dict[GroupKey, list[EvaluationMetric]] = {}
-        self.journals: list[Journal] = []
         self.commit: str | None = None
 
     def evaluate(
@@ -91,10 +92,10 @@ class Evaluator:
             resolved = found or self.resolve(group)
             logged = self.log(group, resolved)
             journal = Journal(self.root, group.key)
-            self.journals.append(journal)
+            journal.begin(len(cases))
             progress.begin(group.key, len(cases))
             asking = Asking(
-                *(logged.model, resolved.fingerprint, cases),
+                *(logged.model, subject.identity_of(resolved, python_model_of(logged.model)), cases),
                 judge=reviewed(baselines, group.extensions),
                 journal=journal,
                 progress=progress,
@@ -132,7 +133,7 @@ class Evaluator:
 
     def log(self, group: Group, resolved: ResolvedModel) -> Logged:
         """Make the group's run, log the model in it, end it, and load the model from there."""
-        experiment = tracking.experiment_id(group.declaration.experiment)
+        experiment = tracking.experiment_id(group.declaration.experiment, self.store.folder)
         with tracking.new_run(experiment, f"log_model_{group.spec.name}", self.tags(group, resolved)) as run:
             tracking.log_facts(subject.facts_of(group, resolved))
             uri = subject.log_model(group, resolved, self.settings.batch_size)
@@ -159,26 +160,36 @@ class Evaluator:
         """Re-open the run and evaluate the model on the table."""
         frame = frame_of(asking.cases, baselines.texts(), per_row=asking.per_row)
         dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
-            frame, name=group.key.table, targets="target" if group.declaration.targets else None
+            frame,
+            tracking.dataset_source(),
+            name=group.key.table,
+            targets="target" if group.declaration.targets else None,
         )
-        extra = metrics.with_ours(chosen, asking.judgements, asking.generations)
+        ours = row_metrics.of_rows(
+            asking.cases, asking.judgements, asking.generations, count_tokens=not chosen.counts_tokens
+        )
         computed: Mapping[str, Any] | None = None
         folder, fault = "", ""
+        missed: list[str] = []
         try:
             with tracking.reopened(logged.run_id):
                 result = mlflow.models.evaluate(
                     model=asking,
                     data=dataset,
                     model_type=chosen.model_type,
-                    extra_metrics=extra,
+                    extra_metrics=[*ours, *chosen.metrics],
                     model_id=logged.model.model_id,
                 )
                 folder, computed = self.save(group, result), result.metrics
+                missed = not_computed(group, self.metrics_of(group), result)
         except Exception as error:
             if not asking.finished:
                 raise (asking.error or error) from None
             fault = in_text_without_secrets(metrics.fault(group.key, self.metrics_of(group), error))
-        scope = gates.Scope(len(asking.cases), len(group.cases))
+        about = subject.notes_of(group, asking.cases, asking.ours) if asking.ours else ()
+        blanks = row_metrics.stricter(group.key, asking.answers, computed)
+        checked = self.check(group, computed, len(asking.cases))
+        left_out = said_of(chosen.note, group, checked if computed is not None else ())
         unkept = ""
         if asking.generations:
             unkept = tracking.log_outputs(logged.run_id, group.key, asking.outputs)
@@ -191,15 +202,22 @@ class Evaluator:
             judgements=asking.judgements,
             baseline_texts=baselines.texts(),
             baseline_tokens=baselines.tokens(),
-            notes=tuple(note for note in (*baselines.notes, chosen.note, *asking.notes, fault, unkept) if note),
+            notes=tuple(
+                filter(None, (*about, *baselines.notes, *left_out.notes, *missed, *asking.notes, blanks, fault, unkept))
+            ),
+            remarks=left_out.remarks,
             run_id=logged.run_id,
             model_uri=logged.model_uri,
             evaluation=folder,
             evaluation_fault=fault,
-            gates=gates.check(self.thresholds(group), computed, scope, self.settings.update),
+            gates=checked,
             seconds=asking.seconds,
             tokens=sum(len(found.token_ids or ()) for found in asking.generations.values()),
         )
+
+    def check(self, group: Group, computed: Mapping[str, Any] | None, cases: int) -> tuple[Gate, ...]:
+        """Check a group's thresholds, over so many of its cases."""
+        return gates.check(self.thresholds(group), computed, gates.Scope(cases, len(group.cases)), self.settings.update)
 
     def thresholds(self, group: Group) -> list[Threshold]:
         """What is wanted of a group's metrics; a model that is compared with nothing has no drift."""
@@ -232,11 +250,6 @@ class Evaluator:
             if group.spec.kind is SourceKind.OTHER:
                 self.resolve(group)
             return self.loaded.get(result.model_uri, group.spec)
-
-    def forget_journals(self) -> None:
-        """Remove the journals of this run, once nothing is left to resume."""
-        for journal in self.journals:
-            journal.discard()
 
     def close(self) -> None:
         """Free the model."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .generations import Generation
 from .judgements import Judgement
-from .records import Baseline, Case, GroupResult
+from .records import Baseline, Case, GroupKey, GroupResult
 
 if TYPE_CHECKING:
     from .models.spec import ModelSpec
@@ -44,3 +44,19 @@ class Extensions(Protocol):
 
     def group_finished(self, result: GroupResult) -> str:
         """Tell that a group is evaluated; what went wrong in that."""
+
+
+class Progress(Protocol):
+    """Told how a group proceeds."""
+
+    def begin(self, key: GroupKey, total: int) -> None:
+        """A group of `total` cases starts."""
+
+    def step(self, generation: Generation | None) -> None:
+        """One more case is done; None where it failed."""
+
+    def end(self) -> None:
+        """The group is done."""
+
+    def say(self, text: str) -> None:
+        """Something that takes a while begins."""

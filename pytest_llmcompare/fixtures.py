@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -61,6 +63,28 @@ def source_of(config: pytest.Config) -> BaselineReader:
     return source
 
 
+def no_models(request: pytest.FixtureRequest) -> str:
+    """What to say where no models are named, and where they may be named without being read."""
+    from .collection import NO_MODELS
+    from .precedence import unread_note
+
+    config = request.config
+    return NO_MODELS + unread_note(request.node.path, config.rootpath, config.invocation_params.dir)
+
+
+@contextmanager
+def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
+    """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
+    from .interruption import time_for
+
+    try:
+        with time_for(item, run.session.remaining(*keys)):
+            yield
+    except pytest.fail.Exception as error:
+        run.session.give_up(keys, str(error))
+        raise
+
+
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
     """Fail a test for which a fixture is asked that pytest did not know of when it collected the test."""
     from .marker_faults import asked_late
@@ -74,9 +98,7 @@ def llm_parameter(request: pytest.FixtureRequest) -> Asked:
     if not hasattr(request, "param"):
         fail_late(request)
     if request.param is None:
-        from .collection import NO_MODELS
-
-        pytest.fail(NO_MODELS, pytrace=False)
+        pytest.fail(no_models(request), pytrace=False)
     parameter: Asked = request.param
     return parameter
 
@@ -102,7 +124,8 @@ def llm_group(
     """What this test's table and model gave; the first test that asks evaluates them (internal)."""
     run = run_of(request.config)
     run.use_folder(tmp_path_factory.getbasetemp())
-    result = run.session.result(llm_parameter[0])
+    with evaluating(request.node, run, llm_parameter[0]):
+        result = run.session.result(llm_parameter[0])
     if result.error:
         run.reporting.fail(request.node, result.error)
     return result
@@ -110,7 +133,7 @@ def llm_group(
 
 @pytest.fixture
 def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
-    """What the model said for this test's case; `str()` of it is the text."""
+    """What the model said for this test's case: a `str` that knows its tokens; of several draws the first."""
     del llm_case  # asked for so that the observation exists
     observation = request.node.stash[OBSERVATION]
     for seen in observation.samples:
@@ -165,9 +188,7 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
         fail_late(request)
     parameter: tuple[GroupKey, ...] = request.param
     if not parameter:
-        from .collection import NO_MODELS
-
-        pytest.fail(NO_MODELS, pytrace=False)
+        pytest.fail(no_models(request), pytrace=False)
     if len(parameter) == 1:
         from .collection import ONE_MODEL
 
@@ -185,4 +206,5 @@ def llm_comparison(
     """
     run = run_of(request.config)
     run.use_folder(tmp_path_factory.getbasetemp())
-    return run.session.contest(llm_table)
+    with evaluating(request.node, run, *llm_table):
+        return run.session.contest(llm_table)

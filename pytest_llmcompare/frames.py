@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
 from .records import Case, RowKey
+
+T = TypeVar("T")
 
 SCALARS = (str, int, float, bool)
 OURS = (
@@ -61,7 +63,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
     for name in dict.fromkeys(name for case in cases for name in case.row.columns):
         columns[name] = plain([case.row.columns.get(name) for case in cases])
     columns["baseline"] = [baselines.get(case.key.row) for case in cases]
-    return pd.DataFrame(columns)
+    return pd.DataFrame({storable(name): list(map(storable, values)) for name, values in columns.items()})
 
 
 def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowKey, float]]:
@@ -72,7 +74,7 @@ def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowK
         cases: The cases; numbers of their own columns are the same for every model, so they are no scores.
     """
     rows = [RowKey(*names) for names in zip(table["prompt_id"], table["variant"], strict=True)]
-    others = {*OURS, *(name for case in cases for name in case.row.columns)}
+    others = {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
     found: dict[str, dict[RowKey, float]] = {}
     for column in table.columns.difference(list(others)):
         values = dict(zip(rows, table[column].tolist(), strict=True))
@@ -92,6 +94,11 @@ def plain(values: Sequence[Any]) -> list[Any]:
         value if value is None or isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
         for value in values
     ]
+
+
+def storable(value: T) -> T:
+    r"""A value as pandas and MLflow can store it: `\ud83d` in the place of half a character, which is no UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value  # type: ignore[return-value]
 
 
 def is_too_large(value: Any) -> bool:

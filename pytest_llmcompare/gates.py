@@ -14,6 +14,7 @@ from mlflow.models.evaluation.validation import ModelValidationFailedException
 from .errors import did_you_mean
 from .judgements import Verdict
 from .records import Gate
+from .row_metrics import EXACT_MATCH, MLFLOWS_EXACT_MATCH
 from .settings import Update
 from .thresholds import Threshold
 
@@ -60,7 +61,9 @@ def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope)
     found = number(metric, computed or {})
     if found is None:
         return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
-    return Gate(metric, wanted, found, passed=passes(threshold, found), **scope._asdict())
+    passed = passes(threshold, found)
+    why = "" if passed else why_low(metric, found, computed or {})
+    return Gate(metric, wanted, found, passed=passed, why=why, **scope._asdict())
 
 
 def is_settled(found: Gate, update: Update) -> bool:
@@ -97,12 +100,22 @@ def passes(threshold: Threshold, value: float) -> bool:
     return True
 
 
+def why_low(metric: str, value: float, computed: Mapping[str, Any]) -> str:
+    """What to know of a value that does not reach its threshold; empty where there is nothing."""
+    ours = computed.get(EXACT_MATCH)
+    if metric != MLFLOWS_EXACT_MATCH or ours is None or ours <= value:
+        return ""
+    return f"It compares white space, too; without that around output and target, {EXACT_MATCH!r} is {ours:.6g}."
+
+
 def why_not(metric: str, computed: Mapping[str, Any] | None) -> str:
     """Why a metric has no value, as a sentence or two."""
     if computed is None:
         return "The evaluation failed."
     if metric in computed:
         return f"Its value is {computed[metric]}."
+    if metric == EXACT_MATCH:
+        return "No selected case has a target."
     if compares(metric) and not any(name.startswith(VERDICTS) for name in computed):
         return "No selected case could be compared with a baseline."
     return f"{did_you_mean(metric, computed).strip()} Others are computed where metrics=[...] asks for them.".strip()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 Environment = tuple[tuple[str, str], ...]
 """What a generation depended on besides the prompt, as sorted pairs: library versions, device, dtype, weights."""
@@ -40,8 +40,12 @@ class Path:
 
 
 @dataclass(frozen=True, repr=False)
-class Generation:
-    """Output of a model for a case. `str()` is its text.
+class Generation(str):
+    """Output of a model for a case: its text, with what is known of it besides.
+
+    It is a `str`, so `"Paris" in llm_output`, `llm_output == "Paris."`, `llm_output.strip()`, `re.search("[0-9]+",
+    llm_output)` and `json.loads(llm_output)` do what they do with the text. Equal to a text means equal to the
+    character. Two generations are equal if their tokens, log-probabilities, stop and environment are, too.
 
     Attributes:
         text: The generated text, without the prompt.
@@ -72,6 +76,25 @@ class Generation:
     samples: tuple[Generation, ...] = field(default=(), compare=False)
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
 
+    def __new__(cls, text: str, *_: object, **__: object) -> Self:  # noqa: D102
+        return super().__new__(cls, text)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Generation):
+            return self._compared == other._compared
+        return str.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:  # str has one of its own, which would see the texts alone
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    __hash__ = str.__hash__  # equal to its text, so found under it
+
+    @property
+    def _compared(self) -> tuple[object, ...]:
+        """The fields that count when two are compared."""
+        return tuple(getattr(self, one.name) for one in fields(self) if one.compare)
+
     def __str__(self) -> str:
         return self.text
 
@@ -92,6 +115,13 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
         if left != right:
             return at
     return None if len(one) == len(other) else min(len(one), len(other))
+
+
+def joined(text: str) -> str:
+    """A text whose characters are whole: two halves of one, side by side, are that one in every JSON file."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def harmless(text: str) -> str:

@@ -10,12 +10,14 @@ from pathlib import Path
 from types import CodeType
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from .addresses import source_without_secrets
 from .errors import HookError, LlmCompareError, SourceError, did_you_mean
 from .extensions import Given
 from .generations import Generation
 from .judgements import COMPARED, Judgement, Verdict
 from .models.faults import reason
 from .models.outputs import described
+from .models.warning_filters import users_filter
 from .raw_tables import is_frame
 from .records import Baseline, Case, GroupResult
 from .sources.given import GivenBaselines
@@ -88,7 +90,9 @@ class Hooks:
         if not callable(getattr(found, "load", None)):
             raise self.wrong(relay, BASELINES, f"returned {described(found)}, expected an object with load, or None.")
         return GivenBaselines(
-            source, found, partial(self.guarded, relay, BASELINES), partial(self.wrong, relay, BASELINES)
+            *(source_without_secrets(source), found),
+            guarded=partial(self.guarded, relay, BASELINES),
+            wrong=partial(self.wrong, relay, BASELINES),
         )
 
     def judge(self, case: Case, baseline: Baseline, candidate: Generation, judgement: Judgement) -> Judgement:
@@ -143,7 +147,8 @@ class Hooks:
             HookError: It raised.
         """
         try:
-            return work()
+            with users_filter():
+                return work()
         except SourceError:  # our own say all there is to say
             raise
         except Exception as error:  # it is somebody else's code

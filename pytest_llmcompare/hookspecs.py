@@ -2,7 +2,8 @@
 
 A hook of a folder's `conftest.py` is asked about the tests of that folder and below, as pytest's own are; the kinds of
 models are the whole run's. Payloads are frozen records of `records.py` and `reports/summary.py`. `docs/hooks.md` has an
-example of each.
+example of each. Implementations are marked with `@pytest.hookimpl(optionalhook=True)`, so that pytest does not refuse
+them where this plugin is off.
 """
 
 from __future__ import annotations

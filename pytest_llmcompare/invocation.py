@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .addresses import source_without_secrets
 from .settings import COMMAND_LINE, FILES, Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class Invocation:
 
     def command(self, *options: str) -> str:
         """The command that compares the same models, with further options, and takes outputs as baselines in files."""
-        named = [f"--llm-models={','.join(self.settings.models)}"] if self.settings.models_are_asked_for else []
+        models = ",".join(map(source_without_secrets, self.settings.models))
+        named = [f"--llm-models={models}"] if self.settings.models_are_asked_for else []
         given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
         decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
         elsewhere = self.settings.baseline != FILES

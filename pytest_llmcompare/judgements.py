@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What the comparison of a candidate with its baseline says."""
 
     IDENTICAL = "identical"
@@ -16,9 +16,6 @@ class Verdict(str, Enum):
     MISSING = "missing"
     STALE = "stale"
     ERROR = "error"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 COMPARED = (Verdict.IDENTICAL, Verdict.NEAR_TIE, Verdict.SHIFTED, Verdict.DRIFTED)

@@ -1,4 +1,4 @@
-"""MLflow metrics of an evaluation: ours, those of a model type where they can be computed, those that are asked for."""
+"""MLflow metrics of an evaluation: those of a model type where they can be computed, and those that are asked for."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import functools
 import importlib.util
 import inspect
 import io
-import math
 import os
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from typing import Any, NamedTuple
 
 import mlflow
 import pandas as pd
-from mlflow.metrics import MetricValue, make_metric
 from mlflow.models import EvaluationMetric
 
 from .errors import UsageError, did_you_mean
-from .generations import Generation
-from .judgements import COMPARED, Judgement, Verdict
-from .records import GroupKey, RowKey
+from .models.warning_filters import computed_under_users_filter, library_warnings_ignored
+from .records import GroupKey
+from .row_metrics import TAKEN
 
 SAMPLE = "The sky is blue. It is blue because the air scatters blue light more than red light."
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
@@ -46,6 +43,11 @@ class Chosen(NamedTuple):
     metrics: list[EvaluationMetric]
     note: str
 
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether MLflow counts tokens itself."""
+        return self.model_type is not None or "token_count" in {found.name for found in self.metrics}
+
 
 def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     """Settle the metrics of a table.
@@ -56,7 +58,7 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     Raises:
         UsageError: An unknown model type or metric, or one that cannot be used.
     """
-    extra = [metric(wanted) for wanted in asked]
+    extra = [computed_under_users_filter(metric(wanted)) for wanted in asked]
     if model_type is None:
         return Chosen(None, extra, "")
     if model_type not in MODEL_TYPES:
@@ -73,20 +75,6 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
     )
     names = {found.name for found in extra}
     return Chosen(None, [*(found for found in usable if found.name not in names), *extra], note)
-
-
-def with_ours(
-    chosen: Chosen, judgements: Mapping[RowKey, Judgement], generations: Mapping[RowKey, Generation]
-) -> list[EvaluationMetric]:
-    """All metrics to compute: verdicts, tokens where MLflow does not count them, and what was chosen."""
-    counted = chosen.model_type is not None or "token_count" in {found.name for found in chosen.metrics}
-    tokens = [] if counted else [token_count(generations)]
-    ours = [
-        verdicts(judgements),
-        evidence("margin", judgements, margin_of),
-        evidence("likelihood_drift", judgements, likelihood_drift_of),
-    ]
-    return [*ours, *tokens, *chosen.metrics]
 
 
 @functools.cache
@@ -140,8 +128,8 @@ def computes(name: str) -> bool:
             value = getattr(mlflow.metrics, name)().eval_fn(pd.Series([SAMPLE]), pd.Series([SAMPLE]), {})
             found.append(value is not None and bool(value.scores))
 
-    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    # The filter is that of the whole process, so the thread has it, too: until the block ends.
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()), library_warnings_ignored():
         thread = threading.Thread(target=attempt, daemon=True)
         thread.start()
         thread.join(PATIENCE)
@@ -176,6 +164,11 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
             f"{where} holds {wanted!r}, expected the name of an MLflow metric, such as 'exact_match', "
             "or an object made by mlflow.metrics.make_metric."
         )
+    if wanted.name in TAKEN and not wanted.version:
+        raise UsageError(
+            f"{where} holds a metric named {wanted.name!r}, which is a metric of pytest-llmcompare. "
+            "Give yours another name: make_metric(..., name=...)."
+        )
     if wanted.name == "latency":
         raise UsageError(
             "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which takes the speed that "
@@ -204,81 +197,11 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     """
     if name == "token_count":
         return True  # whoever counted; MLflow has it the other way round
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # MLflow's, of metrics that it would rather have us not use
+    with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
         declared = {found.name: found for found in map(metric, asked)}
         known = named_metrics()
         found = declared.get(name) or (known[name]() if name in known else None)
     return found is not None and not found.greater_is_better
-
-
-def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
-    """Verdict of each row, and the share of drifted rows among those that have a baseline.
-
-    MLflow tries a metric on the first row before it computes it, so it looks rows up by name.
-    """
-
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        found = [judgements.get(row) for row in rows(prompt_id, variant)]
-        said = [judgement.verdict if judgement else Verdict.ERROR for judgement in found]
-        return MetricValue(scores=[str(verdict) for verdict in said], aggregate_results=rates(said))
-
-    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name="verdict"))
-
-
-def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Shares of verdicts among the outputs that could be compared; none where nothing could."""
-    comparable = [verdict for verdict in verdicts if verdict in COMPARED]
-    if not comparable:
-        return {}
-    counted = {"drift": Verdict.DRIFTED, "shift": Verdict.SHIFTED, "near_tie": Verdict.NEAR_TIE}
-    return {f"{name}_rate": comparable.count(verdict) / len(comparable) for name, verdict in counted.items()}
-
-
-def evidence(
-    name: str, judgements: Mapping[RowKey, Judgement], number: Callable[[Judgement], float | None]
-) -> EvaluationMetric:
-    """A number of each row's evidence, with its mean and largest value over the rows that have one."""
-
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        found = [judgements.get(row) for row in rows(prompt_id, variant)]
-        numbers = [None if judgement is None else number(judgement) for judgement in found]
-        known = [value for value in numbers if value is not None and math.isfinite(value)]
-        return MetricValue(
-            scores=[float("nan") if value is None else value for value in numbers],
-            aggregate_results={"mean": sum(known) / len(known), "max": max(known)} if known else {},
-        )
-
-    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name=name))
-
-
-def margin_of(judgement: Judgement) -> float | None:
-    """By how much another token is preferred where outputs part; 0 where they do not."""
-    return 0.0 if judgement.verdict is Verdict.IDENTICAL else judgement.margin
-
-
-def likelihood_drift_of(judgement: Judgement) -> float | None:
-    """How far likelihoods moved (rms, nats)."""
-    return None if judgement.likelihood is None else judgement.likelihood.rms
-
-
-def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
-    """Tokens of each output by the model's own tokenizer; rows of a model that we cannot look into have none."""
-
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
-        known = [count for count in counts if count is not None]
-        return MetricValue(
-            scores=[float("nan") if count is None else count for count in counts],
-            aggregate_results={"mean": sum(known) / len(known), "sum": float(sum(known))} if known else {},
-        )
-
-    return metric(make_metric(eval_fn=eval_fn, greater_is_better=False, name="token_count"))
-
-
-def count_of(generation: Generation | None) -> int | None:
-    """Number of tokens, where they are known."""
-    return len(generation.token_ids) if generation and generation.token_ids is not None else None
 
 
 def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:
@@ -291,8 +214,3 @@ def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:
         f"{' '.join(why.split())[:LONGEST] or type(error).__name__}\n"
         "The outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
     )
-
-
-def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:
-    """Names of rows from two columns."""
-    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, variants, strict=True)]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from .addresses import source_without_secrets, without_secrets
 from .errors import UsageError
 from .precedence import MODELS, Picked, read_file
 from .settings import (
@@ -190,8 +191,8 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
         baseline: What the source of baselines is called, where it is opened already.
     """
     values = {
-        "models": ", ".join(settings.models),
-        "baseline": (baseline or settings.baseline) if settings.baseline != FILES else "",
+        "models": ", ".join(map(source_without_secrets, settings.models)),
+        "baseline": source_without_secrets(baseline or settings.baseline) if settings.baseline != FILES else "",
         "device": settings.device,
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
@@ -200,12 +201,8 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
         "shift": settings.shift if settings.shift != "warn" else "",
         "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",
         "semantic model": settings.semantic_model if settings.semantic_model != SEMANTIC_MODEL else "",
-        "tracking uri": settings.tracking_uri,
+        "tracking uri": without_secrets(settings.tracking_uri),
     }
-    if settings.tracking_uri:
-        from .models.uri import without_secrets
-
-        values["tracking uri"] = without_secrets(settings.tracking_uri)
     parts = [
         f"{name}: {value} ({settings.origins.get(name.replace(' ', '_'), '')})"
         for name, value in values.items()

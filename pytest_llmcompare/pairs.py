@@ -23,10 +23,11 @@ class Answer(NamedTuple):
 
     @property
     def on_target(self) -> bool:
-        """Whether the output is the target, white space around both left out; no output is not.
+        """True if the output is the target, without the white space around both; no output is on no target.
 
-        MLflow's `exact_match` compares them with that white space, so a target "Blue." is never met there by a model
-        that begins its answers with a blank.
+        This is what a match means everywhere: in the metric `exact_match`, in `llm_comparison` and in reports. MLflow's
+        own `exact_match/v1` compares the white space, too, so a model that begins its answers with a blank never meets
+        a target "Blue." there.
         """
         return self.text is not None and self.target is not None and self.text.strip() == self.target.strip()
 

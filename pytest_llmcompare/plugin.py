@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from .fixtures import (
 from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
-from .stash import ATTEMPT, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE
+from .stash import ATTEMPT, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +95,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         run = run_of(metafunc.config)
     except UsageError as error:
         raise pytest.Collector.CollectError(str(error)) from None
-    run.collection.expand(metafunc)
+    from .models.warning_filters import library_warnings_ignored
+
+    with library_warnings_ignored():  # pandas and pyarrow, where a table needs them
+        run.collection.expand(metafunc)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside the wrappers that leave tests out, such as that of --lf
@@ -125,6 +129,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is left after `-k`, `--lf` and the like."""
     if run := session.config.stash.get(RUN, None):
         run.select(session)
+        if run.session.groups:
+            watch_sigterm(session.config)
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
+    """Note how long pytest-timeout lets a test run, and leave the timer to it."""
+    item.stash.setdefault(TIMER, settings)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -151,13 +163,45 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand over to the controller, or write the baselines. Only collecting changes nothing, whatever else is asked."""
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
+    """Say what sets `llm_output` apart from the text that a test compared it with."""
+    if RUN not in config.stash:
+        return None
+    from .reports.mismatch import mismatch_lines
+
+    return mismatch_lines(op, left, right)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Let reports that quote a model travel from xdist's workers: a lone surrogate would end the worker."""
+    data = yield
+    if data is None or RUN not in config.stash:
+        return data
+    from .workers import sendable
+
+    return sendable(data)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Hand over to the controller, or write the baselines, and say last of all why the run failed.
+
+    Only collecting changes nothing, whatever else is asked.
+    """
     config = session.config
     asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
     if not config.option.collectonly and (RUN in config.stash or asked_for):
-        run_of(config).end(session)
+        from .models.warning_filters import library_warnings_ignored
+
+        with library_warnings_ignored():
+            run_of(config).end(session)
+    try:
+        return (yield)
+    finally:
+        run = config.stash.get(RUN, None)
+        if run and run.display:
+            run.display.show_faults()
 
 
 @pytest.hookimpl(trylast=True)
@@ -178,13 +222,22 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     """Models side by side, a line per model, and how to go on."""
     if run := config.stash.get(RUN, None):
         run.show(terminalreporter)
-        run.annotate(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Free the model."""
+    """Free the model, and give SIGTERM back."""
+    if termination := config.stash.get(TERMINATION, None):
+        termination.release()
     if run := config.stash.get(RUN, None):
         run.session.close()
+
+
+def watch_sigterm(config: pytest.Config) -> None:
+    """Have SIGTERM end this run as Ctrl-C does."""
+    from .interruption import Termination
+
+    config.stash[TERMINATION] = Termination()
+    config.stash[TERMINATION].watch()
 
 
 class Controller:
@@ -192,6 +245,19 @@ class Controller:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self.started = time.time() - 1  # file systems have coarser clocks
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Say at the very end what an interrupted run has kept, whatever the verbosity."""
+        yield
+        ended = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        if reporter and session.exitstatus in ended:
+            from .interruption import kept_line
+
+            if line := kept_line(self.config.rootpath, self.started):
+                reporter.write_line(line, yellow=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in what a report carries: how the test went, and the result of its case."""
@@ -204,6 +270,8 @@ class Controller:
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Have a worker compare with the very baselines that this process has opened."""
+        if self.config.stash[SETTINGS].models:
+            watch_sigterm(self.config)
         pinned = ""
         if self.config.stash[SETTINGS].baseline != FILES:
             with contextlib.suppress(UsageError):  # a worker that needs them says so

@@ -217,7 +217,7 @@ class Gate:
         passed: Whether the value meets the condition.
         cases: Cases that it was computed over.
         total: Cases of the whole table.
-        why: Why there is no value, as a sentence; empty where there is one.
+        why: Why there is no value, or what to know of one that is not enough, as a sentence; empty for nothing.
     """
 
     metric: str
@@ -242,6 +242,7 @@ class GroupResult:
         baseline_tokens: Their tokens, where they are recorded.
         error: Why the whole group failed; empty where it did not.
         notes: What the user should know once: metrics left out, baselines read in part.
+        remarks: The same, but worth saying only with `-v`.
         run_id: MLflow run.
         model_uri: MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
@@ -260,6 +261,7 @@ class GroupResult:
     baseline_tokens: Mapping[RowKey, tuple[int, ...]] = field(default_factory=dict)
     error: str = ""
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     run_id: str = ""
     model_uri: str = ""
     evaluation: str = ""

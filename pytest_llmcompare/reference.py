@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from .addresses import source_without_secrets
 from .errors import HookError, UsageError, did_you_mean
 from .hooks import Hooks
-from .models.spec import ModelSpec, parse_specs
+from .models.spec import ModelSpec, parse_specs, shown
 from .settings import FILES, Settings, Update
 from .sources.model import reference_model
 from .sources.reader import BaselineReader, BaselineWriter, OutputsOf
@@ -26,7 +27,7 @@ def reference(settings: Settings, root: Path, hooks: Hooks, pinned: str, outputs
     Raises:
         UsageError: It cannot be opened, or the run is to write into what is only read.
     """
-    where = f"baseline {settings.baseline!r} ({settings.origins.get('baseline', 'default')})"
+    where = f"baseline {source_without_secrets(settings.baseline)!r} ({settings.origins.get('baseline', 'default')})"
     try:
         source = hooks.open_baselines(settings.baseline, pinned, outputs)
     except (UsageError, HookError) as error:
@@ -34,9 +35,10 @@ def reference(settings: Settings, root: Path, hooks: Hooks, pinned: str, outputs
     specs = parse_specs(settings.models, settings.named, root, others=hooks.loads_models) if settings.models else ()
     name = reference_model(source)
     if name and specs and name not in (names := [spec.name for spec in specs]):
+        wanted = ",".join([*map(source_without_secrets, settings.models), name])
         raise UsageError(
             f"{where}: there is no model {name!r} in this run.{did_you_mean(name, names)}\n"
-            f"Compare it, too: --llm-models={','.join([*settings.models, name])}"
+            f"Compare it, too: {shlex.quote(f'--llm-models={wanted}')}"
         )
     check_writes(settings, source, copying_of_model(name, specs) if name else source.copying)
     return source
@@ -68,6 +70,5 @@ def copying_of_model(name: str, specs: tuple[ModelSpec, ...]) -> str:
     others = [spec.name for spec in specs if spec.name != name]
     if source is None or not others:
         return ""
-    text = f"{source.source}@{source.revision}" if source.revision else source.source
-    named = ",".join(f"{other}={text}" for other in others)
+    named = ",".join(f"{other}={shown(source)}" for other in others)
     return shlex.join(["pytest", f"--llm-models={named}", f"--llm-baseline={FILES}", "--llm-update"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .baselines.replacement import replace
@@ -19,6 +20,34 @@ DRAWN: Mapping[str, Callable[[Document], str]] = {
     ".json": json_report,
     ".md": markdown_report,
 }
+
+
+def write_reports(
+    draw: Callable[[], Document], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
+) -> list[str]:
+    """Write reports. One that cannot be written keeps none of the others back, and each of them names it.
+
+    Args:
+        draw: Gives the report as data, with all that has failed so far.
+        targets: Paths, or `github`. That one is appended to, so it comes last, when all failures are known.
+        folder: What paths are relative to.
+        fail: Told why one could not be written.
+
+    Returns:
+        Where they are now, to show.
+    """
+    document = draw()
+    written: dict[str, str] = {}
+    for target in sorted(dict.fromkeys(targets), key=lambda target: target == GITHUB):
+        try:
+            written[target] = write_report(document, target, folder)
+        except ReportError as error:
+            fail(str(error))
+            document = draw()
+            for earlier in written:
+                with suppress(ReportError):  # it stays as it was written before
+                    write_report(document, earlier, folder)
+    return [written[target] for target in dict.fromkeys(targets) if target in written]
 
 
 def write_report(document: Document, where: str, folder: Path) -> str:

@@ -74,7 +74,7 @@ class Reporting:
         if report.passed and saw_nothing(attempt) and not (call.when == "call" and compares_in_fixtures(item)):
             report.outcome, report.longrepr = "failed", NOTHING_SEEN.format(place(item))
             attempt = attempt_of(item, call, report, observation)
-        if call.when == "teardown" and attempt == before:
+        if call.when == "teardown" and report.passed and attempt == before:
             return
         item.stash[TOLD] = attempt
         setattr(report, ATTEMPT, attempt_to_json(attempt))

@@ -14,20 +14,17 @@ import pytest
 from . import workers
 from .collection import Collection, asked, left_out, model_major
 from .conclusion import Conclusion
-from .errors import ReportError
-from .github import Location, Places, on_github
+from .display import Display
+from .errors import UsageError
+from .extensions import Progress
+from .github import Location
 from .hooks import Hooks
 from .invocation import Invocation
 from .records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from .reporting import Reporting
-from .reports.annotations import annotation_lines
-from .reports.document import document
-from .reports.escaping import encodable
 from .reports.formatting import FailureBudget
 from .reports.progress import Silent, TerminalProgress
-from .reports.report import Report
-from .reports.terminal import summary_lines
-from .session import Once, Progress, Session
+from .session import Once, Session
 from .settings import Settings
 from .sources.reader import BaselineReader, BaselineWriter
 from .stash import DECLARED, GROUPS, SELECTED, WHOLE
@@ -40,9 +37,6 @@ from .wire import (
     group_result_from_json,
     group_result_to_json,
 )
-
-ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
-"""Name of the plugin that annotates every failed test."""
 
 MOST_IN_FULL = 20
 """Failures that a run shows in full, its workers together."""
@@ -68,6 +62,7 @@ class Run:
         selected: Whether any test of ours was selected to run.
         invocation: How pytest was started.
         conclusion: What became of the baselines, once the run has ended.
+        display: Shows how the run ended, on the controller.
         waiting: What differs and is not accepted.
     """
 
@@ -91,6 +86,7 @@ class Run:
         self.selected = False
         self.invocation = Invocation(config, settings)
         self.conclusion: Conclusion | None = None
+        self.display: Display | None = None
         self.writer = source if isinstance(source, BaselineWriter) else None
         self.waiting = Waiting(config.rootpath, settings, against="" if self.writer else source.title)
 
@@ -153,8 +149,6 @@ class Run:
         """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
         groups = {key: without_outputs(result) for key, result in self.session.results.items()}
         finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if finished:
-            self.session.complete()
         if self.is_worker:
             session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
                 {
@@ -166,8 +160,12 @@ class Run:
             )
             return
         self.groups.update(groups)
+        if finished:
+            self.session.complete(self.groups.values())
         self.declared.append(self.session.declared())
         self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
+        with contextlib.suppress(UsageError):  # specs that cannot be read have ended collection already
+            self.conclusion.models = tuple(spec.name for spec in self.session.specs())
         if self.writer is None:
             self.conclusion.notes.append(self.measure())
         stopped = session.shouldfail or session.shouldstop
@@ -179,8 +177,11 @@ class Run:
         self.waiting.end(self.conclusion.kept)
         self.conclusion.notes.extend(self.waiting.notes)
         self.tell()
-        self.write_reports(session, finished=whole)
-        if self.conclusion.failed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        self.display = Display(self.invocation, self.conclusion, self.groups.values(), self.declared)
+        tests_passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        self.display.write_reports(tests_passed=tests_passed, finished=whole)
+        self.display.mark_failure()
+        if self.conclusion.failed and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def place(self, nodeid: str) -> str:
@@ -202,65 +203,11 @@ class Run:
             if fault:
                 self.conclusion.fail(fault)
 
-    def write_reports(self, session: pytest.Session, *, finished: bool) -> None:
-        """Write what was asked for; one that cannot be written fails the run and keeps none of the others back."""
-        if not self.settings.reports or self.conclusion is None:
-            return
-        from .report_files import write_report
-
-        ended_well = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        drawn = document(self.report(passed=ended_well and not self.conclusion.failed, finished=finished))
-        for where in self.settings.reports:
-            try:
-                said = write_report(drawn, where, self.config.invocation_params.dir)
-                self.conclusion.notes.append(f"report: {said}")
-            except ReportError as error:
-                self.conclusion.fail(str(error))
-
-    def report(self, *, passed: bool, finished: bool) -> Report:
-        """What reports are drawn from."""
-        assert self.conclusion is not None
-        return Report(
-            self.conclusion.summary(self.declared),
-            tuple(self.groups.values()),
-            passed=passed,
-            finished=finished,
-            command=self.invocation.repeated(),
-            accepting=self.invocation.accepting,
-        )
-
-    def annotate(self, reporter: pytest.TerminalReporter) -> None:
-        """Let GitHub show failures beside the tests; a plugin that does so for all tests is left to it."""
-        if self.conclusion is None or not on_github() or self.config.pluginmanager.hasplugin(ANNOTATES_ALL):
-            return
-        places = Places(self.config.rootpath, self.locations)
-        report = self.report(passed=not self.conclusion.failed, finished=True)
-        for line in annotation_lines(report, self.conclusion.faults, places.place):
-            reporter.write_line(encodable(line, output_encoding()))
-
     def show(self, reporter: pytest.TerminalReporter) -> None:
         """Write the summary."""
-        if self.conclusion is None:
-            return
-        width = reporter._tw.fullwidth  # the screen's width, which pytest itself draws to; no public name
-        summary = self.conclusion.summary(self.declared)
-        lines = summary_lines(
-            summary,
-            width=width,
-            verbose=self.config.get_verbosity(),
-            command=self.invocation.repeated(),
-            waits=self.waiting.holds,
-            encoding=output_encoding(),
-        )
-        if lines:
-            reporter.section("model comparison")
-        for text, markup in lines:
-            reporter.write_line(text, **markup)
-
-
-def output_encoding() -> str:
-    """Encoding of what pytest writes."""
-    return getattr(sys.stdout, "encoding", None) or "utf-8"
+        if self.display is not None:
+            self.display.show(reporter, waits=self.waiting.holds)
+            self.display.annotate(reporter, self.locations)
 
 
 def without_outputs(result: GroupResult) -> GroupResult:

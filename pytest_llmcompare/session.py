@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from .addresses import in_text_without_secrets
+from .baselines.journal import Journal
 from .contest import Contest
 from .declaration import Declaration
 from .entrant import Entrant
 from .errors import BaselineError, LlmCompareError, ModelError, UsageError
-from .generations import Generation
 from .group import Group
+from .models.faults import unforeseen
 from .models.resolve import ResolvedModel, resolve
-from .models.spec import ModelSpec, SourceKind, parse_specs
+from .models.spec import ModelSpec, SourceKind, parse_specs, shown
+from .models.warning_filters import library_warnings_ignored
 from .records import Baseline, GroupKey, GroupResult, RowKey
 from .settings import Settings
 from .sources.model import reference_model
@@ -23,26 +25,10 @@ from .sources.reader import BaselineReader, Outputs
 
 if TYPE_CHECKING:
     from .evaluation import Evaluator
-    from .extensions import Extensions
+    from .extensions import Extensions, Progress
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
 """Computes a group's result, or takes it from the process that already has and shares the folder."""
-
-
-class Progress(Protocol):
-    """Told how a group proceeds."""
-
-    def begin(self, key: GroupKey, total: int) -> None:
-        """A group of `total` cases starts."""
-
-    def step(self, generation: Generation | None) -> None:
-        """One more case is done; None where it failed."""
-
-    def end(self) -> None:
-        """The group is done."""
-
-    def say(self, text: str) -> None:
-        """Something that takes a while begins."""
 
 
 class Session:
@@ -134,8 +120,8 @@ class Session:
         self.settle_experiment(group, declaration, owner)
         if group.spec != spec:
             raise UsageError(
-                f"model name {spec.name!r} stands for {group.spec.source!r} and for {spec.source!r}. "
-                f"Name one of them: NAME={spec.source}"
+                f"model name {spec.name!r} stands for {shown(group.spec)!r} and for {shown(spec)!r}. "
+                f"Name one of them: NAME={shown(spec)}"
             )
         group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
         group.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in group.thresholds)
@@ -176,6 +162,16 @@ class Session:
             self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
         return self.results[key]
 
+    def remaining(self, *keys: GroupKey) -> int:
+        """How many cases are left to evaluate before these groups have their results."""
+        wanted = {*keys, *(key for key in self.groups if self.reference and key.model == self.reference)}
+        return sum(len(self.groups[key].selected) for key in wanted if key not in self.results)
+
+    def give_up(self, keys: Iterable[GroupKey], why: str) -> None:
+        """Keep why the first of these groups that has no result was not evaluated to its end."""
+        if late := next((key for key in keys if key not in self.results), None):
+            self.results[late] = GroupResult(late, error=f"its evaluation was ended: {why}")
+
     def outputs(self, key: GroupKey) -> Outputs:
         """What a group gave, as baselines for other models.
 
@@ -203,6 +199,7 @@ class Session:
         fault = group.extensions.group_finished(result)
         return dataclasses.replace(result, notification_fault=fault) if fault else result
 
+    @library_warnings_ignored()
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
         try:
@@ -211,7 +208,7 @@ class Session:
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
-            return GroupResult(group.key, error="".join(traceback.format_exception(error)))
+            return GroupResult(group.key, error=in_text_without_secrets(unforeseen(error)))
         finally:
             self.progress.end()
 
@@ -235,6 +232,7 @@ class Session:
             raise found
         return found
 
+    @library_warnings_ignored()
     def model(self, key: GroupKey) -> Any:
         """The MLflow-logged, loaded `PyFuncModel` of a group.
 
@@ -244,6 +242,7 @@ class Session:
         result = self.result(key)
         return self.heavy().model(self.groups[key], result)
 
+    @library_warnings_ignored()
     def evaluation(self, key: GroupKey) -> Any:
         """MLflow's `EvaluationResult` of a group."""
         return self.heavy().saved(self.result(key))
@@ -258,8 +257,8 @@ class Session:
         return Entrant(
             result,
             group.cases,
-            read_scores=lambda: self.heavy().scores(group, result),
-            less_is_better=lambda metric: self.heavy().lower_is_better(group, metric),
+            read_scores=library_warnings_ignored()(lambda: self.heavy().scores(group, result)),
+            less_is_better=library_warnings_ignored()(lambda metric: self.heavy().lower_is_better(group, metric)),
         )
 
     def heavy(self) -> Evaluator:
@@ -270,11 +269,16 @@ class Session:
             self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
         return self.evaluator
 
-    def complete(self) -> None:
-        """The run came to its end by itself: nothing is left to resume."""
-        if self.evaluator is not None:
-            self.evaluator.forget_journals()
+    def complete(self, results: Iterable[GroupResult]) -> None:
+        """The run came to its end by itself, so nothing is left to resume of what was evaluated, in whatever process.
 
+        A group that ended in an error goes on from its journal the next time.
+        """
+        for result in results:
+            if not result.error:
+                Journal(self.root, result.key).discard()
+
+    @library_warnings_ignored()
     def close(self) -> None:
         """Free the model."""
         if self.evaluator is not None:

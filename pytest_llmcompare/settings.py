@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ FILES = "files"
 SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-class Update(str, Enum):
+class Update(StrEnum):
     """Which baselines a run writes."""
 
     NOTHING = ""

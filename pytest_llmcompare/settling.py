@@ -9,9 +9,12 @@ from pathlib import Path
 
 from .baselines import files
 from .baselines.pending import Entry, PendingFile, line_of
+from .baselines.place import FOLDER
 from .errors import BaselineError
 from .judgements import Verdict
 from .records import CaseKey, GroupKey
+
+LONGEST_SHOWN = 200  # characters of a folder
 
 
 @dataclass(frozen=True)
@@ -104,17 +107,7 @@ def forget(root: Path, keys: Iterable[CaseKey]) -> None:
 
 
 def _write(root: Path, group: GroupKey, entries: Sequence[Entry]) -> files.UpdateReport:
-    folder = Path(os.path.normpath(root / group.folder))
-    if not folder.is_relative_to(root):  # the file may be one that somebody else has written
-        raise BaselineError(
-            f"{group.table}/{group.model}: folder {group.folder!r} is not below {root}. "
-            "Accept with pytest --llm-update."
-        )
-    if not folder.is_dir():
-        raise BaselineError(
-            f"{group.table}/{group.model}: there is no folder {group.folder!r} in {root}. "
-            "Name pytest's root folder: --root=FOLDER"
-        )
+    _check_folder(root, group)
     return files.update(
         root,
         group,
@@ -122,6 +115,34 @@ def _write(root: Path, group: GroupKey, entries: Sequence[Entry]) -> files.Updat
         shifted={entry.key.row for entry in entries if entry.judgement.verdict is Verdict.SHIFTED},
         expected={entry.key.row: entry.old for entry in entries},
     )
+
+
+def _check_folder(root: Path, group: GroupKey) -> None:
+    """Let nothing be written outside of the project: the pending file may be one that somebody else has written.
+
+    Raises:
+        BaselineError: The group's folder is not in the project.
+    """
+    name = f"{group.table}/{group.model}"
+    folder = Path(os.path.normpath(root / group.folder))
+    above = folder / FOLDER
+    try:
+        leads_out = not Path(os.path.realpath(above)).is_relative_to(os.path.realpath(root)) and not above.is_dir()
+        is_there = folder.is_dir()
+    except OSError as error:
+        raise BaselineError(f"{name}: folder {_shown(group.folder)} cannot be read: {error.strerror}.") from error
+    if leads_out or not folder.is_relative_to(root):
+        raise BaselineError(
+            f"{name}: folder {_shown(group.folder)} is not below {root}. Accept with pytest --llm-update."
+        )
+    if not is_there:
+        raise BaselineError(
+            f"{name}: there is no folder {_shown(group.folder)} in {root}. Name pytest's root folder: --root=FOLDER"
+        )
+
+
+def _shown(folder: str) -> str:
+    return repr(folder if len(folder) <= LONGEST_SHOWN else f"{folder[:LONGEST_SHOWN]}...")
 
 
 def _moved(entry: Entry) -> str:

@@ -4,6 +4,11 @@ An id is a slug of the prompt and 6 hex digits of the row's content: `what_color
 that row alone, so other rows can be inserted, moved and removed without renaming it. The digits are always there,
 because a slug forgets: prompts that differ only in case, punctuation, examples or settings have the same one, and a
 bare slug could then not stay with the first of them whatever comes later.
+
+A prompt without Latin letters and digits keeps its own letters: `你好_0e8fe7`. The standard library cannot
+write Chinese or Arabic in Latin letters, and half a transcription would tell readers less. Baseline files, summaries
+and reports show such ids as they are. pytest escapes them in the names of its tests, one letter as six characters, so
+there are few of them; `-k` finds them by their digits.
 """
 
 from __future__ import annotations
@@ -21,7 +26,8 @@ Content = tuple[str, str | None, Mapping[str, Any]]
 
 LONGEST = 33  # characters of a slug, so that an id with its 6 digits has at most 40
 DIGITS = 6
-NOTHING_LEFT = "prompt"  # the slug of a prompt without Latin letters and digits
+LONGEST_OTHER = 16  # characters of a slug that is not Latin, six times as many in the name of a test
+NOTHING_LEFT = "prompt"  # the slug of a prompt without letters and digits
 
 ASKING = re.compile(r"\A\s*(?:q|question|user|human|input|prompt)\s*:\s*", re.IGNORECASE)
 ANSWERING = re.compile(r"\s*\b(?:a|answer|assistant|output|response)\s*:\s*\Z", re.IGNORECASE)
@@ -53,15 +59,37 @@ def content_digest(content: Content) -> str:
 
 
 def slug(prompt: str) -> str:
-    """The prompt's first words as `[a-z0-9_]+`, without `Q:` and `A:` around them, cut at the end of a word."""
-    text = ANSWERING.sub("", ASKING.sub("", prompt[:1000]))
-    plain = unicodedata.normalize("NFKD", APOSTROPHES.sub("", text).casefold()).encode("ascii", "ignore").decode()
-    words = WORD.findall(plain)
-    if not words:
-        return NOTHING_LEFT
-    made: str = words[0][:LONGEST]
+    """The prompt's first words, without `Q:` and `A:` around them, cut at the end of a word.
+
+    `[a-z0-9_]+` where there are Latin letters or digits, else the letters that there are.
+    """
+    text = APOSTROPHES.sub("", ANSWERING.sub("", ASKING.sub("", prompt[:1000]))).casefold()
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    if words := WORD.findall(plain):
+        return first_words(words, LONGEST)
+    return first_words(words_of(text), LONGEST_OTHER) or NOTHING_LEFT
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in any script: letters and digits with their vowel signs and accents.
+
+    Characters that do not show are left out; in Persian one of them joins the parts of a word.
+    """
+    made = [" "]
+    for char in unicodedata.normalize("NFKC", text):
+        kind = unicodedata.category(char)
+        if kind[0] in "LN" or (kind[0] == "M" and made[-1] != " "):
+            made.append(char)
+        elif kind != "Cf":
+            made.append(" ")
+    return "".join(made).split()
+
+
+def first_words(words: Sequence[str], longest: int) -> str:
+    """As many words as fit, joined by `_`; of the first one what fits."""
+    made = words[0][:longest] if words else ""
     for word in words[1:]:
-        if len(made) + 1 + len(word) > LONGEST:
+        if len(made) + 1 + len(word) > longest:
             break
         made += f"_{word}"
     return made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from .comparison import Observation
     from .errors import UsageError
+    from .interruption import Termination
     from .run import Run
     from .settings import Settings
     from .sources.reader import BaselineReader
@@ -21,6 +22,12 @@ SOURCE: pytest.StashKey[BaselineReader | UsageError] = pytest.StashKey()
 
 RUN: pytest.StashKey[Run] = pytest.StashKey()
 """On the config: the state of the run, from the first test that asks for our fixtures on."""
+
+TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
+"""On the config: what SIGTERM does in this run."""
+
+TIMER: pytest.StashKey[Any] = pytest.StashKey()
+"""On an item: the settings of pytest-timeout for it, where its timer runs."""
 
 OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 """On an item: what its test has seen of its case."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from statistics import NormalDist, fmean
 from typing import Any
+
+from .models.warning_filters import library_warnings_ignored
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
@@ -19,7 +21,7 @@ RESAMPLES = 9_999
 AT_ONCE = 2_000_000  # numbers of resamples in memory at a time
 
 
-class Finding(str, Enum):
+class Finding(StrEnum):
     """What a paired comparison says of the second side, seen from the first."""
 
     BETTER = "better"
@@ -27,9 +29,6 @@ class Finding(str, Enum):
     EQUAL = "equal"
     NO_WORSE = "no worse"
     INCONCLUSIVE = "inconclusive"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -190,6 +189,7 @@ def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int 
     return PairedScores(len(differences), mean, bootstrapped(differences, mean, seed), signed(differences, seed))
 
 
+@library_warnings_ignored()
 def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interval:
     """Percentile interval of the mean; a point where all differences are the same."""
     if min(differences) == max(differences):
@@ -210,6 +210,7 @@ def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interv
     return Interval(min(float(low), mean), max(float(high), mean))
 
 
+@library_warnings_ignored()
 def signed(differences: Sequence[float], seed: int) -> float:
     """Two-sided p-value of the mean if every sign were a coin's: exact for few cases, else by resampling."""
     moved = [difference for difference in differences if difference]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from .cells import GIVE_IDS, WRITE_PROMPT, CellError, answer, examples, prompt, 
 from .errors import TableError, did_you_mean
 from .raw_tables import (
     Fault,
+    MarkerColumns,
     RawTable,
     Record,
     faulty,
@@ -25,23 +25,13 @@ from .raw_tables import (
 )
 from .records import Row
 from .slugs import made_ids
+from .suite.column_names import label
+from .suite.column_roles import Roles, find_roles
+from .suite.other_objects import FOUR_KINDS, way_on
 from .table_files import READERS, read_file
 
 if TYPE_CHECKING:
     from .extensions import Given
-
-INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
-"""Where the prompts are looked for, in this order, unless `input=` says."""
-
-ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict"
-
-RESERVED_COLUMNS = frozenset(
-    {
-        *("prompt_id", "variant", "seed", "baseline", "outputs", "verdict"),
-        *("margin", "likelihood_drift", "token_count"),
-    }
-)
-"""Columns of the results table that no column of the user's may hide."""
 
 Loader = Callable[[Any, Path], "Given | None"]
 """Gives the rows of a source that it knows, from the source and the folder of the test file."""
@@ -51,22 +41,6 @@ ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own f
 
 NEEDED = {"input": WRITE_PROMPT, "id": GIVE_IDS}
 """What no row may lack, with what to do."""
-
-
-@dataclass(frozen=True)
-class Roles:
-    """Which column holds what; None where the table has no such column."""
-
-    input: str
-    id: str | None
-    target: str | None
-    examples: str | None
-    config: str | None
-
-    def others(self, cells: Mapping[str, Any]) -> dict[str, Any]:
-        """The cells without a role."""
-        taken = {self.input, self.id, self.target, self.examples, self.config}
-        return {column: value for column, value in cells.items() if column not in taken}
 
 
 def read_table(
@@ -93,13 +67,17 @@ def read_table(
     Raises:
         TableError: A table that cannot be read, or faulty rows, all of them in one message.
     """
+    wanted = MarkerColumns(input, target)
     given = load(source, base) if load else None
-    table = open_table(source, base, input) if given is None else given_table(source, given, input)
-    if not table.records:
-        if table.faults:
-            raise faulty(table.name, table.faults)
-        raise TableError(f"{table.name}: the table has no rows. Write one row per prompt.")
-    roles = find_roles(table, input, target)
+    table = open_table(source, base, wanted) if given is None else given_table(source, given, wanted)
+    if not table.records and not table.faults:
+        raise TableError(no_rows(table))
+    if not table.columns:
+        raise faulty(table.name, table.faults)
+    roles, name_faults = find_roles(table, wanted)
+    table.faults.extend(name_faults)
+    if roles is None:
+        raise faulty(table.name, table.faults)
     rows = [check_row(record, roles, table.text_cells) for record in table.records]
     if roles.id is None:
         name_rows(rows)
@@ -109,25 +87,37 @@ def read_table(
     return tuple(Row(**row.values, columns=roles.others(row.record.cells)) for row in rows)
 
 
-def open_table(source: Any, base: Path, input_column: str | None) -> RawTable:
+def no_rows(table: RawTable) -> str:
+    """What to say of a table without rows."""
+    if not table.columns or not table.text_cells:
+        return f"{table.name}: the table has no rows. Write one row per prompt."
+    header = ", ".join(map(shown, table.columns[:10]))
+    return (
+        f"{table.name}, {table.header}: the table has no rows, only the names of its columns ({header}). "
+        "Write one row per prompt below them."
+    )
+
+
+def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:
     """The raw rows of whatever the user calls a table.
 
     Raises:
         TableError: It is none, or cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_file(source, base, input_column)
+        return read_file(source, base, columns)
     if isinstance(source, (list, tuple)):
-        return from_list(source, input_column)
+        return from_list(source, columns.input)
     if is_frame(source):
         return from_frame("DataFrame", source, lambda number, index: f"row {number}, index {index!r}")
+    hint = way_on(source)
     raise TableError(
         f"{shown(source)} is no prompt table. Expected the path of a {', '.join(READERS)} file, "
-        "a list of texts, a list of dicts, or a pandas DataFrame."
+        f"{FOUR_KINDS}.{hint and f' {hint}'}"
     )
 
 
-def given_table(source: Any, given: Given, input_column: str | None) -> RawTable:
+def given_table(source: Any, given: Given, columns: MarkerColumns) -> RawTable:
     """The raw rows that a plugin has read.
 
     Raises:
@@ -137,41 +127,7 @@ def given_table(source: Any, given: Given, input_column: str | None) -> RawTable
     name = f"{shown_source} ({given.source})"
     if is_frame(given.value):
         return from_frame(name, given.value, lambda number, _: f"row {number}")
-    return from_items(name, located(given.value, "row"), input_column)
-
-
-def find_roles(table: RawTable, given_input: str | None, given_target: str | None) -> Roles:
-    """Settle which column holds what.
-
-    Raises:
-        TableError: A column that is not there, or one that hides a column of the results.
-    """
-    for keyword, column in (("input", given_input), ("target", given_target)):
-        if column is not None and column not in table.columns:
-            near = did_you_mean(column, table.columns)
-            raise TableError(f"{table.name}: no column {column!r}, which {keyword}= names.{near}")
-    prompts = given_input or next((column for column in INPUT_COLUMNS if column in table.columns), None)
-    if prompts is None:
-        raise TableError(f"{table.name}: no column of prompts. {input_hint(table)}")
-    found = [
-        column if column in table.columns and column != prompts else None for column in (ID, TARGET, EXAMPLES, CONFIG)
-    ]
-    roles = Roles(prompts, found[0], given_target or found[1], found[2], found[3])
-    own = roles.others(dict.fromkeys(table.columns))
-    hidden = sorted({*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}.intersection(own))
-    if hidden:
-        raise TableError(f"{table.name}: column {hidden[0]!r} would hide one of the results table. Rename it.")
-    return roles
-
-
-def input_hint(table: RawTable) -> str:
-    """What to do about a table in which no column is known to hold the prompts."""
-    looked = f"Looked for {', '.join(INPUT_COLUMNS)}; found {', '.join(map(repr, table.columns))}."
-    separators = [mark for mark in (";", "\t", "|") if table.text_cells and mark in table.columns[0]]
-    if len(table.columns) == 1 and separators:
-        return f"{looked} The header is separated by {separators[0]!r}: .csv wants commas, .tsv tabs."
-    close = (column for column in table.columns if difflib.get_close_matches(column.casefold(), INPUT_COLUMNS, n=1))
-    return f'{looked} Name the column: input="{next(close, "...")}".'
+    return from_items(name, located(given.value, "row"), columns.input)
 
 
 @dataclass(frozen=True)
@@ -202,7 +158,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
             continue
         value = record.cells.get(column)
         try:
-            row.values[role] = check(column, None if text_cells and value == "" else value)
+            row.values[role] = check(label(column), None if text_cells and value == "" else value)
         except CellError as error:
             row.faults.extend(Fault(record.number, record.place, what, error.advice) for what in error.whats)
     return row

@@ -38,7 +38,7 @@ class Threshold:
 
 
 def read_thresholds(given: object) -> tuple[Threshold, ...]:
-    """Read `thresholds={"exact_match/v1": ">=0.8"}`.
+    """Read `thresholds={"exact_match": ">=0.8"}`.
 
     Raises:
         UsageError: Not a mapping of metrics to conditions, or an empty one; all faulty conditions at once.
@@ -46,7 +46,7 @@ def read_thresholds(given: object) -> tuple[Threshold, ...]:
     if given is None:
         return ()
     if not isinstance(given, Mapping) or not given:
-        raise UsageError(f'llm_prompts: thresholds={given!r}, expected e.g. {{"exact_match/v1": ">=0.8"}}.')
+        raise UsageError(f'llm_prompts: thresholds={given!r}, expected e.g. {{"exact_match": ">=0.8"}}.')
     found, faults = [], []
     for metric, condition in given.items():
         try:

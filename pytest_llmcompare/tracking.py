@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models.evaluation import EvaluationResult
@@ -25,6 +27,7 @@ from .errors import LlmCompareError, TrackingError
 from .models import registry
 from .models.faults import reason
 from .models.registered import bounded_requests, found_or_none, store
+from .models.unwritable import database_of, refusal
 from .records import Baseline, GroupKey
 
 LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
@@ -32,6 +35,9 @@ GIT_COMMIT = "mlflow.source.git.commit"
 PARENT = "mlflow.parentRunId"
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
 """Environment variables that MLflow itself sets and removes: the one with the tracking URI, the other with runs."""
+
+QUIET = {"alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""Levels of loggers while we use a store; MLflow's prints the whole statement of an error that it then raises."""
 
 _made: set[str] = set()  # stores that this process has seen to have a database
 
@@ -137,29 +143,36 @@ def restore_variable(name: str, value: str | None) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
-    alembic = logging.getLogger("alembic")
-    level = alembic.level
-    alembic.setLevel(logging.WARNING)
+    loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
+    levels = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         with registry.quiet():
             yield
     finally:
-        alembic.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
-def experiment_id(name: str) -> str:
+def experiment_id(name: str, started: Path) -> str:
     """The id of an experiment, made where there is none; MLflow's active experiment stays as it is.
+
+    Args:
+        name: Its name.
+        started: The folder that pytest was started in.
 
     Raises:
         TrackingError: The store does not answer, or the experiment was deleted.
     """
     client = mlflow.MlflowClient()
+    place = place_of_files(name, mlflow.get_tracking_uri(), started)
     with store_errors(f"experiment {name!r}"):
         found = client.get_experiment_by_name(name)
         if found is None:
             with suppress(MlflowException):  # another process may have been faster
-                return str(client.create_experiment(name))
-            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name))
+                return str(client.create_experiment(name, place))
+            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name, place))
     if found.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
@@ -169,14 +182,35 @@ def experiment_id(name: str) -> str:
     return str(found.experiment_id)
 
 
+def place_of_files(name: str, uri: str, started: Path) -> str | None:
+    """Where a new experiment keeps its files; None for where MLflow puts them.
+
+    That is `mlruns` in the working folder, also for a database that somebody put elsewhere, perhaps because the
+    working folder cannot be written to. So there it is `mlruns` beside the database.
+    """
+    database = database_of(uri)
+    if database is None or (started / database).parent.resolve() == started.resolve():
+        return None
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    place = (started / database).parent.resolve() / "mlruns" / f"{registry.slug(name)[:60]}-{digest}"
+    return place.as_uri() if os.name == "nt" else str(place)
+
+
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
     """A fresh run, beneath the user's own where there is one (which is left as it is)."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
-    made = mlflow.MlflowClient().create_run(experiment, tags=resolve_tags(own), run_name=name)
+    made = mlflow.MlflowClient().create_run(
+        experiment, tags=registry.tags_without_secrets(resolve_tags(own)), run_name=name
+    )
     with reopened(made.info.run_id) as run:
         yield run
+
+
+def dataset_source() -> DatasetSource:
+    """Where a table comes from, in MLflow's own words: the code that ran."""
+    return CodeDatasetSource(tags=registry.tags_without_secrets(resolve_tags()))
 
 
 def users_run() -> str:
@@ -249,6 +283,7 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] = (MlflowExceptio
         raise
     except kinds as error:
         raise TrackingError(
-            f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
+            refusal(error, mlflow.get_tracking_uri())
+            or f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error

@@ -62,6 +62,7 @@ def group_result_from_json(text: str) -> GroupResult:
     data["baseline_tokens"] = {row: tuple(value) for row, value in unpaired(data.get("baseline_tokens", []))}
     data["gates"] = tuple(Gate(**gate) for gate in data["gates"])
     data["notes"] = tuple(data["notes"])
+    data["remarks"] = tuple(data["remarks"])
     return GroupResult(**data)
 
 

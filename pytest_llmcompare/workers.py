@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from .records import GroupKey, GroupResult
 from .wire import group_result_from_json, group_result_to_json
@@ -33,6 +34,17 @@ def compute_once(folder: Path, key: GroupKey, evaluate: Callable[[], GroupResult
         result = evaluate()
         write_whole(done, group_result_to_json(result))
     return result
+
+
+def sendable(value: Any) -> Any:
+    """A report's data as execnet can send it, which takes nothing but UTF-8: half a character as its escape."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {sendable(key): sendable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(sendable, value))
+    return value
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -19,11 +19,12 @@ OUTSIDE = ("LLMCOMPARE_", "GITHUB_", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "ML
 for name in [*os.environ]:
     if name.startswith(OUTSIDE):
         del os.environ[name]
+os.environ["PYTEST_LLMCOMPARE_STRICT"] = "1"  # a shortcut that raises fails its test, where users only lose time
 
 # Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
@@ -33,3 +34,9 @@ MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 def example_models() -> Path:
     """Folder with the small models that ship with the repository."""
     return MODELS
+
+
+@pytest.fixture
+def shortcuts_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of a model that refuses a shortcut by raising."""
+    monkeypatch.delenv("PYTEST_LLMCOMPARE_STRICT")

@@ -23,8 +23,8 @@ from pytest_llmcompare.models.named import KEYS
 from pytest_llmcompare.models.spec import parse_specs
 from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.settings import FILE_KEYS, check_file
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
 from pytest_llmcompare.table_files import READERS
-from pytest_llmcompare.tables import INPUT_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -20,6 +20,8 @@ from typing import Any
 import mlflow
 import pytest
 
+from tests.platforms import needs_signals
+
 from .stores import in_force
 
 SUITE = Path(__file__).parents[1] / "example_suite"
@@ -168,6 +170,7 @@ def post(url: str, payload: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+@needs_signals
 def test_mlflow_ui_shows_the_runs(store: Path) -> None:
     """A plain `mlflow ui` in the folder in which pytest ran serves the page and its runs."""
     experiment = mlflow.get_experiment_by_name("compare_small_models")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
@@ -11,18 +11,14 @@ from typing import NamedTuple
 
 import pytest
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"errors", "generations", "judgements", "records", "settings"}
+VOCABULARY = {"addresses", "errors", "generations", "judgements", "models.warning_filters", "records", "settings"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "records": {"generations", "judgements"},
-    "errors": set(),
+    "addresses": set(),
+    "errors": {"addresses"},
     "settings": {"errors", "judgements"},
     "judgements": set(),
     "generations": set(),
@@ -30,7 +26,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "likelihood": VOCABULARY,
     "along": VOCABULARY | {"noise"},
     "drift": VOCABULARY | {"along", "likelihood", "noise"},
-    "statistics": set(),
+    "statistics": {"models.warning_filters"},
     "budget": VOCABULARY | {"statistics"},
     "pairs": {"statistics"},
     "entrant": VOCABULARY | {"pairs"},
@@ -46,15 +42,17 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "web.*": VOCABULARY | {"review", "settling", "web.*"},
     "similarity": VOCABULARY | {"models.embedding"},
     "thresholds": VOCABULARY,
-    "gates": VOCABULARY | {"thresholds"},
+    "gates": VOCABULARY | {"row_metrics", "thresholds"},
     "wire": VOCABULARY,
     "frames": VOCABULARY,
-    "metrics": VOCABULARY,
+    "metrics": VOCABULARY | {"row_metrics"},
+    "row_metrics": VOCABULARY | {"pairs"},
     "baselines.*": VOCABULARY | {"baselines.*", "noise", "wire"},
     "sources.*": VOCABULARY | {"baselines.*", "drift", "sources.*"},
     "sources.runs": VOCABULARY | {"baselines.*", "sources.*", "models.registered", "tracking"},
     "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
-    "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "table_files"},
+    "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "suite.*", "table_files"},
+    "suite.*": VOCABULARY | {"cells", "decoding.settings", "raw_tables", "suite.*"},
     "models.schemes": VOCABULARY | {"models.uri"},
     "models.spec": VOCABULARY | {"models.named", "models.schemes", "models.uri"},
     "extensions": VOCABULARY,
@@ -63,11 +61,12 @@ MAY_IMPORT: Mapping[str, set[str]] = {
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {
-        *("plugin", "options", "hookspecs", "collection", "fixtures", "marker_faults", "reporting", "run", "stash"),
+        *("plugin", "options", "hookspecs", "collection", "compat", "display", "fixtures", "interruption"),
+        *("marker_faults", "reporting", "run", "stash"),
     },
     "torch": {"decoding.*", "models.devices", "models.local"},
     "transformers": {"decoding.*", "models.local", "models.safety"},
-    "mlflow": {"asking", "evaluation", "gates", "metrics", "tracking", "models.*", "sources.runs"},
+    "mlflow": {"asking", "evaluation", "gates", "metrics", "row_metrics", "tracking", "models.*", "sources.runs"},
     "pandas": {"frames", "metrics", "models.*"},
     "scipy": {"statistics"},
     "huggingface_hub": {"metrics", "models.*"},

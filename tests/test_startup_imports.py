@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("accelerate", "filelock", "huggingface_hub", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
+    *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
     *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
 )
 
@@ -62,6 +62,7 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
+        "addresses",
         "errors",
         "fixtures",
         "hookspecs",

@@ -9,6 +9,8 @@
     .input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
     | Blue.
 
+A file whose last case has no tokens has a last line `#end`.
+
 Every line says by its beginning what it is, so no white space at its ends and no blank line means anything, and
 conflict markers of a merge cannot be taken for content, nor content for them.
 """
@@ -18,12 +20,16 @@ from __future__ import annotations
 import re
 
 from .caselines import read_record, shortened
-from .conflicts import OPENING, Side, reconcile, take_apart
-from .document import ENVIRONMENT_NAME, Document, Fault, restore
-from .escapes import escape_name, escape_word, unescape
+from .conflicts import CLOSING, OPENING, Side, reconcile, take_apart
+from .document import ENVIRONMENT_NAME, NO_ROW, Document, Fault, restore, sort_key
+from .escapes import escape_name, escape_word, unescape, with_line_breaks
 
 VERSION = 1
 
+END = "#end"
+"""Last line of a file whose last case has no tokens, so that a file without a line break at its end can be trusted."""
+
+_END_LINE = re.compile(rf"^{END}$", re.MULTILINE)
 _FIRST_LINE = re.compile(r"#llmcompare-baseline ([0-9]+)")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
 _UPGRADE = "Upgrade: pip install --upgrade pytest-llmcompare"
@@ -41,9 +47,13 @@ def parse(text: str, source: str) -> Document:
         BaselineError: A line cannot be read, or the file was written by a newer version.
     """
     newline = "\r\n" if text.partition("\n")[0].endswith("\r") else "\n"
-    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    text = with_line_breaks(text)
+    ends = text.endswith("\n")
+    text += "" if ends else "\n"
     if " \n" in text or "\t\n" in text:
         text = _TRAILING.sub("", text)
+    last = text.rstrip("\n").rpartition("\n")[2]
+    text = _END_LINE.sub("", text)
     if not text.strip():
         what = f"the file is empty; expected '#llmcompare-baseline {VERSION}'."
         raise Fault(1, what, _EMPTY + restore(source)).error(source)
@@ -54,6 +64,8 @@ def parse(text: str, source: str) -> Document:
     except Fault as fault:
         raise fault.error(source) from None
     document.newline = newline
+    if not ends and last != END and not last.startswith(CLOSING):
+        document.unended = text.rstrip("\n").count("\n") + 1
     return document
 
 
@@ -68,8 +80,15 @@ def dump(document: Document) -> str:
     for name in sorted(document.environments.keys() & used, key=lambda name: int(name[1:])):
         pairs = (f"{_key(key)}={escape_word(value)}" for key, value in document.environments[name])
         head.append(f"#env {name} {' '.join(pairs)}")
-    text = "\n\n".join(["\n".join(head), *document.blocks()]) + "\n"
+    end = [] if _shows_its_end(document) else [END]
+    text = "\n\n".join(["\n".join(head), *document.blocks(), *end]) + "\n"
     return text.replace("\n", document.newline)
+
+
+def _shows_its_end(document: Document) -> bool:
+    """Whether it can be seen in what way the last case ends: the tokens file has a hash of its text."""
+    last = document.records.get(max(document.records.keys() | document.conflicts.keys(), key=sort_key, default=NO_ROW))
+    return last is None or last.tokens is not None
 
 
 def _key(key: str) -> str:
@@ -95,8 +114,6 @@ def _document(text: str) -> Document:
     """A file without conflict markers."""
     head, *blocks = text.split("\ncase ")
     document = _head(head)
-    if not text.endswith("\n"):
-        raise Fault(text.count("\n") + 1, "the file ends within this line, so the rest of it is lost.")
     number = head.count("\n") + 2
     for block in blocks:
         record = read_record(block, number)

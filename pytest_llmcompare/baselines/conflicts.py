@@ -23,7 +23,7 @@ from pytest_llmcompare.records import RowKey
 from .caselines import shortened, written
 from .document import Conflict, Document, Fault, Record, next_name
 
-OPENING = "<" * 7
+OPENING, CLOSING = "<" * 7, ">" * 7
 
 _MARKER = re.compile(r"(<{7,}|\|{7,}|={7,}|>{7,})(?: .*)?")
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable
 from enum import Enum
 
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.noise import TOKEN_BAND
-from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 from . import codec
 from .caselines import record_of, written
-from .document import Document, Record, sort_key
+from .document import Document, Fault, Record, restore, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
+
+_UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
+_WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file: {}"
 
 
 class Change(Enum):
@@ -160,7 +164,21 @@ def read(text: str, tokens_text: str | None, source: str, tokens_source: str) ->
     Raises:
         BaselineError: The baseline file cannot be read. Faults of the tokens file are warnings.
     """
-    return Contents(codec.parse(text, source), Tokens(tokens_text, tokens_source), source)
+    document, tokens = codec.parse(text, source), Tokens(tokens_text, tokens_source)
+    if document.unended and not _is_whole(document, tokens):
+        raise Fault(document.unended, _UNENDED, _WAYS_OUT.format(shlex.quote(source), restore(source))).error(source)
+    return Contents(document, tokens, source)
+
+
+def _is_whole(document: Document, tokens: Tokens) -> bool:
+    """Whether a file without a line break at its end lacks nothing else.
+
+    The tokens file knows a hash of the last text, and no case that the file does not have.
+    """
+    last = max(document.records.values(), key=lambda record: record.number, default=None)
+    if last is None or document.conflicts or not tokens.lines.keys() <= set(map(sort_key, document.records)):
+        return False
+    return any(line.text_hash == digest(last.text) for line in tokens.lines.get(sort_key(last.row), ()))
 
 
 def _baseline(record: Record, line: TokenLine | None, document: Document) -> Baseline:

@@ -14,6 +14,7 @@ from pytest_llmcompare.records import RowKey
 
 from .escapes import escape_name
 
+NO_ROW = RowKey("")
 ENVIRONMENT_NAME = re.compile(r"e[1-9][0-9]{0,8}")
 
 
@@ -111,6 +112,7 @@ class Document:
         conflicts: Cases that a merge left in two versions.
         ambiguous: Names that a merge left with two environments; their cases are read without one.
         newline: Line break of the file.
+        unended: Number of the last line where it has no line break, so that it may have been cut; 0 where it has one.
     """
 
     table: str
@@ -121,6 +123,7 @@ class Document:
     conflicts: dict[RowKey, Conflict] = field(default_factory=dict)
     ambiguous: tuple[str, ...] = ()
     newline: str = "\n"
+    unended: int = 0
 
     def environment_name(self, environment: Environment) -> str:
         """Name of an environment in this file; a new one gets the next number, so that no name changes its meaning."""

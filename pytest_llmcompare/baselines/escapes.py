@@ -57,6 +57,11 @@ def unescape(text: str) -> str:
     return _ESCAPE.sub(_meaning, text) if "\\" in text else text
 
 
+def with_line_breaks(text: str) -> str:
+    """A file with the line breaks of any system, and perhaps a byte order mark: none of them stands for a text here."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _escaped(match: re.Match[str]) -> str:
     return escape_char(match[0])
 

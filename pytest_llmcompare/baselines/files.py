@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
@@ -13,11 +14,15 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 from . import contents
 from .contents import Change, Contents
 from .document import shown, sort_key
-from .place import FOLDER, OwnPlace, Place
+from .place import FOLDER, OvertakenError, OwnPlace, Place
 from .replacement import locked, remove_leftovers
 
 NOTHING_RECORDED = "no baseline is recorded for this case"
 PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
+
+ATTEMPTS = 20  # to write what nobody else has written meanwhile
+
+T = TypeVar("T")
 
 _AGAIN = "The baselines are as they were. Mend that, and run the update again."
 
@@ -156,8 +161,8 @@ def update(
     Raises:
         BaselineError: The file cannot be read (it is never overwritten then) or written.
     """
-    with _writing(root, group) as place:
-        stored = place.read() or contents.empty(group)
+
+    def change(place: OwnPlace, stored: Contents) -> UpdateReport:
         moved = {
             one.row
             for one in baselines
@@ -175,7 +180,9 @@ def update(
         )
         if report.written:
             place.write(stored)
-    return report
+        return report
+
+    return _changed(root, group, change, make=bool(baselines))
 
 
 def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
@@ -189,8 +196,8 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
     Raises:
         BaselineError: A case is not there, is in conflict, or the new name is taken; or the file cannot be written.
     """
-    with _writing(root, group) as place:
-        stored = place.read() or contents.empty(group)
+
+    def change(place: OwnPlace, stored: Contents) -> None:
         for old, new in names.items():
             if old in stored.document.conflicts:
                 where = stored.document.conflicts[old].where
@@ -204,6 +211,8 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
                 raise BaselineError(f"{place.source}: there is a case '{shown(new)}' already. Choose another name.")
             stored.rename(old, new)
         place.write(stored)
+
+    _changed(root, group, change)
 
 
 def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowKey, ...]:
@@ -231,8 +240,8 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
     Raises:
         BaselineError: More would go than was confirmed, or the file cannot be read or written.
     """
-    with _writing(root, group) as place:
-        stored = place.read() or contents.empty(group)
+
+    def change(place: OwnPlace, stored: Contents) -> tuple[RowKey, ...]:
         gone = sorted(stored.rows - set(declared), key=sort_key)
         if len(gone) > PRUNE_SHARE * len(stored.rows) and not confirmed:
             raise BaselineError(_many_obsolete(place.source, gone, len(stored.rows)))
@@ -241,7 +250,9 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
             place.write(stored)
         elif gone:
             place.remove()
-    return tuple(gone)
+        return tuple(gone)
+
+    return _changed(root, group, change)
 
 
 def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
@@ -253,16 +264,27 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     )
 
 
-@contextlib.contextmanager
-def _writing(root: Path, group: GroupKey) -> Iterator[OwnPlace]:
-    """The place of a group, with no other process writing there."""
+def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents], T], *, make: bool = False) -> T:
+    """Read a group's files and change them, with no other process writing there.
+
+    Should one have written in spite of the lock (a file system whose locks reach one machine only), they are read anew.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        change: Changes them, and writes them where that is to be.
+        make: Make the folder where it is not there.
+    """
     folder = root / group.folder / FOLDER
     try:
-        with locked(folder):
-            place = OwnPlace(root, group)
-            for path in (place.path, place.tokens, place.attributes):
-                remove_leftovers(path)
-            yield place
+        with locked(folder, make=make):
+            for _ in range(ATTEMPTS):
+                place = OwnPlace(root, group)
+                for path in (place.path, place.tokens, place.attributes):
+                    remove_leftovers(path)
+                with contextlib.suppress(OvertakenError):
+                    return change(place, place.read() or contents.empty(group))
     except OSError as error:
         where = error.filename or folder
         raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
+    raise BaselineError(f"{place.source}: another run writes this file all the time.\n{_AGAIN}")

@@ -1,9 +1,11 @@
 """The journal of a group: its finished generations, so that a run that was ended early goes on where it was.
 
-    .llmcompare/journal/3f1c9a2e5b7d4c01.jsonl      {"key": "...", "generation": {...}}
+    .llmcompare/journal/3f1c9a2e5b7d4c01.jsonl      {"asked": 300, "resumed": 0}
+                                                    {"key": "...", "generation": {...}}
 
 A generation is found again only under everything that it depended on: model, prompt, settings, seed, library versions,
-device and precision. A key without the model would give one model's text as another's.
+device and precision. A key without the model would give one model's text as another's. What each run began with stands
+there, too, so that whoever ends a run can say how much of it is kept, whichever process asked.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,9 @@ from pytest_llmcompare.generations import Environment, Generation
 from pytest_llmcompare.records import Case, GroupKey
 from pytest_llmcompare.wire import generation
 
-from . import scratch
+from . import regular_file, scratch
+
+FOLDER = "journal"
 
 
 class Journal:
@@ -28,38 +34,42 @@ class Journal:
     Args:
         root: pytest's root folder.
         group: The group.
+
+    Attributes:
+        works: Whether it can be written to.
     """
 
     def __init__(self, root: Path, group: GroupKey) -> None:
         name = hashlib.sha256(json.dumps(dataclasses.astuple(group)).encode()).hexdigest()[:16]
         self.root = root
-        self.path = root / scratch.FOLDER / "journal" / f"{name}.jsonl"
+        self.path = root / scratch.FOLDER / FOLDER / f"{name}.jsonl"
         self.works = True
+
+    def begin(self, asked: int, resumed: int = 0) -> None:
+        """Note that so many cases are asked for, of which so many were found here."""
+        self._add({"asked": asked, "resumed": resumed})
 
     def read(self) -> dict[str, Generation]:
         """The generations by key; a line that was cut off, or is none of ours, is passed over."""
-        try:
-            lines = self.path.read_text(encoding="ascii", errors="replace").splitlines()
-        except OSError:
-            return {}
         found = {}
-        for line in lines:
+        for entry in entries(self.path):
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line)
                 found[str(entry["key"])] = generation(entry["generation"])
         return found
 
     def append(self, key: str, finished: Generation) -> None:
         """Add a generation. Where that is not possible (a full disk, a read-only folder) the run goes on without."""
+        self._add({"key": key, "generation": dataclasses.asdict(finished)})
+
+    def _add(self, entry: Mapping[str, Any]) -> None:
         if not self.works:
             return
-        entry = json.dumps({"key": key, "generation": dataclasses.asdict(finished)})
         try:
             if not self.path.parent.is_dir():
                 scratch.make(self.root)
                 self.path.parent.mkdir(exist_ok=True)
-            with self.path.open("a", encoding="ascii") as file:
-                file.write(f"{entry}\n")
+            with regular_file.open_to_append(self.path) as file:
+                file.write(f"{json.dumps(entry)}\n".encode("ascii"))
         except OSError:
             self.works = False
 
@@ -71,12 +81,73 @@ class Journal:
             scratch.remove_if_empty(self.root)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How much of what a run asked is in its journals.
+
+    Attributes:
+        outputs: Finished outputs.
+        asked: Outputs that were asked for.
+    """
+
+    outputs: int
+    asked: int
+
+
+def kept_since(root: Path, started: float) -> Kept | None:
+    """What journals that were written to since a moment keep; None where there are none.
+
+    Args:
+        root: pytest's root folder.
+        started: The moment, in seconds of the clock of the file system.
+    """
+    found: list[Kept] = []
+    with contextlib.suppress(OSError):
+        paths = sorted((root / scratch.FOLDER / FOLDER).glob("*.jsonl"))
+        found += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
+    return Kept(sum(one.outputs for one in found), sum(one.asked for one in found)) if found else None
+
+
+def kept_in(path: Path) -> Kept:
+    """What the last run that wrote a journal has in it."""
+    asked, resumed, keys = 0, 0, set[str]()
+    for entry in entries(path):
+        if isinstance(entry.get("asked"), int) and isinstance(entry.get("resumed"), int):
+            asked, resumed, keys = entry["asked"], entry["resumed"], set()
+        elif "key" in entry:
+            keys.add(str(entry["key"]))
+    return Kept(min(resumed + len(keys), asked), asked)
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a journal; a line that was cut off, or is none of ours, is passed over."""
+    try:
+        lines = regular_file.read(path).decode("ascii", "replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry
+
+
+def key_of_row(facts: Mapping[str, Any], model: str) -> str:
+    """Names an answer of a model that is asked by the columns of its signature.
+
+    Args:
+        facts: All that the model is told.
+        model: All of it that decides what it answers.
+    """
+    return hashlib.sha256(json.dumps([model, facts], sort_keys=True, default=repr).encode()).hexdigest()
+
+
 def key_of(case: Case, model: str, environment: Environment) -> str:
     """Names a generation by all that it depends on.
 
     Args:
         case: What is asked.
-        model: Fingerprint of the model.
+        model: All of the model that decides what it answers.
         environment: Versions, device, precision and weights.
     """
     facts: list[Any] = [model, environment, case.prompt, dict(case.gen_config), case.template, case.seed]

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.judgements import Judgement
 from pytest_llmcompare.records import Baseline, CaseKey
 from pytest_llmcompare.wire import case_key, generation, judgement
 
-from . import scratch
+from . import pending_schema, regular_file, scratch
+from .escapes import with_line_breaks
+from .pending_schema import LineError
 from .replacement import locked, replace
 
 VERSION = 1
@@ -63,10 +68,16 @@ class Pending:
     Attributes:
         entries: The entries by case, in the order in which they came.
         notes: Lines that could not be used.
+        unknown: Those of them that another version has written, as they are.
     """
 
     entries: Mapping[CaseKey, Entry]
     notes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+class OtherVersionError(LineError):
+    """A line that another version of this program has written."""
 
 
 class PendingFile:
@@ -88,7 +99,7 @@ class PendingFile:
         Raises:
             BaselineError: It cannot be read, or is of another version.
         """
-        return read(self.path, self.source) if self.path.exists() else Pending({})
+        return read(self.path, self.source) if os.path.lexists(self.path) else Pending({})
 
     def append(self, *entries: Entry) -> None:
         """Add entries, each in the place of an earlier one of its case.
@@ -110,12 +121,13 @@ class PendingFile:
             BaselineError: It cannot be read, or is of another version.
             OSError: It cannot be written.
         """
-        if not self.path.exists():
+        if not os.path.lexists(self.path):
             return
         with locked(self.folder):
-            entries = self.read().entries
-            if entries:
-                replace({self.path: "".join(f"{line_of(entry)}\n" for entry in entries.values()).encode("ascii")})
+            pending = self.read()
+            lines = [*pending.unknown, *map(line_of, pending.entries.values())]
+            if lines:
+                replace({self.path: "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")})
             else:
                 self.path.unlink(missing_ok=True)
                 scratch.remove_if_empty(self.root)
@@ -126,7 +138,7 @@ class PendingFile:
             return
         with locked(self.folder):
             scratch.make(self.root)
-            with self.path.open("a+b") as file:
+            with regular_file.open_to_append(self.path) as file:
                 file.seek(max(file.seek(0, 2) - 1, 0))
                 start = "\n" if file.read(1) not in (b"", b"\n") else ""
                 file.write(f"{start}{chr(10).join(lines)}\n".encode("ascii"))
@@ -140,32 +152,57 @@ def read(path: Path, source: str) -> Pending:
         source: What to call it in messages.
 
     Raises:
-        BaselineError: It cannot be read, or a line is of another version.
+        BaselineError: It cannot be read, or another version has written all of it.
     """
     try:
-        lines = path.read_bytes().decode("ascii", "replace").split("\n")
+        lines = with_line_breaks(regular_file.read(path).decode("utf-8", "replace")).split("\n")
     except OSError as error:
-        raise BaselineError(f"{source}: cannot be read: {error.strerror or error}.") from error
+        raise BaselineError(f"{source}: cannot be read: {error.strerror or error}.{_way_out(error)}") from error
     entries: dict[CaseKey, Entry] = {}
-    notes = []
+    notes: list[str] = []
+    unknown: list[str] = []
+    used = 0
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        where = f"{source}, line {number}"
         try:
-            data = json.loads(line)
-            _check_version(data["pending"], f"{source}, line {number}")
-            key = case_key(data["key"])
-            entries.pop(key, None)
-            if "new" in data:
-                entries[key] = _entry(key, data)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            notes.append(f"{source}, line {number}: broken, so it is not used.")
-    return Pending(entries, tuple(notes))
+            _take(line, entries)
+            used += 1
+        except OtherVersionError as version:
+            unknown.append(line)
+            notes.append(_other_version(where, version))
+        except LineError as error:
+            notes.append(f"{where}: {error}, so it is not used.")
+    if unknown and not used:
+        raise BaselineError(notes[0])
+    return Pending(entries, tuple(notes), tuple(unknown))
+
+
+def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
+    """Take in a line.
+
+    Raises:
+        LineError: It cannot be used, or is of another version.
+    """
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        raise LineError("broken") from None
+    if not isinstance(data, dict) or type(data.get("pending")) is not int:
+        raise LineError("broken")
+    if data["pending"] != VERSION:
+        raise OtherVersionError(data["pending"])
+    key = case_key(pending_schema.KEY(data.get("key"), "key"))
+    entry = _entry(key, pending_schema.ENTRY(data, "")) if "new" in data else None
+    entries.pop(key, None)
+    if entry is not None:
+        entries[key] = entry
 
 
 def line_of(entry: Entry) -> str:
     """An entry as a line, without its line break."""
-    output = dataclasses.replace(entry.new.generation, path=None, samples=())
+    output = _finite(entry.new.generation)
     new = {"input_hash": entry.new.input_hash, "settings_hash": entry.new.settings_hash}
     return _line(
         {
@@ -174,7 +211,7 @@ def line_of(entry: Entry) -> str:
             "commit": entry.commit,
             "test": entry.test,
             "old": entry.old,
-            "judgement": dataclasses.asdict(entry.judgement),
+            "judgement": _told(entry.judgement),
             "prompt": entry.prompt,
             "baseline": entry.baseline,
             **({"against": entry.against} if entry.against else {}),
@@ -188,18 +225,41 @@ def _line(facts: Mapping[str, Any]) -> str:
 
 
 def _entry(key: CaseKey, data: dict[str, Any]) -> Entry:
-    """An entry from its line."""
-    new, old_text = data["new"], data["baseline"]
-    output = Baseline(key.row, generation(new["generation"]), str(new["input_hash"]), str(new["settings_hash"]))
-    found = judgement(data["judgement"])
-    texts = {name: str(data[name]) for name in ("test", "run", "commit", "old", "prompt")}
-    texts["against"] = str(data.get("against", ""))
-    return Entry(key=key, new=output, judgement=found, baseline=None if old_text is None else str(old_text), **texts)
+    """An entry from its line, checked."""
+    new = data["new"]
+    output = Baseline(key.row, generation(new["generation"]), new["input_hash"], new["settings_hash"])
+    texts = {name: data[name] for name in ("test", "run", "commit", "old", "prompt", "baseline")}
+    return Entry(key=key, new=output, judgement=judgement(data["judgement"]), against=data.get("against", ""), **texts)
 
 
-def _check_version(version: object, where: str) -> None:
-    if version != VERSION:
-        raise BaselineError(
-            f"{where}: the line has format {version}; this version of pytest-llmcompare reads format {VERSION}.\n"
-            "Upgrade (pip install --upgrade pytest-llmcompare), or delete the file and run pytest again."
-        )
+def _finite(output: Generation) -> Generation:
+    """An output as JSON can hold it: log-probabilities are known for all of its tokens, or not known."""
+    return dataclasses.replace(
+        output, path=None, samples=(), logprobs=_known(output.logprobs), margins=_known(output.margins)
+    )
+
+
+def _known(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    return numbers if numbers is not None and all(map(math.isfinite, numbers)) else None
+
+
+def _told(found: Judgement) -> dict[str, Any]:
+    """A judgement as JSON can hold it."""
+    whole = dataclasses.asdict(found)
+    numbers = {name: whole[name] for name in ("margin", "tolerance")}
+    unusable = [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]
+    if found.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):
+        unusable.append("likelihood")
+    return {**whole, **dict.fromkeys(unusable)}
+
+
+def _other_version(where: str, version: OtherVersionError) -> str:
+    return (
+        f"{where}: the line has format {version}; this version of pytest-llmcompare reads format {VERSION}.\n"
+        "Upgrade (pip install --upgrade pytest-llmcompare), or delete the file and run pytest again."
+    )
+
+
+def _way_out(error: OSError) -> str:
+    irregular = isinstance(error, regular_file.IrregularFileError)
+    return "\nDelete it, and run pytest again." if irregular else ""

@@ -5,7 +5,9 @@ They are read from a shelf, which is the disk or a commit; they are written on t
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,15 +15,18 @@ from typing import Protocol
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey
 
-from . import contents
+from . import contents, regular_file
 from .contents import Contents
 from .document import restore
 from .filenames import TEXT_SUFFIX, TOKENS_SUFFIX, safe_name, without_suffix
+from .regular_file import IrregularFileError
 from .replacement import replace
 
 FOLDER = "__baselines__"
 
 _GIT_ATTRIBUTES = f"*{TEXT_SUFFIX} text eol=lf\n*{TOKENS_SUFFIX} -diff merge=union text eol=lf\n"
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how some editors, and PowerShell, begin what they save
 
 
 class Shelf(Protocol):
@@ -52,7 +57,7 @@ class Disk:
     def content(self, path: Path) -> bytes | None:
         """A file, or None where there is none."""
         try:
-            return path.read_bytes()
+            return regular_file.read(path)
         except FileNotFoundError:
             return None
 
@@ -62,6 +67,32 @@ class Disk:
 
 
 DISK = Disk()
+
+
+class OvertakenError(Exception):
+    """A file is no longer what was read: another process has written it, although this one holds the lock."""
+
+
+class Observed(Disk):
+    """The files that are there now, each of which can be compared with what was read."""
+
+    def __init__(self) -> None:
+        self.read: dict[Path, bytes | None] = {}
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+        self.read[path] = super().content(path)
+        return self.read[path]
+
+    def check(self) -> None:
+        """Compare what was read with what is there.
+
+        Raises:
+            OvertakenError: A file is another one.
+            OSError: A file cannot be read.
+        """
+        if any(DISK.content(path) != data for path, data in self.read.items()):
+            raise OvertakenError
 
 
 class Place:
@@ -108,22 +139,29 @@ class OwnPlace(Place):
     """Where the two files of a group are on the disk, to be written."""
 
     def __init__(self, root: Path, group: GroupKey) -> None:
-        super().__init__(root, group)
+        self.observed = Observed()
+        super().__init__(root, group, self.observed)
 
     def write(self, stored: Contents) -> None:
-        """Write both files, the tokens first: where a kill comes between, the text decides which of them count."""
+        """Write both files, the tokens first: where a kill comes between, the text decides which of them count.
+
+        Raises:
+            OvertakenError: They are no longer what was read.
+            OSError: They cannot be written.
+        """
         files: dict[Path, bytes] = {}
-        if not self.attributes.exists():
+        if not os.path.lexists(self.attributes):
             files[self.attributes] = _GIT_ATTRIBUTES.encode()
         tokens = stored.tokens_text().encode()
-        if tokens != (self.tokens.read_bytes() if self.tokens.exists() else b""):
+        if tokens != (DISK.content(self.tokens) or b""):
             files[self.tokens] = tokens
         files[self.path] = stored.text().encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        replace(files)
+        replace(files, last_look=self.observed.check)
 
     def remove(self) -> None:
-        """Remove both files, and their folder where nothing else is in it."""
+        """Remove both files, and their folder where nothing else is in it. Raises as `write` does."""
+        self.observed.check()
         for path in (self.path, self.tokens):
             for file in (path.resolve(), path):
                 file.unlink(missing_ok=True)
@@ -135,27 +173,37 @@ def read_pair(path: Path, tokens: Path, source: str, tokens_source: str, shelf: 
     """A baseline file and the tokens file beside it, or None where there is no baseline file.
 
     Raises:
-        BaselineError: The baseline file cannot be read.
+        BaselineError: The baseline file cannot be read, or what stands in the place of the other one is no file.
     """
     try:
         data = shelf.content(path)
+    except IrregularFileError as error:
+        raise _irregular(source, error) from error
     except OSError as error:
         raise BaselineError(f"{source}: cannot be read: {error.strerror}.") from error
     if data is None:
         return None
     try:
         tokens_data = shelf.content(tokens)
+    except IrregularFileError as error:
+        raise _irregular(tokens_source, error) from error
     except OSError:  # as where it is not there, only an aid is lacking
         tokens_data = None
-    tokens_text = None if tokens_data is None else tokens_data.decode("utf-8", "replace")
+    encoding = "utf-16" if (tokens_data or b"").startswith(_UTF_16) else "utf-8"
+    tokens_text = None if tokens_data is None else tokens_data.decode(encoding, "replace")
     return contents.read(_decoded(data, source), tokens_text, source, tokens_source)
+
+
+def _irregular(source: str, error: IrregularFileError) -> BaselineError:
+    return BaselineError(f"{source}: cannot be read: {error.strerror}.\nRestore the file: {restore(source)}")
 
 
 def _decoded(data: bytes, source: str) -> str:
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BaselineError(
-            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8.\nRestore the file: {restore(source)}"
+            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. An editor may have saved the file "
+            f"in another encoding.\nSave it as UTF-8, or restore it: {restore(source)}"
         ) from error

@@ -4,75 +4,85 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import stat
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pytest_llmcompare.errors import BaselineError
+
+from . import folder_lock
 
 LOCK_SECONDS = 60.0  # an update takes less than a second
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes on this machine from changing the files in a folder.
+def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
+    """Keep other processes from changing the files in a folder.
 
-    The lock file is in the system's folder for temporary files, one folder per user: nothing is left beside the tests.
+    Args:
+        folder: The folder.
+        make: Make it where it is not there. If not, and there is none, there is nothing to lock either.
 
     Raises:
         BaselineError: Another process has held it for a minute.
-        OSError: There is no place for the lock file.
+        OSError: The folder cannot be made or opened.
     """
-    from filelock import FileLock, Timeout
-
-    user = os.getuid() if hasattr(os, "getuid") else ""
-    place = Path(tempfile.gettempdir(), f"pytest-llmcompare-{user}")
-    place.mkdir(mode=0o700, exist_ok=True)
-    name = hashlib.sha256(os.fsencode(os.path.normcase(folder.resolve()))).hexdigest()[:16]
+    if not make and not folder.is_dir():
+        yield
+        return
     try:
-        with FileLock(place / f"{name}.lock", timeout=LOCK_SECONDS):
+        with folder_lock.held(folder, LOCK_SECONDS):
             yield
-    except Timeout as timeout:
+    except TimeoutError:
         raise BaselineError(
-            f"{folder}: another run has been writing baselines here for over {LOCK_SECONDS:.0f} seconds.\n"
-            f"Wait for it, or end it (its lock is {timeout.lock_file}), and run again."
+            f"{folder}: another run has been writing here for over {LOCK_SECONDS:.0f} seconds.\n"
+            "Wait for it, or end it, and run again."
         ) from None
 
 
-def replace(files: Mapping[Path, bytes]) -> None:
+def replace(files: Mapping[Path, bytes], last_look: Callable[[], None] = lambda: None) -> None:
     """Replace files, in this order; none of them where one cannot be written.
 
     A link stays, what it points to is replaced. The file's mode stays.
+
+    Args:
+        files: What they are to hold.
+        last_look: Called when all is written and nothing is replaced yet; what it raises leaves the old ones.
 
     Raises:
         OSError: A file could not be written, its `filename` says which; the old ones are as they were.
     """
     drafts: list[tuple[Path, Path]] = []
-    try:
+    with contextlib.ExitStack() as cleaning:
         for path, data in files.items():
-            target = path.resolve()
+            target = _target(path)
             draft = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}.tmp")
             drafts.append((draft, target))
             with _named(target):
-                _write(draft, data, target)
+                _write(draft, data, target, cleaning)
+        last_look()
         for draft, target in drafts:
             with _named(target):
                 draft.replace(target)
-    finally:
-        for draft, _ in drafts:
-            draft.unlink(missing_ok=True)
     for folder in {target.parent for _, target in drafts}:
         _sync(folder)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove drafts that killed runs left beside a file. Call it under the lock."""
-    target = path.resolve()
+    """Remove drafts that killed runs left beside a file, none that a process is writing. Call it under the lock."""
+    target = _target(path)
     for draft in target.parent.glob(f"{_stem(target)}*.tmp"):
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # whatever is wrong with it, the next update tries again
+            if stat.S_ISREG(draft.lstat().st_mode) and not folder_lock.is_held(draft):
+                draft.unlink()
+
+
+def _target(path: Path) -> Path:
+    """What a link leads to; of links that lead to each other, one of them."""
+    return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
@@ -90,13 +100,24 @@ def _stem(target: Path) -> str:
     return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
-def _write(draft: Path, data: bytes, target: Path) -> None:
-    with draft.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(draft: Path, data: bytes, target: Path, cleaning: contextlib.ExitStack) -> None:
+    """Write a draft. Until it is in its place it stays locked, so that nobody takes it for the leftover of a kill."""
+    cleaning.callback(draft.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
+    file = draft.open("xb", buffering=0)
+    cleaning.enter_context(file)
+    folder_lock.hold(file.fileno())
+    _write_all(file, data)
+    os.fsync(file.fileno())
+    if os.name == "nt":
+        file.close()  # Windows renames no file that is open
     with contextlib.suppress(FileNotFoundError):
         draft.chmod(stat.S_IMODE(target.stat().st_mode))
+
+
+def _write_all(file: io.FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
 def _sync(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from pytest_llmcompare.records import Baseline, RowKey, digest
 
 from .document import Record, restore, shown, sort_key
-from .escapes import escape, unescape
+from .escapes import escape, unescape, with_line_breaks
 
 WARNINGS = 5  # that are told one by one
 TO_GET_BACK = " To get the tokens back:"
@@ -65,9 +65,7 @@ class Tokens:
         self.problems: list[str] = []
         self.missing = 0 if text is None else None
         numbered = [
-            (number, line)
-            for number, line in enumerate((text or "").replace("\r\n", "\n").split("\n"), 1)
-            if line.strip()
+            (number, line) for number, line in enumerate(with_line_breaks(text or "").split("\n"), 1) if line.strip()
         ]
         values = _values([line for _, line in numbered])
         for (number, line), value in zip(numbered, values, strict=True):

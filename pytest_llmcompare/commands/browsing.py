@@ -9,7 +9,7 @@ import select
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_llmcompare.errors import UsageError
@@ -23,6 +23,7 @@ from pytest_llmcompare.web.server import Server
 from .accept import written_lines
 from .closing import carried_out, close
 from .ending import noted
+from .redirect import RedirectPage
 
 LOOK_SECONDS = 0.2  # between two looks at whether the command is to end
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -48,11 +49,11 @@ def browse(root: Path, review: Review, notes: Sequence[str], *, port: int, opens
             with contextlib.suppress(OSError):  # nobody may be there to read it
                 print(f"{len(review.entries):,} pending, to be reviewed at\n  {server.access.address}")
                 print('"Done" on that page, or Ctrl-C here, carries out what was decided.', flush=True)
-            if opens and has_screen():
-                threading.Thread(target=open_browser, args=(server.access.address,), daemon=True).start()
-            gone = hang_up()
-            while not (ending.came.is_set() or gone() or desk.wait_to_end(LOOK_SECONDS)):
-                pass
+            with shown(root, server.access.address) if opens and has_screen() else contextlib.nullcontext() as page:
+                gone = hang_up()
+                while not (ending.came.is_set() or gone() or desk.wait_to_end(LOOK_SECONDS)):
+                    if page and server.is_watched:
+                        page.remove()
             outcome = carried_out(root, desk.close())
             desk.publish(outcome, written_lines(outcome))
         return close(review, outcome)
@@ -91,6 +92,21 @@ def page_of(review: Review, notes: Sequence[str]) -> ReviewPage:
 def has_screen() -> bool:
     """Whether a browser would have a window: elsewhere it would take over the terminal."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in SCREENS)
+
+
+@contextlib.contextmanager
+def shown(root: Path, address: str) -> Iterator[RedirectPage | None]:
+    """Show the page in the browser, by way of a file that is there only meanwhile."""
+    try:
+        page = RedirectPage(root, address)
+    except OSError:  # the address is printed
+        yield None
+        return
+    try:
+        threading.Thread(target=open_browser, args=(page.address,), daemon=True).start()
+        yield page
+    finally:
+        page.remove()
 
 
 def open_browser(address: str) -> None:

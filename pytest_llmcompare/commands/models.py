@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
-from pytest_llmcompare.models.spec import ModelSpec, parse_specs
+from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown_source
 from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.reports.escaping import disarm
 from pytest_llmcompare.settings import check_file, split_models
@@ -51,7 +51,7 @@ def show_model(spec: ModelSpec, root: Path) -> bool:
     """Print what one spec resolves to; whether it can be used."""
     from pytest_llmcompare.models.resolve import resolve
 
-    print(disarm(f"{spec.name}  ({spec.kind.value}: {spec.source})"))
+    print(disarm(f"{spec.name}  ({spec.kind.value}: {shown_source(spec)})"))
     try:
         resolved = resolve(spec, root=root)
     except LlmCompareError as error:

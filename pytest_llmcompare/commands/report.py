@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pytest_llmcompare.baselines import regular_file
 from pytest_llmcompare.errors import ReportError, UsageError
 from pytest_llmcompare.report_files import write_report
 from pytest_llmcompare.reports.document import SCHEMA_VERSION, Document
@@ -45,10 +46,10 @@ def read(path: Path) -> Document:
         ReportError: It cannot be read.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(regular_file.read(path))
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}.\n{HOW}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} ({COMMAND_LINE}) is no JSON report: {error}.\n{HOW}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,12 +16,14 @@ from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import quiet
 
 from .batching import batches, parts
-from .calls import call, wanted_tokens, within_context
+from .calls import call
 from .configuration import rows_are_independent, shown, why_not_replayed
+from .failures import MemoryWarning, say
+from .probing import why_no_batches, why_no_padding
 from .prompts import room
 from .recording import Answer, UnusableScoresError
 from .seeding import seeded
-from .work import Outcome, Work
+from .work import Outcome, Work, wanted_tokens, within_context
 
 CPU_TOKENS = 1024  # of a batch, padding included: on a CPU larger ones only add padding
 GPU_TOKENS = 16384
@@ -28,15 +31,15 @@ CPU_REMEMBERED = 4096
 """Most tokens that a batch keeps in memory on a CPU, lent ones included: there, too little memory ends the process."""
 
 
-class MemoryWarning(UserWarning):
-    """A batch did not fit into memory."""
+log = logging.getLogger(__name__)
 
 
 def answer_open(work: Work) -> None:
     """Answer all prompts that have no outcome yet."""
     together = [index for index in work.prompts if index in work.open and can_share(work, index)]
     for some in ([index for index in together if index in work.heads], together):
-        answer_together(work, [index for index in some if index in work.open])
+        for batch in alike(work, [index for index in some if index in work.open]):
+            answer_together(work, batch)
     for index in [index for index in work.prompts if index in work.open]:
         if index not in work.heads or not answer_batch(work, [index]):
             work.settle(index, after_prefix(work, index) or answer_alone(work, index))
@@ -46,6 +49,25 @@ def can_share(work: Work, index: int) -> bool:
     """Whether a prompt's output stays the same in a batch with others."""
     fits = room(work.model, len(work.prompts[index])) >= (work.config.max_new_tokens or 0)
     return fits and work.model.is_batchable and rows_are_independent(work.gen_config, work.model)
+
+
+def alike(work: Work, indices: Sequence[int]) -> Sequence[Sequence[int]]:
+    """The prompts that may share batches: all, or for a model that sees padding, those of one length."""
+    if len(indices) < 2 or work.batch_size == 1:
+        return [indices]
+    if why := why_no_batches(work.model):
+        say(work.model, f"prompts are asked one by one, because {why}. Outputs are the same; it takes longer.")
+        return []
+    if why := why_no_padding(work.model):
+        say(
+            work.model,
+            f"only prompts of one length share a batch, because {why}. Outputs are the same; it takes longer.",
+        )
+        found: dict[int, list[int]] = {}
+        for index in indices:
+            found.setdefault(len(work.begun(index)), []).append(index)
+        return list(found.values())
+    return [indices]
 
 
 def answer_together(work: Work, indices: Sequence[int]) -> None:
@@ -120,9 +142,10 @@ def answer_batch(work: Work, batch: Sequence[int]) -> bool:
         with quiet():
             config = work.config if not work.heads.get(batch[0]) else remaining(work, batch)
             found = call(work.model, [work.begun(index) for index in batch], config, prefix=work.prefix(to_go_on=True))
-    except torch.OutOfMemoryError:
-        return False
-    except Exception:  # whichever row it is: the others are answered alone
+    except Exception as error:  # whichever row it is: the others are answered alone
+        if isinstance(error, torch.OutOfMemoryError):
+            return False
+        work.failed(f"a batch of {len(batch)} prompts", error, log, batch)
         found = None
     for place, index in enumerate(batch):
         sure = found is not None and not found[place].fault and found[place].sure
@@ -174,7 +197,8 @@ def after_prefix(work: Work, index: int) -> Outcome | None:
     try:
         with quiet(), seeded(work.model.device, seed if config.do_sample else None):
             found = call(work.model, [prompt], config, prefix=prefix, watch=True)[0]
-    except Exception:  # it is asked plainly, and what happens then is its outcome
+    except Exception as error:  # it is asked plainly, and what happens then is its outcome
+        work.failed("writing after tokens that prompts share", error, log, [index])
         return None
     return None if found.fault or not found.sure else work.generation(index, found)
 

@@ -2,10 +2,11 @@
 
 The rule. A setting that a case does not give is at the default of transformers' pipeline and of its `generate` (so
 sampling without `temperature` and `top_k` draws at 0.7 from the 50 likeliest tokens), never at what the checkpoint's
-`generation_config.json` says: a comparison of models should not become one of their authors' taste in sampling. What
-the checkpoint says of *tokens* is part of the model and holds: `eos_token_id`, `pad_token_id`,
-`decoder_start_token_id`, ... and the lists of tokens that it must not say. A padding token that it lacks is the
-tokenizer's, as in a pipeline. So an output is that of
+`generation_config.json` says: a comparison of models should not become one of their authors' taste in sampling and
+penalties, and an output should depend on nothing that isn't in the user's repository. What is left out is named in a
+note, once per model (`left_out`). What the checkpoint says of *tokens* is part of the model and holds: `eos_token_id`,
+`pad_token_id`, `decoder_start_token_id`, `forced_bos_token_id`, ... and the lists of tokens that it must not say. A
+padding token that it lacks is the tokenizer's, as in a pipeline. So an output is that of
 
     model.generation_config = GenerationConfig(**tokens_of(model))
     pipeline("text-generation", model, tokenizer=tokenizer)(
@@ -17,7 +18,7 @@ Settings go in as an object: as a keyword of the pipeline, `max_length` would al
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +29,7 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LocalModel
 
-from .settings import SAMPLING_DEFAULTS, problems
+from .settings import SAMPLING_DEFAULTS, problems, unused
 
 TOKEN_LISTS = ("bad_words_ids", "begin_suppress_tokens", "forced_decoder_ids", "suppress_tokens")
 MODES = (
@@ -64,6 +65,31 @@ def tokens_of(model: LocalModel) -> dict[str, Any]:
     if found.get("pad_token_id") is None:
         found["pad_token_id"] = model.tokenizer.pad_token_id
     return {key: value for key, value in found.items() if value is not None}
+
+
+def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: Collection[str]) -> str:
+    """A note on what of the checkpoint's own settings does not count; empty where all of it does, or is overruled.
+
+    Args:
+        model: The model.
+        in_force: Settings of the cases.
+        stated: Names of the settings that the user gave for all cases.
+    """
+    own = model.model.generation_config.to_dict()
+    found = unused({key: value for key, value in own.items() if key not in tokens_of(model)}, in_force, stated)
+    if not found:
+        return ""
+    told = ", ".join(f"{key}={shown_value(value)}" for key, value in found.items())
+    return (
+        f"model {model.name!r}: its generation_config.json says {told}. That does not count here; give what "
+        "should hold in gen_config, of the test or of the model's table in pyproject.toml"
+    )
+
+
+def shown_value(value: object) -> str:
+    """A setting's value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 @contextmanager

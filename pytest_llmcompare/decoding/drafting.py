@@ -6,6 +6,7 @@ likely, a setting that looks further, a model of another kind) it says why, and 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,16 +18,18 @@ from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.models.local import LocalModel, quiet
 
 from .answering import in_batches, joined
-from .calls import call, wanted_tokens, within_context
+from .calls import call
 from .configuration import rows_are_independent, why_not_replayed
 from .lending import Prefix
 from .probing import why_not_in_one_pass, why_rounding_differs
 from .prompts import room
 from .recording import Answer, record
 from .seeding import seeded
+from .state import fresh
 from .verifying import Reading, verifier
-from .work import Work
+from .work import Work, wanted_tokens, within_context
 
+log = logging.getLogger(__name__)
 FAILED = "the pass over the draft failed"
 READ_TOKENS = 512  # of a batch on a CPU: scores of a whole draft are there at once, and larger ones are no faster
 NOT_TRIED = "not tried: "
@@ -91,11 +94,10 @@ def read_together(work: Work, readings: dict[int, Reading]) -> None:
         try:
             with quiet():
                 call(work.model, [found.prompt for found in some], work.config, verifier(work.model, some, prefix))
-        except torch.OutOfMemoryError:
-            if len(batch) > 1:
+        except Exception as error:  # whichever row it is
+            if isinstance(error, torch.OutOfMemoryError) and len(batch) > 1:
                 return False
-            some[0].unsure = FAILED
-        except Exception:  # whichever row it is
+            work.failed(f"reading {len(batch)} baselines in one pass", error, log, batch)
             for found in some:
                 found.unsure = FAILED
         for index in batch:
@@ -145,7 +147,8 @@ def read_alone(work: Work, index: int, found: Reading) -> None:
                 Replay(work, found, prefix),
                 prefix if work.model.is_batchable else None,
             )
-    except Exception:  # out of memory included: it is asked plainly
+    except Exception as error:  # it is asked plainly
+        work.failed("reading a baseline in one pass", error, log, [index])
         found.unsure = FAILED
     note_path(work, index, found)
     if found.reason:
@@ -174,7 +177,8 @@ class Replay:
     ) -> Answer | None:
         """The output, or None where it has to be asked plainly."""
         prepared = (logits_processor, stopping_criteria, generation_config)
-        self.verify(model, input_ids, *prepared, **model_kwargs)
+        with fresh(model):
+            self.verify(model, input_ids, *prepared, **model_kwargs)
         if self.reading.unsure or self.reading.stop:
             return None if self.reading.unsure else self.reading.answer()
         known = torch.tensor([self.reading.tokens], dtype=input_ids.dtype, device=input_ids.device)

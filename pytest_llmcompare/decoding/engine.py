@@ -17,16 +17,17 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LocalModel, quiet
 
-from .answering import CPU_TOKENS, MemoryWarning, answer_open
+from .answering import CPU_TOKENS, answer_open
 from .configuration import configuration, own_settings_aside
 from .drafting import use_drafts
+from .failures import EngineWarning, MemoryWarning, ShortcutWarning
 from .lending import Lender
 from .prefixes import Family, families
 from .prompts import fault_of
 from .requests import Request
 from .work import Outcome, Work
 
-__all__ = ["CPU_TOKENS", "MemoryWarning", "Outcome", "generate"]
+__all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "generate"]
 
 
 def generate(

@@ -13,6 +13,8 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from pytest_llmcompare.models.local import LocalModel
 
+from .state import fresh
+
 KEEPS_ALL = {DynamicLayer, DynamicSlidingWindowLayer}
 """Kinds of memory with a key and a value per token, which another kind of that sort can stand for."""
 
@@ -48,15 +50,30 @@ class Prefix:
         """For one pass that keeps nothing, over any number of rows."""
         return Cache(layers=[LentLayer(keys, values) for keys, values in self.layers])
 
-    def begun(self, rows: int) -> DynamicCache:
-        """For a loop that goes on from here with a number of rows; the first step copies, so these stay as they are."""
+    def begun(self, gaps: Sequence[int]) -> DynamicCache:
+        """For a loop that goes on from here; the first step copies, so the prefix stays as it is.
+
+        Padding stands before the whole prompt, as without a prefix, because some models measure distances by the place
+        in the cache (MPT, the windows of GPT-Neo). So a row keeps its last tokens out of the cache, one per padding.
+
+        Args:
+            gaps: Tokens of padding before each row.
+        """
         cache = DynamicCache()  # without a config it keeps every key, under a sliding window as well
         for keys, values in self.layers:
             layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
             layer.lazy_initialization(keys, values)
-            layer.keys, layer.values = (part.expand(rows, -1, -1, -1) for part in (keys, values))
+            layer.keys, layer.values = (shifted(part, gaps) for part in (keys, values))
             cache.layers.append(layer)
         return cache
+
+
+def shifted(part: Tensor, gaps: Sequence[int]) -> Tensor:
+    """Keys or values [1, heads, length, size] for rows that begin with padding, [rows, heads, length, size]."""
+    if not any(gaps):
+        return part.expand(len(gaps), -1, -1, -1)
+    places = torch.arange(part.shape[2], device=part.device)[None] - torch.tensor(gaps, device=part.device)[:, None]
+    return part[0][:, places.clamp(min=0)].transpose(0, 1)  # the mask hides what stands for padding
 
 
 class Lender:
@@ -68,7 +85,11 @@ class Lender:
         self.prefix: Prefix | None = None
 
     def lend(self, tokens: Sequence[int]) -> Prefix | None:
-        """The memory of a prefix, or None where this model's cannot be lent."""
+        """The memory of a prefix, or None where this model's cannot be lent.
+
+        Raises:
+            Exception: Whatever the model raises; it is not asked for this prefix again.
+        """
         if tuple(tokens) != self.last:
             self.prefix = None  # before the next is computed: there may be no room for both
             self.last = tuple(tokens)
@@ -92,15 +113,15 @@ def cache_keyword(model: LocalModel) -> str:
 
 @torch.no_grad()
 def computed(model: LocalModel, tokens: Sequence[int]) -> Prefix | None:
-    """Read a prefix; None where the model did not put it into the cache, or memory does not suffice."""
+    """Read a prefix; None if the model did not put it into the cache."""
     cache: Any = DynamicCache()
     known = inspect.signature(model.model.forward).parameters
     options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-    try:
+    if "position_ids" in known:  # as `generate` gives them; RoBERTa's own begin elsewhere
+        options["position_ids"] = torch.arange(len(tokens), device=model.device)[None]
+    with fresh(model.model):
         ids = torch.tensor([tokens], device=model.device)
         model.model(input_ids=ids, use_cache=True, **{cache_keyword(model): cache}, **options)
-    except Exception:  # a model that wants more than tokens, or more memory than there is: it does without
-        return None
     if cache.get_seq_length() != len(tokens) or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
     return Prefix(len(tokens), [(layer.keys, layer.values) for layer in cache.layers])

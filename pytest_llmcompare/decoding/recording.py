@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
 
-from pytest_llmcompare.noise import unsure
-
+from .caution import least_margin
 from .peaks import peak
 from .seeding import is_steady
 
@@ -48,11 +47,13 @@ class Scores:
     """A logits processor that changes nothing and remembers what matters of each step. It has to be the last one.
 
     Args:
+        model: The transformers model.
         draws: Whether tokens are drawn, one row at a time.
         watch: Whether to find out if noise could change a draw.
     """
 
-    def __init__(self, draws: bool, watch: bool = False) -> None:
+    def __init__(self, model: Any, draws: bool, watch: bool = False) -> None:
+        self.model = model
         self.draws = draws
         self.watch = watch and draws
         self.steady = True
@@ -74,7 +75,7 @@ class Scores:
         if self.draws and (fault := fault_of(self.totals[-1][0].item(), len(self.totals))):
             raise UnusableScoresError(fault)
         if self.watch:
-            self.steady = self.steady and is_steady(scores, unsure(found.best[0].item()))
+            self.steady = self.steady and is_steady(scores, least_margin(self.model, found.best[0].item()))
         return scores
 
     def note_choice(self, tokens: Tensor) -> None:
@@ -132,7 +133,7 @@ def record(
         UnusableScoresError: Scores that are not numbers, where tokens are drawn or searched for.
     """
     beams = generation_config.num_beams > 1
-    recorder: Any = BeamScores() if beams else Scores(bool(generation_config.do_sample), watch)
+    recorder: Any = BeamScores() if beams else Scores(model, bool(generation_config.do_sample), watch)
     loop = model._beam_search if beams else model._sample
     sequences: Tensor = loop(
         input_ids,
@@ -161,16 +162,16 @@ def answers(sequences: Tensor, start: int, scores: Scores, criteria: StoppingCri
                 logprobs=tuple(score - total for score, total in zip(chosen, totals[:length], strict=False)),
                 stop=why_ended(row[None], tokens, criteria),
                 margins=tuple(margins[:length]),
-                sure=scores.steady if scores.draws else all_sure(margins[:length], bests),
+                sure=scores.steady if scores.draws else all_sure(scores.model, margins[:length], bests),
                 fault=next((fault for fault in faults if fault), ""),
             )
         )
     return found
 
 
-def all_sure(margins: list[float], bests: list[float]) -> bool:
+def all_sure(model: Any, margins: list[float], bests: list[float]) -> bool:
     """Whether no choice was within numerical noise; a margin that is not a number is no margin."""
-    return all(margin > unsure(best) for margin, best in zip(margins, bests, strict=False))
+    return all(margin > least_margin(model, best) for margin, best in zip(margins, bests, strict=False))
 
 
 def fault_of(total: float, position: int) -> str:

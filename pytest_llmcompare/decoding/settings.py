@@ -7,7 +7,7 @@ import transformers; a key that is not listed is looked up in the installed tran
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeGuard
@@ -20,6 +20,27 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType({"do_sample": False, "max_new_tok
 SAMPLING_DEFAULTS: Mapping[str, Any] = MappingProxyType({"temperature": 0.7, "top_k": 50})
 """What holds besides where outputs are drawn: what transformers' pipeline does, said aloud, so that it stands in the
 hash of the settings and a change of transformers' defaults changes nothing here."""
+
+
+WITHOUT_EFFECT: Mapping[str, Any] = MappingProxyType(
+    {
+        **dict.fromkeys(("do_sample", "early_stopping", "remove_invalid_values", "renormalize_logits"), False),
+        **dict.fromkeys(("low_memory", "token_healing"), False),
+        **dict.fromkeys(("min_length", "min_new_tokens", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size"), 0),
+        **dict.fromkeys(("epsilon_cutoff", "eta_cutoff", "diversity_penalty", "min_p", "penalty_alpha"), 0.0),
+        **dict.fromkeys(("temperature", "top_p", "typical_p", "repetition_penalty", "length_penalty"), 1.0),
+        **dict.fromkeys(("encoder_repetition_penalty", "guidance_scale", "top_h"), 1.0),
+        **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), 1),
+        "max_length": 20,
+        "top_k": 50,
+    }
+)
+"""Values of settings that say no more than transformers' own defaults do."""
+
+OF_SAMPLING = frozenset(
+    {"temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"}
+)
+"""Settings that matter only where outputs are sampled."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +197,36 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     }
 )
 """Keys that `generate` or a pipeline takes and that make no sense here, with the reason and what to do."""
+
+
+OF_THE_TEXT = frozenset(RULES) - {
+    *("cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache"),
+} | {
+    *("constraints", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory", "max_time"),
+    *("num_beam_groups", "penalty_alpha", "token_healing"),
+}
+"""Settings of a checkpoint that change which text `generate` gives."""
+
+
+def unused(own: Mapping[str, Any], in_force: Iterable[Mapping[str, Any]], stated: Collection[str]) -> dict[str, Any]:
+    """The settings of a checkpoint that don't count, because those of the cases hold instead.
+
+    Args:
+        own: What the checkpoint's generation_config.json says, less what counts.
+        in_force: Settings of the cases.
+        stated: Names of the settings that the user gave for all cases; these are no surprise.
+    """
+    sampled = any(config.get("do_sample") for config in in_force)
+    lengths = {"max_length", "max_new_tokens"}
+    known = {*stated, *(lengths if lengths & set(stated) else ())}
+    if not sampled and "do_sample" in stated:
+        known |= OF_SAMPLING
+    usual = {**WITHOUT_EFFECT, **(SAMPLING_DEFAULTS if sampled else {})}
+    return {
+        name: value
+        for name, value in sorted(own.items())
+        if name in OF_THE_TEXT and name not in known and value is not None and value != usual.get(name)
+    }
 
 
 def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:

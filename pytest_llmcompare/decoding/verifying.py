@@ -13,8 +13,8 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from pytest_llmcompare.generations import Path
 from pytest_llmcompare.models.local import LocalModel
-from pytest_llmcompare.noise import unsure
 
+from .caution import least_margin
 from .lending import Prefix, cache_keyword
 from .peaks import peak
 from .recording import Answer, fault_of, why_ended
@@ -157,7 +157,7 @@ def verifier(local: LocalModel, readings: Sequence[Reading], prefix: Prefix | No
     """
 
     def verify(
-        model: Any,  # noqa: ARG001 - transformers passes it
+        model: Any,
         input_ids: Tensor,
         logits_processor: LogitsProcessorList,
         stopping_criteria: StoppingCriteriaList,
@@ -165,7 +165,8 @@ def verifier(local: LocalModel, readings: Sequence[Reading], prefix: Prefix | No
         **model_kwargs: Any,
     ) -> None:
         logits, first = scores_of(local, readings, prefix, input_ids, model_kwargs)
-        judge = Judge(input_ids, readings, logits_processor, stopping_criteria, bool(generation_config.do_sample))
+        draws = bool(generation_config.do_sample)
+        judge = Judge(model, input_ids, readings, logits_processor, criteria=stopping_criteria, draws=draws)
         for at in range(max(len(reading.draft) for reading in readings)):
             active = [row for row, reading in enumerate(readings) if not reading.is_read]
             if not active:
@@ -179,6 +180,7 @@ class Judge:
     """Chooses a token per draft and position, with what transformers prepared.
 
     Args:
+        model: The transformers model.
         input_ids: What the outputs follow, [rows, seq].
         readings: The drafts, by row.
         processors, criteria: As `generate` prepared them.
@@ -187,12 +189,15 @@ class Judge:
 
     def __init__(
         self,
+        model: Any,
         input_ids: Tensor,
         readings: Sequence[Reading],
         processors: Any,
+        *,
         criteria: Any,
         draws: bool,
     ) -> None:
+        self.model = model
         self.readings = readings
         self.processors = processors
         self.criteria = criteria
@@ -232,14 +237,15 @@ class Judge:
         found = peak(scores)
         # A draw from scores that are no numbers raises, and on a GPU it ends the use of the device for good.
         if self.draws and not self.readings[active[0]].is_over and not fault_of(found.total[0].item(), 1):
-            steady = is_steady(scores, unsure(found.best[0].item()))
+            steady = is_steady(scores, least_margin(self.model, found.best[0].item()))
             tokens = torch.multinomial(scores.softmax(-1), 1)[:, 0]
             sure = [steady]
         elif self.draws:  # where the output has left the draft, the draws are the output's
             tokens, sure = expected, [True]
         else:
             tokens = found.tokens
-            sure = [gap > unsure(top) for gap, top in zip(found.margin.tolist(), found.best.tolist(), strict=True)]
+            pairs = zip(found.margin.tolist(), found.best.tolist(), strict=True)
+            sure = [gap > least_margin(self.model, top) for gap, top in pairs]
         chosen, given = (scores.gather(-1, which[:, None])[:, 0] for which in (tokens, expected))
         scales = (found.best if scores is raw else raw.amax(-1)).abs()
         parts = (chosen, found.total, found.margin, given, found.best, scales)
@@ -271,6 +277,8 @@ def scores_of(
     ids = padded([[*reading.prompt[skip:], *reading.draft[:-1]] for reading in readings], input_ids.device)
     first = [len(reading.prompt) - skip - 1 for reading in readings]
     kept = ids.shape[1] - min(first)
+    if (places := model_kwargs.get("position_ids")) is not None and places.ndim == 2:  # RoBERTa's own begin elsewhere
+        options["position_ids"] = torch.arange(skip, skip + ids.shape[1], device=ids.device).expand_as(ids)
     if "logits_to_keep" in known:
         options["logits_to_keep"] = kept
     logits: Tensor = model.model(input_ids=ids, **options).logits

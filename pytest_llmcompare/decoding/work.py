@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import copy
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +14,14 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generations import Generation, Path
 from pytest_llmcompare.models.local import LocalModel
 
-from .lending import Lender, Prefix
+from .failures import Failure, is_out_of_memory, report, settled
+from .lending import Lender, Prefix, can_lend
+from .probing import why_no_prefix
+from .prompts import room
 from .recording import Answer
 
 Outcome = Generation | GenerationError
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Work:
         heads: How outputs begin, as far as that is known, by place.
         doubts: Why a draft was not confirmed, by place.
         paths: What the model says along drafts, by place.
+        failures: Shortcuts that raised, until the plain way has answered their prompts.
         open: Places without an outcome.
     """
 
@@ -52,6 +59,7 @@ class Work:
     heads: dict[int, Answer] = field(default_factory=dict)
     doubts: dict[int, str] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
     open: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +69,13 @@ class Work:
         """An outcome is there."""
         self.open.discard(index)
         self.tell(index, outcome)
+        for failure in settled(self.failures, index, answered=isinstance(outcome, Generation)):
+            report(self.model, failure)
+
+    def failed(self, what: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:
+        """A shortcut raised, so that these prompts are asked plainly; too little memory is no news."""
+        if not is_out_of_memory(error):
+            self.failures.append(Failure(what, error, log, set(indices)))
 
     def prefix(self, *, to_go_on: bool = False) -> Prefix | None:
         """The memory of what all prompts start with, where there is something and it can be lent.
@@ -72,7 +87,13 @@ class Work:
             return None
         if to_go_on and not self.model.is_batchable:  # a cache that forgets is not what was lent
             return None
-        return self.lender.lend(next(iter(self.prompts.values()))[: self.shared])
+        if not can_lend(self.model) or why_no_prefix(self.model, to_go_on=to_go_on):
+            return None
+        try:
+            return self.lender.lend(next(iter(self.prompts.values()))[: self.shared])
+        except Exception as error:  # the prompts are read whole, and what happens then is their outcome
+            self.failed(f"reading the {self.shared} tokens that prompts share", error, log, self.open)
+            return None
 
     def begun(self, index: int) -> list[int]:
         """A prompt, and what is known of its output."""
@@ -97,3 +118,28 @@ class Work:
             path=self.paths.get(index),
             lengths=self.model.lengths(found.tokens, text),
         )
+
+
+def within_context(work: Work, length: int) -> tuple[GenerationConfig, str]:
+    """Settings under which a prompt's output ends where the positions end, and what to say if it gets there.
+
+    transformers raises in the middle of such an output, unless it ends before by itself, so that is what happens here;
+    a search over beams looks ahead, and forced tokens stand at the very end, so for these the limit stays where it is.
+    """
+    config, left = work.config, room(work.model, length)
+    wanted = wanted_tokens(work, length)
+    if wanted <= left or (config.num_beams or 1) > 1 or config.forced_eos_token_id is not None:
+        return config, ""
+    shorter = copy.deepcopy(config)
+    shorter.max_new_tokens, shorter.max_length = int(left), None
+    asked = f"a prompt of {length} tokens and {wanted} new ones"
+    return shorter, (
+        f"{asked} do not fit into its context of {work.model.context}, and the output has not ended before.\n"
+        f"Shorten the prompt or its examples, or set max_new_tokens={int(left)} or less."
+    )
+
+
+def wanted_tokens(work: Work, length: int) -> int:
+    """Most tokens that the settings ask for after a prompt of this length."""
+    start = 1 if work.model.is_encoder_decoder else length
+    return work.config.max_new_tokens or (work.config.max_length or 0) - start

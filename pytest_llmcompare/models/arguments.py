@@ -12,6 +12,7 @@ from pytest_llmcompare.decoding.settings import complete, is_whole, problems
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.settings import DTYPES
 
+from .chat_template import read_template
 from .named import DEVICE, KEYS
 from .spec import ModelSpec, SourceKind, folder_path, spec_of
 
@@ -37,7 +38,9 @@ def checked_spec(where: str, model_name: object, options: Mapping[str, Any], fau
     if found:
         raise UsageError("\n".join(f"{where}: {fault}" for fault in found))
     root = Path.cwd()
-    spec = spec_of(str(model_name).strip(), where, root, **options)
+    template = str(options.get("chat_template") or "")
+    read = {"chat_template": read_template(template, f"{where}: chat_template", root)} if template else {}
+    spec = spec_of(str(model_name).strip(), where, root, **{**options, **read})
     if spec.kind is SourceKind.MLFLOW:
         raise UsageError(
             f"{where}: this is a model in MLflow; expected a hub id or a folder.\n"

@@ -1,6 +1,8 @@
 """Asks a pyfunc that is not ours: a user's own `PythonModel`, a transformers-flavour model, any other.
 
-What it wants to be given is read from its signature; what it returns is read by `outputs.py`.
+What it wants to be given is read from its signature; what it returns is read by `outputs.py`. A table is asked in
+parts, so that a run that is ended keeps what was answered. Their sizes follow from the number of rows alone: a model
+may pad or batch what comes in one call, and the same run has to ask it the same way again.
 """
 
 from __future__ import annotations
@@ -12,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.decoding.settings import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.records import Case
-from pytest_llmcompare.tables import INPUT_COLUMNS
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
 
 from .faults import reason
 from .inputs import CONFIG, EXAMPLES, INPUT, SEED, json_text
-from .outputs import texts_of
+from .outputs import WrongCountError, texts_of
+
+SMALLEST_LIMIT = 8
+"""Rows that are asked together at least, once there have been some."""
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
     from mlflow.types import ColSpec, TensorSpec
     from pandas import DataFrame
 
-__all__ = ["answers", "input_frame", "params_of", "predict_each", "texts_of"]
+__all__ = ["Questions", "answers_in_parts", "input_frame", "params_of", "predict_each", "texts_of"]
 
 
 def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
@@ -89,19 +94,86 @@ def params_of(model: PyFuncModel, cases: Sequence[Case]) -> dict[str, Any]:
     }
 
 
-def answers(model: PyFuncModel, cases: Sequence[Case], note: Callable[[str], None]) -> list[str | GenerationError]:
-    """The same as `predict_each`, and a note where decoding settings of the cases do not reach the model.
+class Questions:
+    """What a model is asked for a table: one row of input per case, and params that hold for all of them.
 
     Raises:
         ModelError: The signature requires what the table does not have.
     """
-    texts = predict_each(model, cases)
-    if (unused := unused_settings(model, cases)) and CONFIG not in input_frame(model, cases[:1]).columns:
-        note(
-            f"model {cases[0].key.group.model!r} has its own decoding settings: {', '.join(unused)} of the table does "
-            f"not reach it. It would through a column {CONFIG!r} or params in its signature, equal for all rows."
+
+    def __init__(self, model: PyFuncModel, cases: Sequence[Case]) -> None:
+        self.model = model
+        self.cases = cases
+        self.frame = input_frame(model, cases)
+        self.params = params_of(model, cases)
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """All that the model is told of each case."""
+        return [{"input": row, "params": self.params} for row in self.frame.to_dict("records")]
+
+    @property
+    def note(self) -> str:
+        """Which decoding settings of the cases do not reach the model; empty where all do."""
+        unused = unused_settings(self.model, self.cases)
+        if not unused or CONFIG in self.frame.columns:
+            return ""
+        return (
+            f"model {self.cases[0].key.group.model!r} has its own decoding settings: {', '.join(unused)} of the table "
+            f"does not reach it. It would through a column {CONFIG!r} or params in its signature, equal for all rows."
         )
-    return texts
+
+    def ask(self, places: Sequence[int]) -> list[str | GenerationError]:
+        """The texts for some of the cases, asked for at once; row by row where that raises, to find the guilty one."""
+        whole = ask(self.model, self.rows(places), self.params)
+        if isinstance(whole, list):
+            return whole
+        alone = [ask(self.model, self.rows([place]), self.params) for place in places]
+        if not any(isinstance(found, list) for found in alone):
+            return [GenerationError(str(whole)) for _ in places]
+        return [found[0] if isinstance(found, list) else found for found in alone]
+
+    def rows(self, places: Sequence[int]) -> DataFrame:
+        """Some rows of the input, numbered from 0."""
+        return self.frame.iloc[[*places]].reset_index(drop=True)
+
+
+def answers_in_parts(
+    questions: Questions, places: Sequence[int], done: Callable[[int, str | GenerationError], None]
+) -> None:
+    """Ask some of the cases, part by part.
+
+    Args:
+        questions: The table's.
+        places: Which cases.
+        done: Called with the place and answer of each case once its part is answered.
+
+    Raises:
+        WrongCountError: A part has more or fewer outputs than rows. Then no output of the model can be trusted: two
+            outputs whatever is asked fit a part of two rows.
+    """
+    for start, end in parts(len(places)):
+        some = places[start:end]
+        found = questions.ask(some)
+        if isinstance(found[0], WrongCountError) and all(isinstance(answer, WrongCountError) for answer in found):
+            raise found[0]
+        for place, answer in zip(some, found, strict=True):
+            done(place, answer)
+
+
+def parts(count: int) -> list[tuple[int, int]]:
+    """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
+
+    So little is lost when a run is ended, and a model that answers many rows together is given many.
+    """
+    most = max(SMALLEST_LIMIT, -(-count // 16))
+    found: list[tuple[int, int]] = []
+    start, size = 0, 2
+    while start < count:
+        end = start + size if start + size < count - 1 else count  # no call for a single row that is left over
+        found.append((start, end))
+        start, size = end, min(2 * size, most)
+    return found
 
 
 def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:
@@ -121,14 +193,7 @@ def predict_each(model: PyFuncModel, cases: Sequence[Case]) -> list[str | Genera
     Raises:
         ModelError: The signature requires what the table does not have.
     """
-    frame, params = input_frame(model, cases), params_of(model, cases)
-    whole = ask(model, frame, params)
-    if isinstance(whole, list):
-        return whole
-    alone = [ask(model, frame.iloc[[place]].reset_index(drop=True), params) for place in range(len(cases))]
-    if not any(isinstance(found, list) for found in alone):
-        return [GenerationError(str(whole)) for _ in cases]
-    return [found[0] if isinstance(found, list) else found for found in alone]
+    return Questions(model, cases).ask(range(len(cases)))
 
 
 def ask(

@@ -6,6 +6,8 @@ file with models from code is logged as it is.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -20,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.addresses import source_without_secrets
 from pytest_llmcompare.errors import HookError, ModelError
 from pytest_llmcompare.extensions import Given
 
@@ -28,7 +31,9 @@ from .faults import reason
 from .fingerprint import files_digest
 from .outputs import described
 from .pyfunc import HeldTransformer
-from .spec import ModelSpec
+from .spec import ModelSpec, shown, shown_source
+from .unwritable import refusal
+from .warning_filters import users_filter
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -38,6 +43,7 @@ else:
 CODE = Path(__file__).with_name("held.py")
 TEXTS = ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(DataType.string)]))
 UNKNOWN = "unknown"
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 FINGERPRINT = re.compile(r"[\w.+-]{1,64}", re.ASCII)
 EXPECTED = (
     "an object with predict(list of texts), an mlflow.pyfunc.PythonModel, or the path of a .py file with models from "
@@ -57,7 +63,8 @@ class TextModel(PythonModel):
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
         """What the object answers."""
         frame = pd.DataFrame(cast("Any", model_input))
-        return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
+        with users_filter():  # it is somebody's own code
+            return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class GivenModel:
     model: PythonModel | Path
     fingerprint: str
     source: str
+    state: str = ""
 
 
 @dataclass
@@ -90,6 +98,11 @@ _place = Place()
 def is_held(spec: ModelSpec) -> bool:
     """Whether it is this model that is in memory."""
     return _place.given is not None and _place.given.spec == spec
+
+
+def state() -> str:
+    """What stands for the version of the model that is in memory, where it names no fingerprint."""
+    return _place.given.state if _place.given else ""
 
 
 def release() -> None:
@@ -113,10 +126,10 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         try:
             found = load(spec)
         except HookError as error:
-            raise ModelError(f"model {spec.name!r} ({spec.source}): {error}") from error
+            raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
         if found is None:
             raise ModelError(
-                f"model {spec.name!r} ({spec.source}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
+                f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
                 "each pytest_llmcompare_load_model returned None.\n"
                 "See whether the kind is spelt right, or return a model for it."
             )
@@ -131,7 +144,7 @@ def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
         ModelError: It is none.
     """
     value, source = found
-    where = f"model {spec.name!r} ({spec.source}): {source}"
+    where = f"model {spec.name!r} ({shown(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
         if path.suffix != ".py" or not path.is_file():
@@ -148,7 +161,22 @@ def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
             f"{where} gave a model with the fingerprint {described(fingerprint)}, expected 1 to 64 letters, digits, "
             "and the signs . _ + -, such as '2024-05-01'."
         )
-    return GivenModel(spec, model, fingerprint, source)
+    return GivenModel(spec, model, fingerprint, source, state_of(value) if fingerprint == UNKNOWN else "")
+
+
+def state_of(inner: object) -> str:
+    """Digest of what can be seen of a model: the file of its class, and its attributes.
+
+    Addresses of objects are left out, so what an attribute refers to may change unseen.
+    """
+    try:
+        code = Path(inspect.getfile(type(inner))).read_bytes()
+    except (OSError, TypeError):  # made by `exec`, or built in
+        code = b""
+    attributes = {name: ADDRESS.sub("", repr(value)) for name, value in getattr(inner, "__dict__", {}).items()}
+    whole = hashlib.sha256(code)
+    whole.update(repr((type(inner).__qualname__, sorted(attributes.items()))).encode("utf-8", "backslashreplace"))
+    return whole.hexdigest()
 
 
 def log(spec: ModelSpec) -> str:
@@ -174,17 +202,27 @@ def log(spec: ModelSpec) -> str:
                 # With requirements MLflow infers none, for which it would load the model once more.
                 pip_requirements=[f"{package}=={version(package)}" for package in packages],
             )
+            registry.clean_tags(info.model_id)
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
-            f"model {spec.name!r} ({spec.source}): what {given.source} returned cannot be logged in MLflow: "
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
             f"{reason(error)}"
         ) from error
     return str(info.model_uri)
 
 
 def config_of(spec: ModelSpec) -> dict[str, Any]:
-    """What the code of a model is told, as `mlflow.models.ModelConfig`."""
-    return {name: getattr(spec, name) for name in ("name", "source", "revision", "dtype", "device")}
+    """What is stored for the code of a model, which gets it as `mlflow.models.ModelConfig`: no key of an address."""
+    facts = {name: getattr(spec, name) for name in ("name", "revision", "dtype", "device")}
+    return {**facts, "source": shown_source(spec)}
+
+
+def unstored(spec: ModelSpec) -> dict[str, str] | None:
+    """What that code is told in this run instead: the source as the user wrote it."""
+    ours = _place.given is not None and isinstance(_place.given.model, HeldTransformer)
+    differs = is_held(spec) and not ours and shown_source(spec) != spec.source
+    return {"source": spec.source} if differs else None
 
 
 def held(config: Mapping[str, Any]) -> PythonModel:
@@ -194,9 +232,10 @@ def held(config: Mapping[str, Any]) -> PythonModel:
         ModelError: It is another one: this process is not the one that logged it.
     """
     given = _place.given
-    if given is None or isinstance(given.model, Path) or config_of(given.spec) != dict(config):
+    source = source_without_secrets(str(config.get("source")))
+    if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(
-            f"model {config.get('name')!r} ({config.get('source')}) was loaded by a plugin of pytest's and exists in "
+            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
             "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
             "models from code."
         )

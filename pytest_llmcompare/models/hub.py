@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import ModelError
 
 from .faults import absent, is_adapter, no_weights, reason
 from .hub_cache import Snapshot, cache_folder, find_snapshot, offline, repository, write_ref
-from .safety import check_code, is_safe, pickle_refused
+from .safety import check_code, check_index, is_safe, pickle_refused
 from .spec import ModelSpec, shown
-from .uri import without_secrets
 from .weights import ADAPTER, CONFIG, FORMATS, PICKLED, SETTINGS, index_of, matches, shards
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def fetch(spec: ModelSpec, cache: Path, commit: str, names: Sequence[str], weigh
             get(name)
     check_code(repository(cache, spec.source) / "snapshots" / commit, spec)
     path = Path(get(weights))
+    check_index(path.parent, spec)
     for shard in () if weights in FORMATS else shards(path):
         get(shard)
 

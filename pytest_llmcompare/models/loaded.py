@@ -34,7 +34,7 @@ class Loaded:
             self.forget(but=spec)
             if spec.kind is SourceKind.MLFLOW:  # it may bring weights of its own
                 resident.release()
-            self.model = registry.load(uri, spec)
+            self.model = registry.load(uri, spec, given.unstored(spec))
             self.key = (uri, spec)
         return self.model
 

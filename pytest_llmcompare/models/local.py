@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import warnings
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,8 +29,10 @@ from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
 from pytest_llmcompare.generations import Environment
 from pytest_llmcompare.settings import DTYPES
 
+from .chat_template import TOKENIZER
 from .devices import device_name, placement, share_processors
-from .faults import reason
+from .loading import check_architectures, check_loaded, unloadable
+from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
 LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")  # kinds of RoPE whose frequencies change with the length of the batch
@@ -48,6 +49,7 @@ class LocalModel:
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: What `fingerprint.py` says of the weights.
         pieces: Texts of single tokens, as far as somebody asked for them.
+        notes: What the user should know of it.
     """
 
     name: str
@@ -56,19 +58,26 @@ class LocalModel:
     chat_template: str = ""
     fingerprint: str = ""
     pieces: dict[int, str] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     def encode(self, prompt: str) -> list[int]:
         """Tokens of a prompt, as transformers' text-generation pipeline would make them."""
         if not self.chat_template:
             return list(self.tokenizer(self.prefix + prompt)["input_ids"])
-        own = self.chat_template == "tokenizer"
-        encoded = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}],
-            chat_template=None if own else self.chat_template,
-            add_generation_prompt=True,
-            return_dict=True,
+        return list(self.chat(prompt, return_dict=True)["input_ids"])
+
+    def chat_text(self, prompt: str, **variables: Any) -> str:
+        """A prompt as the chat template makes a text of it, with further variables of the template."""
+        with quiet():
+            return str(self.chat(prompt, tokenize=False, **variables))
+
+    def chat(self, prompt: str, **options: Any) -> Any:
+        """A prompt as the only message of a conversation, up to where the answer begins."""
+        template = None if self.chat_template == TOKENIZER else self.chat_template
+        message = {"role": "user", "content": prompt}
+        return self.tokenizer.apply_chat_template(
+            [message], chat_template=template, add_generation_prompt=True, **options
         )
-        return list(encoded["input_ids"])
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of generated tokens, as the pipeline would give it."""
@@ -220,6 +229,7 @@ def load(
     try:
         with quiet():
             config = AutoConfig.from_pretrained(location, **options)
+            check_architectures(name, location, config.to_dict())
             tokenizer = AutoTokenizer.from_pretrained(location, **options)
             kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             model, report = kind.from_pretrained(
@@ -230,46 +240,13 @@ def load(
                 output_loading_info=True,
                 **options,
             )
+    except ModelError:
+        raise
     except Exception as error:  # a library's, of any kind: a broken file, an unknown architecture, too little memory
         raise unloadable(name, location, place, error) from error
     loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
     check_loaded(loaded, report, str(location))
     return loaded
-
-
-def unloadable(name: str, location: str | Path, place: object, error: Exception) -> ModelError:
-    """What to say of a model that a library cannot load."""
-    return ModelError(
-        f"model {name!r}: {location} cannot be loaded on {place}: {reason(error)}\n"
-        "To see the whole error: "
-        f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
-    )
-
-
-def check_loaded(loaded: LocalModel, report: dict[str, Any], location: str) -> None:
-    """Check what transformers would only warn of, or not even that.
-
-    Raises:
-        ModelError: Weights are missing (transformers draws them at random), the tokenizer knows tokens that the model
-            does not, or there is no chat template.
-    """
-    if missing := sorted(report["missing_keys"]):
-        raise ModelError(
-            f"model {loaded.name!r}: the weights in {location} lack {len(missing)} of {type(loaded.model).__name__}'s, "
-            f"such as {missing[0]!r}; they would be random numbers.\n"
-            "Save the whole model there: model.save_pretrained(FOLDER)"
-        )
-    if loaded.tokenizer.vocab_size > loaded.vocabulary:
-        raise ModelError(
-            f"model {loaded.name!r}: the tokenizer in {location} has {loaded.tokenizer.vocab_size} tokens, "
-            f"the model embeds {loaded.vocabulary}, so they do not belong together.\n"
-            "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
-        )
-    if loaded.chat_template == "tokenizer" and not loaded.tokenizer.chat_template:
-        raise ModelError(
-            f"model {loaded.name!r}: chat_template is on, but the tokenizer in {location} has no chat template.\n"
-            "Leave chat_template out, or give a Jinja template of your own."
-        )
 
 
 def checked_dtype(dtype: str | None, name: str) -> Any:
@@ -287,8 +264,7 @@ def checked_dtype(dtype: str | None, name: str) -> Any:
 def quiet() -> Iterator[None]:
     """Keep transformers' warnings and progress bars, which it prints per model and per prompt, off the terminal."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with library_warnings_ignored():
         logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:

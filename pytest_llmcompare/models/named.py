@@ -1,13 +1,16 @@
-"""The `[tool.llmcompare.models.NAME]` tables: their keys, checked. Pure."""
+"""The `[tool.llmcompare.models.NAME]` tables: their keys, checked. Pure, but for the file of a chat template."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.settings import DTYPES
+
+from .chat_template import EXPECTED, TOKENIZER, read_template
 
 CONFIG_FILE = "pyproject.toml"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -20,7 +23,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "examples": ((str,), "text that is put before every prompt"),
     "dtype": ((str,), f"one of {', '.join(DTYPES)}"),
     "device": ((str,), "text such as 'cpu', 'cuda', 'cuda:1' or 'auto'"),
-    "chat_template": ((str, bool), "true for the tokenizer's own template, or a Jinja template as text"),
+    "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),
 }
@@ -33,8 +36,13 @@ def header(name: str) -> str:
     return f"[tool.llmcompare.models.{key}]"
 
 
-def read_table(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+def read_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Check the table of `name` and return its entries, the chat template as `ModelSpec` wants it.
+
+    Args:
+        name: Name of the model.
+        table: The table.
+        root: pytest's root folder, which the file of a chat template is relative to.
 
     Raises:
         UsageError: A name that cannot be used, an unknown key, a value of the wrong type, or no source.
@@ -53,9 +61,12 @@ def read_table(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"{where}: dtype {table['dtype']!r} is not known.{did_you_mean(table['dtype'], DTYPES)}")
     if not DEVICE.fullmatch(table.get("device", "auto")):
         raise UsageError(f"{where}: device = {table['device']!r}, expected {KEYS['device'][1]}.")
-    template = table.get("chat_template", "")
-    own = {True: "tokenizer", False: ""}
-    return {**table, "chat_template": own[template] if isinstance(template, bool) else template}
+    if "chat_template" not in table:
+        return dict(table)
+    template = table["chat_template"]
+    if isinstance(template, bool):
+        return {**table, "chat_template": TOKENIZER if template else "", "raw_prompts": not template}
+    return {**table, "chat_template": read_template(template, f"{where}: chat_template", root)}
 
 
 def check_name(name: str, where: str) -> None:

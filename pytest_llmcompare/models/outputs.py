@@ -11,6 +11,11 @@ from pytest_llmcompare.raw_tables import is_frame, plain, shown
 TEXT_KEYS = ("generated_text", "output_text", "text", "output", "outputs", "prediction", "predictions", "answer")
 """Where the text is looked for, in this order, in a dict or DataFrame that has more than one entry."""
 
+
+class WrongCountError(GenerationError):
+    """A model returned more or fewer outputs than it was given prompts: no output can be told from another's."""
+
+
 ONE_EACH = "Let its predict return one text per row, in the order of the rows."
 
 
@@ -30,7 +35,7 @@ def texts_of(output: object, count: int) -> list[str | GenerationError]:
         told = (
             f"the model returned {len(items)} of {count} outputs, so no output can be told from another's.\n{ONE_EACH}"
         )
-        return [GenerationError(told) for _ in range(count)]
+        return [WrongCountError(told) for _ in range(count)]
     return [text_of(item) for item in items]
 
 

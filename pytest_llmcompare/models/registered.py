@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import ModelError, TrackingError, did_you_mean
 
 from .faults import reason
 from .fingerprint import id_fingerprint, weights_fingerprint
 from .spec import ModelSpec
-from .uri import LOGGED, REGISTERED, RUN, without_secrets
+from .uri import LOGGED, REGISTERED, RUN
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

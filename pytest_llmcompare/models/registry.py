@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,8 +16,10 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.models.model import Model, ModelInfo
 from mlflow.pyfunc import PyFuncModel
+from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.addresses import in_text_without_secrets
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 
 from . import local
@@ -28,7 +29,9 @@ from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithPar
 from .registered import bounded_requests, store
 from .safety import check_mlflow_model
 from .spec import ModelSpec, SourceKind
+from .unwritable import refusal
 from .uri import default_name
+from .warning_filters import library_warnings_ignored
 
 CLASSES: Mapping[str, type[HeldTransformer]] = {
     kind.__name__: kind for kind in (PyfuncTransformer, PyfuncTransformerWithParams)
@@ -54,7 +57,10 @@ SIGNATURES = {
         OUTPUT,
     ),
 }
-PROGRESS_BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+SILENT: Mapping[str, str] = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address, with whatever key is in it
+}
 FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the names of logged models, and spaces
 
 
@@ -101,13 +107,27 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
                 input_example=input_example(kind),
                 validate_serving_input=False,
             )
+            clean_tags(logged.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
-            f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
             "See whether that store is running and can be written to, "
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
     return logged
+
+
+def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that may be stored: MLflow's own hold the address of git's remote, in CI with a token in it."""
+    return {name: in_text_without_secrets(str(value)) for name, value in tags.items()}
+
+
+def clean_tags(model_id: str | None) -> None:
+    """Take the secrets out of the tags that MLflow itself gives a logged model."""
+    own = resolve_tags()
+    if model_id and (changed := dict(tags_without_secrets(own).items() - own.items())):
+        mlflow.MlflowClient().set_logged_model_tags(model_id, changed)
 
 
 def from_config(config: Mapping[str, Any]) -> HeldTransformer:
@@ -154,12 +174,13 @@ def input_example(kind: str) -> pd.DataFrame:
     return pd.DataFrame([row])
 
 
-def load(uri: str, spec: ModelSpec | None = None) -> PyFuncModel:
+def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:
     """Load a pyfunc that MLflow has, after a look at whether its files are safe.
 
     Args:
         uri: `models:/...` or `runs:/...`, one that means one version.
         spec: The model as the user named it, with what is allowed; by default a pickle is refused.
+        config: What the model's code is told besides what is stored with it.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
@@ -169,7 +190,7 @@ def load(uri: str, spec: ModelSpec | None = None) -> PyFuncModel:
     check_mlflow_model(folder, spec)
     try:
         with local.quiet():
-            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder))
+            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
     except Exception as error:  # it runs a user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded
@@ -214,13 +235,12 @@ def fetched(uri: str, spec: ModelSpec) -> Path:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep MLflow's notes and its progress bars off the terminal; where the user has set the latter they stay."""
-    added = {name: "false" for name in (PROGRESS_BARS,) if name not in os.environ}
+    added = {name: value for name, value in SILENT.items() if name not in os.environ}
     notes, level = logging.getLogger("mlflow"), logging.getLogger("mlflow").level
     os.environ.update(added)
     notes.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with library_warnings_ignored():
             yield
     finally:
         notes.setLevel(level)

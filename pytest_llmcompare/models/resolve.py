@@ -8,11 +8,13 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 
 from . import hub, registered
-from .faults import check_folder
 from .fingerprint import commit_fingerprint, weights_fingerprint
-from .safety import check_weights
+from .folder import check_folder
+from .loading import check_architectures
+from .safety import check_weights, read_json
 from .schemes import HOOK
-from .spec import ModelSpec, SourceKind
+from .spec import ModelSpec, SourceKind, shown
+from .weights import CONFIG
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,22 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
         return ResolvedModel(spec, pinned.uri, pinned.revision, registered.fingerprint(pinned))
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
-            f"model {spec.name!r}: {spec.source} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+            f"model {spec.name!r}: {shown(spec)} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
         )
     if spec.kind is SourceKind.FOLDER:
         folder = check_folder(spec, root)
-        check_weights(folder, spec)
+        check_whole(folder, spec)
         return ResolvedModel(spec, str(folder), "", weights_fingerprint(folder))
     snapshot = hub.locate(spec, root)
-    check_weights(snapshot.folder, spec)
+    check_whole(snapshot.folder, spec)
     return ResolvedModel(spec, str(snapshot.folder), snapshot.commit, commit_fingerprint(snapshot.commit))
+
+
+def check_whole(folder: Path, spec: ModelSpec) -> None:
+    """Check what can be told without loading: that nothing is refused, and that it is a model which writes text.
+
+    Raises:
+        ModelError: It is refused, or was trained for another task.
+    """
+    check_weights(folder, spec)
+    check_architectures(spec.name, folder, read_json(folder / CONFIG))

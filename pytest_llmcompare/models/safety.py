@@ -1,23 +1,29 @@
 """What is refused: weights and models whose loading runs code that nobody agreed to.
 
 A pickle runs any code when it is read, so pickled weights and pickled pyfuncs need `allow_pickle`; Python code of a hub
-repository needs `trust_remote_code`. A `models:/` or `runs:/` URI that the user named is consent to run the code that
-was logged with that model (models from code, `code_paths`): naming it means running it, as with any package.
+repository needs `trust_remote_code`. Files are judged by their content (`pickles.py`), models in MLflow by what loads
+them, too: what is not known to read no pickle is taken to read one. A `models:/` or `runs:/` URI that the user named is
+consent to run the code that was logged with that model (models from code, `code_paths`): naming it means running it, as
+with any package.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import ModelError
 
 from .named import header
+from .pickles import NAMES, is_pickle
 from .spec import ModelSpec, shown
-from .weights import CONFIG, PICKLED, SAFETENSORS, index_of, matches, weight_files
+from .weights import CONFIG, PICKLED, SAFETENSORS, index_of, matches, misplaced_shards, weight_files
 
-PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.cloudpickle", "*.ckpt", "*.joblib")
+LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
+"""What of MLflow loads models without a pickle: code that was logged with them, and transformers' safetensors."""
+
 TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.bin")  # pickled, and never loaded
 
 
@@ -27,11 +33,28 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
     Raises:
         ModelError: Pickled weights and no safetensors, or code of the repository.
     """
-    if not spec.allow_pickle and not is_safe(folder):
-        found = pickles(folder, "*")
+    check_index(folder, spec)
+    if not spec.allow_pickle:
+        weights = weight_files(folder)
+        found = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
         if found:
             raise pickle_refused(spec, found[0], str(folder))
     check_code(folder, spec)
+
+
+def check_index(folder: Path, spec: ModelSpec) -> None:
+    """Check that the index of sharded weights lists files of its own format beside it.
+
+    Raises:
+        ModelError: It lists another file, which transformers would read.
+    """
+    if wrong := misplaced_shards(folder):
+        index, name = wrong
+        raise ModelError(
+            f"model {spec.name!r} is refused: {index} in {folder} lists {name!r}, which is not the plain name of a "
+            "file of that format beside it, such as model-00001-of-00002.safetensors.\n"
+            "Save the whole model once more: model.save_pretrained(FOLDER)"
+        )
 
 
 def is_safe(folder: Path) -> bool:
@@ -51,12 +74,41 @@ def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
     flavors = read_flavors(folder, spec)
     if spec.allow_pickle:
         return
-    pyfunc = flavors.get("python_function") or {}
+    pyfunc = flavors.get("python_function")
+    pyfunc = pyfunc if isinstance(pyfunc, dict) else {}
     if pyfunc.get("python_model") and not pyfunc.get("model_code_path"):
         raise pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
     found = [path for path in pickles(folder, "**/*") if not beside_safetensors(folder / path)]
     if found:
         raise pickle_refused(spec, found[0], str(folder))
+    loader = str(pyfunc.get("loader_module") or LOADERS[0])
+    known = any(loader == name or loader.startswith(f"{name}.") for name in LOADERS)
+    if not known and not is_logged_code(folder, pyfunc, loader):
+        raise loader_refused(spec, loader, str(folder))
+    for index in folder.rglob(index_of(SAFETENSORS)):
+        check_index(index.parent, spec)
+    data = folder / str(pyfunc.get("data") or ".")
+    if not data.resolve().is_relative_to(folder.resolve()):
+        raise pickle_refused(spec, str(pyfunc["data"]), str(folder))
+    if data != folder and (data / "MLmodel").is_file():  # which is what MLflow would go by
+        check_mlflow_model(data, spec)
+
+
+def is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
+    """True if what loads a model is Python code that was logged with it: naming the model is consent to run that."""
+    code = folder / str(pyfunc.get("code") or "code")
+    module = code.joinpath(*loader.split("."))
+    return code.is_dir() and (module.with_suffix(".py").is_file() or (module / "__init__.py").is_file())
+
+
+def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
+    """The error for a model that is loaded by what may read pickles."""
+    return ModelError(
+        f"model {spec.name!r} is refused: the model in {place} is loaded by {loader}, which may read a pickle, and "
+        "reading a pickle can run any code.\n"
+        "Log it from code (mlflow.pyfunc.log_model(python_model=FILE.py)), or if you trust this one, allow it by name "
+        f"in pyproject.toml:\n{allowed(spec, 'allow_pickle')}"
+    )
 
 
 def pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
@@ -75,10 +127,11 @@ def allowed(spec: ModelSpec, key: str) -> str:
 
 def pickles(folder: Path, pattern: str) -> list[str]:
     """Pickled files below `folder`, by their path in it; what a training run leaves behind last is left out."""
+    files = (path for path in folder.glob(pattern) if not matches(path.name.lower(), TRAINING))
     return sorted(
         path.relative_to(folder).as_posix()
-        for path in folder.glob(pattern)
-        if matches(path.name.lower(), PICKLES) and not matches(path.name.lower(), TRAINING)
+        for path in files
+        if matches(path.name.lower(), NAMES) or (path.is_file() and is_pickle(path))
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import UsageError
 
 from .uri import FORMS as MLFLOW_FORMS
@@ -41,7 +42,9 @@ def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
     scheme = scheme.lower()
     if scheme in MLFLOW:
         if not is_complete(uri):
-            raise UsageError(f"{where}: {uri!r} is not a complete MLflow model URI. Expected {MLFLOW_FORMS}.")
+            raise UsageError(
+                f"{where}: {without_secrets(uri)!r} is not a complete MLflow model URI. Expected {MLFLOW_FORMS}."
+            )
         return True
     if others and scheme not in TAKEN:
         if not uri.partition(":")[2].strip():

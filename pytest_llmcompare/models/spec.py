@@ -18,10 +18,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from pytest_llmcompare.addresses import source_without_secrets
 from pytest_llmcompare.errors import UsageError
 
 from .named import CONFIG_FILE, check_name, header, read_table
@@ -30,7 +31,7 @@ from .uri import FORMS as MLFLOW_FORMS
 from .uri import default_name as mlflow_name
 
 
-class SourceKind(str, Enum):
+class SourceKind(StrEnum):
     """Where a model comes from."""
 
     HUB = "hub"
@@ -53,6 +54,7 @@ class ModelSpec:
         dtype: Precision of the weights, such as `float32` or `auto`; None leaves it to the run.
         device: Such as `cpu`, `cuda:1` or `auto`; None leaves it to the run.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        raw_prompts: Whether the user said that prompts are meant to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded: they can run any code.
         trust_remote_code: Whether Python code of the hub repository or folder may be run.
         near: Name of a configured model that resembles the source, for the message where the hub has no such model.
@@ -69,6 +71,7 @@ class ModelSpec:
     chat_template: str = ""
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    raw_prompts: bool = field(default=False, compare=False)
     near: str = field(default="", compare=False)
 
 
@@ -114,7 +117,7 @@ def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *,
     """
     if text in named:
         return parse_named(text, named=named, root=root, others=others)
-    where = f"model spec {text!r}"
+    where = f"model spec {source_without_secrets(text)!r}"
     name, source = split_name(text, where, root)
     configured, at, revision = source.partition("@")
     if configured in named:
@@ -129,7 +132,7 @@ def parse_named(
 ) -> ModelSpec:
     """The spec of a configured model, under another name or at another revision where these are given."""
     where = f"{header(key)} in {CONFIG_FILE}"
-    fields = read_table(key, named[key])
+    fields = read_table(key, named[key], root)
     source = fields.pop("source").strip()
     chosen = {"revision": revision} if revision else {}
     return spec_of(source, where, root, name=name or key, others=others, **{**fields, **chosen})
@@ -157,20 +160,26 @@ def spec_of(
         raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
     if revision and (not REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
+    if kind is SourceKind.MLFLOW and fields.get("chat_template"):
+        raise UsageError(
+            f"{where}: a model in MLflow is asked as it was logged, so chat_template has no effect on it.\n"
+            "Log it with the template (PyfuncTransformer(..., chat_template=...)), and leave chat_template out."
+        )
     if not name:
         name = default_name(base, kind, root).strip()
         try:
             check_name(name, where)
         except UsageError as error:
-            raise UsageError(f"{error} Give it one: NAME={source}") from None
+            raise UsageError(f"{error} Give it one: NAME={source_without_secrets(source)}") from None
     close = difflib.get_close_matches(base, near, n=1) if kind is SourceKind.HUB else []
     return ModelSpec(name, base, kind, revision, near=close[0] if close else "", **fields)
 
 
 def split_name(text: str, where: str, root: Path) -> tuple[str, str]:
-    """Split `NAME=SOURCE`; a folder or MLflow URI that itself holds `=` is left whole."""
+    """Split `NAME=SOURCE`; a folder, an MLflow URI or an address that itself holds `=` is left whole."""
     name, equals, source = (part.strip() for part in text.partition("="))
-    if not equals or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
+    address = "://" in name or "?" in name or "#" in name
+    if not equals or address or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
         return "", text
     if not name:
         raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")
@@ -187,7 +196,9 @@ def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[Sour
         UsageError: It is of no kind that we know.
     """
     if not source.isprintable():
-        raise UsageError(f"{where}: {source!r} holds a character that cannot be printed. Expected {FORMS}.")
+        raise UsageError(
+            f"{where}: {source_without_secrets(source)!r} holds a character that cannot be printed. Expected {FORMS}."
+        )
     if PATH_START.match(source):
         return SourceKind.FOLDER, source, ""
     if scheme := SCHEME.match(source):
@@ -222,7 +233,7 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
     if kind is SourceKind.FOLDER:
         return Path(os.path.normpath(folder_path(source, root))).name
     if kind is SourceKind.OTHER:
-        return re.split(r"[:/]", source.rstrip(":/"))[-1]
+        return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)
 
 
@@ -254,5 +265,10 @@ def check_unique(specs: Sequence[ModelSpec]) -> None:
 
 
 def shown(spec: ModelSpec) -> str:
-    """A spec's source as one would write it."""
-    return f"{spec.source}@{spec.revision}" if spec.revision else spec.source
+    """A spec's source as one would write it, without the secrets of an address in it."""
+    return f"{shown_source(spec)}@{spec.revision}" if spec.revision else shown_source(spec)
+
+
+def shown_source(spec: ModelSpec) -> str:
+    """The same without the revision; a folder may be named like an address."""
+    return source_without_secrets(spec.source) if spec.kind is SourceKind.OTHER else spec.source

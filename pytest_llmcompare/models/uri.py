@@ -9,7 +9,6 @@ FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/
 REGISTERED = re.compile(r"models:/(?P<name>[^/]+?)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+|latest))")
 LOGGED = re.compile(r"models:/(?P<id>m-[0-9A-Za-z]+)")
 RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.*[^/])/?")
-USER_INFO = re.compile(r"(?<=://)(?:[^/]*@|[^:/@]*:(?!\d+(?:/|$))[^@]*@)")  # SQLAlchemy's passwords may hold `/`
 
 
 def is_complete(uri: str) -> bool:
@@ -26,13 +25,3 @@ def default_name(uri: str) -> str:
     if run := RUN.fullmatch(uri):
         return f"{run['path'].rpartition('/')[2]}-{run['run'][:8]}"
     return uri
-
-
-def without_secrets(address: str) -> str:
-    """An address as it may be shown: without user, password and query, any of which can hold a key."""
-    return USER_INFO.sub("", address.partition("?")[0])
-
-
-def in_text_without_secrets(text: str) -> str:
-    """The same for every address in a text, such as the message of a library."""
-    return re.sub(r"\S+://\S+", lambda found: without_secrets(found[0]), text)

@@ -65,13 +65,29 @@ def shards(index: Path) -> tuple[str, ...]:
         return ()
 
 
+def misplaced_shards(folder: Path) -> tuple[str, str] | None:
+    """An index and an entry of it that is no plain name of a file of its format; None where all are.
+
+    Such an entry would have transformers read another kind of file, or one of another folder.
+    """
+    index, *names = weight_files(folder) or ("",)
+    ending = Path(index.removesuffix(".index.json")).suffix
+    wrong = [name for name in names if not is_plain(name) or not name.endswith(ending)]
+    return (index, wrong[0]) if wrong else None
+
+
+def is_plain(name: str) -> bool:
+    """True if a name is that of a file in the folder itself."""
+    return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
+
+
 def missing_files(folder: Path) -> tuple[str, ...]:
     """What a model folder lacks: names of files, or `tokenizer.json` and `model.safetensors` for any of their kind."""
     weights = weight_files(folder)
     missing = [] if (folder / CONFIG).is_file() else [CONFIG]
     if len(weights) == 1 and weights[0] not in FORMATS:
         missing.append(f"{weights[0]} (it cannot be read)")
-    missing += [name for name in weights or (SAFETENSORS,) if not (folder / name).is_file()]
+    missing += [name for name in weights or (SAFETENSORS,) if is_plain(name) and not (folder / name).is_file()]
     if not has_tokenizer(folder):
         missing.append("tokenizer.json")
     return tuple(missing)
@@ -90,10 +106,15 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def lfs_pointers(folder: Path) -> tuple[str, ...]:
-    """Names of weight files whose place is held by a pointer of git-lfs."""
-    found = []
-    for name in weight_files(folder):
-        with (folder / name).open("rb") as file:
-            if file.read(len(LFS_POINTER)) == LFS_POINTER:
-                found.append(name)
-    return tuple(found)
+    """Names of files of the model whose place is held by a pointer of git-lfs."""
+    ours = (*SETTINGS, "*.safetensors*", "*.bin*", "*.py", ADAPTER)
+    return tuple(name for name in file_names(folder) if matches(name, ours) and is_lfs_pointer(folder / name))
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """True if a file is a pointer of git-lfs: what a clone has without git-lfs."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False

@@ -17,10 +17,11 @@ from pytest_llmcompare.budget import BudgetCheck
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.judgements import Verdict
 from pytest_llmcompare.pairs import Pair
-from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.statistics import Rate
 
 from .comparison import pairs_in
+from .gates import value_of
 from .report import Report
 from .summary import Cell, EqualDrifts, ModelLine, Table
 
@@ -37,6 +38,8 @@ def document(report: Report) -> Document:
         "program": "pytest-llmcompare",
         "outcome": report.outcome,
         "sentence": report.sentence,
+        "faults": list(summary.faults),
+        "gates": [gate(key, one) for key, gates in summary.gates for one in gates],
         "command": report.command,
         "accept": report.accept_all,
         "models": [model(line) for line in summary.models],
@@ -47,6 +50,7 @@ def document(report: Report) -> Document:
         "groups": [group(result) for result in sorted(report.groups, key=lambda result: result.key)],
         "obsolete": [{**names(key), **row(one)} for key, rows in summary.obsolete for one in rows],
         "notes": list(summary.notes),
+        "remarks": list(summary.remarks),
     }
     plain_whole: Document = plain(whole)
     return plain_whole
@@ -168,6 +172,11 @@ def equal_drifts(drifts: EqualDrifts) -> Document:
         "candidate_token": drifts.candidate_token,
         "cases": [{**names(key.group), **row(key.row)} for key in drifts.cases],
     }
+
+
+def gate(key: GroupKey, one: Gate) -> Document:
+    """A threshold with the value of its metric."""
+    return {**names(key), **asdict(one), "shown": value_of(one)}
 
 
 def pair(one: Pair) -> Document:

@@ -1,14 +1,77 @@
-"""What a case says of itself in a JUnit file: one property per fact, all of it text that XML can hold. Pure."""
+"""What a JUnit file says of cases and of the run: properties of a test, and a test case per gate. Pure.
+
+All of it is text that XML can hold.
+"""
 
 from __future__ import annotations
 
-from pytest_llmcompare.records import CaseResult
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from pytest_llmcompare.records import CaseResult, Gate, GroupKey
+
+from .allowance import sentence
 from .escaping import cut, disarm, escape
+from .gates import gate_line, value_of
 from .quantities import number
-from .summary import verdict_of
+from .summary import Summary, verdict_of
 
 TOKEN = 100  # columns of a token
+NAME = 100  # columns of a fault in the name of its test case
+
+
+class Check(NamedTuple):
+    """A test case that stands for no test: a gate, the drift budget of a model, or another reason to fail.
+
+    Attributes:
+        nodeid: Its name, as pytest's node ids are made.
+        file: Folder of the test file, if it is about a table.
+        fault: Why it failed; empty if it passed.
+        properties: Facts of it.
+    """
+
+    nodeid: str
+    file: str
+    fault: str
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+def checks(summary: Summary) -> Iterator[Check]:
+    """The gates and the drift budget, passed or failed, then all else that makes the run fail."""
+    told = set()
+    for key, gates in summary.gates:
+        for gate in gates:
+            fault = "" if gate.passed else gate_line(key, gate)
+            told.add(fault)
+            where = "" if key.folder == "." else f"{key.folder}/"
+            name = f"{where}{key.table}/{key.model}: {gate.metric} {gate.wanted}"
+            yield Check(node("threshold", name), key.folder, fault, gate_properties(key, gate))
+    for check in summary.budgets:
+        fault = sentence(check) if check.fails else ""
+        told.add(fault)
+        yield Check(node("drift_budget", check.model or "all models"), ".", fault)
+    for fault in summary.faults:
+        if fault not in told:
+            yield Check(node("run", cut(fault.partition("\n")[0], NAME)), ".", fault)
+
+
+def node(kind: str, name: str) -> str:
+    """A node id with any name in it."""
+    return f"llmcompare::{kind}[{disarm(name)}]"
+
+
+def gate_properties(key: GroupKey, gate: Gate) -> tuple[tuple[str, str], ...]:
+    """Names and values."""
+    facts = {
+        "model": disarm(key.model),
+        "table": disarm(key.table),
+        "metric": disarm(gate.metric),
+        "value": "" if gate.value is None else value_of(gate),
+        "wanted": gate.wanted,
+        "cases": str(gate.cases),
+        "total": str(gate.total),
+    }
+    return tuple((f"llmcompare.{name}", value) for name, value in facts.items() if value)
 
 
 def properties(result: CaseResult) -> list[tuple[str, str]]:

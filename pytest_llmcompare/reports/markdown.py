@@ -9,6 +9,7 @@ from pytest_llmcompare.judgements import Verdict
 from .document import Document
 from .escaping import cut
 from .formatting import failure_lines
+from .gates import FAILED, OK
 from .markdown_text import block, code, table
 from .quantities import count, duration, number, percent, share
 from .report import WORDS
@@ -48,6 +49,8 @@ def sections(document: Document) -> Iterator[str]:
     """The parts, in order; each can stand without the next."""
     yield f"## Model comparison: {document['outcome']}"
     yield f"**{document['sentence'][:1].upper()}{document['sentence'][1:]}.**"
+    yield from faults(document)
+    yield from gates(document)
     if document["models"]:
         yield scoreboard(document["models"])
     yield from budgets(document)
@@ -61,6 +64,29 @@ def sections(document: Document) -> Iterator[str]:
         yield from side_by_side(one)
     yield from pairs(document["pairs"])
     yield from notes(document)
+
+
+def faults(document: Document) -> Iterator[str]:
+    """Why the run failed. A report that an earlier version saved doesn't say."""
+    if reasons := document.get("faults"):
+        yield "Why the run failed:"
+        yield block(line for reason in reasons for line in reason.splitlines())
+
+
+def gates(document: Document) -> Iterator[str]:
+    """The thresholds with the values of their metrics, failed ones first."""
+    if found := sorted(document.get("gates", ()), key=lambda gate: bool(gate["passed"])):
+        yield f"### {count(len(found), 'threshold')}, {sum(not gate['passed'] for gate in found):,} failed"
+        heads = ["", "metric", "value", "wanted", "table", "model", "cases"]
+        yield table(heads, [gate_cells(gate) for gate in found])
+
+
+def gate_cells(gate: Document) -> list[str]:
+    """A line on a threshold."""
+    cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
+    names = [code(gate["table"]), code(gate["model"])]
+    result = OK if gate["passed"] else f"**{FAILED}**"
+    return [result, code(gate["metric"]), code(gate["shown"]), code(gate["wanted"]), *names, cases]
 
 
 def scoreboard(models: list[Document]) -> str:
@@ -193,6 +219,6 @@ def notes(document: Document) -> Iterator[str]:
         gone = document["obsolete"]
         yield f"### {count(len(gone), 'obsolete baseline')}"
         yield "\n".join(f"- {code('/'.join((one['table'], one['model'], row_name(one))))}" for one in gone)
-    if document["notes"]:
+    if told := [note for note in document["notes"] if note not in document.get("faults", ())]:
         yield "### Notes"
-        yield block(line for note in document["notes"] for line in note.splitlines())
+        yield block(line for note in told for line in note.splitlines())

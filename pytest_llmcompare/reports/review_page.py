@@ -67,7 +67,7 @@ def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> Doc
     declared: dict[GroupKey, list[RowKey]] = {}
     for result in results:
         declared.setdefault(result.key.group, []).append(result.key.row)
-    summary = summarize(results, (), Settings(models=models), declared=declared, notes=notes)
+    summary = summarize(results, (), Settings(), declared=declared, notes=notes, models=models)
     data = slim_document(document(Report(summary, accepting=lambda _: "")))
     numbers = {result.key: number for number, result in enumerate(results)}
     cells = iter(summary.cells)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pytest_llmcompare.budget import BudgetCheck
 from pytest_llmcompare.judgements import COMPARED, Verdict
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
 from .order import Order
@@ -129,9 +129,12 @@ class Summary:
         models: One line per model.
         tables: Side by side, prompts and models.
         equal_drifts: The drifts, equal ones together, the most frequent first.
-        notes: What the user should know, each once.
+        notes: What the user should know, each once; the reasons in `faults` are among them.
         obsolete: Baselines that are in a file but no longer in the table, by group.
         budgets: The models against the drift budget, where there is one.
+        gates: The thresholds on metrics with their values, passed or not, by table and model.
+        faults: Why the run fails although its tests may have passed, each once.
+        remarks: What is worth saying only if the user asks for more.
     """
 
     models: tuple[ModelLine, ...] = ()
@@ -140,6 +143,14 @@ class Summary:
     notes: tuple[str, ...] = ()
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
     budgets: tuple[BudgetCheck, ...] = ()
+    gates: tuple[tuple[GroupKey, tuple[Gate, ...]], ...] = ()
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def further_notes(self) -> tuple[str, ...]:
+        """The notes that are not among the faults."""
+        return tuple(note for note in self.notes if note not in self.faults)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -160,34 +171,46 @@ def summarize(
     notes: Iterable[str] = (),
     obsolete: Mapping[GroupKey, Sequence[RowKey]] | None = None,
     budgets: Iterable[BudgetCheck] = (),
+    models: Sequence[str] = (),
+    faults: Iterable[str] = (),
 ) -> Summary:
     """Put a run's records together.
 
     Args:
         results: What the tests found; several may be of one case.
         groups: What evaluating the groups gave.
-        settings: Settings of the run: order of the models, what an update accepts.
+        settings: Settings of the run: what an update accepts.
         declared: Rows as the tables have them; gives the order of models and rows. Without it they are sorted by name.
         notes: More notes, after those of the groups.
         obsolete: Baselines of rows that are gone, by group.
         budgets: The models against the drift budget.
+        models: Names of the run's models, in the order they were given.
+        faults: Why the run fails although its tests may have passed.
     """
-    order = Order(settings.models, declared or {})
+    order = Order(models, declared or {})
     cells = worst_cells(results, settings)
-    by_group = {result.key: result for result in groups}
-    said = [note for key in sorted(by_group, key=order.of_group) for note in by_group[key].notes]
+    by_group = {result.key: result for result in sorted(groups, key=lambda result: order.of_group(result.key))}
+    said = [note for result in by_group.values() for note in result.notes]
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
         equal_drifts=equal_drifts(cells, order),
-        notes=tuple(dict.fromkeys(note.strip() for note in (*said, *notes) if note.strip())),
+        notes=each_once((*said, *notes)),
         obsolete=tuple(
             (key, tuple(sorted(rows)))
             for key, rows in sorted((obsolete or {}).items(), key=lambda item: order.of_group(item[0]))
             if rows
         ),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
+        gates=tuple((key, result.gates) for key, result in by_group.items() if result.gates),
+        faults=each_once(faults),
+        remarks=each_once(remark for result in by_group.values() for remark in result.remarks),
     )
+
+
+def each_once(texts: Iterable[str]) -> tuple[str, ...]:
+    """Texts without blanks around them, empty and repeated ones left out."""
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
 
 
 def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:
@@ -245,7 +268,8 @@ def tables(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Table, ...]:
 
 def table(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
     """One side-by-side table."""
-    models = tuple(sorted({key.group.model for key in cells}, key=order.of_model))
+    names = {key.group.model for key in cells}
+    models = tuple(sorted(names, key=lambda model: order.in_table(folder, name, model)))
     by_row: dict[RowKey, dict[str, Cell]] = {}
     for key, cell in cells.items():
         by_row.setdefault(key.row, {})[key.group.model] = cell

@@ -10,6 +10,7 @@ from pytest_llmcompare.judgements import Likelihood, Verdict
 from .allowance import budget_lines
 from .comparison import pair_lines
 from .escaping import disarm, encodable, quoted, width
+from .gates import gate_blocks
 from .grid import grid_lines, rows_shown
 from .quantities import count, number
 from .scoreboard import scoreboard_lines
@@ -20,6 +21,7 @@ MOST_EQUAL = 3  # groups of equal drifts shown
 MOST_NAMED = 3  # cases named of a group
 MOST_TIES = 10  # near ties shown one by one
 REVIEW = "llmcompare review"
+FAILED = "model comparison failed:"
 TOKEN = 24  # columns of a token
 
 
@@ -31,7 +33,8 @@ def summary_lines(
     Args:
         summary: What the run found.
         width: Columns of the terminal.
-        verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table.
+        verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table,
+            all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
         waits: Whether outputs wait for review.
         encoding: Encoding of the output.
@@ -48,10 +51,11 @@ def summary_lines(
         [*equal_drift_lines(summary.equal_drifts, page)],
         [*near_tie_lines(summary, page)],
         models,
+        *gate_blocks(summary.gates, page, every=verbose > 0),
         [*shift_lines(summary, page)],
         [*pair_lines(summary.tables, page, every=verbose > 0)],
         budgets,
-        [*note_lines(summary, page)],
+        [*note_lines(summary, page, every=verbose > 0)],
         [*next_lines(summary, page, command, waits=waits)],
     ]
     return [*separated(block for block in blocks if block)]
@@ -123,13 +127,13 @@ def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
         )
 
 
-def note_lines(summary: Summary, page: Page) -> Iterator[Styled]:
-    """Notes and obsolete baselines, each once."""
+def note_lines(summary: Summary, page: Page, *, every: bool) -> Iterator[Styled]:
+    """Notes and obsolete baselines, each once. Reasons to fail are not among them: they stand last of all."""
     for key, rows in summary.obsolete:
         names = ", ".join(map(str, rows[:MOST_NAMED])) + (", ..." if len(rows) > MOST_NAMED else "")
         told = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
         yield from paragraph(told, page)
-    for note in summary.notes:
+    for note in (*summary.further_notes, *(summary.remarks if every else ())):
         for line in note.splitlines():
             yield from paragraph(line, page)
 
@@ -138,6 +142,27 @@ def paragraph(text: str, page: Page) -> Iterator[Styled]:
     """A text on as many lines as it takes."""
     for line in wrap(encodable(disarm(text), page.encoding), page.columns):
         yield page.line(line, yellow=True)
+
+
+def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) -> Iterator[Styled]:
+    """Why the run failed, to stand after pytest's own last line.
+
+    Args:
+        faults: The reasons.
+        columns: Width of the terminal; None for a log, whose lines are left whole so that they can be searched for.
+        encoding: Encoding of the output.
+    """
+    reasons = [*dict.fromkeys(faults)]
+    if reasons:
+        yield Styled(FAILED, {"red": True, "bold": True})
+    for reason in reasons:
+        for line in reason.splitlines():
+            text = encodable(disarm(line.rstrip()), encoding)
+            if columns is None:
+                yield Styled(text, {"red": True})
+            else:
+                page = Page(columns, encoding)
+                yield from (page.line(part, red=True) for part in wrap(text, columns))
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:

@@ -62,8 +62,7 @@ class GivenBaselines:
         """One of them; what does not say what it answers answers the case."""
         if isinstance(value, Baseline):
             return replace(value, row=case.key.row)
-        if isinstance(value, str):
-            value = Generation(value)
-        if not isinstance(value, Generation):
+        if not isinstance(value, str):
             raise self.wrong(f"gave baselines whose load returned {type(value).__name__} values, expected {EXPECTED}.")
-        return Baseline(case.key.row, value, case.input_hash, case.settings_hash)
+        generation = value if isinstance(value, Generation) else Generation(value)
+        return Baseline(case.key.row, generation, case.input_hash, case.settings_hash)

@@ -10,6 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_llmcompare.baselines.regular_file import LARGEST
 from pytest_llmcompare.errors import SourceError
 
 SECONDS = 30.0  # for one call; a partial clone may have to fetch a file
@@ -92,6 +93,9 @@ class Repository:
         Raises:
             SourceError: It cannot be read.
         """
+        size = text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
+        if size.isdecimal() and int(size) > LARGEST:
+            raise SourceError(f"{commit[:8]}:{path} has {int(size):,} bytes, expected at most {LARGEST:,}.")
         found = git(self.root, "cat-file", "blob", f"{commit}:{path}")
         if found.returncode:
             raise SourceError(f"{commit[:8]}:{path} cannot be read: {said(found)}")

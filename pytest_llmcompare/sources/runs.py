@@ -15,6 +15,7 @@ from pytest_llmcompare.baselines.document import elsewhere
 from pytest_llmcompare.baselines.files import BaselineSet
 from pytest_llmcompare.baselines.tokens import TO_GET_BACK
 from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
+from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import Case, GroupKey
 
 from . import results_table
@@ -117,6 +118,7 @@ def open_run(source: str) -> RunBaselines:
     return RunBaselines(found[1])
 
 
+@library_warnings_ignored()
 def fetch(run_id: str) -> Kept:
     """What a run in the current store keeps.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Gate, GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
 from .chromium import Chromium
@@ -46,6 +47,32 @@ CONTRAST = """
 def press(browser: Chromium, *keys: str) -> None:
     for key in keys:
         browser.key(key)
+
+
+def test_why_a_run_failed(browser: Chromium, show: Show) -> None:
+    """Reasons and thresholds stand above the models, failed ones first; a fault is no note once more."""
+    gates = (Gate("exact_match/v1", ">=0.5", 0.75, True, 10, 10), Gate("n", "<=4", None, False, 3, 10, "It failed."))
+    group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
+    show(drawn(mixed(), (group,), "a note", "no room", faults=["no room"]))
+    headings = browser.js("[...document.querySelectorAll('main h2')].map(one => one.textContent)")
+    assert headings[:3] == ["Why the run failed", "Thresholds", "Models"]
+    assert browser.js("document.querySelector('#failed ul').innerText") == "no room"
+    tiles = "[...document.querySelectorAll('#gates li')].map(tile => [...tile.children].map(one => one.textContent))"
+    assert browser.js(tiles) == [
+        ["nFAILED", "not computed wanted <=4", "zoo/small, over 3 of 10 cases", "It failed."],
+        ["exact_match/v1ok", "0.75 wanted >=0.5", "zoo/small, over 10 cases"],
+    ]
+    assert browser.js("document.querySelector('#further summary').textContent") == "1 note"
+    assert browser.js(CONTRAST) == []
+
+
+def test_a_run_without_a_case(browser: Chromium, show: Show) -> None:
+    """It has no table to filter, and says why it failed."""
+    show(drawn([], faults=["no test compared the models"]))
+    assert browser.js("document.querySelector('#failed ul').innerText") == "no test compared the models"
+    assert browser.js("[...document.querySelectorAll('section')].filter(one => !one.hidden).map(one => one.id)") == [
+        *("failed", "further"),
+    ]
 
 
 def test_a_report_at_first_sight(browser: Chromium, show: Show) -> None:

@@ -15,6 +15,7 @@ from pytest_llmcompare.judgements import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
 from tests.cli.projects import GROUP, MISSING, Project, review_of
 from tests.cli.serving import Served
+from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 from tests.unit.reports.runs import HOSTILE
 
@@ -212,6 +213,7 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
     assert project.texts() == {**before, "sea": " Red."}
 
 
+@needs_signals
 def test_the_terminal_ends_it(project: Project, review: Review, browser: Chromium) -> None:
     """The page shows at once what became of each, without being asked."""
     project.drift("a", "b")

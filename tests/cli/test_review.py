@@ -17,6 +17,7 @@ import pytest
 from pytest_llmcompare.commands.ending import Ending
 from pytest_llmcompare.commands.review import converse, entry_lines
 from pytest_llmcompare.review import Decision, Review
+from tests.platforms import needs_terminal
 from tests.unit.baselines.samples import baseline
 
 from .projects import Project, review_of
@@ -144,7 +145,7 @@ def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), shown.decode().replace("\r\n", "\n")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@needs_terminal
 def test_a_whole_review(project: Project) -> None:
     """Accept the group, take that back, accept one, reject the next, skip, quit: what was decided is carried out."""
     review_of(project)
@@ -169,7 +170,7 @@ def test_a_whole_review(project: Project) -> None:
     assert project.waiting() == {"trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@needs_terminal
 def test_ctrl_c_keeps_what_was_decided(project: Project) -> None:
     """It is a way to quit, without a traceback; keys that mean nothing do nothing."""
     project.drift("a", "b")
@@ -179,7 +180,7 @@ def test_ctrl_c_keeps_what_was_decided(project: Project) -> None:
     assert project.waiting() == {"trivia/tiny/b"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@needs_terminal
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
     """It is a way to quit, too."""
@@ -190,7 +191,7 @@ def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
     assert project.texts() == {"a": " Red.", "b": " Blue."}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@needs_terminal
 def test_a_terminal_that_is_closed_keeps_what_was_decided(project: Project) -> None:
     """Nobody is there to be told, but it is done."""
     project.drift("a", "b")

@@ -13,6 +13,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -20,6 +22,7 @@ from pytest_llmcompare.baselines import files
 from pytest_llmcompare.commands import browsing
 from pytest_llmcompare.web.desk import Desk
 from pytest_llmcompare.web.server import Server
+from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 
 from .projects import GROUP, Project, review_of
@@ -251,9 +254,9 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends other signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, number: signal.Signals) -> None:
+@needs_signals
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, name: str) -> None:
     """Ctrl-C, a kill, a closed terminal: exit code 0, the closing lines, and a page that waits for news is told."""
     project.drift("a", "b")
     served = serve()
@@ -261,7 +264,7 @@ def test_a_signal_carries_out_what_was_decided(project: Project, serve: Serve, n
     news: list[object] = []
     waiting = threading.Thread(target=lambda: news.append(served.ask("state?after=1")))
     waiting.start()
-    assert served.send(number) == (
+    assert served.send(signal.Signals[name]) == (
         0,
         "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n0 rejected. 1 left for another time.\n",
         "",
@@ -396,6 +399,7 @@ def test_nothing_is_pending(project: Project) -> None:
     assert project.run("review", "--web", "--no-browser") == (0, "Nothing is pending.\n", "")
 
 
+@needs_signals
 def test_broken_lines_are_told(project: Project, serve: Serve) -> None:
     """On stderr as ever, and among the notes of the page."""
     project.drift("a")
@@ -419,9 +423,29 @@ def test_help(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def leads_to(address: str, argument: str) -> None:
+    """See whether the browser's argument is a private file that leads to an address, and goes once it has."""
+    token = address.rstrip("/").rpartition("/")[2]
+    assert argument.startswith("file:///")
+    assert token not in argument
+    page = Path(url2pathname(urlsplit(argument).path))
+    assert page.stat().st_mode & 0o777 == 0o600
+    assert f"url={address}" in page.read_text()
+    assert ask(address, "state").status == 200
+    for _ in range(200):
+        if not page.exists():
+            break
+        threading.Event().wait(0.05)
+    assert not page.exists()
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux names its screens")
 def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
-    """With the address that is printed, and only where it would have a window: others would take the terminal over."""
+    """Only where it would have a window: others would take the terminal over.
+
+    Its command line, which others can see in the list of processes, names a file that only its owner can read. That
+    leads to the address which is printed, and is gone once the page has been there, or the command has ended.
+    """
     project.drift("a")
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f"#!/bin/sh\necho \"$1\" > '{opened}.part' && mv '{opened}.part' '{opened}'\n")
@@ -438,8 +462,10 @@ def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
                 if opened.exists():
                     break
                 threading.Event().wait(0.05)
+            if expected:
+                leads_to(address, opened.read_text().strip())
             process.terminate()
         assert opened.exists() is expected
+        assert sorted(path.name for path in project.file.folder.iterdir()) == [".gitignore", "pending.jsonl"]
         if expected:
-            assert opened.read_text().strip() == address
             opened.unlink()

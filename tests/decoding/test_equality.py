@@ -151,10 +151,11 @@ def test_rows_that_a_batch_leaves_undecided_are_asked_alone() -> None:
     with torch.no_grad():
         local.model.transformer.ln_f.weight.zero_()  # all tokens equally likely, whatever the prompt
     rows: list[int] = []
+    requests = ask({"max_new_tokens": 2})
+    generate(local, requests)  # so that the model has been tried
     local.model.register_forward_pre_hook(
         lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
-    requests = ask({"max_new_tokens": 2})
     found = generate(local, requests)
     assert rows.count(1) == 2 * len(PROMPTS)
     check(Reference(local), requests, found)

@@ -164,6 +164,7 @@ def suite(
     shutil.copy(made_template, store)
     made = Suite(pytester, store, example_models)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
+    monkeypatch.setenv("COLUMNS", "100")
     for name in ("CI", "BUILD_NUMBER"):  # where these are set pytest cuts no message
         monkeypatch.delenv(name, raising=False)
     for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):  # what a test sets is gone after it

@@ -17,7 +17,7 @@ from transformers import pipeline
 from pytest_llmcompare.decoding.settings import complete
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.models import registry
-from pytest_llmcompare.models.foreign import answers, input_frame, params_of, predict_each, texts_of
+from pytest_llmcompare.models.foreign import Questions, input_frame, params_of, predict_each, texts_of
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
 GROUP = GroupKey("tests", "trivia", "qa")
@@ -161,19 +161,13 @@ def test_params_that_all_cases_share(run: str, tmp_path: Path) -> None:
 def test_settings_that_do_not_reach_the_model_are_noted(run: str, tmp_path: Path) -> None:
     """A user who chose settings that the model cannot take is told, and nobody else."""
     model = users_model(tmp_path, "echo", ONE)
-    notes: list[str] = []
-    answers(model, cases(), notes.append)
-    assert notes == []
-    answers(model, cases(gen_config={"top_k": 3, "do_sample": True}), notes.append)
-    assert notes == [
-        (
-            "model 'qa' has its own decoding settings: do_sample, top_k of the table does not reach it. "
-            "It would through a column 'config_dict' or params in its signature, equal for all rows."
-        )
-    ]
+    assert Questions(model, cases()).note == ""
+    assert Questions(model, cases(gen_config={"top_k": 3, "do_sample": True})).note == (
+        "model 'qa' has its own decoding settings: do_sample, top_k of the table does not reach it. "
+        "It would through a column 'config_dict' or params in its signature, equal for all rows."
+    )
     told = users_model(tmp_path, "echo", signature(ColSpec("string", "input_text"), ColSpec("string", "config_dict")))
-    answers(told, cases(gen_config={"top_k": 3}), notes.append)
-    assert len(notes) == 1
+    assert Questions(told, cases(gen_config={"top_k": 3})).note == ""
 
 
 def test_only_the_guilty_row_fails(run: str, tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def test_a_part_of_the_table(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("metric", "why"),
     [
-        ("exact_match", f"Did you mean 'exact_match/v1'? {OTHERS}"),
-        ("toxicity", f"Known: exact_match/v1, token_count/mean, token_count/sum. {OTHERS}"),
+        ("exact_mach", f"Did you mean 'exact_match'? {OTHERS}"),
+        ("toxicity", f"Known: exact_match, exact_match/v1, token_count/mean, token_count/sum. {OTHERS}"),
         ("drift_rate", "No selected case could be compared with a baseline."),
     ],
 )

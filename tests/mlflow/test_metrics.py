@@ -199,23 +199,49 @@ def test_metric_on_a_missing_column(suite: Suite) -> None:
 
 
 def test_note_is_shown_once(suite: Suite) -> None:
-    """What of a model type is left out here is said once per run, not once per table and model."""
-    suite.compare()
-    suite.compare(name="arithmetic")
+    """What is left out here of a model type that was named is said once per run, not once per table and model."""
+    suite.compare("model_type='text'")
+    suite.compare("model_type='text'", name="arithmetic")
     result = suite.run(suite.spec("a"), suite.spec("b", "tiny-bloom"))
     result.assert_outcomes(passed=12)
     text = " ".join(result.stdout.str().split())
     assert text.count(NOTE) == 1
 
 
+def test_nobody_asked_for_the_default_model_type(suite: Suite) -> None:
+    """So what is left out of it is said only with `-v`, or if a threshold needs it."""
+    suite.compare()
+    assert "left out" not in suite.run(suite.spec("a")).stdout.str()
+    loud = " ".join(suite.run(suite.spec("a"), args=["-v"]).stdout.str().split())
+    assert loud.count(NOTE) == 1
+    suite.compare('thresholds={"toxicity/v1/mean": "<=0.5"}')
+    assert NOTE in " ".join(suite.run(suite.spec("a")).stdout.str().split())
+
+
+@pytest.mark.parametrize(
+    ("targets", "seen"), [((None, None, None), "no row has one"), ((" Blue.", None, " 4."), "2 of 3 rows have one")]
+)
+def test_a_named_metric_without_targets(suite: Suite, targets: tuple[str | None, ...], seen: str) -> None:
+    """Every run says that it was not computed, even if no threshold needs it; one with targets is computed."""
+    cases = [{**case, "target": target} for case, target in zip(CASES, targets, strict=True)]
+    suite.compare('metrics=["exact_match"], model_type=None', cases=cases)
+    result = suite.run(suite.spec("a"))
+    result.assert_outcomes(passed=3)
+    told = " ".join(result.stdout.str().split())
+    assert told.count("table 'trivia': metric 'exact_match' was not computed: it needs a target in every row, and") == 1
+    assert seen in told
+    suite.compare('metrics=["exact_match"], model_type=None')
+    assert "was not computed" not in suite.run(suite.spec("a")).stdout.str()
+
+
 @pytest.mark.parametrize(
     ("model_type", "metrics", "note"),
     [
-        ("None", {"token_count/mean", "token_count/sum"}, ""),
-        ("'text'", {"token_count/mean", "token_count/sum"}, NOTE),
+        ("None", {"token_count/mean", "token_count/sum", "exact_match"}, ""),
+        ("'text'", {"token_count/mean", "token_count/sum", "exact_match"}, NOTE),
         (
             "'question-answering'",
-            {"token_count/mean", "token_count/sum", "exact_match/v1"},
+            {"token_count/mean", "token_count/sum", "exact_match", "exact_match/v1"},
             NOTE.replace("'text'", "'question-answering'"),
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import mlflow
@@ -49,6 +50,21 @@ def test_model_of_the_users(suite: Suite, signature: ModelSignature | None) -> N
         assert run.data.params["source"] == "models:/upper@champion"
         assert run.data.params["revision"] == "1"
         assert (models_asked(run), models_logged(run)) == ([model_id], [])
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["command_line", "marker"])
+def test_order_of_models_is_that_of_the_user(suite: Suite, marked: bool) -> None:
+    """Whatever kind of spec names them: the reports have the models in the order in which they were given."""
+    suite.log_python_model("upper", UPPER)
+    suite.client.set_registered_model_alias("upper", "champion", "1")
+    specs = ["models:/upper@champion", "models:/upper/1", suite.spec("b"), suite.spec("a")]
+    suite.compare(f"models={specs}" if marked else "")
+    result = suite.run(*(specs[::-1] if marked else specs), args=["-q", "--llm-update", "--llm-report=r.json"])
+    result.assert_outcomes(passed=12)
+    report = json.loads((suite.path / "r.json").read_text())
+    names = ["upper-champion", "upper-1", "b", "a"]
+    assert report["tables"][0]["models"] == names
+    assert [line["model"] for line in report["models"]] == (names[::-1] if marked else names)
 
 
 def test_one_call_for_all_rows(suite: Suite) -> None:

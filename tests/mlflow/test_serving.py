@@ -23,6 +23,7 @@ import pytest
 
 from pytest_llmcompare.models import registry
 from pytest_llmcompare.models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from tests.platforms import needs_signals
 from tests.stores import in_force
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ QUESTIONS = ["Q: What color is the sky?\nA:", "Q: Are trees plants or animals?\n
 EXAMPLES = "Q: Is fire hot?\nA: Yes.\n\n"
 SAMPLED = json.dumps({"do_sample": True, "top_k": 10, "max_new_tokens": 8})
 PATIENCE = 120.0  # seconds until a server has to be up
+
+pytestmark = needs_signals  # the server's processes are ended as a group
 
 
 @dataclass(frozen=True)

@@ -174,3 +174,9 @@ def said(result: pytest.RunResult, start: str) -> str:
     found = [line for line in lines if line.startswith(start)]
     assert len(found) == 1, result.stdout.str()
     return found[0]
+
+
+def says(result: pytest.RunResult, text: str) -> bool:
+    r"""Whether the output has this text, wherever its lines were broken: within a long word, or by `\` in a command."""
+    shown = result.stdout.str().replace(" \\\n", "")
+    return "".join(text.split()) in "".join(shown.split())

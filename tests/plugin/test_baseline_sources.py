@@ -229,7 +229,7 @@ FAULTS = {
     "no model": ("model:", "expected model:NAME, the name of one of the models of this run."),
     "unknown model": (
         "model:n",
-        "there is no model 'n' in this run. Known: m.\nCompare it, too: --llm-models={spec},n",
+        "there is no model 'n' in this run. Known: m.\nCompare it, too: {option}",
     ),
     "unknown kind": ("gti:main", "there is no such source of baselines. Known: files, git:REF, model:NAME, runs:/ID."),
     "a name": ("file", "there is no such source of baselines. Did you mean 'files'?"),
@@ -242,7 +242,7 @@ def test_sources_that_cannot_be_opened(repository: Suite, name: str) -> None:
     """The run ends before it begins, with the source, where it was given, and what to do."""
     source, message = FAULTS[name]
     result = repository.run(f"--llm-baseline={source}")
-    told = message.format(root=repository.path, spec=repository.spec())
+    told = message.format(root=repository.path, option=shlex.quote(f"--llm-models={repository.spec()},n"))
     assert refused(result) == f"baseline {source!r} (command line): {told}"
 
 

@@ -251,7 +251,12 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     "wrong column": (
         '"table.csv", input="questoin"',
         "id,question\nsky,Hi\n",
-        ["test_trivia.py::test_trivia: table.csv: no column 'questoin', which input= names. Did you mean 'question'?"],
+        [
+            (
+                "test_trivia.py::test_trivia: table.csv, line 1: no column 'questoin', which input= names. "
+                "Did you mean 'question'?"
+            )
+        ],
     ),
     "all faulty rows": (
         '"table.csv"',
@@ -264,7 +269,12 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
     "empty table": (
         '"table.csv"',
         "id,prompt\n",
-        ["test_trivia.py::test_trivia: table.csv: the table has no rows. Write one row per prompt."],
+        [
+            (
+                "test_trivia.py::test_trivia: table.csv, line 1: the table has no rows, only the names of its columns "
+                "('id', 'prompt'). Write one row per prompt below them."
+            )
+        ],
     ),
     "empty file": (
         '"table.jsonl"',

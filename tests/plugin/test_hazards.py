@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.platforms import needs_fork
 
 from .suites import TEST, Prepared, Suite, record
 
@@ -150,7 +151,7 @@ def pytest_runtest_call(item):
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals")
+@needs_fork
 def test_interrupt_between_tests(many: Suite, recorded: Path) -> None:
     """A real Ctrl-C halfway: what finished is written, the rest is as it was."""
     many.write("conftest.py", AT_100.format(act="os.kill(os.getpid(), signal.SIGINT)"))
@@ -164,14 +165,15 @@ MOMENTS = {
     "while a draft is written": """
 import os, pytest, signal
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish():
     os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+    return (yield)
 """,
     "between the two files": """
 import os, pytest, signal
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish():
     replace = os.replace
     def replace_one(*paths, **options):
@@ -179,11 +181,12 @@ def pytest_sessionfinish():
         if str(paths[1]).endswith(".tokens.jsonl"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.replace = replace_one
+    return (yield)
 """,
 }
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals")
+@needs_fork
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_kill(many: Suite, recorded: Path, moment: str) -> None:
     """kill -9 in an update run, whenever it comes: the old files stand, and the next update goes through."""

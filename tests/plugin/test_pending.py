@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.platforms import needs_fork, needs_proc
 
 from .suites import TEST, TRIVIA, Suite
 
@@ -108,7 +109,7 @@ def test_what_is_accepted_waits_no_more(suite: Suite, workers: tuple[str, ...]) 
     assert not pending_path(suite).parent.exists()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, where nobody can write")
+@needs_proc
 def test_what_could_not_be_written_waits(suite: Suite) -> None:
     """An update whose baseline file cannot be written loses no output."""
     suite.trivia(TRIVIA[:1])
@@ -187,7 +188,7 @@ def test_trivia(llm_case, llm_output, llm_baseline):
 """
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals")
+@needs_fork
 def test_a_run_that_is_killed_leaves_usable_lines(suite: Suite) -> None:
     """kill -9 in the third test: the first two wait, and the next run goes on from there."""
     suite.trivia(test=STOPS)
@@ -236,7 +237,7 @@ def test_where_it_cannot_be_written_the_run_goes_on(suite: Suite) -> None:
     result.assert_outcomes(passed=2, failed=1)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = " ".join(result.stdout.str().split())
-    assert shown.count(".llmcompare/pending.jsonl: what differs cannot be kept for review: File exists.") == 1
+    assert shown.count(".llmcompare/pending.jsonl: what differs cannot be kept for review: Not a directory.") == 1
     assert "--llm-update" in shown
     assert "or: llmcompare review" not in shown
     assert (suite.path / ".llmcompare").read_text() == "in the way"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from pytest_llmcompare.reports import progress
+from tests.platforms import needs_terminal
 
 from .suites import Suite
 
@@ -52,7 +52,7 @@ def test_short_groups_are_not_worth_a_line(suite: Suite, capfd: pytest.CaptureFi
     assert "trivia x m: " not in capfd.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="terminals")
+@needs_terminal
 def test_a_terminal_has_a_bar_that_goes_away(suite: Suite) -> None:
     """On a terminal the phase and then a bar are drawn on one line, which is empty in the end."""
     suite.trivia(recorded=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
-from .suites import TEST, Suite
+from .suites import TEST, Suite, says
 
 ROWS = [{"id": f"n{number}", "prompt": f"Q: What is {number}?\nA:"} for number in range(5)]
 SHORT = TEST.replace(": 6", ": 2")
@@ -26,12 +28,10 @@ def test_obsolete_baselines_are_told_and_kept(five: Suite, options: list[str]) -
     five.trivia(ROWS[:3], SHORT)
     result = five.run(*options)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(
-        [
-            "trivia/m: 2 obsolete baselines (n3, n4), no longer in the table",
-            f"Delete 2: pytest --llm-models={five.spec()} *--llm-prune",
-        ]
-    )
+    result.stdout.fnmatch_lines(["trivia/m: 2 obsolete baselines (n3, n4), no longer in the table"])
+    selected = "-k n0 " if "-k" in options else ""
+    command = shlex.join(["pytest", f"--llm-models={five.spec()}"])
+    assert says(result, f"Delete 2: {command} {selected}--llm-prune")
     assert five.cases() == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def test_silent_drift_warns(suite: Suite) -> None:
         "shifted: m rates 2 unchanged outputs otherwise than their baselines do, by up to 0.0071 nats per token (sky) "
         "where noise amounts to 1e-05"
     ) in text
-    assert f"Accept 2: pytest --llm-models={other} --llm-update" in text
+    assert f"Accept 2: pytest {shlex.quote(f'--llm-models={other}')} --llm-update" in text
     result.stdout.fnmatch_lines(["model  cases  identical  shifted  drifted *", "m          2          0        2 *"])
 
 
@@ -100,7 +101,7 @@ def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, mo
         "test_trivia[m-sky] rates its output otherwise than the baseline does",
         "  likelihood drift 0.0071 nats per token (noise: up to 1e-05), worst -0.016 at token 3",
         "  both        The sky is blue",
-        f"Accept: pytest --llm-models={other} --llm-update 'test_trivia.py::test_trivia[m-sky]'",
+        f"Accept: pytest {shlex.quote(f'--llm-models={other}')} --llm-update 'test_trivia.py::test_trivia[m-sky]'",
     ]
     suite.run("--llm-update", *options, models=[other]).assert_outcomes(passed=2)
     again = suite.run(*options, models=[other])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import mlflow
 import pytest
 
@@ -43,7 +45,7 @@ def test_models_stand_side_by_side(suite: Suite, columns: int, monkeypatch: pyte
     assert table[1][:7] == ["m", "3", "0", "2", "1", "0", "33.3%"]
     assert table[2][:6] == ["bigscience-bloom", "3", "0", "0", "0", "3"]
     text = " ".join(" ".join(lines).replace("\\", "").split())
-    named = f"--llm-models={','.join(models(suite))}"
+    named = shlex.quote(f"--llm-models={','.join(models(suite))}")
     assert f"Accept 6: pytest {named} --llm-update or: llmcompare review Record 3: " in text
     assert f"Record 3: pytest {named} --llm-update-missing" in text
 

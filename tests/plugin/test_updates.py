@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.platforms import needs_proc
 
 from .suites import TEST, TRIVIA, Suite, said
 
@@ -215,7 +216,7 @@ def test_a_file_that_cannot_be_read_is_never_overwritten(suite: Suite, what: str
     assert suite.stored() == before
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, where nobody can write")
+@needs_proc
 def test_a_place_that_cannot_be_written_fails_the_run(suite: Suite) -> None:
     """What could not be written is said, and the run fails; the other model's file is written."""
     suite.trivia()
@@ -227,9 +228,9 @@ def test_a_place_that_cannot_be_written_fails_the_run(suite: Suite) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
+            "__baselines__/trivia/n.baseline: 3 added",
             "/proc/none.baseline: cannot be written: *",
             "The baselines are as they were. Mend that, and run the update again.",
-            "__baselines__/trivia/n.baseline: 3 added",
         ]
     )
     assert [found.name for found in path.parent.glob("*.baseline") if found.exists()] == ["n.baseline"]

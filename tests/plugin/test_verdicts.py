@@ -41,7 +41,7 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
         r"  baseline   \n",
         "  baseline   Q:",
         "  candidate   Ice is fire",
-        f"Accept: pytest --llm-models={other} --llm-update 'test_trivia.py::test_trivia[m-ice]'",
+        f"Accept: pytest {shlex.quote(f'--llm-models={other}')} --llm-update 'test_trivia.py::test_trivia[m-ice]'",
     ]
     result.stdout.fnmatch_lines(
         [
@@ -50,7 +50,7 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
         ]
     )
     unwrapped = result.stdout.str().replace(" \\\n  ", " ")
-    assert f"Accept 3: pytest --llm-models={other} --llm-update\n" in unwrapped
+    assert f"Accept 3: pytest {shlex.quote(f'--llm-models={other}')} --llm-update\n" in unwrapped
 
 
 def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,16 @@ def test_another_question_makes_a_baseline_stale(changes: dict[str, Any], reason
     assert judge(case, baseline, said("a", 1)) == expected
 
 
+@pytest.mark.parametrize(("then", "now"), [("a\n\nb\n", "a\r\n\r\nb\r\n"), ("a\r\nb", "a\nb")])
+def test_a_stale_baseline_says_where_only_line_ends_differ(then: str, now: str) -> None:
+    """A table of pandas' or a plugin's may have those of a checkout on another system."""
+    case = dataclasses.replace(CASE, row=Row("sky", now))
+    baseline = dataclasses.replace(
+        approved(said("a", 1)), input_hash=dataclasses.replace(case, row=Row("sky", then)).input_hash
+    )
+    assert stale_reason(case, baseline) == f"only the line ends of {PROMPT} {CHANGED}"
+
+
 @given(GENERATIONS, GENERATIONS)
 def test_every_pair_has_one_verdict(expected: Generation, actual: Generation) -> None:
     """The same one each time; identical exactly when text, tokens and end agree as far as both sides know them."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_llmcompare.baselines.journal import Journal, key_of
+from pytest_llmcompare.baselines.journal import Journal, Kept, kept_since, key_of, key_of_row
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
@@ -99,3 +100,46 @@ def test_the_key_does_not_change_with_the_order_of_settings() -> None:
     one = dataclasses.replace(CASE, gen_config={"a": 1, "b": 2})
     other = dataclasses.replace(one, gen_config={"b": 2, "a": 1}, key=CaseKey(GROUP, "another"))
     assert key_of(one, "m", ENVIRONMENT) == key_of(other, "m", ENVIRONMENT)
+
+
+def test_how_much_a_run_has_kept(tmp_path: Path) -> None:
+    """All journals that it wrote to: what it took over, and each output once; none of a run before it."""
+    assert kept_since(tmp_path, 0) is None
+    old = Journal(tmp_path, GroupKey("tests", "trivia", "old"))
+    old.begin(7)
+    os.utime(old.path, (1000, 1000))
+    one, other = Journal(tmp_path, GROUP), Journal(tmp_path, GroupKey("tests", "sums", "tiny"))
+    one.append("of a run before", GENERATION)
+    one.begin(3)
+    one.begin(3, resumed=1)
+    for key in ("b", "b"):
+        one.append(key, GENERATION)
+    other.begin(2)
+    assert kept_since(tmp_path, 2000) == Kept(2, 5)
+    assert set(one.read()) == {"of a run before", "b"}
+
+
+@pytest.mark.parametrize("broken", ['{"asked": 5, "resumed"', "[" * 5000, '{"asked": null}', "null", '{"key": 1}'])
+def test_a_broken_line_keeps_no_count_back(tmp_path: Path, broken: str) -> None:
+    """Whatever stands in the file, the run that is being ended says what it can."""
+    journal = Journal(tmp_path, GROUP)
+    journal.begin(2)
+    journal.append("a", GENERATION)
+    with journal.path.open("a") as file:
+        file.write(f"{broken}\n")
+    found = kept_since(tmp_path, 0)
+    assert found is not None
+    assert found.outputs <= found.asked
+
+
+def test_the_key_of_a_row_changes_with_all_that_a_model_is_told() -> None:
+    """Columns, params, the model; not the order of the columns."""
+    facts = {"input": {"question": "Is it blue?", "id": 1}, "params": {"top_k": 3}}
+    keys = {
+        key_of_row(facts, "m"),
+        key_of_row(facts, "n"),
+        key_of_row({**facts, "params": {}}, "m"),
+        key_of_row({**facts, "input": {"question": "Is it blue?", "id": 2}}, "m"),
+    }
+    assert len(keys) == 4
+    assert key_of_row({**facts, "input": {"id": 1, "question": "Is it blue?"}}, "m") == key_of_row(facts, "m")

@@ -31,6 +31,14 @@ ANSWERS = st.dictionaries(st.integers(0, 30), TEXTS)
         ("blue.", "Blue.", False),
         ("Blue. ", "Blue", False),
         ("Blue  sky", "Blue sky", False),
+        ("\u3000Blue.\u00a0", "Blue.", True),
+        ("Blue.\r\n", "\u2028Blue.", True),
+        ("\u200bBlue.", "Blue.", False),
+        ("Caf\u00e9", "Cafe\u0301", False),
+        (" one\ntwo\n", "one\ntwo", True),
+        (" 4", "4", True),
+        ("4.0", "4", False),
+        ("True", "true", False),
         ("Blue.", None, False),
         (None, "", False),
         (None, None, False),
@@ -132,6 +140,16 @@ def test_exact_match_needs_no_metric() -> None:
     assert not found["a"].better_than("b")
 
 
+def test_rows_without_a_target_are_left_out() -> None:
+    """As in the metric and in the summary."""
+    targets, texts = {"sky": "x", "sum": "x"}, dict.fromkeys(ROWS, "x")
+    found = Contest({name: entrant(name, texts, targets=targets) for name in "ab"})
+    evidence = found["b"].not_worse_than("a")
+    pair = found.pair("a", "b")
+    assert pair.targets is not None
+    assert (evidence.scores.total, pair.targets.total, bool(evidence)) == (2, 2, True)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "margin", "not_worse", "better"),
     [
@@ -172,7 +190,7 @@ def test_evidence_tells_itself() -> None:
     assert not evidence
 
 
-NO_TARGET = "llm_comparison: exact_match needs a target in each row; 4 rows ('sky', 'sum', 'tree', ...) without one."
+NO_TARGET = "llm_comparison: exact_match needs targets; 4 rows ('sky', 'sum', 'tree', ...) without one."
 UNKNOWN = (
     "llm_comparison: metric 'qualty' has no score per row for model 'b'. Did you mean 'quality'?\n"
     "Have it computed: llm_prompts(..., metrics=[...])."

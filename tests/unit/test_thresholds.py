@@ -46,8 +46,8 @@ def test_none_and_several() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, 'llm_prompts: thresholds={}, expected e.g. {"exact_match/v1": ">=0.8"}.'),
-        (">=0.8", "llm_prompts: thresholds='>=0.8', expected e.g. {\"exact_match/v1\": \">=0.8\"}."),
+        ({}, 'llm_prompts: thresholds={}, expected e.g. {"exact_match": ">=0.8"}.'),
+        (">=0.8", "llm_prompts: thresholds='>=0.8', expected e.g. {\"exact_match\": \">=0.8\"}."),
         ({"m": ">0.8"}, f"{WHERE}='>0.8': unknown operator '>'. Did you mean '>='?"),
         ({"m": "<0.8"}, f"{WHERE}='<0.8': unknown operator '<'. Did you mean '<='?"),
         ({"m": "~0.8"}, f"{WHERE}='~0.8': unknown operator '~'. Known: <=, >=."),

@@ -34,6 +34,29 @@ function cardOf(model) {
   return card;
 }
 
+function gateTile(gate) {
+  const tile = element("li", gate.passed ? "ok" : "bad");
+  const title = tile.appendChild(element("h3"));
+  put(title.appendChild(element("span")), gate.metric);
+  title.append(element("small", "", gate.passed ? "ok" : "FAILED"));
+  const value = tile.appendChild(element("p", "value", gate.shown));
+  value.append(" ", element("small", "", `wanted ${gate.wanted}`));
+  const part = gate.cases === gate.total ? "" : `${gate.cases.toLocaleString("en")} of `;
+  put(tile.appendChild(element("p", "facts")), `${gate.table}/${gate.model}, over ${part}${count(gate.total, "case")}`);
+  if (gate.why) put(tile.appendChild(element("p", "facts")), gate.why, true);
+  return tile;
+}
+
+// Faults and gates are not in a report that an earlier version saved.
+function showFaults() {
+  const faults = data.faults || [], gates = [...(data.gates || [])].sort((one, other) => one.passed - other.passed);
+  const failed = document.getElementById("failed"), tiles = document.getElementById("gates");
+  for (const fault of faults) put(failed.querySelector("ul").appendChild(element("li")), fault, true);
+  for (const gate of gates) tiles.querySelector("ul").append(gateTile(gate));
+  failed.hidden = !faults.length;
+  tiles.hidden = !gates.length;
+}
+
 function budgetLine(check) {
   const { count: drifted, total, low, high } = check.drifted;
   if (!total) return `no case was compared with a baseline, so the drift budget of ${check.percent}% was not checked`;
@@ -63,11 +86,14 @@ function showHeader() {
   outcome.className = data.outcome;
   outcome.append(data.outcome);
   put(document.getElementById("sentence"), data.sentence);
+  showFaults();
   const cards = document.getElementById("cards");
   for (const model of data.models) cards.append(cardOf(model));
   document.getElementById("models").hidden = !data.models.length;
+  document.getElementById("results").hidden = !data.tables.length;
   listed("Drift budget", data.budgets.map(budgetLine), data.budgets.some((check) => check.failed));
-  listed(count(data.notes.length, "note"), data.notes, data.notes.length < 4);
+  const notes = data.notes.filter((note) => !(data.faults || []).includes(note));
+  listed(count(notes.length, "note"), notes, notes.length < 4);
   listed("Models against each other", data.pairs.map(pairLine), false);
   const gone = data.obsolete.map((one) => `${one.table}/${one.model}/${rowName(one)}`);
   listed(count(gone.length, "obsolete baseline"), gone, false);

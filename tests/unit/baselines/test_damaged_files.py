@@ -33,6 +33,10 @@ WAY_OUT = (
     f"Cases without tokens are compared by their text. To get the tokens back: git checkout -- {TOKENS_NAME}, "
     "or record them again: pytest --llm-update-all"
 )
+UNENDED = (
+    "the file has no line break at its end, and nothing tells whether more than that was lost.\n"
+    f"If an editor has removed it, put it back: echo >> {NAME}\nElse restore the file: {RESTORE}"
+)
 HEAD = "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n#env e1 torch=2\n"
 CASE = "\ncase a\n.input 11111111  .env e1  .tokens 1\n| One.\n"
 
@@ -68,7 +72,7 @@ FAULTS = {
     "cut in the head": ("#llmcompare-baseline 1\n#tab", f"2: '#tab' {STRANGE}"),
     "cut in a text": (
         HEAD + CASE[:-3],
-        f"8: the file ends within this line, so the rest of it is lost.\n{MEND}",
+        f"8: {UNENDED}",
     ),
     "cut before a text": (HEAD + CASE[:-7], f"6: case 'a' has no text; an empty text is a line '|'.\n{MEND}"),
     "unknown fact": (
@@ -178,13 +182,16 @@ def test_a_damaged_file_is_an_error_and_stays(tmp_path: Path, path: Path, text: 
 def test_a_file_that_is_not_utf_8(tmp_path: Path, path: Path) -> None:
     """The line and the byte are named."""
     path.write_bytes((HEAD + CASE).encode() + b"| caf\xe9\n")
-    assert refuses(tmp_path) == f"{NAME}, line 9: byte 0xe9 is not UTF-8.\nRestore the file: {RESTORE}"
+    assert refuses(tmp_path) == (
+        f"{NAME}, line 9: byte 0xe9 is not UTF-8. An editor may have saved the file in another encoding.\n"
+        f"Save it as UTF-8, or restore it: {RESTORE}"
+    )
 
 
 def test_a_file_that_is_a_folder(tmp_path: Path, path: Path) -> None:
     """What the system says is passed on."""
     path.mkdir()
-    assert refuses(tmp_path) == f"{NAME}: cannot be read: Is a directory."
+    assert refuses(tmp_path) == f"{NAME}: cannot be read: Is a directory.\nRestore the file: {RESTORE}"
 
 
 def test_names_with_blanks_are_quoted_in_commands(tmp_path: Path) -> None:
@@ -274,19 +281,15 @@ def test_a_missing_tokens_file_is_one_warning(tmp_path: Path) -> None:
     assert stored.baselines == by_row(map(without_tokens, many(30)))
 
 
-def test_a_tokens_file_that_cannot_be_read_is_a_warning(tmp_path: Path) -> None:
-    """The texts are compared; an update says that it cannot write, and changes nothing."""
+def test_a_tokens_file_that_is_a_folder(tmp_path: Path) -> None:
+    """That is no damage by a merge or a crash, so it is refused; nothing is written."""
     files.update(tmp_path, GROUP, many(3))
     tokens = tokens_of(files.path_of(tmp_path, GROUP))
     tokens.unlink()
     tokens.mkdir()
-    assert files.load(tmp_path, GROUP).baselines == by_row(map(without_tokens, many(3)))
-    before = contents_of(tmp_path)
-    assert message(lambda: files.update(tmp_path, GROUP, [baseline("a")])) == (
-        f"{tokens}: cannot be written: Is a directory.\n"
-        "The baselines are as they were. Mend that, and run the update again."
+    assert refuses(tmp_path) == (
+        f"{TOKENS_NAME}: cannot be read: Is a directory.\nRestore the file: git checkout -- {TOKENS_NAME}"
     )
-    assert contents_of(tmp_path) == before
 
 
 def test_cases_recorded_without_tokens_miss_none(tmp_path: Path) -> None:
@@ -316,7 +319,7 @@ def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
     """Five are told one by one, the others as a number."""
     files.update(tmp_path, GROUP, many(30))
     tokens = tokens_of(files.path_of(tmp_path, GROUP))
-    tokens.write_bytes(b"\xff\xfe\x00broken\n" * 2)
+    tokens.write_bytes(b"\xff\xff\x00broken\n" * 2)
     told = files.load(tmp_path, GROUP).warnings
     assert told[0] == f"{TOKENS_NAME}, line 1: broken, so it is not used."
     assert told[2] == f"{TOKENS_NAME}: no line for case 'row_000'."

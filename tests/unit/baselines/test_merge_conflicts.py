@@ -402,7 +402,7 @@ def test_a_case_that_stands_twice(tmp_path: Path) -> None:
         + "#env e3 device=cpu dtype=float32 torch=2.13.0\n"
         + "\n<<<<<<< first\ncase a\n.env e1\n| One.\n=======\ncase a\n.env e2\n| Uno.\n|\n>>>>>>> second\n"
         + "\ncase b @v\n.input aacd82be  .settings 7d21a0c4  .env e3  .stop length  .tokens 2\n| Blue.\n"
-        + "\ncase c\n| Three.\n"
+        + "\ncase c\n| Three.\n\n#end\n"
     )
     assert set(files.load(tmp_path, GROUP).conflicts) == {RowKey("a")}
     files.update(tmp_path, GROUP, [baseline("a")])

@@ -128,4 +128,4 @@ def test_cases_in_conflict_count(tmp_path: Path) -> None:
     assert files.prune(tmp_path, GROUP, rows("a", "b"), confirmed=True) == tuple(rows("c"))
     assert path.read_text() == CONFLICT.replace("\ncase c\n| Three.\n", "")
     assert files.prune(tmp_path, GROUP, rows("a"), confirmed=True) == tuple(rows("b"))
-    assert path.read_text() == "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n\ncase a\n| One.\n"
+    assert path.read_text() == "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n\ncase a\n| One.\n\n#end\n"

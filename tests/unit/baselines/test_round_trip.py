@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.baselines import codec, escapes, files
+from pytest_llmcompare.baselines import codec, contents, escapes, files, pending
 from pytest_llmcompare.baselines.caselines import read_record, record_of
 from pytest_llmcompare.baselines.document import Document
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+from pytest_llmcompare.baselines.pending import Entry, line_of
+from pytest_llmcompare.generations import Generation, joined
+from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
 
 from .samples import by_row, stored_blocks
 
@@ -130,3 +134,53 @@ def test_baselines_come_back(baselines: list[Baseline], table: str, model: str) 
         assert not files.update(root, group, baselines, refresh=True).written
         if baselines:
             assert len(stored_blocks(root, group)) == len(baselines)
+
+
+EDITS: dict[str, Callable[[str], str]] = {
+    "none": lambda text: text,
+    "no line break at the end": lambda text: text.removesuffix("\n"),
+    "CRLF": lambda text: text.replace("\n", "\r\n"),
+    "CRLF, none at the end": lambda text: text.replace("\n", "\r\n").removesuffix("\r\n"),
+    "byte order mark": lambda text: f"\ufeff{text}",
+    "blank lines at the end": lambda text: f"{text}\n \n",
+}
+
+
+@given(st.lists(BASELINES, min_size=1, max_size=4, unique_by=lambda one: one.row), st.sampled_from(sorted(EDITS)))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_baselines_come_back_from_edited_files(baselines: list[Baseline], edit: str) -> None:
+    """What editors and git do to the ends of lines and of files changes no baseline, whatever its text."""
+    whole = contents.empty(GroupKey("t", "table", "model"))
+    for one in baselines:
+        whole.put(one, refresh=False)
+    found = contents.read(EDITS[edit](whole.text()), EDITS[edit](whole.tokens_text()), "x.baseline", "x.tokens.jsonl")
+    assert found.baselines == by_row(baselines)
+    assert found.warnings == ()
+
+
+JOINED = TEXTS.map(joined)  # in JSON two halves of a character, side by side, are that character
+FILE_NAMES = JOINED.filter(bool)
+ENTRIES = st.builds(
+    lambda row, group, new, texts, judged: Entry(
+        *(CaseKey(group, *dataclasses.astuple(row)), *texts, dataclasses.replace(new, row=row), judged, texts[0]),
+    ),
+    st.builds(RowKey, JOINED, JOINED),
+    st.builds(GroupKey, st.just("tests"), FILE_NAMES, FILE_NAMES),
+    st.builds(
+        Baseline, st.just(RowKey("")), st.builds(Generation, JOINED, environment=st.just((("a", "b"),))), HASHES, HASHES
+    ),
+    st.tuples(JOINED, JOINED, JOINED, JOINED),
+    st.builds(Judgement, st.sampled_from(Verdict), baseline_token=JOINED, candidate_token=JOINED, reason=JOINED),
+)
+
+
+@given(ENTRIES)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_pending_output_comes_back(entry: Entry) -> None:
+    """Every line that we write fits the schema that lines of others are held to, and is one line of ASCII."""
+    line = line_of(entry)
+    assert line.isascii()
+    assert line.splitlines() == [line]
+    found: dict[CaseKey, Entry] = {}
+    pending._take(line, found)
+    assert found == {entry.key: entry}

@@ -62,7 +62,7 @@ def test_file_instead_of_folder(root: Path) -> None:
     """A file is said to be one."""
     file = root / "models/tiny/config.json"
     assert refusal("./models/tiny/config.json", root) == (
-        f"model 'config.json': {file} is a file. Name the folder of the model instead."
+        f"model 'config.json': {file} is a file. Name the folder of the model instead: config.json={file.parent}"
     )
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.schemes import HOOK
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, parse_specs
-from pytest_llmcompare.models.uri import without_secrets
 
 HUB, FOLDER, MLFLOW = SourceKind.HUB, SourceKind.FOLDER, SourceKind.MLFLOW
 RUN_ID = "1a2b3c4d5e6f708192a3b4c5d6e7f809"
@@ -263,7 +263,7 @@ NAMED: Mapping[str, Mapping[str, Any]] = {
         "trust_remote_code": True,
     },
     "pinned": {"source": "gpt2", "revision": "v1"},
-    "my model": {"source": "models:/qa@champion", "chat_template": "{{ messages }}"},
+    "my model": {"source": "models:/qa@champion", "allow_pickle": True},
 }
 
 
@@ -283,7 +283,7 @@ def test_configured_model(root: Path) -> None:
             trust_remote_code=True,
         ),
         ModelSpec("pinned", "gpt2", HUB, "v1"),
-        ModelSpec("my model", "models:/qa@champion", MLFLOW, chat_template="{{ messages }}"),
+        ModelSpec("my model", "models:/qa@champion", MLFLOW, allow_pickle=True),
     ]
 
 

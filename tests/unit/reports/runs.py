@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pytest_llmcompare.generations import Generation, Path
 from pytest_llmcompare.judgements import Judgement, Likelihood, Verdict
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
+from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult
 from pytest_llmcompare.reports.document import Document, document
 from pytest_llmcompare.reports.report import Report
 from pytest_llmcompare.reports.summary import summarize
@@ -84,9 +85,11 @@ def mixed() -> list[CaseResult]:
     ]
 
 
-def drawn(results: list[CaseResult], groups: tuple[GroupResult, ...] = (), *notes: str) -> Document:
+def drawn(
+    results: list[CaseResult], groups: tuple[GroupResult, ...] = (), *notes: str, faults: Sequence[str] = ()
+) -> Document:
     """The report of a run of two models."""
-    summary = summarize(results, groups, Settings(models=("small", "large")), notes=notes)
+    summary = summarize(results, groups, Settings(), notes=notes, models=("small", "large"), faults=faults)
     return document(Report(summary, groups, passed=False, command="pytest --llm-models=small,large"))
 
 
@@ -100,5 +103,7 @@ def hostile_results() -> list[CaseResult]:
 
 
 def hostile() -> Document:
-    """The same with notes that want to do harm."""
-    return drawn(hostile_results(), (GroupResult(GroupKey("tests", "zoo", HOSTILE[0])),), *HOSTILE)
+    """The same with notes, faults and gates that want to do harm."""
+    gates = tuple(Gate(text, ">=1", None, False, 1, 2, text) for text in HOSTILE)
+    groups = (GroupResult(GroupKey("tests", "zoo", HOSTILE[0]), gates=gates),)
+    return drawn(hostile_results(), groups, *HOSTILE, faults=[f"{text}!" for text in HOSTILE])

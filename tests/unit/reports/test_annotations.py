@@ -30,7 +30,7 @@ def lines(
     results: list[CaseResult], *, faults: Iterable[str] = (), update: Update = Update.NOTHING, inside: bool = True
 ) -> list[str]:
     """The workflow commands of a run."""
-    report = Report(summarize(results, (), Settings(models=("small", "large"), update=update)))
+    report = Report(summarize(results, (), Settings(update=update), models=("small", "large")))
     return annotation_lines(report, faults, lambda nodeid: Place(nodeid.partition("::")[0], 7) if inside else None)
 
 

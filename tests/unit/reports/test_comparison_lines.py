@@ -39,7 +39,7 @@ def pairs(summary: Summary, columns: int = 100, *, every: bool = False) -> list[
 
 
 def summary_of(results: list[CaseResult], *models: str) -> Summary:
-    return summarize(results, [], Settings(models=models))
+    return summarize(results, [], Settings(), models=models)
 
 
 ANSWERS: dict[str, list[str | None]] = {

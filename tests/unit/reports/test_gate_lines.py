@@ -1,12 +1,15 @@
-"""What is said of a threshold that a table does not reach."""
+"""What is said of thresholds, those that hold and those that a table does not reach."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.gates import failed_gates
+from pytest_llmcompare.reports.escaping import width
+from pytest_llmcompare.reports.gates import MOST_HOLDING, failed_gates, gate_blocks, value_of
+from pytest_llmcompare.reports.style import Page
 
 from .samples import HOSTILE, is_harmless
 
@@ -37,3 +40,60 @@ def test_names_do_not_act(metric: str, why: str) -> None:
     """Not on a terminal and not in a CI service."""
     (line,) = failed_gates(GroupResult(KEY, gates=(Gate(metric, ">=1", None, False, 1, 1, why),)))
     assert is_harmless(line)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "passed", "shown"),
+    [
+        (0.5, ">=0.5", True, "0.5"),
+        (1 / 3, ">=0.25", True, "0.333333"),
+        (0.49999999, ">=0.5", False, "0.49999999"),
+        (40.0000001, "<=40", False, "40.0000001"),
+        (0.49999999, "<=0.5", True, "0.5"),
+        (float("inf"), "<=4", False, "inf"),
+        (None, "<=4", False, "not computed"),
+    ],
+)
+def test_value_of_a_gate(value: float | None, wanted: str, passed: bool, shown: str) -> None:
+    """Six digits, or all of them if the gate failed by less than that."""
+    assert value_of(Gate("m", wanted, value, passed, 1, 1)) == shown
+
+
+def lines_of(*groups: tuple[GroupKey, tuple[Gate, ...]], columns: int = 80, every: bool = False) -> list[str]:
+    """The blocks of some gates, one below the other."""
+    return [line.text for block in gate_blocks(groups, Page(columns), every=every) for line in block]
+
+
+HOLDS, FAILS = Gate("exact_match/v1", ">=0.5", 0.75, True, 3, 10), Gate("n", "<=4", 12.5, False, 3, 10)
+
+
+def test_block_of_a_table_and_model() -> None:
+    """Result, metric, value and what was wanted, in columns; a failed one is red."""
+    (block,) = gate_blocks([(KEY, (HOLDS, FAILS))], Page(80), every=False)
+    assert [line.text for line in block] == [
+        "thresholds of trivia/m, over 3 of 10 cases:",
+        "  ok      exact_match/v1  0.75  >=0.5",
+        "  FAILED  n               12.5  <=4",
+    ]
+    assert [line.markup for line in block[1:]] == [{}, {"red": True}]
+
+
+def test_many_that_hold_are_cut_and_no_failed_one_is() -> None:
+    """The rest is counted, and `-v` shows all."""
+    held = [(GroupKey("tests", "t", f"m{at}"), (HOLDS,)) for at in range(MOST_HOLDING + 2)]
+    failed = (GroupKey("tests", "t", "z"), (FAILS,))
+    lines = lines_of(*held, failed)
+    assert lines[-3:] == [
+        "thresholds of t/z, over 3 of 10 cases:",
+        "  FAILED  n  12.5  <=4",
+        "2 more thresholds held (-v shows all)",
+    ]
+    assert len(lines_of(*held, failed, every=True)) == 2 * len(held) + 2
+
+
+@given(HOSTILE, st.integers(20, 120))
+def test_block_keeps_to_the_width(name: str, columns: int) -> None:
+    """Whatever the names are."""
+    for line in lines_of((GroupKey("tests", name, name), (Gate(name, ">=1", 0.5, False, 1, 1),)), columns=columns):
+        assert width(line) <= columns
+        assert is_harmless(line)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.records import Gate, GroupKey, GroupResult
 from pytest_llmcompare.reports.markdown import markdown_report
 from pytest_llmcompare.reports.markdown_text import block, code, table
 
@@ -93,6 +94,47 @@ def test_a_drift_is_told_as_its_failure_is() -> None:
 def test_sections_without_content_are_left_out() -> None:
     """A run without a difference has its models and its notes."""
     assert markdown_report(drawn([found("fox", IDENTICAL, generation())], (), "metric left out")) == UNCHANGED
+
+
+GATED = """\
+## Model comparison: failed
+
+**No case was looked at.**
+
+Why the run failed:
+
+```text
+gate failed: n
+no room.
+```
+
+### 2 thresholds, 1 failed
+
+|  | metric | value | wanted | table | model | cases |
+| --- | --- | --- | --- | --- | --- | --- |
+| **FAILED** | `n` | `12.5` | `<=4` | `zoo` | `small` | 3 of 10 |
+| ok | `exact_match/v1` | `0.75` | `>=0.5` | `zoo` | `small` | 10 |
+
+| model | cases |
+"""
+
+
+def test_faults_and_gates_stand_on_top() -> None:
+    """Failed gates first; a fault is no note; a run without a single case has them, too."""
+    gates = (Gate("exact_match/v1", ">=0.5", 0.75, True, 10, 10), Gate("n", "<=4", 12.5, False, 3, 10))
+    group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
+    faults = ["gate failed: n", "no room."]
+    report = markdown_report(drawn([], (group,), "metric left out", *faults, faults=faults))
+    assert report.startswith(GATED)
+    assert report.endswith("### Notes\n\n```text\nmetric left out\n```\n")
+
+
+def test_a_report_of_an_earlier_version_has_no_gates() -> None:
+    """It can be drawn all the same."""
+    document = drawn([found("fox", IDENTICAL, generation())], (), "metric left out")
+    for key in ("faults", "gates", "remarks"):
+        del document[key]
+    assert markdown_report(document) == UNCHANGED
 
 
 def test_near_ties_have_a_line_each() -> None:

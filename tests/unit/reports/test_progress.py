@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import re
 import struct
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,10 +15,10 @@ from typing import TextIO
 
 import pytest
 
+from pytest_llmcompare.extensions import Progress
 from pytest_llmcompare.generations import Generation
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
-from pytest_llmcompare.session import Progress
 
 KEY = GroupKey("tests", "trivia", "gpt2-large")
 Terminal = tuple[TextIO, Callable[[], str]]
@@ -44,6 +42,7 @@ def clock() -> Clock:
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
     """A real terminal of 60 columns: its stream, and what has been written to it since the last look."""
+    fcntl, termios = (pytest.importorskip(name, reason="needs a pseudo terminal") for name in ("fcntl", "termios"))
     leader, follower = os.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
     os.set_blocking(leader, False)

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.summary import Summary, summarize
 from pytest_llmcompare.settings import Settings, Update
 
 from .samples import DRIFTED, IDENTICAL, MISSING, MODELS, TEXTS, case, declared, groups, trivia
 
-RUN = Settings(models=("gpt2-large", "distilgpt2", "bigscience/bloom-560m"))
+RUN = Settings()
 STALE = Judgement(Verdict.STALE, reason="other prompt")
 
 
@@ -50,17 +50,29 @@ def test_models_and_rows_stand_as_the_user_wrote_them() -> None:
 def test_without_declared_rows_names_decide() -> None:
     """Rows and models that nothing orders are sorted by name; sets have no order to follow."""
     sets = {key: frozenset(rows) for key, rows in declared().items()}
-    for rows in (None, sets):
+    for rows, models in ((None, tuple(sorted(MODELS))), (sets, MODELS)):
         (table,) = summarize(trivia(), [], Settings(), declared=rows).tables
-        assert table.models == tuple(sorted(MODELS))
+        assert table.models == models
         assert [str(row.row) for row in table.rows] == sorted(TEXTS)
 
 
-def test_named_models_are_ordered_by_their_names() -> None:
-    """`NAME=SOURCE` and `SOURCE@REVISION` are found under the names that they give."""
-    results = [case(model=model, judgement=IDENTICAL) for model in ("a", "tiny", "z")]
-    settings = Settings(models=("z=./models/a", "hub/tiny@v1", "a"))
-    assert [line.model for line in summarize(results, [], settings).models] == ["z", "tiny", "a"]
+def test_models_follow_the_names_of_the_run() -> None:
+    """Those that the run doesn't name come last, sorted by name."""
+    results = [case(model=model, judgement=IDENTICAL) for model in ("a", "m", "b", "z")]
+    summary = summarize(results, [], Settings(), models=("z", "absent", "m"))
+    assert [line.model for line in summary.models] == ["z", "m", "a", "b"]
+
+
+def test_models_of_a_marker_keep_its_order() -> None:
+    """In its own table; over all tables the run's models come first."""
+    tables = {"one": ("b", "a"), "two": ("a", "b", "c")}
+    rows = {GroupKey("tests", table, model): [RowKey("paris")] for table, own in tables.items() for model in own}
+    results = [case(model=key.model, table=key.table, judgement=IDENTICAL) for key in rows]
+    gates = [GroupResult(key, gates=(Gate("n", ">=1", 1.0, True, 1, 1),)) for key in rows]
+    summary = summarize(results, gates[::-1], Settings(), declared=rows, models=("a", "b"))
+    assert {table.name: table.models for table in summary.tables} == tables
+    assert [line.model for line in summary.models] == ["a", "b", "c"]
+    assert [key for key, _ in summary.gates] == list(rows)
 
 
 @given(st.randoms())
@@ -69,7 +81,7 @@ def test_order_of_arrival_does_not_matter(shuffler: random.Random) -> None:
     results = [*trivia(), case("hamlet", "distilgpt2", judgement=DRIFTED, table="trivia", test="test_more")]
     evaluated, rows = groups(), list(declared().items())
     expected = summarize(results, evaluated, RUN, declared=dict(rows), obsolete={rows[0][0]: [RowKey("gone")]})
-    for items in (results, evaluated, rows):
+    for items in (results, evaluated):
         shuffler.shuffle(items)
     found = summarize(
         results,

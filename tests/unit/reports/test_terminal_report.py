@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.escaping import width
 from pytest_llmcompare.reports.grid import MOST_ROWS, shared_out
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.summary import Summary, summarize
-from pytest_llmcompare.reports.terminal import summary_lines
+from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.settings import Settings, Update
 
 from .samples import COMMAND, DRIFTED, HOSTILE, IDENTICAL, MISSING, case, declared, groups, is_harmless, trivia
@@ -367,3 +367,44 @@ def test_what_an_update_accepted_has_a_sign_of_its_own() -> None:
     assert "+ now the baseline" in shown
     assert "no baseline" not in shown
     assert "--llm-update" not in shown
+
+
+REASONS = ("gate failed: table 'trivia', model 'm': a is 1 over 2 cases, wanted >=4", "no room.\nName another path.")
+
+
+def test_reasons_to_fail_stand_last_and_in_red() -> None:
+    """Each once, on lines of its own; nothing is said of a run without one."""
+    lines = list(fault_lines([*REASONS, REASONS[0]], columns=None, encoding="utf-8"))
+    assert [line.text for line in lines] == ["model comparison failed:", REASONS[0], "no room.", "Name another path."]
+    assert all(line.markup["red"] for line in lines)
+    assert list(fault_lines([], columns=None, encoding="utf-8")) == []
+
+
+@given(st.lists(HOSTILE | st.sampled_from(REASONS)), st.integers(12, 120))
+def test_reasons_to_fail_keep_to_a_terminal(faults: list[str], columns: int) -> None:
+    """And act on it as little as anything else; in a log each line is left whole."""
+    for line in fault_lines(faults, columns=columns, encoding="utf-8"):
+        assert width(line.text) <= max(columns, len("model comparison failed:"))
+        assert is_harmless(line.text)
+    assert all(is_harmless(line.text) for line in fault_lines(faults, columns=None, encoding="ascii"))
+
+
+def test_reasons_to_fail_are_no_notes() -> None:
+    """They stand last of all, so they are not among the notes; remarks are said with `-v` only."""
+    evaluated = GroupResult(KEY, notes=("a note",), remarks=("a remark",))
+    summary = summarize([], [evaluated], RUN, notes=["a reason"], faults=["a reason"])
+    assert [line for line in report(summary).splitlines() if "a " in line] == ["a note"]
+    assert [line for line in report(summary, verbose=1).splitlines() if "a " in line] == ["a note", "a remark"]
+
+
+def test_thresholds_follow_the_models() -> None:
+    """A block per table and model, in the order of the models; a quiet run leaves them to the reasons to fail."""
+    evaluated = [
+        GroupResult(GroupKey("tests", "trivia", model), gates=(Gate("n", "<=4", 3.0, True, 5, 5),)) for model in "ab"
+    ]
+    summary = summarize([], evaluated, RUN, models=("b", "a"))
+    assert report(summary).endswith(
+        "thresholds of trivia/b, over 5 cases:\n  ok  n  3  <=4\n\n"
+        "thresholds of trivia/a, over 5 cases:\n  ok  n  3  <=4"
+    )
+    assert "thresholds" not in report(summary, verbose=-1)

@@ -13,6 +13,7 @@ from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.sources import repository
 from pytest_llmcompare.sources.commits import GitBaselines, open_commit
+from tests.platforms import needs_posix
 from tests.repositories import commit, git, init
 from tests.unit.baselines.samples import GROUP, baseline, by_row, tokens_of
 
@@ -238,6 +239,7 @@ def test_no_git(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert fault(root, "main") == ("git is not installed. Install it, or compare with files: --llm-baseline=files")
 
 
+@needs_posix
 def test_git_that_does_not_end(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is given up."""
     slow = tmp_path / "bin" / "git"

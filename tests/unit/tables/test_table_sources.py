@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.records import Row
-from pytest_llmcompare.tables import INPUT_COLUMNS, read_table
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
+from pytest_llmcompare.tables import read_table
 
 RECORDS: list[dict[str, Any]] = [
     {"id": "sky", "prompt": "What color is the sky?", "target": "Blue", "topic": "nature"},
@@ -246,4 +248,6 @@ def test_what_csv_writes_is_what_is_read(
     path = tmp_path_factory.getbasetemp() / ("round.csv" if separator == "," else "round.tsv")
     path.write_bytes(cells(records, separator).encode())
     rows = read_table(path, base=path.parent)
-    assert [{"id": row.id, "prompt": row.input, **row.columns} for row in rows] == records
+    line_ends = re.compile("\r\n?")  # which are those of the file, not of the text
+    expected = [{name: line_ends.sub("\n", cell) for name, cell in record.items()} for record in records]
+    assert [{"id": row.id, "prompt": row.input, **row.columns} for row in rows] == expected

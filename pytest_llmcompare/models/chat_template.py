@@ -1,0 +1,194 @@
+"""Chat templates: what `chat_template` in a model's table means, and whether a template can be asked with.
+
+A template is text; a path is read here, so that what counts is the content of the file and not its name. What jinja can
+tell of a text is told when the settings are read. `probe` asks the rest of a loaded tokenizer.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pytest_llmcompare.errors import UsageError
+
+from .weights import is_lfs_pointer
+
+TOKENIZER = "tokenizer"
+"""Stands for the template that the tokenizer itself has."""
+
+EXPECTED = "true for the tokenizer's own template, the path of a file with a Jinja template, or the template as text"
+ENDINGS = (".jinja", ".jinja2", ".j2", ".txt", ".json", ".tmpl", ".tpl", ".template", ".md", ".html", ".yaml", ".yml")
+LARGEST = 1 << 20  # bytes; the longest templates have some 30,000
+SAYS_NOTHING = (
+    "can say nothing of a message: every prompt would read the same. Write what the model reads, for example "
+    "{{ messages[0].content }}"
+)
+
+Render = Callable[..., str]
+
+
+def read_template(text: str, where: str, root: Path) -> str:
+    """The template that a setting stands for.
+
+    Args:
+        text: The setting: a template, the path of a file with one, or `tokenizer`.
+        where: The setting, for messages.
+        root: Folder that a path is relative to.
+
+    Raises:
+        UsageError: There is no such file, or no template in it; the template is broken, or has no place for a prompt.
+    """
+    if text == TOKENIZER:
+        return text
+    if not text.strip():
+        raise UsageError(f"{where}: it is empty. Expected {EXPECTED}, or leave it out.")
+    if has_expressions(text):
+        check_syntax(text, where)
+        return text
+    path = _path(text.strip(), root)
+    if path is None:
+        raise UsageError(f"{where}: {_cut(text)!r} {SAYS_NOTHING}. Expected {EXPECTED}.")
+    template = _from_json(path, where) if path.suffix.lower() == ".json" else _content(path, where)
+    if not has_expressions(template):
+        raise UsageError(f"{where}: the text of {path} {SAYS_NOTHING}.")
+    check_syntax(template, f"{where}: {path}")
+    return template
+
+
+def has_expressions(template: str) -> bool:
+    """True if a template holds anything that jinja computes."""
+    return "{{" in template or "{%" in template
+
+
+def check_syntax(template: str, where: str) -> None:
+    """Check a template as far as jinja can without rendering it.
+
+    Raises:
+        UsageError: It is not valid Jinja.
+    """
+    import jinja2
+    from jinja2.ext import Extension, loopcontrols
+
+    class Generation(Extension):
+        """`{% generation %}` of transformers, which marks what an assistant says."""
+
+        tags = {"generation"}  # noqa: RUF012 - as jinja's own are
+
+        def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    try:
+        jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]).parse(template)  # noqa: S701 - no HTML
+    except jinja2.TemplateSyntaxError as error:
+        lines = template.splitlines()
+        line = f" ({_cut(lines[error.lineno - 1].strip())!r})" if 0 < error.lineno <= len(lines) else ""
+        raise UsageError(
+            f"{where}: the template is not valid Jinja, line {error.lineno}{line}: {error.message}"
+        ) from None
+
+
+def probe(render: Render) -> str:
+    """What is wrong with a template, told by rendering a few messages with it; empty if nothing is.
+
+    Args:
+        render: Renders a message of the user, with further variables of the template as keywords.
+    """
+    words = [f"word{number:02}" for number in range(24)]
+    texts = [" ".join(words)]  # and as long, with another word at the start, in the middle, at the end
+    texts += [" ".join([*words[:at], f"wert{at:02}", *words[at + 1 :]]) for at in (0, 12, 23)]
+    try:
+        rendered = [render(text) for text in texts]
+    except Exception as error:  # raise_exception(), an undefined name, a syntax error: whatever a template does
+        told = str(error).strip().splitlines() or [""]
+        return f"raises {type(error).__name__} on a message of the user: {told[0][:300]}"
+    if len(set(rendered)) == 1:
+        return "says nothing of the user's message, so every prompt would read the same"
+    if len(set(rendered)) < len(rendered):
+        return "leaves out a part of the user's message"
+    return ""
+
+
+def tells_the_time(render: Render) -> bool:
+    """True if a template that can be rendered asks for the time; one that only looks whether it could does not."""
+    try:
+        return render("a", strftime_now="") != render("a")
+    except Exception:  # a text can't be called
+        return True
+
+
+def _path(text: str, root: Path) -> Path | None:
+    """The file that a text names; None if it does not look like a path."""
+    if "\n" in text or len(text) > 1000 or "\0" in text:
+        return None
+    try:
+        path = root / Path(text).expanduser()
+        if path.exists():
+            return path
+    except (OSError, RuntimeError):
+        path = root / text
+    return path if path.suffix.lower() in ENDINGS or " " not in text else None
+
+
+def _content(path: Path, where: str) -> str:
+    """The text of a file.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise UsageError(f"{where}: {path} is {'a folder' if path.is_dir() else 'no file'}. Expected {EXPECTED}.")
+        if facts.st_size > LARGEST:
+            raise UsageError(f"{where}: {path} has {facts.st_size:,} bytes, too many for a template. {_expected()}")
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UsageError(f"{where}: there is no file {path}.{_nearest(path)}\n{_expected()}") from None
+    except OSError as error:
+        raise UsageError(f"{where}: {path} cannot be read: {error.strerror or error}.") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where}: {path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
+    if is_lfs_pointer(path):
+        raise UsageError(
+            f"{where}: {path} is a pointer of git-lfs, not the file itself.\nFetch it: git -C {path.parent} lfs pull"
+        )
+    return text
+
+
+def _from_json(path: Path, where: str) -> str:
+    """The template in a tokenizer_config.json or chat_template.json.
+
+    Raises:
+        UsageError: There is none.
+    """
+    text = _content(path, where)
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return text  # a template that ends in .json
+    found = read.get("chat_template") if isinstance(read, Mapping) else None
+    if isinstance(found, list):  # named templates
+        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
+        found = named.get("default")
+    if not isinstance(found, str):
+        raise UsageError(f"{where}: {path} has no text under the key 'chat_template'. {_expected()}")
+    return found
+
+
+def _nearest(path: Path) -> str:
+    """A file of nearly that name, as a question."""
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f" Did you mean {near[0]!r} beside it?" if near else ""
+
+
+def _expected() -> str:
+    return f"Expected {EXPECTED}. Paths are relative to the folder of pyproject.toml."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -1,0 +1,156 @@
+"""Model folders: whether a whole model is in one, and what to do where it is not."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+
+from pytest_llmcompare.errors import ModelError
+
+from .faults import is_adapter, listed
+from .formats import foreign_format
+from .hub_cache import PREFIX, cached_models, cached_revisions, find_commit
+from .spec import ModelSpec, folder_path
+from .weights import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
+
+LISTED = 5  # folders in a message, at most
+STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)
+SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)."
+
+
+def check_folder(spec: ModelSpec, root: Path) -> Path:
+    """The folder of a spec, once it is sure that a whole model is in it.
+
+    Raises:
+        ModelError: It is not.
+    """
+    folder = Path(os.path.normpath(folder_path(spec.source, root)))
+    if not folder.is_dir():
+        raise no_folder(spec, folder, root)
+    if (folder / "MLmodel").is_file():
+        raise is_logged(spec, folder)
+    if pointers := lfs_pointers(folder):
+        raise is_pointer(spec, folder, pointers[0])
+    missing = missing_files(folder)
+    if missing and (folder / ADAPTER).is_file():
+        raise is_adapter(spec, str(folder))
+    if missing:
+        raise incomplete(spec, folder, missing)
+    return folder
+
+
+def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
+    """The error for a folder that lacks files: with where the model may be, or what is there instead."""
+    if elsewhere := model_elsewhere(spec, folder, missing):
+        return elsewhere
+    names = file_names(folder)
+    told = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    if any("-of-" in name for name in missing):
+        return ModelError(f"{told}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
+    foreign = foreign_format(names) if SAFETENSORS in missing else None
+    if foreign:
+        return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+    return ModelError(f"{told}\n{SAVING}")
+
+
+def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
+    """The error for a folder that has models in folders of it; None for any other."""
+    if (folder / "snapshots").is_dir() or folder.name.startswith(PREFIX):
+        return is_cache(spec, folder)
+    if CONFIG in missing and (inner := model_folders(folder)):
+        return inside(spec, folder, inner)
+    if is_part_of_cache(folder):
+        return is_cache(spec, folder.parent)
+    if repos := cached_models(folder):
+        return ModelError(
+            f"model {spec.name!r}: {folder} is a cache of the Hugging Face hub, not a model folder.\n"
+            f"Name a model in it by its id, with HF_HUB_CACHE set to that folder: {spec.name}={repos[0]}"
+        )
+    return None
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """Folders in a folder that look like models, such as a trainer's checkpoints, the latest step first."""
+    found = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
+
+    def order(path: Path) -> tuple[int, str]:
+        step = STEP.match(path.name)
+        return (-int(step[1]) if step else 0, path.name)
+
+    return sorted(found, key=order)
+
+
+def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
+    """The error for a folder whose models are in folders of it."""
+    checkpoints = all(path.name.startswith("checkpoint") for path in inner)
+    what = "checkpoints of a training run, in" if checkpoints else "no model itself, but models in"
+    named = ", ".join(f"{path.name}/" for path in inner[:LISTED])
+    more = f" and {len(inner) - LISTED} more" if len(inner) > LISTED else ""
+    latest = " (the latest)" if checkpoints and len(inner) > 1 else ""
+    return ModelError(
+        f"model {spec.name!r}: {folder} holds {what} {named}{more}.\nName one of them: {spec.name}={inner[0]}{latest}"
+    )
+
+
+def is_part_of_cache(folder: Path) -> bool:
+    """True if a folder is one of those that a repository in the hub's cache consists of."""
+    return folder.name in ("snapshots", "blobs", "refs") and folder.parent.name.startswith(PREFIX)
+
+
+def is_cache(spec: ModelSpec, folder: Path) -> ModelError:
+    """The error for a repository in the hub's cache, or for the whole cache."""
+    repo = folder.name.removeprefix(PREFIX).replace("--", "/")
+    commit = next((found for name in ("main", *cached_revisions(folder)) if (found := find_commit(folder, name))), "")
+    snapshots = sorted(path for path in (folder / "snapshots").glob("*") if path.is_dir())
+    snapshot = next((path for path in snapshots if path.name == commit), snapshots[-1] if snapshots else None)
+    told = f"model {spec.name!r}: {folder} is a repository in the cache of the Hugging Face hub, not a model folder."
+    if snapshot is None:
+        return ModelError(f"{told} There is no snapshot in it: it was not downloaded.\nDownload it: hf download {repo}")
+    name = f"Name it by its id, {spec.name}={repo}, or " if folder.name.startswith(PREFIX) else "Name "
+    return ModelError(f"{told}\n{name}the folder of its files: {spec.name}={snapshot}")
+
+
+def is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
+    """The error for a clone without the files that git-lfs has."""
+    return ModelError(
+        f"model {spec.name!r}: {name} in {folder} is a pointer of git-lfs, not the file itself.\n"
+        f"Fetch it: git -C {folder} lfs pull"
+    )
+
+
+def no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
+    """The error for a folder that is not there, or is no folder."""
+    if folder.exists():
+        return is_file(spec, folder)
+    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    near = difflib.get_close_matches(folder.name, beside, n=1)
+    hint = f" Did you mean {near[0]!r} beside it?" if near else ""
+    return ModelError(
+        f"model {spec.name!r}: there is no folder {folder}.{hint}\n"
+        f"Folders are relative to pytest's root, {root}. A hub id has one '/' at most."
+    )
+
+
+def is_file(spec: ModelSpec, path: Path) -> ModelError:
+    """The error for a file in the place of a folder."""
+    if is_lfs_pointer(path):
+        return is_pointer(spec, path.parent, path.name)
+    whole = f"model {spec.name!r}: {path} is a file. Name the folder of the model instead"
+    if not missing_files(path.parent):
+        return ModelError(f"{whole}: {spec.name}={path.parent}")
+    foreign = foreign_format([path.name])
+    if foreign is None or path.suffix == ".safetensors":
+        return ModelError(f"{whole}.")
+    return ModelError(f"model {spec.name!r}: {path} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+
+
+def is_logged(spec: ModelSpec, folder: Path) -> ModelError:
+    """The error for the folder of an MLflow model, which MLflow has to load."""
+    inner = next((path for path in sorted(folder.glob("*/config.json"))), None)
+    also = f"\nThe transformers model in it can be named too: {spec.name}={inner.parent}" if inner else ""
+    return ModelError(
+        f"model {spec.name!r}: {folder} is the folder of an MLflow model (it has an MLmodel file).\n"
+        f"Name it by its URI in the tracking store: models:/NAME/VERSION or runs:/RUN_ID/PATH{also}"
+    )

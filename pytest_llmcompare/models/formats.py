@@ -1,0 +1,91 @@
+"""Files of models in formats that transformers doesn't load here: what they are, and what to do. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .weights import matches
+
+
+class Format(NamedTuple):
+    """A format of weights.
+
+    Attributes:
+        patterns: How its files are called.
+        name: What it is called.
+        advice: How to come to a model that can be named.
+    """
+
+    patterns: tuple[str, ...]
+    name: str
+    advice: str
+
+
+ORIGINAL = (
+    "Take the repository in the format of transformers (often the same name with -hf), or convert it with the script "
+    "convert_*_to_hf.py or convert_*_weights.py of that model in transformers."
+)
+SAVE = "Save the model it was made from with save_pretrained(FOLDER), and name that folder."
+
+FORMATS = (
+    Format(
+        ("*.gguf", "*.ggml", "ggml-*.bin"),
+        "GGUF, the format of llama.cpp and Ollama",
+        "Name the model that it was converted from, as a hub id or folder with safetensors. A llama.cpp or Ollama "
+        "server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI.",
+    ),
+    Format(("*.onnx", "*.onnx_data", "*.ort"), "ONNX", SAVE),
+    Format(
+        ("tf_model*.h5", "*.h5", "*.keras", "saved_model.pb", "tf_model.h5.index.json", "*.ckpt.index", "*.tflite"),
+        "TensorFlow, which transformers 5 no longer reads",
+        "Convert it with transformers 4: AutoModelForCausalLM.from_pretrained(FOLDER, from_tf=True)"
+        ".save_pretrained(OTHER_FOLDER)",
+    ),
+    Format(
+        ("flax_model*", "*.msgpack"),
+        "Flax, which transformers 5 no longer reads",
+        "Convert it with transformers 4: AutoModelForCausalLM.from_pretrained(FOLDER, from_flax=True)"
+        ".save_pretrained(OTHER_FOLDER)",
+    ),
+    Format(
+        ("consolidated*", "params.json", "*.distcp"),
+        "the format that its authors trained it in",
+        ORIGINAL,
+    ),
+    Format(
+        ("adapter_model*",),
+        "those of a PEFT adapter, which is no model without its base",
+        "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
+    ),
+    Format(
+        ("openvino_*", "*.mlpackage", "*.mlmodel", "*.engine", "*.plan", "*.pte", "*.llamafile", "*.mar"),
+        "compiled for another runtime",
+        SAVE,
+    ),
+    Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or a framework of somebody's own)", SAVE),
+    Format(
+        ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl", "*.pickle", "*.joblib", "*.mdl"),
+        "a checkpoint of PyTorch, or another pickle, under a name that transformers does not look for",
+        "Load it with the code that wrote it, and save_pretrained(FOLDER) the model.",
+    ),
+    Format(
+        ("*.safetensors",),
+        "safetensors under another name than model.safetensors",
+        "Save the whole model with save_pretrained(FOLDER), or rename the file if it is the whole model.",
+    ),
+)
+"""The first that fits a file says what it is."""
+
+TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.bin", "tokenizer*", "spiece.model")
+"""What is beside weights and isn't weights."""
+
+
+def foreign_format(names: Iterable[str]) -> tuple[str, Format] | None:
+    """The file among these that holds weights which are not read, and its format; None where there is none."""
+    found = [name for name in names if not matches(name.rpartition("/")[2].lower(), TRAINING)]
+    for kind in FORMATS:
+        for name in found:
+            if matches(name.rpartition("/")[2].lower(), kind.patterns):
+                return name, kind
+    return None

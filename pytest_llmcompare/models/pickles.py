@@ -1,0 +1,138 @@
+"""Whether a file holds a pickle, told by its content: reading one can run any code, whatever the file is called.
+
+Names still count where they are those of pickles, so that an empty or damaged file of that name is refused, too.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import pickletools
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+NAMES = (
+    "*.pt",
+    "*.pth",
+    "*.pkl",
+    "*.pickle",
+    "*.p",
+    "*.cloudpickle",
+    "*.ckpt",
+    "*.joblib",
+    "*.dill",
+    "pytorch_model*.bin",
+)
+HEAD = 1 << 16  # bytes of a file that are looked at
+DEPTH = 3  # archives within archives
+
+RUNNING = frozenset({"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
+IMPORTING = frozenset({"GLOBAL", "STACK_GLOBAL"})
+
+OPENERS: Mapping[bytes, Callable[[BytesIO], Any]] = {
+    b"\x1f\x8b": lambda data: gzip.GzipFile(fileobj=data),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
+    b"]\x00\x00": lzma.LZMAFile,
+}
+"""First bytes of what joblib and MLflow compress pickles with, and what reads it."""
+
+LZ4 = b"\x04\x22\x4d\x18"  # joblib's, which the standard library can't look into
+
+
+def is_pickle(path: Path) -> bool:
+    """True if a file is a pickle, or a zip or compressed file with one inside; False for what can't be read."""
+    try:
+        if zipfile.is_zipfile(path):
+            return _in_zip(path)
+        with path.open("rb") as file:
+            return holds_pickle(file.read(HEAD))
+    except OSError:
+        return False
+
+
+def holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
+    """True if bytes, maybe the first of more, are those of a pickle or of a compressed one."""
+    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return True
+    if data.startswith(LZ4):
+        return True
+    if depth:
+        inner = _decompressed(data)
+        if inner and holds_pickle(inner, depth - 1):
+            return True
+    return (data.startswith(b"\x93NUMPY") and b"'|O'" in data[:256]) or _runs(data)
+
+
+def _in_zip(path: Path) -> bool:
+    """True if a member of an archive is a pickle: torch's `data.pkl`, numpy's arrays of objects."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    if member.filename.endswith((".pkl", ".pickle")) or holds_pickle(file.read(HEAD)):
+                        return True
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
+        return True  # who could tell?
+    return False
+
+
+def _decompressed(data: bytes) -> bytes:
+    """The first bytes of what is compressed; empty if nothing is."""
+    for magic, opener in OPENERS.items():
+        if data.startswith(magic):
+            return b"".join(_pieces(opener(BytesIO(data))))
+    if data[:1] == b"\x78" and len(data) > 1 and (data[0] * 256 + data[1]) % 31 == 0:  # zlib's own check
+        try:
+            return zlib.decompressobj().decompress(data, HEAD)
+        except zlib.error:
+            return b""
+    return b""
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    """What can be read of a compressed file that is cut off."""
+    try:
+        for _ in range(HEAD // 4096):
+            if not (piece := file.read(4096)):
+                return
+            yield piece
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return
+
+
+def _runs(data: bytes) -> bool:
+    """True if bytes read as a pickle of protocol 0 or 1, which has no mark, import something and run it."""
+    stack: list[bool] = []  # True stands for a mark
+    imported = False
+    try:
+        for opcode, _, _ in pickletools.genops(data):
+            if not _step(opcode, stack):
+                return False
+            imported = imported or opcode.name in IMPORTING
+            if opcode.name == "INST" or (imported and opcode.name in RUNNING):
+                return True
+    except Exception:  # pickletools raises what it likes for what is no pickle
+        return False
+    return False
+
+
+def _step(opcode: pickletools.OpcodeInfo, stack: list[bool]) -> bool:
+    """What an instruction does to the stack; False if the stack lacks what it takes, so that reading ends there."""
+    taken = list(opcode.stack_before)
+    if pickletools.markobject in taken:
+        if True not in stack:
+            return False
+        while not stack.pop():
+            pass
+        taken = taken[: taken.index(pickletools.markobject)]
+    if len(taken) > len(stack) or any(stack[len(stack) - len(taken) :]):
+        return False
+    del stack[len(stack) - len(taken) :]
+    stack.extend(kind is pickletools.markobject for kind in opcode.stack_after)
+    return True

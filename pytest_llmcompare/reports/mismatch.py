@@ -1,0 +1,255 @@
+"""Why an assertion on `llm_output` failed, in words: what sets the output apart from the other text. Pure.
+
+Everything from the model is escaped: it stands in terminals and CI logs.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Set
+from typing import NamedTuple
+
+from pytest_llmcompare.generations import Generation, first_difference
+from pytest_llmcompare.records import Case
+
+from .differences import pair, single
+from .escaping import cut, disarm, escape, quoted
+
+OUTPUT, EXPECTED = "  output    ", "  expected  "
+
+SHOWN = 40  # columns of a text in the first line
+WORD = 30  # columns of a piece of text in a hint
+MOST_WORDS = 5  # words named
+AROUND = 30  # characters shown around a place in the output
+
+NO_TARGET = "None is not a text. llm_case.target is None in a row without a target."
+GAPS = {" ": "a blank", "\n": "a line break", "\t": "a tab", "\r\n": "a line break (CRLF)"}
+
+
+INSTEAD: Mapping[type, str] = {
+    bool: "compare with a text, such as {0!r}",
+    int: "compare llm_output.strip() with {0!r}, or int(llm_output)",
+    float: "compare llm_output.strip() with {0!r}, or float(llm_output)",
+    bytes: "write it as a text, without b",
+    re.Pattern: "write re.search(pattern, llm_output)",
+    Mapping: "compare json.loads(llm_output)",
+    list: "for one of several texts write `in`; to read JSON, json.loads(llm_output)",
+    tuple: "for one of several texts write `in`",
+    Set: "for one of several texts write `in`",
+}
+"""What to write where an output is compared with something that no text equals; the first type that fits counts."""
+
+
+class Alike(NamedTuple):
+    """A way in which two texts may be equal although their characters are not.
+
+    Attributes:
+        normal: Brings a text into the form in which they are compared.
+        what: What differs then, as a sentence.
+        advice: What to compare instead of `llm_output`.
+    """
+
+    normal: Callable[[str], str]
+    what: str
+    advice: str
+
+
+def _words_alone(text: str) -> str:
+    return " ".join(text.split())
+
+
+ALIKE = (
+    Alike(str.strip, "only the white space around it differs", "llm_output.strip()"),
+    Alike(_words_alone, "only its white space differs", '" ".join(llm_output.split())'),
+    Alike(
+        lambda text: unicodedata.normalize("NFKC", _words_alone(text)),
+        "they look alike, but are written with other Unicode characters",
+        'unicodedata.normalize("NFKC", llm_output)',
+    ),
+    Alike(
+        lambda text: _words_alone(text).casefold(),
+        "upper and lower case differ",
+        "llm_output.strip().lower() with it in lower case",
+    ),
+)
+"""Of these the first that makes two texts equal is named."""
+
+
+def mismatch_lines(op: str, left: object, right: object) -> list[str] | None:
+    """Lines on a comparison that failed, the first of which is the comparison itself; None to leave it to pytest.
+
+    Args:
+        op: The operator: `==`, `in`, ...
+        left: What stands to the left of it.
+        right: What stands to the right of it.
+    """
+    found = list(_explained(op, left, right))
+    return [f"{_shown(left)} {op} {_shown(right)}", *found] if found else None
+
+
+def _explained(op: str, left: object, right: object) -> Iterator[str]:
+    """What is said below the comparison; nothing of one that is not about an output."""
+    if op == "==" and isinstance(left, Generation):
+        yield from _unequal(left, right)
+    elif op == "==" and isinstance(right, Generation):
+        yield from _unequal(right, left)
+    elif op == "in" and isinstance(left, str) and isinstance(right, Generation):
+        yield from _lacking(left, right)
+    elif op == "not in" and isinstance(left, str) and isinstance(right, Generation):
+        yield from _found(left, right)
+    elif op == "in" and isinstance(left, Generation) and isinstance(right, (list, tuple, Set, Mapping)):
+        yield from _not_one_of(left, [text for text in right if isinstance(text, str)])
+
+
+def _unequal(output: Generation, other: object) -> Iterator[str]:
+    """`llm_output == other`."""
+    if isinstance(other, Generation) and output.text == other.text:
+        parts = [name for name in ("token_ids", "logprobs", "stop", "environment") if _differ(output, other, name)]
+        yield f"the texts are equal; {', '.join(parts)} differ. To compare the texts: .text"
+    elif isinstance(other, str):
+        yield _text_hint(output, str(other))
+        yield from _both(output.text, str(other))
+    elif advice := _type_advice(output, other):
+        yield advice
+        yield from single(OUTPUT, output.text)
+
+
+def _differ(one: Generation, other: Generation, name: str) -> bool:
+    return bool(getattr(one, name) != getattr(other, name))
+
+
+def _text_hint(output: Generation, expected: str) -> str:
+    """What sets an output apart from a text, and what to compare instead where that is likely meant."""
+    text, bare, wanted = output.text, output.strip(), expected.strip()
+    if not text:
+        return "the output is empty"
+    if bare == wanted:
+        return f"{_ends(text, expected)}; compare llm_output.strip(){'' if expected == wanted else ' with the other'}"
+    if way := next((way for way in ALIKE if way.normal(text) == way.normal(expected)), None):
+        return f"{way.what}; compare {way.advice}"
+    return _part_hint(bare, wanted, output.stop) or _parting(text, expected)
+
+
+def _part_hint(bare: str, wanted: str, stop: str) -> str:
+    """What to say where one of two texts is a part of the other; empty where neither is."""
+    if not wanted:
+        return "the expected text is empty"
+    if bare.startswith(wanted):
+        return f"the output goes on after the expected text: {quoted(bare[len(wanted) :], WORD)}; `in` would hold"
+    if wanted in bare:
+        return "the expected text is in the output, with more around it; `in` would hold"
+    if wanted.startswith(bare):
+        cut_off = " (cut off at max_new_tokens)" if stop == "length" else ""
+        return f"the output ends early{cut_off}; missing: {quoted(wanted[len(bare) :], WORD)}"
+    return ""
+
+
+def _ends(text: str, expected: str) -> str:
+    """Which white space around two texts differs."""
+    start, other_start = (one[: len(one) - len(one.lstrip())] for one in (text, expected))
+    end, other_end = (one[len(one.rstrip()) :] if one.strip() else "" for one in (text, expected))
+    said = []
+    for verb, own, other in (("begins", start, other_start), ("ends", end, other_end)):
+        if own and own != other:
+            instead = f"with {_gap(other)}" if other else "does not"
+            said.append(f"the output {verb} with {_gap(own)}, the expected text {instead}")
+        elif own != other:
+            said.append(f"the expected text {verb} with {_gap(other)}, the output does not")
+    return "; ".join(said)
+
+
+def _gap(white: str) -> str:
+    """White space in words."""
+    return GAPS.get(white) or quoted(white, WORD)
+
+
+def _parting(text: str, expected: str) -> str:
+    """Where two texts part, white space at their beginnings left out: words, not letters."""
+    bare, wanted = text.strip(), expected.strip()
+    at = first_difference(bare, wanted) or 0
+    start = max(bare.rfind(" ", 0, at), bare.rfind("\n", 0, at)) + 1
+    said, meant = (re.match(r"\S*", one[start:]) for one in (bare, wanted))
+    assert said is not None and meant is not None  # noqa: PT018  # an empty match is one
+    where = text.find(bare) + at + 1
+    return f"they part at character {where}: {quoted(said[0], WORD)} instead of {quoted(meant[0], WORD)}"
+
+
+def _both(text: str, expected: str) -> Iterator[str]:
+    """Both texts, or of long ones the first lines that differ."""
+    ours, theirs = expected.split("\n"), text.split("\n")
+    at = first_difference(ours, theirs) or 0
+    if len(ours) > 1 or len(theirs) > 1:
+        yield f"  line {at + 1} of the output's {len(theirs)} and the expected text's {len(ours)}:"
+    wanted, said = pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
+    yield OUTPUT + (said or ("(an empty line)" if at < len(theirs) and text else "(no text)"))
+    yield EXPECTED + (wanted or ("(an empty line)" if at < len(ours) and expected else "(no text)"))
+
+
+def _type_advice(output: Generation, other: object) -> str:
+    """What to write where the other side is no text; empty for objects that may well have an `==` of their own."""
+    if other is None:
+        return NO_TARGET
+    if isinstance(other, Case):
+        return "llm_case is the whole row; compare with llm_case.target"
+    if isinstance(other, (list, tuple, Set)) and any(output.strip() == text for text in other):
+        return f"{_kinds(other)}; write llm_output.strip() in {type(other).__name__}"
+    if advice := next((advice for kind, advice in INSTEAD.items() if isinstance(other, kind)), ""):
+        return f"{_kinds(other)}; {advice.format(str(other), type(other).__name__)}"
+    return ""
+
+
+def _kinds(other: object) -> str:
+    return f"llm_output is text (str), the other is {type(other).__name__}"
+
+
+def _lacking(text: str, output: Generation) -> Iterator[str]:
+    """`text in llm_output`."""
+    way = next((way for way in ALIKE if way.normal(text) in way.normal(output.text)), None)
+    if not output.text:
+        yield "the output is empty"
+    elif way is ALIKE[0]:
+        yield f"it is in the output without the white space around it: {quoted(text.strip(), WORD)}"
+    elif way is ALIKE[3]:
+        yield f"upper and lower case differ; look for {quoted(text.lower(), WORD)} in llm_output.lower()"
+    elif way:
+        yield f"{way.what}; look in {way.advice}"
+    elif words := _missing_words(text, output.text):
+        yield f"not in the output: {', '.join(words)}"
+    else:
+        yield "its words are in the output, but not in a row"
+    yield from single(OUTPUT, output.text) if output.text else ()
+
+
+def _missing_words(text: str, output: str) -> list[str]:
+    """The words of a text that an output does not have."""
+    words = dict.fromkeys(word for word in text.split() or [text] if word not in output)
+    return [quoted(word, WORD) for word in [*words][:MOST_WORDS]] + (["..."] if len(words) > MOST_WORDS else [])
+
+
+def _found(text: str, output: Generation) -> Iterator[str]:
+    """`text not in llm_output`."""
+    at = output.text.find(text)
+    before, after = output.text[max(at - AROUND, 0) : at], output.text[at + len(text) :][:AROUND]
+    yield f"it is at character {at + 1} of the output"
+    yield OUTPUT + escape(f"{'…' if at > AROUND else ''}{before}{cut(text, 2 * AROUND)}{after}")
+
+
+def _not_one_of(output: Generation, texts: list[str]) -> Iterator[str]:
+    """`llm_output in texts`."""
+    ways = ((way, text) for way in ALIKE for text in texts if way.normal(text) == way.normal(output.text))
+    way, text = next(ways, (None, ""))
+    if way:
+        what = _ends(output.text, text) if way is ALIKE[0] else f"nearest is {quoted(text, WORD)}: {way.what}"
+        yield f"{what}; look for {way.advice}"
+    elif inside := next((text for text in texts if text and text in output.text), None):
+        yield f"{quoted(inside, WORD)} is in the output, with more around it; any(text in llm_output for text in ...)"
+    else:
+        yield "the output is none of them"
+    yield from single(OUTPUT, output.text)
+
+
+def _shown(value: object) -> str:
+    """A side of the comparison on a part of a line."""
+    return quoted(str(value), SHOWN) if isinstance(value, str) else cut(disarm(reprlib.repr(value)), SHOWN)

@@ -1,0 +1,197 @@
+"""Names of a table's columns: which one has a role, which one nearly has, which ones cannot be used. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pytest_llmcompare.cells import CHAT
+from pytest_llmcompare.decoding.settings import REFUSED as REFUSED_SETTINGS
+from pytest_llmcompare.decoding.settings import RULES
+
+INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
+"""Where the prompts are looked for, in this order, unless `input=` says."""
+
+ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict"
+
+RESERVED_COLUMNS = frozenset(
+    {
+        *("prompt_id", "variant", "seed", "baseline", "outputs", "verdict"),
+        *("margin", "likelihood_drift", "token_count"),
+    }
+)
+"""Columns of the results table that no column of the user's may hide."""
+
+UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"  # zero-width: byte order mark, joiners, marks of direction
+EDGES = re.compile(rf"\A[\s{UNSEEN}]+|[\s{UNSEEN}]+\Z")
+
+OTHER_NAMES = {
+    ID: {"ids"},
+    TARGET: {"targets"},
+    EXAMPLES: {"fewshot", "fewshots", "fewshotprompt", "fewshotprompts", "fewshotexemplars"},
+    CONFIG: {
+        *("config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs"),
+        *("decodingconfig", "decodingsettings", "gensettings", "genkwargs", "generationkwargs", "generatekwargs"),
+        *("samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters"),
+    },
+}
+"""What else a role is called elsewhere, as `compact` writes it."""
+
+MARKER_KEYWORDS = frozenset(
+    {
+        *("examples", "gen_config", "variants", "models", "seed", "samples", "tolerance", "similarity"),
+        *("metrics", "thresholds", "model_type"),
+    }
+)
+"""Keywords of the marker that somebody may try to set row by row. Not all of them: `name`, `input`, `table` and
+`experiment` are words for columns of one's own, too."""
+
+ROLE_OF_KEYWORD = {"examples": EXAMPLES, "gen_config": CONFIG}
+
+FOR_LATER = {
+    "expect": "assertions on the output of a row",
+    "messages": "the messages of a chat",
+    "tools": "the tools that a model may call",
+}
+"""Columns that a later version reads, with what it will find there."""
+
+ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
+FROM_OTHER_TOOLS = {
+    *("max_tokens", "max_output_tokens", "max_completion_tokens", "stop_sequences", "frequency_penalty"),
+    *("presence_penalty", "logit_bias"),
+}
+
+
+class NameFault(NamedTuple):
+    """What is wrong with a column's name, and what to do."""
+
+    what: str
+    advice: str
+
+
+def trimmed(name: str) -> str:
+    """A name without the blanks and the zero-width characters around it."""
+    return EDGES.sub("", name)
+
+
+def folded(name: str) -> str:
+    """What two spellings of one name have in common: no upper case, nothing around it, no full-width letters."""
+    return trimmed(unicodedata.normalize("NFKC", name)).casefold()
+
+
+def compact(name: str) -> str:
+    """Letters and digits of a name alone: `fewShotExamples` and `few-shot examples` have the same."""
+    return "".join(char for char in unicodedata.normalize("NFKD", folded(name)) if char.isalnum())
+
+
+SETTINGS = {compact(name): name for name in ({*RULES, *REFUSED_SETTINGS} - ORDINARY - {"seed"}) | FROM_OTHER_TOOLS}
+
+
+def spellings(name: str, columns: Iterable[str]) -> list[str]:
+    """The columns that are this name but for case and what stands around it."""
+    wanted = folded(name)
+    return [column for column in columns if folded(column) == wanted]
+
+
+def is_near(column: str, role: str) -> bool:
+    """Whether a column can only be a slip for the role: another separator, a letter or two, another tool's name.
+
+    A number at the end (`target2`) makes it a column of one's own, and so does a word more (`target_language`).
+    """
+    ours, theirs = compact(role), compact(column)
+    if ours == theirs or theirs in OTHER_NAMES.get(role, ()):
+        return True
+    if len(ours) < 6 or theirs[-1:].isdigit():  # `idx` is no slip for `id`, `test` none for `text`
+        return False
+    return slips(ours, theirs) <= (1 if len(ours) <= 8 else 2)
+
+
+def nearest(column: str, roles: Iterable[str]) -> str | None:
+    """The role that a column is a slip for; None where it is a column of one's own."""
+    return next((role for role in roles if is_near(column, role)), None)
+
+
+def slips(one: str, other: str) -> int:
+    """Letters inserted, removed, replaced or swapped with their neighbour, to get from one word to the other."""
+    if abs(len(one) - len(other)) > 3:
+        return 4
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, b in enumerate(other, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]
+
+
+def quoted(name: str) -> str:
+    """A name as Python writes it, in double quotes where that is enough."""
+    return f'"{name}"' if name.isprintable() and not {'"', "\\"} & set(name) else repr(name)
+
+
+def label(column: str) -> str:
+    """A column in a sentence about a cell of it."""
+    name = trimmed(column)
+    return name if name.isprintable() else repr(name)
+
+
+def another_name(column: str) -> str:
+    """The way out for those who mean a column of their own."""
+    return f"A column of your own needs another name, e.g. {f'own_{trimmed(column)}'!r}."
+
+
+def near_miss(column: str, role: str) -> NameFault:
+    """A column that is nearly one with a role, where no other has that role."""
+    keyword = {TARGET: "target", **dict.fromkeys(INPUT_COLUMNS, "input")}.get(role)
+    named = f" or name it in the marker: {keyword}={quoted(trimmed(column))}" if keyword else ""
+    return NameFault(
+        f"column {column!r} is not read. Did you mean {role!r}?",
+        f"Rename column {column!r} to {role!r}{named}. {another_name(column)}",
+    )
+
+
+def refusal(column: str) -> NameFault | None:
+    """Why a column without a role cannot have its name; None where it can."""
+    name = folded(column)
+    if name in FOR_LATER:
+        what = f"column {column!r} is reserved: a later version reads {FOR_LATER[name]} there, this one does not."
+        return NameFault(what, f"Rename column {column!r}. {CHAT if name == 'messages' else ''}".rstrip())
+    if name in MARKER_KEYWORDS:
+        return keyword_fault(column, name)
+    if setting := setting_meant(column):
+        return NameFault(
+            f"column {column!r} is named like the decoding setting {setting}, and sets nothing. "
+            f"Did you mean {CONFIG!r}?",
+            f'Settings of a row go into {CONFIG} as JSON: {{"max_new_tokens": 10}}; '
+            f"those of all rows into the marker: gen_config={{...}}. {another_name(column)}",
+        )
+    if column in {*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}:
+        return NameFault(f"column {column!r} would hide one of the results table.", f"Rename column {column!r}.")
+    return None
+
+
+def keyword_fault(column: str, keyword: str) -> NameFault:
+    """A column named like a keyword of the marker."""
+    what = f"column {column!r} is named like a keyword of the marker, and sets nothing."
+    if keyword in ROLE_OF_KEYWORD:
+        role = ROLE_OF_KEYWORD[keyword]
+        advice = f"Rename column {column!r} to {role!r}, or write llm_prompts(..., {keyword}=...) for all rows."
+        return NameFault(f"{what} Did you mean {role!r}?", f"{advice} {another_name(column)}")
+    return NameFault(
+        what, f"{keyword} holds for the whole table: llm_prompts(..., {keyword}=...). {another_name(column)}"
+    )
+
+
+def setting_meant(column: str) -> str | None:
+    """The decoding setting that a column is named like, also in another spelling or with a slip in a long name."""
+    name = compact(column)
+    if name in SETTINGS:
+        return SETTINGS[name]
+    rules = [compact(rule) for rule in RULES]
+    near = [rule for rule in rules if len(rule) >= 8 and not name[-1:].isdigit() and slips(rule, name) <= 1]
+    return SETTINGS[near[0]] if near else None

@@ -1,0 +1,186 @@
+"""Which column of a table holds what, and every fault in the names of its columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmcompare.cells import CHAT, is_chat
+from pytest_llmcompare.errors import did_you_mean
+from pytest_llmcompare.raw_tables import Fault, MarkerColumns, RawTable, Record, shown
+
+from .column_names import (
+    CONFIG,
+    EXAMPLES,
+    ID,
+    INPUT_COLUMNS,
+    TARGET,
+    folded,
+    near_miss,
+    nearest,
+    quoted,
+    refusal,
+    spellings,
+)
+
+PROMPT_WORDS = (
+    *("prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message"),
+    *("user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe"),
+)
+"""Words in the names of columns that may hold prompts, the likeliest first; proposed, never taken."""
+
+ID_WORDS = {"id", "ids", "idx", "uid", "uuid", "guid", "key", "index", "no", "number", "hash", "url", "date", "type"}
+NUMBER = re.compile(r"\s*[-+]?[\d.,]+\s*%?\s*")
+LOOKED = f"Looked for {', '.join(INPUT_COLUMNS)}"
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column holds what; None where the table has no such column."""
+
+    input: str
+    id: str | None
+    target: str | None
+    examples: str | None
+    config: str | None
+
+    def others(self, cells: Mapping[str, Any]) -> dict[str, Any]:
+        """The cells without a role."""
+        taken = {self.input, self.id, self.target, self.examples, self.config}
+        return {column: value for column, value in cells.items() if column not in taken}
+
+
+def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, list[Fault]]:
+    """Settle which column holds what. Rows that spell a role another way than the first row are rewritten.
+
+    Returns:
+        The roles, None where no column holds the prompts; and the faults in the names of columns.
+    """
+    faults: list[Fault] = []
+    named = {keyword: named_column(table, keyword, name, faults) for keyword, name in given._asdict().items()}
+    prompts = named["input"]
+    if prompts is None and given.input is None:
+        prompts = next((one for name in INPUT_COLUMNS if (one := role_column(table, name, faults))), None)
+    free = [name for name in (ID, TARGET, EXAMPLES, CONFIG) if not (name == TARGET and given.target is not None)]
+    found = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
+    target = named["target"] or found.get(TARGET)
+    roles = Roles(prompts or "", found.get(ID), target, found.get(EXAMPLES), found.get(CONFIG))
+    missing = [name for name in free if found.get(name) is None]
+    if given.input is None:
+        missing += earlier(prompts)
+    explained = bool(prompts) or given.input is not None
+    for column in roles.others(dict.fromkeys(table.columns)):
+        role = nearest(column, missing)
+        if role in INPUT_COLUMNS and not holds_text(values(table, column)):
+            role = None
+        if fault := refusal(column) or (near_miss(column, role) if role else None):
+            faults.append(Fault(0, table.place_of(column), *fault))
+            explained = explained or role in INPUT_COLUMNS or any(map(is_chat, values(table, column)))
+    if not explained:
+        faults.append(Fault(0, table.header or "", *no_prompts(table)))
+    return (roles if prompts else None), faults
+
+
+def earlier(prompts: str | None) -> list[str]:
+    """The names of prompt columns that would have been taken before this one."""
+    if prompts is None:
+        return list(INPUT_COLUMNS)
+    return list(INPUT_COLUMNS[: INPUT_COLUMNS.index(folded(prompts))])
+
+
+def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
+    """The column that `input=` or `target=` names: to the letter, or else but for case and blanks."""
+    if name is None or name in table.columns:
+        return name
+    same = spellings(name, table.columns)
+    if len(same) == 1:
+        return same[0]
+    place = table.header or ""
+    if same:
+        what = f"{keyword}={name!r} may be any of the columns {', '.join(map(repr, same))}."
+        faults.append(Fault(0, place, what, "Write the one that is meant to the letter."))
+    else:
+        near = did_you_mean(name, table.columns)
+        faults.append(Fault(0, place, f"no column {name!r}, which {keyword}= names.{near}"))
+    return None
+
+
+def role_column(table: RawTable, role: str, faults: list[Fault]) -> str | None:
+    """The column of a role: its name, without regard to case and blanks around it. Rows may spell it differently."""
+    same = spellings(role, table.columns)
+    if len(same) < 2:
+        return same[0] if same else None
+    both = next((record for record in table.records if len(set(same) & set(record.cells)) > 1), None)
+    if both is None and table.header is None:
+        table.records = [respelled(record, same) for record in table.records]
+        table.columns = [column for column in table.columns if column not in same[1:]]
+        return same[0]
+    place = both.place if both and table.header is None else table.header or ""
+    names = " and ".join(map(repr, same))
+    faults.append(Fault(0, place, f"columns {names} are both {role!r}.", "Rename or remove one of them."))
+    return same[0]
+
+
+def respelled(record: Record, same: Sequence[str]) -> Record:
+    """A row with the first row's spelling of a column."""
+    cells = {same[0] if column in same else column: value for column, value in record.cells.items()}
+    return Record(record.number, record.place, cells)
+
+
+def no_prompts(table: RawTable) -> tuple[str, str]:
+    """What to say of a table in which no column is known to hold the prompts, and what to do."""
+    columns = ", ".join(map(shown, table.columns[:12])) + (", ..." if len(table.columns) > 12 else "")
+    what = f"no column of prompts. {LOOKED}; found {columns}."
+    chats = [column for column in table.columns if any(is_chat(value) for value in values(table, column))]
+    if chats:
+        return f"{what} Column {chats[0]!r} holds chat messages, and a prompt is one text.", CHAT
+    lists = [column for column in table.columns if any(isinstance(value, list) for value in values(table, column))]
+    if lists:
+        what += f" Column {lists[0]!r} holds lists, and a prompt is one text."
+    advice = f"Name the column: input={quoted(proposed(table, sole=not lists))}."
+    return what, f"{header_hint(table)}{advice}" if table.text_cells else advice
+
+
+def header_hint(table: RawTable) -> str:
+    """What else may be wrong with the first line of CSV or TSV."""
+    for column in table.columns:
+        marks = [mark for mark in re.findall(r"[^\w -]", column) if mark not in "?!.'\""]
+        if any(folded(part) in INPUT_COLUMNS for mark in marks for part in column.split(mark)):
+            return f"The header seems to be separated by {marks[0]!r}: use commas, semicolons, tabs or pipes. "
+    return "The first line was taken as the header; if it is a row, write one above it, such as id,prompt,target. "
+
+
+def proposed(table: RawTable, *, sole: bool) -> str:
+    """The column that may hold the prompts: of text, and named like one, or the only one of sentences."""
+    texts = [column for column in table.columns if may_be_prompts(table, column)]
+    words = {column: set(words_of(column)) for column in texts}
+    named = next((column for word in PROMPT_WORDS for column in texts if {word, f"{word}s"} & words[column]), None)
+    spoken = [column for column in texts if any(" " in value.strip() for value in values(table, column) if value)]
+    return named or (spoken[0] if sole and len(spoken) == 1 else "...")
+
+
+def may_be_prompts(table: RawTable, column: str) -> bool:
+    """Whether a column can be proposed: it holds text, and is named, but not like one of ids or of answers."""
+    words = words_of(column)
+    if not words or set(words) & ID_WORDS or folded(column) in {ID, TARGET, EXAMPLES, CONFIG}:
+        return False
+    is_sentence = len(words) > 3 or column.rstrip()[-1] in "?.!:"  # a row taken as the header
+    return holds_text(values(table, column)) and not (table.text_cells and is_sentence)
+
+
+def words_of(column: str) -> list[str]:
+    """The words of a column's name."""
+    return [word for word in re.split(r"[\W_]+", folded(column)) if word]
+
+
+def holds_text(cells: Iterable[Any]) -> bool:
+    """Whether there are texts in a column and nothing else, and they are not all numbers."""
+    given = [cell for cell in cells if cell is not None and cell != ""]
+    return bool(given) and all(isinstance(cell, str) for cell in given) and not all(map(NUMBER.fullmatch, given))
+
+
+def values(table: RawTable, column: str) -> list[Any]:
+    """The first cells of a column."""
+    return [record.cells.get(column) for record in table.records[:20]]

@@ -1,0 +1,53 @@
+"""What to do with an object that holds a table but is no list and no pandas DataFrame. Imports no library for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import urlsplit
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # two letters or more: C:/ is a drive
+FOUR_KINDS = "a list of texts, a list of dicts, or a pandas DataFrame"
+
+
+def is_address(source: str) -> bool:
+    """Whether a text is an address and no path."""
+    return ADDRESS.match(source) is not None
+
+
+def address_shown(source: str) -> str:
+    """An address without what may be secret in it: the user, the query and what follows."""
+    try:
+        parts = urlsplit(source)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return f"{source.partition(':')[0]}://..."
+    return f"{parts.scheme}://{host}{parts.path}" if host else f"{parts.scheme}:{parts.path}"
+
+
+def way_on(source: object) -> str:
+    """How to make a table of an object, as a sentence; empty where nothing is known of it."""
+    if isinstance(source, Mapping):
+        if source and all(has("to_pandas")(part) for part in source.values()):  # a DatasetDict
+            return f"Choose a split and give its DataFrame: dataset[{next(iter(source))!r}].to_pandas()."
+        return "Give a list with a dict for each row, [{'prompt': '...'}, ...], or pandas.DataFrame(...) of columns."
+    return next((advice for fits, advice in WAYS_ON if fits(source)), "")
+
+
+def has(method: str) -> Callable[[object], bool]:
+    """Whether an object, and no class, has a method of this name."""
+    return lambda source: callable(getattr(source, method, None)) and not isinstance(source, type)
+
+
+WAYS_ON: tuple[tuple[Callable[[object], bool], str], ...] = (
+    (has("to_dicts"), "Give its rows: .to_dicts()."),  # polars
+    (has("to_pylist"), "Give its rows: .to_pylist()."),  # pyarrow
+    (has("to_pandas"), "Give its DataFrame: .to_pandas()."),  # Hugging Face datasets
+    (lambda source: type(source).__name__ == "LazyFrame", "Give its rows: .collect().to_dicts()."),
+    (lambda source: isinstance(source, (bytes, bytearray)), "Give a path as text."),
+    (has("read"), "Give the path of the file, not the open file."),
+    (has("tolist"), "Give .tolist()."),  # a pandas Series, a numpy array
+    (callable, "Call it, and give what it returns."),
+    (lambda source: isinstance(source, Iterable), "Give list(...) of it: a table is read more than once."),
+)
+"""What to do with objects, by what they are; the first that fits."""

@@ -1,0 +1,201 @@
+"""JSON, JSON Lines and YAML: values keep their types. What the libraries say of broken text is put into sentences."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcompare.errors import TableError
+from pytest_llmcompare.raw_tables import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
+
+from .text_encoding import decode
+
+if TYPE_CHECKING:
+    from yaml import Node
+
+LINE_ENDS = re.compile(r"\r\n|\r|\n")  # as str.splitlines, but not where JSON text may hold the character
+JSON_LINES = "Write one JSON object per line."
+NAME_JSON = "A list of rows is no line of .jsonl: name the file .json."
+QUOTE_YAML = (
+    "Put text into quotes that holds ': ' or ' #' or begins with a sign such as @ ` { [ & * ! | > % or a quote, "
+    'or write it below "prompt: |-".'
+)
+ADVICE = (
+    ("property name enclosed in double quotes", 'Names and text stand in double quotes: {"prompt": "..."}.'),
+    ("trailing comma", "Remove the comma after the last value."),
+    ("control character", "Inside JSON text write a line break as \\n and a tab as \\t."),
+    ("Unterminated string", "Close the double quote on its line; inside JSON text write a line break as \\n."),
+    ("escape", "Inside JSON text write a backslash as \\\\."),
+    ("',' delimiter", 'Inside JSON text write a double quote as \\".'),
+    ("twice", "Write each name once per row."),
+)
+"""What to do, by words in what is wrong."""
+
+
+def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names are all different: else the last would hide the others."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise ValueError(f"{name!r} stands twice in one object, {shown(found)}")
+    return found
+
+
+def advice_on(what: str, otherwise: str = "") -> str:
+    """What to do about broken JSON."""
+    return next((advice for words, advice in ADVICE if words in what), otherwise)
+
+
+def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str, str]:
+    """What is wrong with JSON, without its place, and what to do."""
+    message = error.msg.removesuffix(" at").removesuffix(":")
+    if error.doc[error.pos : error.pos + 1] in {"}", "]"} and error.doc[: error.pos].rstrip().endswith(","):
+        message = "trailing comma"  # Python 3.13 says so itself
+    return message, advice_on(message, otherwise)
+
+
+def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
+    """One JSON object (or text) per line; blank lines are skipped."""
+    text = decode(name, data)
+    items: list[Item] = []
+    faults: list[Fault] = []
+    for number, line in enumerate(LINE_ENDS.split(text), 1):
+        if not line.strip():
+            continue
+        place = f"line {number}"
+        try:
+            value = json.loads(line, object_pairs_hook=unique_names)
+        except json.JSONDecodeError as error:
+            faults.append(Fault(number, place, *line_fault(line, error)))
+        except (ValueError, RecursionError) as error:
+            faults.append(Fault(number, place, f"broken JSON: {error}.", advice_on(str(error), JSON_LINES)))
+        else:
+            if isinstance(value, list):
+                faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
+            else:
+                items.append((number, place, value))
+    if faults and is_json_list(text):
+        items = []
+        faults = [Fault(0, "", "the file is one JSON list, expected one object per line.", NAME_JSON)]
+    table = from_items(name, items, columns.input)
+    table.faults.extend(faults)
+    return table
+
+
+def line_fault(line: str, error: json.JSONDecodeError) -> tuple[str, str]:
+    """What is wrong with a line of JSON, and what to do."""
+    rest = line[error.pos :].strip()
+    if error.msg == "Extra data" and rest == ",":
+        return f"a comma follows the object (column {error.colno}).", "Remove the commas at the ends of the lines."
+    if error.msg == "Extra data" and rest.startswith("{"):
+        return f"a second object begins at column {error.colno}.", JSON_LINES
+    what, advice = syntax_fault(error, JSON_LINES)
+    return f"broken JSON: {what} at column {error.colno}.", advice
+
+
+def is_json_list(text: str) -> bool:
+    """Whether a whole text is one JSON list."""
+    try:
+        return isinstance(json.loads(text), list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
+    """A list of objects (or texts).
+
+    Raises:
+        TableError: Broken JSON, or something else than a list.
+    """
+    try:
+        found = json.loads(decode(name, data), object_pairs_hook=unique_names)
+    except json.JSONDecodeError as error:
+        otherwise = "For one object per line, name the file .jsonl." if error.msg == "Extra data" else ""
+        what, hint = syntax_fault(error, otherwise)
+        raise TableError(
+            f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {what}.{hint and f' {hint}'}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        hint = advice_on(str(error))
+        raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
+    return from_items(name, located(listed(name, found), "row"), columns.input)
+
+
+def listed(name: str, found: object) -> list[Any]:
+    """The rows of a file that should be a list.
+
+    Raises:
+        TableError: It is something else.
+    """
+    if isinstance(found, list):
+        return found
+    hint = ""
+    if isinstance(found, Mapping):
+        inside = [key for key, value in found.items() if isinstance(value, list)]
+        rows = [key for key in inside if found[key] and isinstance(found[key][0], Mapping)]
+        if rows:
+            hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
+        elif inside and len(inside) == len(found):
+            hint = ' These are columns; from pandas write rows: to_json(..., orient="records").'
+        elif "prompt" in found:
+            hint = " A single row stands in a list, too."
+    raise TableError(f'{name}: {shown(found)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+
+
+def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
+    """A list of mappings (or texts), read by the safe loader.
+
+    Raises:
+        TableError: Broken YAML, or something else than a list.
+    """
+    import yaml
+
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster, where it was built
+
+    class Loader(base):  # type: ignore[misc]
+        """The safe loader, and no name may stand twice in a mapping."""
+
+        def construct_mapping(self, node: Node, deep: bool = False) -> Any:
+            names: set[object] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                if key.value in names:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{key.value!r} stands twice in one row", key.start_mark
+                    )
+                names.add(key.value)
+            return super().construct_mapping(node, deep)
+
+    try:
+        found = yaml.load(decode(name, data), Loader=Loader)  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        raise TableError(yaml_fault(name, error)) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise TableError(f"{name}: broken YAML: {' '.join(str(error).split())}. {QUOTE_YAML}") from None
+    return from_items(name, located(listed(name, found), "row"), columns.input)
+
+
+def yaml_fault(name: str, error: Any) -> str:
+    """A whole sentence from the halves that YAML gives: what was read, and what was found there."""
+    mark = error.problem_mark or error.context_mark
+    place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    problem = error.problem or "something is wrong"
+    if "another document" in problem:
+        return (
+            f"{name}{place}: broken YAML: the file holds two documents, expected one list. "
+            "Remove the line of --- between them."
+        )
+    began = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
+    context = f"{error.context}{began}: " if error.context else ""
+    advice = QUOTE_YAML
+    if "stands twice" in problem:
+        advice = advice_on("twice")
+    elif "constructor for the tag" in problem:
+        advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
+    elif "'\\t'" in problem or "tab character" in problem:
+        advice = "Indent by blanks, not by tabs."
+    return f"{name}{place}: broken YAML: {context}{problem}. {advice}"
