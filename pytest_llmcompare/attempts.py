@@ -24,6 +24,12 @@ NOTHING_SEEN = (
     "A test that needs no baseline asks for llm_output alone."
 )
 
+NO_MODELS_COMPARED = (
+    "compared nothing: the test asks for llm_comparison and ends without comparing two of its models.\n"
+    '{}: write `assert llm_comparison["B"].not_worse_than("A")` or '
+    '`assert llm_comparison.agreement("A", "B") >= 0.9`.'
+)
+
 WHAT: Mapping[Verdict, str] = {
     Verdict.DRIFTED: "drifted",
     Verdict.SHIFTED: "shifted",
@@ -56,7 +62,7 @@ def saw_nothing(attempt: Attempt) -> bool:
 def unseen(
     results: Iterable[CaseResult], attempts: Mapping[str, Attempt], settings: Settings
 ) -> dict[Verdict, list[CaseResult]]:
-    """Results whose verdict does not pass while their test did, by verdict.
+    """Results whose verdict does not pass while their test did, or skipped itself, by verdict.
 
     A verdict that a drift budget or an update option lets stand is none of them, nor is that of an expected failure.
     """
@@ -64,7 +70,8 @@ def unseen(
     for result in results:
         attempt = attempts.get(result.nodeid)
         excused = attempt is not None and attempt.outcome in (XFAILED, XPASSED)
-        if result.passed and result.judgement and not excused and not settings.lets_stand(result.judgement.verdict):
+        kept_quiet = result.passed or (attempt is not None and attempt.outcome == SKIPPED)
+        if kept_quiet and result.judgement and not excused and not settings.lets_stand(result.judgement.verdict):
             found.setdefault(result.judgement.verdict, []).append(result)
     return found
 
@@ -79,11 +86,14 @@ def unseen_faults(
         tests = list(dict.fromkeys(result.nodeid for result in those))
         what = f"1 output {WHAT[verdict]}" if outputs == 1 else f"{outputs:,} outputs {_plural(WHAT[verdict])}"
         whose = "its test" if len(tests) == 1 else "their tests"
+        skipped = {attempts[test].outcome == SKIPPED for test in tests if test in attempts}
+        ended = "passed or skipped" if len(skipped) > 1 else "skipped itself" if skipped == {True} else "passed"
+        ended = ended.replace("itself", "themselves") if len(tests) > 1 else ended
         faults.append(
-            f"{what}, but {whose} passed: is an assert missing in {_places(tests, place)}?\n"
+            f"{what}, but {whose} {ended}: is an assert missing in {_places(tests, place)}?\n"
             f"  {_listed(tests)}\n"
-            "Write `assert llm_output == llm_baseline`, and neither catch nor invert it. If a difference may pass, "
-            "use @pytest.mark.xfail or --llm-drift-budget, or compare llm_baseline.text in your own way."
+            "Write `assert llm_output == llm_baseline`, and neither catch, invert nor skip it. If a difference may "
+            "pass, use @pytest.mark.xfail or --llm-drift-budget, or compare llm_baseline.text in your own way."
         )
     return faults
 

@@ -78,8 +78,6 @@ class StoredBaseline:
     too: the run as a whole decides on those.
     """
 
-    __hash__ = None  # type: ignore[assignment]  # equal to what it was not made of
-
     def __init__(self, observation: Observation, group: GroupResult, settings: Settings, command: str) -> None:
         self._observation = observation
         self._group = group
@@ -124,7 +122,7 @@ class StoredBaseline:
         """
         __tracebackhide__ = True  # pytest then points at the test's own line
         candidate = self._group.generations.get(self._observation.case.key.row)
-        if other != candidate or not isinstance(other, Generation):
+        if not isinstance(other, Generation) or other != candidate:
             raise TypeError(
                 f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. {WRITE}"
             )
@@ -147,6 +145,25 @@ class StoredBaseline:
                 )
             self._observation.explanation = tuple(lines)
         return not failed
+
+    def __hash__(self) -> NoReturn:
+        """A baseline is equal to what it was not made of, so it is in no set.
+
+        Raises:
+            TypeError: Always.
+        """
+        __tracebackhide__ = True
+        raise TypeError(f"llm_baseline cannot be in a set or be a key. {WRITE}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """A baseline is no text; it has one.
+
+        Raises:
+            AttributeError: Always.
+        """
+        __tracebackhide__ = True
+        hint = f" llm_baseline.text.{name} is that of its text." if hasattr(str, name) else ""
+        raise AttributeError(f"llm_baseline has no attribute {name!r}.{hint} {WRITE}", name=name, obj=self)
 
     def __bool__(self) -> NoReturn:
         """A baseline is neither true nor false, so that `assert llm_baseline` cannot pass.

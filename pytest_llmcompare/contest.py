@@ -53,26 +53,32 @@ class Contest:
     """All models of one table. `llm_comparison["B"]` is one of them, to be compared with others.
 
     Attributes:
-        models: Their names, in order.
+        compared: Whether a test asked about models, or for their names; looking at this object alone is no question.
     """
 
     def __init__(self, entrants: Mapping[str, Entrant]) -> None:
         self._entrants = entrants
-        self.models = tuple(entrants)
+        self.compared = False
 
     def __getitem__(self, model: str) -> Contestant:
         __tracebackhide__ = True
-        self.entrant(model)
+        self._found(model)
         return Contestant(self, model)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.models)
+        return iter(self._entrants)
 
     def __len__(self) -> int:
-        return len(self.models)
+        return len(self._entrants)
 
     def __repr__(self) -> str:
-        return f"<comparison of {', '.join(map(repr, self.models))}>"
+        return f"<comparison of {', '.join(map(repr, self._entrants))}>"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in order."""
+        self.compared = True
+        return tuple(self._entrants)
 
     def entrant(self, model: str) -> Entrant:
         """A model by its name.
@@ -80,6 +86,12 @@ class Contest:
         Raises:
             LlmCompareError: There is none of that name, or it could not be asked.
         """
+        __tracebackhide__ = True
+        found = self._found(model)
+        self.compared = True
+        return found
+
+    def _found(self, model: str) -> Entrant:
         __tracebackhide__ = True
         found = self._entrants.get(model)
         if found is None:

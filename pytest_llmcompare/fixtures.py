@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from .errors import UsageError
-from .stash import OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
+from .stash import CONTEST, OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
     from .collection import Asked
@@ -207,4 +207,5 @@ def llm_comparison(
     run = run_of(request.config)
     run.use_folder(tmp_path_factory.getbasetemp())
     with evaluating(request.node, run, *llm_table):
-        return run.session.contest(llm_table)
+        contest = request.node.stash[CONTEST] = run.session.contest(llm_table)
+    return contest

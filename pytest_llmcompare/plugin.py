@@ -24,10 +24,10 @@ from .fixtures import (
     run_of,
     source_of,
 )
-from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults
+from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
 from .options import add_options, header_lines, read_settings
 from .settings import FILES
-from .stash import ATTEMPT, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
+from .stash import ATTEMPT, ENDED, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +51,9 @@ OURS = ALL
 """The fixtures that tests ask for; each leads to one of those below."""
 
 PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
+
+LISTINGS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+"""Options (as pytest keeps them) with which it lists something and runs no test."""
 
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
@@ -120,7 +123,9 @@ def pytest_collection(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse markers that no test uses, and put the tests of one model together."""
-    config.stash.setdefault(MARKERS, MarkerFaults()).refuse_unused(session)
+    faults = config.stash.setdefault(MARKERS, MarkerFaults())
+    faults.refuse_unused(session)
+    faults.refuse_late(session, items)
     if run := config.stash.get(RUN, None):
         run.arrange(items)
 
@@ -142,9 +147,11 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Note when the body of a test has ended: subtests report before that."""
+    item.stash[ENDED] = False
     try:
         return (yield)
     finally:
+        item.stash[ENDED] = True
         if (observation := item.stash.get(OBSERVATION, None)) is not None:
             observation.ended = True
 
@@ -158,6 +165,8 @@ def pytest_runtest_makereport(
     if run:
         run.reporting.explain(item, call)
     report = yield
+    if call.when == "call" and report.passed and (text := added_late(item)):
+        report.outcome, report.longrepr = "failed", text
     if run:
         run.reporting.attach(item, call, report)
     return report
@@ -191,7 +200,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     """
     config = session.config
     asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
-    if not config.option.collectonly and (RUN in config.stash or asked_for):
+    lists = any(getattr(config.option, name, None) for name in LISTINGS)
+    if not lists and (RUN in config.stash or asked_for):
         from .models.warning_filters import library_warnings_ignored
 
         with library_warnings_ignored():

@@ -7,15 +7,15 @@ from typing import NoReturn
 
 import pytest
 
-from .attempts import FAILED, NOTHING_SEEN, PASSED, SKIPPED, XFAILED, XPASSED, saw_nothing
+from .attempts import FAILED, NO_MODELS_COMPARED, NOTHING_SEEN, PASSED, SKIPPED, XFAILED, XPASSED, saw_nothing
 from .collection import asked
 from .comparison import Observation
 from .judgements import Judgement, Verdict
-from .marker_faults import compares_in_fixtures, place
+from .marker_faults import TABLE_PARAMETER, compares_in_fixtures, place
 from .records import Attempt
 from .reports.formatting import FailureBudget, headline
 from .reports.junit import properties
-from .stash import ATTEMPT, OBSERVATION, REPORT
+from .stash import ATTEMPT, CONTEST, ENDED, OBSERVATION, REPORT
 from .wire import attempt_to_json, case_result_to_json
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
@@ -63,16 +63,16 @@ class Reporting:
         observation = item.stash.get(OBSERVATION, None)
         if observation is not None:
             observation.failed = observation.failed or report.failed
-            if call.when == "call" and not observation.ended:
-                return  # of a subtest: the test itself reports when it ends
+        if call.when == "call" and of_subtest(item, observation):
+            return  # the test itself reports when it ends
         if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
             return
         before = item.stash.get(TOLD, None)
         if call.when == "teardown" and before is None:
             return  # the body did not run, as with --setup-only
         attempt = attempt_of(item, call, report, observation)
-        if report.passed and saw_nothing(attempt) and not (call.when == "call" and compares_in_fixtures(item)):
-            report.outcome, report.longrepr = "failed", NOTHING_SEEN.format(place(item))
+        if report.passed and (missed := missing_comparison(item, call, attempt)):
+            report.outcome, report.longrepr = "failed", missed.format(place(item))
             attempt = attempt_of(item, call, report, observation)
         if call.when == "teardown" and report.passed and attempt == before:
             return
@@ -81,6 +81,25 @@ class Reporting:
         if observation is not None:
             passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
             attach_results(item, report, observation, passed=passed)
+
+
+def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
+    """Whether a report comes while the body of a test of ours still runs."""
+    if observation is not None:
+        return not observation.ended
+    return CONTEST in item.stash and not item.stash.get(ENDED, True)
+
+
+def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: Attempt) -> str:
+    """What to say of a test that passed and never compared what it asked for; empty if it did, or still may."""
+    contest = item.stash.get(CONTEST, None)
+    if saw_nothing(attempt):
+        name, missed = "llm_baseline", NOTHING_SEEN
+    elif contest is not None and not contest.compared and attempt.outcome == PASSED:
+        name, missed = "llm_comparison", NO_MODELS_COMPARED
+    else:
+        return ""
+    return "" if call.when == "call" and compares_in_fixtures(item, name) else missed
 
 
 def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
@@ -115,11 +134,19 @@ def attempt_of(
         nodeid=item.nodeid,
         outcome=before.outcome if before and outcome == PASSED else outcome,
         wants_baseline=wants_baseline(item, observation),
-        reached=before.reached if before else call.when == "call" or observation is not None,
+        reached=before.reached if before else was_answered(item, call, observation),
         verdict=judgement.verdict if judgement else None,
         looked=bool(observation and observation.looked),
         reason=before.reason if before else reason_of(report),
     )
+
+
+def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Observation | None) -> bool:
+    """Whether a test came as far as its model's answers; one that asks for its case alone has no model asked."""
+    if observation is not None and (observation.generation is not None or observation.judgement is not None):
+        return True
+    asks = not {"llm_group", TABLE_PARAMETER}.isdisjoint(getattr(item, "fixturenames", ()))
+    return (call.when == "call" or observation is not None) and (asks or wants_baseline(item, observation))
 
 
 def wants_baseline(item: pytest.Item, observation: Observation | None) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .comparison import Observation
+    from .contest import Contest
     from .errors import UsageError
     from .interruption import Termination
     from .run import Run
@@ -31,6 +32,12 @@ TIMER: pytest.StashKey[Any] = pytest.StashKey()
 
 OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 """On an item: what its test has seen of its case."""
+
+CONTEST: pytest.StashKey[Contest] = pytest.StashKey()
+"""On an item: the models that its test asked for, to compare them with each other."""
+
+ENDED: pytest.StashKey[bool] = pytest.StashKey()
+"""On an item: whether its body has ended; reports before that are of subtests."""
 
 REPORT = "llmcompare"
 """Attribute of a test report: the result of its case, as JSON text."""

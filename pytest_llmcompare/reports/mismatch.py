@@ -95,6 +95,8 @@ def _explained(op: str, left: object, right: object) -> Iterator[str]:
         yield from _unequal(left, right)
     elif op == "==" and isinstance(right, Generation):
         yield from _unequal(right, left)
+    elif op == "is" and (isinstance(left, Generation) or isinstance(right, Generation)):
+        yield "`is` asks whether both are one object, which no two texts are; write `==`"
     elif op == "in" and isinstance(left, str) and isinstance(right, Generation):
         yield from _lacking(left, right)
     elif op == "not in" and isinstance(left, str) and isinstance(right, Generation):
