@@ -13,7 +13,7 @@ from .declaration import Declaration, declare
 from .errors import LlmCompareError, UsageError
 from .group import Group
 from .hooks import Hooks
-from .marker_faults import MARKER, PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
+from .marker_faults import PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
 from .records import GroupKey, RowKey
 from .session import Session
 

@@ -72,6 +72,7 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
         "precedence",
         "settings",
         "stash",
+        "uncollected",
     }
 
 

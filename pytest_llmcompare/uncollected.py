@@ -1,0 +1,79 @@
+"""Functions and classes with our marker that pytest does not collect, so that they would compare nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+MARKER = "llm_prompts"
+
+
+def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Functions and classes with a marker that lie in a file or class and that pytest passes over.
+
+    One whose marker stands on a test, too, was wrapped or renamed. A class whose name says that it is a base of others
+    is left alone.
+    """
+    if not isinstance(collector, (pytest.Module, pytest.Class)) or type(collector).__module__ == "_pytest.doctest":
+        return
+    if has_constructor(collector):
+        if any(map(raw_marks, (collector.obj, *vars(collector.obj).values()))):
+            yield collector.name, collector.obj
+        return
+    found = list(found)
+    used = {id(mark) for node in found if isinstance(node, pytest.Function) for mark in node.own_markers}
+    home = getattr(collector.obj, "__module__", None) or getattr(collector.obj, "__name__", None)
+    for name, thing in list(vars(collector.obj).items()):
+        what = getattr(thing, "__func__", thing) if isinstance(thing, (staticmethod, classmethod)) else thing
+        if getattr(what, "__module__", None) != home or getattr(what, "__test__", True) is not True:
+            continue
+        if inspect.isfunction(what):
+            marks = raw_marks(what)
+            if marks and not any(id(mark) in used for mark in marks):
+                yield name, what
+        elif isinstance(what, type) and not any(getattr(node, "obj", None) is what for node in found):
+            tests = [value for key, value in vars(what).items() if key.startswith("test")]
+            is_base = name.startswith("_") or any(word in name for word in ("Base", "Mixin", "Abstract", "Common"))
+            if tests and not is_base and (raw_marks(what) or any(map(raw_marks, tests))):
+                yield name, what
+
+
+def has_constructor(node: pytest.Collector) -> bool:
+    """Whether a class has a constructor, so that pytest collects none of its methods."""
+    cls = getattr(node, "obj", None) if isinstance(node, pytest.Class) else None
+    return isinstance(cls, type) and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)  # type: ignore[misc]
+
+
+def raw_marks(what: Any) -> list[pytest.Mark]:
+    """The markers of ours on a function or class that is no test of pytest's."""
+    marks = vars(what).get("pytestmark", ()) if hasattr(what, "__dict__") else ()
+    each = marks if isinstance(marks, (list, tuple)) else [marks]
+    return [mark for one in each for mark in [getattr(one, "mark", one)] if getattr(mark, "name", "") == MARKER]
+
+
+def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
+    """What to say of a function or class with a marker that pytest does not collect."""
+    path = collector.nodeid.partition("::")[0]
+    if isinstance(what, type):
+        why, advice = "its name does not begin with Test", f"Rename it to Test{name}"
+        if name.startswith("Test"):
+            why, advice = "a class with __init__ is no test class", "Remove __init__"
+        line = _line_of(what)
+    else:
+        why, advice = "its name does not begin with test", f"Rename it to test_{name}"
+        line = f":{what.__code__.co_firstlineno}"
+    return (
+        f"{path}{line}: {name} is marked with llm_prompts, but pytest does not collect it ({why}), so nothing would be "
+        f"compared. {advice}, or set `__test__ = False` on it if it is no test."
+    )
+
+
+def _line_of(cls: type) -> str:
+    """The line of a class, with a colon before it; empty where its source cannot be read."""
+    try:
+        return f":{inspect.getsourcelines(cls)[1]}"
+    except (OSError, TypeError):
+        return ""
