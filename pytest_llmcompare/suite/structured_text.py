@@ -153,9 +153,7 @@ def listed(name: str, found: object) -> list[Any]:
         mappings = bool(found) and all(isinstance(value, Mapping) for value in found.values())
         if rows:
             hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
-        elif inside and len(inside) == len(found):
-            hint = COLUMNS
-        elif mappings and "prompt" in found:
+        elif (inside and len(inside) == len(found)) or (mappings and "prompt" in found):
             hint = COLUMNS
         elif mappings:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
@@ -196,7 +194,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         raise TableError(yaml_fault(name, error, text)) from None
     except yaml.reader.ReaderError as error:
         raise TableError(
-            f"{name}, line {len(LINE_ENDS.findall(text[: error.position])) + 1}: broken YAML: a character "
+            f"{name}, line {len(LINE_ENDS.findall(text[: max(text.find(chr(error.character)), 0)])) + 1}: broken YAML: a character "
             f"({error.character:#06x}) that YAML does not take as it stands. "
             'Write it as an escape in double quotes ("\\a", "\\x07"), or remove it.'
         ) from None
