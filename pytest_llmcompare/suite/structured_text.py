@@ -193,8 +193,9 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     except yaml.MarkedYAMLError as error:
         raise TableError(yaml_fault(name, error, text)) from None
     except yaml.reader.ReaderError as error:
+        before = text.partition(chr(error.character))[0]
         raise TableError(
-            f"{name}, line {len(LINE_ENDS.findall(text[: max(text.find(chr(error.character)), 0)])) + 1}: broken YAML: a character "
+            f"{name}, line {len(LINE_ENDS.findall(before)) + 1}: broken YAML: a character "
             f"({error.character:#06x}) that YAML does not take as it stands. "
             'Write it as an escape in double quotes ("\\a", "\\x07"), or remove it.'
         ) from None
