@@ -12,7 +12,9 @@ HIDDEN = "***"
 
 NORMAL_HOST = re.compile(r"(?:[^@:/?#\s]*|\[[0-9A-Fa-f:.%]+\])(?::\d*)?")
 WEB = re.compile(r"(?:https?|wss?)\Z", re.IGNORECASE)  # in which a password can't hold a bare `/`
-OPAQUE_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)[^/?#@:\s]+:[^/?#@\s]+@")  # `mine:user:password@host`
+OPAQUE_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/?|(?<![:/\w])//)[^/?#@:\s]+:[^/?#@\s]+@")
+"""`mine:user:password@host`, `http:/user:password@host` and `//user:password@host`."""
+
 
 SOURCE = re.compile(r"([^=:/?#]*=)?\s*([A-Za-z][A-Za-z0-9+.-]+:.*)", re.DOTALL)  # one letter is a drive of Windows
 START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|:\\?/\\?/)")
@@ -41,7 +43,7 @@ def without_secrets(address: str) -> str:
 def source_without_secrets(text: str) -> str:
     """A model spec or a source of baselines, `[NAME=]KIND:ANYTHING`, without the secrets of an address in it."""
     found = SOURCE.fullmatch(text)
-    return f"{found[1] or ''}{without_secrets(found[2])}" if found else text
+    return f"{found[1] or ''}{without_secrets(found[2])}" if found else OPAQUE_USER.sub(r"\1", text)
 
 
 def in_text_without_secrets(text: str) -> str:

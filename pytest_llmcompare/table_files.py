@@ -155,7 +155,8 @@ def unknown_kind(name: str, path: Path) -> str:
     suffix = path.suffix.lower()
     known = ", ".join(READERS)
     nearest = difflib.get_close_matches(suffix, READERS, n=1, cutoff=0.7)
-    if hint := WAYS_ON.get(suffix):
+    packed = f"{suffix_of(path)}{GZIP}" if suffix == GZIP else suffix
+    if hint := WAYS_ON.get(packed) or WAYS_ON.get(suffix_of(path)):
         hint = f" {hint[0].upper()}{hint[1:]}."
     elif not suffix and path.exists():
         hint = " Give the file the ending of its kind."

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 NAMES = (
     "*.pt",
@@ -29,12 +29,13 @@ NAMES = (
     "pytorch_model*.bin",
 )
 HEAD = 1 << 16  # bytes of a file that are looked at
+MOST = 1 << 26  # bytes that are unpacked of a file
 DEPTH = 3  # archives within archives
 
 RUNNING = frozenset({"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
 IMPORTING = frozenset({"GLOBAL", "STACK_GLOBAL"})
 
-OPENERS: Mapping[bytes, Callable[[BytesIO], Any]] = {
+OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
     b"\x1f\x8b": lambda data: gzip.GzipFile(fileobj=data),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ\x00": lzma.LZMAFile,
@@ -48,12 +49,39 @@ LZ4 = b"\x04\x22\x4d\x18"  # joblib's, which the standard library can't look int
 def is_pickle(path: Path) -> bool:
     """True if a file is a pickle, or a zip or compressed file with one inside; False for what can't be read."""
     try:
+        if not path.is_file():  # a pipe would never end
+            return False
         if zipfile.is_zipfile(path):
             return _in_zip(path)
         with path.open("rb") as file:
-            return holds_pickle(file.read(HEAD))
+            if holds_pickle(file.read(HEAD)):
+                return True
+            file.seek(0)
+            return runs_late(file)
     except OSError:
         return False
+
+
+def runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
+    """True if a file, or what is compressed in it, is a pickle without a mark whose beginning tells nothing.
+
+    Pickles of protocol 0 and 1 may begin with long texts. What is none of them ends at its first bytes.
+    """
+    start = file.read(8)
+    file.seek(0)
+    if depth:
+        for magic, opener in OPENERS.items():
+            if start.startswith(magic):
+                try:
+                    return runs_late(BytesIO(opener(file).read(MOST)), depth - 1)
+                except (OSError, EOFError, zlib.error, lzma.LZMAError):
+                    return False
+        if is_zlib(start):
+            try:
+                return runs_late(BytesIO(zlib.decompressobj().decompress(file.read(), MOST)), depth - 1)
+            except zlib.error:
+                return False
+    return _runs(file)
 
 
 def holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
@@ -87,12 +115,17 @@ def _decompressed(data: bytes) -> bytes:
     for magic, opener in OPENERS.items():
         if data.startswith(magic):
             return b"".join(_pieces(opener(BytesIO(data))))
-    if data[:1] == b"\x78" and len(data) > 1 and (data[0] * 256 + data[1]) % 31 == 0:  # zlib's own check
+    if is_zlib(data):
         try:
             return zlib.decompressobj().decompress(data, HEAD)
         except zlib.error:
             return b""
     return b""
+
+
+def is_zlib(data: bytes) -> bool:
+    """Whether bytes may be the first of what zlib has compressed, by its own check."""
+    return data[:1] == b"\x78" and len(data) > 1 and (data[0] * 256 + data[1]) % 31 == 0
 
 
 def _pieces(file: Any) -> Iterator[bytes]:
@@ -106,7 +139,7 @@ def _pieces(file: Any) -> Iterator[bytes]:
         return
 
 
-def _runs(data: bytes) -> bool:
+def _runs(data: bytes | BinaryIO) -> bool:
     """True if bytes read as a pickle of protocol 0 or 1, which has no mark, import something and run it."""
     stack: list[bool] = []  # True stands for a mark
     imported = False

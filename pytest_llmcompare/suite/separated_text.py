@@ -21,6 +21,7 @@ from .text_encoding import decode
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "pipes"}
 BLANKS = {" ", "\t"}
 LINE_END = re.compile(r"\r\n?")
+RULE = re.compile(r":?-+:?")  # between the header and the rows of a Markdown table
 EXCEL = re.compile(r'\A"?sep=(?P<mark>\\t|[^\n"]?)(?P<rest>[^\n]*)\n?', re.IGNORECASE)
 """First line that tells Excel the separator."""
 
@@ -115,6 +116,11 @@ def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTabl
         table.faults.append(Fault(0, table.header, header.broken, header.advice))
         return table
     kept = [at for at, cell in enumerate(header.cells) if trimmed(cell) or holds_something(rest, at)]
+    if separator == "|" and rest and all(RULE.fullmatch(cell.strip()) or not cell.strip() for cell in rest[0].cells):
+        what = f"the table is written as in Markdown: line {rest[0].line} is a rule, expected a row."
+        advice = "Remove that line and the pipes and blanks at both ends of cells, or write the table as CSV."
+        table.faults.append(Fault(0, f"line {rest[0].line}", what, advice))
+        return table
     names = [trimmed(cell) or f"Unnamed: {at}" for at, cell in enumerate(header.cells)]  # as pandas names them
     table.columns = [names[at] for at in kept]
     table.faults.extend(same_names(table))
@@ -157,6 +163,8 @@ def ragged(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]
     header = ", ".join(column if column.isprintable() else repr(column) for column in table.columns)
     short = header if len(header) <= 100 else f"{header[:96]} ..."
     advice = SEPARATED if len(cells) > width else AS_MANY
+    if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+        advice = "Remove the separators at the ends of the rows, or put as many at the end of the header."
     kind = SEPARATORS.get(table.separator, repr(table.separator))
     return f"{count}, expected {width} ({short}).", f"{advice} Cells are separated by {kind} here."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError
@@ -15,13 +16,16 @@ from .text_encoding import decode
 if TYPE_CHECKING:
     from yaml import Node
 
+MOST_VALUES = 10_000_000  # that aliases may make of a table
 LINE_ENDS = re.compile(r"\r\n|\r|\n")  # as str.splitlines, but not where JSON text may hold the character
 JSON_LINES = "Write one JSON object per line."
+LIST_ROWS = 'Write each row as an object that names its cells: {"prompt": "..."}.'
 NAME_JSON = "A list of rows is no line of .jsonl: name the file .json."
 QUOTE_YAML = (
     "Put text into quotes that holds ': ' or ' #' or begins with a sign such as @ ` { [ & * ! | > % or a quote, "
     'or write it below "prompt: |-".'
 )
+COLUMNS = ' These are columns; from pandas write rows: to_json(..., orient="records").'
 ADVICE = (
     ("property name enclosed in double quotes", 'Names and text stand in double quotes: {"prompt": "..."}.'),
     ("trailing comma", "Remove the comma after the last value."),
@@ -30,6 +34,10 @@ ADVICE = (
     ("escape", "Inside JSON text write a backslash as \\\\."),
     ("',' delimiter", 'Inside JSON text write a double quote as \\".'),
     ("twice", "Write each name once per row."),
+    ("comment", "JSON has no comments: remove it."),
+    ("recursion", "Nest values less deeply."),
+    ("digits", "Write such a number in quotes."),
+    ("BOM", "Join files without their byte order marks: remove the one that stands here."),
 )
 """What to do, by words in what is wrong."""
 
@@ -52,6 +60,8 @@ def advice_on(what: str, otherwise: str = "") -> str:
 def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str, str]:
     """What is wrong with JSON, without its place, and what to do."""
     message = error.msg.removesuffix(" at").removesuffix(":")
+    if error.doc.startswith(("//", "/*", "#"), error.pos):
+        message = "a comment"
     if error.doc[error.pos : error.pos + 1] in {"}", "]"} and error.doc[: error.pos].rstrip().endswith(","):
         message = "trailing comma"  # Python 3.13 says so itself
     return message, advice_on(message, otherwise)
@@ -62,6 +72,7 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     text = decode(name, data)
     items: list[Item] = []
     faults: list[Fault] = []
+    lists = 0
     for number, line in enumerate(LINE_ENDS.split(text), 1):
         if not line.strip():
             continue
@@ -74,12 +85,15 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             faults.append(Fault(number, place, f"broken JSON: {error}.", advice_on(str(error), JSON_LINES)))
         else:
             if isinstance(value, list):
+                lists += 1
                 faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
             else:
                 items.append((number, place, value))
     if faults and is_json_list(text):
         items = []
         faults = [Fault(0, "", "the file is one JSON list, expected one object per line.", NAME_JSON)]
+    elif lists > 1:  # rows of cells, which no .json could hold line by line either
+        faults = [replace(fault, advice=LIST_ROWS) if fault.advice == NAME_JSON else fault for fault in faults]
     table = from_items(name, items, columns.input)
     table.faults.extend(faults)
     return table
@@ -136,10 +150,13 @@ def listed(name: str, found: object) -> list[Any]:
     if isinstance(found, Mapping):
         inside = [key for key, value in found.items() if isinstance(value, list)]
         rows = [key for key in inside if found[key] and isinstance(found[key][0], Mapping)]
+        mappings = bool(found) and all(isinstance(value, Mapping) for value in found.values())
         if rows:
             hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
-        elif inside and len(inside) == len(found):
-            hint = ' These are columns; from pandas write rows: to_json(..., orient="records").'
+        elif (inside and len(inside) == len(found)) or (mappings and "prompt" in found):
+            hint = COLUMNS
+        elif mappings:
+            hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
         elif "prompt" in found:
             hint = " A single row stands in a list, too."
     raise TableError(f'{name}: {shown(found)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
@@ -170,16 +187,45 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
                 names.add(key.value)
             return super().construct_mapping(node, deep)
 
+    text = decode(name, data)
     try:
-        found = yaml.load(decode(name, data), Loader=Loader)  # noqa: S506 - a safe loader
+        found = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
-        raise TableError(yaml_fault(name, error)) from None
+        raise TableError(yaml_fault(name, error, text)) from None
+    except yaml.reader.ReaderError as error:
+        before = text.partition(chr(error.character))[0]
+        raise TableError(
+            f"{name}, line {len(LINE_ENDS.findall(before)) + 1}: broken YAML: a character "
+            f"({error.character:#06x}) that YAML does not take as it stands. "
+            'Write it as an escape in double quotes ("\\a", "\\x07"), or remove it.'
+        ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TableError(f"{name}: broken YAML: {' '.join(str(error).split())}. {QUOTE_YAML}") from None
+    if weight(found, {}) > MOST_VALUES:
+        raise TableError(
+            f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
+            "Write the values out where they are needed."
+        )
     return from_items(name, located(listed(name, found), "row"), columns.input)
 
 
-def yaml_fault(name: str, error: Any) -> str:
+def weight(value: object, known: dict[int, int]) -> int:
+    """How many values there are when each alias is written out; what holds itself is told elsewhere.
+
+    Args:
+        value: What was read.
+        known: The weights of the lists and mappings seen so far, by identity: each is looked into once.
+    """
+    if not isinstance(value, (Mapping, list)):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = 1
+        parts = value.values() if isinstance(value, Mapping) else value
+        known[id(value)] = 1 + sum(weight(part, known) for part in parts)
+    return known[id(value)]
+
+
+def yaml_fault(name: str, error: Any, text: str) -> str:
     """A whole sentence from the halves that YAML gives: what was read, and what was found there."""
     mark = error.problem_mark or error.context_mark
     place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -196,6 +242,12 @@ def yaml_fault(name: str, error: Any) -> str:
         advice = advice_on("twice")
     elif "constructor for the tag" in problem:
         advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
-    elif "'\\t'" in problem or "tab character" in problem:
+    elif "'\\t'" in problem or "tab character" in problem or (mark and is_tab(text, mark)):
         advice = "Indent by blanks, not by tabs."
     return f"{name}{place}: broken YAML: {context}{problem}. {advice}"
+
+
+def is_tab(text: str, mark: Any) -> bool:
+    """Whether a tab stands where YAML stopped, or right before."""
+    lines = text.splitlines()
+    return mark.line < len(lines) and "\t" in lines[mark.line][max(mark.column - 1, 0) : mark.column + 1]

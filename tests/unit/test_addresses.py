@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -94,3 +95,9 @@ def test_secrets_in_odd_places(text: str) -> None:
 def test_what_is_no_secret_stays(text: str) -> None:
     """Names, aliases, paths and plain sentences are shown as they are."""
     assert in_text_without_secrets(text) == text
+
+
+@pytest.mark.parametrize("address", [f"http:/me:{SECRET}@h/x", f"//me:{SECRET}@h/x"])
+@pytest.mark.parametrize("clean", [without_secrets, source_without_secrets, in_text_without_secrets])
+def test_slashes_that_are_missing(address: str, clean: Callable[[str], str]) -> None:
+    assert SECRET not in clean(address)

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import pickle
 import shutil
 import zipfile
@@ -185,3 +186,17 @@ def test_pickle_named_safetensors(tmp_path: Path, weights: Path) -> None:
     (folder / "model.safetensors").write_bytes(saved_by_torch(new=True))
     with pytest.raises(ModelError, match=r"model\.safetensors in .* is pickled"):
         resolve(parse_specs(["./m"], {}, tmp_path)[0], root=tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zlib.compress])
+def test_what_runs_may_stand_late(protocol: int, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A pickle without a mark may begin with a text that is longer than what is looked at first."""
+    (tmp_path / "evil.dat").write_bytes(pack(pickle.dumps(["a" * 70_000, Evil()], protocol)))
+    assert is_pickle(tmp_path / "evil.dat")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    assert not is_pickle(tmp_path / "model.safetensors")

@@ -274,3 +274,14 @@ def test_any_text_is_read_or_refused_in_words(tmp_path_factory: pytest.TempPathF
         except TableError as error:
             told.append(str(error))
     assert all(text.endswith((".", "?")) for text in told)
+
+
+@pytest.mark.parametrize("text", ["| prompt |\n|---|\n| Hi |\n", "|id|prompt|\n|:--|--:|\n|1|Hi|\n"])
+def test_a_markdown_table_is_named(text: str, tmp_path: Path) -> None:
+    """Its rule is no prompt."""
+    assert "line 2 is a rule, expected a row" in message(tmp_path, text)
+
+
+def test_separators_at_the_ends_of_rows_alone(tmp_path: Path) -> None:
+    """The advice is not to quote anything."""
+    assert "Remove the separators at the ends of the rows" in message(tmp_path, "id,prompt\n1,Hi,\n2,Ho,\n")

@@ -105,7 +105,8 @@ QUOTE = "Put text into quotes that holds ': ' or ' #' or begins with a sign such
         ("- prompt: a\n\tid: b\n", "line 2, column 1", "Indent by blanks, not by tabs."),
         ("- prompt: a\n  prompt: b\n", "line 2, column 3", "Write each name once per row."),
         ("- !ruby/object:A a\n", "line 1, column 3", "remove the tag"),
-        ("- prompt: \x07\n", "", QUOTE),
+        ("- prompt: é\n- prompt: \x07\n", "line 2", "Write it as an escape"),
+        ("-\tprompt: a\n", "line 1, column 2", "Indent by blanks, not by tabs."),
     ],
 )
 @pytest.mark.parametrize("loader", ["C", "Python"])
@@ -145,3 +146,29 @@ def test_yaml_may_share_and_merge(tmp_path: Path) -> None:
     (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
     rows = read_table("t.yaml", base=tmp_path)
     assert [(row.input, row.columns) for row in rows] == [("a", {"topic": "t"}), ("b", {"topic": "t"})]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("t.json", '[{"prompt": "x"}, // no\n{"prompt": "y"}]', "JSON has no comments: remove it."),
+        ("t.jsonl", '# rows\n{"prompt": "x"}\n', "JSON has no comments: remove it."),
+        ("t.jsonl", '["id", "prompt"]\n["1", "x"]\n', "Write each row as an object"),
+        ("t.jsonl", '{"prompt": "x", "n": ' + "[" * 100_000 + "]" * 100_000 + "}\n", "Nest values less deeply."),
+        ("t.json", '{"prompt": {"0": "x"}}', "These are columns"),
+        ("t.json", '{"0": {"prompt": "x"}}', "write a list of the rows"),
+        ("t.yaml", "sky: {prompt: a}\nsea: {prompt: b}\n", "write a list of the rows"),
+    ],
+)
+def test_the_advice_fits(name: str, text: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is sent from one ending to another that does not fit either."""
+    assert advice in message(tmp_path, name, text, monkeypatch)
+
+
+@pytest.mark.parametrize("inside", ["", "- id: q\n  prompt: hi\n  "], ids=["file", "cell"])
+def test_aliases_that_grow_without_bound(inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 400 bytes makes 9 ** 9 values: it is refused before anybody looks at each."""
+    between = "\n  " if inside else "\n"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)]
+    assert "anchors and aliases" in message(tmp_path, "t.yaml", inside + between.join(lines) + "\n", monkeypatch)
