@@ -66,8 +66,6 @@ def parse(text: str, source: str) -> Document:
     document.newline = newline
     if not ends and last != END and not last.startswith(CLOSING):
         document.unended = text.rstrip("\n").count("\n") + 1
-    elif last != END and not document.conflicts and not _shows_its_end(document):
-        document.endless = text.rstrip("\n").count("\n") + 1
     return document
 
 

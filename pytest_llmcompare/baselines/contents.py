@@ -19,8 +19,6 @@ from .document import Document, Fault, Record, restore, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
-_ENDLESS = "the last case has no tokens, and the file does not end with #end, so that more may have been lost."
-_END_IT = "If nothing was: echo '#end' >> {}\nElse restore the file: {}"
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file: {}"
 
 
@@ -169,8 +167,6 @@ def read(text: str, tokens_text: str | None, source: str, tokens_source: str) ->
     document, tokens = codec.parse(text, source), Tokens(tokens_text, tokens_source)
     if document.unended and not _is_whole(document, tokens):
         raise Fault(document.unended, _UNENDED, _WAYS_OUT.format(shlex.quote(source), restore(source))).error(source)
-    if document.endless:
-        raise Fault(document.endless, _ENDLESS, _END_IT.format(shlex.quote(source), restore(source))).error(source)
     return Contents(document, tokens, source)
 
 

@@ -113,7 +113,6 @@ class Document:
         ambiguous: Names that a merge left with two environments; their cases are read without one.
         newline: Line break of the file.
         unended: Number of the last line where it has no line break, so that it may have been cut; 0 where it has one.
-        endless: Number of the last line where a line `#end` should follow and does not; else 0.
     """
 
     table: str
@@ -125,7 +124,6 @@ class Document:
     ambiguous: tuple[str, ...] = ()
     newline: str = "\n"
     unended: int = 0
-    endless: int = 0
 
     def environment_name(self, environment: Environment) -> str:
         """Name of an environment in this file; a new one gets the next number, so that no name changes its meaning."""

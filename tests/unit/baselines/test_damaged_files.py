@@ -328,7 +328,7 @@ def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
 
 def test_an_environment_that_is_not_described_is_a_warning(tmp_path: Path, path: Path) -> None:
     """A clean merge can drop its line: the cases are read without it, and its name is not taken again."""
-    path.write_text(HEAD + CASE.replace("e1", "e7").replace("  .tokens 1", "") + "\ncase b\n.env ?\n| b\n#end\n")
+    path.write_text(HEAD + CASE.replace("e1", "e7").replace("  .tokens 1", "") + "\ncase b\n.env ?\n| b\n")
     stored = files.load(tmp_path, GROUP)
     end = "cases that refer to it are read without one. To write it anew: pytest --llm-update-all"
     assert stored.warnings == tuple(

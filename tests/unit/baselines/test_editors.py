@@ -152,16 +152,3 @@ def test_a_case_that_stands_twice_in_a_file_without_a_line_break(tmp_path: Path)
     path.write_text(path.read_text("utf-8") + f"\ncase a\n{block} or so", "utf-8")
     with pytest.raises(BaselineError, match="no line break at its end"):
         files.load(tmp_path, GROUP)
-
-
-def test_texts_alone_cut_after_a_line_are_an_error(tmp_path: Path) -> None:
-    """Where no tokens tell the end of the last text, the line #end does: without it, a line may be lost."""
-    recorded(tmp_path, "One.\nTwo.", tokens=False)
-    path = files.path_of(tmp_path, GROUP)
-    lines = path.read_bytes().splitlines(keepends=True)
-    first = next(number for number, line in enumerate(lines) if line.startswith(b"|"))
-    for count in range(first + 1, len(lines)):
-        path.write_bytes(b"".join(lines[:count]))
-        if lines[count - 1].startswith((b"|", b"\n")):
-            with pytest.raises(BaselineError, match=r"does not end with #end.*\n.*echo '#end' >> "):
-                files.load(tmp_path, GROUP)
