@@ -16,6 +16,7 @@ from .hooks import Hooks
 from .marker_faults import PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
 from .records import GroupKey, RowKey
 from .session import Session
+from .uncollected import MARKER
 
 Asked = tuple[GroupKey, RowKey | None]
 """What one item asks for: a case, or (None) its whole table."""

@@ -43,14 +43,14 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
 
 def has_constructor(node: pytest.Collector) -> bool:
     """Whether a class has a constructor, so that pytest collects none of its methods."""
-    cls = getattr(node, "obj", None) if isinstance(node, pytest.Class) else None
-    return isinstance(cls, type) and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)  # type: ignore[misc]
+    cls: Any = getattr(node, "obj", None) if isinstance(node, pytest.Class) else object
+    return cls is not None and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)
 
 
 def raw_marks(what: Any) -> list[pytest.Mark]:
     """The markers of ours on a function or class that is no test of pytest's."""
     marks = vars(what).get("pytestmark", ()) if hasattr(what, "__dict__") else ()
-    each = marks if isinstance(marks, (list, tuple)) else [marks]
+    each: list[Any] = [*marks] if isinstance(marks, (list, tuple)) else [marks]
     return [mark for one in each for mark in [getattr(one, "mark", one)] if getattr(mark, "name", "") == MARKER]
 
 
