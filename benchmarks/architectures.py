@@ -34,8 +34,8 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from pytest_llmcompare.decoding.engine import Outcome, ShortcutWarning, generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.local import LocalModel, quiet
 
 VOCABULARY = 260

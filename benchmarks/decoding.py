@@ -38,7 +38,7 @@ from tokenizers.models import BPE
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, TextGenerationPipeline
 
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.models.local import LocalModel, quiet
 
 SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}

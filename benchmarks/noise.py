@@ -1,6 +1,6 @@
 """How far likelihoods and margins move although nothing changed: `python benchmarks/noise.py`.
 
-`pytest_llmcompare/noise.py` says what counts as noise. Here it is measured: every model writes its tokens one at a
+`comparison/noise.py` says what counts as noise. Here it is measured: every model writes its tokens one at a
 time, each prompt alone, on one thread; then the same tokens are scored in the other ways in which the same model may
 come to them, with other batches, padding, threads, attention kernels, one pass instead of many, and the instructions
 of other processors. What the scores differ by is noise:
@@ -30,8 +30,8 @@ from subjects import TRAINED, examples, machine, questions, subject
 from torch import Tensor
 from ways import Subject, threads, ways
 
+from pytest_llmcompare.comparison.noise import PRECISIONS, limits
 from pytest_llmcompare.models.local import quiet
-from pytest_llmcompare.noise import PRECISIONS, limits
 
 MODELS = (*TRAINED, "sharp", "llama", "gemma2")
 DTYPES = ("float32", "bfloat16", "float16")

@@ -78,15 +78,15 @@ def pytest_collection_finish() -> None:
     with watch.phase(IMPORTS):
         import mlflow
 
-        from pytest_llmcompare import evaluation
-        from pytest_llmcompare.models import pyfunc, registry, resident, resolve
+        from pytest_llmcompare.evaluation import evaluate, model_logging, pyfunc
+        from pytest_llmcompare.models import in_memory, resolve
     watch.stop(resolve, "weights_fingerprint", FINGERPRINT)
-    watch.stop(resident, "loaded", LOADING)
+    watch.stop(in_memory, "loaded", LOADING)
     watch.stop(pyfunc, "generate", GENERATING)
-    watch.stop(registry, "log", LOGGING)
-    watch.stop(registry, "load", RELOADING)
+    watch.stop(model_logging, "log", LOGGING)
+    watch.stop(model_logging, "load", RELOADING)
     watch.stop(mlflow.models, "evaluate", EVALUATING)
-    watch.stop(evaluation.Evaluator, "evaluate", RUNS)
+    watch.stop(evaluate.Evaluator, "evaluate", RUNS)
 
 
 @pytest.hookimpl(trylast=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pytest_llmcompare.generations import Generation, first_difference
+from pytest_llmcompare.generation import Generation, first_difference
 from pytest_llmcompare.models.local import LocalModel
 
 SIMILAR = 0.9

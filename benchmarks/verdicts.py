@@ -28,13 +28,13 @@ from changes import HARMLESS, REAL, Change, copied
 from rivals import dissimilar, other_text, outside_top
 from subjects import TRAINED, examples, machine, questions, subject
 
-from pytest_llmcompare.decoding.drafting import draft_of
+from pytest_llmcompare.comparison.judge import judge, stale_reason
+from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.decoding.settings import complete
-from pytest_llmcompare.drift import judge, stale_reason
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.local import LocalModel, quiet
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 

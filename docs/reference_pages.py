@@ -114,7 +114,7 @@ def settings() -> str:
 
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
-    from pytest_llmcompare.models.named import KEYS
+    from pytest_llmcompare.models.config_tables import KEYS
     from pytest_llmcompare.models.spec import ModelSpec
 
     meanings = described(ModelSpec)
@@ -125,9 +125,9 @@ def model_keys() -> str:
 
 def keywords() -> str:
     """The keywords of the marker."""
-    from pytest_llmcompare.declaration import SIGNATURE, Declaration
     from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-    from pytest_llmcompare.tables import read_table
+    from pytest_llmcompare.suite.marker import SIGNATURE, Declaration
+    from pytest_llmcompare.suite.table import read_table
 
     meanings = {**described(Declaration), **described(read_table), "name": described(Declaration)["table"]}
     meanings["table"] = described(read_table)["source"]
@@ -153,7 +153,7 @@ def fixtures() -> str:
 
 def decoding_keys() -> str:
     """The decoding settings that there are, and what each takes."""
-    from pytest_llmcompare.decoding.settings import DEFAULTS, RULES, SAMPLING_DEFAULTS
+    from pytest_llmcompare.models.gen_config import DEFAULTS, RULES, SAMPLING_DEFAULTS
 
     def row(key: str) -> tuple[str, ...]:
         default = DEFAULTS.get(key, "")
@@ -165,7 +165,7 @@ def decoding_keys() -> str:
 
 def commands() -> str:
     """The help of `llmcompare` and of each of its commands."""
-    from pytest_llmcompare.cli import parser
+    from pytest_llmcompare.cli.main import parser
 
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
     os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}  # argparse looks there

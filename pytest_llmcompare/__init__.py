@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .comparison.summary import Summary
     from .errors import LlmCompareError
-    from .generations import Generation
-    from .judgements import Judgement, Verdict
-    from .models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
-    from .models.registry import log as log_model
+    from .evaluation.model_logging import log as log_model
+    from .evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+    from .generation import Generation
+    from .judgement import Judgement, Verdict
     from .models.spec import ModelSpec
     from .records import Baseline, Case, GroupResult
-    from .reports.summary import Summary
 
 __all__ = [
     "Baseline",
@@ -32,16 +32,16 @@ __all__ = [
 _PLACES = {
     "Baseline": ("records", "Baseline"),
     "Case": ("records", "Case"),
-    "Generation": ("generations", "Generation"),
+    "Generation": ("generation", "Generation"),
     "GroupResult": ("records", "GroupResult"),
-    "Judgement": ("judgements", "Judgement"),
+    "Judgement": ("judgement", "Judgement"),
     "LlmCompareError": ("errors", "LlmCompareError"),
     "ModelSpec": ("models.spec", "ModelSpec"),
-    "PyfuncTransformer": ("models.pyfunc", "PyfuncTransformer"),
-    "PyfuncTransformerWithParams": ("models.pyfunc", "PyfuncTransformerWithParams"),
-    "Summary": ("reports.summary", "Summary"),
-    "Verdict": ("judgements", "Verdict"),
-    "log_model": ("models.registry", "log"),
+    "PyfuncTransformer": ("evaluation.pyfunc", "PyfuncTransformer"),
+    "PyfuncTransformerWithParams": ("evaluation.pyfunc", "PyfuncTransformerWithParams"),
+    "Summary": ("comparison.summary", "Summary"),
+    "Verdict": ("judgement", "Verdict"),
+    "log_model": ("evaluation.model_logging", "log"),
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from .addresses import in_text_without_secrets
+from .text import in_text_without_secrets
 
 
 class LlmCompareError(Exception):

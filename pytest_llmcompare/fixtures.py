@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from .errors import UsageError
-from .stash import CONTEST, OBSERVATION, PINNED, RUN, SETTINGS, SOURCE
+from .run.stash import CONTEST, OBSERVATION, PINNED, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
-    from .collection import Asked
-    from .comparison import StoredBaseline
-    from .contest import Contest
-    from .generations import Generation
+    from .baselines.sources.protocol import BaselineReader, Outputs, OutputsOf
+    from .comparison.model_comparison import Contest
+    from .generation import Generation
     from .records import Case, GroupKey, GroupResult
-    from .run import Run
-    from .sources.reader import BaselineReader, Outputs, OutputsOf
+    from .run.assertion import StoredBaseline
+    from .run.controller import Run
+    from .run.parametrize import Asked
+
+RUN: pytest.StashKey[Run] = pytest.StashKey()
+"""On the config: the state of the run, from the first test that asks for our fixtures on."""
 
 
 def run_of(config: pytest.Config) -> Run:
     """The state of the run, made on first use: most pytest runs of an environment have nothing to do with us."""
     if RUN not in config.stash:
-        from .run import Run
+        from .run.controller import Run
 
         config.stash[RUN] = Run(config, config.stash[SETTINGS], source_of(config))
     return config.stash[RUN]
@@ -46,8 +49,8 @@ def source_of(config: pytest.Config) -> BaselineReader:
         UsageError: It cannot be opened, or is asked for what it does not do.
     """
     if SOURCE not in config.stash:
-        from .hooks import Hooks
-        from .reference import reference
+        from .run.baseline_source import reference
+        from .run.hook_calls import Hooks
 
         hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
         pinned = getattr(config, "workerinput", {}).get(PINNED, "")
@@ -65,8 +68,8 @@ def source_of(config: pytest.Config) -> BaselineReader:
 
 def no_models(request: pytest.FixtureRequest) -> str:
     """What to say where no models are named, and where they may be named without being read."""
-    from .collection import NO_MODELS
-    from .precedence import unread_note
+    from .models.config_file import unread_note
+    from .run.parametrize import NO_MODELS
 
     config = request.config
     return NO_MODELS + unread_note(request.node.path, config.rootpath, config.invocation_params.dir)
@@ -75,7 +78,7 @@ def no_models(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
-    from .interruption import time_for
+    from .run.interruption import time_for
 
     try:
         with time_for(item, run.session.remaining(*keys)):
@@ -87,7 +90,7 @@ def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
 
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
     """Fail a test for which a fixture is asked that pytest did not know of when it collected the test."""
-    from .marker_faults import asked_late
+    from .run.marker_faults import asked_late
 
     pytest.fail(asked_late(request.node), pytrace=False)
 
@@ -106,7 +109,7 @@ def llm_parameter(request: pytest.FixtureRequest) -> Asked:
 @pytest.fixture
 def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
     """The case of this test: prompt, examples, target, decoding settings, the table's other columns."""
-    from .comparison import Observation
+    from .run.assertion import Observation
 
     key, row = llm_parameter
     if row is None:  # a test whose arguments ask for a case is parametrised by rows
@@ -152,7 +155,7 @@ def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupR
 @pytest.fixture
 def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> StoredBaseline:
     """The stored baseline of this test's case: `assert llm_output == llm_baseline`."""
-    from .comparison import StoredBaseline
+    from .run.assertion import StoredBaseline
 
     del llm_case  # asked for so that the observation exists
     run = run_of(request.config)
@@ -174,7 +177,7 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails
     where the table does not reach one of its marker's thresholds.
     """
-    from .reports.gates import failed_gates
+    from .reports.messages import failed_gates
 
     if faults := [text for text in (llm_group.evaluation_fault, *failed_gates(llm_group)) if text]:
         pytest.fail("\n".join(faults), pytrace=False)
@@ -190,7 +193,7 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
     if not parameter:
         pytest.fail(no_models(request), pytrace=False)
     if len(parameter) == 1:
-        from .collection import ONE_MODEL
+        from .run.parametrize import ONE_MODEL
 
         pytest.fail(ONE_MODEL.format(parameter[0].model), pytrace=False)
     return parameter

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .generations import Generation
-    from .judgements import Judgement
+    from .baselines.sources.protocol import OutputsOf
+    from .comparison.summary import Summary
+    from .generation import Generation
+    from .judgement import Judgement
     from .models.spec import ModelSpec
     from .records import Baseline, Case, GroupResult
-    from .reports.summary import Summary
-    from .sources.reader import OutputsOf
 
 
 @pytest.hookspec(firstresult=True)

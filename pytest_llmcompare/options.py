@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .addresses import source_without_secrets, without_secrets
 from .errors import UsageError
-from .precedence import MODELS, Picked, read_file
+from .models.config_file import read_file
 from .settings import (
     COMMAND_LINE,
+    FILE,
     FILES,
     GITHUB,
     SEMANTIC_MODEL,
@@ -21,8 +21,12 @@ from .settings import (
     Update,
     check_file,
     check_values,
+    percentage,
+    split_models,
 )
 
+MODELS = "llm_models"
+UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
 PRUNE = "llm_prune"
 REPORT = "llm_report"
 
@@ -183,43 +187,89 @@ def read_settings(config: pytest.Config) -> Settings:
     return settings
 
 
-def header_lines(settings: Settings, baseline: str = "") -> list[str]:
-    """What the header of the run says: the settings that are not at their default, and where each came from.
+class Picked:
+    """Picks each value from the first source that has it, and remembers which."""
 
-    Args:
-        settings: The settings.
-        baseline: What the source of baselines is called, where it is opened already.
-    """
-    values = {
-        "models": ", ".join(map(source_without_secrets, settings.models)),
-        "baseline": source_without_secrets(baseline or settings.baseline) if settings.baseline != FILES else "",
-        "device": settings.device,
-        "dtype": settings.dtype,
-        "batch size": str(settings.batch_size or ""),
-        "decode": settings.decode if settings.decode != "verify" else "",
-        "tolerance": "" if settings.tolerance is None else f"{settings.tolerance:g}",
-        "shift": settings.shift if settings.shift != "warn" else "",
-        "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",
-        "semantic model": settings.semantic_model if settings.semantic_model != SEMANTIC_MODEL else "",
-        "tracking uri": without_secrets(settings.tracking_uri),
-    }
-    parts = [
-        f"{name}: {value} ({settings.origins.get(name.replace(' ', '_'), '')})"
-        for name, value in values.items()
-        if value
-    ]
-    if settings.update is not Update.NOTHING:
-        parts.append(f"{settings.update.value} writes baselines")
-    if settings.prune:
-        parts.append("--llm-prune deletes obsolete baselines")
-    lines = [f"llmcompare: {'; '.join(parts)}"] if parts else []
-    origin = settings.origins.get("update", COMMAND_LINE)
-    if settings.update is not Update.NOTHING and origin != COMMAND_LINE and on_ci():
-        what = "every output without a baseline" if settings.update is Update.MISSING else "everything"
-        lines.append(f"llmcompare: this run accepts {what}, in CI, too: {settings.update.value} ({origin})")
-    return lines
+    def __init__(self, config: pytest.Config, table: Mapping[str, Any]) -> None:
+        self.config = config
+        self.table = table
+        self.origins: dict[str, str] = {}
 
+    def models(self, named: Mapping[str, Any]) -> tuple[str, ...]:
+        """The models: as listed, else all named ones."""
+        given = split_models(self.config.getoption(MODELS))
+        if given:
+            self.origins["models"] = COMMAND_LINE
+            return given
+        if os.environ.get("LLMCOMPARE_MODELS"):
+            self.origins["models"] = "LLMCOMPARE_MODELS"
+            return split_models([os.environ["LLMCOMPARE_MODELS"]])
+        listed = self.table.get("default_models") or list(named)
+        if listed:
+            self.origins["models"] = FILE
+        return tuple(listed)
 
-def on_ci() -> bool:
-    """Whether this is a run of a CI service, nearly all of which set `CI`."""
-    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+    def update(self) -> Update:
+        """The one update option that was given."""
+        given = [mode for name, mode in UPDATES.items() if self.config.getoption(name)]
+        if len(given) > 1:
+            raise UsageError(f"{' and '.join(given)} exclude each other: give one of them.")
+        if not given:
+            return Update.NOTHING
+        self.origins["update"] = self.given_by(given[0].value)
+        return given[0]
+
+    def given_by(self, option: str) -> str:
+        """Where an option without a value was given, of the places that pytest takes options from."""
+        if option in map(str, self.config.invocation_params.args):
+            return COMMAND_LINE
+        if option in os.environ.get("PYTEST_ADDOPTS", "").split():
+            return "PYTEST_ADDOPTS"
+        if option in self.config.getini("addopts"):
+            return f"addopts in {self.config.inipath.name}" if self.config.inipath else "addopts"
+        return "an argument file or a plugin"
+
+    def value(self, name: str, default: object) -> object:
+        """A setting by its name, from command line, environment or file."""
+        option = self.config.getoption(f"llm_{name}")
+        if option is not None:
+            self.origins[name] = COMMAND_LINE
+            return option
+        variable = f"LLMCOMPARE_{name.upper()}"
+        if os.environ.get(variable):
+            self.origins[name] = variable
+            return os.environ[variable]
+        if name in self.table:
+            self.origins[name] = FILE
+            return self.table[name]
+        return default
+
+    def listed(self, name: str, default: str) -> str:
+        """A setting that the file alone has."""
+        if name not in self.table:
+            return default
+        self.origins[name] = FILE
+        return str(self.table[name])
+
+    def number(self, name: str) -> int:
+        """A whole number by its name."""
+        value = self.value(name, 0)
+        try:
+            return int(str(value))
+        except ValueError:
+            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None
+
+    def nats(self, name: str) -> float | None:
+        """A number by its name; None where it is not given."""
+        value = self.value(name, None)
+        if value is None:
+            return None
+        try:
+            return float(str(value))
+        except ValueError:
+            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None
+
+    def percentage(self, name: str) -> float | None:
+        """A percentage by its name, or None."""
+        value = self.value(name, None)
+        return None if value is None else percentage(value, name.replace("_", " "), self.origins[name])

@@ -12,6 +12,7 @@ import pytest
 from . import hookspecs
 from .errors import UsageError
 from .fixtures import (
+    RUN,
     llm_baseline,
     llm_case,
     llm_comparison,
@@ -24,16 +25,18 @@ from .fixtures import (
     run_of,
     source_of,
 )
-from .marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
-from .options import add_options, header_lines, read_settings
+from .options import add_options, read_settings
+from .run.header import header_lines
+from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
+from .run.stash import ATTEMPT, ENDED, GROUPS, OBSERVATION, PINNED, REPORT, SETTINGS, SOURCE, TIMER
 from .settings import FILES
-from .stash import ATTEMPT, ENDED, GROUPS, OBSERVATION, PINNED, REPORT, RUN, SETTINGS, SOURCE, TERMINATION, TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .judgements import Judgement
-    from .sources.reader import BaselineReader, OutputsOf
+    from .baselines.sources.protocol import BaselineReader, OutputsOf
+    from .judgement import Judgement
+    from .run.interruption import Termination
 
 __all__ = [
     "llm_baseline",
@@ -60,6 +63,9 @@ MARKER = (
     "similarity, metrics, thresholds, model_type, experiment): run the test for each row of a prompt table and each "
     "model (pytest-llmcompare)"
 )
+
+TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
+"""On the config: what SIGTERM does in this run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -187,7 +193,7 @@ def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any,
     data = yield
     if data is None or RUN not in config.stash:
         return data
-    from .workers import sendable
+    from .run.xdist import sendable
 
     return sendable(data)
 
@@ -217,7 +223,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 @pytest.hookimpl(trylast=True)
 def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
     """The sources that come with the plugin, where no other plugin knows better."""
-    from .sources.opening import open_source
+    from .baselines.sources.registry import open_source
 
     return open_source(source, root, pinned, outputs)
 
@@ -244,7 +250,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def watch_sigterm(config: pytest.Config) -> None:
     """Have SIGTERM end this run as Ctrl-C does."""
-    from .interruption import Termination
+    from .run.interruption import Termination
 
     config.stash[TERMINATION] = Termination()
     config.stash[TERMINATION].watch()
@@ -264,7 +270,7 @@ class Controller:
         ended = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         if reporter and session.exitstatus in ended:
-            from .interruption import kept_line
+            from .run.interruption import kept_line
 
             if line := kept_line(self.config.rootpath, self.started):
                 reporter.write_line(line, yellow=True)

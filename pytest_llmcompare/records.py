@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .generations import Generation
-from .judgements import Judgement, Verdict
+from .generation import Generation
+from .judgement import Judgement, Verdict
 
 
 @dataclass(frozen=True, order=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from .judgements import Verdict
+    from .judgement import Verdict
 
 
 FILES = "files"
@@ -30,7 +30,7 @@ class Update(StrEnum):
 
     def accepts(self, verdict: Verdict) -> bool:
         """Whether a case with this verdict gets today's output as its baseline (and so passes)."""
-        from .judgements import Verdict
+        from .judgement import Verdict
 
         if self is Update.NOTHING or verdict is Verdict.ERROR:
             return False
@@ -97,7 +97,7 @@ class Settings:
 
     def passes(self, verdict: Verdict) -> bool:
         """Whether a comparison with this verdict passes."""
-        from .judgements import Verdict
+        from .judgement import Verdict
 
         if verdict is Verdict.SHIFTED:
             return self.shift != "fail"
@@ -105,7 +105,7 @@ class Settings:
 
     def lets_stand(self, verdict: Verdict) -> bool:
         """Whether a test goes on after a comparison with this verdict: it passes, or is about to be written."""
-        from .judgements import Verdict
+        from .judgement import Verdict
 
         if verdict is Verdict.DRIFTED and self.drift_budget is not None:
             return True  # how many may drift is decided at the end of the run

@@ -16,15 +16,15 @@ from types import ModuleType
 import pytest
 
 from pytest_llmcompare import plugin
-from pytest_llmcompare.cli import COMMANDS
-from pytest_llmcompare.declaration import llm_prompts
-from pytest_llmcompare.judgements import Verdict
-from pytest_llmcompare.models.named import KEYS
+from pytest_llmcompare.cli.main import COMMANDS
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.models.config_file import read_file
+from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.spec import parse_specs
-from pytest_llmcompare.precedence import read_file
 from pytest_llmcompare.settings import FILE_KEYS, check_file
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-from pytest_llmcompare.table_files import READERS
+from pytest_llmcompare.suite.marker import llm_prompts
+from pytest_llmcompare.suite.readers import READERS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,11 +14,11 @@ import pytest
 
 import pytest_llmcompare
 from pytest_llmcompare import plugin
-from pytest_llmcompare.cli import COMMANDS
-from pytest_llmcompare.declaration import llm_prompts
-from pytest_llmcompare.decoding.settings import RULES
-from pytest_llmcompare.models.named import KEYS
+from pytest_llmcompare.cli.main import COMMANDS
+from pytest_llmcompare.models.config_tables import KEYS
+from pytest_llmcompare.models.gen_config import RULES
 from pytest_llmcompare.settings import FILE_KEYS
+from pytest_llmcompare.suite.marker import llm_prompts
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -14,66 +14,38 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "pytest_llmcompare"
 
-VOCABULARY = {"addresses", "errors", "generations", "judgements", "models.warning_filters", "records", "settings"}
-MAY_IMPORT: Mapping[str, set[str]] = {
-    "records": {"generations", "judgements"},
-    "addresses": set(),
-    "errors": {"addresses"},
-    "settings": {"errors", "judgements"},
-    "judgements": set(),
-    "generations": set(),
-    "noise": VOCABULARY,
-    "likelihood": VOCABULARY,
-    "along": VOCABULARY | {"noise"},
-    "drift": VOCABULARY | {"along", "likelihood", "noise"},
-    "statistics": {"models.warning_filters"},
-    "budget": VOCABULARY | {"statistics"},
-    "pairs": {"statistics"},
-    "entrant": VOCABULARY | {"pairs"},
-    "contest": VOCABULARY | {"entrant", "pairs", "statistics"},
-    "outcome": VOCABULARY,
-    "attempts": VOCABULARY,
-    "commit": set(),
-    "waiting": VOCABULARY | {"baselines.*", "commit", "outcome"},
-    "choice": VOCABULARY | {"baselines.*"},
-    "settling": VOCABULARY | {"baselines.*"},
-    "review": VOCABULARY | {"baselines.*"},
-    "web.access": set(),
-    "web.*": VOCABULARY | {"review", "settling", "web.*"},
-    "similarity": VOCABULARY | {"models.embedding"},
-    "thresholds": VOCABULARY,
-    "gates": VOCABULARY | {"row_metrics", "thresholds"},
-    "wire": VOCABULARY,
-    "frames": VOCABULARY,
-    "metrics": VOCABULARY | {"row_metrics"},
-    "row_metrics": VOCABULARY | {"pairs"},
-    "baselines.*": VOCABULARY | {"baselines.*", "noise", "wire"},
-    "sources.*": VOCABULARY | {"baselines.*", "drift", "sources.*"},
-    "sources.runs": VOCABULARY | {"baselines.*", "sources.*", "models.registered", "tracking"},
-    "reports.*": VOCABULARY | {"reports.*", "statistics", "budget", "pairs"},
-    "tables": VOCABULARY | {"cells", "raw_tables", "slugs", "suite.*", "table_files"},
-    "suite.*": VOCABULARY | {"cells", "decoding.settings", "raw_tables", "suite.*"},
-    "models.schemes": VOCABULARY | {"models.uri"},
-    "models.spec": VOCABULARY | {"models.named", "models.schemes", "models.uri"},
-    "extensions": VOCABULARY,
-}
-"""What the pure and the self-contained parts may know of."""
+VOCABULARY = (
+    *("errors", "records", "generation", "judgement", "serialization", "text", "settings"),
+    "compat",
+)
+ROOMS: Sequence[Sequence[str]] = (
+    ("plugin", "fixtures", "hookspecs"),
+    ("run", "cli"),
+    ("options",),
+    ("evaluation",),
+    ("suite", "reports"),
+    ("serving", "decoding", "baselines"),
+    ("comparison",),
+    ("models",),
+    VOCABULARY,
+)
+"""From the top down. A room imports rooms below it and itself, never one beside it; the vocabulary knows itself."""
 
 DOORS: Mapping[str, set[str]] = {
-    "pytest": {
-        *("plugin", "options", "hookspecs", "collection", "compat", "display", "fixtures", "interruption"),
-        *("marker_faults", "reporting", "run", "stash", "uncollected"),
-    },
-    "torch": {"decoding.*", "models.devices", "models.local"},
-    "transformers": {"decoding.*", "models.local", "models.safety"},
-    "mlflow": {"asking", "evaluation", "gates", "metrics", "row_metrics", "tracking", "models.*", "sources.runs"},
-    "pandas": {"frames", "metrics", "models.*"},
-    "scipy": {"statistics"},
-    "huggingface_hub": {"metrics", "models.*"},
-    "rapidfuzz": {"similarity"},
+    "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
+    "torch": {"decoding.*", "models.device", "models.local"},
+    "transformers": {"decoding.*", "models.gen_config", "models.local", "models.loading", "models.safety"},
+    "mlflow": {"evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
+    "pandas": {"evaluation.*", "suite.*"},
+    "scipy": {"comparison.statistics"},
+    "huggingface_hub": {"evaluation.metrics", "models.*"},
+    "rapidfuzz": {"comparison.similarity"},
     "sentence_transformers": {"models.embedding"},
 }
 """Which modules may import a library, lazily or not."""
+
+LARGEST_ROOT = 13
+"""Python files at the root of the package: what pytest and users touch, settings, vocabulary."""
 
 
 class Import(NamedTuple):
@@ -89,25 +61,17 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def is_deferred(node: ast.AST) -> bool:
+    """Whether imports inside do not happen when the module is imported: in functions, and for type checkers alone."""
+    typing = isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return typing or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
 def imports_of(path: Path) -> Iterator[Import]:
-    """All imports of a module, less those for type checkers; our own modules without the package's name."""
+    """All imports of a module, those for type checkers included; our own modules without the package's name."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
-    lazy = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        for inner in ast.walk(node)
-    }
+    lazy = {id(inner) for node in ast.walk(tree) if is_deferred(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno, id(node) not in lazy)
@@ -160,15 +124,29 @@ def test_imports_go_downwards_only() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("pattern", MAY_IMPORT)
-def test_pure_parts_know_only_the_vocabulary(pattern: str) -> None:
-    """Verdicts, baselines, reports and tables can be read, tested and used without the rest."""
+RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+
+
+def room_of(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def test_every_module_has_a_room() -> None:
+    """The picture of the house is complete, and the root holds a dozen files."""
+    assert {room_of(name) for name in MODULES if name} - RANK.keys() == set()
+    assert len(list(PACKAGE.glob("*.py"))) <= LARGEST_ROOT
+
+
+def test_rooms_know_only_rooms_below_them() -> None:
+    """Neither a room above nor one beside is imported, not even lazily or for its types."""
     faults = [
         f"{name} imports {other}"
-        for name in MODULES
-        if fnmatch(name, pattern) and (name == pattern or name not in MAY_IMPORT)
-        for other in sorted(OWN[name])
-        if not allowed(other, MAY_IMPORT[pattern])
+        for name, others in OWN.items()
+        if name
+        for other in sorted(others)
+        if room_of(other) != room_of(name)
+        and RANK[room_of(other)] <= RANK[room_of(name)]
+        and RANK[room_of(name)] not in (0, len(ROOMS) - 1)
     ]
     assert faults == []
 

@@ -47,5 +47,5 @@ def test_the_package_registers_plugin_and_command() -> None:
     plugins = {point.name: point.value for point in entry_points(group="pytest11")}
     scripts = {point.name: point.value for point in entry_points(group="console_scripts")}
     assert plugins["llmcompare"] == "pytest_llmcompare.plugin"
-    assert scripts["llmcompare"] == "pytest_llmcompare.cli:main"
+    assert scripts["llmcompare"] == "pytest_llmcompare.cli.main:main"
     assert version("pytest-llmcompare")

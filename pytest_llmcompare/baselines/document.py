@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pytest_llmcompare.errors import BaselineError
-from pytest_llmcompare.generations import Environment
+from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
 
 from .escapes import escape_name

@@ -10,10 +10,9 @@ from typing import NamedTuple
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey
 
-from .contents import Contents
 from .document import shown, sort_key
-from .filenames import TEXT_SUFFIX, TOKENS_SUFFIX
-from .place import DISK, FOLDER, Place, read_pair
+from .group_file import Contents
+from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, Place, read_pair
 
 NOT_LOOKED_INTO = frozenset({"node_modules", "__pycache__", "site-packages"})
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_llmcompare.generations import Environment, Generation
+from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.records import Case, GroupKey
-from pytest_llmcompare.wire import generation
+from pytest_llmcompare.serialization import generation
 
-from . import regular_file, scratch
+from . import regular_file, state_folder
 
 FOLDER = "journal"
 
@@ -42,7 +42,7 @@ class Journal:
     def __init__(self, root: Path, group: GroupKey) -> None:
         name = hashlib.sha256(json.dumps(dataclasses.astuple(group)).encode()).hexdigest()[:16]
         self.root = root
-        self.path = root / scratch.FOLDER / FOLDER / f"{name}.jsonl"
+        self.path = root / state_folder.FOLDER / FOLDER / f"{name}.jsonl"
         self.works = True
 
     def begin(self, asked: int, resumed: int = 0) -> None:
@@ -66,7 +66,7 @@ class Journal:
             return
         try:
             if not self.path.parent.is_dir():
-                scratch.make(self.root)
+                state_folder.make(self.root)
                 self.path.parent.mkdir(exist_ok=True)
             with regular_file.open_to_append(self.path) as file:
                 file.write(f"{json.dumps(entry)}\n".encode("ascii"))
@@ -78,7 +78,7 @@ class Journal:
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
-            scratch.remove_if_empty(self.root)
+            state_folder.remove_if_empty(self.root)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def kept_since(root: Path, started: float) -> Kept | None:
     """
     found: list[Kept] = []
     with contextlib.suppress(OSError):
-        paths = sorted((root / scratch.FOLDER / FOLDER).glob("*.jsonl"))
+        paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
         found += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
     return Kept(sum(one.outputs for one in found), sum(one.asked for one in found)) if found else None
 

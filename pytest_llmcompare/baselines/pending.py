@@ -18,15 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import BaselineError
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement
 from pytest_llmcompare.records import Baseline, CaseKey
-from pytest_llmcompare.wire import case_key, generation, judgement
+from pytest_llmcompare.serialization import case_key, generation, judgement
 
-from . import pending_schema, regular_file, scratch
+from . import pending_schema, regular_file, state_folder
+from .atomic_write import locked, replace
 from .escapes import with_line_breaks
 from .pending_schema import LineError
-from .replacement import locked, replace
 
 VERSION = 1
 NAME = "pending.jsonl"
@@ -89,9 +89,9 @@ class PendingFile:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.folder = root / scratch.FOLDER
+        self.folder = root / state_folder.FOLDER
         self.path = self.folder / NAME
-        self.source = f"{scratch.FOLDER}/{NAME}"
+        self.source = f"{state_folder.FOLDER}/{NAME}"
 
     def read(self) -> Pending:
         """What waits; nothing where there is no file.
@@ -130,14 +130,14 @@ class PendingFile:
                 replace({self.path: "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")})
             else:
                 self.path.unlink(missing_ok=True)
-                scratch.remove_if_empty(self.root)
+                state_folder.remove_if_empty(self.root)
 
     def _write(self, lines: list[str]) -> None:
         """Append lines in one piece, on a line of their own whatever stands before them."""
         if not lines:
             return
         with locked(self.folder):
-            scratch.make(self.root)
+            state_folder.make(self.root)
             with regular_file.open_to_append(self.path) as file:
                 file.seek(max(file.seek(0, 2) - 1, 0))
                 start = "\n" if file.read(1) not in (b"", b"\n") else ""

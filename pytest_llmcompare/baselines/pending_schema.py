@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.judgement import Verdict
 
 Check = Callable[[Any, str], Any]
 """Gives a value as it can be used; the text is what the value is called in messages."""

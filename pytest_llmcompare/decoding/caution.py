@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pytest_llmcompare.noise import unsure
+from pytest_llmcompare.comparison.noise import unsure
 
 RESERVE = 4
 """How many times more than a probe sees a whole run may see."""

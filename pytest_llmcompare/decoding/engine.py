@@ -17,15 +17,14 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LocalModel, quiet
 
-from .answering import CPU_TOKENS, answer_open
-from .configuration import configuration, own_settings_aside
-from .drafting import use_drafts
+from .batching import fault_of
+from .drafts import use_drafts
 from .failures import EngineWarning, MemoryWarning, ShortcutWarning
-from .lending import Lender
-from .prefixes import Family, families
-from .prompts import fault_of
-from .requests import Request
-from .work import Outcome, Work
+from .generate import CPU_TOKENS, answer_open
+from .generation_config import configuration, own_settings_aside
+from .job import Outcome, Work
+from .prefix_cache import Family, Lender, families
+from .request import Request
 
 __all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "generate"]
 
@@ -40,7 +39,7 @@ def generate(
 ) -> list[Outcome]:
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
-    `configuration.py` says which settings hold where a request gives none. A seeded draw equals that of
+    `generation_config.py` says which settings hold where a request gives none. A seeded draw equals that of
     `torch.manual_seed(seed); model.generate(...)`, whatever else is asked, and moves no generator of torch. Where a
     batch does not fit into memory, a warning says so and it goes on in halves.
 

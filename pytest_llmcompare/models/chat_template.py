@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import UsageError
 
-from .weights import is_lfs_pointer
+from .model_files import is_lfs_pointer
 
 TOKENIZER = "tokenizer"
 """Stands for the template that the tokenizer itself has."""

@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_llmcompare.addresses import in_text_without_secrets
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.text import in_text_without_secrets
 
 from .formats import foreign_format
 from .hub_cache import cache_folder, cached_models, cached_revisions, find_snapshot, repository
+from .model_files import ADAPTER
 from .spec import ModelSpec, shown
-from .weights import ADAPTER
 
 LISTED = 12  # names in a message, at most
 

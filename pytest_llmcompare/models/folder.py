@@ -12,8 +12,8 @@ from pytest_llmcompare.errors import ModelError
 from .faults import is_adapter, listed
 from .formats import foreign_format
 from .hub_cache import PREFIX, cached_models, cached_revisions, find_commit
+from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
 from .spec import ModelSpec, folder_path
-from .weights import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
 
 LISTED = 5  # folders in a message, at most
 STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)

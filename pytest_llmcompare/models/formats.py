@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .weights import matches
+from .model_files import matches
 
 
 class Format(NamedTuple):

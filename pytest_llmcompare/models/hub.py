@@ -12,14 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.text import without_secrets
 
 from .faults import absent, is_adapter, no_weights, reason
 from .hub_cache import Snapshot, cache_folder, find_snapshot, offline, repository, write_ref
+from .model_files import ADAPTER, CONFIG, FORMATS, PICKLED, SETTINGS, index_of, matches, shards
 from .safety import check_code, check_index, is_safe, pickle_refused
 from .spec import ModelSpec, shown
-from .weights import ADAPTER, CONFIG, FORMATS, PICKLED, SETTINGS, index_of, matches, shards
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo

@@ -6,16 +6,13 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pytest_llmcompare.errors import ModelError
 
 from .chat_template import TOKENIZER, probe, tells_the_time
 from .faults import reason
-from .weights import file_names, matches
-
-if TYPE_CHECKING:
-    from .local import LocalModel
+from .model_files import file_names, matches
 
 OTHER_TASKS = re.compile(
     r"For\w*(?:Classification|QuestionAnswering|MultipleChoice|SentencePrediction|Regression|Detection|Segmentation"
@@ -147,7 +144,24 @@ def check_architectures(name: str, location: str | Path, config: Mapping[str, An
         )
 
 
-def check_loaded(loaded: LocalModel, report: Mapping[str, Any], location: str) -> None:
+class Loaded(Protocol):
+    """A loaded model with its tokenizer, as `local.LocalModel` is one."""
+
+    name: str
+    model: Any
+    tokenizer: Any
+    chat_template: str
+    notes: tuple[str, ...]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model embeds."""
+
+    def chat_text(self, prompt: str, **variables: Any) -> str:
+        """A prompt as the chat template makes a text of it."""
+
+
+def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
     """Check what transformers would only warn of, or not even that, and note what the user should know.
 
     Raises:
@@ -165,7 +179,7 @@ def check_loaded(loaded: LocalModel, report: Mapping[str, Any], location: str) -
         check_template(loaded, location)
 
 
-def check_weight_names(loaded: LocalModel, report: Mapping[str, Any], location: str) -> None:
+def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
     """Check which weights the model has no place for, and which it lacks.
 
     Raises:
@@ -191,7 +205,7 @@ def check_weight_names(loaded: LocalModel, report: Mapping[str, Any], location: 
         loaded.notes += (f"model {loaded.name!r}: {note}: {kind}, as config.json describes it, has no place for them",)
 
 
-def check_template(loaded: LocalModel, location: str) -> None:
+def check_template(loaded: Loaded, location: str) -> None:
     """Check that a chat template lets a prompt through.
 
     Raises:

@@ -26,11 +26,11 @@ from transformers import (
 )
 
 from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
-from pytest_llmcompare.generations import Environment
+from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.settings import DTYPES
 
 from .chat_template import TOKENIZER
-from .devices import device_name, placement, share_processors
+from .device import device_name, placement, share_processors
 from .loading import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
 
@@ -47,7 +47,7 @@ class LocalModel:
         model: The transformers model, in evaluation mode.
         tokenizer: Its tokenizer.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
-        fingerprint: What `fingerprint.py` says of the weights.
+        fingerprint: What `model_files.py` says of the weights.
         pieces: Texts of single tokens, as far as somebody asked for them.
         notes: What the user should know of it.
     """

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 
-from . import hub, registered
-from .fingerprint import commit_fingerprint, weights_fingerprint
+from . import hub, mlflow_models
 from .folder import check_folder
 from .loading import check_architectures
+from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
 from .safety import check_weights, read_json
-from .schemes import HOOK
 from .spec import ModelSpec, SourceKind, shown
-from .weights import CONFIG
+from .uris import HOOK
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class ResolvedModel:
         location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI with the version that the
             alias means now, such as `models:/qa/3`.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
-        fingerprint: 12 hex digits that change with the weights; see `fingerprint.py`.
+        fingerprint: 12 hex digits that change with the weights; see `model_files.py`.
     """
 
     spec: ModelSpec
@@ -50,8 +49,8 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
         TrackingError: MLflow's store does not answer.
     """
     if spec.kind is SourceKind.MLFLOW:
-        pinned = registered.pin(spec)
-        return ResolvedModel(spec, pinned.uri, pinned.revision, registered.fingerprint(pinned))
+        pinned = mlflow_models.pin(spec)
+        return ResolvedModel(spec, pinned.uri, pinned.revision, mlflow_models.fingerprint(pinned))
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
             f"model {spec.name!r}: {shown(spec)} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"

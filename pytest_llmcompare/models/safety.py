@@ -16,10 +16,10 @@ from typing import Any
 
 from pytest_llmcompare.errors import ModelError
 
-from .named import header
+from .config_tables import header
+from .model_files import CONFIG, PICKLED, SAFETENSORS, index_of, matches, misplaced_shards, weight_files
 from .pickles import NAMES, is_pickle
 from .spec import ModelSpec, shown
-from .weights import CONFIG, PICKLED, SAFETENSORS, index_of, matches, misplaced_shards, weight_files
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
 """What of MLflow loads models without a pickle: code that was logged with them, and transformers' safetensors."""

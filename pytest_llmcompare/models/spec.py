@@ -5,7 +5,7 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then hold;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
-   or `KIND:ANYTHING`, where there are plugins that load models (`schemes.py`);
+   or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
 4. a folder, if it holds a separator and is one below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
@@ -22,13 +22,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pytest_llmcompare.addresses import source_without_secrets
 from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.text import source_without_secrets
 
-from .named import CONFIG_FILE, check_name, header, read_table
-from .schemes import FORMS, SCHEME, is_mlflow
-from .uri import FORMS as MLFLOW_FORMS
-from .uri import default_name as mlflow_name
+from .config_tables import CONFIG_FILE, check_name, header, read_table
+from .uris import FORMS, MLFLOW_FORMS, SCHEME, is_mlflow
+from .uris import default_name as mlflow_name
 
 
 class SourceKind(StrEnum):

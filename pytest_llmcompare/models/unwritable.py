@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_llmcompare.addresses import in_text_without_secrets
+from pytest_llmcompare.text import in_text_without_secrets
 
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 OF_SQLITE = ("attempt to write a readonly database", "unable to open database file")

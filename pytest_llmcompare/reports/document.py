@@ -6,24 +6,116 @@ reads a report has to bear more than it knows.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import Enum
 from itertools import accumulate
 from typing import Any
 
-from pytest_llmcompare.budget import BudgetCheck
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Verdict
-from pytest_llmcompare.pairs import Pair
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.statistics import Rate
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck
+from pytest_llmcompare.comparison.model_pairs import Pair
+from pytest_llmcompare.comparison.statistics import Rate
+from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.text import count, disarm
 
-from .comparison import pairs_in
-from .gates import value_of
-from .report import Report
-from .summary import Cell, EqualDrifts, ModelLine, Table
+from .messages import value_of
+from .pair_table import pairs_in
+
+
+def json_report(document: Document) -> str:
+    """A report as JSON text. It is ASCII, so that any text survives any channel, lone surrogates too."""
+    return json.dumps(document, allow_nan=False) + "\n"
+
+
+def case_result(case: Document) -> CaseResult:
+    """What a test found, as far as messages need it."""
+    said, judged = case["candidate"], case["judgement"]
+    return CaseResult(
+        CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),
+        case["test"],
+        None if said is None else Generation(said["text"], stop=said["stop"]),
+        None if judged is None else judgement(judged),
+        case["baseline"],
+        target=case["target"],
+        passed=case["passed"],
+    )
+
+
+def judgement(judged: Document) -> Judgement:
+    """A verdict with its evidence."""
+    moved = judged["likelihood"]
+    usable = moved is not None and None not in moved.values()
+    rest = {**judged, "verdict": Verdict(judged["verdict"]), "likelihood": Likelihood(**moved) if usable else None}
+    return Judgement(**rest)
+
+
+WORDS: Mapping[Verdict | None, str] = {
+    Verdict.ERROR: "error",
+    Verdict.DRIFTED: "drifted",
+    Verdict.STALE: "stale",
+    Verdict.MISSING: "missing",
+    Verdict.SHIFTED: "shifted",
+    Verdict.NEAR_TIE: "near tie",
+    Verdict.IDENTICAL: "identical",
+    None: "not compared",
+}
+"""Verdicts as people read them, the worst first."""
+
+SETTLED_BY_UPDATE = (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED, Verdict.MISSING)
+"""Verdicts of which `--llm-update` makes baselines."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run, to be written to a file.
+
+    Attributes:
+        summary: What the run found.
+        groups: What evaluating the groups gave, outputs left out.
+        passed: Whether the run passed.
+        finished: Whether it came to its end.
+        command: The pytest command of this run, without options that update or prune.
+        accepting: The command that takes a test's output as its baseline, given the test.
+    """
+
+    summary: Summary
+    groups: tuple[GroupResult, ...] = ()
+    passed: bool = True
+    finished: bool = True
+    command: str = "pytest"
+    accepting: Callable[[str], str] = "pytest --llm-update {}".format
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended: `passed`, `failed` or `interrupted`."""
+        return "interrupted" if not self.finished else "passed" if self.passed else "failed"
+
+    @property
+    def sentence(self) -> str:
+        """What was found, worst first: `15 cases: 2 drifted, 13 identical`."""
+        cells = self.summary.cells
+        found = Counter("accepted" if cell.accepted else WORDS[cell.verdict] for cell in cells)
+        parts = [f"{found[word]:,} {word}" for word in (*WORDS.values(), "accepted") if found[word]]
+        return f"{count(len(cells), 'case')}: {', '.join(parts)}" if parts else "no case was looked at"
+
+    @property
+    def accept_all(self) -> str:
+        """The command that takes all outputs as baselines; empty where there is nothing to accept."""
+        acceptable = any(self.accept(cell) for cell in self.summary.cells)
+        return disarm(f"{self.command} --llm-update") if acceptable else ""
+
+    def accept(self, cell: Cell) -> str:
+        """The command that takes today's output of a case as its baseline; empty where there is nothing to accept."""
+        if cell.accepted or cell.verdict not in SETTLED_BY_UPDATE or cell.text is None:
+            return ""
+        return disarm(self.accepting(cell.result.nodeid))
+
 
 SCHEMA_VERSION = 1
 

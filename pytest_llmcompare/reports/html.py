@@ -11,8 +11,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from .document import Document
-from .report import WORDS
+from .document import WORDS, Document
 from .style import ACCEPTED, MEANINGS, SIGNS
 
 MARK = re.compile(r"(/\*[A-Z]+\*/)")

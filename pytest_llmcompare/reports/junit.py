@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pytest_llmcompare.comparison.summary import Summary, verdict_of
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey
+from pytest_llmcompare.text import cut, disarm, escape, number
 
-from .allowance import sentence
-from .escaping import cut, disarm, escape
-from .gates import gate_line, value_of
-from .quantities import number
-from .summary import Summary, verdict_of
+from .messages import gate_line, value_of
+from .terminal import sentence
 
 TOKEN = 100  # columns of a token
 NAME = 100  # columns of a fault in the name of its test case

@@ -11,11 +11,11 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Set
 from typing import NamedTuple
 
-from pytest_llmcompare.generations import Generation, first_difference
+from pytest_llmcompare.generation import Generation, first_difference
 from pytest_llmcompare.records import Case
+from pytest_llmcompare.text import cut, disarm, escape, quoted
 
-from .differences import pair, single
-from .escaping import cut, disarm, escape, quoted
+from .text_diff import pair, single
 
 OUTPUT, EXPECTED = "  output    ", "  expected  "
 

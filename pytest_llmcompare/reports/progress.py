@@ -12,11 +12,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TextIO
 
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
-
-from .escaping import cut, disarm, encodable, width
-from .quantities import count, duration, rate
+from pytest_llmcompare.text import count, cut, disarm, duration, encodable, rate, width
 
 LONG = 5.0  # seconds after which a group is worth a line in a log
 REDRAW = 0.1  # seconds between two pictures of the bar

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_llmcompare.judgements import Verdict
-
-from .escaping import cut, disarm, encodable, escape, shorten, width
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.text import cut, disarm, encodable, escape, shorten, width
 
 COLOURS: Mapping[Verdict, str] = {
     Verdict.ERROR: "red",

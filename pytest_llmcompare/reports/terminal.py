@@ -5,17 +5,53 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from pytest_llmcompare.judgements import Likelihood, Verdict
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck
+from pytest_llmcompare.comparison.statistics import Interval
+from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
+from pytest_llmcompare.judgement import Likelihood, Verdict
+from pytest_llmcompare.text import count, disarm, encodable, number, percent, quoted, share, width
 
-from .allowance import budget_lines
-from .comparison import pair_lines
-from .escaping import disarm, encodable, quoted, width
-from .gates import gate_blocks
-from .grid import grid_lines, rows_shown
-from .quantities import count, number
-from .scoreboard import scoreboard_lines
+from .messages import gate_blocks, headline
+from .model_table import scoreboard_lines
+from .pair_table import pair_lines
+from .side_by_side import grid_lines, rows_shown
 from .style import ACCEPTED, MEANINGS, SIGNS, Page, Styled, wrap
-from .summary import Cell, EqualDrifts, Summary, Table
+
+MOST_WITHIN, MOST_OVER = 3, 20
+"""Drifted cases that are listed where the run passes, and where it fails."""
+
+
+def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> Iterator[Styled]:
+    """What became of the budget.
+
+    Args:
+        checks: The models.
+        page: What lines are made to fit.
+        every: Whether all drifted cases are listed.
+    """
+    for check in checks:
+        remarkable = check.drifted or not check.rate.total
+        colour = {"red" if check.fails else "yellow": True} if remarkable else {}
+        for line in wrap(encodable(disarm(sentence(check)), page.encoding), page.columns):
+            yield page.line(line, **colour)
+        most = len(check.drifted) if every else MOST_OVER if check.fails else MOST_WITHIN
+        for result in check.drifted[:most]:
+            name = f"{result.key.group.table}/{result.key.row}"
+            said = headline(result.judgement) if result.judgement else ""
+            yield page.line(encodable(f"  {page.name(name, page.columns // 2)}: {said}", page.encoding))
+        if len(check.drifted) > most:
+            yield page.line(f"  and {len(check.drifted) - most:,} more (-v shows all)")
+
+
+def sentence(check: BudgetCheck) -> str:
+    """Rate, interval and budget of a model."""
+    budget = f"the drift budget of {check.budget:g}%"
+    if not check.rate.total:
+        return f"no case was compared with a baseline, so {budget} ({check.origin}) was not checked"
+    drifted, total = check.rate.count, check.rate.total
+    seen = f"{drifted:,} of {count(total, 'case')} drifted, {share(drifted, total)} ({span_of(check.rate.interval)})"
+    return f"{check.model}: {seen}, {'over' if check.fails else 'within'} {budget}"
+
 
 MOST_EQUAL = 3  # groups of equal drifts shown
 MOST_NAMED = 3  # cases named of a group
@@ -190,3 +226,8 @@ def command_lines(label: str, command: str, page: Page) -> Iterator[Styled]:
             line = " "
         line += f" {shown}"
     yield Styled(line)
+
+
+def span_of(interval: Interval) -> str:
+    """A confidence interval of a share: `95% interval 0.2% to 5.4%`."""
+    return f"95% interval {percent(interval.low)} to {percent(interval.high)}"

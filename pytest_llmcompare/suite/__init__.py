@@ -1,1 +1,1 @@
-"""What the user wrote: prompt tables."""
+"""What the user wrote: the marker, prompt tables and the cases in them."""

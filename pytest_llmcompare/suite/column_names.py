@@ -7,9 +7,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pytest_llmcompare.cells import CHAT
-from pytest_llmcompare.decoding.settings import REFUSED as REFUSED_SETTINGS
-from pytest_llmcompare.decoding.settings import RULES
+from pytest_llmcompare.models.gen_config import REFUSED as REFUSED_SETTINGS
+from pytest_llmcompare.models.gen_config import RULES
+from pytest_llmcompare.suite.cells import CHAT
 
 INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
 """Where the prompts are looked for, in this order, unless `input=` says."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmcompare.cells import CHAT, is_chat
 from pytest_llmcompare.errors import did_you_mean
-from pytest_llmcompare.raw_tables import Fault, MarkerColumns, RawTable, Record, shown
+from pytest_llmcompare.suite.cells import CHAT, is_chat
+from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown
 
 from .column_names import (
     CONFIG,

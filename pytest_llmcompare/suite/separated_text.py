@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from pytest_llmcompare.raw_tables import Fault, MarkerColumns, RawTable, Record, shown
+from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown
 
 from .column_names import INPUT_COLUMNS, folded, trimmed
 from .text_encoding import decode

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.raw_tables import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
+from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
 
 from .text_encoding import decode
 

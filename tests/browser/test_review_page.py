@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
 from tests.cli.projects import GROUP, MISSING, Project, review_of
 from tests.cli.serving import Served
@@ -198,7 +198,7 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
     served = review()
     press(browser, "A")
     all_decided(browser)
-    files.update(project.root, GROUP, [baseline("sky", " Grey.")])
+    store.update(project.root, GROUP, [baseline("sky", " Grey.")])
     before = project.texts()
     press(browser, "Enter")
     shown = became(browser)

@@ -7,12 +7,12 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import Entry, PendingFile
-from pytest_llmcompare.cli import main
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.cli.main import main
+from pytest_llmcompare.cli.review_state import Review
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey
-from pytest_llmcompare.review import Review
 from tests.unit.baselines.samples import baseline
 
 GROUP = GroupKey("tests", "trivia", "tiny")
@@ -45,13 +45,13 @@ class Project:
     def record(self, *baselines: Baseline, group: GroupKey = GROUP) -> None:
         """Write baselines."""
         (self.root / group.folder).mkdir(exist_ok=True)
-        files.update(self.root, group, baselines)
+        store.update(self.root, group, baselines)
 
     def entry(
         self, new: Baseline, judgement: Judgement = DRIFTED, group: GroupKey = GROUP, *, old: str | None = None
     ) -> Entry:
         """An output compared with the baseline that is there now."""
-        fingerprint, text = files.fingerprints(self.root, group).get(new.row, ("", None))
+        fingerprint, text = store.fingerprints(self.root, group).get(new.row, ("", None))
         return Entry(
             CaseKey(group, new.row.prompt_id, new.row.variant),
             f"tests/test_{group.table}.py::test_{group.table}[{group.model}-{new.row}]",
@@ -79,7 +79,7 @@ class Project:
 
     def texts(self, group: GroupKey = GROUP) -> dict[str, str]:
         """Text of each baseline."""
-        return {str(row): one.generation.text for row, one in files.load(self.root, group).baselines.items()}
+        return {str(row): one.generation.text for row, one in store.load(self.root, group).baselines.items()}
 
     def stored(self) -> dict[str, bytes]:
         """All files but the pending one, by path."""

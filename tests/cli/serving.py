@@ -67,7 +67,7 @@ class Served:
     """
 
     def __init__(self, root: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> None:
-        command = [sys.executable, "-m", "pytest_llmcompare.cli", "review", "--web", "--no-browser", *arguments]
+        command = [sys.executable, "-m", "pytest_llmcompare.cli.main", "review", "--web", "--no-browser", *arguments]
         self.process = subprocess.Popen(
             command, cwd=root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )

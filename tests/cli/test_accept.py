@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.judgements import Judgement, Likelihood, Verdict
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import GroupKey
 from tests.unit.baselines.samples import GPU, baseline
 
@@ -68,7 +68,7 @@ def test_accept_writes_what_an_update_would_have(project: Project) -> None:
     added, shifted = baseline("new", " New."), baseline("ice", logprobs=(-0.5, -0.75))
     twin = Project(project.root.with_name("twin"))
     shutil.copytree(project.root, twin.root)
-    files.update(twin.root, GROUP, [shifted, added, changed], shifted={shifted.row})
+    store.update(twin.root, GROUP, [shifted, added, changed], shifted={shifted.row})
     project.pend(project.entry(changed), project.entry(added, MISSING), project.entry(shifted, SHIFTED))
     assert project.run("accept", "--all") == (
         0,
@@ -167,7 +167,7 @@ def test_a_damaged_baseline_file_does_not_hold_up_the_others(project: Project) -
     """It is left to the byte, with the line that is wrong."""
     project.drift("sky")
     project.drift("paris", group=OTHER)
-    path = files.path_of(project.root, GROUP)
+    path = store.path_of(project.root, GROUP)
     path.write_bytes(path.read_bytes().replace(b".input", b".inptu"))
     damaged = path.read_bytes()
     said = project.run("accept", "--all")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import GroupKey
 from tests.unit.baselines.samples import baseline
 
@@ -26,7 +26,7 @@ def test_check_lists_all_faults(project: Project) -> None:
     """A damaged line, a case that stands twice, a merge conflict, a file under a wrong name, a second file."""
     for name in ("a", "b", "c", "d", "e"):
         project.record(baseline("sky"), baseline("tea"), group=GroupKey("tests", name, "tiny"))
-    at = {name: files.path_of(project.root, GroupKey("tests", name, "tiny")) for name in "abcde"}
+    at = {name: store.path_of(project.root, GroupKey("tests", name, "tiny")) for name in "abcde"}
     at["a"].write_text(at["a"].read_text().replace(".input", ".inptu", 1))
     text = at["b"].read_text()
     at["b"].write_text(
@@ -78,13 +78,13 @@ def test_rename_for_all_models(project: Project, old: str) -> None:
     said = project.run("rename", old, "air")
     assert said.code == 0
     assert said.out.splitlines() == [
-        f"{files.path_of(project.root, OTHER_MODEL).relative_to(project.root)}: sky, sky@warm renamed",
+        f"{store.path_of(project.root, OTHER_MODEL).relative_to(project.root)}: sky, sky@warm renamed",
         f"{PATH}: sky, sky@warm renamed",
     ]
     assert {path: sorted(data.splitlines()) for path, data in project.stored().items()} == {
         path: sorted(data.splitlines()) for path, data in wanted.items()
     }
-    assert files.load(project.root, GROUP).warnings == ()
+    assert store.load(project.root, GROUP).warnings == ()
     assert list(project.texts()) == ["air", "air@warm", "tea"]
 
 

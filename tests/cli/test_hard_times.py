@@ -70,7 +70,7 @@ def test_two_who_accept_at_the_same_time(project: Project) -> None:
     names = [f"case_{at}" for at in range(20)]
     project.drift(*names)
     halves = ("trivia/tiny/case_*", "trivia/tiny/case_?")
-    command = [sys.executable, "-m", "pytest_llmcompare.cli", "accept"]
+    command = [sys.executable, "-m", "pytest_llmcompare.cli.main", "accept"]
     both = [subprocess.Popen([*command, half], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for half in halves]
     said = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] in ([0, 0], [0, 1]), said  # 1: all were gone when it came to look

@@ -14,9 +14,9 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_llmcompare.commands.ending import Ending
-from pytest_llmcompare.commands.review import converse, entry_lines
-from pytest_llmcompare.review import Decision, Review
+from pytest_llmcompare.cli.ending import Ending
+from pytest_llmcompare.cli.review import converse, entry_lines
+from pytest_llmcompare.cli.review_state import Decision, Review
 from tests.platforms import needs_terminal
 from tests.unit.baselines.samples import baseline
 
@@ -122,7 +122,7 @@ def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
 
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-m", "pytest_llmcompare.cli", "review"])
+        os.execv(sys.executable, [sys.executable, "-m", "pytest_llmcompare.cli.main", "review"])
     shown = b""
     waiting = list(keys)
     end = time.monotonic() + 30
@@ -280,7 +280,7 @@ def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pytest_llmcompare.commands.pending.waiting", interrupted)
+    monkeypatch.setattr("pytest_llmcompare.cli.pending.waiting", interrupted)
     assert project.run("pending") == (130, "", "")
 
 

@@ -18,10 +18,9 @@ from urllib.request import url2pathname
 
 import pytest
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.commands import browsing
-from pytest_llmcompare.web.desk import Desk
-from pytest_llmcompare.web.server import Server
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.cli import review as browsing
+from pytest_llmcompare.cli.web.server import Desk, Server
 from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 
@@ -228,7 +227,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     review_of(project)
     twin = Project(project.root.with_name("twin"))
     shutil.copytree(project.root, twin.root)
-    files.update(twin.root, GROUP, [baseline("a", " Red."), baseline("c", " Red.")])
+    store.update(twin.root, GROUP, [baseline("a", " Red."), baseline("c", " Red.")])
     served = serve()
     assert served.told[0] == "5 pending, to be reviewed at\n"
     assert re.fullmatch(r"  http://127\.0\.0\.1:\d+/[\w-]{43}/\n", served.told[1])
@@ -303,7 +302,7 @@ def test_a_baseline_that_moved_is_refused(project: Project, serve: Serve) -> Non
     project.drift("sky", "sea")
     served = serve()
     served.decide(0, "accept", group=True)
-    files.update(project.root, GROUP, [baseline("sky", " Grey.")])
+    store.update(project.root, GROUP, [baseline("sky", " Grey.")])
     end = served.ask("done", {})["end"]
     reason = (
         "trivia/tiny/sky: its baseline is no longer the one that this output was compared with, so it stays as it is. "
@@ -451,7 +450,7 @@ def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
     browser.write_text(f"#!/bin/sh\necho \"$1\" > '{opened}.part' && mv '{opened}.part' '{opened}'\n")
     browser.chmod(0o755)
     environment = {name: value for name, value in os.environ.items() if name not in browsing.SCREENS}
-    command = [sys.executable, "-m", "pytest_llmcompare.cli", "review", "--web"]
+    command = [sys.executable, "-m", "pytest_llmcompare.cli.main", "review", "--web"]
     for screens, expected in ({"BROWSER": f"{browser}"}, True), ({}, False):
         with subprocess.Popen(
             command, cwd=project.root, env={**environment, **screens}, stdout=subprocess.PIPE, encoding="utf-8"

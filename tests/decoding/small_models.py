@@ -23,8 +23,8 @@ from transformers import (
     TextGenerationPipeline,
 )
 
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.decoding.settings import complete
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.local import LocalModel, load, quiet
 
 torch.set_num_threads(1)  # for models of this size more threads only wait for each other

@@ -17,9 +17,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, Generation
 
 from pytest_llmcompare.decoding.capacity import expert_capacity
 from pytest_llmcompare.decoding.engine import ShortcutWarning, generate
-from pytest_llmcompare.decoding.probing import why_no_batches, why_no_padding, why_not_in_one_pass
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.decoding.self_check import why_no_batches, why_no_padding, why_not_in_one_pass
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.local import LocalModel, quiet
 
 from .small_models import SIZE, VOCABULARY, make_tokenizer

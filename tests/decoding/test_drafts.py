@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.generation import Generation
 
 from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, reference
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from pytest_llmcompare.decoding.engine import Outcome, generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.decoding.settings import complete
+from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.local import LocalModel
 
 from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference

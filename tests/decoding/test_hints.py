@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.decoding.drafting import draft_of
-from pytest_llmcompare.decoding.work import Outcome
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.models import resident
-from pytest_llmcompare.models.pyfunc import PyfuncTransformer
+from pytest_llmcompare.decoding.drafts import draft_of
+from pytest_llmcompare.decoding.job import Outcome
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models import in_memory
 
 from .small_models import reference
 
@@ -24,7 +24,7 @@ QUESTIONS = [f"Q: What color is {thing}?\nA:" for thing in ("coal", "the sun", "
 def pyfunc(example_models: Path) -> Iterator[PyfuncTransformer]:
     """A trained model."""
     yield PyfuncTransformer(str(example_models / "tiny-gpt2"), {"max_new_tokens": 8}, EXAMPLES, device="cpu")
-    resident.release()
+    in_memory.release()
 
 
 def outcomes(pyfunc: PyfuncTransformer, drafts: dict[int, tuple[int, ...]]) -> dict[int, Generation]:

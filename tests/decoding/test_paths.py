@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_llmcompare.decoding.configuration import configuration
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.generations import Generation, Path
+from pytest_llmcompare.decoding.generation_config import configuration
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.models.local import quiet
 
 from .small_models import PROMPTS, Reference, ask, make, reference

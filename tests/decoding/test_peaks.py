@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_llmcompare.decoding.peaks import peak
+from pytest_llmcompare.decoding.recorder import peak
 
 INF, NAN = float("inf"), float("nan")
 ROWS = {

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.requests import Request
-from pytest_llmcompare.decoding.settings import complete
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.models.gen_config import complete
 
 from .small_models import PROMPTS, ask, reference
 

@@ -12,10 +12,10 @@ import torch
 from transformers import BertConfig, BertLMHeadModel
 
 from pytest_llmcompare.decoding.engine import Outcome, generate
-from pytest_llmcompare.decoding.probing import why_not_in_one_pass, why_rounding_differs
-from pytest_llmcompare.decoding.requests import Request
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.decoding.self_check import why_not_in_one_pass, why_rounding_differs
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.local import LocalModel
 
 from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference

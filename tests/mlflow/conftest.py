@@ -10,7 +10,7 @@ import mlflow
 import pytest
 import torch
 
-from pytest_llmcompare.models import resident
+from pytest_llmcompare.models import in_memory
 from tests.stores import in_force
 
 
@@ -65,4 +65,4 @@ def one_thread_and_nothing_in_memory() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    resident.release()
+    in_memory.release()

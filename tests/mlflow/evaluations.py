@@ -9,7 +9,7 @@ from textwrap import indent
 from typing import Any
 
 import mlflow
-import mlflow.transformers  # as below, of `pytest_llmcompare.evaluation`
+import mlflow.transformers  # as below, of `pytest_llmcompare.evaluation.evaluate`
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
@@ -17,7 +17,7 @@ from mlflow.entities import Dataset, Run
 from mlflow.tracking import fluent
 
 import pytest_llmcompare.evaluation  # noqa: F401 - before pytester's runs, which forget what they imported themselves
-from pytest_llmcompare.models import resident
+from pytest_llmcompare.models import in_memory
 
 __all__ = ["CASES", "Suite", "datasets", "made_template", "models_asked", "models_logged", "suite"]
 
@@ -178,4 +178,4 @@ def suite(
         mlflow.end_run()
     fluent._active_experiment_id = None
     mlflow.clear_active_model()
-    resident.release()
+    in_memory.release()

@@ -14,10 +14,10 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from transformers import pipeline
 
-from pytest_llmcompare.decoding.settings import complete
 from pytest_llmcompare.errors import GenerationError, ModelError
-from pytest_llmcompare.models import registry
-from pytest_llmcompare.models.foreign import Questions, input_frame, params_of, predict_each, texts_of
+from pytest_llmcompare.evaluation import model_logging
+from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each, texts_of
+from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
 GROUP = GroupKey("tests", "trivia", "qa")
@@ -62,7 +62,7 @@ def users_model(folder: Path, function: str, signature: ModelSignature | None, n
     code = folder / "users_model.py"
     code.write_text(CODE.format(function=FUNCTIONS[function]))
     info = mlflow.pyfunc.log_model(name=name, python_model=str(code), signature=signature, pip_requirements=["mlflow"])
-    return registry.load(info.model_uri)
+    return model_logging.load(info.model_uri)
 
 
 def signature(*columns: Any, params: Any = None) -> ModelSignature:
@@ -283,7 +283,7 @@ def test_tensor_signature(run: str, tmp_path: Path) -> None:
     code = tmp_path / "tensor_model.py"
     code.write_text(CODE.format(function="[text.upper() for text in model_input['prompts']]"))
     info = mlflow.pyfunc.log_model(name="tensor", python_model=str(code), signature=tensor, pip_requirements=["mlflow"])
-    assert predict_each(registry.load(info.model_uri), cases()) == [text.upper() for text in QUESTIONS]
+    assert predict_each(model_logging.load(info.model_uri), cases()) == [text.upper() for text in QUESTIONS]
 
 
 def test_transformers_flavour(run: str, gpt2: str) -> None:
@@ -291,8 +291,8 @@ def test_transformers_flavour(run: str, gpt2: str) -> None:
     pipe: Any = pipeline("text-generation", model=gpt2)
     given = infer_signature("a", ["b"], {"max_new_tokens": 5, "do_sample": False})
     info = mlflow.transformers.log_model(pipe, name="tf", signature=given, pip_requirements=["mlflow"])
-    model = registry.load(info.model_uri)
-    assert registry.python_model_of(model) is None
+    model = model_logging.load(info.model_uri)
+    assert model_logging.python_model_of(model) is None
     expected = [pipe(EXAMPLES + text, max_new_tokens=9, do_sample=False)[0]["generated_text"] for text in QUESTIONS]
     asked = cases(examples=EXAMPLES, gen_config={"max_new_tokens": 9})
     assert predict_each(model, asked) == [text.strip() for text in expected]  # MLflow strips

@@ -17,8 +17,9 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from pytest_llmcompare import log_model
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
-from pytest_llmcompare.models import registry, resident
-from pytest_llmcompare.models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation import model_logging
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def refusal(kind: type[Exception], call: Callable[[], object]) -> str:
 
 def test_logged_as_code_without_weights(run: str, gpt2: str) -> None:
     """Logging stores code and arguments, no pickle and no weights, and loads none."""
-    resident.release()
-    info = registry.log(PyfuncTransformer(gpt2, SETTINGS, EXAMPLES), "tiny")
-    assert resident._place.model is None
+    in_memory.release()
+    info = model_logging.log(PyfuncTransformer(gpt2, SETTINGS, EXAMPLES), "tiny")
+    assert in_memory._place.model is None
     folder = folder_of(info.model_uri)
     names = {path.name for path in folder.rglob("*")}
     assert {"MLmodel", "logged.py", "input_example.json", "serving_input_example.json", "requirements.txt"} <= names
@@ -79,7 +80,7 @@ def test_logging_is_fast(run: str, gpt2: str) -> None:
     times = []
     for _ in range(4):
         started = time.process_time()  # other processes must not count
-        registry.log(model, "tiny")
+        model_logging.log(model, "tiny")
         times.append(time.process_time() - started)
     assert min(times) < 0.3
 
@@ -102,7 +103,7 @@ def test_log_is_public(run: str, gpt2: str) -> None:
 )
 def test_names_that_mlflow_refuses(name: str, expected: str, run: str, gpt2: str) -> None:
     """Characters that MLflow refuses are replaced, others stay."""
-    info = registry.log(PyfuncTransformer(gpt2), name)
+    info = model_logging.log(PyfuncTransformer(gpt2), name)
     assert info.name == expected
     assert mlflow.get_logged_model(info.model_id).name == expected
 
@@ -110,8 +111,8 @@ def test_names_that_mlflow_refuses(name: str, expected: str, run: str, gpt2: str
 def test_what_is_stored_about_it(run: str, gpt2: str) -> None:
     """Signature, requirements, input example and settings are stored; long examples too."""
     examples = EXAMPLES * 400
-    info = registry.log(PyfuncTransformer(gpt2, SETTINGS, examples), "tiny")
-    again = registry.load(info.model_uri)
+    info = model_logging.log(PyfuncTransformer(gpt2, SETTINGS, examples), "tiny")
+    again = model_logging.load(info.model_uri)
     assert str(again.metadata.get_input_schema()) == "[string (required)]"
     assert str(again.metadata.get_output_schema()) == "[string (required)]"
     example: Any = again.input_example
@@ -124,13 +125,13 @@ def test_what_is_stored_about_it(run: str, gpt2: str) -> None:
 
 def test_versions_are_ones_that_pypi_has(run: str, gpt2: str) -> None:
     """A build of torch for one kind of hardware is required by its version alone."""
-    assert not [line for line in registry.requirements() if "+" in line or "==" not in line]
+    assert not [line for line in model_logging.requirements() if "+" in line or "==" not in line]
 
 
 def test_signature_with_params(run: str, gpt2: str) -> None:
     """Only the prompt is required; the rest may be left out, together or in single rows."""
-    info = registry.log(PyfuncTransformerWithParams(gpt2), "tiny")
-    model: Any = registry.load(info.model_uri)
+    info = model_logging.log(PyfuncTransformerWithParams(gpt2), "tiny")
+    model: Any = model_logging.load(info.model_uri)
     assert str(model.metadata.get_input_schema()) == (
         "['input_text': string (required), 'few_shot_examples': string (optional), "
         "'config_dict': string (optional), 'seed': long (optional)]"
@@ -145,12 +146,12 @@ def test_signature_with_params(run: str, gpt2: str) -> None:
 def test_loaded_again(form: str, run: str, gpt2: str) -> None:
     """What MLflow loads, with its own function, answers as the pyfunc that was logged."""
     model = PyfuncTransformer(gpt2, SETTINGS, EXAMPLES)
-    info = registry.log(model, "tiny")
+    info = model_logging.log(model, "tiny")
     expected = model.predict(None, QUESTIONS)
-    resident.release()
+    in_memory.release()
     uri = form.format(id=info.model_id, run=run)
     frame = pd.DataFrame({"input_text": QUESTIONS})
-    for loaded in (mlflow.pyfunc.load_model(uri), registry.load(uri)):
+    for loaded in (mlflow.pyfunc.load_model(uri), model_logging.load(uri)):
         assert loaded.model_id == info.model_id
         assert loaded.predict(frame) == expected
         assert loaded.predict(frame.rename(columns={"input_text": "question"})) == expected
@@ -164,7 +165,7 @@ def test_options_survive(run: str, bloom: str) -> None:
     """Every argument is there again after loading."""
     options: dict[str, Any] = {"dtype": "bfloat16", "device": "cpu", "batch_size": 2, "name": "mine"}
     model = PyfuncTransformer(bloom, {"max_new_tokens": 3}, EXAMPLES, chat_template="{{ messages }}", **options)
-    inside = registry.python_model_of(registry.load(registry.log(model, "bloom").model_uri))
+    inside = model_logging.python_model_of(model_logging.load(model_logging.log(model, "bloom").model_uri))
     assert inside is not None
     assert inside.config() == model.config()
     assert inside.spec == model.spec
@@ -172,8 +173,8 @@ def test_options_survive(run: str, bloom: str) -> None:
 
 def test_ours_inside_a_loaded_model(run: str, gpt2: str) -> None:
     """Our own pyfuncs are found inside what MLflow loads, and hand their outcomes to an observer."""
-    loaded: Any = registry.load(registry.log(PyfuncTransformerWithParams(gpt2), "tiny").model_uri)
-    inside = registry.python_model_of(loaded)
+    loaded: Any = model_logging.load(model_logging.log(PyfuncTransformerWithParams(gpt2), "tiny").model_uri)
+    inside = model_logging.python_model_of(loaded)
     assert type(inside) is PyfuncTransformerWithParams
     seen: dict[int, object] = {}
     inside.observer = seen.__setitem__
@@ -190,7 +191,7 @@ def test_others_inside_a_loaded_model(run: str, gpt2: str) -> None:
         info = mlflow.pyfunc.log_model(
             name="other", python_model=model, signature=signature, pip_requirements=["mlflow"]
         )
-        assert registry.python_model_of(mlflow.pyfunc.load_model(info.model_uri)) is None
+        assert model_logging.python_model_of(mlflow.pyfunc.load_model(info.model_uri)) is None
 
 
 def test_pickle_is_refused(run: str) -> None:
@@ -202,7 +203,7 @@ def test_pickle_is_refused(run: str) -> None:
         pip_requirements=["mlflow"],
     )
     spec = ModelSpec("qa", info.model_uri, SourceKind.MLFLOW)
-    assert refusal(ModelError, lambda: registry.load(info.model_uri, spec)) == (
+    assert refusal(ModelError, lambda: model_logging.load(info.model_uri, spec)) == (
         f"model 'qa' is refused: python_model.pkl in {folder_of(info.model_uri)} is pickled, "
         "and reading a pickle can run any code.\n"
         "Take a model saved as safetensors (or logged from code), or if you trust this one, allow it by name "
@@ -211,11 +212,13 @@ def test_pickle_is_refused(run: str) -> None:
         f'    source = "{info.model_uri}"\n'
         "    allow_pickle = true"
     )
-    assert refusal(ModelError, lambda: registry.load(info.model_uri)).startswith(
+    assert refusal(ModelError, lambda: model_logging.load(info.model_uri)).startswith(
         f"model '{info.model_id[:10]}' is refused"
     )
     allowed = ModelSpec("qa", info.model_uri, SourceKind.MLFLOW, allow_pickle=True)
-    assert registry.load(info.model_uri, allowed).predict(pd.DataFrame({"input_text": ["a", "b"]})) == ["pickled"] * 2
+    assert (
+        model_logging.load(info.model_uri, allowed).predict(pd.DataFrame({"input_text": ["a", "b"]})) == ["pickled"] * 2
+    )
 
 
 BROKEN = {
@@ -239,7 +242,7 @@ def test_code_that_fails_when_loaded(how: str, run: str, tmp_path: Path) -> None
         name="broken", python_model=str(code), signature=infer_signature(["a"], ["b"]), pip_requirements=["mlflow"]
     )
     (folder_of(info.model_uri) / "model.py").write_text(BROKEN[how][0])
-    message = refusal(ModelError, lambda: registry.load(info.model_uri))
+    message = refusal(ModelError, lambda: model_logging.load(info.model_uri))
     assert message.startswith(f"model '{info.model_id[:10]}': {info.model_uri} {BROKEN[how][1]}")
     assert message.splitlines()[-1].startswith(
         ("To see the whole error: python -c", "Install what it was logged with: pip install -r /")
@@ -249,20 +252,20 @@ def test_code_that_fails_when_loaded(how: str, run: str, tmp_path: Path) -> None
 def test_config_of_another_version(run: str, gpt2: str) -> None:
     """Arguments that this version does not know are an error that says why."""
     config = {"class": "PyfuncTransformer", **PyfuncTransformer(gpt2).config()}
-    assert refusal(ModelError, lambda: registry.from_config({**config, "class": "Newer"})) == (
+    assert refusal(ModelError, lambda: model_logging.from_config({**config, "class": "Newer"})) == (
         "the logged model was made by another version of pytest-llmcompare than 0.1.0: "
         "it knows no class 'Newer'.\n"
         "Install the version that its requirements.txt names, or log the model again."
     )
     assert "unexpected keyword argument 'speed'" in refusal(
-        ModelError, lambda: registry.from_config({**config, "speed": 1})
+        ModelError, lambda: model_logging.from_config({**config, "speed": 1})
     )
 
 
 def test_model_that_is_not_in_the_store(store: Store) -> None:
     """A URI without a model says where it was looked for."""
     uri = "models:/m-00000000000000000000000000000000"
-    message = refusal(ModelError, lambda: registry.load(uri))
+    message = refusal(ModelError, lambda: model_logging.load(uri))
     assert message.startswith(
         f"model 'm-00000000': the files of {uri} cannot be fetched from MLflow at {store.uri}: MlflowException: "
     )
@@ -277,13 +280,13 @@ def test_store_that_does_not_take_it(run: str, gpt2: str, monkeypatch: pytest.Mo
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with _use_tracking_uri("http://127.0.0.1:9"):
-        message = refusal(TrackingError, lambda: registry.log(PyfuncTransformer(gpt2), "tiny"))
+        message = refusal(TrackingError, lambda: model_logging.log(PyfuncTransformer(gpt2), "tiny"))
     assert message.startswith("model 'tiny-gpt2' cannot be logged in MLflow at http://127.0.0.1:9: ")
 
 
 def test_log_takes_ours_alone(run: str, gpt2: str) -> None:
     """A class made from ours would lose what it adds, so it is sent to MLflow's own function."""
-    assert refusal(UsageError, lambda: registry.log(Shouting(gpt2), "tiny")) == (
+    assert refusal(UsageError, lambda: model_logging.log(Shouting(gpt2), "tiny")) == (
         "log_model logs PyfuncTransformer and PyfuncTransformerWithParams, got Shouting.\n"
         "Log a pyfunc of your own with mlflow.pyfunc.log_model(name=..., python_model=...)"
     )
@@ -291,10 +294,10 @@ def test_log_takes_ours_alone(run: str, gpt2: str) -> None:
 
 def test_nothing_is_printed(run: str, gpt2: str, capfd: pytest.CaptureFixture[str]) -> None:
     """Logging, loading and predicting leave the terminal alone, and MLflow's switch as it was."""
-    loaded = registry.load(registry.log(PyfuncTransformer(gpt2, SETTINGS), "tiny").model_uri)
+    loaded = model_logging.load(model_logging.log(PyfuncTransformer(gpt2, SETTINGS), "tiny").model_uri)
     loaded.predict(pd.DataFrame({"input_text": QUESTIONS}))
     assert capfd.readouterr() == ("", "")
-    assert registry.SILENT.keys().isdisjoint(os.environ)
+    assert model_logging.SILENT.keys().isdisjoint(os.environ)
 
 
 def test_the_article(store: Store, gpt2: str, bloom: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

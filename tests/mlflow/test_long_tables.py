@@ -10,8 +10,9 @@ import mlflow
 import pandas as pd
 import pytest
 
-from pytest_llmcompare.models import registry, resident
-from pytest_llmcompare.models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation import model_logging
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.models import in_memory
 
 ROWS = 1000
 NEW = 2
@@ -27,10 +28,10 @@ def question(number: int) -> str:
 @contextmanager
 def counted(loaded: Any) -> Iterator[list[int]]:
     """Rows of each forward pass of a loaded pyfunc's model."""
-    inside = registry.python_model_of(loaded)
+    inside = model_logging.python_model_of(loaded)
     assert inside is not None
     rows: list[int] = []
-    hook = resident.hold(inside.found()).model.register_forward_pre_hook(
+    hook = in_memory.hold(inside.found()).model.register_forward_pre_hook(
         lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     try:
@@ -47,7 +48,7 @@ def test_thousand_rows(kind: str, run: str, gpt2: str) -> None:
     if kind == "settings per row":
         model = PyfuncTransformerWithParams(gpt2, device="cpu")
         frame = frame.assign(few_shot_examples=EXAMPLES, config_dict=f'{{"max_new_tokens": {NEW}}}')
-    loaded: Any = mlflow.pyfunc.load_model(registry.log(model, "tiny").model_uri)
+    loaded: Any = mlflow.pyfunc.load_model(model_logging.log(model, "tiny").model_uri)
     with counted(loaded) as rows:
         texts = loaded.predict(frame)
     assert len(texts) == ROWS

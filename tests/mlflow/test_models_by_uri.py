@@ -13,7 +13,7 @@ from mlflow.types import ColSpec, Schema
 from transformers import pipeline
 
 from pytest_llmcompare import PyfuncTransformer, PyfuncTransformerWithParams
-from pytest_llmcompare.models import registry
+from pytest_llmcompare.evaluation import model_logging
 
 from .evaluations import CASES, Suite, made_template, models_asked, models_logged, suite
 
@@ -111,7 +111,7 @@ def test_transformers_flavour(suite: Suite, gpt2: str) -> None:
 
 def log_ours(suite: Suite, model: PyfuncTransformer | PyfuncTransformerWithParams) -> str:
     with mlflow.start_run(experiment_id=suite.users_experiment()):
-        return str(registry.log(model, "ours").model_uri)
+        return str(model_logging.log(model, "ours").model_uri)
 
 
 def test_pyfunc_with_params(suite: Suite, gpt2: str) -> None:

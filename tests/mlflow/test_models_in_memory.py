@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmcompare.models import resident
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.local import LocalModel
 from pytest_llmcompare.models.resolve import ResolvedModel
 
@@ -56,24 +56,24 @@ def test_order_of_models_and_tables(suite: Suite, monkeypatch: pytest.MonkeyPatc
         "y: ask",
         "y: ask",
     ]
-    assert resident._place.model is None
+    assert in_memory._place.model is None
 
 
 def test_our_models_are_loaded_once(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two models with two tables each, weights are loaded twice in all, the former ones freed before."""
     loads: list[tuple[str, bool]] = []
-    load = resident.loaded
+    load = in_memory.loaded
 
     def counted(wanted: ResolvedModel) -> LocalModel:
-        loads.append((wanted.spec.name, resident._place.model is None))
+        loads.append((wanted.spec.name, in_memory._place.model is None))
         return load(wanted)
 
-    monkeypatch.setattr(resident, "loaded", counted)
+    monkeypatch.setattr(in_memory, "loaded", counted)
     suite.compare(name="first")
     suite.compare(name="second")
     suite.run(suite.spec("a"), suite.spec("b", "tiny-bloom")).assert_outcomes(passed=12)
     assert loads == [("a", True), ("b", True)]
-    assert resident._place.model is None
+    assert in_memory._place.model is None
 
 
 def test_model_of_a_failed_group_is_freed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import GenerationError, ModelError, UsageError
-from pytest_llmcompare.models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 
 QUESTIONS = [
     "Q: What color is the sky?\nA:",

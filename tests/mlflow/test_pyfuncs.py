@@ -16,9 +16,9 @@ from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
 from pytest_llmcompare.errors import GenerationError, UsageError
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.models import resident
-from pytest_llmcompare.models.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models import in_memory
 
 EXAMPLES = (
     "Q: Are elephants larger than mice?\nA: Yes.\n\n"
@@ -200,7 +200,7 @@ def test_pickle_is_small_and_whole(gpt2: str) -> None:
     model.observer = lambda index, outcome: None
     pickled = pickle.dumps(model)
     assert len(pickled) < 4000
-    resident.release()
+    in_memory.release()
     copy = pickle.loads(pickled)
     assert copy.observer is None
     assert copy.predict(None, QUESTIONS) == expected

@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import GroupKey
 
 from .evaluations import CASES, Suite, made_template, suite
@@ -23,7 +23,7 @@ def test_all_models_side_by_side(suite: Suite) -> None:
     table = suite.table("trivia")
     wide = table.pivot_table(index="prompt_id", columns="tags.llmcompare.model", values="outputs", aggfunc="first")
     for model in ("a", "b"):
-        stored = files.load(suite.path, GroupKey("", "trivia", model))
+        stored = store.load(suite.path, GroupKey("", "trivia", model))
         texts = {row.prompt_id: baseline.generation.text for row, baseline in stored.baselines.items()}
         assert wide[model].to_dict() == texts
     assert len(table) == 6

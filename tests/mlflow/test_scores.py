@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from mlflow.metrics import MetricValue, make_metric
 
-from pytest_llmcompare.frames import scores_in
-from pytest_llmcompare.metrics import lower_is_better
+from pytest_llmcompare.evaluation.dataset import scores_in
+from pytest_llmcompare.evaluation.metrics import lower_is_better
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey
 
 GROUP = GroupKey(".", "trivia", "m")

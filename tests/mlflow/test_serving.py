@@ -21,8 +21,8 @@ import mlflow
 import pandas as pd
 import pytest
 
-from pytest_llmcompare.models import registry
-from pytest_llmcompare.models.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation import model_logging
+from pytest_llmcompare.evaluation.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from tests.platforms import needs_signals
 from tests.stores import in_force
 
@@ -90,7 +90,7 @@ def server(request: pytest.FixtureRequest, made_store: Store, gpt2: str, tmp_pat
     }
     model = models[request.param]
     with in_force(made_store.uri), mlflow.start_run(experiment_id=made_store.experiment):
-        uri = registry.log(model, "served").model_uri
+        uri = model_logging.log(model, "served").model_uri
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("serve")

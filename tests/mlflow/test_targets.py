@@ -8,7 +8,7 @@ import pytest
 from mlflow.metrics import MetricValue, make_metric
 
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.metrics import metric
+from pytest_llmcompare.evaluation.metrics import metric
 
 from .evaluations import Suite, made_template, suite
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from pytest_llmcompare.models import resident
+from pytest_llmcompare.models import in_memory
 
 from .suites import TEST, TRIVIA, Prepared, Suite, outside_xdist, record
 
@@ -34,7 +34,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> 
     gc.freeze()  # each run ends with a collection, which would look through all of torch
     yield Prepared(base / "empty.db", baselines)
     gc.unfreeze()
-    resident.release()
+    in_memory.release()
 
 
 @pytest.fixture

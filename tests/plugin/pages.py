@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import fluent
 
-from pytest_llmcompare.cli import main
+from pytest_llmcompare.cli.main import main
 from tests.stores import in_force
 from tests.test_docs import Block, read_blocks
 

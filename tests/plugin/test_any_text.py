@@ -11,13 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import PendingFile
-from pytest_llmcompare.commands import browsing
+from pytest_llmcompare.cli import review as browsing
+from pytest_llmcompare.cli.review_state import Review
+from pytest_llmcompare.cli.web.server import Desk, Server
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.review import Review
-from pytest_llmcompare.web.desk import Desk
-from pytest_llmcompare.web.server import Server
 from tests.cli.serving import ask
 
 from .suites import Suite
@@ -104,7 +103,7 @@ def odd(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> Suite:
 
 
 def texts(suite: Suite) -> list[str]:
-    stored = files.load(suite.path, GROUP).baselines
+    stored = store.load(suite.path, GROUP).baselines
     return [stored[row].generation.text for row in sorted(stored)]
 
 
@@ -141,7 +140,7 @@ def test_reports(odd: Suite, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 def commanded(suite: Suite, encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run the command with an output in this encoding."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest_llmcompare.cli", *command],
+        [sys.executable, "-m", "pytest_llmcompare.cli.main", *command],
         cwd=suite.path,
         env={**os.environ, "PYTHONIOENCODING": encoding},
         capture_output=True,

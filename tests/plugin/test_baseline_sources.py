@@ -8,7 +8,7 @@ import shlex
 import mlflow
 import pytest
 
-from pytest_llmcompare.cli import main
+from pytest_llmcompare.cli.main import main
 from tests.repositories import commit, git, init
 
 from .suites import TEST, TRIVIA, Suite, said
@@ -179,7 +179,7 @@ def pytest_configure_node(node):
 
 OPENED = """
 import pytest
-from pytest_llmcompare.stash import SOURCE
+from pytest_llmcompare.run.stash import SOURCE
 
 @pytest.mark.llm_prompts(["Why?"])
 def test_opened(pytestconfig, worker_id, llm_case):

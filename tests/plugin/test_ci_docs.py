@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_llmcompare.cli import COMMANDS, main
+from pytest_llmcompare.cli.main import COMMANDS, main
 
 from .suites import Suite
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.extensions import Given
-from pytest_llmcompare.models import given, registry
+from pytest_llmcompare.evaluation import model_logging, plugin_models
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
+from pytest_llmcompare.suite.extensions import Given
 
 from .suites import TRIVIA, Suite, said
 from .test_verdicts import message
@@ -173,7 +173,7 @@ def test_models_from_code_can_be_loaded_later(suite: Suite) -> None:
     (logged,) = suite.mlflow_runs()
     fingerprint = logged.data.tags["llmcompare.fingerprint"]
     assert re.fullmatch("[0-9a-f]{12}", fingerprint)
-    given.release()
+    plugin_models.release()
     later = mlflow.pyfunc.load_model(model_of(suite))
     assert later.predict(pd.DataFrame({"input_text": ["four"]})) == ["4 echo:x"]
 
@@ -185,7 +185,7 @@ def test_an_object_cannot_be_loaded_later(suite: Suite) -> None:
     suite.run("--llm-update", models=["m=echo:!"])
     uri = model_of(suite)
     with pytest.raises(ModelError) as caught:
-        registry.load(uri, ModelSpec("late", uri, SourceKind.MLFLOW))
+        model_logging.load(uri, ModelSpec("late", uri, SourceKind.MLFLOW))
     assert str(caught.value) == (
         "model 'm' (echo:!) was loaded by a plugin of pytest's and exists in that run alone.\n"
         "To load it from MLflow, let pytest_llmcompare_load_model return the path of a file with models from code."
@@ -201,7 +201,7 @@ def test_one_model_is_in_memory_at_a_time(suite: Suite) -> None:
     result.assert_outcomes(passed=18)
     assert [line.partition("LOADS ")[2] for line in result.outlines if "LOADS " in line] == ["! beside 0", "? beside 0"]
     gc.collect()
-    assert given._place.given is None
+    assert plugin_models._place.given is None
 
 
 COUNT = """
@@ -330,12 +330,12 @@ def test_a_released_model_is_let_go() -> None:
             return prompts
 
     spec = ModelSpec("m", "echo:x", SourceKind.OTHER)
-    held = given.hold(spec, lambda _: Given(Model(), "a plugin"), Path())
-    assert isinstance(held.model, given.TextModel)
+    held = plugin_models.hold(spec, lambda _: Given(Model(), "a plugin"), Path())
+    assert isinstance(held.model, plugin_models.TextModel)
     alive = weakref.ref(held.model.inner)
     del held
     gc.collect()
     assert alive() is not None
-    given.release()
+    plugin_models.release()
     gc.collect()
     assert alive() is None

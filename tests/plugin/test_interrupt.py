@@ -12,7 +12,7 @@ import time
 import mlflow
 import pytest
 
-from pytest_llmcompare.interruption import Termination
+from pytest_llmcompare.run.interruption import Termination
 from tests.platforms import needs_fork
 
 from .suites import TEST, Suite

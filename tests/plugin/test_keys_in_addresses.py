@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.cli import main
+from pytest_llmcompare.cli.main import main
 
 from .suites import Suite
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pytest_llmcompare.cli import COMMANDS
+from pytest_llmcompare.cli.main import COMMANDS
 
 from .pages import DOCS, Reader, blocks_of
 from .suites import Suite

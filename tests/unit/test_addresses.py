@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.addresses import in_text_without_secrets, source_without_secrets, without_secrets
 from pytest_llmcompare.errors import LlmCompareError
+from pytest_llmcompare.text import in_text_without_secrets, source_without_secrets, without_secrets
 
 SECRET = "Xq7SECRETz9"
 SCHEMES = ("http", "https", "postgresql", "mysql+pymysql", "sqlite", "s3", "databricks", "mine:http", "mine", "wss")

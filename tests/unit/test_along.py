@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.drift import judge
-from pytest_llmcompare.generations import Generation, Path
-from pytest_llmcompare.judgements import COMPARED, Judgement, Likelihood, Verdict
-from pytest_llmcompare.noise import ELSEWHERE, PRECISIONS, limits
+from pytest_llmcompare.comparison.judge import judge
+from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, limits
+from pytest_llmcompare.generation import Generation, Path
+from pytest_llmcompare.judgement import COMPARED, Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 CASE = Case(CaseKey(GroupKey("tests", "trivia", "m"), "sky"), Row("sky", "Q: sky?"), "", {}, 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_llmcompare.attempts import (
+from pytest_llmcompare.comparison.attempts import (
     compared,
     nothing_compared,
     own_comparisons,
@@ -15,8 +15,8 @@ from pytest_llmcompare.attempts import (
     unseen,
     unseen_faults,
 )
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey
 from pytest_llmcompare.settings import COMMAND_LINE, FILE, Settings, Update
 

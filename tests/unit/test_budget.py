@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.budget import BudgetCheck, check_budget
-from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck, check_budget
+from pytest_llmcompare.comparison.statistics import rate
+from pytest_llmcompare.comparison.summary import Cell
+from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
-from pytest_llmcompare.reports.summary import Cell
 from pytest_llmcompare.settings import COMMAND_LINE, FILE, Settings
-from pytest_llmcompare.statistics import rate
 
 LETTERS: Mapping[str, Verdict | None] = {
     "=": Verdict.IDENTICAL,

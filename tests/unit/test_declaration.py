@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.declaration import SIGNATURE, Declaration, Variant, declare, derived_seed, first_given
+from pytest_llmcompare.comparison.similarity import Similarity
 from pytest_llmcompare.errors import LlmCompareError, TableError, UsageError
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import CaseKey, GroupKey, RowKey
-from pytest_llmcompare.similarity import Similarity
-from pytest_llmcompare.thresholds import Threshold
+from pytest_llmcompare.suite.marker import SIGNATURE, Declaration, Variant, declare, derived_seed, first_given
+from pytest_llmcompare.suite.thresholds import Threshold
 
 SPEC = ModelSpec("distilgpt2", "distilgpt2", SourceKind.HUB)
 KNOWN = (

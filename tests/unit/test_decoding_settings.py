@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
-from pytest_llmcompare.decoding import settings
-from pytest_llmcompare.decoding.settings import DEFAULTS, KNOWN_KEYS, REFUSED, RULES, complete, problems
+from pytest_llmcompare.models import gen_config
+from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, REFUSED, RULES, complete, problems
 
 
 @pytest.mark.parametrize(
@@ -213,14 +213,14 @@ def test_settings_that_transformers_wants_as_floats_are_converted() -> None:
 
 def test_a_setting_of_a_newer_transformers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """An attribute that our list lacks, known to the installed library: only JSON can be checked."""
-    monkeypatch.setattr(settings, "RULES", {key: rule for key, rule in RULES.items() if key != "top_h"})
+    monkeypatch.setattr(gen_config, "RULES", {key: rule for key, rule in RULES.items() if key != "top_h"})
     assert problems({"top_h": 0.5}) == []
     assert problems({"top_h": {0.5}}) == ["top_h={0.5}, expected JSON: text, number, true, false, list or object."]
 
 
 def test_good_settings_do_not_import_transformers() -> None:
     script = (
-        "import sys; from pytest_llmcompare.decoding.settings import problems, complete; "
+        "import sys; from pytest_llmcompare.models.gen_config import problems, complete; "
         "assert not problems(complete({'top_k': 5, 'do_sample': True})); assert problems({'max_time': 3}); "
         "print([name for name in ('transformers', 'torch', 'numpy') if name in sys.modules])"
     )

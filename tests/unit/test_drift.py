@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.drift import judge, stale_reason, word_at
-from pytest_llmcompare.generations import Generation, first_difference
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.comparison.judge import judge, stale_reason, word_at
+from pytest_llmcompare.generation import Generation, first_difference
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row, RowKey
 
 CASE = Case(CaseKey(GroupKey("tests", "trivia", "distilgpt2"), "sky"), Row("sky", "Q: sky?"), "", {"top_k": 5}, 0)

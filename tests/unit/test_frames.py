@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.frames import frame_of, storable
+from pytest_llmcompare.evaluation.dataset import frame_of, storable
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
 TEXTS = st.text(st.characters(codec=None, categories=None) | st.sampled_from("\0\ud83d\udc00\u2028\r\n"), max_size=12)

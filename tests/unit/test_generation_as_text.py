@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
-from pytest_llmcompare.wire import case_result_from_json, case_result_to_json
+from pytest_llmcompare.serialization import case_result_from_json, case_result_to_json
 
 PARIS = Generation(" Paris, 42", (1, 2), (-0.1, -0.2), stop="eos", environment=(("device", "cpu"),))
 

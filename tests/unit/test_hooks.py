@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare import hookspecs
+from pytest_llmcompare.baselines.sources.plugin_source import EXPECTED
+from pytest_llmcompare.baselines.sources.protocol import BaselineWriter, Outputs
+from pytest_llmcompare.comparison.summary import Summary
 from pytest_llmcompare.errors import HookError, ModelError, SourceError
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.hooks import Hooks
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.plugin import pytest_llmcompare_judge
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, GroupResult, Row, RowKey
-from pytest_llmcompare.reports.summary import Summary
-from pytest_llmcompare.sources.given import EXPECTED
-from pytest_llmcompare.sources.reader import BaselineWriter, Outputs
+from pytest_llmcompare.run.hook_calls import Hooks
 
 KEY = GroupKey("tests", "trivia", "m")
 CASE = Case(CaseKey(KEY, "sky"), Row("sky", "Sky?"), "", {}, seed=0)

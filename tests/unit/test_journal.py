@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.baselines.journal import Journal, Kept, kept_since, key_of, key_of_row
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
 GROUP = GroupKey("tests", "trivia", "tiny")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
-from pytest_llmcompare.decoding.settings import KNOWN_KEYS, OF_THE_TEXT, complete, unused
+from pytest_llmcompare.models.gen_config import KNOWN_KEYS, OF_THE_TEXT, complete, unused
 
 GREEDY: dict[str, Any] = complete()
 SAMPLED: dict[str, Any] = complete({"do_sample": True})

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.contest import Contest, Evidence
-from pytest_llmcompare.entrant import Entrant, short
+from pytest_llmcompare.comparison.model_comparison import Contest, Entrant, Evidence, short
+from pytest_llmcompare.comparison.model_pairs import Answer, pair_of, pairs_of
+from pytest_llmcompare.comparison.statistics import Finding, Interval, PairedScores
 from pytest_llmcompare.errors import LlmCompareError
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.pairs import Answer, pair_of, pairs_of
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, GroupResult, Row, RowKey
-from pytest_llmcompare.statistics import Finding, Interval, PairedScores
 
 TEXTS = st.none() | st.sampled_from(["", "a", " a", "b"])
 ANSWERS = st.dictionaries(st.integers(0, 30), TEXTS)

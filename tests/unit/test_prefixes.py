@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.decoding.prefixes import Family, families
+from pytest_llmcompare.decoding.prefix_cache import Family, families
 
 A, B = list(range(100, 130)), list(range(200, 220))
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey, digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")

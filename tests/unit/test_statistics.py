@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pytest_llmcompare.statistics import (
+from pytest_llmcompare.comparison.statistics import (
     Finding,
     Interval,
     PairedOutcomes,
@@ -241,7 +241,7 @@ def test_what_cannot_be_compared(first: list[float], second: list[float], messag
 def test_rates_and_outcomes_need_no_scipy() -> None:
     """The end of every run shows them, so they import the standard library alone."""
     code = (
-        "import sys; from pytest_llmcompare.statistics import paired_outcomes, rate; "
+        "import sys; from pytest_llmcompare.comparison.statistics import paired_outcomes, rate; "
         "rate(1, 3); paired_outcomes([True], [False]); print(*(set(sys.modules) & {'scipy', 'numpy'}))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

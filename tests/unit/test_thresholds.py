@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mlflow.models import MetricThreshold
 
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.thresholds import Threshold, read_thresholds
+from pytest_llmcompare.suite.thresholds import Threshold, read_thresholds
 
 WANT = 'expected ">=0.8", "<=0.8" or an mlflow.models.MetricThreshold.'
 WHERE = "llm_prompts: thresholds['m']"

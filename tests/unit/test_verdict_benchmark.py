@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.noise import ELSEWHERE, PRECISIONS
+from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

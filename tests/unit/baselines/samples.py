@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.generations import Environment, Generation
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")
@@ -73,11 +73,11 @@ def contents_of(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 def stored_blocks(root: Path, group: GroupKey = GROUP) -> dict[str, str]:
     """The lines of each case in a group's baseline file, by the case's first line."""
-    head, *blocks = files.path_of(root, group).read_text("utf-8").split("\ncase ")
+    head, *blocks = store.path_of(root, group).read_text("utf-8").split("\ncase ")
     assert head.startswith("#llmcompare-baseline 1\n")
     return {block.split("\n", 1)[0]: block.rstrip("\n") for block in blocks}
 
 
 def stored_tokens(root: Path, group: GroupKey = GROUP) -> list[str]:
     """The lines of a group's tokens file."""
-    return tokens_of(files.path_of(root, group)).read_text("utf-8").splitlines()
+    return tokens_of(store.path_of(root, group)).read_text("utf-8").splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files, replacement
+from pytest_llmcompare.baselines import atomic_write, store
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import RowKey
 from tests.disks import full_disk
@@ -24,8 +24,8 @@ AGAIN = "The baselines are as they were. Mend that, and run the update again."
 UPDATES = """
 import sys
 from pathlib import Path
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.baselines import store as files
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 group = GroupKey("tests", "trivia", "distilgpt2")
@@ -74,8 +74,8 @@ def wait_for_update(path: Path, before: bytes) -> None:
 @pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT"], ids=["kill -9", "Ctrl-C"])
 def test_a_signal_leaves_the_old_or_the_new_file(tmp_path: Path, names: list[str], sent: str) -> None:
     """At any moment: all cases of one update, or all of the one before, and never half of a file."""
-    files.update(tmp_path, GROUP, [baseline(name, " 0") for name in names])
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, [baseline(name, " 0") for name in names])
+    path = store.path_of(tmp_path, GROUP)
     number = 0
     for attempt in range(20):
         before = path.read_bytes()
@@ -87,7 +87,7 @@ def test_a_signal_leaves_the_old_or_the_new_file(tmp_path: Path, names: list[str
         time.sleep(0.003 * (attempt % 11))
         process.send_signal(signal.Signals[sent])
         process.communicate(timeout=30)
-        stored = files.load(tmp_path, GROUP)
+        stored = store.load(tmp_path, GROUP)
         assert list(stored.baselines) == [RowKey(name) for name in names]
         texts = {one.generation.text for one in stored.baselines.values()}
         assert len(texts) == 1
@@ -96,7 +96,7 @@ def test_a_signal_leaves_the_old_or_the_new_file(tmp_path: Path, names: list[str
         number = int(min(texts))
         assert sent == "SIGKILL" or not list(path.parent.glob(".*.tmp"))
     assert number > 0
-    files.update(tmp_path, GROUP, [baseline("new")])
+    store.update(tmp_path, GROUP, [baseline("new")])
     assert sorted(contents_of(path.parent)) == ["distilgpt2.baseline", "distilgpt2.tokens.jsonl"]
 
 
@@ -106,7 +106,7 @@ def test_updates_of_two_processes_lose_nothing(tmp_path: Path) -> None:
     for process in [start(tmp_path, names, 0, 40) for names in sides]:
         assert process.wait(timeout=60) == 0
         process.communicate()
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     assert {row.prompt_id: one.generation.text for row, one in stored.baselines.items()} == dict.fromkeys("abcd", " 39")
     assert stored.warnings == ()
     assert not list(tmp_path.rglob("*.tmp"))
@@ -116,15 +116,15 @@ def test_updates_of_two_processes_lose_nothing(tmp_path: Path) -> None:
 @needs_signals
 def test_leftovers_of_killed_runs_are_removed(tmp_path: Path) -> None:
     """Drafts go with the next update of their group, even an empty one; a user's own files stay."""
-    files.update(tmp_path, GROUP, many(3))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(3))
+    path = store.path_of(tmp_path, GROUP)
     process = start(tmp_path, ["row_000"], 0, 10**6)
     wait_for_draft(path.parent)
     process.kill()
     process.communicate()
     own = path.parent / ".notes.tmp"
     own.write_text("mine")
-    files.update(tmp_path, GROUP, [])
+    store.update(tmp_path, GROUP, [])
     assert sorted(contents_of(path.parent)) == [".notes.tmp", path.name, tokens_of(path).name]
 
 
@@ -134,10 +134,10 @@ def test_a_full_disk_is_an_error_and_the_old_files_stay(
     tmp_path: Path, token_ids: tuple[int, ...] | None, name: str
 ) -> None:
     """Neither file is replaced, no draft is left, and the message names the file."""
-    files.update(tmp_path, GROUP, many(20, token_ids=token_ids))
+    store.update(tmp_path, GROUP, many(20, token_ids=token_ids))
     before = contents_of(tmp_path)
     with full_disk(), pytest.raises(BaselineError) as caught:
-        files.update(tmp_path, GROUP, many(200, token_ids=token_ids))
+        store.update(tmp_path, GROUP, many(200, token_ids=token_ids))
     assert str(caught.value) == f"{tmp_path / FOLDER / name}: cannot be written: File too large.\n{AGAIN}"
     assert contents_of(tmp_path) == before
 
@@ -148,7 +148,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, where: str) -> None:
     (tmp_path / where).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / where).write_text("mine")
     with pytest.raises(BaselineError) as caught:
-        files.update(tmp_path, GROUP, many(2))
+        store.update(tmp_path, GROUP, many(2))
     inner = f"{FOLDER}/distilgpt2.baseline: cannot be read: Not a directory."
     outer = f"{tmp_path / 'tests/__baselines__'}: cannot be written: Not a directory.\n{AGAIN}"
     assert str(caught.value) == (inner if where == FOLDER else outer)
@@ -159,43 +159,43 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path, where: str) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """Even root cannot make files in /proc, which stands for any such place."""
     (tmp_path / "tests").symlink_to("/proc")
-    assert files.load(tmp_path, GROUP).baselines == {}
+    assert store.load(tmp_path, GROUP).baselines == {}
     with pytest.raises(BaselineError) as caught:
-        files.update(tmp_path, GROUP, many(2))
+        store.update(tmp_path, GROUP, many(2))
     where = tmp_path / "tests/__baselines__"
     assert str(caught.value) == f"{where}: cannot be written: No such file or directory.\n{AGAIN}"
 
 
 def test_a_run_that_waits_too_long_says_for_whom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that another run holds is waited for, not broken; the message says what to do."""
-    files.update(tmp_path, GROUP, many(2))
+    store.update(tmp_path, GROUP, many(2))
     before = contents_of(tmp_path)
-    monkeypatch.setattr(replacement, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(atomic_write, "LOCK_SECONDS", 0.1)
     folder = tmp_path / "tests/__baselines__"
-    with replacement.locked(folder), pytest.raises(BaselineError) as caught:
-        files.update(tmp_path, GROUP, [baseline("new")])
+    with atomic_write.locked(folder), pytest.raises(BaselineError) as caught:
+        store.update(tmp_path, GROUP, [baseline("new")])
     first, second = str(caught.value).split("\n")
     assert first == f"{folder}: another run has been writing here for over 0 seconds."
     assert second == "Wait for it, or end it, and run again."
     assert contents_of(tmp_path) == before
-    assert files.update(tmp_path, GROUP, [baseline("new")]).written
+    assert store.update(tmp_path, GROUP, [baseline("new")]).written
 
 
 @needs_symlinks
 def test_a_linked_file_stays_a_link(tmp_path: Path) -> None:
     """What it points to is replaced, and keeps its mode; drafts are beside the target, not beside the link."""
-    files.update(tmp_path, GROUP, many(2))
-    path, elsewhere = files.path_of(tmp_path, GROUP), tmp_path / "elsewhere"
+    store.update(tmp_path, GROUP, many(2))
+    path, elsewhere = store.path_of(tmp_path, GROUP), tmp_path / "elsewhere"
     elsewhere.mkdir()
     for file in (path, tokens_of(path)):
         file.rename(elsewhere / file.name).chmod(0o640)
         file.symlink_to(elsewhere / file.name)
-    files.update(tmp_path, GROUP, [baseline("new")])
+    store.update(tmp_path, GROUP, [baseline("new")])
     assert path.is_symlink()
     assert tokens_of(path).is_symlink()
     assert sorted(contents_of(elsewhere)) == [path.name, tokens_of(path).name]
     assert {file.stat().st_mode & 0o777 for file in elsewhere.iterdir()} == {0o640}
-    assert files.load(tmp_path, GROUP).baselines == by_row([*many(2), baseline("new")])
-    files.prune(tmp_path, GROUP, [], confirmed=True)
+    assert store.load(tmp_path, GROUP).baselines == by_row([*many(2), baseline("new")])
+    store.prune(tmp_path, GROUP, [], confirmed=True)
     assert not path.is_symlink()
     assert list(elsewhere.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
@@ -146,7 +146,7 @@ FAULTS = {
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """The group's baseline file, not there yet; its folder is."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     return path
 
@@ -162,10 +162,10 @@ def refuses(root: Path) -> str:
     """The error of loading; updating and pruning give the same one and touch no file."""
     before = contents_of(root)
     errors = {
-        message(lambda: files.load(root, GROUP)),
-        message(lambda: files.update(root, GROUP, [baseline("a"), baseline("new")])),
-        message(lambda: files.update(root, GROUP, [], refresh=True)),
-        message(lambda: files.prune(root, GROUP, [], confirmed=True)),
+        message(lambda: store.load(root, GROUP)),
+        message(lambda: store.update(root, GROUP, [baseline("a"), baseline("new")])),
+        message(lambda: store.update(root, GROUP, [], refresh=True)),
+        message(lambda: store.prune(root, GROUP, [], confirmed=True)),
     }
     assert contents_of(root) == before
     assert len(errors) == 1
@@ -197,10 +197,10 @@ def test_a_file_that_is_a_folder(tmp_path: Path, path: Path) -> None:
 def test_names_with_blanks_are_quoted_in_commands(tmp_path: Path) -> None:
     """The command that restores a file can be pasted into a shell."""
     group = GroupKey("my tests", "trivia", "distilgpt2")
-    path = files.path_of(tmp_path, group)
+    path = store.path_of(tmp_path, group)
     path.parent.mkdir(parents=True)
     path.touch()
-    assert message(lambda: files.load(tmp_path, group)).endswith(f"git checkout -- 'my {NAME}'")
+    assert message(lambda: store.load(tmp_path, group)).endswith(f"git checkout -- 'my {NAME}'")
 
 
 @pytest.mark.parametrize("cut", range(len(HEAD), len(HEAD + CASE)))
@@ -208,7 +208,7 @@ def test_a_file_cut_anywhere_never_counts_as_whole(tmp_path: Path, path: Path, c
     """What a full disk or a broken copy leaves is an error, or (cut between two cases) holds whole cases only."""
     path.write_text((HEAD + CASE)[:cut])
     try:
-        found = files.load(tmp_path, GROUP).baselines
+        found = store.load(tmp_path, GROUP).baselines
     except BaselineError:
         return
     assert found == {}
@@ -256,24 +256,24 @@ def test_a_damaged_line_of_tokens_is_a_warning(
     tmp_path: Path, change: Callable[[str], str], warnings: list[str]
 ) -> None:
     """Only its case is without tokens; an update of that case writes the line anew, the others stay."""
-    files.update(tmp_path, GROUP, many(3))
+    store.update(tmp_path, GROUP, many(3))
     lines = stored_tokens(tmp_path)
-    tokens = tokens_of(files.path_of(tmp_path, GROUP))
+    tokens = tokens_of(store.path_of(tmp_path, GROUP))
     tokens.write_text("\n".join([lines[0], change(lines[1]), lines[2], ""]), "utf-8")
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     assert stored.baselines == by_row([many(3)[0], without_tokens(many(3)[1]), many(3)[2]])
     assert stored.warnings == (*warnings, WAY_OUT)
-    files.update(tmp_path, GROUP, many(3))
-    assert files.load(tmp_path, GROUP).baselines == by_row(many(3))
-    assert files.load(tmp_path, GROUP).warnings == ()
+    store.update(tmp_path, GROUP, many(3))
+    assert store.load(tmp_path, GROUP).baselines == by_row(many(3))
+    assert store.load(tmp_path, GROUP).warnings == ()
     assert stored_tokens(tmp_path) == lines
 
 
 def test_a_missing_tokens_file_is_one_warning(tmp_path: Path) -> None:
     """All texts are there; it says how many cases are without tokens, and what to do."""
-    files.update(tmp_path, GROUP, many(30))
-    tokens_of(files.path_of(tmp_path, GROUP)).unlink()
-    stored = files.load(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(30))
+    tokens_of(store.path_of(tmp_path, GROUP)).unlink()
+    stored = store.load(tmp_path, GROUP)
     assert stored.warnings == (
         f"{TOKENS_NAME}: not there or not readable, so 30 cases are without their tokens.",
         WAY_OUT,
@@ -283,8 +283,8 @@ def test_a_missing_tokens_file_is_one_warning(tmp_path: Path) -> None:
 
 def test_a_tokens_file_that_is_a_folder(tmp_path: Path) -> None:
     """That is no damage by a merge or a crash, so it is refused; nothing is written."""
-    files.update(tmp_path, GROUP, many(3))
-    tokens = tokens_of(files.path_of(tmp_path, GROUP))
+    store.update(tmp_path, GROUP, many(3))
+    tokens = tokens_of(store.path_of(tmp_path, GROUP))
     tokens.unlink()
     tokens.mkdir()
     assert refuses(tmp_path) == (
@@ -294,21 +294,21 @@ def test_a_tokens_file_that_is_a_folder(tmp_path: Path) -> None:
 
 def test_cases_recorded_without_tokens_miss_none(tmp_path: Path) -> None:
     """A model that we cannot look into has no tokens file, and that is no warning."""
-    files.update(tmp_path, GROUP, many(3, token_ids=None))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(3, token_ids=None))
+    path = store.path_of(tmp_path, GROUP)
     assert not tokens_of(path).exists()
-    assert files.load(tmp_path, GROUP) == files.BaselineSet(path, by_row(many(3, token_ids=None)))
+    assert store.load(tmp_path, GROUP) == store.BaselineSet(path, by_row(many(3, token_ids=None)))
 
 
 @pytest.mark.parametrize("kept", range(0, 300, 7))
 def test_a_truncated_tokens_file_costs_tokens_only(tmp_path: Path, kept: int) -> None:
     """Whatever is cut off, every text is read, and the cases before the cut have their tokens."""
-    files.update(tmp_path, GROUP, many(3))
-    tokens = tokens_of(files.path_of(tmp_path, GROUP))
+    store.update(tmp_path, GROUP, many(3))
+    tokens = tokens_of(store.path_of(tmp_path, GROUP))
     whole = tokens.read_bytes()
     assert len(whole) > 300
     tokens.write_bytes(whole[:kept])
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     good = [row for row, one in stored.baselines.items() if one.generation.token_ids]
     assert [one.generation.text for one in stored.baselines.values()] == [one.generation.text for one in many(3)]
     assert len(good) in {whole[:kept].count(b"\n"), whole[: kept + 1].count(b"\n")}
@@ -317,10 +317,10 @@ def test_a_truncated_tokens_file_costs_tokens_only(tmp_path: Path, kept: int) ->
 
 def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
     """Five are told one by one, the others as a number."""
-    files.update(tmp_path, GROUP, many(30))
-    tokens = tokens_of(files.path_of(tmp_path, GROUP))
+    store.update(tmp_path, GROUP, many(30))
+    tokens = tokens_of(store.path_of(tmp_path, GROUP))
     tokens.write_bytes(b"\xff\xff\x00broken\n" * 2)
-    told = files.load(tmp_path, GROUP).warnings
+    told = store.load(tmp_path, GROUP).warnings
     assert told[0] == f"{TOKENS_NAME}, line 1: broken, so it is not used."
     assert told[2] == f"{TOKENS_NAME}: no line for case 'row_000'."
     assert told[5:] == (f"{TOKENS_NAME}: 27 more lines that are missing or not used.", WAY_OUT)
@@ -329,12 +329,12 @@ def test_many_damaged_lines_are_counted(tmp_path: Path) -> None:
 def test_an_environment_that_is_not_described_is_a_warning(tmp_path: Path, path: Path) -> None:
     """A clean merge can drop its line: the cases are read without it, and its name is not taken again."""
     path.write_text(HEAD + CASE.replace("e1", "e7").replace("  .tokens 1", "") + "\ncase b\n.env ?\n| b\n")
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     end = "cases that refer to it are read without one. To write it anew: pytest --llm-update-all"
     assert stored.warnings == tuple(
         f"{NAME}: no #env line describes environment '{name}'; {end}" for name in ("?", "e7")
     )
     assert [one.generation.environment for one in stored.baselines.values()] == [(), ()]
-    files.update(tmp_path, GROUP, [baseline("c")])
+    store.update(tmp_path, GROUP, [baseline("c")])
     assert "#env e8 device=cpu" in path.read_text()
-    assert files.load(tmp_path, GROUP).baselines[RowKey("a")] == stored.baselines[RowKey("a")]
+    assert store.load(tmp_path, GROUP).baselines[RowKey("a")] == stored.baselines[RowKey("a")]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.baselines.filenames import safe_name, without_suffix
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.baselines.paths import safe_name, without_suffix
 from pytest_llmcompare.records import GroupKey
 
 from .samples import by_row, contents_of, many
@@ -106,20 +106,20 @@ def test_any_name_of_table_and_model_works_on_disk(tmp_path: Path, name: str) ->
     root = tmp_path / "root"
     groups = [GroupKey("t", table, model) for table in (name, "Qa", "qa") for model in (name, "Qa", "qa", "x", "X")]
     for at, group in enumerate(groups):
-        files.update(root, group, many(2, f"{at} {{}}"))
+        store.update(root, group, many(2, f"{at} {{}}"))
     for at, group in enumerate(groups):
-        assert files.load(root, group).baselines == by_row(many(2, f"{at} {{}}"))
+        assert store.load(root, group).baselines == by_row(many(2, f"{at} {{}}"))
     found = contents_of(tmp_path)
     assert len({path.casefold() for path in found}) == len(found) == 2 * len(groups) + 1
     assert all(re.fullmatch(r"root/t/__baselines__/(\.gitattributes|[^/]+/[^/]+)", path) for path in found)
     for group in groups[1:]:
-        files.prune(root, group, [], confirmed=True)
-    assert files.load(root, groups[0]).baselines == by_row(many(2, "0 {}"))
+        store.prune(root, group, [], confirmed=True)
+    assert store.load(root, groups[0]).baselines == by_row(many(2, "0 {}"))
 
 
 def test_the_true_name_is_in_the_head(tmp_path: Path) -> None:
     """People and programs read the name there, not from the file's."""
     group = GroupKey("t", "my table", "bigscience/bloom-560m")
-    path = files.update(tmp_path, group, many(1)).path
+    path = store.update(tmp_path, group, many(1)).path
     assert path.name == f"bigscience_bloom-560m~{digits('bigscience/bloom-560m')}.baseline"
     assert path.read_text("utf-8").splitlines()[1:3] == ["#table my table", "#model bigscience/bloom-560m"]

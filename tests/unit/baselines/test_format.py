@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
-from pytest_llmcompare.baselines.caselines import text_lines
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.baselines.case_lines import text_lines
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey, RowKey
 
@@ -71,7 +71,7 @@ ATTRIBUTES = "*.baseline text eol=lf\n*.tokens.jsonl -diff merge=union text eol=
 
 def test_the_three_files_are_written_exactly_so(tmp_path: Path) -> None:
     """One file for people, one for the decoder, one for git; sorted by id, whatever order they came in."""
-    files.update(tmp_path, GROUP, RECORDS)
+    store.update(tmp_path, GROUP, RECORDS)
     assert {name: data.decode() for name, (data, _) in contents_of(tmp_path).items()} == {
         "tests/__baselines__/.gitattributes": ATTRIBUTES,
         "tests/__baselines__/trivia/distilgpt2.baseline": TEXT,
@@ -81,13 +81,13 @@ def test_the_three_files_are_written_exactly_so(tmp_path: Path) -> None:
 
 def test_the_files_are_read_as_they_stand(tmp_path: Path) -> None:
     """The text above gives the records above; log-probabilities come back with 6 decimals."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     path.write_text(TEXT, "utf-8")
     tokens_of(path).write_text(TOKENS, "utf-8")
     rounded = baseline("sky_color", RECORDS[0].generation.text, logprobs=(0.0, -1.0))
-    stored = files.load(tmp_path, GROUP)
-    assert stored == files.BaselineSet(path, by_row([rounded, *RECORDS[1:]]))
+    stored = store.load(tmp_path, GROUP)
+    assert stored == store.BaselineSet(path, by_row([rounded, *RECORDS[1:]]))
     assert stored.rows == {record.row for record in RECORDS}
 
 
@@ -108,30 +108,30 @@ def test_the_files_are_read_as_they_stand(tmp_path: Path) -> None:
 )
 def test_white_space_of_editors_and_hooks_means_nothing(tmp_path: Path, damaged: str) -> None:
     """Line breaks of Windows, a byte order mark, white space at line ends, blank lines: the records are the same."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     path.write_bytes(damaged.encode())
-    texts = {row: one.generation.text for row, one in files.load(tmp_path, GROUP).baselines.items()}
+    texts = {row: one.generation.text for row, one in store.load(tmp_path, GROUP).baselines.items()}
     assert texts == {record.row: record.generation.text for record in RECORDS}
 
 
 def test_line_breaks_of_windows_stay(tmp_path: Path) -> None:
     """A file that git checked out with CRLF is written back so: an update changes the lines of its case only."""
-    files.update(tmp_path, GROUP, RECORDS)
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, RECORDS)
+    path = store.path_of(tmp_path, GROUP)
     for file in (path, tokens_of(path)):
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-    files.update(tmp_path, GROUP, [with_text(RECORDS[4], "now")])
+    store.update(tmp_path, GROUP, [with_text(RECORDS[4], "now")])
     assert path.read_bytes().decode() == TEXT.replace("\n|\n\ncase a", "\n|now\n\ncase a").replace("\n", "\r\n")
     assert tokens_of(path).read_bytes().count(b"\r\n") == tokens_of(path).read_bytes().count(b"\n") == 4
 
 
 def test_a_changed_word_changes_one_line(tmp_path: Path) -> None:
     """A long paragraph stands one sentence to a line, so a reviewer sees the sentence that drifted and no other."""
-    files.update(tmp_path, GROUP, [baseline("dusk", LONG)])
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, [baseline("dusk", LONG)])
+    path = store.path_of(tmp_path, GROUP)
     before = path.read_text("utf-8").splitlines()
-    files.update(tmp_path, GROUP, [baseline("dusk", LONG.replace("longer way", "longer path"))])
+    store.update(tmp_path, GROUP, [baseline("dusk", LONG.replace("longer way", "longer path"))])
     after = path.read_text("utf-8").splitlines()
     assert [line for line in difflib.ndiff(before, after) if line[0] in "+-"] == [
         "- ~ At dusk the light takes a longer way.",
@@ -165,10 +165,10 @@ def test_lines_of_a_text(text: str, lines: list[str]) -> None:
 
 def test_git_names_the_case_in_each_hunk(tmp_path: Path) -> None:
     """`git diff` shows which case a hunk belongs to, and leaves the tokens file out."""
-    files.update(tmp_path, GROUP, many(30, "One.\n\n\n\nAnswer {}."))
+    store.update(tmp_path, GROUP, many(30, "One.\n\n\n\nAnswer {}."))
     for command in (["init", "-q"], ["add", "."]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True, timeout=30)
-    files.update(tmp_path, GROUP, [baseline("row_017", "One.\n\n\n\nAnswer 18.")])
+    store.update(tmp_path, GROUP, [baseline("row_017", "One.\n\n\n\nAnswer 18.")])
     diff = subprocess.run(["git", "diff"], cwd=tmp_path, check=True, timeout=30, capture_output=True, text=True).stdout
     assert [line.split("@@")[2] for line in diff.splitlines() if line.startswith("@@")] == [" case row_017"]
     assert "tokens.jsonl differ" in diff
@@ -181,12 +181,12 @@ def test_git_names_the_case_in_each_hunk(tmp_path: Path) -> None:
 def test_a_folder_may_lie_outside_of_the_root(tmp_path: Path) -> None:
     """Tests given by a path outside of pytest's root keep their baselines beside themselves."""
     group = GroupKey((tmp_path / "elsewhere").as_posix(), "trivia", "distilgpt2")
-    report = files.update(tmp_path / "root", group, many(3))
+    report = store.update(tmp_path / "root", group, many(3))
     assert report.path == tmp_path / "elsewhere/__baselines__/trivia/distilgpt2.baseline"
-    assert files.load(tmp_path / "root", group).baselines == by_row(many(3))
-    assert files.prune(tmp_path / "root", group, [RowKey("row_000"), RowKey("row_001")], confirmed=True) == (
+    assert store.load(tmp_path / "root", group).baselines == by_row(many(3))
+    assert store.prune(tmp_path / "root", group, [RowKey("row_000"), RowKey("row_001")], confirmed=True) == (
         RowKey("row_002"),
     )
     report.path.write_bytes(b"")
     with pytest.raises(BaselineError, match=f"^{report.path}, line 1: the file is empty"):
-        files.load(tmp_path / "root", group)
+        store.load(tmp_path / "root", group)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey, RowKey
 
@@ -24,7 +24,7 @@ Hazard = Callable[[Path], object]
 def root(tmp_path: Path) -> Path:
     """Two models of one table and another table, 200 good baselines each."""
     for group in (GROUP, OTHER, TABLE):
-        files.update(tmp_path, group, many(200))
+        store.update(tmp_path, group, many(200))
     return tmp_path
 
 
@@ -39,30 +39,30 @@ def refused(call: Hazard) -> Hazard:
 
 
 HARMLESS: dict[str, Hazard] = {
-    "a run that compared nothing": lambda root: files.update(root, GROUP, []),
-    "an update in which every group failed": lambda root: [files.update(root, key, []) for key in (GROUP, OTHER)],
-    "an update with equal outputs": lambda root: files.update(root, GROUP, many(200)),
-    "an update of a shard with equal outputs": lambda root: files.update(root, GROUP, many(200)[50:100]),
-    "a refresh with equal outputs": lambda root: files.update(root, GROUP, many(200), refresh=True),
-    "a partial selection that declares the whole table": lambda root: files.prune(
+    "a run that compared nothing": lambda root: store.update(root, GROUP, []),
+    "an update in which every group failed": lambda root: [store.update(root, key, []) for key in (GROUP, OTHER)],
+    "an update with equal outputs": lambda root: store.update(root, GROUP, many(200)),
+    "an update of a shard with equal outputs": lambda root: store.update(root, GROUP, many(200)[50:100]),
+    "a refresh with equal outputs": lambda root: store.update(root, GROUP, many(200), refresh=True),
+    "a partial selection that declares the whole table": lambda root: store.prune(
         root, GROUP, DECLARED, confirmed=True
     ),
-    "a table that has grown": lambda root: files.prune(root, GROUP, [*DECLARED, RowKey("new")], confirmed=True),
+    "a table that has grown": lambda root: store.prune(root, GROUP, [*DECLARED, RowKey("new")], confirmed=True),
     "a prune by a table of half the rows": refused(
-        lambda root: files.prune(root, GROUP, DECLARED[:100], confirmed=False)
+        lambda root: store.prune(root, GROUP, DECLARED[:100], confirmed=False)
     ),
-    "a prune by one row": refused(lambda root: files.prune(root, GROUP, DECLARED[:1], confirmed=False)),
-    "a prune by a table without rows": refused(lambda root: files.prune(root, GROUP, [], confirmed=False)),
+    "a prune by one row": refused(lambda root: store.prune(root, GROUP, DECLARED[:1], confirmed=False)),
+    "a prune by a table without rows": refused(lambda root: store.prune(root, GROUP, [], confirmed=False)),
     "a prune by renamed ids": refused(
-        lambda root: files.prune(root, GROUP, [RowKey(f"{row}_x") for row in DECLARED], confirmed=False)
+        lambda root: store.prune(root, GROUP, [RowKey(f"{row}_x") for row in DECLARED], confirmed=False)
     ),
     "a prune by new variants": refused(
-        lambda root: files.prune(root, GROUP, [RowKey(row.prompt_id, "v") for row in DECLARED], confirmed=False)
+        lambda root: store.prune(root, GROUP, [RowKey(row.prompt_id, "v") for row in DECLARED], confirmed=False)
     ),
-    "a prune of a model without file": lambda root: files.prune(
+    "a prune of a model without file": lambda root: store.prune(
         root, GroupKey("tests", "trivia", "x"), [], confirmed=True
     ),
-    "a look at what is obsolete": lambda root: files.obsolete(files.load(root, GROUP), []),
+    "a look at what is obsolete": lambda root: store.obsolete(store.load(root, GROUP), []),
 }
 
 
@@ -80,8 +80,8 @@ def test_an_update_of_one_row_changes_that_row(root: Path, at: int, refresh: boo
     """199 cases keep their lines in both files; other models and tables keep their files."""
     before, blocks, tokens = contents_of(root), stored_blocks(root), stored_tokens(root)
     new = with_text(many(200)[at], " New.")
-    files.update(root, GROUP, [new], refresh=refresh)
-    assert files.load(root, GROUP) == files.BaselineSet(files.path_of(root, GROUP), by_row([*many(200), new]))
+    store.update(root, GROUP, [new], refresh=refresh)
+    assert store.load(root, GROUP) == store.BaselineSet(store.path_of(root, GROUP), by_row([*many(200), new]))
     assert {name for name, block in stored_blocks(root).items() if block != blocks[name]} == {str(new.row)}
     assert [place for place, line in enumerate(stored_tokens(root)) if line != tokens[place]] == [at]
     assert {name for name, content in contents_of(root).items() if content != before[name]} == {
@@ -92,7 +92,7 @@ def test_an_update_of_one_row_changes_that_row(root: Path, at: int, refresh: boo
 def test_a_new_row_is_added(root: Path) -> None:
     """A row inserted into the table leaves all others alone."""
     blocks = stored_blocks(root)
-    files.update(root, GROUP, [baseline("row_100b")])
+    store.update(root, GROUP, [baseline("row_100b")])
     now = stored_blocks(root)
     del now["row_100b"]
     assert now == blocks
@@ -101,8 +101,8 @@ def test_a_new_row_is_added(root: Path) -> None:
 def test_a_new_model_leaves_the_others(root: Path) -> None:
     """The first update of a third model touches no file of the first two."""
     before = contents_of(root)
-    files.update(root, GroupKey("tests", "trivia", "distilgpt2-v2"), many(200))
-    files.update(root, GroupKey("tests", "trivia", "DistilGPT2"), many(200))
+    store.update(root, GroupKey("tests", "trivia", "distilgpt2-v2"), many(200))
+    store.update(root, GroupKey("tests", "trivia", "DistilGPT2"), many(200))
     assert {name: content for name, content in contents_of(root).items() if name in before} == before
 
 
@@ -110,38 +110,38 @@ def test_a_run_that_stops_after_each_case(root: Path) -> None:
     """Updates of a few cases at a time, as `-x` and Ctrl-C make them, add up."""
     new = [with_text(one, " New.") for one in many(200)[:60]]
     for at in range(0, 60, 7):
-        files.update(root, GROUP, new[at : at + 7])
-    assert files.load(root, GROUP).baselines == by_row([*many(200), *new])
+        store.update(root, GROUP, new[at : at + 7])
+    assert store.load(root, GROUP).baselines == by_row([*many(200), *new])
 
 
 def test_a_prune_deletes_what_was_told_and_no_more(root: Path) -> None:
     """40 of 200 rows may go at once, a 41st wants a second word."""
     with pytest.raises(BaselineError, match="no longer has 41 of its 200 rows"):
-        files.prune(root, GROUP, DECLARED[41:], confirmed=False)
-    files.prune(root, GROUP, DECLARED[40:], confirmed=False)
-    assert files.load(root, GROUP).baselines == by_row(many(200)[40:])
+        store.prune(root, GROUP, DECLARED[41:], confirmed=False)
+    store.prune(root, GROUP, DECLARED[40:], confirmed=False)
+    assert store.load(root, GROUP).baselines == by_row(many(200)[40:])
     for group in (OTHER, TABLE):
-        assert files.load(root, group).baselines == by_row(many(200))
+        assert store.load(root, group).baselines == by_row(many(200))
 
 
 @pytest.mark.parametrize("damage", ["text", "tokens", "both"])
 def test_damage_is_not_written_over(root: Path, damage: str) -> None:
     """A broken baseline file is left for its owner to restore; without tokens the texts are still there."""
-    path = files.path_of(root, GROUP)
+    path = store.path_of(root, GROUP)
     whole = path.read_bytes()
     if damage != "text":
         tokens_of(path).write_bytes(tokens_of(path).read_bytes()[:5000])
     if damage == "tokens":
-        files.update(root, GROUP, [baseline("row_000", " New.")])
-        texts = {row: one.generation.text for row, one in files.load(root, GROUP).baselines.items()}
+        store.update(root, GROUP, [baseline("row_000", " New.")])
+        texts = {row: one.generation.text for row, one in store.load(root, GROUP).baselines.items()}
         assert texts == {one.row: one.generation.text for one in many(200)} | {RowKey("row_000"): " New."}
         return
     path.write_bytes(whole[: len(whole) // 2].rstrip(b"\n"))
     before = contents_of(root)
     with pytest.raises(BaselineError):
-        files.load(root, GROUP)
+        store.load(root, GROUP)
     with pytest.raises(BaselineError):
-        files.update(root, GROUP, many(3))
+        store.update(root, GROUP, many(3))
     assert contents_of(root) == before
     path.write_bytes(whole)
-    assert len(files.load(root, GROUP).baselines) == 200
+    assert len(store.load(root, GROUP).baselines) == 200

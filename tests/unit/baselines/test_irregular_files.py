@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files, inventory, regular_file
+from pytest_llmcompare.baselines import inventory, regular_file, store
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.pending import PendingFile
 from pytest_llmcompare.errors import BaselineError
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from tests.cli.projects import GROUP as TINY
 from tests.cli.projects import Project
 
@@ -91,8 +91,8 @@ def kind(request: pytest.FixtureRequest) -> tuple[Callable[[Path], None], str]:
 def test_files_of_a_group(tmp_path: Path, kind: tuple[Callable[[Path], None], str], which: str) -> None:
     """Comparing, updating, pruning, renaming and checking say which file it is; it stays as it is."""
     make, told = kind
-    files.update(tmp_path, GROUP, many(3))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(3))
+    path = store.path_of(tmp_path, GROUP)
     bad = path if which == "baseline" else tokens_of(path)
     bad.unlink()
     try:
@@ -101,11 +101,11 @@ def test_files_of_a_group(tmp_path: Path, kind: tuple[Callable[[Path], None], st
         pytest.skip(f"no such file here: {error}")
     before = sorted(bad.parent.iterdir())
     calls: list[Callable[[], object]] = [
-        lambda: files.load(tmp_path, GROUP),
-        lambda: files.fingerprints(tmp_path, GROUP),
-        lambda: files.update(tmp_path, GROUP, [baseline("a")]),
-        lambda: files.prune(tmp_path, GROUP, [], confirmed=True),
-        lambda: files.rename(tmp_path, GROUP, {many(1)[0].row: baseline("a").row}),
+        lambda: store.load(tmp_path, GROUP),
+        lambda: store.fingerprints(tmp_path, GROUP),
+        lambda: store.update(tmp_path, GROUP, [baseline("a")]),
+        lambda: store.prune(tmp_path, GROUP, [], confirmed=True),
+        lambda: store.rename(tmp_path, GROUP, {many(1)[0].row: baseline("a").row}),
     ]
     for call in calls:
         with pytest.raises(BaselineError) as caught:

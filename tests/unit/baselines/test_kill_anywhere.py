@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import PendingFile
 from tests.cli.projects import Project
 
@@ -74,23 +74,23 @@ def at_every_event(root: Path, act: Callable[[], object], check: Callable[[], No
 def test_an_update(tmp_path: Path) -> None:
     """All cases old, or all as the update wants them; then the same update goes through and leaves no draft."""
     root = tmp_path / "project"
-    files.update(root, GROUP, OLD)
+    store.update(root, GROUP, OLD)
     old = {one.row: one.generation.text for one in OLD}
     new = {**old, **{one.row: one.generation.text for one in NEW}}
     seen = []
 
     def check() -> None:
-        found = {row: one.generation.text for row, one in files.load(root, GROUP).baselines.items()}
+        found = {row: one.generation.text for row, one in store.load(root, GROUP).baselines.items()}
         assert found in (old, new)
         seen.append(found == new)
-        files.update(root, GROUP, NEW)
-        assert files.load(root, GROUP).baselines == {one.row: one for one in [*OLD[10:], *NEW]}
+        store.update(root, GROUP, NEW)
+        assert store.load(root, GROUP).baselines == {one.row: one for one in [*OLD[10:], *NEW]}
         assert sorted(path.name for path in (root / "tests/__baselines__/trivia").iterdir()) == [
             "distilgpt2.baseline",
             "distilgpt2.tokens.jsonl",
         ]
 
-    assert at_every_event(root, lambda: files.update(root, GROUP, NEW), check) > 10
+    assert at_every_event(root, lambda: store.update(root, GROUP, NEW), check) > 10
     assert {False, True} == set(seen)
 
 
@@ -100,24 +100,24 @@ def test_the_first_update(tmp_path: Path) -> None:
     (root / "tests").mkdir(parents=True)
 
     def check() -> None:
-        assert len(files.load(root, GROUP).baselines) in (0, len(OLD))
-        files.update(root, GROUP, OLD)
-        assert len(files.load(root, GROUP).baselines) == len(OLD)
+        assert len(store.load(root, GROUP).baselines) in (0, len(OLD))
+        store.update(root, GROUP, OLD)
+        assert len(store.load(root, GROUP).baselines) == len(OLD)
         assert not list(root.rglob("*.tmp"))
 
-    at_every_event(root, lambda: files.update(root, GROUP, OLD), check)
+    at_every_event(root, lambda: store.update(root, GROUP, OLD), check)
 
 
 def test_a_prune(tmp_path: Path) -> None:
     """The rows that stay are there; those that go are all there or all gone."""
     root = tmp_path / "project"
-    files.update(root, GROUP, OLD)
+    store.update(root, GROUP, OLD)
     stay = [one.row for one in OLD[2:]]
 
     def check() -> None:
-        assert set(files.load(root, GROUP).baselines) in (set(stay), {one.row for one in OLD})
+        assert set(store.load(root, GROUP).baselines) in (set(stay), {one.row for one in OLD})
 
-    at_every_event(root, lambda: files.prune(root, GROUP, stay, confirmed=False), check)
+    at_every_event(root, lambda: store.prune(root, GROUP, stay, confirmed=False), check)
 
 
 def test_an_accept(tmp_path: Path) -> None:

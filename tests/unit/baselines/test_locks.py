@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files, folder_lock, replacement
-from pytest_llmcompare.baselines.contents import Contents
+from pytest_llmcompare.baselines import atomic_write, folder_lock, store
+from pytest_llmcompare.baselines.group_file import Contents
 from pytest_llmcompare.baselines.pending import PendingFile
 from pytest_llmcompare.errors import BaselineError
 
@@ -25,8 +25,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="fork, flock on folders")
 WRITER = """
 import sys
 from pathlib import Path
-from pytest_llmcompare.baselines import files, folder_lock
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.baselines import store as files, folder_lock
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 if sys.argv[4] == "file":
@@ -50,7 +50,7 @@ def writers(roots: dict[str, Path], temporary: Path, count: int, kind: str = "fo
 
 
 def names(root: Path) -> set[str]:
-    return {row.prompt_id for row in files.load(root, GROUP).baselines}
+    return {row.prompt_id for row in store.load(root, GROUP).baselines}
 
 
 @pytest.mark.parametrize("kind", [pytest.param("folder", marks=posix), "file"])
@@ -62,7 +62,7 @@ def test_folders_for_temporary_files_do_not_matter(tmp_path: Path, kind: str) ->
     for process in writers({"a": root, "b": root}, tmp_path / "temporary", 60, kind):
         assert process.wait(timeout=120) == 0
     assert names(root) == {f"{name}{number}" for name in "ab" for number in range(60)}
-    assert files.load(root, GROUP).warnings == ()
+    assert store.load(root, GROUP).warnings == ()
     listed = subprocess.run(
         ["git", "status", "--porcelain", "-uall"], cwd=root, check=True, timeout=30, capture_output=True, text=True
     )
@@ -88,26 +88,26 @@ def test_the_way_to_the_folder_does_not_matter(tmp_path: Path) -> None:
 
 def test_what_a_process_wrote_in_spite_of_the_lock_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks of some network file systems reach one machine only: what was read is compared before it is replaced."""
-    files.update(tmp_path, GROUP, many(3))
-    monkeypatch.setattr(files, "locked", lambda *_args, **_options: contextlib.nullcontext())
+    store.update(tmp_path, GROUP, many(3))
+    monkeypatch.setattr(store, "locked", lambda *_args, **_options: contextlib.nullcontext())
     text = Contents.text
     theirs = [baseline("theirs")]
 
     def text_while_others_write(self: Contents) -> str:
         if theirs:
-            files.update(tmp_path, GROUP, [theirs.pop()])
+            store.update(tmp_path, GROUP, [theirs.pop()])
         return text(self)
 
     monkeypatch.setattr(Contents, "text", text_while_others_write)
-    files.update(tmp_path, GROUP, [baseline("ours")])
+    store.update(tmp_path, GROUP, [baseline("ours")])
     assert names(tmp_path) == {"row_000", "row_001", "row_002", "theirs", "ours"}
     monkeypatch.setattr(Contents, "text", text)
 
 
 def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The update gives up without having replaced anything."""
-    files.update(tmp_path, GROUP, many(3))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(3))
+    path = store.path_of(tmp_path, GROUP)
     text = Contents.text
 
     def text_while_others_write(self: Contents) -> str:
@@ -116,7 +116,7 @@ def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(Contents, "text", text_while_others_write)
     with pytest.raises(BaselineError, match=r"distilgpt2\.baseline: another run writes this file all the time"):
-        files.update(tmp_path, GROUP, [baseline("ours")])
+        store.update(tmp_path, GROUP, [baseline("ours")])
     assert names(tmp_path) == {"row_000", "row_001", "row_002"}
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -124,19 +124,19 @@ def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatc
 @posix
 def test_a_draft_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
     """What a living process works at is no leftover; what it leaves when it is killed is."""
-    files.update(tmp_path, GROUP, many(2))
-    path = files.path_of(tmp_path, GROUP)
-    draft = path.with_name(f"{replacement._stem(path)}00000000.tmp")
+    store.update(tmp_path, GROUP, many(2))
+    path = store.path_of(tmp_path, GROUP)
+    draft = path.with_name(f"{atomic_write._stem(path)}00000000.tmp")
     code = "import sys; from pytest_llmcompare.baselines import folder_lock; file = open(sys.argv[1], 'xb');"
     code += "folder_lock.hold(file.fileno()); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(draft)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        files.update(tmp_path, GROUP, [baseline("a")])
+        store.update(tmp_path, GROUP, [baseline("a")])
         assert draft.exists()
         writer.kill()
-    files.update(tmp_path, GROUP, [])
+    store.update(tmp_path, GROUP, [])
     assert not draft.exists()
 
 
@@ -154,13 +154,13 @@ def test_a_folder_that_is_removed_while_somebody_waits_for_it(tmp_path: Path) ->
 def test_nothing_is_made_where_nothing_is_written(tmp_path: Path) -> None:
     """An update of nothing, a prune, and an update that fails leave no folder."""
     (tmp_path / "tests").mkdir()
-    files.update(tmp_path, GROUP, [])
-    files.prune(tmp_path, GROUP, [], confirmed=True)
+    store.update(tmp_path, GROUP, [])
+    store.prune(tmp_path, GROUP, [], confirmed=True)
     PendingFile(tmp_path).compact()
     assert list((tmp_path / "tests").iterdir()) == []
     (tmp_path / "tests/__baselines__").write_text("mine")
     with pytest.raises(BaselineError, match="Not a directory"):
-        files.update(tmp_path, GROUP, many(1))
+        store.update(tmp_path, GROUP, many(1))
     assert list(tmp_path.iterdir()) == [tmp_path / "tests"]
 
 
@@ -184,17 +184,17 @@ def test_two_users(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
         monkeypatch.setattr(folder_lock, "fcntl", None)
     root = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to others
     try:
-        files.update(root, GROUP, many(2))
+        store.update(root, GROUP, many(2))
         for folder in (root, root / "tests", *root.glob("tests/__baselines__"), *root.glob("tests/__baselines__/*/")):
             folder.chmod(0o777)
 
         def as_another() -> None:
             os.setgid(65534)
             os.setuid(65534)
-            files.update(root, GROUP, [baseline("theirs")])
+            store.update(root, GROUP, [baseline("theirs")])
 
         assert in_child(as_another) == 0
-        files.update(root, GROUP, [baseline("ours")])
+        store.update(root, GROUP, [baseline("ours")])
         assert names(root) == {"row_000", "row_001", "theirs", "ours"}
     finally:
         shutil.rmtree(root)

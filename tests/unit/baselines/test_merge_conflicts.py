@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import Baseline, RowKey
 
 from .samples import CPU, GPU, GROUP, baseline, by_row, many, stored_tokens, tokens_of, with_text
@@ -57,11 +57,11 @@ class Repository:
         self.git("commit", "-q", "--allow-empty", "-m", "update")
 
     def put(self, *baselines: Baseline) -> Change:
-        return lambda: files.update(self.root, GROUP, baselines)
+        return lambda: store.update(self.root, GROUP, baselines)
 
     def drop(self, *rows: RowKey) -> Change:
-        kept = files.load(self.root, GROUP).rows - set(rows)
-        return lambda: files.prune(self.root, GROUP, kept, confirmed=True)
+        kept = store.load(self.root, GROUP).rows - set(rows)
+        return lambda: store.prune(self.root, GROUP, kept, confirmed=True)
 
     def merge(self, base: Iterable[Baseline], ours: Change, theirs: Change, style: str = "merge") -> str:
         """Both branches change what is in `base`; the file after the merge."""
@@ -78,8 +78,8 @@ class Repository:
     def path(self) -> Path:
         return self.root / NAME
 
-    def load(self) -> files.BaselineSet:
-        return files.load(self.root, GROUP)
+    def load(self) -> store.BaselineSet:
+        return store.load(self.root, GROUP)
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def test_only_the_case_that_both_sides_changed_is_in_conflict(repository: Reposi
     assert stored.rows == {one.row for one in base}
     for settled in (theirs, with_text(base[4], " Another.")):
         repository.path.write_text(merged, "utf-8")
-        assert files.update(repository.root, GROUP, [*base[:4], settled]).changed == (row(4),)
-        assert repository.load() == files.BaselineSet(repository.path, by_row([*base[:4], settled, *base[5:]]))
+        assert store.update(repository.root, GROUP, [*base[:4], settled]).changed == (row(4),)
+        assert repository.load() == store.BaselineSet(repository.path, by_row([*base[:4], settled, *base[5:]]))
         assert "<<<<<<<" not in repository.path.read_text("utf-8")
         assert len(stored_tokens(repository.root)) == len(base)
 
@@ -144,13 +144,13 @@ def test_conflicts_are_settled_one_by_one(repository: Repository, style: str, si
     left = {one.row for one in ours}
     for one in ours:
         assert set(repository.load().conflicts) == left
-        files.update(repository.root, GROUP, [one])
+        store.update(repository.root, GROUP, [one])
         left.discard(one.row)
         text = repository.path.read_text("utf-8")
         for at in (3, 4, 10, 16):
             both = (f"| Ours\n|{at}.\n" in text, f"| Theirs\n|{at}.\n" in text)
             assert both == ((True, True) if row(at) in left else (True, False))
-    assert repository.load() == files.BaselineSet(repository.path, by_row([*base, *ours]))
+    assert repository.load() == store.BaselineSet(repository.path, by_row([*base, *ours]))
 
 
 def test_new_cases_at_the_same_place(repository: Repository) -> None:
@@ -162,9 +162,9 @@ def test_new_cases_at_the_same_place(repository: Repository) -> None:
     stored = repository.load()
     assert set(stored.conflicts) == {RowKey("m"), RowKey("n"), RowKey("o")}
     assert stored.baselines == by_row(base)
-    files.update(repository.root, GROUP, [baseline("n", " 2"), baseline("m", " 1")])
+    store.update(repository.root, GROUP, [baseline("n", " 2"), baseline("m", " 1")])
     assert set(repository.load().conflicts) == {RowKey("o")}
-    assert files.prune(repository.root, GROUP, [RowKey(name) for name in "amnz"], confirmed=True) == (RowKey("o"),)
+    assert store.prune(repository.root, GROUP, [RowKey(name) for name in "amnz"], confirmed=True) == (RowKey("o"),)
     assert repository.load().baselines == by_row([*base, baseline("m", " 1"), baseline("n", " 2")])
 
 
@@ -209,7 +209,7 @@ def test_a_case_deleted_here_and_changed_there(repository: Repository, style: st
     stored = repository.load()
     assert set(stored.conflicts) == {row(4)}
     assert stored.baselines == by_row([*base[:4], *base[5:]])
-    assert files.prune(repository.root, GROUP, stored.rows - {row(4)}, confirmed=False) == (row(4),)
+    assert store.prune(repository.root, GROUP, stored.rows - {row(4)}, confirmed=False) == (row(4),)
     assert repository.load().baselines == stored.baselines
 
 
@@ -229,8 +229,8 @@ def test_conflicts_in_the_environments_of_the_head(repository: Repository, style
     environments = {at: one.generation.environment for at, one in stored.baselines.items()}
     assert environments == {one.row: CPU for one in base} | {ours.row: (), theirs.row: ()}
     assert stored.warnings == (f"{NAME}: a merge left two environments named 'e2'; {READ_WITHOUT}",)
-    files.update(repository.root, GROUP, [ours, theirs], refresh=True)
-    assert repository.load() == files.BaselineSet(repository.path, by_row([*base, ours, theirs]))
+    store.update(repository.root, GROUP, [ours, theirs], refresh=True)
+    assert repository.load() == store.BaselineSet(repository.path, by_row([*base, ours, theirs]))
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -241,7 +241,7 @@ def test_conflicts_in_head_and_cases(repository: Repository, style: str) -> None
     theirs = baseline("row_003", " Theirs.", environment=GPU)
     repository.merge(base, repository.put(ours), repository.put(theirs), style)
     assert set(repository.load().conflicts) == {row(3)}
-    files.update(repository.root, GROUP, [baseline("row_029", " New.", environment=(("torch", "3"),))])
+    store.update(repository.root, GROUP, [baseline("row_029", " New.", environment=(("torch", "3"),))])
     text = repository.path.read_text("utf-8")
     heads = {line.split()[1]: line for line in text.splitlines() if line.startswith("#env")}
     assert sorted(line.split(" ", 2)[2] for line in heads.values()) == sorted(
@@ -253,7 +253,7 @@ def test_conflicts_in_head_and_cases(repository: Repository, style: str) -> None
         "device=cpu dtype=float32 torch=2.14.0",
         "device=cuda dtype=bfloat16 torch=2.13.0",
     ]
-    files.update(repository.root, GROUP, [theirs])
+    store.update(repository.root, GROUP, [theirs])
     assert repository.load().baselines[row(3)] == theirs
 
 
@@ -263,14 +263,14 @@ def test_a_line_of_the_head_that_one_side_dropped(repository: Repository) -> Non
     renewed = many(5, "1\n2\n3\n4\n5\n6\n{}", environment=GPU)
     new = baseline("row_002b")
     merged = repository.merge(
-        base, lambda: files.update(repository.root, GROUP, renewed, refresh=True), repository.put(new)
+        base, lambda: store.update(repository.root, GROUP, renewed, refresh=True), repository.put(new)
     )
     assert "<<<<<<<" not in merged
     stored = repository.load()
     assert stored.baselines[new.row].generation.environment == ()
     assert stored.warnings == (f"{NAME}: no #env line describes environment 'e1'; {READ_WITHOUT}",)
-    files.update(repository.root, GROUP, [new], refresh=True)
-    assert repository.load() == files.BaselineSet(repository.path, by_row([*renewed, new]))
+    store.update(repository.root, GROUP, [new], refresh=True)
+    assert repository.load() == store.BaselineSet(repository.path, by_row([*renewed, new]))
 
 
 def test_tokens_merge_without_markers(repository: Repository) -> None:
@@ -285,7 +285,7 @@ def test_tokens_merge_without_markers(repository: Repository) -> None:
     assert "<<<<<<<" not in tokens
     assert tokens.count("row_002") == 2
     repository.git("checkout", "-q", "--theirs", NAME)
-    assert repository.load() == files.BaselineSet(repository.path, by_row([*base, theirs]))
+    assert repository.load() == store.BaselineSet(repository.path, by_row([*base, theirs]))
 
 
 def test_markers_in_the_tokens_are_passed_over(repository: Repository) -> None:
@@ -303,13 +303,13 @@ def test_markers_in_the_tokens_are_passed_over(repository: Repository) -> None:
     assert [warning.split(": ", 1)[1] for warning in stored.warnings[:-1]] == [
         "a merge conflict marker; the lines that fit are used."
     ] * 3
-    files.update(repository.root, GROUP, [with_text(base[0], " x")])
+    store.update(repository.root, GROUP, [with_text(base[0], " x")])
     assert repository.load().warnings == ()
 
 
 def test_a_conflict_within_the_ancestor(tmp_path: Path) -> None:
     """Git nests longer markers in the ancestor of a criss-cross merge; that part is left out as a whole."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     head = "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n\ncase a\n"
     text = (
@@ -317,11 +317,11 @@ def test_a_conflict_within_the_ancestor(tmp_path: Path) -> None:
         ">>>>>>>>> two\n=======\n| 4\n>>>>>>> other\n\ncase b\n| 5\n"
     )
     path.write_text(head + text)
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     assert stored.conflicts == {RowKey("a"): f"{NAME}, lines 6-17"}
     assert [one.generation.text for one in stored.baselines.values()] == [" 5"]
     path.write_bytes((head + text).replace("\n", "\r\n").encode())
-    assert files.load(tmp_path, GROUP) == stored
+    assert store.load(tmp_path, GROUP) == stored
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -351,8 +351,8 @@ def test_random_merges(repository: Repository, seed: int) -> None:
         else:  # git may take one side of two neighbours; what it then cannot fit into the other is in conflict
             assert found in (one, other)
     answers = by_row([*sides[0].values(), *sides[1].values()])
-    files.update(repository.root, GROUP, list(answers.values()), refresh=True)
-    assert repository.load() == files.BaselineSet(repository.path, answers)
+    store.update(repository.root, GROUP, list(answers.values()), refresh=True)
+    assert repository.load() == store.BaselineSet(repository.path, answers)
 
 
 TWICE = """#llmcompare-baseline 1
@@ -387,16 +387,16 @@ case c
 
 def test_a_case_that_stands_twice(tmp_path: Path) -> None:
     """Git can merge two new cases of one name without markers: they are in conflict, and equal ones are one case."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     path.write_text(TWICE)
-    stored = files.load(tmp_path, GROUP)
+    stored = store.load(tmp_path, GROUP)
     assert stored.conflicts == {
         RowKey("a"): f"{NAME}, lines 7-9, 11-14",
         RowKey("b", "v"): f"{NAME}, lines 16-17, 19-21",
     }
     assert [one.row for one in stored.baselines.values()] == [RowKey("c")]
-    files.update(tmp_path, GROUP, [baseline("b", variant="v")])
+    store.update(tmp_path, GROUP, [baseline("b", variant="v")])
     assert path.read_text() == (
         TWICE[: TWICE.index("\ncase a")]
         + "#env e3 device=cpu dtype=float32 torch=2.13.0\n"
@@ -404,16 +404,16 @@ def test_a_case_that_stands_twice(tmp_path: Path) -> None:
         + "\ncase b @v\n.input aacd82be  .settings 7d21a0c4  .env e3  .stop length  .tokens 2\n| Blue.\n"
         + "\ncase c\n| Three.\n\n#end\n"
     )
-    assert set(files.load(tmp_path, GROUP).conflicts) == {RowKey("a")}
-    files.update(tmp_path, GROUP, [baseline("a")])
-    assert files.load(tmp_path, GROUP).conflicts == {}
+    assert set(store.load(tmp_path, GROUP).conflicts) == {RowKey("a")}
+    store.update(tmp_path, GROUP, [baseline("a")])
+    assert store.load(tmp_path, GROUP).conflicts == {}
     assert path.read_text().count("\ncase ") == 3
 
 
 @pytest.mark.parametrize("more", [1, 2])
 def test_a_case_that_stands_twice_between_markers(tmp_path: Path, more: int) -> None:
     """All of its versions are kept until one is chosen."""
-    path = files.path_of(tmp_path, GROUP)
+    path = store.path_of(tmp_path, GROUP)
     path.parent.mkdir(parents=True)
     path.write_text(
         "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n\n<<<<<<< HEAD\ncase a\n| 1\n=======\n"
@@ -421,11 +421,11 @@ def test_a_case_that_stands_twice_between_markers(tmp_path: Path, more: int) -> 
         + ">>>>>>> other\n\ncase b\n| b\n\ncase b\n| b 2\n"
     )
     for _ in range(2):
-        assert set(files.load(tmp_path, GROUP).conflicts) == {RowKey("a"), RowKey("b")}
-        files.update(tmp_path, GROUP, [baseline("c")], refresh=True)
+        assert set(store.load(tmp_path, GROUP).conflicts) == {RowKey("a"), RowKey("b")}
+        store.update(tmp_path, GROUP, [baseline("c")], refresh=True)
         assert path.read_text().count("case a\n") == 1 + more
-    files.update(tmp_path, GROUP, [baseline("a"), baseline("b")])
-    assert files.load(tmp_path, GROUP).baselines == by_row([baseline("a"), baseline("b"), baseline("c")])
+    store.update(tmp_path, GROUP, [baseline("a"), baseline("b")])
+    assert store.load(tmp_path, GROUP).baselines == by_row([baseline("a"), baseline("b"), baseline("c")])
 
 
 def says(one: Baseline | None) -> str | None:

@@ -15,14 +15,14 @@ import pytest
 from pytest_llmcompare.baselines import pending
 from pytest_llmcompare.baselines.pending import Entry, line_of
 from pytest_llmcompare.baselines.pending_schema import LineError
-from pytest_llmcompare.commands.pending import as_json
-from pytest_llmcompare.commands.review import entry_lines
+from pytest_llmcompare.cli.apply_decisions import accept, forget
+from pytest_llmcompare.cli.pending import as_json
+from pytest_llmcompare.cli.review import entry_lines
+from pytest_llmcompare.cli.review_state import Review
 from pytest_llmcompare.errors import LlmCompareError
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Likelihood, Verdict
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
-from pytest_llmcompare.review import Review
-from pytest_llmcompare.settling import accept, forget
 from tests.cli.projects import Project
 
 from .samples import baseline, contents_of

@@ -11,12 +11,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.baselines import codec, contents, escapes, files, pending
-from pytest_llmcompare.baselines.caselines import read_record, record_of
+from pytest_llmcompare.baselines import escapes, file_format, group_file, pending, store
+from pytest_llmcompare.baselines.case_lines import read_record, record_of
 from pytest_llmcompare.baselines.document import Document
 from pytest_llmcompare.baselines.pending import Entry, line_of
-from pytest_llmcompare.generations import Generation, joined
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.generation import Generation, joined
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
 
 from .samples import by_row, stored_blocks
@@ -108,7 +108,7 @@ def test_a_name_comes_back(row: RowKey) -> None:
 @given(st.lists(NAMES, min_size=2, max_size=2, unique=True))
 def test_names_of_table_and_model_come_back(names: list[str]) -> None:
     """The head of the file carries the true names, whatever the file is called."""
-    read = codec.parse(codec.dump(Document(names[0], names[1])), "x.baseline")
+    read = file_format.parse(file_format.dump(Document(names[0], names[1])), "x.baseline")
     assert (read.table, read.model) == (names[0], names[1])
 
 
@@ -127,11 +127,11 @@ def test_baselines_come_back(baselines: list[Baseline], table: str, model: str) 
     group = GroupKey("t", table, model)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        files.update(root, group, baselines)
-        stored = files.load(root, group)
+        store.update(root, group, baselines)
+        stored = store.load(root, group)
         assert stored.baselines == by_row(baselines)
         assert (dict(stored.conflicts), stored.warnings) == ({}, ())
-        assert not files.update(root, group, baselines, refresh=True).written
+        assert not store.update(root, group, baselines, refresh=True).written
         if baselines:
             assert len(stored_blocks(root, group)) == len(baselines)
 
@@ -150,10 +150,10 @@ EDITS: dict[str, Callable[[str], str]] = {
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_baselines_come_back_from_edited_files(baselines: list[Baseline], edit: str) -> None:
     """What editors and git do to the ends of lines and of files changes no baseline, whatever its text."""
-    whole = contents.empty(GroupKey("t", "table", "model"))
+    whole = group_file.empty(GroupKey("t", "table", "model"))
     for one in baselines:
         whole.put(one, refresh=False)
-    found = contents.read(EDITS[edit](whole.text()), EDITS[edit](whole.tokens_text()), "x.baseline", "x.tokens.jsonl")
+    found = group_file.read(EDITS[edit](whole.text()), EDITS[edit](whole.tokens_text()), "x.baseline", "x.tokens.jsonl")
     assert found.baselines == by_row(baselines)
     assert found.warnings == ()
 

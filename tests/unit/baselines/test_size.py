@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import Baseline
 
 from .samples import GROUP, baseline, by_row, tokens_of, with_text
@@ -51,12 +51,12 @@ def test_writing_and_reading_take_a_small_multiple_of_json(tmp_path: Path, basel
     text = json.dumps(plain)
     dumps, loads = fastest(lambda: json.dumps(plain)), fastest(lambda: json.loads(text))
     folders = iter(range(10))
-    write = fastest(lambda: files.update(tmp_path / str(next(folders)), GROUP, baselines))
+    write = fastest(lambda: store.update(tmp_path / str(next(folders)), GROUP, baselines))
     root = tmp_path / "0"
-    read = fastest(lambda: files.load(root, GROUP))
-    sticky = fastest(lambda: files.update(root, GROUP, baselines))
+    read = fastest(lambda: store.load(root, GROUP))
+    sticky = fastest(lambda: store.update(root, GROUP, baselines))
     print(f"write {write:.3f} s ({write / dumps:.1f} x), read {read:.3f} s ({read / loads:.1f} x), same {sticky:.3f} s")
-    assert files.load(root, GROUP).baselines == by_row(baselines)
+    assert store.load(root, GROUP).baselines == by_row(baselines)
     assert write < 8 * dumps
     assert read < 12 * loads
     assert sticky < 3 * read + write
@@ -70,9 +70,9 @@ def test_time_grows_with_the_number_of_cases_and_no_faster(tmp_path: Path, basel
         some = baselines[:count]
         texts = iter(f" New {at}." for at in range(10))
         return [
-            fastest(lambda: files.update(root, GROUP, some, refresh=True)),
-            fastest(lambda: files.load(root, GROUP)),
-            fastest(lambda: files.update(root, GROUP, [with_text(some[0], next(texts))])),
+            fastest(lambda: store.update(root, GROUP, some, refresh=True)),
+            fastest(lambda: store.load(root, GROUP)),
+            fastest(lambda: store.update(root, GROUP, [with_text(some[0], next(texts))])),
         ]
 
     for few, many in zip(seconds(COUNT // 10), seconds(COUNT // 2), strict=True):
@@ -81,8 +81,8 @@ def test_time_grows_with_the_number_of_cases_and_no_faster(tmp_path: Path, basel
 
 def test_the_file_is_little_larger_than_its_texts(tmp_path: Path, baselines: list[Baseline]) -> None:
     """What people review is mostly text: names and facts take less than 150 bytes a case."""
-    files.update(tmp_path, GROUP, baselines)
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, baselines)
+    path = store.path_of(tmp_path, GROUP)
     texts = sum(len(one.generation.text.encode()) for one in baselines)
     assert texts < path.stat().st_size < texts + 150 * COUNT
     assert tokens_of(path).stat().st_size < 300 * COUNT

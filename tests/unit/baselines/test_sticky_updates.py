@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import Baseline, RowKey
 
 from .samples import (
@@ -35,38 +35,38 @@ def noisy(one: Baseline) -> Baseline:
 
 def test_equal_outputs_touch_no_file(tmp_path: Path) -> None:
     """Where every case says the same as before, bytes and modification times of all files stay."""
-    files.update(tmp_path, GROUP, many(20))
+    store.update(tmp_path, GROUP, many(20))
     before = contents_of(tmp_path)
     for again in (many(20), many(20)[3:5], [], [noisy(one) for one in many(20)]):
-        report = files.update(tmp_path, GROUP, again)
-        assert report == files.UpdateReport(report.path, unchanged=tuple(one.row for one in again))
+        report = store.update(tmp_path, GROUP, again)
+        assert report == store.UpdateReport(report.path, unchanged=tuple(one.row for one in again))
         assert not report.written
     assert contents_of(tmp_path) == before
 
 
 def test_unchanged_cases_keep_their_lines(tmp_path: Path) -> None:
     """Among noisy repetitions one changed case changes its own lines, in both files, and none of the others."""
-    files.update(tmp_path, GROUP, many(20))
+    store.update(tmp_path, GROUP, many(20))
     blocks, tokens = stored_blocks(tmp_path), stored_tokens(tmp_path)
     changed = with_text(noisy(many(20)[7]), " Something else.")
-    report = files.update(tmp_path, GROUP, [changed if at == 7 else noisy(one) for at, one in enumerate(many(20))])
+    report = store.update(tmp_path, GROUP, [changed if at == 7 else noisy(one) for at, one in enumerate(many(20))])
     assert report.changed == (RowKey("row_007"),)
     assert len(report.unchanged) == 19
     now = stored_blocks(tmp_path)
     assert now.pop("row_007") != blocks.pop("row_007")
     assert now == blocks
     assert [at for at, line in enumerate(stored_tokens(tmp_path)) if line != tokens[at]] == [7]
-    assert files.load(tmp_path, GROUP).baselines == by_row([*many(7), changed, *many(20)[8:]])
+    assert store.load(tmp_path, GROUP).baselines == by_row([*many(7), changed, *many(20)[8:]])
 
 
 def test_hand_made_lines_stay(tmp_path: Path) -> None:
     """Lines that a person wrote otherwise than we would are kept, as long as they say the same."""
-    files.update(tmp_path, GROUP, many(3))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(3))
+    path = store.path_of(tmp_path, GROUP)
     text = path.read_text("utf-8").replace("| Answer 1.", "| Answer\n~ 1.").replace("  .env e1", " .env e1", 1)
     path.write_text(text, "utf-8")
-    assert not files.update(tmp_path, GROUP, many(3)).written
-    files.update(tmp_path, GROUP, [baseline("z")])
+    assert not store.update(tmp_path, GROUP, many(3)).written
+    store.update(tmp_path, GROUP, [baseline("z")])
     assert path.read_text("utf-8").startswith(text.rstrip("\n"))
 
 
@@ -84,43 +84,43 @@ def test_hand_made_lines_stay(tmp_path: Path) -> None:
 )
 def test_what_counts_as_a_change(tmp_path: Path, facts: dict[str, object]) -> None:
     """Text, tokens, stop and hashes; the new baseline is what is loaded then."""
-    files.update(tmp_path, GROUP, [baseline("a"), baseline("b")])
+    store.update(tmp_path, GROUP, [baseline("a"), baseline("b")])
     changed = baseline("a", **facts)  # type: ignore[arg-type]
-    assert files.update(tmp_path, GROUP, [changed]).changed == (RowKey("a"),)
-    assert files.load(tmp_path, GROUP) == files.BaselineSet(
-        files.path_of(tmp_path, GROUP), by_row([changed, baseline("b")])
+    assert store.update(tmp_path, GROUP, [changed]).changed == (RowKey("a"),)
+    assert store.load(tmp_path, GROUP) == store.BaselineSet(
+        store.path_of(tmp_path, GROUP), by_row([changed, baseline("b")])
     )
 
 
 def test_a_refresh_writes_new_facts(tmp_path: Path) -> None:
     """With `refresh` environment and log-probabilities become today's, also where the text is the same."""
-    files.update(tmp_path, GROUP, many(3))
-    report = files.update(tmp_path, GROUP, [noisy(one) for one in many(2)], refresh=True)
-    assert report == files.UpdateReport(report.path, refreshed=(RowKey("row_000"), RowKey("row_001")))
+    store.update(tmp_path, GROUP, many(3))
+    report = store.update(tmp_path, GROUP, [noisy(one) for one in many(2)], refresh=True)
+    assert report == store.UpdateReport(report.path, refreshed=(RowKey("row_000"), RowKey("row_001")))
     assert report.written
-    assert files.load(tmp_path, GROUP).baselines == by_row([*map(noisy, many(2)), many(3)[2]])
+    assert store.load(tmp_path, GROUP).baselines == by_row([*map(noisy, many(2)), many(3)[2]])
     before = contents_of(tmp_path)
-    assert files.update(tmp_path, GROUP, [noisy(one) for one in many(2)], refresh=True).unchanged == report.refreshed
+    assert store.update(tmp_path, GROUP, [noisy(one) for one in many(2)], refresh=True).unchanged == report.refreshed
     assert contents_of(tmp_path) == before
 
 
 @pytest.mark.parametrize(("moved", "written"), [(1e-7, False), (2e-5, False), (2e-4, True)])
 def test_a_refresh_of_noise_touches_no_file(moved: float, *, written: bool, tmp_path: Path) -> None:
     """Log-probabilities that moved by what one pass differs from many are the same; what weights do is written."""
-    files.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25, -0.5))])
+    store.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25, -0.5))])
     before = contents_of(tmp_path)
-    files.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25 - moved, -0.5))], refresh=True)
+    store.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25 - moved, -0.5))], refresh=True)
     assert (contents_of(tmp_path) != before) is written
 
 
 def test_each_row_is_reported_once_and_in_order(tmp_path: Path) -> None:
     """A report tells additions, changes and the rest apart, in the order given."""
-    files.update(tmp_path, GROUP, [baseline("b"), baseline("c")])
-    report = files.update(
+    store.update(tmp_path, GROUP, [baseline("b"), baseline("c")])
+    report = store.update(
         tmp_path, GROUP, [baseline("z"), baseline("c", " New."), baseline("b"), baseline("a", variant="v")]
     )
-    assert report == files.UpdateReport(
-        files.path_of(tmp_path, GROUP),
+    assert report == store.UpdateReport(
+        store.path_of(tmp_path, GROUP),
         added=(RowKey("z"), RowKey("a", "v")),
         changed=(RowKey("c"),),
         unchanged=(RowKey("b"),),
@@ -129,15 +129,15 @@ def test_each_row_is_reported_once_and_in_order(tmp_path: Path) -> None:
 
 def test_environments_are_shared_and_keep_their_names(tmp_path: Path) -> None:
     """A new environment gets the next number; one that no case refers to any more goes, the others keep theirs."""
-    files.update(tmp_path, GROUP, [baseline("a"), baseline("b"), baseline("c", environment=GPU)])
-    files.update(tmp_path, GROUP, [baseline("a", " New.", environment=NEWER)])
-    files.update(tmp_path, GROUP, [baseline("c", " New.", environment=NEWER)])
-    text = files.path_of(tmp_path, GROUP).read_text("utf-8")
+    store.update(tmp_path, GROUP, [baseline("a"), baseline("b"), baseline("c", environment=GPU)])
+    store.update(tmp_path, GROUP, [baseline("a", " New.", environment=NEWER)])
+    store.update(tmp_path, GROUP, [baseline("c", " New.", environment=NEWER)])
+    text = store.path_of(tmp_path, GROUP).read_text("utf-8")
     assert [line for line in text.splitlines() if line.startswith("#env")] == [
         "#env e1 device=cpu dtype=float32 torch=2.13.0",
         "#env e3 device=cpu dtype=float32 torch=2.14.0",
     ]
-    loaded = files.load(tmp_path, GROUP).baselines
+    loaded = store.load(tmp_path, GROUP).baselines
     assert {row.prompt_id: one.generation.environment for row, one in loaded.items()} == {
         "a": NEWER,
         "b": CPU,
@@ -147,11 +147,11 @@ def test_environments_are_shared_and_keep_their_names(tmp_path: Path) -> None:
 
 def test_the_tokens_file_alone_changes_when_tokens_come_back(tmp_path: Path) -> None:
     """Where only the tokens were lost, an update restores them and leaves the text as it is."""
-    files.update(tmp_path, GROUP, many(5))
-    path = files.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(5))
+    path = store.path_of(tmp_path, GROUP)
     text, tokens = path.read_bytes(), tokens_of(path).read_bytes()
     tokens_of(path).unlink()
-    assert len(files.update(tmp_path, GROUP, many(5)).changed) == 5
+    assert len(store.update(tmp_path, GROUP, many(5)).changed) == 5
     assert (path.read_bytes(), tokens_of(path).read_bytes()) == (text, tokens)
 
 
@@ -160,5 +160,5 @@ def test_own_git_attributes_stay(tmp_path: Path) -> None:
     attributes = tmp_path / "tests/__baselines__/.gitattributes"
     attributes.parent.mkdir(parents=True)
     attributes.write_text("* text\n")
-    files.update(tmp_path, GROUP, many(2))
+    store.update(tmp_path, GROUP, many(2))
     assert attributes.read_text() == "* text\n"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer
 from pytest_llmcompare.models.chat_template import probe, read_template, tells_the_time
-from pytest_llmcompare.models.pyfunc import PyfuncTransformer
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 
 GOOD = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"

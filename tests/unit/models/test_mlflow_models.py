@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmcompare.errors import ModelError, TrackingError
-from pytest_llmcompare.models.registered import LIMITS, bounded_requests
+from pytest_llmcompare.models.mlflow_store import LIMITS, bounded_requests
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.fingerprint import weights_fingerprint
+from pytest_llmcompare.models.model_files import missing_files, weights_fingerprint
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import parse_specs
-from pytest_llmcompare.models.weights import missing_files
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.cli import main
+from pytest_llmcompare.cli.main import main
 from pytest_llmcompare.errors import ModelError, UsageError
 from pytest_llmcompare.models.resolve import resolve
-from pytest_llmcompare.models.schemes import HOOK
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
+from pytest_llmcompare.models.uris import HOOK
 
 OTHER = SourceKind.OTHER
 

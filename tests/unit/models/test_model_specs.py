@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.addresses import without_secrets
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.models.schemes import HOOK
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, parse_specs
+from pytest_llmcompare.models.uris import HOOK
+from pytest_llmcompare.text import without_secrets
 
 HUB, FOLDER, MLFLOW = SourceKind.HUB, SourceKind.FOLDER, SourceKind.MLFLOW
 RUN_ID = "1a2b3c4d5e6f708192a3b4c5d6e7f809"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_llmcompare.generations import Generation, Path
-from pytest_llmcompare.judgements import Judgement, Likelihood, Verdict
+from pytest_llmcompare.comparison.summary import summarize
+from pytest_llmcompare.generation import Generation, Path
+from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Document, document
-from pytest_llmcompare.reports.report import Report
-from pytest_llmcompare.reports.summary import summarize
+from pytest_llmcompare.reports.document import Document, Report, document
 from pytest_llmcompare.settings import Settings
 
 PIECES = ("Eight", " legs", " and", " no", " wings", ".")

@@ -6,8 +6,8 @@ import re
 
 from hypothesis import strategies as st
 
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 
 MODELS = ("gpt2-large", "distilgpt2", "bloom-560m")

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.comparison.summary import summarize
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.annotations import MOST, Place, annotation_lines
-from pytest_llmcompare.reports.report import Report
-from pytest_llmcompare.reports.summary import summarize
+from pytest_llmcompare.reports.document import Report
+from pytest_llmcompare.reports.github import MOST, Place, annotation_lines
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, HOSTILE, MISSING, SHIFT, found, generation, hostile_results, mixed

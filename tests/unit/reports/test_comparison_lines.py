@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.budget import BudgetCheck
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck
+from pytest_llmcompare.comparison.statistics import rate
+from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.allowance import MOST_OVER, budget_lines
-from pytest_llmcompare.reports.comparison import MOST_PAIRS, pair_lines
-from pytest_llmcompare.reports.escaping import width
+from pytest_llmcompare.reports.pair_table import MOST_PAIRS, pair_lines
 from pytest_llmcompare.reports.style import Page
-from pytest_llmcompare.reports.summary import Summary, summarize
+from pytest_llmcompare.reports.terminal import MOST_OVER, budget_lines
 from pytest_llmcompare.settings import COMMAND_LINE, FILE, Settings
-from pytest_llmcompare.statistics import rate
+from pytest_llmcompare.text import width
 
 from .samples import DRIFTED, HOSTILE, IDENTICAL, case, is_harmless
 

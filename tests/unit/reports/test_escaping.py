@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.reports.escaping import cut, disarm, encodable, escape, pad, quoted, shorten, width
+from pytest_llmcompare.text import cut, disarm, encodable, escape, pad, quoted, shorten, width
 
 from .samples import HOSTILE, is_harmless
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.judgements import Judgement, Verdict
-from pytest_llmcompare.reports.differences import COLUMNS, MOST_SHOWN, common_ends, difference
-from pytest_llmcompare.reports.escaping import width
-from pytest_llmcompare.reports.formatting import FailureBudget, failure_lines, headline
-from pytest_llmcompare.reports.formatting import test_name as name_of
+from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.reports.messages import FailureBudget, failure_lines, headline
+from pytest_llmcompare.reports.messages import test_name as name_of
+from pytest_llmcompare.reports.text_diff import COLUMNS, MOST_SHOWN, common_ends, difference
+from pytest_llmcompare.text import width
 
 from .samples import DRIFTED, HOSTILE, MISSING, case, is_harmless
 

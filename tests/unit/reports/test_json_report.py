@@ -11,15 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.budget import BudgetCheck
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck
+from pytest_llmcompare.comparison.statistics import rate
+from pytest_llmcompare.comparison.summary import Summary, summarize
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.document import SCHEMA_VERSION, document
-from pytest_llmcompare.reports.json_report import json_report
-from pytest_llmcompare.reports.report import Report
-from pytest_llmcompare.reports.summary import Summary, summarize
+from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, document, json_report
 from pytest_llmcompare.settings import Settings, Update
-from pytest_llmcompare.statistics import rate
 
 from .runs import ARMS, DRIFT, IDENTICAL, PIECES, drawn, found, generation, hostile, mixed
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from pytest_llmcompare.budget import BudgetCheck
+from pytest_llmcompare.comparison.drift_budget import BudgetCheck
+from pytest_llmcompare.comparison.statistics import rate
+from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.allowance import sentence
-from pytest_llmcompare.reports.gates import gate_line
 from pytest_llmcompare.reports.junit import checks
-from pytest_llmcompare.reports.summary import summarize
+from pytest_llmcompare.reports.messages import gate_line
+from pytest_llmcompare.reports.terminal import sentence
 from pytest_llmcompare.settings import Settings
-from pytest_llmcompare.statistics import rate
 
 from .samples import HOSTILE, is_harmless
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from hypothesis import given
 
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.reports.junit import properties
 
 from .samples import DRIFTED, HOSTILE, case

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.markdown import markdown_report
-from pytest_llmcompare.reports.markdown_text import block, code, table
+from pytest_llmcompare.reports.markdown import block, code, markdown_report, table
 
 from .runs import ARMS, DRIFT, IDENTICAL, TIE, drawn, found, generation, hostile, mixed
 from .samples import HOSTILE

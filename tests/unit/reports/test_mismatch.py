@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 from pytest_llmcompare.reports.mismatch import mismatch_lines
 

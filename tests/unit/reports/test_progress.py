@@ -15,10 +15,10 @@ from typing import TextIO
 
 import pytest
 
-from pytest_llmcompare.extensions import Progress
-from pytest_llmcompare.generations import Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
+from pytest_llmcompare.suite.extensions import Progress
 
 KEY = GroupKey("tests", "trivia", "gpt2-large")
 Terminal = tuple[TextIO, Callable[[], str]]
@@ -177,7 +177,8 @@ def test_reports_are_light() -> None:
     """Importing what makes messages and reports imports nothing but the standard library."""
     code = (
         "import sys\n"
-        "from pytest_llmcompare.reports import formatting, junit, progress, summary, terminal\n"
+        "from pytest_llmcompare.comparison import summary\n"
+        "from pytest_llmcompare.reports import junit, messages, progress, terminal\n"
         "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'numpy', 'tqdm', 'yaml', 'filelock', 'pytest'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmcompare.reports.formatting import count, duration, rate, share
+from pytest_llmcompare.reports.messages import count, duration, rate, share
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ import json
 import re
 from typing import Any
 
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.cli.web.page import ReviewPage
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.review_page import ReviewPage
 
 from .runs import ARMS, DRIFT, HOSTILE, MISSING, found, generation
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.commands import report
+from pytest_llmcompare.cli import report
 from pytest_llmcompare.errors import ReportError, UsageError
+from pytest_llmcompare.reports.document import json_report
 from pytest_llmcompare.reports.html import html_report
-from pytest_llmcompare.reports.json_report import json_report
 from pytest_llmcompare.reports.markdown import markdown_report
 
 from .runs import drawn, hostile, mixed

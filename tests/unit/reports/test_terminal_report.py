@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.judgements import Judgement, Verdict
+from pytest_llmcompare.comparison.summary import Summary, summarize
+from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.escaping import width
-from pytest_llmcompare.reports.grid import MOST_ROWS, shared_out
+from pytest_llmcompare.reports.side_by_side import MOST_ROWS, shared_out
 from pytest_llmcompare.reports.style import wrap
-from pytest_llmcompare.reports.summary import Summary, summarize
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.settings import Settings, Update
+from pytest_llmcompare.text import width
 
 from .samples import COMMAND, DRIFTED, HOSTILE, IDENTICAL, MISSING, case, declared, groups, is_harmless, trivia
 

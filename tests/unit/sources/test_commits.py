@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines import files
+from pytest_llmcompare.baselines import store
+from pytest_llmcompare.baselines.sources import git as repository
+from pytest_llmcompare.baselines.sources.git_commit import GitBaselines, open_commit
 from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.sources import repository
-from pytest_llmcompare.sources.commits import GitBaselines, open_commit
 from tests.platforms import needs_posix
 from tests.repositories import commit, git, init
 from tests.unit.baselines.samples import GROUP, baseline, by_row, tokens_of
@@ -26,9 +26,9 @@ def root(tmp_path: Path) -> Path:
     """A repository with two baselines on `main`, and others in the working tree."""
     init(tmp_path / "repo")
     (tmp_path / "repo" / "tests").mkdir()
-    files.update(tmp_path / "repo", GROUP, RECORDED)
+    store.update(tmp_path / "repo", GROUP, RECORDED)
     commit(tmp_path / "repo")
-    files.update(tmp_path / "repo", GROUP, [baseline("sky", " Red."), baseline("tea")])
+    store.update(tmp_path / "repo", GROUP, [baseline("sky", " Red."), baseline("tea")])
     return tmp_path / "repo"
 
 
@@ -71,7 +71,7 @@ def test_a_pinned_commit_stays_while_the_branch_moves(root: Path) -> None:
 def test_a_file_that_the_commit_does_not_have(root: Path) -> None:
     """Its cases are missing, with the file and what to do, though the working tree has it."""
     other = GroupKey("tests", "geo", "distilgpt2")
-    files.update(root, other, [baseline("paris")])
+    store.update(root, other, [baseline("paris")])
     source = open_commit(root, "main", "")
     found = source.load(other, [])
     assert found.baselines == {}
@@ -87,7 +87,7 @@ def test_a_root_folder_below_the_top_of_the_repository(tmp_path: Path, prefix: s
     init(tmp_path / "repo")
     root = tmp_path / "repo" / prefix
     root.mkdir(parents=True)
-    files.update(root, GROUP, RECORDED)
+    store.update(root, GROUP, RECORDED)
     commit(root)
     (tmp_path / "link").symlink_to(root)
     for folder in (root, tmp_path / "link"):
@@ -100,7 +100,7 @@ def test_names_that_need_a_file_name_of_their_own(root: Path) -> None:
     """The file of a name that differs in case, or holds what no file name may, is found as on the disk."""
     groups = [GroupKey("tests", "trivia", name) for name in ("Distilgpt2", "org/model:7b", "-x")]
     for at, group in enumerate(groups):
-        files.update(root, group, [baseline("sky", f" {at}.")])
+        store.update(root, group, [baseline("sky", f" {at}.")])
     commit(root)
     source = open_commit(root, "main", "")
     for at, group in enumerate(groups):
@@ -109,7 +109,7 @@ def test_names_that_need_a_file_name_of_their_own(root: Path) -> None:
 
 def test_tokens_are_those_of_the_commit(root: Path) -> None:
     """A commit without the tokens file gives texts, and a warning with nothing in it that could not be done."""
-    path = tokens_of(files.path_of(root, GROUP))
+    path = tokens_of(store.path_of(root, GROUP))
     path.unlink()
     commit(root)
     found = open_commit(root, "main", "").load(GROUP, [])
@@ -123,7 +123,7 @@ def test_tokens_are_those_of_the_commit(root: Path) -> None:
 
 def test_a_file_that_is_damaged_in_the_commit(root: Path) -> None:
     """The error names commit, file and line, and no command for the working tree."""
-    path = files.path_of(root, GROUP)
+    path = store.path_of(root, GROUP)
     path.write_text(path.read_text().replace(".input", ".inptu", 1))
     commit(root)
     with pytest.raises(BaselineError) as caught:
@@ -136,7 +136,7 @@ def test_a_file_that_is_damaged_in_the_commit(root: Path) -> None:
 
 def test_a_file_of_a_newer_version_in_the_commit(root: Path) -> None:
     """What to do about that is the same everywhere."""
-    path = files.path_of(root, GROUP)
+    path = store.path_of(root, GROUP)
     path.write_text(path.read_text().replace("#llmcompare-baseline 1", "#llmcompare-baseline 2", 1))
     commit(root)
     with pytest.raises(BaselineError) as caught:
@@ -147,7 +147,7 @@ def test_a_file_of_a_newer_version_in_the_commit(root: Path) -> None:
 
 def test_a_conflict_that_was_committed(root: Path) -> None:
     """Only the case between the markers cannot be compared; it says in which lines of which commit."""
-    path = files.path_of(root, GROUP)
+    path = store.path_of(root, GROUP)
     text = path.read_text()
     block = text[text.index("case sky") : text.index("case tea")].strip()
     merged = f"<<<<<<< HEAD\n{block}\n=======\n{block.replace('Red', 'Green')}\n>>>>>>> other"
@@ -276,11 +276,11 @@ def test_the_command_that_copies(tmp_path: Path, below: str) -> None:
     root = tmp_path / below
     for folder in (root, tmp_path / "elsewhere"):
         (folder / "tests").mkdir(parents=True)
-        files.update(folder, GROUP, RECORDED)
+        store.update(folder, GROUP, RECORDED)
     commit(tmp_path)
     for folder in (root, tmp_path / "elsewhere"):
-        files.update(folder, GROUP, [baseline("sky", " Red.")])
+        store.update(folder, GROUP, [baseline("sky", " Red.")])
     subprocess.run(open_commit(root, "main", "").copying, shell=True, check=True, cwd=root / "tests")
-    assert files.load(root, GROUP).baselines == by_row(RECORDED)
-    texts = {one.generation.text for one in files.load(tmp_path / "elsewhere", GROUP).baselines.values()}
+    assert store.load(root, GROUP).baselines == by_row(RECORDED)
+    texts = {one.generation.text for one in store.load(tmp_path / "elsewhere", GROUP).baselines.values()}
     assert (" Red." in texts) is bool(below)

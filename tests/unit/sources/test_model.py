@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_llmcompare.drift import stale_reason
-from pytest_llmcompare.generations import Generation
-from pytest_llmcompare.judgements import Verdict
+from pytest_llmcompare.baselines.sources.protocol import Outputs
+from pytest_llmcompare.baselines.sources.reference_model import ModelBaselines
+from pytest_llmcompare.comparison.judge import stale_reason
+from pytest_llmcompare.evaluation.verdicts import Baselines
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row, RowKey
-from pytest_llmcompare.sources.model import ModelBaselines
-from pytest_llmcompare.sources.reader import Outputs
-from pytest_llmcompare.verdicts import Baselines
 
 GROUP = GroupKey("tests", "trivia", "small")
 SKY, ICE, TEA = (

@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from pytest_llmcompare.baselines.files import BaselineSet
-from pytest_llmcompare.drift import stale_reason
+from pytest_llmcompare.baselines.sources import results_table
+from pytest_llmcompare.baselines.store import BaselineSet
+from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey
-from pytest_llmcompare.sources import results_table
 
 GROUP = GroupKey("tests", "trivia", "m")
 SKY, ICE = "Q: Sky?\nA:", "Q: Ice?\nA:"

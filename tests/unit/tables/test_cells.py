@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 HERE = Path.cwd()
 

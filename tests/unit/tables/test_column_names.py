@@ -12,10 +12,10 @@ import pytest
 import yaml
 from transformers import GenerationConfig
 
-from pytest_llmcompare.decoding.settings import REFUSED, RULES
 from pytest_llmcompare.errors import TableError
+from pytest_llmcompare.models.gen_config import REFUSED, RULES
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS, MARKER_KEYWORDS, ORDINARY, slips
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 from .test_table_sources import cells, json_lines
 

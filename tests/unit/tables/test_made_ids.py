@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare import slugs
-from pytest_llmcompare.slugs import Content, made_ids, slug
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite import prompt_ids
+from pytest_llmcompare.suite.prompt_ids import Content, made_ids, slug
+from pytest_llmcompare.suite.table import read_table
 
 SKY = "Q: What color is the sky?\nA:"
 
@@ -121,7 +121,7 @@ def test_moving_inserting_and_removing_rows_renames_nothing(contents: list[Conte
 
 def test_equal_digits_are_told_apart_whatever_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one digit instead of six, equal ones are found soon; both rows get twice as many."""
-    monkeypatch.setattr(slugs, "DIGITS", 2)
+    monkeypatch.setattr(prompt_ids, "DIGITS", 2)
     contents: list[Content] = [("?" * count, None, {}) for count in range(1, 40)]
     found = made_ids(contents)
     assert len(set(found)) == len(contents)

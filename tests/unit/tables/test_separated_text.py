@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import TableError
 from pytest_llmcompare.records import Row
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 ENDS = ["\n", "\r\n", "\r"]
 SEPARATORS = [",", ";", "\t", "|"]

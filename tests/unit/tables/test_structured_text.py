@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 
 def message(folder: Path, name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_llmcompare.errors import TableError
 from pytest_llmcompare.suite.column_names import RESERVED_COLUMNS
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 KINDS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet, .yaml, .yml"
 LOOKED = "Looked for input_text, prompt, question, text, inputs"

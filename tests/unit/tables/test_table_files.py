@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pytest_llmcompare import table_files
-from pytest_llmcompare.declaration import declare
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite import readers
+from pytest_llmcompare.suite.marker import declare
+from pytest_llmcompare.suite.table import read_table
 
 from .test_table_sources import RECORDS, ROWS, WRITERS, json_lines
 
@@ -67,7 +67,7 @@ def test_broken_compressed_files(data: bytes, what: str, tmp_path: Path) -> None
 
 def test_a_file_beyond_reason_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as it is nor as it would be unpacked."""
-    monkeypatch.setattr(table_files, "MOST_BYTES", 2**20)
+    monkeypatch.setattr(readers, "MOST_BYTES", 2**20)
     (tmp_path / "t.csv").write_text("prompt\n" + "x" * 2**20, encoding="utf-8")
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
     for name in ("t.csv", "t.csv.gz"):

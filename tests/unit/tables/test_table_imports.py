@@ -12,7 +12,7 @@ HEAVY = ["pandas", "numpy", "torch", "transformers", "mlflow", "pyarrow", "yaml"
 SCRIPT = """
 import sys
 from pathlib import Path
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 source = {source}
 assert len(read_table(source, base=Path(sys.argv[1]))) == 2
 print([name for name in {heavy} if name in sys.modules])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.records import Row
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-from pytest_llmcompare.tables import read_table
+from pytest_llmcompare.suite.table import read_table
 
 RECORDS: list[dict[str, Any]] = [
     {"id": "sky", "prompt": "What color is the sky?", "target": "Blue", "topic": "nature"},

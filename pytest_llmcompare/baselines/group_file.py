@@ -1,0 +1,216 @@
+"""Both files of a group, put together: baselines as records, and what the files become when some of them change."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable
+from enum import Enum
+
+from pytest_llmcompare.comparison.noise import TOKEN_BAND
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
+
+from . import file_format
+from .case_lines import record_of, written
+from .document import Document, Fault, Record, restore, sort_key
+from .tokens import TokenLine, Tokens, line_of, renamed
+
+_UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
+_WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file: {}"
+
+
+class Change(Enum):
+    """What an update did to a baseline."""
+
+    ADDED = "added"
+    CHANGED = "changed"
+    REFRESHED = "refreshed"
+    UNCHANGED = "unchanged"
+
+
+class Contents:
+    """The baselines of a group, with the lines that they stand in.
+
+    A baseline that says the same as before keeps its lines to the byte, in both files.
+
+    Attributes:
+        document: The baseline file.
+        baselines: The baselines that can be used, by row.
+        warnings: What is wrong with the tokens file, or was left open by a merge.
+    """
+
+    def __init__(self, document: Document, tokens: Tokens, source: str) -> None:
+        self.document = document
+        self.baselines: dict[RowKey, Baseline] = {}
+        self._newline = tokens.newline
+        self._token_lines: dict[RowKey, str] = {}
+        for row, record in document.records.items():
+            line = tokens.fitting(record) if record.tokens is not None else None
+            self.baselines[row] = _baseline(record, line, document)
+            if line is not None:
+                self._token_lines[row] = line.line
+        for row in self.rows - self._token_lines.keys():  # what does not fit now may fit after a merge is resolved
+            lines = tokens.lines.get(sort_key(row))
+            if lines:
+                self._token_lines[row] = "\n".join(line.line for line in lines)
+        self.warnings = (*_environment_warnings(document, source), *tokens.warnings)
+
+    @property
+    def rows(self) -> set[RowKey]:
+        """All rows in the file, those in conflict included."""
+        return self.document.records.keys() | self.document.conflicts.keys()
+
+    def put(self, baseline: Baseline, *, refresh: bool) -> Change:
+        """Take in a baseline; one that says the same as before changes nothing, unless its facts are to be refreshed.
+
+        A case in conflict is settled by it.
+        """
+        row = baseline.row
+        old = self.baselines.get(row)
+        same = old is not None and _says(old) == _says(baseline)
+        if old is not None and same and (not refresh or _alike(old.generation, baseline.generation)):
+            return Change.UNCHANGED
+        record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
+        token_line = line_of(baseline)
+        if same and (record.lines, token_line) == (self.document.records[row].lines, self._token_lines.get(row, "")):
+            return Change.UNCHANGED
+        known = row in self.document.records or row in self.document.conflicts
+        change = Change.REFRESHED if same else Change.CHANGED if known else Change.ADDED
+        self.remove([row])
+        self.document.records[row] = record
+        self.baselines[row] = baseline
+        if token_line:
+            self._token_lines[row] = token_line
+        return change
+
+    def fingerprint(self, row: RowKey) -> str:
+        """16 hex digits that change with what the baseline file says of a case; empty where it says nothing.
+
+        The tokens file counts for nothing, as it may be missing; nor do names of environments, as a merge changes them.
+        """
+        facts: tuple[object, ...]
+        if row in self.document.conflicts:
+            facts = (self.document.conflicts[row].lines,)
+        elif row in self.document.records:
+            record = self.document.records[row]
+            environment = self.document.environments.get(record.environment, ())
+            facts = (record.text, record.stop, record.input_hash, record.settings_hash, record.tokens, environment)
+        else:
+            return ""
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    def is_at(self, baseline: Baseline, fingerprint: str, *, shifted: bool) -> bool:
+        """Whether a case stands as it did when it had this fingerprint, or says already what it is to say.
+
+        Args:
+            baseline: What it is to say.
+            fingerprint: The fingerprint.
+            shifted: Whether its log-probabilities are what is new about it.
+        """
+        return self.fingerprint(baseline.row) == fingerprint or self.says(baseline, shifted=shifted)
+
+    def says(self, baseline: Baseline, *, shifted: bool) -> bool:
+        """Whether a case says already what it is to say; arguments as above."""
+        old = self.baselines.get(baseline.row)
+        return (
+            old is not None
+            and _says(old) == _says(baseline)
+            and (not shifted or _alike(old.generation, baseline.generation))
+        )
+
+    def remove(self, rows: Iterable[RowKey]) -> None:
+        """Leave rows out."""
+        for row in rows:
+            self.document.records.pop(row, None)
+            self.document.conflicts.pop(row, None)
+            self.baselines.pop(row, None)
+            self._token_lines.pop(row, None)
+
+    def rename(self, old: RowKey, new: RowKey) -> None:
+        """Give a case another name; all else stays as it is, in both files."""
+        token_line = self._token_lines.pop(old, "")
+        self.document.records[new] = written(self.document.records.pop(old)._replace(row=new))
+        self.baselines[new] = dataclasses.replace(self.baselines.pop(old), row=new)
+        if token_line:
+            self._token_lines[new] = renamed(token_line, new)
+
+    def text(self) -> str:
+        """The baseline file."""
+        return file_format.dump(self.document)
+
+    def tokens_text(self) -> str:
+        """The tokens file; empty where no tokens are known."""
+        lines = [self._token_lines[row] for row in sorted(self._token_lines, key=sort_key)]
+        return "".join([f"{line}\n" for line in lines]).replace("\n", self._newline)
+
+
+def empty(group: GroupKey) -> Contents:
+    """A group without baselines."""
+    return Contents(Document(group.table, group.model), Tokens("", ""), "")
+
+
+def read(text: str, tokens_text: str | None, source: str, tokens_source: str) -> Contents:
+    """Read both files.
+
+    Args:
+        text: The baseline file.
+        tokens_text: The tokens file, or None where there is none.
+        source: What to call the baseline file in messages.
+        tokens_source: What to call the tokens file.
+
+    Raises:
+        BaselineError: The baseline file cannot be read. Faults of the tokens file are warnings.
+    """
+    document, tokens = file_format.parse(text, source), Tokens(tokens_text, tokens_source)
+    if document.unended and not _is_whole(document, tokens):
+        raise Fault(document.unended, _UNENDED, _WAYS_OUT.format(shlex.quote(source), restore(source))).error(source)
+    return Contents(document, tokens, source)
+
+
+def _is_whole(document: Document, tokens: Tokens) -> bool:
+    """Whether a file without a line break at its end lacks nothing else.
+
+    The tokens file knows a hash of the last text, and no case that the file does not have.
+    """
+    last = max(document.records.values(), key=lambda record: record.number, default=None)
+    if last is None or document.conflicts or not tokens.lines.keys() <= set(map(sort_key, document.records)):
+        return False
+    return any(line.text_hash == digest(last.text) for line in tokens.lines.get(sort_key(last.row), ()))
+
+
+def _baseline(record: Record, line: TokenLine | None, document: Document) -> Baseline:
+    generation = Generation(
+        record.text,
+        line.token_ids if line else None,
+        line.logprobs if line else None,
+        record.stop,
+        document.environments.get(record.environment, ()),
+    )
+    return Baseline(record.row, generation, record.input_hash, record.settings_hash)
+
+
+def _alike(old: Generation, new: Generation) -> bool:
+    """Whether the facts of two equal outputs are the same but for noise, which is no reason to dirty a file."""
+    if old.environment != new.environment or old.logprobs is None or new.logprobs is None:
+        return False
+    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
+
+
+def _says(baseline: Baseline) -> tuple[object, ...]:
+    """What of a baseline counts as the same: not its environment, nor the last digits of its log-probabilities."""
+    generation = baseline.generation
+    return generation.text, generation.token_ids, generation.stop, baseline.input_hash, baseline.settings_hash
+
+
+def _environment_warnings(document: Document, source: str) -> list[str]:
+    """What a merge did to the environments, with markers or (where one side dropped a line) without."""
+    missing = document.used_environments() - document.environments.keys() - {""}
+    whats = [f"a merge left two environments named {name!r}" for name in document.ambiguous]
+    whats += [f"no #env line describes environment {name!r}" for name in sorted(missing)]
+    return [
+        f"{source}: {what}; cases that refer to it are read without one. To write it anew: pytest --llm-update-all"
+        for what in whats
+    ]

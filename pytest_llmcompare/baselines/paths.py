@@ -1,0 +1,252 @@
+"""Where the two files of a group are, and how they are read and written as a pair.
+
+They are read from a shelf, which is the disk or a commit; they are written on the disk alone.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.records import GroupKey
+
+from . import group_file, regular_file
+from .atomic_write import replace
+from .document import restore
+from .group_file import Contents
+from .regular_file import IrregularFileError
+
+TEXT_SUFFIX = ".baseline"
+TOKENS_SUFFIX = ".tokens.jsonl"
+
+_LONGEST = 255 - len(TOKENS_SUFFIX)  # bytes, which are characters here
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNORECASE)  # on Windows
+
+
+def safe_name(true_name: str, taken: Collection[str] = ()) -> str:
+    """The name of a file (without suffix) or folder for a table or model; safe on every file system.
+
+    The name itself where that is possible, else a cleaned one with `~` and 6 hex digits of the true name's SHA-256.
+    This depends on the name alone, with one exception: of two names that differ only in case (`Qa`, `qa`) the one
+    that came first has the plain file, and the other one gets digits. Digits for every name with a capital letter
+    would need no exception, but most models have one. What is there already always wins, so that a file once
+    written is found again whatever comes and goes beside it.
+
+    Args:
+        true_name: The name.
+        taken: Names that stand in the folder already, without suffix.
+    """
+    plain = _cleaned(true_name)
+    digits = hashlib.sha256(true_name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    marked = f"{plain[: _LONGEST - len(digits) - 1]}~{digits}"
+    if plain != true_name or len(plain) > _LONGEST or plain.endswith(".") or marked in taken:
+        return marked
+    twins = {name for name in taken if name.casefold() == plain.casefold()}
+    return marked if twins and plain not in twins else plain
+
+
+def without_suffix(file_name: str) -> str:
+    """The name that a file was named after."""
+    return next((file_name[: -len(end)] for end in (TEXT_SUFFIX, TOKENS_SUFFIX) if file_name.endswith(end)), file_name)
+
+
+def _cleaned(name: str) -> str:
+    name = _UNSAFE.sub("_", name) or "_"
+    if name.startswith("."):
+        name = "_" + name[1:]
+    return "_" + name if _RESERVED.match(name) else name
+
+
+FOLDER = "__baselines__"
+
+_GIT_ATTRIBUTES = f"*{TEXT_SUFFIX} text eol=lf\n*{TOKENS_SUFFIX} -diff merge=union text eol=lf\n"
+
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how some editors, and PowerShell, begin what they save
+
+
+class Shelf(Protocol):
+    """Where files are read from, by the paths that they have on the disk."""
+
+    def names(self, folder: Path) -> Sequence[str]:
+        """Names in a folder that may not be there."""
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+
+    def shown(self, path: Path, root: Path) -> str:
+        """What a file is called in messages."""
+
+
+class Disk:
+    """The files that are there now."""
+
+    def names(self, folder: Path) -> list[str]:
+        """Names in a folder that may not be there."""
+        try:
+            return [path.name for path in folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise BaselineError(f"{folder}: cannot be read: {error.strerror}.") from error
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+        try:
+            return regular_file.read(path)
+        except FileNotFoundError:
+            return None
+
+    def shown(self, path: Path, root: Path) -> str:
+        """What a file is called in messages."""
+        return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+DISK = Disk()
+
+
+class OvertakenError(Exception):
+    """A file is no longer what was read: another process has written it, although this one holds the lock."""
+
+
+class Observed(Disk):
+    """The files that are there now, each of which can be compared with what was read."""
+
+    def __init__(self) -> None:
+        self.read: dict[Path, bytes | None] = {}
+
+    def content(self, path: Path) -> bytes | None:
+        """A file, or None where there is none."""
+        self.read[path] = super().content(path)
+        return self.read[path]
+
+    def check(self) -> None:
+        """Compare what was read with what is there.
+
+        Raises:
+            OvertakenError: A file is another one.
+            OSError: A file cannot be read.
+        """
+        if any(DISK.content(path) != data for path, data in self.read.items()):
+            raise OvertakenError
+
+
+class Place:
+    """Where the two files of a group are.
+
+    Attributes:
+        path: The baseline file.
+        tokens: The tokens file.
+        attributes: What git is told about both, in the folder above.
+        source: What to call the baseline file in messages.
+
+    Raises:
+        BaselineError: A folder cannot be read.
+    """
+
+    def __init__(self, root: Path, group: GroupKey, shelf: Shelf = DISK) -> None:
+        above = root / group.folder / FOLDER
+        folder = above / safe_name(group.table, shelf.names(above))
+        name = safe_name(group.model, {without_suffix(name) for name in shelf.names(folder)})
+        self.group = group
+        self.shelf = shelf
+        self.path = folder / f"{name}{TEXT_SUFFIX}"
+        self.tokens = folder / f"{name}{TOKENS_SUFFIX}"
+        self.attributes = folder.with_name(".gitattributes")
+        self.source = shelf.shown(self.path, root)
+        self.tokens_source = shelf.shown(self.tokens, root)
+
+    def read(self) -> Contents | None:
+        """Both files, or None where there is no baseline file."""
+        stored = read_pair(self.path, self.tokens, self.source, self.tokens_source, self.shelf)
+        if stored is None:
+            return None
+        found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
+        if found != wanted:
+            raise BaselineError(
+                f"{self.source}: these are the baselines of table {found[0]!r} and model {found[1]!r}, "
+                f"expected table {wanted[0]!r} and model {wanted[1]!r}.\n"
+                f"Move the file to where it belongs, or restore it: {restore(self.source)}"
+            )
+        return stored
+
+
+class OwnPlace(Place):
+    """Where the two files of a group are on the disk, to be written."""
+
+    def __init__(self, root: Path, group: GroupKey) -> None:
+        self.observed = Observed()
+        super().__init__(root, group, self.observed)
+
+    def write(self, stored: Contents) -> None:
+        """Write both files, the tokens first: where a kill comes between, the text decides which of them count.
+
+        Raises:
+            OvertakenError: They are no longer what was read.
+            OSError: They cannot be written.
+        """
+        files: dict[Path, bytes] = {}
+        if not os.path.lexists(self.attributes):
+            files[self.attributes] = _GIT_ATTRIBUTES.encode()
+        tokens = stored.tokens_text().encode()
+        if tokens != (DISK.content(self.tokens) or b""):
+            files[self.tokens] = tokens
+        files[self.path] = stored.text().encode()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        replace(files, last_look=self.observed.check)
+
+    def remove(self) -> None:
+        """Remove both files, and their folder where nothing else is in it. Raises as `write` does."""
+        self.observed.check()
+        for path in (self.path, self.tokens):
+            for file in (path.resolve(), path):
+                file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it holds other models' files
+            self.path.parent.rmdir()
+
+
+def read_pair(path: Path, tokens: Path, source: str, tokens_source: str, shelf: Shelf = DISK) -> Contents | None:
+    """A baseline file and the tokens file beside it, or None where there is no baseline file.
+
+    Raises:
+        BaselineError: The baseline file cannot be read, or what stands in the place of the other one is no file.
+    """
+    try:
+        data = shelf.content(path)
+    except IrregularFileError as error:
+        raise _irregular(source, error) from error
+    except OSError as error:
+        raise BaselineError(f"{source}: cannot be read: {error.strerror}.") from error
+    if data is None:
+        return None
+    try:
+        tokens_data = shelf.content(tokens)
+    except IrregularFileError as error:
+        raise _irregular(tokens_source, error) from error
+    except OSError:  # as where it is not there, only an aid is lacking
+        tokens_data = None
+    encoding = "utf-16" if (tokens_data or b"").startswith(_UTF_16) else "utf-8"
+    tokens_text = None if tokens_data is None else tokens_data.decode(encoding, "replace")
+    return group_file.read(_decoded(data, source), tokens_text, source, tokens_source)
+
+
+def _irregular(source: str, error: IrregularFileError) -> BaselineError:
+    return BaselineError(f"{source}: cannot be read: {error.strerror}.\nRestore the file: {restore(source)}")
+
+
+def _decoded(data: bytes, source: str) -> str:
+    try:
+        return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BaselineError(
+            f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. An editor may have saved the file "
+            f"in another encoding.\nSave it as UTF-8, or restore it: {restore(source)}"
+        ) from error

@@ -1,0 +1,113 @@
+"""`git:REF`: baselines as they are in a commit, whatever the working tree says, so that no change edits its measure."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmcompare.baselines.document import elsewhere
+from pytest_llmcompare.baselines.paths import FOLDER, Place
+from pytest_llmcompare.baselines.store import BaselineSet
+from pytest_llmcompare.baselines.tokens import TO_GET_BACK
+from pytest_llmcompare.errors import BaselineError, SourceError
+from pytest_llmcompare.records import Case, GroupKey
+
+from .git import Repository, repository_of
+
+SHOWN = 8  # digits of a commit
+
+
+@dataclass(frozen=True)
+class GitBaselines:
+    """The baselines of a commit.
+
+    Attributes:
+        repository: Where the commit is.
+        ref: What the user calls it.
+        pinned: Its hash.
+    """
+
+    repository: Repository
+    ref: str
+    pinned: str
+
+    @property
+    def title(self) -> str:
+        """What the header and messages call it."""
+        return f"git:{self.ref}" if self.ref == self.pinned else f"git:{self.ref} ({self.pinned[:SHOWN]})"
+
+    @property
+    def copying(self) -> str:
+        """The command that makes the commit's baselines those of the working tree."""
+        below = f":(top,glob){self.repository.prefix}**/{FOLDER}/**"
+        return f"git checkout {shlex.quote(self.ref)} -- {shlex.quote(below)}"
+
+    def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
+        """The baselines of a group, as they are in the commit.
+
+        Raises:
+            BaselineError: The file is damaged there.
+            SourceError: git cannot read it, or it is outside of the repository.
+        """
+        del cases  # their rows are in the file
+        try:
+            place = Place(self.repository.root, group, self)
+            stored = place.read()
+        except BaselineError as error:
+            raise elsewhere(error, "Mend it there, or compare with another commit: git:REF") from None
+        path = self.path_in_tree(place.path)
+        lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
+        lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."
+        if stored is None:
+            return BaselineSet(lacking=lacking)
+        conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+        warnings = tuple(warning.partition(TO_GET_BACK)[0] for warning in stored.warnings)
+        return BaselineSet(None, stored.baselines, conflicts, warnings, lacking)
+
+    def names(self, folder: Path) -> list[str]:
+        """Names in a folder of the commit."""
+        return self.repository.names(self.pinned, self.path_in_tree(folder))
+
+    def content(self, path: Path) -> bytes | None:
+        """A file of the commit, or None where there is none."""
+        if path.name not in self.names(path.parent):
+            return None
+        return self.repository.content(self.pinned, self.path_in_tree(path))
+
+    def shown(self, path: Path, root: Path) -> str:
+        """What a file is called in messages, as git calls it."""
+        del root  # the repository's own counts
+        return f"{self.ref}:{self.path_in_tree(path)}"
+
+    def path_in_tree(self, path: Path) -> str:
+        """Path of a file from the repository's top folder.
+
+        Raises:
+            SourceError: It is outside of the repository.
+        """
+        below = Path(os.path.relpath(path, self.repository.root)).as_posix()
+        found = posixpath.normpath(posixpath.join(self.repository.prefix, below))
+        if found.startswith("../"):
+            raise SourceError(
+                f"{path} is outside of the git repository of {self.repository.root}, so no commit of it has that file."
+            )
+        return found
+
+
+def open_commit(root: Path, ref: str, pinned: str) -> GitBaselines:
+    """Open the baselines of a commit.
+
+    Args:
+        root: pytest's root folder.
+        ref: A branch, a tag or a commit.
+        pinned: The commit that it stands for in this run; empty where that is yet to be seen.
+
+    Raises:
+        SourceError: There is no such commit, no repository or no git.
+    """
+    repository = repository_of(root)
+    return GitBaselines(repository, ref, pinned or repository.commit(ref))

@@ -1,0 +1,170 @@
+"""`runs:/ID`: what an MLflow run keeps of a model's outputs. A run of ours has tokens, too, any other the texts."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_llmcompare.baselines import run_outputs
+from pytest_llmcompare.baselines.document import elsewhere
+from pytest_llmcompare.baselines.group_file import Contents
+from pytest_llmcompare.baselines.store import BaselineSet
+from pytest_llmcompare.baselines.tokens import TO_GET_BACK
+from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
+from pytest_llmcompare.models.warning_filters import library_warnings_ignored
+from pytest_llmcompare.records import Case, GroupKey
+
+from . import results_table
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FORM = re.compile(r"runs:/([0-9A-Za-z_-]+)/?")
+TABLE, MODEL, TEST_FOLDER = "llmcompare.table", "llmcompare.model", "llmcompare.folder"
+"""Tags of our runs."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run keeps.
+
+    Attributes:
+        table: Name of its prompt table; empty for a run that is not ours.
+        model: Name of its model.
+        folder: Folder of the test file, relative to pytest's root.
+        outputs: What the model said, with its tokens; None for a run that has a results table alone.
+        rows: That table.
+    """
+
+    table: str
+    model: str
+    folder: str
+    outputs: Contents | None = None
+    rows: list[results_table.Row] = field(default_factory=list)
+
+
+class RunBaselines:
+    """The outputs of an MLflow run, of one model to one table.
+
+    Args:
+        run_id: The run, in the tracking store that is in use when they are first asked for.
+    """
+
+    pinned = ""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.title = f"runs:/{run_id}"
+        self.copying = f"llmcompare copy {self.title}"
+        self._kept: Kept | LlmCompareError | None = None
+
+    def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
+        """The outputs of the run, as baselines of a group.
+
+        Raises:
+            BaselineError: The run keeps none, or those of another table.
+            TrackingError: The store does not answer.
+        """
+        kept = self.kept()
+        if kept.table and kept.table != group.table:
+            raise BaselineError(
+                f"{self.title} holds the outputs of table {kept.table!r} and model {kept.model!r}, not of table "
+                f"{group.table!r}.\nRun the tests of {kept.table!r} alone, or name a run of {group.table!r}."
+            )
+        whose = f"model {kept.model!r}" if kept.model else "its model"
+        note = f"table {group.table!r}, model {group.model!r}: compared with what {whose} said in {self.title}"
+        of_model = kept.model if kept.model != group.model else ""
+        if kept.outputs is None:
+            found = results_table.matched(kept.rows, cases, self.title)
+            texts = f"{note}, by its text alone"
+            return BaselineSet(None, found.baselines, {}, (texts,), found.lacking, found.faults, of_model)
+        lacking = f"{self.title} (table {kept.table!r}, model {kept.model!r}) has no output for this case"
+        return BaselineSet(
+            baselines=kept.outputs.baselines,
+            warnings=(note, *(warning.partition(TO_GET_BACK)[0] for warning in kept.outputs.warnings)),
+            lacking=lacking,
+            of_model=of_model,
+        )
+
+    def kept(self) -> Kept:
+        """What the run keeps, fetched once.
+
+        Raises:
+            LlmCompareError: As `load` does.
+        """
+        if self._kept is None:
+            try:
+                self._kept = fetch(self.run_id)
+            except LlmCompareError as error:
+                self._kept = error
+        if isinstance(self._kept, LlmCompareError):
+            raise self._kept
+        return self._kept
+
+
+def open_run(source: str) -> RunBaselines:
+    """Open the outputs of a run; whether it is there is seen when they are needed.
+
+    Raises:
+        SourceError: The source does not name a run.
+    """
+    found = FORM.fullmatch(source)
+    if found is None:
+        raise SourceError("expected runs:/ID, the id of an MLflow run. `mlflow ui` shows it.")
+    return RunBaselines(found[1])
+
+
+@library_warnings_ignored()
+def fetch(run_id: str) -> Kept:
+    """What a run in the current store keeps.
+
+    Raises:
+        BaselineError: There is no such run, or it keeps no outputs.
+        TrackingError: The store does not answer.
+    """
+    from mlflow import MlflowClient
+
+    from pytest_llmcompare.models.mlflow_store import ELSEWHERE, found_or_none, store, store_errors
+
+    with store_errors(f"run {run_id}"):
+        client = MlflowClient()
+        run = found_or_none(lambda: client.get_run(run_id))
+        if run is None:
+            raise BaselineError(f"MLflow at {store()} has no run {run_id!r}.\n{ELSEWHERE}")
+        table, model, test_folder = (str(run.data.tags.get(name, "")) for name in (TABLE, MODEL, TEST_FOLDER))
+        artifacts = {found.path for found in client.list_artifacts(run_id)}
+        with tempfile.TemporaryDirectory() as folder:
+            if run_outputs.FOLDER in artifacts:
+                downloaded = Path(client.download_artifacts(run_id, run_outputs.FOLDER, folder))
+                outputs = outputs_in(downloaded, f"runs:/{run_id}/{run_outputs.FOLDER}")
+                if outputs is not None:
+                    return Kept(outputs.document.table, outputs.document.model, test_folder, outputs)
+            if results_table.NAME in artifacts:
+                return Kept(table, model, test_folder, rows=results_rows(client, run_id, folder))
+    raise BaselineError(
+        f"run {run_id!r} in MLflow at {store()} keeps no outputs: it has neither "
+        f"{run_outputs.FOLDER}/{run_outputs.TEXT} nor {results_table.NAME}.\n"
+        f"Name a run in which a model was evaluated. {ELSEWHERE}"
+    )
+
+
+def outputs_in(folder: Path, source: str) -> Contents | None:
+    """What a run of ours keeps, fetched into a folder; None where there is something else.
+
+    Raises:
+        BaselineError: It cannot be read.
+    """
+    try:
+        return run_outputs.read(folder, source)
+    except BaselineError as error:
+        raise elsewhere(error, "It is not as it was logged. Name another run.") from None
+
+
+def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:
+    """The results table of a run, fetched into a folder."""
+    path = Path(client.download_artifacts(run_id, results_table.NAME, folder))
+    return results_table.read(path.read_bytes(), f"runs:/{run_id}/{results_table.NAME}")

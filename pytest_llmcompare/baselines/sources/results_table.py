@@ -1,0 +1,107 @@
+"""`eval_results_table.json` of any MLflow run: the texts that a model said, matched with the rows of a table. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pytest_llmcompare.baselines.store import BaselineSet
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.records import Baseline, Case, RowKey
+
+NAME = "eval_results_table.json"
+OUTPUTS = ("outputs", "predictions", "prediction", "output")
+PROMPTS = ("input_text", "prompt", "question", "text", "inputs")
+PROMPT_ID, VARIANT = "prompt_id", "variant"
+ELSEWHERE = "-"
+"""In the place of a hash: the row was another one."""
+
+
+class Row(NamedTuple):
+    """One row of a results table: its name, where we gave it one, its prompt and what was said."""
+
+    name: RowKey | None
+    prompt: str | None
+    text: str
+
+
+def read(text: str | bytes, source: str) -> list[Row]:
+    """Read a results table.
+
+    Args:
+        text: Its JSON.
+        source: What to call it in messages.
+
+    Raises:
+        BaselineError: It is none, or lacks the columns that it takes.
+    """
+    try:
+        table = json.loads(text)
+        columns = [str(name) for name in table["columns"]]
+        rows: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in table["data"]]
+    except (ValueError, KeyError, TypeError, RecursionError):  # bytes that are no text are a ValueError, too
+        raise BaselineError(f"{source}: is no results table of mlflow.models.evaluate.") from None
+    output = next((name for name in OUTPUTS if name in columns), None)
+    prompt = next((name for name in PROMPTS if name in columns), None)
+    if output is None or not (PROMPT_ID in columns or prompt):
+        lack = "outputs" if output is None else "prompts"
+        known = ", ".join(OUTPUTS if output is None else (PROMPT_ID, *PROMPTS))
+        raise BaselineError(
+            f"{source}: no column with {lack}. Expected one of {known}; there are {', '.join(columns) or 'none'}."
+        )
+    return [
+        Row(
+            RowKey(str(row[PROMPT_ID]), str(row.get(VARIANT) or "")) if PROMPT_ID in columns else None,
+            str(row[prompt]) if prompt else None,
+            str(row[output]),
+        )
+        for row in rows
+        if isinstance(row[output], str)
+    ]
+
+
+def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineSet:
+    """The baselines that a results table has for some cases.
+
+    Decoding settings are not in it, so they count as those of the case.
+
+    Args:
+        rows: The table.
+        cases: The cases.
+        title: What to call the table in messages.
+
+    Raises:
+        BaselineError: It has nothing for any of them.
+    """
+    found: dict[RowKey, Baseline] = {}
+    faults: dict[RowKey, str] = {}
+    by_name: dict[RowKey, list[Row]] = {}
+    by_prompt: dict[str | None, list[Row]] = {}
+    for row in rows:
+        by_prompt.setdefault(row.prompt, []).append(row)
+        if row.name is not None:
+            by_name.setdefault(row.name, []).append(row)
+    for case in cases:
+        same = rows_for(case, by_name, by_prompt)
+        if len({row.text for row in same}) > 1:
+            faults[case.key.row] = f"{title} has {len(same)} outputs for this case, so none counts"
+        elif same:
+            found[case.key.row] = baseline_of(case, same[0])
+    if not found and not faults:
+        raise BaselineError(f"{title} has none of the {len(cases)} prompts of table {cases[0].key.group.table!r}.")
+    return BaselineSet(baselines=found, faults=faults, lacking=f"{title} has no output for this case")
+
+
+def rows_for(case: Case, by_name: Mapping[RowKey, list[Row]], by_prompt: Mapping[str | None, list[Row]]) -> list[Row]:
+    """The rows that are about a case: by its name where the table has names, else by its prompt."""
+    if by_name:
+        return by_name.get(case.key.row, [])
+    return by_prompt.get(case.input) or by_prompt.get(case.prompt) or []
+
+
+def baseline_of(case: Case, row: Row) -> Baseline:
+    """A row as the baseline of a case; stale where it had another prompt."""
+    same = row.prompt is None or row.prompt in (case.input, case.prompt)
+    return Baseline(case.key.row, Generation(row.text), case.input_hash if same else ELSEWHERE, case.settings_hash)

@@ -1,0 +1,290 @@
+"""Baseline files beside the tests: read, update, prune."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+
+from . import group_file
+from .atomic_write import locked, remove_leftovers
+from .document import shown, sort_key
+from .group_file import Change, Contents
+from .paths import FOLDER, OvertakenError, OwnPlace, Place
+
+NOTHING_RECORDED = "no baseline is recorded for this case"
+PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
+
+ATTEMPTS = 20  # to write what nobody else has written meanwhile
+
+T = TypeVar("T")
+
+_AGAIN = "The baselines are as they were. Mend that, and run the update again."
+
+
+@dataclass(frozen=True)
+class BaselineSet:
+    """The stored baselines of a group.
+
+    Attributes:
+        path: The baseline file, there or not; None where they are from elsewhere.
+        baselines: What can be compared with, by row.
+        conflicts: Rows that a merge left in two versions, and where: `PATH, lines 12-19`.
+        warnings: What could not be used (tokens, environments), and whose outputs they are.
+        lacking: What to say of a row that has none.
+        faults: Rows whose baseline cannot be had, and why.
+        of_model: Name of the model that they are outputs of, where that is not the group's own.
+    """
+
+    path: Path | None = None
+    baselines: Mapping[RowKey, Baseline] = field(default_factory=dict)
+    conflicts: Mapping[RowKey, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    lacking: str = NOTHING_RECORDED
+    faults: Mapping[RowKey, str] = field(default_factory=dict)
+    of_model: str = ""
+
+    @property
+    def rows(self) -> frozenset[RowKey]:
+        """All rows in the file, those in conflict included."""
+        return frozenset(self.baselines) | frozenset(self.conflicts)
+
+
+@dataclass(frozen=True)
+class UpdateReport:
+    """What an update did, row by row in the order given.
+
+    Attributes:
+        path: The baseline file.
+        added: Rows that had no baseline.
+        changed: Rows with another text, other tokens, stop reason or hashes than before.
+        refreshed: Rows that say the same, with other facts (environment, log-probabilities).
+        unchanged: Rows whose lines are as they were.
+        moved: Rows that were not written, because their baseline is not the one that was expected.
+    """
+
+    path: Path
+    added: tuple[RowKey, ...] = ()
+    changed: tuple[RowKey, ...] = ()
+    refreshed: tuple[RowKey, ...] = ()
+    unchanged: tuple[RowKey, ...] = ()
+    moved: tuple[RowKey, ...] = ()
+
+    @property
+    def written(self) -> bool:
+        """Whether the files were touched at all."""
+        return bool(self.added or self.changed or self.refreshed)
+
+    @property
+    def counts(self) -> str:
+        """What was written, in words: `1 added, 2 changed`."""
+        parts = {"added": self.added, "changed": self.changed, "refreshed": self.refreshed}
+        return ", ".join(f"{len(rows)} {what}" for what, rows in parts.items() if rows)
+
+
+def path_of(root: Path, group: GroupKey) -> Path:
+    """The baseline file of a group, there or not; its tokens file stands beside it.
+
+    Raises:
+        BaselineError: The folder cannot be read.
+    """
+    return Place(root, group).path
+
+
+def load(root: Path, group: GroupKey) -> BaselineSet:
+    """Read the baselines of a group; an empty set where there is no file.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+
+    Raises:
+        BaselineError: The file cannot be read, is damaged, newer than this program, or another group's.
+    """
+    place = Place(root, group)
+    stored = place.read()
+    if stored is None:
+        return BaselineSet(place.path)
+    conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+    return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
+
+
+def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | None]]:
+    """What a group's file says of each case: its fingerprint, and its text (None where a merge left two).
+
+    Raises:
+        BaselineError: The file cannot be read.
+    """
+    stored = Place(root, group).read()
+    if stored is None:
+        return {}
+    texts = {row: baseline.generation.text for row, baseline in stored.baselines.items()}
+    return {row: (stored.fingerprint(row), texts.get(row)) for row in stored.rows}
+
+
+def snapshot(root: Path, group: GroupKey) -> Contents:
+    """What a group's files say now, empty where there are none.
+
+    Raises:
+        BaselineError: The file cannot be read.
+    """
+    return Place(root, group).read() or group_file.empty(group)
+
+
+def update(
+    root: Path,
+    group: GroupKey,
+    baselines: Sequence[Baseline],
+    *,
+    refresh: bool = False,
+    shifted: Collection[RowKey] = (),
+    expected: Mapping[RowKey, str] | None = None,
+) -> UpdateReport:
+    """Write baselines into a group's file; all others in it stay, nothing is deleted.
+
+    The file is read again under a lock, so that runs at the same time do not undo each other's updates. What says the
+    same as before keeps its lines to the byte, and where nothing changes no file is touched.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        baselines: What to write; cases in conflict are settled by it.
+        refresh: Write environment and log-probabilities anew, also where the text is the same.
+        shifted: Rows for which that is done in any case, because their log-probabilities are what moved.
+        expected: The fingerprints that the baselines must have to be replaced; None replaces whatever is there.
+
+    Raises:
+        BaselineError: The file cannot be read (it is never overwritten then) or written.
+    """
+
+    def change(place: OwnPlace, stored: Contents) -> UpdateReport:
+        moved = {
+            one.row
+            for one in baselines
+            if expected is not None and not stored.is_at(one, expected[one.row], shifted=one.row in shifted)
+        }
+        changes = {
+            baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted)
+            for baseline in baselines
+            if baseline.row not in moved
+        }
+        report = UpdateReport(
+            place.path,
+            moved=tuple(sorted(moved, key=sort_key)),
+            **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
+        )
+        if report.written:
+            place.write(stored)
+        return report
+
+    return _changed(root, group, change, make=bool(baselines))
+
+
+def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
+    """Give cases of a group's file other names, all of them or none.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        names: The new name of each.
+
+    Raises:
+        BaselineError: A case is not there, is in conflict, or the new name is taken; or the file cannot be written.
+    """
+
+    def change(place: OwnPlace, stored: Contents) -> None:
+        for old, new in names.items():
+            if old in stored.document.conflicts:
+                where = stored.document.conflicts[old].where
+                raise BaselineError(
+                    f"{place.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    "Settle that first: pytest --llm-update"
+                )
+            if old not in stored.document.records:
+                raise BaselineError(f"{place.source}: there is no case '{shown(old)}'.")
+            if new in stored.rows:
+                raise BaselineError(f"{place.source}: there is a case '{shown(new)}' already. Choose another name.")
+            stored.rename(old, new)
+        place.write(stored)
+
+    _changed(root, group, change)
+
+
+def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowKey, ...]:
+    """Rows in a group's file that its table no longer has, sorted.
+
+    Args:
+        baselines: What was loaded.
+        declared: All rows of the table, whatever was selected.
+    """
+    return tuple(sorted(baselines.rows - set(declared), key=sort_key))
+
+
+def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirmed: bool) -> tuple[RowKey, ...]:
+    """Delete a group's obsolete baselines; a file without any left is removed.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        declared: All rows of the table, whatever was selected.
+        confirmed: Whether more than a fifth of the file may go.
+
+    Returns:
+        The rows deleted, sorted.
+
+    Raises:
+        BaselineError: More would go than was confirmed, or the file cannot be read or written.
+    """
+
+    def change(place: OwnPlace, stored: Contents) -> tuple[RowKey, ...]:
+        gone = sorted(stored.rows - set(declared), key=sort_key)
+        if len(gone) > PRUNE_SHARE * len(stored.rows) and not confirmed:
+            raise BaselineError(_many_obsolete(place.source, gone, len(stored.rows)))
+        stored.remove(gone)
+        if gone and stored.rows:
+            place.write(stored)
+        elif gone:
+            place.remove()
+        return tuple(gone)
+
+    return _changed(root, group, change)
+
+
+def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
+    names = ", ".join(f"'{shown(row)}'" for row in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+    return (
+        f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
+        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without a second word.\n"
+        "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
+    )
+
+
+def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents], T], *, make: bool = False) -> T:
+    """Read a group's files and change them, with no other process writing there.
+
+    Should one have written in spite of the lock (a file system whose locks reach one machine only), they are read anew.
+
+    Args:
+        root: Pytest's root folder.
+        group: The group.
+        change: Changes them, and writes them where that is to be.
+        make: Make the folder where it is not there.
+    """
+    folder = root / group.folder / FOLDER
+    try:
+        with locked(folder, make=make):
+            for _ in range(ATTEMPTS):
+                place = OwnPlace(root, group)
+                for path in (place.path, place.tokens, place.attributes):
+                    remove_leftovers(path)
+                with contextlib.suppress(OvertakenError):
+                    return change(place, place.read() or group_file.empty(group))
+    except OSError as error:
+        where = error.filename or folder
+        raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
+    raise BaselineError(f"{place.source}: another run writes this file all the time.\n{_AGAIN}")

@@ -1,0 +1,181 @@
+"""What a run's tests compared: which of them passed unseen, and whether any compared at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.records import Attempt, CaseResult
+from pytest_llmcompare.settings import Settings
+from pytest_llmcompare.text import source_without_secrets
+
+Place = Callable[[str], str]
+"""Where a test stands, by its node id: `test_geo.py:4`."""
+
+PASSED, FAILED, SKIPPED, XFAILED, XPASSED = "passed", "failed", "skipped", "xfailed", "xpassed"
+
+MOST_NAMED = 3
+"""Tests or places named of those that a sentence is about."""
+
+NOTHING_SEEN = (
+    "compared nothing: the test asks for llm_baseline and ends without comparing it.\n"
+    "{}: write `assert llm_output == llm_baseline`. Reading llm_baseline.text, llm_baseline.token_ids or "
+    "str(llm_baseline) counts as a comparison of your own, unless there is nothing to read (None). "
+    "A test that needs no baseline asks for llm_output alone."
+)
+
+NO_MODELS_COMPARED = (
+    "compared nothing: the test asks for llm_comparison and ends without comparing two of its models.\n"
+    '{}: write `assert llm_comparison["B"].not_worse_than("A")` or '
+    '`assert llm_comparison.agreement("A", "B") >= 0.9`.'
+)
+
+WHAT: Mapping[Verdict, str] = {
+    Verdict.DRIFTED: "drifted",
+    Verdict.SHIFTED: "shifted",
+    Verdict.MISSING: "has no baseline",
+    Verdict.STALE: "has a stale baseline",
+    Verdict.ERROR: "could not be compared",
+}
+"""What happened to an output, by its verdict."""
+
+NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output and llm_baseline.'
+NOT_SELECTED = (
+    "The tests that would were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
+)
+CUT_SHORT = "The run ended before a test of a prompt table did."
+
+
+def compared(attempt: Attempt) -> bool:
+    """Whether a test checked an output: against its baseline, or (if it asks for none) in its own way."""
+    if attempt.looked or attempt.verdict not in (None, Verdict.ERROR):
+        return True
+    return attempt.reached and not attempt.wants_baseline and attempt.outcome != SKIPPED
+
+
+def saw_nothing(attempt: Attempt) -> bool:
+    """Whether a test passed that asked for its baseline and never compared it."""
+    unseen = attempt.verdict is None and not attempt.looked
+    return attempt.outcome == PASSED and attempt.wants_baseline and unseen
+
+
+def unseen(
+    results: Iterable[CaseResult], attempts: Mapping[str, Attempt], settings: Settings
+) -> dict[Verdict, list[CaseResult]]:
+    """Results whose verdict does not pass while their test did, or skipped itself, by verdict.
+
+    A verdict that a drift budget or an update option lets stand is none of them, nor is that of an expected failure.
+    """
+    found: dict[Verdict, list[CaseResult]] = {}
+    for result in results:
+        attempt = attempts.get(result.nodeid)
+        excused = attempt is not None and attempt.outcome in (XFAILED, XPASSED)
+        kept_quiet = result.passed or (attempt is not None and attempt.outcome == SKIPPED)
+        if kept_quiet and result.judgement and not excused and not settings.lets_stand(result.judgement.verdict):
+            found.setdefault(result.judgement.verdict, []).append(result)
+    return found
+
+
+def unseen_faults(
+    results: Iterable[CaseResult], attempts: Mapping[str, Attempt], settings: Settings, place: Place
+) -> list[str]:
+    """A paragraph per verdict on outputs that differ although their tests passed."""
+    faults = []
+    for verdict, those in unseen(results, attempts, settings).items():
+        outputs = len({result.key for result in those})
+        tests = list(dict.fromkeys(result.nodeid for result in those))
+        what = f"1 output {WHAT[verdict]}" if outputs == 1 else f"{outputs:,} outputs {_plural(WHAT[verdict])}"
+        whose = "its test" if len(tests) == 1 else "their tests"
+        skipped = {attempts[test].outcome == SKIPPED for test in tests if test in attempts}
+        ended = "passed or skipped" if len(skipped) > 1 else "skipped itself" if skipped == {True} else "passed"
+        ended = ended.replace("itself", "themselves") if len(tests) > 1 else ended
+        faults.append(
+            f"{what}, but {whose} {ended}: is an assert missing in {_places(tests, place)}?\n"
+            f"  {_listed(tests)}\n"
+            "Write `assert llm_output == llm_baseline`, and neither catch, invert nor skip it. If a difference may "
+            "pass, use @pytest.mark.xfail or --llm-drift-budget, or compare llm_baseline.text in your own way."
+        )
+    return faults
+
+
+def nothing_compared(
+    attempts: Iterable[Attempt], settings: Settings, place: Place, *, tables: bool, selected: bool
+) -> str:
+    """Why the run fails although all of its tests ended well: none of them compared. Empty if that is not so.
+
+    Models that are named for this run have to be compared. Those of the file may go unused, but tests that had a model
+    answer and then skipped the comparison fail the run, too.
+
+    Args:
+        attempts: How the tests went.
+        settings: Settings of the run.
+        place: Where a test stands.
+        tables: Whether any test that was collected has a prompt table.
+        selected: Whether any of those was selected to run.
+    """
+    tried = list(attempts)
+    if any(compared(attempt) or attempt.outcome == FAILED for attempt in tried):
+        return ""
+    if not settings.models_are_asked_for and not any(_skipped_late(attempt) for attempt in tried):
+        return ""
+    models = ", ".join(map(source_without_secrets, settings.models))
+    named = f"the models {models} ({settings.origins['models']})" if settings.models else "anything"
+    reasons = [*_reasons(tried, place)]
+    if not reasons:
+        reasons.append(CUT_SHORT if selected else NOT_SELECTED if tables else NO_TESTS)
+    return "\n".join([f"no test compared {named}.", *reasons])
+
+
+def own_comparisons(attempts: Iterable[Attempt]) -> str:
+    """A note on tests that compared in their own way, which have no verdict of ours; empty if there are none."""
+    own = sum(attempt.looked and attempt.verdict is None for attempt in attempts)
+    if not own:
+        return ""
+    return f"{_tests(own)} read llm_baseline and compared in a way of their own: no verdict, and no update writes them"
+
+
+def skipped_late(attempts: Iterable[Attempt], place: Place) -> str:
+    """A note on tests that skipped themselves instead of comparing; empty if there are none."""
+    gone = [attempt for attempt in attempts if _skipped_late(attempt) and not compared(attempt)]
+    return _told("not compared, skipped after the model had answered", gone, place) if gone else ""
+
+
+def _skipped_late(attempt: Attempt) -> bool:
+    return attempt.outcome == SKIPPED and attempt.reached
+
+
+def _reasons(attempts: list[Attempt], place: Place) -> Iterator[str]:
+    """Why none of these tests compared, a line for each way not to."""
+    ways = {
+        "skipped before the model was asked": [a for a in attempts if a.outcome == SKIPPED and not a.reached],
+        "skipped after the model had answered": [a for a in attempts if _skipped_late(a)],
+        "expected to fail, and ended before comparing": [a for a in attempts if a.outcome == XFAILED],
+        "passed without comparing": [a for a in attempts if a.outcome in (PASSED, XPASSED)],
+    }
+    return (_told(way, those, place) for way, those in ways.items() if those)
+
+
+def _told(way: str, attempts: list[Attempt], place: Place) -> str:
+    """`skipped before ...: 3 tests in test_geo.py:4 (no network)`."""
+    reasons = list(dict.fromkeys(attempt.reason for attempt in attempts if attempt.reason))
+    why = f" ({'; '.join(reasons[:MOST_NAMED])})" if reasons else ""
+    return f"{way}: {_tests(len(attempts))} in {_places([attempt.nodeid for attempt in attempts], place)}{why}"
+
+
+def _tests(number: int) -> str:
+    return "1 test" if number == 1 else f"{number:,} tests"
+
+
+def _places(nodeids: Iterable[str], place: Place) -> str:
+    """Where tests stand, each place once."""
+    return _listed(list(dict.fromkeys(map(place, nodeids))))
+
+
+def _listed(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _plural(what: str) -> str:
+    return what.replace("has a stale baseline", "have stale baselines").replace("has ", "have ")

@@ -1,0 +1,157 @@
+"""How alike two texts are, for models that show nothing but texts: by their characters, or by their meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
+from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.settings import SEMANTIC_MODEL
+
+RATIO, SEMANTIC = "ratio", "semantic"
+PACKAGES = {RATIO: ("rapidfuzz", "similarity"), SEMANTIC: ("sentence_transformers", "semantic")}
+"""What each kind needs: the package, and the extra of ours that installs it."""
+
+LEAST = {RATIO: 0.9, SEMANTIC: 0.9}
+"""Least similarity where the marker gives none, from answers of one sentence.
+
+By characters, other punctuation gives 0.97 and another word 0.79 to 0.85. By meaning, with the default model, the same
+in other words gives 0.90 to 0.99, another fact 0.67 to 0.75. Neither sees it all: another number in a sentence gives
+0.97 by both, an added `not` 0.93 by meaning.
+"""
+
+FORMS = 'similarity="ratio", "semantic" or e.g. {"ratio": 0.95}'
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """A measure of how alike texts are, and how alike they have to be.
+
+    Attributes:
+        kind: `ratio`: the part of both texts that is left when one is turned into the other by inserting and deleting
+            characters (normalised indel similarity); `semantic`: cosine of the angle between their embeddings.
+        least: What still passes, above 0 and up to 1.
+        model: Embedding model of `semantic`: hub id or folder.
+    """
+
+    kind: str
+    least: float
+    model: str = SEMANTIC_MODEL
+
+    def score(self, one: str, other: str) -> float:
+        """How alike two texts are: 1 for equal ones, 0 where they have nothing in common or one of them is blank.
+
+        Raises:
+            ModelError: The embedding model cannot be found or loaded.
+        """
+        if one == other:
+            return 1.0
+        if not one.strip() or not other.strip():
+            return 0.0
+        found = ratio(one, other) if self.kind == RATIO else cosine(self.model, one, other)
+        return min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0
+
+    def located(self, model: str, root: Path) -> Similarity:
+        """The same with its embedding model found on this machine, or downloaded where that is allowed.
+
+        Args:
+            model: Hub id or folder.
+            root: What a folder is relative to.
+
+        Raises:
+            ModelError: It cannot be found.
+        """
+        if self.kind != SEMANTIC:
+            return self
+        from pytest_llmcompare.models.embedding import locate
+
+        return dataclasses.replace(self, model=str(locate(model, root)))
+
+
+def ratio(one: str, other: str) -> float:
+    """Similarity of characters."""
+    from rapidfuzz.distance import Indel
+
+    return float(Indel.normalized_similarity(one, other))
+
+
+def cosine(model: str, one: str, other: str) -> float:
+    """Similarity of meanings."""
+    from pytest_llmcompare.models.embedding import loaded
+
+    return loaded(model).similarity(one, other)
+
+
+def read_similarity(given: object) -> Similarity | None:
+    """Read `similarity="ratio"` or `similarity={"semantic": 0.9}`.
+
+    Raises:
+        UsageError: An unknown kind, a least similarity out of range, or a package that is not installed.
+    """
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return usable(given, None)
+    if not isinstance(given, Mapping) or len(given) != 1:
+        raise UsageError(f"llm_prompts: similarity={given!r}, expected {FORMS}.")
+    ((kind, least),) = given.items()
+    return usable(kind, least)
+
+
+def usable(kind: object, least: object) -> Similarity:
+    """A similarity whose kind is known and whose package is there.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if not isinstance(kind, str) or kind not in PACKAGES:
+        raise UsageError(f"llm_prompts: similarity {kind!r} is not known.{did_you_mean(str(kind), PACKAGES)}")
+    if least is None:
+        least = LEAST[kind]
+    if isinstance(least, bool) or not isinstance(least, (int, float)) or not 0 < least <= 1:
+        raise UsageError(f"llm_prompts: similarity={{{kind!r}: {least!r}}}, expected a number above 0, at most 1.")
+    package, extra = PACKAGES[kind]
+    if importlib.util.find_spec(package) is None:
+        raise UsageError(
+            f"llm_prompts: similarity={kind!r} needs the package {package}, which is not installed.\n"
+            f'Install it: pip install "pytest-llmcompare[{extra}]"'
+        )
+    return Similarity(kind, float(least))
+
+
+def similar(judgement: Judgement, expected: Sequence[str], actual: str, similarity: Similarity) -> Judgement:
+    """Let texts that are alike enough pass as a near tie.
+
+    Args:
+        judgement: What comparing them to the character said.
+        expected: The baseline's text, or the texts of all stored samples: what these differ in is the model's own
+            noise, so the nearest of them counts, and no more is asked than they have among each other.
+        actual: The candidate's text.
+        similarity: How alike they have to be.
+
+    Returns:
+        `near_tie` where they are; the judgement as it was where texts were not what it is about.
+    """
+    if judgement.verdict is not Verdict.DRIFTED or judgement.unit != "char":
+        return judgement
+    try:
+        score = max(similarity.score(text, actual) for text in expected)
+        floor = min((similarity.score(one, other) for one, other in combinations(expected, 2)), default=1.0)
+    except LlmCompareError as error:
+        return Judgement(Verdict.ERROR, reason=str(error))
+    least = min(similarity.least, floor)
+    asked = "at least {} asked" if least == similarity.least else f"as the {len(expected)} samples are to {{}} at least"
+    reason = f"texts are {percent(score)} similar ({similarity.kind}), {asked.format(percent(least))}"
+    verdict = Verdict.NEAR_TIE if score >= least else Verdict.DRIFTED
+    return dataclasses.replace(judgement, verdict=verdict, reason=reason)
+
+
+def percent(part: float) -> str:
+    """A part in percent, rounded down, so that too little never looks like enough: `97 %`, `89.9 %`."""
+    return f"{math.floor(round(part * 1000, 6)) / 10:g} %"

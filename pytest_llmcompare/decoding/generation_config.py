@@ -1,0 +1,163 @@
+"""Which settings hold when a model generates: the case's own, and of the checkpoint its token ids only.
+
+The rule. A setting that a case does not give is at the default of transformers' pipeline and of its `generate` (so
+sampling without `temperature` and `top_k` draws at 0.7 from the 50 likeliest tokens), never at what the checkpoint's
+`generation_config.json` says: a comparison of models should not become one of their authors' taste in sampling and
+penalties, and an output should depend on nothing that isn't in the user's repository. What is left out is named in a
+note, once per model (`left_out`). What the checkpoint says of *tokens* is part of the model and holds: `eos_token_id`,
+`pad_token_id`, `decoder_start_token_id`, `forced_bos_token_id`, ... and the lists of tokens that it must not say. A
+padding token that it lacks is the tokenizer's, as in a pipeline. So an output is that of
+
+    model.generation_config = GenerationConfig(**tokens_of(model))
+    pipeline("text-generation", model, tokenizer=tokenizer)(
+        prompt, return_full_text=False, generation_config=GenerationConfig(**gen_config)
+    )
+
+Settings go in as an object: as a keyword of the pipeline, `max_length` would also cut the end off the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from transformers import GenerationConfig
+from transformers.generation.configuration_utils import GenerationMode
+
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.gen_config import SAMPLING_DEFAULTS, problems, unused
+from pytest_llmcompare.models.local import LocalModel
+
+TOKEN_LISTS = ("bad_words_ids", "begin_suppress_tokens", "forced_decoder_ids", "suppress_tokens")
+MODES = (
+    GenerationMode.GREEDY_SEARCH,
+    GenerationMode.SAMPLE,
+    GenerationMode.BEAM_SEARCH,
+    GenerationMode.BEAM_SAMPLE,
+)
+
+INDEPENDENT = frozenset(
+    {
+        *("begin_suppress_tokens", "bos_token_id", "disable_compile", "do_sample", "eos_token_id", "max_length"),
+        *("max_new_tokens", "min_new_tokens", "num_beams", "num_return_sequences", "pad_token_id"),
+        *("renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache"),
+    }
+)
+"""Settings of greedy decoding whose effect on a row depends neither on its neighbours nor on padding before it."""
+
+
+REPLAYABLE = INDEPENDENT | {
+    *("bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff"),
+    *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p"),
+    *("no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings"),
+    *("top_h", "typical_p"),
+}
+"""Settings whose effect at a position depends on nothing but the tokens and scores before it."""
+
+
+def tokens_of(model: LocalModel) -> dict[str, Any]:
+    """What a checkpoint says of tokens, as keywords of `GenerationConfig`."""
+    own = model.model.generation_config.to_dict()
+    found = {key: value for key, value in own.items() if key.endswith("_token_id") or key in TOKEN_LISTS}
+    if found.get("pad_token_id") is None:
+        found["pad_token_id"] = model.tokenizer.pad_token_id
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: Collection[str]) -> str:
+    """A note on what of the checkpoint's own settings does not count; empty where all of it does, or is overruled.
+
+    Args:
+        model: The model.
+        in_force: Settings of the cases.
+        stated: Names of the settings that the user gave for all cases.
+    """
+    own = model.model.generation_config.to_dict()
+    found = unused({key: value for key, value in own.items() if key not in tokens_of(model)}, in_force, stated)
+    if not found:
+        return ""
+    told = ", ".join(f"{key}={shown_value(value)}" for key, value in found.items())
+    return (
+        f"model {model.name!r}: its generation_config.json says {told}. That does not count here; give what "
+        "should hold in gen_config, of the test or of the model's table in pyproject.toml"
+    )
+
+
+def shown_value(value: object) -> str:
+    """A setting's value, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+@contextmanager
+def own_settings_aside(model: LocalModel) -> Iterator[None]:
+    """Leave the checkpoint nothing but its token ids to say; afterwards all is as it was."""
+    own, tokens = model.model.generation_config, tokens_of(model)
+    model.model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        model.model.generation_config = own
+
+
+def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
+    """Settings as transformers takes them.
+
+    Raises:
+        GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not run here.
+    """
+    if found := problems(gen_config):
+        raise GenerationError(f"the decoding settings cannot be used: {' '.join(found)}")
+    try:
+        config = GenerationConfig(**with_defaults(gen_config))  # type: ignore[no-untyped-call]
+        config.validate()
+        mode = config.get_generation_mode()
+    except Exception as error:  # transformers' checks raise what they like
+        raise GenerationError(
+            f"transformers refuses the decoding settings {shown(gen_config)}: {reason(error)}"
+        ) from None
+    if mode not in MODES:
+        known = ", ".join(known.value for known in MODES)
+        raise GenerationError(
+            f"the decoding settings {shown(gen_config)} ask for {mode.value}, which is not run here; there is {known}."
+        )
+    return config
+
+
+def with_defaults(gen_config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with what holds where outputs are drawn and none is given; None counts as not given."""
+    given = {key: value for key, value in gen_config.items() if value is not None}
+    return {**SAMPLING_DEFAULTS, **given} if given.get("do_sample") else given
+
+
+def rows_are_independent(gen_config: Mapping[str, Any], model: LocalModel) -> bool:
+    """Whether each row of a padded batch is answered as if it were alone, as far as settings go.
+
+    Draws come from one generator for all rows, beams and `max_length` count the padding in, and what looks at the
+    tokens before an output (penalties, n-grams, stop strings, banned words) would see padding there.
+    """
+    in_force = {**tokens_of(model), **{key: value for key, value in gen_config.items() if value is not None}}
+    greedy = not in_force.get("do_sample") and in_force.get("num_beams", 1) == 1
+    own = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
+    return greedy and "max_new_tokens" in in_force and in_force.keys() - own <= INDEPENDENT
+
+
+def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) -> str:
+    """Why an output under these settings cannot be told from one pass over it; empty where it can."""
+    if (config.num_beams or 1) > 1:
+        return "a beam search looks at more than one output"
+    if (config.num_return_sequences or 1) > 1:
+        return "more than one output is asked for"
+    if config.use_cache is False:
+        return "use_cache=False asks for every token to be read again"
+    given = {key for key, value in gen_config.items() if value is not None and not key.endswith("_token_id")}
+    if other := sorted(given - REPLAYABLE):
+        return f"{', '.join(other)} cannot be replayed"
+    return ""
+
+
+def shown(gen_config: Mapping[str, Any]) -> str:
+    """Settings as text, for messages."""
+    return ", ".join(f"{key}={value!r}" for key, value in gen_config.items())

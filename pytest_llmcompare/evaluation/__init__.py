@@ -1,0 +1,1 @@
+"""Every MLflow door: pyfuncs, logging, evaluation, metrics, tracking."""

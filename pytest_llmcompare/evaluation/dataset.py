@@ -1,0 +1,106 @@
+"""The DataFrame that MLflow evaluates: one row per case. Every column that the results table is to show is in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import pandas as pd
+
+from pytest_llmcompare.records import Case, RowKey
+
+T = TypeVar("T")
+
+SCALARS = (str, int, float, bool)
+OURS = (
+    *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline"),
+    "outputs",
+)
+"""Columns of the results table that are no metrics."""
+
+LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
+
+
+class Shared(NamedTuple):
+    """Examples and decoding settings that all cases have in common."""
+
+    examples: str
+    gen_config: dict[str, Any]
+
+
+def shared_settings(cases: Sequence[Case]) -> Shared | None:
+    """What all cases have in common, or None where they differ or draw (each case has a seed of its own)."""
+    first = cases[0]
+    alike = all(case.examples == first.examples and case.gen_config == first.gen_config for case in cases)
+    return Shared(first.examples, dict(first.gen_config)) if alike and not first.samples else None
+
+
+def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row: bool) -> pd.DataFrame:
+    """The table to evaluate.
+
+    Args:
+        cases: The cases.
+        baselines: Texts of the baselines, by row.
+        per_row: Whether examples, decoding settings and seed stand in columns, because the model takes them from there.
+
+    Returns:
+        Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` where any row has one, the
+        table's own, and `baseline`.
+    """
+    columns: dict[str, list[Any]] = {
+        "prompt_id": [case.row.id for case in cases],
+        "variant": [case.key.variant for case in cases],
+        "input_text": [case.row.input for case in cases],
+    }
+    if per_row:
+        columns["few_shot_examples"] = [case.examples for case in cases]
+        columns["config_dict"] = [json.dumps(dict(case.gen_config), sort_keys=True) for case in cases]
+        columns["seed"] = [case.seed for case in cases]
+    if any(case.row.target is not None for case in cases):
+        columns["target"] = [case.row.target for case in cases]
+    for name in dict.fromkeys(name for case in cases for name in case.row.columns):
+        columns[name] = plain([case.row.columns.get(name) for case in cases])
+    columns["baseline"] = [baselines.get(case.key.row) for case in cases]
+    return pd.DataFrame({storable(name): list(map(storable, values)) for name, values in columns.items()})
+
+
+def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowKey, float]]:
+    """The scores in a results table, by column and row; what is no finite number is left out.
+
+    Args:
+        table: A results table of MLflow's, a row per case.
+        cases: The cases; numbers of their own columns are the same for every model, so they are no scores.
+    """
+    rows = [RowKey(*names) for names in zip(table["prompt_id"], table["variant"], strict=True)]
+    others = {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
+    found: dict[str, dict[RowKey, float]] = {}
+    for column in table.columns.difference(list(others)):
+        values = dict(zip(rows, table[column].tolist(), strict=True))
+        numbers = {row: float(value) for row, value in values.items() if isinstance(value, int | float)}
+        finite = {row: number for row, number in numbers.items() if math.isfinite(number)}
+        if finite:
+            found[str(column)] = finite
+    return found
+
+
+def plain(values: Sequence[Any]) -> list[Any]:
+    """Values as MLflow can store a column: one simple type, else JSON text."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 and kinds <= set(SCALARS) and not any(is_too_large(value) for value in values):
+        return list(values)
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+        for value in values
+    ]
+
+
+def storable(value: T) -> T:
+    r"""A value as pandas and MLflow can store it: `\ud83d` in the place of half a character, which is no UTF-8."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value  # type: ignore[return-value]
+
+
+def is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number that would make the table unreadable."""
+    return isinstance(value, int) and not -LARGEST <= value <= LARGEST

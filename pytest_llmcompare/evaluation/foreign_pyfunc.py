@@ -1,0 +1,310 @@
+"""Asks a pyfunc that is not ours: a user's own `PythonModel`, a transformers-flavour model, any other.
+
+What it wants to be given is read from its signature; what it returns is read by `texts_of`. A table is asked in
+parts, so that a run that is ended keeps what was answered. Their sizes follow from the number of rows alone: a model
+may pad or batch what comes in one call, and the same run has to ask it the same way again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
+from pytest_llmcompare.records import Case
+from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
+from pytest_llmcompare.suite.raw_rows import is_frame, plain, shown
+
+from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
+
+if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
+    from mlflow.types import ColSpec, TensorSpec
+    from pandas import DataFrame
+
+
+TEXT_KEYS = ("generated_text", "output_text", "text", "output", "outputs", "prediction", "predictions", "answer")
+"""Where the text is looked for, in this order, in a dict or DataFrame that has more than one entry."""
+
+
+class WrongCountError(GenerationError):
+    """A model returned more or fewer outputs than it was given prompts: no output can be told from another's."""
+
+
+ONE_EACH = "Let its predict return one text per row, in the order of the rows."
+
+
+def texts_of(output: object, count: int) -> list[str | GenerationError]:
+    """One text per prompt, or the error that stands for it.
+
+    Args:
+        output: What `predict` returned: a list, array, Series, DataFrame or dict of columns; each item a text, a dict
+            or list that holds one, or what a transformers pipeline returns.
+        count: Number of prompts.
+    """
+    items = items_of(output, count)
+    if items is None:
+        told = f"the model returned {described(output)}, expected {count} texts.\n{ONE_EACH}"
+        return [GenerationError(told) for _ in range(count)]
+    if len(items) != count:
+        told = (
+            f"the model returned {len(items)} of {count} outputs, so no output can be told from another's.\n{ONE_EACH}"
+        )
+        return [WrongCountError(told) for _ in range(count)]
+    return [text_of(item) for item in items]
+
+
+def items_of(output: Any, count: int) -> list[Any] | None:
+    """The items of an output, one per prompt where all is well; None where it has none."""
+    if is_frame(output):
+        return items_of({str(name): output[name].tolist() for name in output.columns}, count)
+    if isinstance(output, Mapping):
+        lists = {str(name): plain(part) for name, part in output.items() if isinstance(plain(part), list)}
+        column = only_key(lists)
+        return lists[column] if column else [output] if count == 1 else None
+    items = plain(list(output)) if isinstance(output, (tuple, Iterator)) else plain(output)
+    if isinstance(items, str) and count == 1:
+        return [items]
+    return items if isinstance(items, list) else None
+
+
+def only_key(named: Mapping[str, Any]) -> str:
+    """The key that holds the text: the only one, or the first that is called so; empty where there is none."""
+    if len(named) == 1:
+        return next(iter(named))
+    return next((key for key in TEXT_KEYS if key in named), "")
+
+
+def text_of(item: Any) -> str | GenerationError:
+    """The text of one item."""
+    inner = item
+    while isinstance(inner, (list, Mapping)) and inner:
+        if isinstance(inner, list):
+            # A list is the single answer of a pipeline, or a conversation that ends with the answer.
+            if len(inner) > 1 and not (isinstance(inner[-1], Mapping) and "content" in inner[-1]):
+                break
+            inner = inner[-1]
+        elif "content" in inner and "role" in inner:
+            inner = inner["content"]
+        elif key := only_key(inner):
+            inner = inner[key]
+        else:
+            break
+    if isinstance(inner, str):
+        return str(inner)
+    return GenerationError(f"the model returned {described(item)} for this prompt, expected text.")
+
+
+def described(value: object) -> str:
+    """A value of an unexpected kind, with its kind where the value alone does not tell it."""
+    return "None" if plain(value) is None else f"{shown(value)} ({type(value).__name__})"
+
+
+SMALLEST_LIMIT = 8
+"""Rows that are asked together at least, once there have been some."""
+
+__all__ = ["Questions", "answers_in_parts", "input_frame", "params_of", "predict_each", "texts_of"]
+
+
+def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
+    """The input that a model's signature asks for, one row per case.
+
+    A single column, or no signature, gets the whole prompt. Several columns are each taken from the row.
+
+    Raises:
+        ModelError: The signature requires what the table does not have.
+    """
+    import pandas as pd
+
+    metadata: Any = model.metadata
+    schema = metadata.get_input_schema()
+    wanted: list[ColSpec | TensorSpec] = list(schema.inputs) if schema is not None else []
+    if len(wanted) <= 1:
+        name = next((column.name for column in wanted if column.name), INPUT)
+        return pd.DataFrame({name: [case.prompt for case in cases]})
+    if not schema.has_input_names():
+        raise no_names(cases, len(wanted))
+    names = [str(column.name) for column in wanted]
+    rows = [cells(case, names) for case in cases]
+    present = [name for name in names if any(row.get(name) is not None for row in rows)]
+    if lacking := [str(column.name) for column in wanted if column.required and column.name not in present]:
+        raise lacks(cases, rows, lacking)
+    columns = {name: [row.get(name) for row in rows] for name in present}
+    # As objects texts stay as they are: pandas' own type for them makes NaN of None.
+    kinds = {name: object if any(isinstance(cell, str) for cell in found) else None for name, found in columns.items()}
+    return pd.DataFrame({name: pd.Series(found, dtype=kinds[name]) for name, found in columns.items()})
+
+
+def cells(case: Case, names: Sequence[str]) -> dict[str, Any]:
+    """What a case has to offer for a signature of these columns, by name of the column.
+
+    Examples go where the signature has a column for them, else before the input. The table's own columns come first.
+    """
+    prompt = case.input if EXAMPLES in names else case.prompt
+    column = next((name for name in INPUT_COLUMNS if name in names and name not in case.columns), INPUT)
+    ours = {
+        column: prompt,
+        EXAMPLES: case.examples,
+        CONFIG: json_text(case.gen_config),
+        SEED: case.seed,
+        "id": case.id,
+        "target": case.target,
+    }
+    return {**ours, **case.columns}
+
+
+def params_of(model: PyFuncModel, cases: Sequence[Case]) -> dict[str, Any]:
+    """The decoding settings that the model takes as MLflow params and that all cases share.
+
+    A call has one set of params for all of its rows, so what differs between them cannot be passed.
+    """
+    metadata: Any = model.metadata
+    schema = metadata.get_params_schema()
+    known = [param.name for param in schema.params if param.name in KNOWN_KEYS] if schema is not None else []
+    shared = cases[0].gen_config if cases else {}
+    return {
+        name: shared[name]
+        for name in known
+        if name in shared and all(case.gen_config.get(name) == shared[name] for case in cases)
+    }
+
+
+class Questions:
+    """What a model is asked for a table: one row of input per case, and params that hold for all of them.
+
+    Raises:
+        ModelError: The signature requires what the table does not have.
+    """
+
+    def __init__(self, model: PyFuncModel, cases: Sequence[Case]) -> None:
+        self.model = model
+        self.cases = cases
+        self.frame = input_frame(model, cases)
+        self.params = params_of(model, cases)
+
+    @property
+    def facts(self) -> list[dict[str, Any]]:
+        """All that the model is told of each case."""
+        return [{"input": row, "params": self.params} for row in self.frame.to_dict("records")]
+
+    @property
+    def note(self) -> str:
+        """Which decoding settings of the cases do not reach the model; empty where all do."""
+        unused = unused_settings(self.model, self.cases)
+        if not unused or CONFIG in self.frame.columns:
+            return ""
+        return (
+            f"model {self.cases[0].key.group.model!r} has its own decoding settings: {', '.join(unused)} of the table "
+            f"does not reach it. It would through a column {CONFIG!r} or params in its signature, equal for all rows."
+        )
+
+    def ask(self, places: Sequence[int]) -> list[str | GenerationError]:
+        """The texts for some of the cases, asked for at once; row by row where that raises, to find the guilty one."""
+        whole = ask(self.model, self.rows(places), self.params)
+        if isinstance(whole, list):
+            return whole
+        alone = [ask(self.model, self.rows([place]), self.params) for place in places]
+        if not any(isinstance(found, list) for found in alone):
+            return [GenerationError(str(whole)) for _ in places]
+        return [found[0] if isinstance(found, list) else found for found in alone]
+
+    def rows(self, places: Sequence[int]) -> DataFrame:
+        """Some rows of the input, numbered from 0."""
+        return self.frame.iloc[[*places]].reset_index(drop=True)
+
+
+def answers_in_parts(
+    questions: Questions, places: Sequence[int], done: Callable[[int, str | GenerationError], None]
+) -> None:
+    """Ask some of the cases, part by part.
+
+    Args:
+        questions: The table's.
+        places: Which cases.
+        done: Called with the place and answer of each case once its part is answered.
+
+    Raises:
+        WrongCountError: A part has more or fewer outputs than rows. Then no output of the model can be trusted: two
+            outputs whatever is asked fit a part of two rows.
+    """
+    for start, end in parts(len(places)):
+        some = places[start:end]
+        found = questions.ask(some)
+        if isinstance(found[0], WrongCountError) and all(isinstance(answer, WrongCountError) for answer in found):
+            raise found[0]
+        for place, answer in zip(some, found, strict=True):
+            done(place, answer)
+
+
+def parts(count: int) -> list[tuple[int, int]]:
+    """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
+
+    So little is lost when a run is ended, and a model that answers many rows together is given many.
+    """
+    most = max(SMALLEST_LIMIT, -(-count // 16))
+    found: list[tuple[int, int]] = []
+    start, size = 0, 2
+    while start < count:
+        end = start + size if start + size < count - 1 else count  # no call for a single row that is left over
+        found.append((start, end))
+        start, size = end, min(2 * size, most)
+    return found
+
+
+def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:
+    """Names of the settings that somebody chose and that the model does not get as params."""
+    passed = params_of(model, cases)
+    chosen: set[str] = set()
+    for case in cases:
+        usual = complete({"do_sample": case.samples})
+        usual["do_sample"] = DEFAULTS["do_sample"]
+        chosen.update(name for name, value in case.gen_config.items() if usual.get(name) != value)
+    return sorted(chosen - passed.keys())
+
+
+def predict_each(model: PyFuncModel, cases: Sequence[Case]) -> list[str | GenerationError]:
+    """The texts of a model for all cases, asked for at once; row by row where that raises, to find who is guilty.
+
+    Raises:
+        ModelError: The signature requires what the table does not have.
+    """
+    return Questions(model, cases).ask(range(len(cases)))
+
+
+def ask(
+    model: PyFuncModel, frame: DataFrame, params: Mapping[str, Any]
+) -> list[str | GenerationError] | GenerationError:
+    """One call of the model; the error instead where it raises."""
+    try:
+        return texts_of(model.predict(frame, params=dict(params) or None), len(frame))
+    except Exception as error:  # it runs somebody's own code
+        return GenerationError(f"the model raised {reason(error)}")
+
+
+def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]) -> ModelError:
+    """The error for columns that a signature requires and no row of the table has."""
+    group = cases[0].key.group
+    offered = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
+    lines = []
+    for name in lacking:
+        near = difflib.get_close_matches(name, offered, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        lines.append(
+            f"model {group.model!r}: its signature requires the column {name!r}, "
+            f"which table {group.table!r} does not have.{hint}"
+        )
+    lines.append(f"The table offers {', '.join(offered)}.")
+    lines.append("Add the column to the table, or log the model with a signature that does not require it.")
+    return ModelError("\n".join(lines))
+
+
+def no_names(cases: Sequence[Case], count: int) -> ModelError:
+    """The error for a signature whose columns cannot be told from each other."""
+    return ModelError(
+        f"model {cases[0].key.group.model!r}: its signature has {count} columns without names, "
+        "so it does not say which of them is the prompt.\n"
+        f"Log the model with a signature that names them, the prompt {INPUT!r}."
+    )

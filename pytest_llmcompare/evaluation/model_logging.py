@@ -1,0 +1,266 @@
+"""Pyfuncs in MLflow: logging ours as models from code, loading any."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.models.model import Model, ModelInfo
+from mlflow.pyfunc import PyFuncModel
+from mlflow.tracking.context.registry import resolve_tags
+from mlflow.types import ColSpec, DataType, Schema
+
+from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
+from pytest_llmcompare.models import local
+from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.mlflow_store import bounded_requests, store
+from pytest_llmcompare.models.safety import check_mlflow_model
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind
+from pytest_llmcompare.models.unwritable import refusal
+from pytest_llmcompare.models.uris import default_name
+from pytest_llmcompare.models.warning_filters import library_warnings_ignored
+from pytest_llmcompare.text import in_text_without_secrets
+
+from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
+
+CLASSES: Mapping[str, type[HeldTransformer]] = {
+    kind.__name__: kind for kind in (PyfuncTransformer, PyfuncTransformerWithParams)
+}
+CODE = Path(__file__).with_name("_logged_code.py")
+PACKAGES = ("pytest-llmcompare", "mlflow", "transformers", "torch", "accelerate", "pandas")
+"""What has to be installed to serve a logged pyfunc; each brings what it needs itself."""
+
+QUESTION = "Q: What color is the sky?\nA:"
+OUTPUT = Schema([ColSpec(DataType.string)])
+SIGNATURES = {
+    # Without a name, so that a text, a list of texts and a DataFrame with whatever column all fit.
+    "PyfuncTransformer": ModelSignature(Schema([ColSpec(DataType.string)]), OUTPUT),
+    "PyfuncTransformerWithParams": ModelSignature(
+        Schema(
+            [
+                ColSpec(DataType.string, INPUT),
+                ColSpec(DataType.string, EXAMPLES, required=False),
+                ColSpec(DataType.string, CONFIG, required=False),
+                ColSpec(DataType.long, SEED, required=False),
+            ]
+        ),
+        OUTPUT,
+    ),
+}
+SILENT: Mapping[str, str] = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address, with whatever key is in it
+}
+FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the names of logged models, and spaces
+
+
+class Flavor:
+    """`mlflow.pyfunc` for `Model.log`, which would load the model to try the input example unless it is told not to.
+
+    `mlflow.pyfunc.log_model` has no way to tell it.
+    """
+
+    @staticmethod
+    def save_model(*, validate_serving_input: bool, **options: Any) -> None:  # noqa: ARG004 - for Model.log alone
+        """Write the files of the model."""
+        mlflow.pyfunc.save_model(**options)
+
+
+def log(python_model: HeldTransformer, name: str) -> ModelInfo:
+    """Log a pyfunc of ours in the active run, as a model from code: no pickle, and the weights are not touched.
+
+    Args:
+        python_model: The pyfunc.
+        name: Name of the logged model; characters that MLflow refuses are replaced.
+
+    Raises:
+        UsageError: It is a pyfunc of another class.
+        TrackingError: MLflow's store does not take it.
+    """
+    kind = type(python_model).__name__
+    if type(python_model) is not CLASSES.get(kind):
+        raise UsageError(
+            f"log_model logs {' and '.join(CLASSES)}, got {kind}.\n"
+            "Log a pyfunc of your own with mlflow.pyfunc.log_model(name=..., python_model=...)"
+        )
+    try:
+        with bounded_requests(), quiet():
+            logged: ModelInfo = Model.log(
+                artifact_path=None,
+                name=slug(name),
+                flavor=Flavor,
+                python_model=str(CODE),
+                model_config={"class": kind, **python_model.config()},
+                # With signature and requirements MLflow infers neither, for which it would load the model twice.
+                signature=SIGNATURES[kind],
+                pip_requirements=requirements(),
+                input_example=input_example(kind),
+                validate_serving_input=False,
+            )
+            clean_tags(logged.model_id)
+    except Exception as error:  # a store may be a server or any database, each with errors of its own
+        raise TrackingError(
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+            "See whether that store is running and can be written to, "
+            "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+        ) from error
+    return logged
+
+
+def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags that may be stored: MLflow's own hold the address of git's remote, in CI with a token in it."""
+    return {name: in_text_without_secrets(str(value)) for name, value in tags.items()}
+
+
+def clean_tags(model_id: str | None) -> None:
+    """Take the secrets out of the tags that MLflow itself gives a logged model."""
+    own = resolve_tags()
+    if model_id and (changed := dict(tags_without_secrets(own).items() - own.items())):
+        mlflow.MlflowClient().set_logged_model_tags(model_id, changed)
+
+
+def from_config(config: Mapping[str, Any]) -> HeldTransformer:
+    """The pyfunc that `log` was given.
+
+    Raises:
+        ModelError: Another version of this package logged it, and this one does not know how to make it.
+    """
+    arguments = dict(config)
+    kind = CLASSES.get(str(arguments.pop("class", "")))
+    try:
+        if kind is not None:
+            return kind(**arguments)
+    except TypeError as error:
+        raise unknown_config(str(error)) from error
+    raise unknown_config(f"it knows no class {config.get('class')!r}")
+
+
+def unknown_config(why: str) -> ModelError:
+    """The error for arguments that another version wrote."""
+    return ModelError(
+        "the logged model was made by another version of pytest-llmcompare than "
+        f"{version('pytest-llmcompare')}: {why}.\n"
+        "Install the version that its requirements.txt names, or log the model again."
+    )
+
+
+def slug(name: str) -> str:
+    """The name with what MLflow refuses in names of models replaced; the name itself where it is fine."""
+    return FORBIDDEN.sub("_", name).strip("_") or "model"
+
+
+def requirements() -> list[str]:
+    """What serving the pyfunc takes, in the versions that are installed here."""
+    # Builds such as torch 2.9.0+cpu are not on PyPI.
+    return [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
+
+
+def input_example(kind: str) -> pd.DataFrame:
+    """A row that the pyfunc can answer."""
+    row: dict[str, Any] = {INPUT: QUESTION}
+    if kind == PyfuncTransformerWithParams.__name__:
+        row |= {EXAMPLES: "Q: Is fire hot?\nA: Yes.\n\n", CONFIG: json_text({"max_new_tokens": 10}), SEED: 0}
+    return pd.DataFrame([row])
+
+
+def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:
+    """Load a pyfunc that MLflow has, after a look at whether its files are safe.
+
+    Args:
+        uri: `models:/...` or `runs:/...`, one that means one version.
+        spec: The model as the user named it, with what is allowed; by default a pickle is refused.
+        config: What the model's code is told besides what is stored with it.
+
+    Raises:
+        LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
+    """
+    spec = spec or ModelSpec(default_name(uri), uri, SourceKind.MLFLOW)
+    folder = fetched(uri, spec)
+    check_mlflow_model(folder, spec)
+    try:
+        with local.quiet():
+            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
+    except Exception as error:  # it runs a user's own code
+        raise load_error(error, uri, spec, folder) from error
+    return loaded
+
+
+def load_error(error: Exception, uri: str, spec: ModelSpec, folder: Path) -> LlmCompareError:
+    """What to say of a model that cannot be loaded; MLflow wraps what the model's code raises."""
+    chain: list[BaseException] = [error]
+    while further := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(further)
+    for cause in chain:
+        if isinstance(cause, LlmCompareError):
+            return cause
+        if isinstance(cause, ModuleNotFoundError):
+            return ModelError(
+                f"model {spec.name!r}: {uri} needs the Python module {cause.name!r}, which is not installed here.\n"
+                f"Install what it was logged with: pip install -r {folder / 'requirements.txt'}"
+            )
+    return ModelError(
+        f"model {spec.name!r}: {uri} cannot be loaded: {reason(error)}\n"
+        f'To see the whole error: python -c "import mlflow; mlflow.pyfunc.load_model({uri!r})"'
+    )
+
+
+def fetched(uri: str, spec: ModelSpec) -> Path:
+    """Folder with the files of a model: the store's own where it is on this machine, else a copy.
+
+    Raises:
+        ModelError: They cannot be fetched.
+    """
+    try:
+        with bounded_requests(), quiet():
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except Exception as error:  # a store may be a server or any database, each with errors of its own
+        raise ModelError(
+            f"model {spec.name!r}: the files of {uri} cannot be fetched from MLflow at {store()}: {reason(error)}\n"
+            "See whether that store is running and still has them, "
+            "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MLflow's notes and its progress bars off the terminal; where the user has set the latter they stay."""
+    added = {name: value for name, value in SILENT.items() if name not in os.environ}
+    notes, level = logging.getLogger("mlflow"), logging.getLogger("mlflow").level
+    os.environ.update(added)
+    notes.setLevel(logging.ERROR)
+    try:
+        with library_warnings_ignored():
+            yield
+    finally:
+        notes.setLevel(level)
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def forget_code() -> None:
+    """Let MLflow forget the model that was last loaded from code, which it keeps for the case that code sets none."""
+    mlflow.models.model.__mlflow_model__ = None  # no public function does
+
+
+def python_model_of(pyfunc_model: PyFuncModel) -> HeldTransformer | None:
+    """Our own pyfunc inside a loaded model; None for a model of anybody else, subclasses of ours included.
+
+    A subclass may change the texts that come out, so what it has inside says nothing of them.
+    """
+    unwrap: Callable[[], object] = pyfunc_model.unwrap_python_model
+    try:
+        inside = unwrap()
+    except mlflow.MlflowException:  # another flavour
+        return None
+    return inside if isinstance(inside, HeldTransformer) and type(inside) in CLASSES.values() else None

@@ -1,0 +1,242 @@
+"""Models that plugins load: checked, held in memory one at a time, and logged in MLflow without a pickle.
+
+What is logged of an object is code that takes it from here (`_held_code.py`), so it can be loaded in this process
+alone; a file with models from code is logged as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc.model import PythonModel
+from mlflow.types import ColSpec, DataType, Schema
+
+from pytest_llmcompare.errors import HookError, ModelError
+from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.model_files import files_digest
+from pytest_llmcompare.models.spec import ModelSpec, shown, shown_source
+from pytest_llmcompare.models.unwritable import refusal
+from pytest_llmcompare.models.warning_filters import users_filter
+from pytest_llmcompare.suite.extensions import Given
+from pytest_llmcompare.text import source_without_secrets
+
+from . import model_logging
+from .foreign_pyfunc import described
+from .pyfunc import HeldTransformer
+
+if TYPE_CHECKING:
+    ModelInput = object
+else:
+    ModelInput = pd.DataFrame  # MLflow reads annotations: others make it warn at import, or convert what comes in
+
+CODE = Path(__file__).with_name("_held_code.py")
+TEXTS = ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(DataType.string)]))
+UNKNOWN = "unknown"
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+FINGERPRINT = re.compile(r"[\w.+-]{1,64}", re.ASCII)
+EXPECTED = (
+    "an object with predict(list of texts), an mlflow.pyfunc.PythonModel, or the path of a .py file with models from "
+    "code"
+)
+
+Load = Callable[[ModelSpec], Given | None]
+
+
+class TextModel(PythonModel):
+    """An object that answers texts with texts, as MLflow's models are asked."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def predict(self, context: object, model_input: ModelInput, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
+        """What the object answers."""
+        frame = pd.DataFrame(cast("Any", model_input))
+        with users_filter():  # it is somebody's own code
+            return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model as a plugin gave it.
+
+    Attributes:
+        spec: What was asked for.
+        model: The model, or the file with its code.
+        fingerprint: Version of its weights as far as it is known.
+        source: Whose it is, for messages.
+    """
+
+    spec: ModelSpec
+    model: PythonModel | Path
+    fingerprint: str
+    source: str
+    state: str = ""
+
+
+@dataclass
+class Place:
+    """Room for one model."""
+
+    given: GivenModel | None = None
+
+
+_place = Place()
+
+
+def is_held(spec: ModelSpec) -> bool:
+    """Whether it is this model that is in memory."""
+    return _place.given is not None and _place.given.spec == spec
+
+
+def state() -> str:
+    """What stands for the version of the model that is in memory, where it names no fingerprint."""
+    return _place.given.state if _place.given else ""
+
+
+def release() -> None:
+    """Let go of the model that is in memory, if there is one."""
+    _place.given = None
+
+
+def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
+    """The model: the one in memory if that is it, else asked of the plugins.
+
+    Args:
+        spec: The model.
+        load: Asks the plugins.
+        root: pytest's root folder, which a path is relative to.
+
+    Raises:
+        ModelError: No plugin knows it, or one does wrong.
+    """
+    if _place.given is None or _place.given.spec != spec:
+        release()
+        try:
+            found = load(spec)
+        except HookError as error:
+            raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
+        if found is None:
+            raise ModelError(
+                f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
+                "each pytest_llmcompare_load_model returned None.\n"
+                "See whether the kind is spelt right, or return a model for it."
+            )
+        _place.given = checked(spec, found, root)
+    return _place.given
+
+
+def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
+    """What a plugin gave, as a model.
+
+    Raises:
+        ModelError: It is none.
+    """
+    value, source = found
+    where = f"model {spec.name!r} ({shown(spec)}): {source}"
+    if isinstance(value, (str, os.PathLike)):
+        path = root / os.fspath(value)
+        if path.suffix != ".py" or not path.is_file():
+            raise ModelError(f"{where} returned {os.fspath(value)!r}, which is no .py file. Expected {EXPECTED}.")
+        return GivenModel(spec, path, files_digest(path.parent, [path]), source)
+    if isinstance(value, type) or not callable(getattr(value, "predict", None)):
+        raise ModelError(f"{where} returned {described(value)}, expected {EXPECTED}.")
+    model = value if isinstance(value, PythonModel) else TextModel(value)
+    if isinstance(model, HeldTransformer):
+        return GivenModel(spec, model, model.found().fingerprint, source)
+    fingerprint = getattr(value, "fingerprint", UNKNOWN)
+    if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
+        raise ModelError(
+            f"{where} gave a model with the fingerprint {described(fingerprint)}, expected 1 to 64 letters, digits, "
+            "and the signs . _ + -, such as '2024-05-01'."
+        )
+    return GivenModel(spec, model, fingerprint, source, state_of(value) if fingerprint == UNKNOWN else "")
+
+
+def state_of(inner: object) -> str:
+    """Digest of what can be seen of a model: the file of its class, and its attributes.
+
+    Addresses of objects are left out, so what an attribute refers to may change unseen.
+    """
+    try:
+        code = Path(inspect.getfile(type(inner))).read_bytes()
+    except (OSError, TypeError):  # made by `exec`, or built in
+        code = b""
+    attributes = {name: ADDRESS.sub("", repr(value)) for name, value in getattr(inner, "__dict__", {}).items()}
+    whole = hashlib.sha256(code)
+    whole.update(repr((type(inner).__qualname__, sorted(attributes.items()))).encode("utf-8", "backslashreplace"))
+    return whole.hexdigest()
+
+
+def log(spec: ModelSpec) -> str:
+    """Log the model that is in memory in the active run; its URI.
+
+    Raises:
+        ModelError: MLflow cannot load its code.
+        TrackingError: MLflow's store does not take it.
+    """
+    given = _place.given
+    assert given is not None  # whoever logs a model has it
+    if isinstance(given.model, HeldTransformer):
+        return model_logging.log(given.model, spec.name).model_uri
+    code = given.model if isinstance(given.model, Path) else CODE
+    packages = ("mlflow",) if isinstance(given.model, Path) else ("mlflow", "pytest-llmcompare")
+    try:
+        with model_logging.quiet():
+            info = mlflow.pyfunc.log_model(
+                name=model_logging.slug(spec.name),
+                python_model=str(code),
+                model_config=config_of(spec),
+                signature=TEXTS if isinstance(given.model, TextModel) else None,
+                # With requirements MLflow infers none, for which it would load the model once more.
+                pip_requirements=[f"{package}=={version(package)}" for package in packages],
+            )
+            model_logging.clean_tags(info.model_id)
+    except Exception as error:  # it runs somebody else's code
+        raise ModelError(
+            refusal(error, mlflow.get_tracking_uri())
+            or f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
+            f"{reason(error)}"
+        ) from error
+    return str(info.model_uri)
+
+
+def config_of(spec: ModelSpec) -> dict[str, Any]:
+    """What is stored for the code of a model, which gets it as `mlflow.models.ModelConfig`: no key of an address."""
+    facts = {name: getattr(spec, name) for name in ("name", "revision", "dtype", "device")}
+    return {**facts, "source": shown_source(spec)}
+
+
+def unstored(spec: ModelSpec) -> dict[str, str] | None:
+    """What that code is told in this run instead: the source as the user wrote it."""
+    ours = _place.given is not None and isinstance(_place.given.model, HeldTransformer)
+    differs = is_held(spec) and not ours and shown_source(spec) != spec.source
+    return {"source": spec.source} if differs else None
+
+
+def held(config: Mapping[str, Any]) -> PythonModel:
+    """The model in memory, for the code that MLflow runs to load it.
+
+    Raises:
+        ModelError: It is another one: this process is not the one that logged it.
+    """
+    given = _place.given
+    source = source_without_secrets(str(config.get("source")))
+    if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
+        raise ModelError(
+            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
+            "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
+            "models from code."
+        )
+    return given.model

@@ -1,0 +1,79 @@
+"""Arguments of the public pyfuncs, checked when one is made, all faults at once. Pure but for a look at folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_llmcompare.errors import UsageError, did_you_mean
+from pytest_llmcompare.models.chat_template import read_template
+from pytest_llmcompare.models.config_tables import DEVICE, KEYS
+from pytest_llmcompare.models.gen_config import complete, is_whole, problems
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, spec_of
+from pytest_llmcompare.settings import DTYPES
+
+UNSET = {"revision": None, "dtype": None, "device": None}
+"""Options that may be None."""
+
+
+def checked_spec(where: str, model_name: object, options: Mapping[str, Any], faults: Sequence[str]) -> ModelSpec:
+    """The spec of a hub model or folder, which becomes absolute, so that it stays the same in another folder.
+
+    Args:
+        where: The pyfunc, for messages.
+        model_name: Hub id or folder.
+        options: Fields of `ModelSpec`; a None stands for no choice.
+        faults: What is wrong with other arguments.
+
+    Raises:
+        UsageError: These, and what is wrong with the name and the options.
+    """
+    found = [*faults, *(fault for name, value in options.items() if (fault := option_fault(name, value)))]
+    if not isinstance(model_name, str):
+        found.insert(0, f"model_name={model_name!r}, expected text: a hub id or a folder.")
+    if found:
+        raise UsageError("\n".join(f"{where}: {fault}" for fault in found))
+    root = Path.cwd()
+    template = str(options.get("chat_template") or "")
+    read = {"chat_template": read_template(template, f"{where}: chat_template", root)} if template else {}
+    spec = spec_of(str(model_name).strip(), where, root, **{**options, **read})
+    if spec.kind is SourceKind.MLFLOW:
+        raise UsageError(
+            f"{where}: this is a model in MLflow; expected a hub id or a folder.\n"
+            f"Load it with mlflow.pyfunc.load_model({spec.source!r}), or compare it: --llm-models={spec.source}"
+        )
+    if spec.kind is SourceKind.FOLDER:
+        return dataclasses.replace(spec, source=os.path.abspath(folder_path(spec.source, root)))  # noqa: PTH100 - as it is spelt
+    return spec
+
+
+def option_fault(name: str, value: object) -> str:
+    """What is wrong with an option; empty where nothing is."""
+    if name in UNSET and value is None:
+        return ""
+    kinds, wanted = ((str,), "text") if name in ("name", "chat_template") else KEYS[name]
+    if not isinstance(value, kinds):
+        return f"{name}={value!r}, expected {wanted}."
+    if name == "dtype" and value not in DTYPES:
+        return f"dtype {value!r} is not known.{did_you_mean(str(value), DTYPES)}"
+    if name == "device" and not DEVICE.fullmatch(str(value)):
+        return f"device={value!r}, expected {wanted}."
+    return ""
+
+
+def batch_fault(batch_size: object) -> str:
+    """What is wrong with a batch size; empty where nothing is."""
+    fits = is_whole(batch_size) and batch_size >= 0
+    return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
+
+
+def settings_faults(name: str, config: object) -> list[str]:
+    """What is wrong with decoding settings, alone or over the defaults; empty where nothing is."""
+    if config is None:
+        return []
+    if not isinstance(config, Mapping):
+        return [f'{name}={config!r}, expected decoding settings such as {{"max_new_tokens": 10}}.']
+    return [f"{name}: {fault}" for fault in problems(config) or problems(complete(config))]

@@ -1,0 +1,168 @@
+"""What a pyfunc is handed, as rows: texts, lists, dicts, arrays, DataFrames. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.errors import GenerationError, UsageError, did_you_mean
+from pytest_llmcompare.models.gen_config import complete, problems
+from pytest_llmcompare.suite.cells import CellError, settings, text
+from pytest_llmcompare.suite.raw_rows import from_frame, is_frame, plain, shown
+
+INPUT, EXAMPLES, CONFIG, SEED = "input_text", "few_shot_examples", "config_dict", "seed"
+SEEDS = (-(2**63), 2**64)  # what torch takes: from the first, below the second
+FORMS = "a text, a list of texts or of dicts, a dict of columns, or a pandas DataFrame"
+
+Record = Mapping[str, Any]
+
+
+def records_in(given: object) -> list[Record]:
+    """The rows of a pyfunc's input; a bare text is a row with `input_text` alone.
+
+    Raises:
+        UsageError: It has no rows, or columns of different length.
+        TableError: A DataFrame with two columns of one name.
+    """
+    if isinstance(given, str):
+        return [{INPUT: given}]
+    rows = rows_in(given)
+    # MLflow makes a single row of a dict of columns.
+    if len(rows) == 1 and isinstance(rows[0].get(INPUT), list):
+        return records_of_columns(rows[0])
+    return rows
+
+
+def rows_in(given: object) -> list[Record]:
+    """The rows of a DataFrame, dict of columns, array or list."""
+    if is_frame(given):
+        return [record.cells for record in from_frame("model input", given, lambda number, _: f"row {number}").records]
+    if isinstance(given, Mapping):
+        return records_of_columns({str(name): plain(cells) for name, cells in given.items()})
+    rows = plain(list(given)) if isinstance(given, (list, tuple)) else plain(given)
+    if not isinstance(rows, list):
+        raise UsageError(f"the model's input is {shown(given)}, expected {FORMS}.")
+    return [row if isinstance(row, Mapping) else {INPUT: only(row)} for row in rows]
+
+
+def only(row: object) -> object:
+    """The single cell of a row that is a list, as in an array of one column."""
+    return row[0] if isinstance(row, list) and len(row) == 1 else row
+
+
+def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
+    """Rows of a dict of columns; what is no list holds for every row.
+
+    Raises:
+        UsageError: Columns of different length.
+    """
+    lengths = {name: len(cells) for name, cells in columns.items() if isinstance(cells, list)}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(f"the model's input has columns of different length ({told}). Give each one cell per row.")
+    count = next(iter(lengths.values()), 1)
+    return [
+        {name: cells[index] if name in lengths else cells for name, cells in columns.items()} for index in range(count)
+    ]
+
+
+def input_column(records: Sequence[Record], *, named: bool) -> str:
+    """The column of the prompts: `input_text`, or the only column where that need not be its name.
+
+    Raises:
+        UsageError: There is no such column.
+    """
+    columns = list(dict.fromkeys(str(name) for record in records for name in record))
+    if INPUT in columns or not records:
+        return INPUT
+    if len(columns) == 1 and not named:
+        return columns[0]
+    told = ", ".join(map(repr, columns)) or "none"
+    near = did_you_mean(INPUT, columns) if columns else ""
+    raise UsageError(
+        f"the model's input has no column {INPUT!r}, which holds the prompts; its columns: {told}."
+        f"{near if near.startswith(' Did') else ''}\n"
+        f'Rename it: frame.rename(columns={{"...": "{INPUT}"}})'
+    )
+
+
+def shared_requests(given: object, examples: str, gen_config: Mapping[str, Any]) -> list[Request | GenerationError]:
+    """A request per text, all with the same examples and settings; the error instead where a text is none."""
+    records = records_in(given)
+    column = input_column(records, named=False)
+    return [shared_request(record, column, examples, gen_config) for record in records]
+
+
+def shared_request(
+    record: Record, column: str, examples: str, gen_config: Mapping[str, Any]
+) -> Request | GenerationError:
+    """The request of one text."""
+    try:
+        return Request(examples + text(column, record.get(column)), gen_config)
+    except CellError as error:
+        return fault(error)
+
+
+def own_requests(given: object) -> list[Request | GenerationError]:
+    """A request per row, each with examples, settings and seed of its own; the error instead for a faulty row."""
+    records = records_in(given)
+    input_column(records, named=True)
+    return [own_request(record) for record in records]
+
+
+def own_request(record: Record) -> Request | GenerationError:
+    """The request of one row."""
+    try:
+        examples = record.get(EXAMPLES)
+        prompt = ("" if examples is None else text(EXAMPLES, examples)) + text(INPUT, record.get(INPUT))
+        return Request(prompt, settings_in(record.get(CONFIG)), seed_in(record.get(SEED)))
+    except CellError as error:
+        return fault(error)
+
+
+def settings_in(value: object) -> dict[str, Any]:
+    """Decoding settings over the defaults.
+
+    Raises:
+        CellError: They are faulty, alone or with the defaults.
+    """
+    found = complete(settings(CONFIG, value))
+    if faults := problems(found):
+        raise CellError(*(f"{CONFIG}: {what}" for what in faults))
+    return found
+
+
+def seed_in(value: object) -> int | None:
+    """A seed; where other rows have none, pandas makes it a float.
+
+    Raises:
+        CellError: It is none.
+    """
+    if value is None:
+        return None
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    if not isinstance(whole, int) or isinstance(whole, bool) or not SEEDS[0] <= whole < SEEDS[1]:
+        raise CellError(f"{SEED} is {shown(value)}, expected a whole number of 64 bits.")
+    return whole
+
+
+def fault(error: CellError) -> GenerationError:
+    """The outcome of a faulty row."""
+    return GenerationError("\n".join([*error.whats, error.advice] if error.advice else error.whats))
+
+
+def json_text(config: Mapping[str, Any]) -> str:
+    """Decoding settings as the text of a `config_dict` cell."""
+    return json.dumps(dict(config), sort_keys=True)
+
+
+def faulty_rows(faults: Iterable[tuple[int, GenerationError]], count: int) -> GenerationError:
+    """One error for all faulty rows, which it numbers from 1."""
+    return GenerationError("\n".join(f"row {index + 1} of {count}: {error}" for index, error in sorted_faults(faults)))
+
+
+def sorted_faults(faults: Iterable[tuple[int, GenerationError]]) -> list[tuple[int, GenerationError]]:
+    """Faults in the order of their rows."""
+    return sorted(faults, key=lambda numbered: numbered[0])

@@ -1,0 +1,122 @@
+"""Whether the metrics of a table reach their thresholds. MLflow decides: `mlflow.validate_evaluation_results`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import mlflow
+from mlflow.models import MetricThreshold
+from mlflow.models.evaluation import EvaluationResult
+from mlflow.models.evaluation.validation import ModelValidationFailedException
+
+from pytest_llmcompare.errors import did_you_mean
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.records import Gate
+from pytest_llmcompare.settings import Update
+from pytest_llmcompare.suite.thresholds import Threshold
+
+from .row_metrics import EXACT_MATCH, MLFLOWS_EXACT_MATCH
+
+VERDICTS = "verdict/"
+AGAINST_BASELINES = (VERDICTS, "margin/", "likelihood_drift/")
+"""How the metrics begin that compare outputs with baselines."""
+
+RATES = ("drift_rate", "near_tie_rate", "shift_rate")
+"""Metrics of the verdicts, which may be named without `verdict/`."""
+
+
+class Scope(NamedTuple):
+    """What the metrics were computed over.
+
+    Attributes:
+        cases: Selected cases.
+        total: All cases of the table.
+    """
+
+    cases: int
+    total: int
+
+
+def check(
+    thresholds: Sequence[Threshold], computed: Mapping[str, Any] | None, scope: Scope, update: Update
+) -> tuple[Gate, ...]:
+    """Check each threshold.
+
+    What an update option accepts is no drift any more, so thresholds on it are not checked then.
+
+    Args:
+        thresholds: What is asked for.
+        computed: Metrics by name; None where the evaluation failed.
+        scope: What they were computed over.
+        update: The update option of the run.
+    """
+    gates = [gate(threshold, computed, scope) for threshold in thresholds]
+    return tuple(found for found in gates if computed is None or not is_settled(found, update))
+
+
+def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:
+    """Check one threshold; a metric that has no value does not pass."""
+    metric, wanted = threshold.metric, threshold.wanted
+    found = number(metric, computed or {})
+    if found is None:
+        return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
+    passed = passes(threshold, found)
+    why = "" if passed else why_low(metric, found, computed or {})
+    return Gate(metric, wanted, found, passed=passed, why=why, **scope._asdict())
+
+
+def is_settled(found: Gate, update: Update) -> bool:
+    """Whether an update option makes a gate pointless."""
+    if update is Update.NOTHING or not compares(found.metric):
+        return False
+    return found.value is None or update.accepts(Verdict.DRIFTED)
+
+
+def compares(metric: str) -> bool:
+    """Whether a metric compares outputs with baselines."""
+    return metric in RATES or metric.startswith(AGAINST_BASELINES)
+
+
+def number(metric: str, computed: Mapping[str, Any]) -> float | None:
+    """The value of a metric; None where there is none, or none that can be compared."""
+    names = (metric, f"{VERDICTS}{metric}") if metric in RATES else (metric,)
+    value = next((computed[name] for name in names if name in computed), None)
+    try:
+        found = math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
+    return None if math.isnan(found) else found
+
+
+def passes(threshold: Threshold, value: float) -> bool:
+    """What MLflow says of a value."""
+    wanted = MetricThreshold(threshold=threshold.bound, greater_is_better=threshold.greater_is_better)
+    result = EvaluationResult({threshold.metric: value}, {}, run_id="")
+    try:
+        mlflow.validate_evaluation_results({threshold.metric: wanted}, result)
+    except ModelValidationFailedException:
+        return False
+    return True
+
+
+def why_low(metric: str, value: float, computed: Mapping[str, Any]) -> str:
+    """What to know of a value that does not reach its threshold; empty where there is nothing."""
+    ours = computed.get(EXACT_MATCH)
+    if metric != MLFLOWS_EXACT_MATCH or ours is None or ours <= value:
+        return ""
+    return f"It compares white space, too; without that around output and target, {EXACT_MATCH!r} is {ours:.6g}."
+
+
+def why_not(metric: str, computed: Mapping[str, Any] | None) -> str:
+    """Why a metric has no value, as a sentence or two."""
+    if computed is None:
+        return "The evaluation failed."
+    if metric in computed:
+        return f"Its value is {computed[metric]}."
+    if metric == EXACT_MATCH:
+        return "No selected case has a target."
+    if compares(metric) and not any(name.startswith(VERDICTS) for name in computed):
+        return "No selected case could be compared with a baseline."
+    return f"{did_you_mean(metric, computed).strip()} Others are computed where metrics=[...] asks for them.".strip()

@@ -1,0 +1,267 @@
+"""The MLflow tracking store: which one, quietly, and one run per table and model in it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset_source import DatasetSource
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.models.evaluation import EvaluationResult
+from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
+from mlflow.tracking.context.registry import resolve_tags
+
+from pytest_llmcompare.baselines import run_outputs
+from pytest_llmcompare.errors import TrackingError
+from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.mlflow_store import bounded_requests, found_or_none, store, store_errors
+from pytest_llmcompare.models.unwritable import database_of
+from pytest_llmcompare.records import Baseline, GroupKey
+
+from . import model_logging
+
+LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
+GIT_COMMIT = "mlflow.source.git.commit"
+PARENT = "mlflow.parentRunId"
+VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
+"""Environment variables that MLflow itself sets and removes: the one with the tracking URI, the other with runs."""
+
+QUIET = {"alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""Levels of loggers while we use a store; MLflow's prints the whole statement of an error that it then raises."""
+
+_made: set[str] = set()  # stores that this process has seen to have a database
+
+
+class Store:
+    """The tracking store of a run.
+
+    Args:
+        uri: Its URI; empty for what MLflow's own rules give.
+        folder: The folder that pytest was started in: MLflow looks there for a store, and a test may be elsewhere.
+    """
+
+    def __init__(self, uri: str, folder: Path) -> None:
+        self.uri = uri
+        self.folder = folder
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Use it inside the block. The user's own store, run and active model are as before afterwards.
+
+        Raises:
+            TrackingError: There is none, and it cannot be made.
+        """
+        variables = {name: os.environ.get(name) for name in VARIABLES}
+        model = mlflow.get_active_model_id()
+        with ExitStack() as stack:
+            for name, value in variables.items():
+                stack.callback(restore_variable, name, value)
+            stack.enter_context(quiet())
+            stack.enter_context(bounded_requests())
+            with working_in(self.folder):
+                uri = self.uri or mlflow.get_tracking_uri()
+                stack.enter_context(_use_tracking_uri(uri))
+                make(uri)
+            try:
+                yield
+            finally:
+                if mlflow.get_active_model_id() != model:  # mlflow.models.evaluate leaves the one it evaluated
+                    mlflow.clear_active_model() if model is None else mlflow.set_active_model(model_id=model)
+
+
+class SavedEvaluation(EvaluationResult):
+    """MLflow's evaluation result, read again: its tables come from the store that it was logged to."""
+
+    def __init__(self, metrics: Any, artifacts: Any, run_id: str, store: Store) -> None:
+        super().__init__(metrics, artifacts, run_id)  # type: ignore[no-untyped-call]
+        self.store = store
+
+    @property
+    def tables(self) -> dict[str, Any]:
+        """Tables by name; `eval_results_table` has a row per case."""
+        with self.store.used():
+            client = mlflow.MlflowClient()
+            # MLflow's own property looks in the active experiment only, which need not be this one.
+            experiment = client.get_run(self.run_id).info.experiment_id
+            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Have a folder as the working folder inside the block."""
+    before = Path.cwd()
+    if folder != before:
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        if folder != before:
+            os.chdir(before)
+
+
+def make(uri: str) -> None:
+    """Make the database of a store where there is none, one process at a time.
+
+    MLflow has a lock for that, but not all of its ways to a new database go by it.
+
+    Raises:
+        TrackingError: It cannot be made, or is no database of MLflow's.
+    """
+    from filelock import FileLock
+
+    if not uri.startswith("sqlite") or uri in _made:
+        return
+    name = hashlib.sha256(f"{Path.home()}\0{Path.cwd()}\0{uri}".encode()).hexdigest()[:16]
+    lock = Path(tempfile.gettempdir()) / f"llmcompare-{name}.lock"
+    with store_errors("its database", (Exception,)):
+        with FileLock(lock):
+            mlflow.MlflowClient().search_experiments(max_results=1)
+        with suppress(OSError):  # whoever waits for it finds the database made
+            lock.unlink()
+    _made.add(uri)
+
+
+def restore_variable(name: str, value: str | None) -> None:
+    """Put an environment variable back."""
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
+    loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
+    levels = {logger: logger.level for logger in loggers}
+    for logger, level in loggers.items():
+        logger.setLevel(level)
+    try:
+        with model_logging.quiet():
+            yield
+    finally:
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def experiment_id(name: str, started: Path) -> str:
+    """The id of an experiment, made where there is none; MLflow's active experiment stays as it is.
+
+    Args:
+        name: Its name.
+        started: The folder that pytest was started in.
+
+    Raises:
+        TrackingError: The store does not answer, or the experiment was deleted.
+    """
+    client = mlflow.MlflowClient()
+    place = place_of_files(name, mlflow.get_tracking_uri(), started)
+    with store_errors(f"experiment {name!r}"):
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            with suppress(MlflowException):  # another process may have been faster
+                return str(client.create_experiment(name, place))
+            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name, place))
+    if found.lifecycle_stage == "deleted":
+        raise TrackingError(
+            f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
+            f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}, "
+            'or name another with llm_prompts(..., experiment="...").'
+        )
+    return str(found.experiment_id)
+
+
+def place_of_files(name: str, uri: str, started: Path) -> str | None:
+    """Where a new experiment keeps its files; None for where MLflow puts them.
+
+    That is `mlruns` in the working folder, also for a database that somebody put elsewhere, perhaps because the
+    working folder cannot be written to. So there it is `mlruns` beside the database.
+    """
+    database = database_of(uri)
+    if database is None or (started / database).parent.resolve() == started.resolve():
+        return None
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.slug(name)[:60]}-{digest}"
+    return place.as_uri() if os.name == "nt" else str(place)
+
+
+@contextmanager
+def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
+    """A fresh run, beneath the user's own where there is one (which is left as it is)."""
+    own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
+    # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
+    made = mlflow.MlflowClient().create_run(
+        experiment, tags=model_logging.tags_without_secrets(resolve_tags(own)), run_name=name
+    )
+    with reopened(made.info.run_id) as run:
+        yield run
+
+
+def dataset_source() -> DatasetSource:
+    """Where a table comes from, in MLflow's own words: the code that ran."""
+    return CodeDatasetSource(tags=model_logging.tags_without_secrets(resolve_tags()))
+
+
+def users_run() -> str:
+    """Id of the run that the user is in, by `mlflow.start_run` or a launcher; empty where this store has none."""
+    active = mlflow.active_run()
+    run_id = active.info.run_id if active else os.environ.get("MLFLOW_RUN_ID", "")
+    known = found_or_none(lambda: mlflow.MlflowClient().get_run(run_id)) if run_id else None
+    return run_id if known else ""
+
+
+@contextmanager
+def reopened(run_id: str) -> Iterator[Run]:
+    """A run that was ended, opened again; where the block raises, it has failed."""
+    with no_active_experiment():
+        opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
+    with opened as run:
+        yield run
+
+
+@contextmanager
+def no_active_experiment() -> Iterator[None]:
+    """Forget the user's `mlflow.set_experiment`, because of which MLflow refuses runs of other experiments."""
+    before = fluent._active_experiment_id  # no public function takes it back
+    fluent._active_experiment_id = None
+    try:
+        yield
+    finally:
+        fluent._active_experiment_id = before
+
+
+def mark_failed(run_id: str) -> None:
+    """Let an ended run show that it failed."""
+    mlflow.MlflowClient().set_terminated(run_id, "FAILED")
+
+
+def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> str:
+    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`.
+
+    Returns:
+        A note where that failed, which is no reason to lose the evaluation; else nothing.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            run_outputs.write(Path(folder), group, outputs)
+            mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
+    except (MlflowException, OSError) as error:
+        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {reason(error)}"
+    return ""
+
+
+def log_facts(facts: Mapping[str, Any]) -> None:
+    """Log parameters of the active run; what is empty says nothing, what is too long for MLflow is cut."""
+    mlflow.log_params({name: str(value)[:LONGEST_VALUE] for name, value in facts.items() if value not in ("", None)})

@@ -1,0 +1,74 @@
+"""The `[tool.llmcompare]` section of pyproject.toml: the one that is read, and one that is not."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.settings import FILE
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The `[tool.llmcompare]` table of a `pyproject.toml`, empty where there is none.
+
+    Raises:
+        UsageError: It is no file, or not TOML.
+    """
+    try:
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise UsageError(f"{path} cannot be read: it is a named pipe or a device, expected a regular file.")
+        raw = path.read_bytes()
+    except OSError:
+        return {}
+    if b"tool.llmcompare" not in raw:  # parsing is 1 ms that other people's suites need not pay
+        return {}
+    import tomllib
+
+    try:
+        parsed = tomllib.loads(raw.decode("utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    table = parsed.get("tool", {}).get("llmcompare", {})
+    if not isinstance(table, dict):
+        raise UsageError(f"{path}: tool.llmcompare = {table!r}, expected a table [tool.llmcompare].")
+    return table
+
+
+def unread_file(test: Path, root: Path) -> Path | None:
+    """The nearest `pyproject.toml` around a test file that has our section and is not the one that was read.
+
+    Args:
+        test: The test file.
+        root: pytest's root folder, whose file was read.
+    """
+    for folder in test.parents:
+        path = folder / FILE
+        try:
+            if folder != root and read_file(path):
+                return path
+        except UsageError:  # it is not TOML, but it is there
+            return path
+    return None
+
+
+def unread_note(test: Path, root: Path, started: Path) -> str:
+    """What to do where a test has no models, but a `pyproject.toml` beside it would; empty where there is none.
+
+    Args:
+        test: The test file.
+        root: pytest's root folder.
+        started: The folder that pytest was started in, which shown paths are relative to.
+    """
+    path = unread_file(test, root)
+    if path is None:
+        return ""
+    folder, tests = (shlex.quote(os.path.relpath(place, started)) for place in (path.parent, test.parent))
+    there = f" Or run pytest in that folder: cd {folder} && pytest" if path.parent.is_relative_to(root) else ""
+    return (
+        f"\n{os.path.relpath(path, started)} has a section [tool.llmcompare] that was not read: only the {FILE} in "
+        f"pytest's root folder counts, which is {root}.\n"
+        f"Make its folder the root folder: pytest --rootdir={folder} {tests}{there}"
+    )

@@ -1,0 +1,170 @@
+"""Files of a transformers model: which belong to it, which are missing. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+
+LENGTH = 12
+CHUNK = 1 << 20  # bytes
+REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads by a registered name, and only then
+
+
+def weights_fingerprint(folder: Path) -> str:
+    """Digest over weights, configuration, tokenizer and generation settings of a model folder; 12 hex digits.
+
+    It depends on names and content of these files, not on the folder's name or place, nor on other files in it. Where
+    the folder has no weights that transformers would load, as a folder logged by MLflow, every file in it counts.
+    """
+    weights = weight_files(folder)
+    if not weights:
+        return files_digest(folder, sorted(p for p in folder.rglob("*") if p.is_file() and p.name != REGISTRY_NOTE))
+    names = {name for name in file_names(folder) if matches(name, SETTINGS)} | set(weights)
+    return files_digest(folder, [folder / name for name in sorted(names)])
+
+
+def commit_fingerprint(commit: str) -> str:
+    """Fingerprint of a hub model: its commit, shortened."""
+    return commit[:LENGTH]
+
+
+def id_fingerprint(model_id: str) -> str:
+    """Fingerprint of a model logged in MLflow: its id without `m-`, shortened."""
+    return model_id.removeprefix("m-")[:LENGTH]
+
+
+def files_digest(folder: Path, files: list[Path]) -> str:
+    """Digest over names (relative to `folder`, with `/`) and content of files, in the order given."""
+    whole = hashlib.sha256()
+    for path in files:
+        facts = path.stat()
+        content = content_digest(path, facts.st_size, facts.st_mtime_ns)
+        whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode("utf-8", "surrogateescape"))
+    return whole.hexdigest()[:LENGTH]
+
+
+@cache  # a model that several tables use is read once
+def content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
+    """SHA-256 of a file's content, read in pieces."""
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(CHUNK):
+            content.update(piece)
+    return content.hexdigest()
+
+
+CONFIG = "config.json"
+ADAPTER = "adapter_config.json"
+SAFETENSORS = "model.safetensors"
+PICKLED = "pytorch_model.bin"
+FORMATS = (SAFETENSORS, PICKLED)  # in the order in which transformers looks for them
+
+VOCABULARIES = ("tokenizer.json", "*.model", "*.spm", "*.tiktoken", "*vocab*.txt")
+SETTINGS = (
+    CONFIG,
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template*",
+    "vocab*",
+    "merges.txt",
+    *VOCABULARIES,
+)
+"""Small files that decide what a model says: configuration, tokenizer, generation settings, chat template."""
+
+BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a file name fits one of the patterns."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def file_names(folder: Path) -> tuple[str, ...]:
+    """Names of the files in a folder, sorted; a link to nothing is not a file."""
+    return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
+
+
+def index_of(weights: str) -> str:
+    """Name of the file that lists the shards of sharded weights."""
+    return f"{weights}.index.json"
+
+
+def weight_files(folder: Path) -> tuple[str, ...]:
+    """Names of the weight files that transformers would load, there or not, with their index; empty where none are."""
+    for weights in FORMATS:
+        if (folder / weights).is_file():
+            return (weights,)
+        if (folder / index_of(weights)).is_file():
+            return (index_of(weights), *shards(folder / index_of(weights)))
+    return ()
+
+
+def shards(index: Path) -> tuple[str, ...]:
+    """Names of the shards that an index lists, sorted; empty where it cannot be read."""
+    try:
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return tuple(sorted({str(name) for name in listed.values()}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def misplaced_shards(folder: Path) -> tuple[str, str] | None:
+    """An index and an entry of it that is no plain name of a file of its format; None where all are.
+
+    Such an entry would have transformers read another kind of file, or one of another folder.
+    """
+    index, *names = weight_files(folder) or ("",)
+    ending = Path(index.removesuffix(".index.json")).suffix
+    wrong = [name for name in names if not is_plain(name) or not name.endswith(ending)]
+    return (index, wrong[0]) if wrong else None
+
+
+def is_plain(name: str) -> bool:
+    """True if a name is that of a file in the folder itself."""
+    return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
+
+
+def missing_files(folder: Path) -> tuple[str, ...]:
+    """What a model folder lacks: names of files, or `tokenizer.json` and `model.safetensors` for any of their kind."""
+    weights = weight_files(folder)
+    missing = [] if (folder / CONFIG).is_file() else [CONFIG]
+    if len(weights) == 1 and weights[0] not in FORMATS:
+        missing.append(f"{weights[0]} (it cannot be read)")
+    missing += [name for name in weights or (SAFETENSORS,) if is_plain(name) and not (folder / name).is_file()]
+    if not has_tokenizer(folder):
+        missing.append("tokenizer.json")
+    return tuple(missing)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether there is a vocabulary, or a tokenizer that needs none."""
+    names = file_names(folder)
+    if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):
+        return True
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        return str(config.get("tokenizer_class", "")).startswith(BYTE_TOKENIZERS)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def lfs_pointers(folder: Path) -> tuple[str, ...]:
+    """Names of files of the model whose place is held by a pointer of git-lfs."""
+    ours = (*SETTINGS, "*.safetensors*", "*.bin*", "*.py", ADAPTER)
+    return tuple(name for name in file_names(folder) if matches(name, ours) and is_lfs_pointer(folder / name))
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """True if a file is a pointer of git-lfs: what a clone has without git-lfs."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
+    except OSError:
+        return False

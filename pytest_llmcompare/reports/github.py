@@ -1,0 +1,137 @@
+"""What GitHub shows beside the lines of a pull request: workflow commands in the log of a step. Pure.
+
+https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#setting-an-error-message
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_llmcompare.comparison.summary import SEVERITY, Cell
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.text import count, disarm
+
+from .document import Report
+from .messages import failure_lines
+from .style import MEANINGS
+
+Location = tuple[str, int | None, str]
+"""Where pytest says that a test stands: file relative to its root folder, line counted from 0, name."""
+
+
+def on_github() -> bool:
+    """Whether this is a step of a workflow."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+class Places:
+    """Where tests stand in the repository.
+
+    Attributes:
+        root: pytest's root folder.
+        locations: Where pytest says that tests stand, by node id.
+    """
+
+    def __init__(self, root: Path, locations: Mapping[str, Location]) -> None:
+        self.root = root
+        self.locations = locations
+
+    def place(self, nodeid: str) -> Place | None:
+        """Where a test stands; None where that is not in the repository, so that no other file is blamed."""
+        file, line, _ = self.locations.get(nodeid, ("", None, ""))
+        workspace = Path(os.path.realpath(os.environ.get("GITHUB_WORKSPACE") or self.root))
+        path = Path(os.path.realpath(self.root / file))
+        if not file or not path.is_relative_to(workspace):
+            return None
+        return Place(path.relative_to(workspace).as_posix(), (line or 0) + 1)
+
+
+MOST = 10
+"""Errors, and warnings, that GitHub shows of a step; it says nothing of further ones."""
+
+MOST_NAMED = 5  # cases named of those that are alike
+TITLE = "model comparison"
+
+OPEN = (Verdict.ERROR, Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING, Verdict.SHIFTED)
+ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+PROPERTY_ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
+
+
+class Place(NamedTuple):
+    """Where a test stands: the file as GitHub knows it, and the line, counted from 1."""
+
+    file: str
+    line: int
+
+
+class Annotation(NamedTuple):
+    """One annotation."""
+
+    level: str
+    title: str
+    text: str
+    place: Place | None = None
+
+
+def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str], Place | None]) -> list[str]:
+    """The workflow commands of a run: an error per failure, a warning per silent drift; what is alike only once.
+
+    Args:
+        report: The run.
+        faults: What else made it fail.
+        place: Where a test stands, given its node id; None where GitHub would not know the file.
+    """
+    alike: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in sorted(report.summary.cells, key=lambda cell: -SEVERITY[cell.verdict]):
+        if cell.verdict in OPEN and not cell.accepted:
+            alike.setdefault(likeness(cell), []).append(cell)
+    found = [annotation(cells, report, place) for cells in alike.values()]
+    found += [Annotation("error", TITLE, "\n".join(map(disarm, fault.splitlines()))) for fault in faults]
+    return [command(one) for level in ("error", "warning") for one in capped(level, found)]
+
+
+def likeness(cell: Cell) -> tuple[object, ...]:
+    """What annotations that say the same have in common."""
+    judged = cell.result.judgement
+    own: tuple[object, ...] = ()
+    if judged is not None and cell.verdict is Verdict.DRIFTED:
+        own = (judged.baseline_token, judged.candidate_token)
+    elif judged is not None and cell.verdict in (Verdict.ERROR, Verdict.STALE):
+        own = (judged.reason,)
+    return (cell.result.passed, cell.key.group.folder, cell.key.group.table, cell.key.group.model, cell.verdict, *own)
+
+
+def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place | None]) -> Annotation:
+    """One annotation for cases that are alike."""
+    first, others = cells[0], cells[1:]
+    assert first.verdict is not None
+    more = f", and {count(len(others), 'more case')} alike" if others else ""
+    lines = failure_lines(first.result, report.accept(first))
+    if others:
+        named = ", ".join(str(cell.key) for cell in others[:MOST_NAMED])
+        rest = f" and {len(others) - MOST_NAMED:,} more" if len(others) > MOST_NAMED else ""
+        lines.append(f"Alike: {disarm(named)}{rest}")
+    title = disarm(f"{first.key}: {MEANINGS[first.verdict]}{more}")
+    level = "warning" if first.result.passed else "error"
+    return Annotation(level, title, "\n".join(lines), place(first.result.nodeid))
+
+
+def capped(level: str, found: Iterable[Annotation]) -> Iterator[Annotation]:
+    """The annotations of a level; where there are too many, the last says how many are left out."""
+    own = [one for one in found if one.level == level]
+    if len(own) <= MOST:
+        yield from own
+        return
+    yield from own[: MOST - 1]
+    yield Annotation(level, TITLE, f"{len(own) - MOST + 1:,} more of these: see the end of the log, or the report.")
+
+
+def command(one: Annotation) -> str:
+    """An annotation as a workflow command."""
+    where = {"file": one.place.file, "line": str(one.place.line)} if one.place else {}
+    properties = {**where, "title": one.title}
+    given = ",".join(f"{name}={value.translate(PROPERTY_ESCAPES)}" for name, value in properties.items())
+    return f"::{one.level} {given}::{one.text.translate(ESCAPES)}"

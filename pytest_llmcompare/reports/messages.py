@@ -1,0 +1,253 @@
+"""Why a comparison failed, in words. Pure.
+
+The first line carries the verdict in its first 40 characters, because pytest cuts the rest where the terminal ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult
+from pytest_llmcompare.text import count, disarm, duration, encodable, number, pad, quoted, rate, share, shorten, width
+
+from .style import Page, Styled
+from .text_diff import BASELINE, CANDIDATE, difference, single
+
+OK, FAILED = "ok", "FAILED"
+
+MOST_HOLDING = 20
+"""Tables and models whose thresholds all hold that are shown; those with a failed one are shown in any case."""
+
+
+def failed_gates(result: GroupResult) -> list[str]:
+    """A line per threshold that a table and model did not reach."""
+    return [gate_line(result.key, gate) for gate in result.gates if not gate.passed]
+
+
+def gate_line(key: GroupKey, gate: Gate) -> str:
+    """`gate failed: table 'trivia', model 'm': exact_match/v1 is 0.5 over 3 of 10 cases, wanted >=0.8`."""
+    value = "was not computed" if gate.value is None else f"is {value_of(gate)}"
+    line = f"gate failed: table {key.table!r}, model {key.model!r}: {gate.metric} {value} {over(gate)}"
+    return disarm(f"{line}, wanted {gate.wanted}" + (f". {gate.why}" if gate.why else ""))
+
+
+def over(gate: Gate) -> str:
+    """What the metric was computed over: `over 10 cases`, `over 3 of 10 cases`."""
+    part = f"{gate.cases:,} of " if gate.cases != gate.total else ""
+    return f"over {part}{count(gate.total, 'case')}"
+
+
+def value_of(gate: Gate) -> str:
+    """The value with six digits, or with all of them if rounding would hide why the gate failed."""
+    if gate.value is None:
+        return "not computed"
+    short = f"{gate.value:.6g}"
+    hides = not gate.passed and gate.value != float(short) == float(gate.wanted.lstrip("<>="))
+    return repr(gate.value) if hides else short
+
+
+def result_of(gate: Gate) -> str:
+    """Whether the threshold holds, in a word."""
+    return OK if gate.passed else FAILED
+
+
+def gate_blocks(
+    groups: Iterable[tuple[GroupKey, Sequence[Gate]]], page: Page, *, every: bool
+) -> Iterator[list[Styled]]:
+    """A block per table and model: a heading, then metric, value, what was wanted and the result.
+
+    Args:
+        groups: The gates by table and model.
+        page: What lines are made to fit.
+        every: Whether all thresholds are shown, however many hold.
+    """
+    left_out = shown = 0
+    for key, gates in groups:
+        holds = all(gate.passed for gate in gates)
+        if holds and not every and shown >= MOST_HOLDING:
+            left_out += len(gates)
+            continue
+        shown += holds
+        yield [*gate_block(key, gates, page)]
+    if left_out:
+        yield [page.line(f"{count(left_out, 'more threshold')} held (-v shows all)")]
+
+
+def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Styled]:
+    """The thresholds of one table and model."""
+    name = page.name(f"{key.table}/{key.model}", page.columns // 2)
+    yield page.line(f"thresholds of {name}, {over(gates[0])}:", bold=True)
+    cells = [
+        (result_of(gate), page.name(gate.metric, page.columns // 2), value_of(gate), encodable(gate.wanted, "ascii"))
+        for gate in gates
+    ]
+    spans = [max(width(line[at]) for line in cells) for at in range(3)]
+    for gate, line in zip(gates, cells, strict=True):
+        text = "  ".join(pad(cell, span) for cell, span in zip(line, (*spans, 0), strict=True))
+        yield page.line(f"  {text}", **({} if gate.passed else {"red": True}))
+
+
+TOKEN = 16  # columns of a token in the first line
+WIDE_TOKEN = 40  # columns of a token in the sentence below
+NAME = 100  # columns of a test's name
+
+ENDS = frozenset({"<eos>", "<length>", "<stop>", "<end>"})
+"""What a judgement has in place of a token where the output had ended."""
+
+EQUAL_TEXTS = "  The texts are equal; the tokens or the reason to stop are not."
+UNITS = {"tok": "token", "char": "character"}
+
+
+def failure_lines(result: CaseResult, command: str) -> list[str]:
+    """Why the comparison failed: the verdict, both texts, what to do.
+
+    Args:
+        result: The failed case.
+        command: The pytest command that takes today's output as the baseline of this case.
+    """
+    advice = _advice(result.judgement, command) if result.judgement else []
+    return [*reason_lines(result), *advice]
+
+
+def reason_lines(result: CaseResult) -> list[str]:
+    """The verdict and both texts."""
+    judgement = result.judgement or Judgement(Verdict.ERROR, reason="the test ended before it compared")
+    return [headline(judgement), *_sentence(result, judgement), *_texts(result, judgement)]
+
+
+def headline(judgement: Judgement) -> str:
+    """The verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
+    if judgement.verdict is Verdict.DRIFTED and judgement.position is not None:
+        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
+    if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
+        return f"shift {number(judgement.likelihood.rms)} nats (noise {number(judgement.likelihood.band)})"
+    reason = disarm(judgement.reason.strip().partition("\n")[0])
+    verdict = "drift" if judgement.verdict is Verdict.DRIFTED else str(judgement.verdict)
+    return f"{verdict}: {reason}" if reason else verdict
+
+
+def test_name(nodeid: str) -> str:
+    """A test's name without the path of its file."""
+    path, bracket, parameters = nodeid.partition("[")
+    return shorten(disarm(path.rpartition("::")[2] + bracket + parameters), NAME)
+
+
+class FailureBudget:
+    """Full messages for the first failures of a run, the first line alone for all others.
+
+    Attributes:
+        full: How many more messages are shown in full.
+    """
+
+    def __init__(self, full: int = 20) -> None:
+        self.full = full
+
+    def spend(self, lines: list[str]) -> list[str]:
+        """The message, whole or cut to its first line."""
+        self.full -= 1
+        return lines if self.full >= 0 else lines[:1]
+
+
+def _place(judgement: Judgement) -> str:
+    """`@tok 17/118 `; empty where the position is not known."""
+    if judgement.position is None:
+        return ""
+    length = "" if judgement.length is None else f"/{judgement.length}"
+    return f"@{judgement.unit} {judgement.position + 1}{length} "
+
+
+def _change(judgement: Judgement, columns: int) -> str:
+    """What became what: `'full' -> 'whole'`."""
+    return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
+
+
+def _margin(judgement: Judgement) -> str:
+    """` margin 1.8`; empty where it is not known."""
+    return "" if judgement.margin is None else f" margin {number(judgement.margin)}"
+
+
+def _token(text: str, columns: int) -> str:
+    return text if text in ENDS else quoted(text, columns)
+
+
+def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
+    """What happened to which test."""
+    name = test_name(result.nodeid)
+    if judgement.verdict is Verdict.DRIFTED:
+        if judgement.position is None:  # the reason is all there is, and begins in the first line
+            return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
+        what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
+        return [what, *_evidence(judgement), *_reason(judgement)]
+    if judgement.verdict is Verdict.SHIFTED:
+        return [f"{name} rates its output otherwise than the baseline does", *_evidence(judgement)]
+    if judgement.verdict is Verdict.MISSING:
+        return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
+    if judgement.verdict is Verdict.STALE:
+        return [f"{name} is not comparable: {disarm(judgement.reason)}"]
+    return [f"{name} compared nothing", *_reason(judgement, 1)]
+
+
+def _reason(judgement: Judgement, start: int = 0) -> list[str]:
+    """The lines of a judgement's reason from `start` on."""
+    lines = judgement.reason.strip().split("\n") if judgement.reason else []
+    return [f"  {disarm(line)}" for line in lines[start:]]
+
+
+def _evidence(judgement: Judgement) -> list[str]:
+    """How much changed, in nats."""
+    lines = []
+    if judgement.margin is not None and judgement.tolerance is not None:
+        flips = judgement.mismatches or 0
+        more = f"; {flips} of {judgement.length} tokens would be others" if flips > 1 else ""
+        lines.append(f"  margin {number(judgement.margin)} nats (tie: up to {number(judgement.tolerance)}){more}")
+    if (moved := judgement.likelihood) is not None and not moved.is_noise:
+        lines.append(
+            f"  likelihood drift {number(moved.rms)} nats per token (noise: up to {number(moved.band)}), "
+            f"worst {moved.worst:+.2g} at token {moved.position + 1}"
+        )
+    return lines
+
+
+def _where(judgement: Judgement) -> str:
+    """The position in words."""
+    unit = UNITS.get(judgement.unit, judgement.unit)
+    if judgement.position is None:
+        return ""
+    if judgement.length is not None and judgement.position >= judgement.length:
+        return f" after the baseline's end ({count(judgement.length, unit)})"
+    of = "" if judgement.length is None else f" of {judgement.length}"
+    return f" at {unit} {judgement.position + 1}{of}"
+
+
+def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
+    """The texts that there are."""
+    candidate = None if result.generation is None else result.generation.text
+    if result.baseline_text is not None and candidate is not None:
+        drifted = judgement.verdict is Verdict.DRIFTED and judgement.position is not None
+        return difference(result.baseline_text, candidate, why_equal=EQUAL_TEXTS if drifted else "")
+    if candidate is not None:
+        return single(CANDIDATE, candidate)
+    return [] if result.baseline_text is None else single(BASELINE, result.baseline_text)
+
+
+def _advice(judgement: Judgement, command: str) -> list[str]:
+    """What to do, as a command."""
+    if judgement.verdict is Verdict.MISSING:
+        return [f"Record: {disarm(command)}"]
+    if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):
+        return [f"Accept: {disarm(command)}"]
+    return []
+
+
+__all__ = [
+    "FailureBudget",
+    "count",
+    "duration",
+    "failure_lines",
+    "headline",
+    "rate",
+    "reason_lines",
+    "share",
+    "test_name",
+]

@@ -1,0 +1,99 @@
+"""A line per pair of models: how often they agree, and which of them meets its targets more often. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_llmcompare.comparison.model_pairs import Answer, Pair, pairs_of
+from pytest_llmcompare.comparison.statistics import Finding
+from pytest_llmcompare.comparison.summary import Table
+from pytest_llmcompare.records import RowKey
+from pytest_llmcompare.text import percent, share, width
+
+from .model_table import joined, taken
+from .style import Page, Styled
+
+HEADING, PAIR = "two models", " / "
+LEAST_NAMES = 24  # columns of the names of a pair; columns of less weight give way to it
+MOST_PAIRS = 10
+GIVE_WAY = ("95% interval", "McNemar p", "alike")
+"""Columns that are left out on a narrow terminal, the first one first."""
+
+
+def pairs_in(tables: Sequence[Table]) -> tuple[Pair, ...]:
+    """The pairs of models over all tables, each on the rows that both were asked."""
+    answers: dict[str, dict[tuple[str, str, RowKey], Answer]] = {}
+    for table in tables:
+        for row in table.rows:
+            for model, cell in zip(table.models, row.cells, strict=True):
+                if cell is not None:
+                    answer = Answer(cell.text, cell.result.target)
+                    answers.setdefault(model, {})[table.folder, table.name, row.row] = answer
+    return pairs_of(answers)
+
+
+def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[Styled]:
+    """A heading and a line per pair.
+
+    Args:
+        tables: The tables, side by side.
+        page: What lines are made to fit.
+        every: Whether all pairs are shown.
+    """
+    pairs = pairs_in(tables)
+    shown = pairs if every else pairs[:MOST_PAIRS]
+    if not shown:
+        return
+    columns = columns_of(shown)
+    wanted = max(width(page.text(name)) for name in (HEADING, *(pair.first + PAIR + pair.second for pair in shown)))
+    for heading in GIVE_WAY:
+        if page.columns - taken(columns) < min(wanted, LEAST_NAMES):
+            columns.pop(heading, None)
+    names = min(wanted, max(page.columns - taken(columns), len(PAIR) + 2))
+    yield page.line(joined(page.name(HEADING, names), names, columns, {head: head for head in columns}), bold=True)
+    for at, pair in enumerate(shown):
+        cells = {heading: column[at] for heading, column in columns.items()}
+        yield page.line(joined(names_of(pair, names, page), names, columns, cells))
+    if len(pairs) > len(shown):
+        yield page.line(f"and {len(pairs) - len(shown):,} more pairs (-v shows all)")
+
+
+def names_of(pair: Pair, columns: int, page: Page) -> str:
+    """Both names; what is too wide of the two is cut."""
+    room = columns - len(PAIR)
+    first, second = (width(page.text(name)) for name in (pair.first, pair.second))
+    left = min(first, max(room // 2, room - second))
+    return page.name(pair.first, left) + PAIR + page.name(pair.second, room - left)
+
+
+def columns_of(pairs: Sequence[Pair]) -> dict[str, list[str]]:
+    """Cells by heading; what concerns targets is left out where no row has one."""
+    rates = [pair.agreement for pair in pairs]
+    columns = {
+        "same text": [f"{rate.count:,} of {rate.total:,}" for rate in rates],
+        "alike": [share(rate.count, rate.total) for rate in rates],
+        "95% interval": [f"{percent(rate.interval.low)} to {percent(rate.interval.high)}" for rate in rates],
+    }
+    if any(pair.targets for pair in pairs):
+        columns |= {
+            "on target": [on_target(pair) for pair in pairs],
+            "McNemar p": [f"{pair.targets.p_value:.3f}" if pair.targets else "" for pair in pairs],
+            "better": [better(pair) for pair in pairs],
+        }
+    return columns
+
+
+def on_target(pair: Pair) -> str:
+    """How many targets each met: `3 / 2 of 5`."""
+    if not pair.targets:
+        return ""
+    both = pair.targets.both
+    return f"{both + pair.targets.first_only:,} / {both + pair.targets.second_only:,} of {pair.targets.total:,}"
+
+
+def better(pair: Pair) -> str:
+    """Which of them is better: `first`, `second`, or why neither."""
+    if not pair.targets:
+        return ""
+    names = {Finding.BETTER: "second", Finding.WORSE: "first"}
+    return names.get(pair.targets.finding, str(pair.targets.finding))

@@ -1,0 +1,159 @@
+"""The side-by-side table of a terminal report: prompts x models, what each said. Pure.
+
+Cells stand next to each other while they have room to be read; with more models they stand below each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_llmcompare.comparison.summary import Cell, Table, TableRow
+from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.text import count, pad, width
+
+from .style import ACCEPTED, SIGNS, Page, Styled, markup_of
+from .text_diff import common_ends
+
+MOST_ROWS = 20  # of a table that is not shown in full
+LEAST_CELL = 16  # columns of a model, sign included, below which nothing can be read
+GAP = "  "
+SIGN = "= "
+
+
+def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]:
+    """One table; nothing where no row differs and not every row is wanted.
+
+    Args:
+        table: The table.
+        page: What lines are made to fit.
+        every_row: Whether rows without a difference are shown, too, and however many there are.
+    """
+    rows = rows_shown(table, every_row=every_row)
+    if not rows:
+        return
+    beside = widths(table, rows, page)
+    yield from side_by_side(table, rows, beside, page) if beside else stacked(table, rows, page)
+    differing = sum(row.differs for row in table.rows)
+    if differing > len(rows):
+        yield page.line(f"{page.sign('…')} and {differing - len(rows):,} more (-v shows all)")
+    elif alike := len(table.rows) - len(rows):
+        yield page.line(f"and {count(alike, 'prompt')} without a difference (-v shows all)")
+
+
+def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
+    """The rows to show: all, or the first ones that differ."""
+    return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
+
+
+def widths(table: Table, rows: Sequence[TableRow], page: Page) -> list[int]:
+    """Columns of the prompt ids and of each model, side by side; none where that leaves too little to read."""
+    names = max(width(page.text(text)) for text in (table.name, *(str(row.row) for row in rows)))
+    wanted = [
+        max(width(page.text(model)), *(width(cell_text(row.cells[at], page.columns, 0, page)) for row in rows))
+        for at, model in enumerate(table.models)
+    ]
+    first = min(names, max(12, page.columns // 3, page.columns - sum(len(GAP) + columns for columns in wanted)))
+    room = page.columns - first - len(GAP) * len(wanted)
+    if room < sum(min(columns, LEAST_CELL) for columns in wanted):
+        return []
+    return [first, *shared_out(room, wanted)]
+
+
+def shared_out(room: int, wanted: Sequence[int]) -> list[int]:
+    """Divide columns: who wants less than an equal share leaves the rest to the others."""
+    given = [0] * len(wanted)
+    for left, at in zip(range(len(wanted), 0, -1), sorted(range(len(wanted)), key=wanted.__getitem__), strict=True):
+        given[at] = min(wanted[at], room // left)
+        room -= given[at]
+    return given
+
+
+def side_by_side(table: Table, rows: Sequence[TableRow], beside: Sequence[int], page: Page) -> Iterator[Styled]:
+    """A line per prompt, a column per model."""
+    first, *others = beside
+    heads = [page.name(table.name, first), *map(page.name, table.models, others)]
+    yield page.line(joined(heads, beside), bold=True)
+    yield page.line(page.sign("─") * (sum(beside) + len(GAP) * len(others)))
+    for row in rows:
+        parting = parting_of(row, min(others) - len(SIGN))
+        texts = [cell_text(cell, columns, parting, page) for cell, columns in zip(row.cells, others, strict=True)]
+        yield page.line(joined([page.name(str(row.row), first), *texts], beside), **markup(row.cells))
+
+
+def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styled]:
+    """A block per prompt, a line per model."""
+    yield page.line(page.name(table.name, page.columns), bold=True)
+    yield page.line(page.sign("─") * page.columns)
+    names = min(max(width(page.text(model)) for model in table.models), page.columns // 3)
+    room = page.columns - names - 2 * len(GAP)
+    for row in rows:
+        parting = parting_of(row, room - len(SIGN))
+        yield page.line(page.name(str(row.row), page.columns))
+        for model, cell in zip(table.models, row.cells, strict=True):
+            if cell is not None:
+                text = cell_text(cell, room, parting, page)
+                yield page.line(GAP + joined([page.name(model, names), text], [names, room]), **markup([cell]))
+
+
+def joined(texts: Sequence[str], columns: Sequence[int]) -> str:
+    """Texts filled to their columns."""
+    return GAP.join(pad(text, taken) for text, taken in zip(texts, columns, strict=True))
+
+
+def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
+    """Colour of a line with these cells."""
+    return markup_of([cell.verdict for cell in cells if cell is not None and not cell.accepted])
+
+
+def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
+    """Sign and text of a case, on one line of at most so many columns.
+
+    Args:
+        cell: The case.
+        columns: Columns there are.
+        parting: Index of the character from which on the text is worth showing.
+        page: What lines are made to fit.
+    """
+    if cell is None:
+        return ""
+    room = columns - len(SIGN)
+    baseline = cell.result.baseline_text
+    if cell.text is None:
+        text = "(no output)"
+    else:
+        if cell.verdict is Verdict.DRIFTED and baseline is not None:
+            own = common_ends(baseline, cell.text)[0]
+            parting = max(parting, own if is_hidden(cell.text, own, room) else 0)
+        text = telling(cell.text, parting, room, page) or "(no text)"
+    sign = ACCEPTED if cell.accepted else SIGNS[cell.verdict]
+    return page.cut(f"{page.sign(sign)} {page.cut(text, room)}", columns)
+
+
+def parting_of(row: TableRow, room: int) -> int:
+    """Where the texts of a row part, if that would not be seen from their beginnings; else 0.
+
+    All cells of the row then begin there, so that the eye compares like with like.
+    """
+    texts = sorted({cell.text for cell in row.cells if cell is not None and cell.text is not None})
+    if len(texts) < 2:
+        return 0
+    at = common_ends(texts[0], texts[-1])[0]  # of sorted texts, the outermost share what all share
+    return at if any(is_hidden(text, at, room) for text in texts) else 0
+
+
+def is_hidden(text: str, at: int, room: int) -> bool:
+    """Whether character `at` lies beyond what a cell shows of the beginning."""
+    shown, newline, _ = text.strip().partition("\n")
+    if not newline and width(shown) <= room:
+        return False
+    return at - (len(text) - len(text.lstrip())) >= min(len(shown), room - 1)
+
+
+def telling(text: str, parting: int, room: int, page: Page) -> str:
+    """One line of the text: the first one, or the one in which it parts, from the word at that place on."""
+    word = max(text.rfind(blank, 0, parting) for blank in " \n") + 1
+    start = max(word, parting - room // 2) if parting else 0
+    shown, _, rest = text[start:].strip().partition("\n")
+    mark = page.sign("…")
+    before = mark if text[:start].strip() else ""
+    return before + page.text(shown[: 4 * page.columns]) + (mark if rest.strip() else "")

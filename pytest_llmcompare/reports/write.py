@@ -1,0 +1,101 @@
+"""Reports in files: drawn by the ending of their path, written so that no half of one is ever there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_llmcompare.baselines.atomic_write import replace
+from pytest_llmcompare.errors import ReportError
+from pytest_llmcompare.settings import GITHUB, STEP_SUMMARY
+
+from .document import Document, json_report
+from .html import html_report
+from .markdown import MOST_BYTES, markdown_report
+
+DRAWN: Mapping[str, Callable[[Document], str]] = {
+    ".html": html_report,
+    ".json": json_report,
+    ".md": markdown_report,
+}
+
+
+def write_reports(
+    draw: Callable[[], Document], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
+) -> list[str]:
+    """Write reports. One that cannot be written keeps none of the others back, and each of them names it.
+
+    Args:
+        draw: Gives the report as data, with all that has failed so far.
+        targets: Paths, or `github`. That one is appended to, so it comes last, when all failures are known.
+        folder: What paths are relative to.
+        fail: Told why one could not be written.
+
+    Returns:
+        Where they are now, to show.
+    """
+    document = draw()
+    written: dict[str, str] = {}
+    for target in sorted(dict.fromkeys(targets), key=lambda target: target == GITHUB):
+        try:
+            written[target] = write_report(document, target, folder)
+        except ReportError as error:
+            fail(str(error))
+            document = draw()
+            for earlier in written:
+                with suppress(ReportError):  # it stays as it was written before
+                    write_report(document, earlier, folder)
+    return [written[target] for target in dict.fromkeys(targets) if target in written]
+
+
+def write_report(document: Document, where: str, folder: Path) -> str:
+    """Write a report.
+
+    Args:
+        document: The report as data.
+        where: A path, or `github`.
+        folder: What the path is relative to.
+
+    Returns:
+        Where it is now, to show.
+
+    Raises:
+        ReportError: It cannot be written there.
+    """
+    if where == GITHUB:
+        return append_to_summary(document)
+    path = folder / where
+    text = DRAWN[path.suffix.lower()](document)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace({path: text.encode("utf-8")})
+    except OSError as error:
+        raise ReportError(fault(f"--llm-report={where}", error)) from error
+    return where
+
+
+def append_to_summary(document: Document) -> str:
+    """Append a report to the summary of this step of a GitHub workflow.
+
+    Raises:
+        ReportError: There is no room for it, or it cannot be written.
+    """
+    path = Path(os.environ.get(STEP_SUMMARY, ""))
+    try:
+        taken = path.stat().st_size if path.exists() else 0
+        text = markdown_report(document, most=MOST_BYTES - taken - 1)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{text}" if taken else text)
+    except OSError as error:
+        raise ReportError(fault(f"--llm-report={GITHUB}", error)) from error
+    return "the summary of this step"
+
+
+def fault(option: str, error: OSError) -> str:
+    """Why a report is not there, and what to do."""
+    return (
+        f"{option} was not written: {error.filename}: {error.strerror}.\n"
+        "All else is done; name a path that can be written."
+    )

@@ -1,0 +1,1 @@
+"""One pytest run: expands markers, drives the session, reports."""

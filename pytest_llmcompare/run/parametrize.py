@@ -1,0 +1,181 @@
+"""Marker x models -> parametrised tests. Loads no model and calls nothing over a network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmcompare.errors import LlmCompareError, UsageError
+from pytest_llmcompare.records import GroupKey, RowKey
+from pytest_llmcompare.suite.group import Group
+from pytest_llmcompare.suite.marker import Declaration, declare
+
+from .hook_calls import Hooks
+from .marker_faults import PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
+from .session import Session
+from .uncollected import MARKER
+
+Asked = tuple[GroupKey, RowKey | None]
+"""What one item asks for: a case, or (None) its whole table."""
+
+NO_MODELS = (
+    "no models to compare. Name them with --llm-models=gpt2-large,distilgpt2, as default_models or "
+    "[tool.llmcompare.models.NAME] in pyproject.toml, or in the marker with models=[...]."
+)
+
+ONE_MODEL = (
+    "llm_comparison compares models, and there is only {!r}. "
+    "Name another one with it: --llm-models=A,B, default_models in pyproject.toml, or models=[...] in the marker."
+)
+
+
+class Collection:
+    """Expands markers; remembers what it has read, since several tests may carry one marker."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.read: dict[tuple[int, str], tuple[pytest.Mark, Declaration]] = {}
+
+    def expand(self, metafunc: pytest.Metafunc) -> None:
+        """Parametrise a test that asks for our fixtures.
+
+        Raises:
+            pytest.Collector.CollectError: A faulty marker or table.
+        """
+        wanted = set(metafunc.fixturenames)
+        mark = metafunc.definition.get_closest_marker(MARKER)
+        if mark is None or wanted.isdisjoint((PARAMETER, TABLE_PARAMETER)):
+            return  # `marker_faults` says what is missing
+        test = metafunc.definition.nodeid
+        try:
+            check_alone(wanted)
+            hooks = self.hooks(metafunc)
+            groups = self.session.declare(self.declaration(mark, metafunc, hooks), test, hooks)
+        except LlmCompareError as error:
+            raise pytest.Collector.CollectError(f"{test}: {error}") from None
+        if TABLE_PARAMETER in wanted:
+            keys = tuple(group.key for group in groups)
+            metafunc.parametrize(TABLE_PARAMETER, [keys], ids=[keys[0].table if keys else "no_models"], indirect=True)
+            return
+        asked: list[Asked] = []
+        for group in groups:
+            asked.extend(group.asked if wanted & PER_CASE else [(group.key, None)])
+        ids = unique_ids([label(key, row) for key, row in asked])
+        if not asked:
+            metafunc.parametrize(PARAMETER, [None], ids=["no_models"], indirect=True)
+            return
+        metafunc.parametrize(PARAMETER, asked, ids=ids, indirect=True)
+
+    def hooks(self, metafunc: pytest.Metafunc) -> Hooks:
+        """Our own hooks as they are in the test's folder."""
+        config, module = metafunc.config, metafunc.definition.parent
+        assert module is not None  # the session alone has no parent
+        return Hooks(lambda: module.ihook, config.hook, config.rootpath)
+
+    def declaration(self, mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> Declaration:
+        """Read a marker, once for all tests that carry it.
+
+        Raises:
+            LlmCompareError: It is faulty.
+        """
+        test = metafunc.function.__name__
+        known = self.read.get((id(mark), test))
+        if known is None:
+            base = metafunc.definition.path.parent
+            folder = relative_folder(base, metafunc.config.rootpath)
+            declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base, load=hooks.load_table)
+            known = self.read[id(mark), test] = (mark, declaration)  # the mark is kept, so that its id stays its own
+        return known[1]
+
+
+def relative_folder(base: Path, root: Path) -> str:
+    """Folder of a test file relative to pytest's root; the path itself where it lies outside."""
+    try:
+        return base.relative_to(root).as_posix()
+    except ValueError:
+        return base.as_posix()
+
+
+def label(key: GroupKey, row: RowKey | None) -> str:
+    """The part of a test's name in brackets: `model-prompt_id`, or `model`."""
+    return key.model if row is None else f"{key.model}-{row}"
+
+
+def unique_ids(labels: Sequence[str]) -> list[str]:
+    """Tell equal labels (`a-b`,`c` and `a`,`b-c`) apart by our own rule: pytest's suffixes differ by its version."""
+    seen: dict[str, int] = {}
+    unique = []
+    for text in labels:
+        count = seen[text] = seen.get(text, 0) + 1
+        unique.append(text if count == 1 else f"{text}~{hashlib.sha256(f'{text}{count}'.encode()).hexdigest()[:4]}")
+    return unique
+
+
+def check_alone(wanted: Set[str]) -> None:
+    """A test on all models is not one on a single model, too.
+
+    Raises:
+        UsageError: It asks for both.
+    """
+    single = sorted(wanted & (PER_CASE | PER_MODEL))
+    if wanted & PER_TABLE and single:
+        raise UsageError(
+            f"llm_comparison is about all models of the table, {', '.join(single)} about one of them. "
+            "Write a test for each."
+        )
+
+
+def asked(item: pytest.Item) -> tuple[Asked, ...]:
+    """What an item asks for; nothing where it is not one of ours."""
+    callspec = getattr(item, "callspec", None)
+    parameters: Mapping[str, Any] = {} if callspec is None else callspec.params
+    one: Asked | None = parameters.get(PARAMETER)
+    return ((one,) if one else ()) + tuple((key, None) for key in parameters.get(TABLE_PARAMETER, ()))
+
+
+def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
+    """Take out the tests that would compare a model with itself, and give them back.
+
+    Where no other test compares, they stay and fail: else a run that compares nothing could pass.
+    """
+    comparing = [item for item in items if compares(item)]
+    own = [item for item in comparing if {key.model for key, _ in asked(item)} == {reference}]
+    if len(own) == len(comparing):
+        return []
+    gone = set(map(id, own))
+    items[:] = [item for item in items if id(item) not in gone]
+    return own
+
+
+def compares(item: pytest.Item) -> bool:
+    """Whether a test asks for a baseline."""
+    return "llm_baseline" in getattr(item, "fixturenames", ())
+
+
+def model_major(items: list[pytest.Item], groups: dict[GroupKey, Group], reference: str = "") -> None:
+    """Put the tests of one model next to each other, so that one model is in memory at a time.
+
+    A test on all models comes after those of the last of its models. Only our own items change places among themselves;
+    all others stay where they are.
+
+    Args:
+        items: All tests, in order.
+        groups: The groups.
+        reference: The model whose outputs the others are compared with: it comes first.
+    """
+    places = [place for place, item in enumerate(items) if asked(item)]
+    models = dict.fromkeys(key.model for key in groups)
+    order = {model: at for at, model in enumerate(sorted(models, key=lambda model: model != reference))}
+    ours = [items[place] for place in places]
+
+    def place_of(item: pytest.Item) -> tuple[int, int]:
+        models = {key.model for key, _ in asked(item)}
+        return max(order[model] for model in models), len(models)
+
+    ours.sort(key=place_of)
+    for place, item in zip(places, ours, strict=True):
+        items[place] = item

@@ -1,0 +1,184 @@
+"""What pytest's report of a test says and carries: why a comparison failed, and that a test compared nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+import pytest
+
+from pytest_llmcompare.comparison.attempts import (
+    FAILED,
+    NO_MODELS_COMPARED,
+    NOTHING_SEEN,
+    PASSED,
+    SKIPPED,
+    XFAILED,
+    XPASSED,
+    saw_nothing,
+)
+from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.records import Attempt
+from pytest_llmcompare.reports.junit import properties
+from pytest_llmcompare.reports.messages import FailureBudget, headline
+from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
+
+from .assertion import Observation
+from .marker_faults import TABLE_PARAMETER, compares_in_fixtures, place
+from .parametrize import asked
+from .stash import ATTEMPT, CONTEST, ENDED, OBSERVATION, REPORT
+
+COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
+"""What pytest says of a failed comparison. A message of the user's own stands before it."""
+
+
+class Reporting:
+    """Adds to the reports of this process's tests.
+
+    Attributes:
+        budget: How many failures are still shown in full.
+        told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
+    """
+
+    def __init__(self, budget: FailureBudget) -> None:
+        self.budget = budget
+        self.told: set[str] = set()
+
+    def fail(self, item: pytest.Item, reason: str) -> NoReturn:
+        """Fail a test because its model gave no output."""
+        if (observation := item.stash.get(OBSERVATION, None)) is not None:
+            observation.judgement = Judgement(Verdict.ERROR, reason=reason)
+        told = reason in self.told
+        self.told.add(reason)
+        pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if told else reason, pytrace=False)
+
+    def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Let a failed comparison say why.
+
+        As the message itself, because of an assertion's explanation pytest shows 8 lines, after the word `assert`.
+        """
+        observation = item.stash.get(OBSERVATION, None)
+        if observation is None or not observation.explanation or call.excinfo is None:
+            return
+        if isinstance(call.excinfo.value, AssertionError):
+            own = COMPARISON.sub("", str(call.excinfo.value))
+            lines = [*self.budget.spend(list(observation.explanation)), *([own] if own else [])]
+            call.excinfo.value.args = ("\n".join(lines),)
+
+    def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Let a test's report carry what it found; JUnit's properties are taken from the item.
+
+        A test that fails at its end reports a second time: it did not pass. So does one whose fixtures compare then.
+        """
+        observation = item.stash.get(OBSERVATION, None)
+        if observation is not None:
+            observation.failed = observation.failed or report.failed
+        if call.when == "call" and of_subtest(item, observation):
+            return  # the test itself reports when it ends
+        if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
+            return
+        before = item.stash.get(TOLD, None)
+        if call.when == "teardown" and before is None:
+            return  # the body did not run, as with --setup-only
+        attempt = attempt_of(item, call, report, observation)
+        if report.passed and (missed := missing_comparison(item, call, attempt)):
+            report.outcome, report.longrepr = "failed", missed.format(place(item))
+            attempt = attempt_of(item, call, report, observation)
+        if call.when == "teardown" and report.passed and attempt == before:
+            return
+        item.stash[TOLD] = attempt
+        setattr(report, ATTEMPT, attempt_to_json(attempt))
+        if observation is not None:
+            passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
+            attach_results(item, report, observation, passed=passed)
+
+
+def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
+    """Whether a report comes while the body of a test of ours still runs."""
+    if observation is not None:
+        return not observation.ended
+    return CONTEST in item.stash and not item.stash.get(ENDED, True)
+
+
+def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: Attempt) -> str:
+    """What to say of a test that passed and never compared what it asked for; empty if it did, or still may."""
+    contest = item.stash.get(CONTEST, None)
+    if saw_nothing(attempt):
+        name, missed = "llm_baseline", NOTHING_SEEN
+    elif contest is not None and not contest.compared and attempt.outcome == PASSED:
+        name, missed = "llm_comparison", NO_MODELS_COMPARED
+    else:
+        return ""
+    return "" if call.when == "call" and compares_in_fixtures(item, name) else missed
+
+
+def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
+    """Let a report carry the cases of its test."""
+    results = [seen.result(passed=passed) for seen in observation.samples]
+    setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
+    if report.when == "teardown":
+        return
+    crash = getattr(report.longrepr, "reprcrash", None)
+    judgement = observation.worst.judgement
+    if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
+        # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
+        crash.message = headline(judgement)
+    item.user_properties.extend(properties(observation.worst.result(passed=passed)))
+
+
+TOLD: pytest.StashKey[Attempt] = pytest.StashKey()
+"""On an item: how it went, as its last report said."""
+
+
+def attempt_of(
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+    report: pytest.TestReport,
+    observation: Observation | None,
+) -> Attempt:
+    """How a test went, by what is known when one of its phases ends."""
+    judgement = observation.worst.judgement if observation else None
+    before = item.stash.get(TOLD, None) if call.when == "teardown" else None
+    outcome = outcome_of(report)
+    return Attempt(
+        nodeid=item.nodeid,
+        outcome=before.outcome if before and outcome == PASSED else outcome,
+        wants_baseline=wants_baseline(item, observation),
+        reached=before.reached if before else was_answered(item, call, observation),
+        verdict=judgement.verdict if judgement else None,
+        looked=bool(observation and observation.looked),
+        reason=before.reason if before else reason_of(report),
+    )
+
+
+def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Observation | None) -> bool:
+    """Whether a test came as far as its model's answers; one that asks for its case alone has no model asked."""
+    if observation is not None and (observation.generation is not None or observation.judgement is not None):
+        return True
+    asks = not {"llm_group", TABLE_PARAMETER}.isdisjoint(getattr(item, "fixturenames", ()))
+    return (call.when == "call" or observation is not None) and (asks or wants_baseline(item, observation))
+
+
+def wants_baseline(item: pytest.Item, observation: Observation | None) -> bool:
+    """Whether a test asks for its baseline, by its arguments or while it runs."""
+    named = "llm_baseline" in getattr(item, "fixturenames", ())
+    return named or (observation is not None and observation.wants_baseline)
+
+
+def outcome_of(report: pytest.TestReport) -> str:
+    """The outcome of a phase, expected failures told apart as pytest's summary does."""
+    if report.failed:
+        return FAILED
+    if hasattr(report, "wasxfail"):
+        return XFAILED if report.skipped else XPASSED
+    return SKIPPED if report.skipped else PASSED
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    """Why a test was skipped; empty if it was not."""
+    if not report.skipped:
+        return ""
+    if hasattr(report, "wasxfail"):
+        return str(report.wasxfail).removeprefix("reason: ")
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return text.removeprefix("Skipped: ")

@@ -1,0 +1,288 @@
+"""Drives a run: which groups there are, what was selected, and what each gave. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.baselines.sources.protocol import BaselineReader, Outputs
+from pytest_llmcompare.baselines.sources.reference_model import reference_model
+from pytest_llmcompare.comparison.model_comparison import Contest, Entrant
+from pytest_llmcompare.errors import BaselineError, LlmCompareError, ModelError, UsageError
+from pytest_llmcompare.models.faults import unforeseen
+from pytest_llmcompare.models.resolve import ResolvedModel, resolve
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown
+from pytest_llmcompare.models.warning_filters import library_warnings_ignored
+from pytest_llmcompare.records import Baseline, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.settings import Settings
+from pytest_llmcompare.suite.group import Group
+from pytest_llmcompare.suite.marker import Declaration
+from pytest_llmcompare.text import in_text_without_secrets
+
+if TYPE_CHECKING:
+    from pytest_llmcompare.evaluation.evaluate import Evaluator
+    from pytest_llmcompare.suite.extensions import Extensions, Progress
+
+Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
+"""Computes a group's result, or takes it from the process that already has and shares the folder."""
+
+
+class Session:
+    """State of one run in one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        root: Path,
+        progress: Progress,
+        once: Once,
+        extensions: Extensions,
+        *,
+        source: BaselineReader,
+    ) -> None:
+        self.settings = settings
+        self.source = source
+        self.reference = reference_model(source)
+        self.root = root
+        self.progress = progress
+        self.once = once
+        self.extensions = extensions
+        self.groups: dict[GroupKey, Group] = {}
+        self.results: dict[GroupKey, GroupResult] = {}
+        self.owners: dict[tuple[str, str], tuple[str, str]] = {}
+        self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
+        self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
+        self.scratch = Path()  # settled by the first test that runs
+        self.started = Path.cwd()  # a test may change to another folder
+        self.evaluator: Evaluator | None = None
+
+    def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
+        """The models of a marker, or else of the run, with the run's device and precision.
+
+        Raises:
+            UsageError: A spec that cannot be read.
+        """
+        wanted = texts or self.settings.models
+        if wanted not in self.parsed:
+            parsed = parse_specs(wanted, self.settings.named, self.root, others=self.extensions.loads_models)
+            self.parsed[wanted] = tuple(self.with_settings(spec) for spec in parsed)
+        return self.parsed[wanted]
+
+    def with_settings(self, spec: ModelSpec) -> ModelSpec:
+        """A run's device and dtype beat a named model's where they were given for this run, not in the file."""
+
+        def nearer(name: str, own: str | None) -> str | None:
+            general = str(getattr(self.settings, name))
+            for_this_run = self.settings.origins.get(name) != "pyproject.toml"
+            return general if general and (for_this_run or not own) else own
+
+        return dataclasses.replace(spec, device=nearer("device", spec.device), dtype=nearer("dtype", spec.dtype))
+
+    def declare(self, declaration: Declaration, owner: str, extensions: Extensions) -> list[Group]:
+        """Take in what a test declares; tests that declare the same table share its groups.
+
+        Args:
+            declaration: The marker, read.
+            owner: The test, for messages.
+            extensions: What plugins add in the test's folder.
+
+        Raises:
+            UsageError: Another test of the same folder gave this table's name to other cases.
+        """
+        place = (declaration.folder, declaration.table)
+        # Left out, an experiment is named after its test: tests that share a table would not share that.
+        own = dataclasses.replace(declaration, experiment="").fingerprint
+        fingerprint, first = self.owners.setdefault(place, (own, owner))
+        if fingerprint != own:
+            raise UsageError(
+                f"{owner} and {first} both use a table named {declaration.table!r} in folder {declaration.folder}, "
+                "with different rows or settings, so their baselines would overwrite each other.\n"
+                f'Give one of them a name of its own, llm_prompts(..., name="{declaration.table}_2"), '
+                "or put both settings into variants={...}."
+            )
+        return [self.group(declaration, spec, owner, extensions) for spec in self.specs(declaration.models)]
+
+    def group(self, declaration: Declaration, spec: ModelSpec, owner: str, extensions: Extensions) -> Group:
+        """The group of a table and a model, made on first use.
+
+        Raises:
+            UsageError: The same model name stands for two sources.
+        """
+        key = GroupKey(declaration.folder, declaration.table, spec.name)
+        group = self.groups.get(key)
+        if group is None:
+            cases = {case.key.row: case for case in declaration.cases(spec)}
+            group = self.groups[key] = Group(key, spec, declaration, owner, cases, extensions)
+        self.settle_experiment(group, declaration, owner)
+        if group.spec != spec:
+            raise UsageError(
+                f"model name {spec.name!r} stands for {shown(group.spec)!r} and for {shown(spec)!r}. "
+                f"Name one of them: NAME={shown(spec)}"
+            )
+        group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
+        group.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in group.thresholds)
+        return group
+
+    def settle_experiment(self, group: Group, declaration: Declaration, owner: str) -> None:
+        """Take the experiment that one of the group's tests names; else it is named after the first of them.
+
+        Raises:
+            UsageError: Two tests name different ones.
+        """
+        if not declaration.names_experiment or group.declaration.experiment == declaration.experiment:
+            return
+        if group.declaration.names_experiment:
+            raise UsageError(
+                f"experiment={declaration.experiment!r}, but {group.owner} evaluates the same table "
+                f"{declaration.table!r} in the experiment {group.declaration.experiment!r}. Name one of the two."
+            )
+        group.declaration, group.owner = declaration, owner
+
+    def select(self, asked: Iterable[tuple[GroupKey, RowKey | None]]) -> None:
+        """Note which cases the selected tests need; None stands for the whole table."""
+        for key, row in asked:
+            group = self.groups[key]
+            group.selected.update(group.cases if row is None else group.samples(row))
+        for group in [*self.groups.values()] if self.reference else ():
+            first = self.groups.get(dataclasses.replace(group.key, model=self.reference))
+            if first is not None:
+                first.selected.update({row: first.cases[row] for row in group.selected if row in first.cases})
+
+    def result(self, key: GroupKey) -> GroupResult:
+        """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""
+        if self.reference not in ("", key.model):  # all of that model first, so that one is in memory at a time
+            for group in [*self.groups.values()]:
+                if group.key.model == self.reference and group.selected:
+                    self.result(group.key)
+        if key not in self.results:
+            self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
+        return self.results[key]
+
+    def remaining(self, *keys: GroupKey) -> int:
+        """How many cases are left to evaluate before these groups have their results."""
+        wanted = {*keys, *(key for key in self.groups if self.reference and key.model == self.reference)}
+        return sum(len(self.groups[key].selected) for key in wanted if key not in self.results)
+
+    def give_up(self, keys: Iterable[GroupKey], why: str) -> None:
+        """Keep why the first of these groups that has no result was not evaluated to its end."""
+        if late := next((key for key in keys if key not in self.results), None):
+            self.results[late] = GroupResult(late, error=f"its evaluation was ended: {why}")
+
+    def outputs(self, key: GroupKey) -> Outputs:
+        """What a group gave, as baselines for other models.
+
+        Raises:
+            BaselineError: There is no such group, or it failed as a whole.
+        """
+        group = self.groups.get(key)
+        if group is None:
+            raise BaselineError(
+                f"table {key.table!r} is not asked of model {key.model!r}, so there is nothing to compare with.\n"
+                "Name that model, too: models=[...] in the marker."
+            )
+        result = self.result(key)
+        if result.error:
+            raise BaselineError(f"model {key.model!r}, which the others are compared with, failed: {result.error}")
+        found = {
+            row: Baseline(row, output, group.cases[row].input_hash, group.cases[row].settings_hash)
+            for row, output in result.generations.items()
+        }
+        return Outputs(found, result.failures)
+
+    def finish(self, group: Group) -> GroupResult:
+        """Evaluate a group and tell plugins of it."""
+        result = self.evaluate(group)
+        fault = group.extensions.group_finished(result)
+        return dataclasses.replace(result, notification_fault=fault) if fault else result
+
+    @library_warnings_ignored()
+    def evaluate(self, group: Group) -> GroupResult:
+        """Evaluate the selected cases of a group."""
+        try:
+            resolved = self.resolve(group.spec)
+            return self.heavy().evaluate(group, resolved, tuple(group.selected.values()), self.progress)
+        except LlmCompareError as error:
+            return GroupResult(group.key, error=str(error))
+        except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
+            return GroupResult(group.key, error=in_text_without_secrets(unforeseen(error)))
+        finally:
+            self.progress.end()
+
+    def resolve(self, spec: ModelSpec) -> ResolvedModel | None:
+        """Find a model on this machine or the hub, once per run; None for one that is asked of MLflow or a plugin.
+
+        Before torch and mlflow are imported, which takes longer than to say that a model is not there.
+
+        Raises:
+            ModelError: It cannot be found or is refused.
+        """
+        if spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER):
+            return None
+        if spec not in self.resolved:
+            try:
+                self.resolved[spec] = resolve(spec, root=self.root)
+            except ModelError as error:
+                self.resolved[spec] = error
+        found = self.resolved[spec]
+        if isinstance(found, ModelError):
+            raise found
+        return found
+
+    @library_warnings_ignored()
+    def model(self, key: GroupKey) -> Any:
+        """The MLflow-logged, loaded `PyFuncModel` of a group.
+
+        Raises:
+            ModelError: It cannot be loaded.
+        """
+        result = self.result(key)
+        return self.heavy().model(self.groups[key], result)
+
+    @library_warnings_ignored()
+    def evaluation(self, key: GroupKey) -> Any:
+        """MLflow's `EvaluationResult` of a group."""
+        return self.heavy().saved(self.result(key))
+
+    def contest(self, keys: Sequence[GroupKey]) -> Contest:
+        """All models of a table, evaluated one after the other, to be compared with each other."""
+        return Contest({key.model: self.entrant(key) for key in keys})
+
+    def entrant(self, key: GroupKey) -> Entrant:
+        """One model of a table; its scores are read when somebody asks for them."""
+        group, result = self.groups[key], self.result(key)
+        return Entrant(
+            result,
+            group.cases,
+            read_scores=library_warnings_ignored()(lambda: self.heavy().scores(group, result)),
+            less_is_better=library_warnings_ignored()(lambda metric: self.heavy().lower_is_better(group, metric)),
+        )
+
+    def heavy(self) -> Evaluator:
+        """The part that imports torch and mlflow; made on first use."""
+        if self.evaluator is None:
+            from pytest_llmcompare.evaluation.evaluate import Evaluator
+
+            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
+        return self.evaluator
+
+    def complete(self, results: Iterable[GroupResult]) -> None:
+        """The run came to its end by itself, so nothing is left to resume of what was evaluated, in whatever process.
+
+        A group that ended in an error goes on from its journal the next time.
+        """
+        for result in results:
+            if not result.error:
+                Journal(self.root, result.key).discard()
+
+    @library_warnings_ignored()
+    def close(self) -> None:
+        """Free the model."""
+        if self.evaluator is not None:
+            self.evaluator.close()
+
+    def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
+        """The rows that the tables have, whatever was selected."""
+        return {key: tuple(group.cases) for key, group in self.groups.items()}

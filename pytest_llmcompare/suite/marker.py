@@ -1,0 +1,285 @@
+"""What a marker declares: a prompt table, how to ask it, and which models. Pure but for reading the table."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from pytest_llmcompare.comparison.similarity import Similarity, read_similarity
+from pytest_llmcompare.errors import UsageError, did_you_mean
+from pytest_llmcompare.models.gen_config import complete
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind
+from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
+
+from .marker_values import (
+    checked_column,
+    checked_config,
+    checked_metrics,
+    checked_models,
+    checked_name,
+    checked_samples,
+    checked_seed,
+    checked_text,
+    checked_tolerance,
+)
+from .readers import table_name
+from .table import Loader, read_table
+from .thresholds import Threshold, read_thresholds
+
+EXAMPLES = "examples"
+NUMBERED = re.compile(r"#[0-9]+\Z")
+"""How the samples of a variant after the first are named."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Named decoding settings, and examples where the variant has its own."""
+
+    name: str
+    gen_config: Mapping[str, Any]
+    examples: str | None
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A marker, read and checked.
+
+    Attributes:
+        table: Name of the prompt table.
+        folder: Folder of the test file, relative to pytest's root.
+        rows: The rows.
+        examples: Few-shot examples put before each input; None where the marker gives none.
+        gen_config: Decoding settings of the marker.
+        variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
+        models: Model specs of the marker, which stand in for the run's; empty takes the run's.
+        seed: Seed that the cases' own seeds are derived from.
+        samples: How many outputs are drawn for each row whose settings draw.
+        tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
+        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
+        metrics: MLflow metrics computed besides ours.
+        thresholds: What metrics have to reach.
+        model_type: MLflow's model type, which chooses its built-in metrics.
+        names_model_type: Whether the marker names the model type; else it is the default.
+        experiment: Name of the MLflow experiment.
+        names_experiment: Whether the marker names it; else it is named after the test.
+    """
+
+    table: str
+    folder: str
+    rows: tuple[Row, ...]
+    examples: str | None = None
+    gen_config: Mapping[str, Any] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = (Variant("", {}, None),)
+    models: tuple[str, ...] = ()
+    seed: int = 0
+    samples: int = 1
+    tolerance: float | None = None
+    similarity: Similarity | None = None
+    metrics: tuple[Any, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    model_type: str | None = "text"
+    experiment: str = ""
+    names_experiment: bool = field(default=False, compare=False)
+    names_model_type: bool = field(default=False, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with anything that changes the table's cases, so that two tests can tell whether they share it."""
+        facts = [
+            [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
+        ]
+        variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
+        own: list[Any] = [self.examples, dict(self.gen_config), variants, self.seed, self.samples, self.tolerance]
+        own += [self.similarity, self.experiment]
+        everything = [facts, *own]
+        text = json.dumps(everything, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def targets(self) -> bool:
+        """Whether every row has a target."""
+        return all(row.target is not None for row in self.rows)
+
+    def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
+        """The cases of one model, row by row. The nearer setting wins: row, variant, marker, model.
+
+        Raises:
+            UsageError: Several samples are asked of settings that do not draw.
+        """
+        found = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
+        if self.samples > 1 and not any(case.sample for case in found):
+            raise UsageError(
+                f"llm_prompts: samples={self.samples}, but no row draws, so that all of them would be equal. "
+                'Add gen_config={"do_sample": True}, or leave samples out.'
+            )
+        return found
+
+    def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
+        """The cases of one row in one variant: one, or as many as are to be drawn.
+
+        A model in MLflow, or a plugin's, may draw by settings of its own.
+        """
+        group = GroupKey(self.folder, self.table, spec.name)
+        gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
+        draws = gen_config.get("do_sample") or spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER)
+        for sample in range(self.samples if draws else 1):
+            yield Case(
+                key=CaseKey(group, row.id, f"{variant.name}#{sample + 1}" if sample else variant.name),
+                row=row,
+                examples=first_given(row.examples, variant.examples, self.examples, spec.examples),
+                gen_config=gen_config,
+                seed=derived_seed(self.seed, row.id, variant.name, sample),
+                template=spec.chat_template,
+                sample=sample,
+            )
+
+
+def llm_prompts(
+    table: Any,
+    *,
+    name: str | None = None,
+    input: str | None = None,  # noqa: A002 - the marker's public keyword
+    target: str | None = None,
+    examples: str = "",
+    gen_config: Mapping[str, Any] | None = None,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    models: str | Sequence[str] | None = None,
+    seed: int = 0,
+    samples: int = 1,
+    tolerance: float | None = None,
+    similarity: str | Mapping[str, float] | None = None,
+    metrics: Sequence[Any] = (),
+    thresholds: Mapping[str, Any] | None = None,
+    model_type: str | None = "text",
+    experiment: str | None = None,
+) -> None:
+    """The keywords of `@pytest.mark.llm_prompts`; see `declare`."""
+
+
+SIGNATURE = inspect.signature(llm_prompts)
+
+
+def declare(
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    test: str,
+    folder: str,
+    base: Path,
+    load: Loader | None = None,
+) -> Declaration:
+    """Read and check a marker.
+
+    Args:
+        args: Positional arguments of the marker: the table.
+        kwargs: Its keywords.
+        test: Name of the test function, for what the marker leaves out.
+        folder: Folder of the test file, relative to pytest's root, with `/`.
+        base: The same folder as a path; the table's path is relative to it.
+        load: Asked first for the rows of a table; None where nobody but us reads tables.
+
+    Raises:
+        UsageError: Unknown or wrong keywords.
+        TableError: A table that cannot be read, or faulty rows.
+    """
+    given = bind(args, kwargs)
+    source = given["table"]
+    short = test.removeprefix("test_") or test
+    gen_config = checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config")
+    variants = read_variants(given["variants"])
+    return Declaration(
+        table=checked_name(given["name"], "name") or (table_name(source) if is_path(source) else short),
+        folder=folder,
+        rows=read_table(
+            source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
+        ),
+        examples=checked_text(given[EXAMPLES], EXAMPLES) or None,
+        gen_config=gen_config,
+        variants=variants,
+        models=checked_models(given["models"]),
+        seed=checked_seed(given["seed"]),
+        samples=checked_samples(given["samples"]),
+        tolerance=checked_tolerance(given["tolerance"]),
+        similarity=read_similarity(given["similarity"]),
+        metrics=checked_metrics(given["metrics"]),
+        thresholds=read_thresholds(given["thresholds"]),
+        model_type=checked_text(given["model_type"], "model_type") or None,
+        experiment=checked_name(given["experiment"], "experiment") or short,
+        names_experiment=given["experiment"] is not None,
+        names_model_type="model_type" in kwargs,
+    )
+
+
+def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Fit the marker's arguments to its signature.
+
+    Raises:
+        UsageError: An unknown keyword, no table, or more than one positional argument.
+    """
+    for key in kwargs:
+        if key not in SIGNATURE.parameters:
+            raise UsageError(f"llm_prompts: unknown keyword {key!r}.{did_you_mean(key, SIGNATURE.parameters)}")
+    if not args and "table" not in kwargs:
+        raise UsageError(
+            'llm_prompts: no prompt table. Give a file, e.g. @pytest.mark.llm_prompts("prompts.csv"), or a list.'
+        )
+    if len(args) + ("table" in kwargs) > 1:
+        raise UsageError(
+            f"llm_prompts: got {len(args) + ('table' in kwargs)} tables, expected one. "
+            "Give all other arguments by keyword."
+        )
+    bound = SIGNATURE.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def read_variants(given: object) -> tuple[Variant, ...]:
+    """Check `variants={"greedy": {...}, "top_k": {...}}`.
+
+    Raises:
+        UsageError: Not a mapping of names to settings, or faulty settings.
+    """
+    if given is None:
+        return (Variant("", {}, None),)
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f'llm_prompts: variants={given!r}, expected e.g. {{"greedy": {{"do_sample": False}}}}.')
+    variants = []
+    for name, settings in given.items():
+        if not isinstance(name, str) or not name.strip() or not isinstance(settings, Mapping):
+            raise UsageError(f"llm_prompts: variants[{name!r}] = {settings!r}, expected a name and its settings.")
+        if NUMBERED.search(name):
+            raise UsageError(f"llm_prompts: variants[{name!r}] ends like the number of a sample. Name it otherwise.")
+        config = {key: value for key, value in settings.items() if key != EXAMPLES}
+        examples = settings.get(EXAMPLES)
+        where = f"variants[{name!r}]"
+        variants.append(
+            Variant(
+                name,
+                checked_config(config, where),
+                None if examples is None else checked_text(examples, f"{where}['{EXAMPLES}']"),
+            )
+        )
+    return tuple(variants)
+
+
+def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether the table is a file."""
+    return isinstance(source, (str, os.PathLike))
+
+
+def first_given(*texts: str | None) -> str:
+    """The first that is not None."""
+    return next((text for text in texts if text is not None), "")
+
+
+def derived_seed(seed: int, prompt_id: str, variant: str, sample: int = 0) -> int:
+    """A seed of 31 bits for one case, independent of other rows, their order and the batch."""
+    text = f"{seed}\0{prompt_id}\0{variant}" + (f"\0{sample}" if sample else "")
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4], "big") >> 1

@@ -1,0 +1,207 @@
+"""Rows of a prompt table as they were written, each with its place, and the faults found on the way."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+from pytest_llmcompare.errors import TableError
+
+MOST_FAULTS = 20
+TEXT_COLUMN = "prompt"  # where the texts of a plain list of prompts go
+Item = tuple[int, str, Any]
+"""A row not yet looked into: its number, its place, what stands there."""
+
+
+class MarkerColumns(NamedTuple):
+    """The columns that the marker names: `input=` and `target=`."""
+
+    input: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row: its number from 1, where the user finds it (`row 17, line 18`), and its cells."""
+
+    number: int
+    place: str
+    cells: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a row, and what to do about it."""
+
+    number: int
+    place: str
+    what: str
+    advice: str = ""
+
+
+@dataclass
+class RawTable:
+    """A table as read.
+
+    Attributes:
+        name: What messages call it: the file, `list of prompts` or `DataFrame`.
+        records: The rows that could be read.
+        faults: The rows that could not.
+        columns: All columns, in order of appearance.
+        text_cells: Whether every cell is text, so that an empty cell is the only way to leave one out.
+        header: Where all columns are named (`line 1`), empty where that is no place; None where each row names its own.
+        separator: What separates the cells of text.
+    """
+
+    name: str
+    records: list[Record] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    text_cells: bool = False
+    header: str | None = None
+    separator: str = ""
+
+    def place_of(self, column: str) -> str:
+        """Where a column is named: in the header, or first in a row."""
+        if self.header is not None:
+            return self.header
+        return next((record.place for record in self.records if column in record.cells), "")
+
+
+def from_items(name: str, items: Sequence[Item], input_column: str | None) -> RawTable:
+    """A table of dicts, or of texts, which become `input_column`; the first item says which."""
+    table = RawTable(name)
+    texts = bool(items) and isinstance(items[0][2], str)
+    for number, place, item in items:
+        if texts and isinstance(item, str):
+            table.records.append(Record(number, place, {input_column or TEXT_COLUMN: item}))
+        elif not texts and isinstance(item, Mapping):
+            try:
+                table.records.append(Record(number, place, {str(key): plain(value) for key, value in item.items()}))
+            except RecursionError:
+                table.faults.append(Fault(number, place, "a value holds itself, or too many levels of others."))
+        else:
+            expected = "a text, as in the first row" if texts else 'an object such as {"prompt": "..."}'
+            table.faults.append(Fault(number, place, f"{shown(item)}, expected {expected}.", as_dict(item)))
+    table.columns = list(dict.fromkeys(column for record in table.records for column in record.cells))
+    return table
+
+
+def as_dict(item: object) -> str:
+    """How to make a dict of another kind of row."""
+    if hasattr(item, "model_dump"):
+        return "Give each row as a dict: row.model_dump()."
+    if hasattr(item, "__dataclass_fields__"):
+        return "Give each row as a dict: dataclasses.asdict(row)."
+    return "Give each row as a dict: row._asdict()." if hasattr(item, "_asdict") else ""
+
+
+def from_list(items: Sequence[Any], input_column: str | None) -> RawTable:
+    """A table of the marker's own texts or dicts."""
+    return from_items("list of prompts", located(items, "item"), input_column)
+
+
+def located(items: Sequence[Any], word: str) -> list[Item]:
+    """Items with their places, counted from 1: `item 3`."""
+    return [(number, f"{word} {number}", item) for number, item in enumerate(items, 1)]
+
+
+def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTable:
+    """A table of a pandas DataFrame; named indexes count as columns.
+
+    Args:
+        name: What messages call the table.
+        frame: The DataFrame.
+        place: Where the user finds a row, from its number and its index.
+
+    Raises:
+        TableError: Two columns of one name.
+    """
+    indexes = list(frame.index)
+    names = list(frame.index.names)
+    if None not in names and not set(names) & set(frame.columns):
+        frame = frame.reset_index()
+    columns = [str(column) for column in frame.columns]
+    check_unique(name, columns)
+    cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    records = [
+        Record(number, place(number, index), dict(zip(columns, map(plain, row), strict=True)))
+        for number, (index, row) in enumerate(zip(indexes, cells, strict=True), 1)
+    ]
+    return RawTable(name, records, columns=columns, header="")
+
+
+def is_frame(source: object) -> bool:
+    """Whether it is a pandas DataFrame; one that exists has imported pandas already."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def check_unique(name: str, columns: Sequence[str]) -> None:
+    """Refuse columns that hide each other.
+
+    Raises:
+        TableError: Two columns of one name.
+    """
+    twice = next((column for at, column in enumerate(columns) if column in columns[:at]), None)
+    if twice is not None:
+        raise TableError(f"{name}: two columns are called {twice!r}. Rename one of them.")
+
+
+def plain(value: Any) -> Any:
+    """The value as Python has it: numpy's scalars and arrays unpacked, subclasses made plain, not-a-number as None."""
+    result: Any
+    if isinstance(value, bool):
+        result = value
+    elif value is None or is_nothing(value):
+        result = None
+    elif simple := next((kind for kind in SIMPLE if isinstance(value, kind)), None):
+        result = value if type(value) is simple else SIMPLE[simple](value)
+    elif isinstance(value, Mapping):
+        result = {key: plain(part) for key, part in value.items()}
+    elif isinstance(value, (list, tuple)):
+        result = [plain(part) for part in value]
+    else:
+        result = unpacked(value)
+    return result
+
+
+SIMPLE: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int, float: float}
+"""Plain kinds, each with what makes one of a subclass, such as a member of an Enum."""
+
+
+def is_nothing(value: object) -> bool:
+    """Whether it stands for a missing value: not-a-number, and pandas' NA and NaT."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    kind = type(value).__name__
+    return kind in {"NAType", "NaTType"} or (kind == "Decimal" and cast("Any", value).is_nan())
+
+
+def unpacked(value: Any) -> Any:
+    """What an array or a scalar of numpy's holds; any other value as it is."""
+    if not hasattr(value, "tolist") or type(value).__name__ == "datetime64":  # which would become a bare number
+        return value
+    inner = value.tolist()
+    return inner if type(inner) is type(value) else plain(inner)
+
+
+def shown(value: object, longest: int = 60) -> str:
+    """A value in a message, short."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # any object may stand in a table, and a number may be too long to print
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
+
+
+def faulty(name: str, faults: Iterable[Fault]) -> TableError:
+    """All faults in the order of the rows, then what to do about them."""
+    ordered = sorted(faults, key=lambda fault: fault.number)
+    lines = [f"{name}{fault.place and f', {fault.place}'}: {fault.what}" for fault in ordered[:MOST_FAULTS]]
+    if len(ordered) > MOST_FAULTS:
+        lines.append(f"and {len(ordered) - MOST_FAULTS} more")
+    return TableError("\n".join([*lines, *dict.fromkeys(fault.advice for fault in ordered if fault.advice)]))

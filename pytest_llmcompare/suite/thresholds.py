@@ -1,0 +1,116 @@
+"""What a marker's `thresholds` ask of a table's metrics. Pure: of MLflow's own objects it reads the attributes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pytest_llmcompare.errors import UsageError, did_you_mean
+
+AT_LEAST, AT_MOST = ">=", "<="
+CONDITION = re.compile(r"\s*([<>=!~]*)\s*(.*?)\s*", re.DOTALL)
+CHANGES = ("min_absolute_change", "min_relative_change")
+EXAMPLE = '">=0.8", "<=0.8" or an mlflow.models.MetricThreshold'
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """What one metric has to reach.
+
+    Attributes:
+        metric: Its name, as MLflow gives it.
+        bound: The value that still passes.
+        greater_is_better: Whether larger values pass, too, or smaller ones.
+    """
+
+    metric: str
+    bound: float
+    greater_is_better: bool
+
+    @property
+    def wanted(self) -> str:
+        """The condition as it is written: `>=0.8`."""
+        short = f"{self.bound:g}"
+        bound = short if float(short) == self.bound else repr(self.bound)
+        return f"{AT_LEAST if self.greater_is_better else AT_MOST}{bound}"
+
+
+def read_thresholds(given: object) -> tuple[Threshold, ...]:
+    """Read `thresholds={"exact_match": ">=0.8"}`.
+
+    Raises:
+        UsageError: Not a mapping of metrics to conditions, or an empty one; all faulty conditions at once.
+    """
+    if given is None:
+        return ()
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f'llm_prompts: thresholds={given!r}, expected e.g. {{"exact_match": ">=0.8"}}.')
+    found, faults = [], []
+    for metric, condition in given.items():
+        try:
+            found.append(read_threshold(metric, condition))
+        except UsageError as error:
+            faults.append(str(error))
+    if faults:
+        raise UsageError("\n".join(faults))
+    return tuple(found)
+
+
+def read_threshold(metric: object, condition: object) -> Threshold:
+    """Read one of them.
+
+    Raises:
+        UsageError: It says nothing that MLflow can check.
+    """
+    where = f"llm_prompts: thresholds[{metric!r}]"
+    if not isinstance(metric, str) or not metric.strip():
+        raise UsageError(f"{where}={condition!r}, expected the name of a metric before it.")
+    if isinstance(condition, str):
+        return Threshold(metric, *read_condition(condition, where))
+    bound, greater = getattr(condition, "threshold", None), getattr(condition, "greater_is_better", None)
+    for change in CHANGES:
+        if getattr(condition, change, None) is not None:
+            raise UsageError(
+                f"{where}: {change} compares with the evaluation of another model, and a gate looks at one. "
+                "Give MetricThreshold(threshold=...) alone."
+            )
+    if not isinstance(greater, bool) or isinstance(bound, bool) or not isinstance(bound, (int, float)):
+        raise UsageError(f"{where}={condition!r}, expected {EXAMPLE}.")
+    return Threshold(metric, finite(bound, where), greater)
+
+
+def read_condition(text: str, where: str) -> tuple[float, bool]:
+    """Read `>=0.8`: the bound, and whether greater is better.
+
+    Raises:
+        UsageError: Another operator, or no number.
+    """
+    parts = CONDITION.fullmatch(text)
+    operator, number = parts.groups() if parts else ("", text)
+    if not operator:
+        raise UsageError(f"{where}={text!r} has no operator, expected {EXAMPLE}.")
+    if operator not in (AT_LEAST, AT_MOST):
+        near = did_you_mean(operator, (AT_LEAST, AT_MOST))
+        raise UsageError(f"{where}={text!r}: unknown operator {operator!r}.{near}")
+    try:
+        bound = float(number)
+    except ValueError:
+        raise UsageError(f"{where}={text!r}: {number!r} is not a number, expected {EXAMPLE}.") from None
+    return finite(bound, where), operator == AT_LEAST
+
+
+def finite(bound: float, where: str) -> float:
+    """A bound that something can be compared with.
+
+    Raises:
+        UsageError: It is infinite or no number.
+    """
+    try:
+        value = float(bound)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise UsageError(f"{where}: nothing can be compared with {value}, expected a finite number.")
+    return value

@@ -1,0 +1,235 @@
+r"""Foreign text made harmless for a terminal and for a log: visible escapes such as `\x1b`, nothing that acts. Pure.
+
+Models, prompt tables and test names can hold anything: escape sequences, bidirectional overrides, lone surrogates,
+characters without width by the thousand, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+HIDDEN = "***"
+
+NORMAL_HOST = re.compile(r"(?:[^@:/?#\s]*|\[[0-9A-Fa-f:.%]+\])(?::\d*)?")
+WEB = re.compile(r"(?:https?|wss?)\Z", re.IGNORECASE)  # in which a password can't hold a bare `/`
+OPAQUE_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/?|(?<![:/\w])//)[^/?#@:\s]+:[^/?#@\s]+@")
+"""`mine:user:password@host`, `http:/user:password@host` and `//user:password@host`."""
+
+
+SOURCE = re.compile(r"([^=:/?#]*=)?\s*([A-Za-z][A-Za-z0-9+.-]+:.*)", re.DOTALL)  # one letter is a drive of Windows
+START = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|:\\?/\\?/)")
+ENCODED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*%3A(?:%2F){2}[^\s\"'<>]*", re.IGNORECASE)
+WORD = re.compile(r"""[^\s"<>`]+""")
+PARAMETERS = re.compile(
+    r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL
+)
+CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
+
+
+def without_secrets(address: str) -> str:
+    """An address without user, password, query and fragment."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return OPAQUE_USER.sub(r"\1", _split(address)[0]) if ":" in address else PARAMETERS.sub("", address)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path, mark, further = _split(rest)
+    if NORMAL_HOST.fullmatch(authority) and ("@" not in path or ":" not in authority or WEB.search(scheme)):
+        return f"{scheme}://{_nested(path)}"
+    if "@" not in path or (mark and "@" in further):
+        return f"{scheme}://{HIDDEN}"
+    return f"{scheme}://{_nested(path.rpartition('@')[2])}"
+
+
+def source_without_secrets(text: str) -> str:
+    """A model spec or a source of baselines, `[NAME=]KIND:ANYTHING`, without the secrets of an address in it."""
+    found = SOURCE.fullmatch(text)
+    return f"{found[1] or ''}{without_secrets(found[2])}" if found else OPAQUE_USER.sub(r"\1", text)
+
+
+def in_text_without_secrets(text: str) -> str:
+    """The same for every address in a text, such as the message of a library; parameters of bare paths go, too."""
+    return WORD.sub(lambda found: _word(found[0]), text)
+
+
+def _split(rest: str) -> tuple[str, str, str]:
+    """What stands before the first `?` or `#`, that sign, and what stands after it."""
+    found = re.search(r"[?#]", rest)
+    return (rest[: found.start()], found[0], rest[found.end() :]) if found else (rest, "", "")
+
+
+def _nested(path: str) -> str:
+    """A path in which further addresses may stand."""
+    found = START.search(path)
+    return path if found is None else path[: found.start()] + without_secrets(path[found.start() :].replace("\\/", "/"))
+
+
+def _word(word: str) -> str:
+    """A word of a text, cleaned."""
+    inner = word.rstrip(CLOSING)
+    end = word[len(inner) :]
+    inner = ENCODED.sub(HIDDEN, inner)
+    found = START.search(inner)
+    before = inner if found is None else inner[: found.start()]
+    address = "" if found is None else without_secrets(inner[found.start() :].replace("\\/", "/"))
+    return PARAMETERS.sub("", OPAQUE_USER.sub(r"\1", before)) + address + end
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: `1 case`, `1,200 cases`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
+
+
+def rate(number: float, seconds: float) -> str:
+    """How many in a second: `41.7`, `1,234`; empty where it is not known."""
+    if number <= 0 or seconds <= 0:
+        return ""
+    per_second = number / seconds
+    return f"{per_second:.1f}" if per_second < 99.95 else f"{per_second:,.0f}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part of a whole in percent. Only nothing is `0%` and only all is `100%`; empty where there is no whole."""
+    if not whole:
+        return ""
+    if part in (0, whole):
+        return "100%" if part else "0%"
+    percent = 100 * part / whole
+    return "<0.1%" if percent < 0.1 else ">99.9%" if percent > 99.9 else f"{percent:.1f}%"
+
+
+def number(value: float | None) -> str:
+    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty where it is not known."""
+    return "" if value is None else f"{value:.2g}"
+
+
+def percent(share: float) -> str:
+    """A share, from 0 to 1, in percent: `0%`, `4.2%`, `100%`."""
+    return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
+
+
+MOST_MARKS = 4  # zero-width characters in a row; Hebrew, Thai and emoji need fewer, and more would climb over lines
+JOINERS = "\u200c\u200d"
+WIDENS = "\ufe0f"  # asks for the emoji form of the character before it, which takes two columns
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_STARTS_COMMAND = re.compile(r"^( *):(?=:)")  # GitHub ignores blanks before it
+_HOLDS_COMMAND = re.compile(r"##(?=[A-Za-z]*\[)")  # obeyed anywhere in a line
+
+
+def escape(text: str) -> str:
+    """Text of a model on one line, without loss: backslashes of its own are doubled, as in `repr`."""
+    return disarm(text.replace("\\", "\\\\"))
+
+
+def disarm(text: str) -> str:
+    """Text of ours with foreign names in it on one line; backslashes stay as they are, so that commands still work."""
+    if not (text.isascii() and text.isprintable()):
+        text = _visible(text)
+    return _HOLDS_COMMAND.sub(r"#\\x23", _STARTS_COMMAND.sub(r"\1\\x3a", text))
+
+
+def escape_char(char: str) -> str:
+    """The escape of one character, whether it needs one or not."""
+    code = ord(char)
+    return _NAMED.get(char) or (
+        f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    )
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Text with escapes for what an output in this encoding cannot hold."""
+    try:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    except LookupError:
+        return encodable(text, "ascii")
+
+
+def quoted(text: str, columns: int) -> str:
+    """Text in quotes, escaped and cut to at most so many columns, quotes included."""
+    shown = cut(escape(text), columns - 2)
+    mark = '"' if "'" in shown and '"' not in shown else "'"
+    return f"{mark}{shown}{mark}"
+
+
+def width(text: str) -> int:
+    """Columns that text takes on a terminal: 2 for CJK and emoji, 0 for combining marks."""
+    return len(text) if text.isascii() else sum(_widths(text))
+
+
+def cut(text: str, columns: int, mark: str = "…") -> str:
+    """Text with its end replaced by a mark where it is wider than `columns`."""
+    return text if width(text) <= columns else _first(text, columns - len(mark)) + mark[: max(columns, 0)]
+
+
+def shorten(name: str, columns: int, mark: str = "…") -> str:
+    """A name with its middle replaced by a mark where it is wider than `columns`: ends tell names apart."""
+    if width(name) <= columns:
+        return name
+    room = columns - len(mark)
+    front = _first(name, (room + 1) // 2)
+    back = _first(name[::-1], room - width(front))[::-1]
+    return cut(front + mark + back, columns, mark)
+
+
+def pad(text: str, columns: int) -> str:
+    """Text filled with blanks to so many columns."""
+    return text + " " * (columns - width(text))
+
+
+def _visible(text: str) -> str:
+    """Escapes for all that cannot be seen; joiners stay between letters that need them."""
+    pieces = []
+    marks = 0
+    for at, char in enumerate(text):
+        joins = char in JOINERS and all(map(_joinable, (text[at - 1 : at], text[at + 1 : at + 2])))
+        marks = marks + 1 if joins or _column(char) == 0 else 0
+        shown = (joins or char.isprintable()) and marks <= MOST_MARKS
+        pieces.append(char if shown else escape_char(char))
+    return "".join(pieces)
+
+
+def _joinable(char: str) -> bool:
+    return char.isprintable() and not char.isascii()
+
+
+def _column(char: str) -> int:
+    """Columns of one character by itself."""
+    if char.isascii():
+        return 1
+    if char in JOINERS or unicodedata.category(char) in ("Mn", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "FW" else 1
+
+
+def _widths(text: str) -> list[int]:
+    """Columns that each character adds."""
+    widths = [_column(char) for char in text]
+    for at in range(1, len(text)):
+        if text[at] == WIDENS and widths[at - 1] == 1:
+            widths[at] = 1
+    return widths
+
+
+def _first(text: str, columns: int) -> str:
+    """As much of the beginning of text as fits."""
+    room = columns
+    for at, taken in enumerate(_widths(text)):
+        room -= taken
+        if room < 0:
+            return text[:at]
+    return text
