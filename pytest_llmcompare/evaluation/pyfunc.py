@@ -3,7 +3,8 @@ r"""The public MLflow pyfuncs: a transformers model that continues prompts.
     model = PyfuncTransformer("gpt2-large", gen_config_dict={"max_new_tokens": 10}, examples=FEW_SHOT)
     model.predict(None, ["Q: What color is the sky?\nA:"])  # [" Blue."]
 
-They hold no weights: `models/in_memory.py` does, so that several of them share one model and a pickle of one stays small.
+They hold no weights: `models/in_memory.py` does, so that several of them share one model and a pickle of one stays
+small.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from mlflow.tracking import fluent
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
 
-from pytest_llmcompare.baselines import run_outputs
+from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.errors import TrackingError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, found_or_none, store, store_errors
@@ -32,6 +32,7 @@ from pytest_llmcompare.records import Baseline, GroupKey
 from . import model_logging
 
 LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
+MAKING_SECONDS = 300.0  # making a database takes some seconds
 GIT_COMMIT = "mlflow.source.git.commit"
 PARENT = "mlflow.parentRunId"
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
@@ -119,17 +120,13 @@ def make(uri: str) -> None:
     Raises:
         TrackingError: It cannot be made, or is no database of MLflow's.
     """
-    from filelock import FileLock
-
     if not uri.startswith("sqlite") or uri in _made:
         return
-    name = hashlib.sha256(f"{Path.home()}\0{Path.cwd()}\0{uri}".encode()).hexdigest()[:16]
-    lock = Path(tempfile.gettempdir()) / f"llmcompare-{name}.lock"
-    with store_errors("its database", (Exception,)):
-        with FileLock(lock):
-            mlflow.MlflowClient().search_experiments(max_results=1)
-        with suppress(OSError):  # whoever waits for it finds the database made
-            lock.unlink()
+    database = database_of(uri)
+    with store_errors("its database", (Exception,)), ExitStack() as locks:
+        if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
+            locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
+        mlflow.MlflowClient().search_experiments(max_results=1)
     _made.add(uri)
 
 

@@ -264,7 +264,7 @@ def test_a_root_that_is_not_there(project: Project) -> None:
 
 CODE = """
 import sys
-from pytest_llmcompare.cli import main
+from pytest_llmcompare.cli.main import main
 for arguments in (["pending"], ["accept", "--all"], ["reject", "--all"], ["check"], ["rename", "ice", "fire"],
                   ["prune"], ["review"]):
     main(arguments)

@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, Run
 from mlflow.tracking import fluent
 
-import pytest_llmcompare.evaluation  # noqa: F401 - before pytester's runs, which forget what they imported themselves
+import pytest_llmcompare.evaluation.evaluate  # noqa: F401 - before pytester's runs, which forget what they imported themselves
 from pytest_llmcompare.models import in_memory
 
 __all__ = ["CASES", "Suite", "datasets", "made_template", "models_asked", "models_logged", "suite"]

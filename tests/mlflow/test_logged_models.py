@@ -68,7 +68,13 @@ def test_logged_as_code_without_weights(run: str, gpt2: str) -> None:
     assert in_memory._place.model is None
     folder = folder_of(info.model_uri)
     names = {path.name for path in folder.rglob("*")}
-    assert {"MLmodel", "logged.py", "input_example.json", "serving_input_example.json", "requirements.txt"} <= names
+    assert {
+        "MLmodel",
+        "_logged_code.py",
+        "input_example.json",
+        "serving_input_example.json",
+        "requirements.txt",
+    } <= names
     assert not [name for name in names if name.endswith((".pkl", ".safetensors", ".bin"))]
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 20_000
     assert "python_model.pkl" not in (folder / "MLmodel").read_text()

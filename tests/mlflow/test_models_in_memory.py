@@ -21,10 +21,10 @@ def load_context(self, context):
     import weakref
 
     import pytest
-    import pytest_llmcompare.models.resident as resident
+    import pytest_llmcompare.models.in_memory as in_memory
 
     alive = [name for name, model in pytest.pyfuncs.items() if model() is not None]
-    self.log(f"load, alive: {alive}, weights: {resident._place.model is not None}")
+    self.log(f"load, alive: {alive}, weights: {in_memory._place.model is not None}")
     pytest.pyfuncs[NAME] = weakref.ref(self)
 
 def log(self, what):

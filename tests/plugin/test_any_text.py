@@ -186,13 +186,13 @@ UNFORESEEN = """
         return Odd()
 
     def pytest_configure(config):
-        from pytest_llmcompare import evaluation
+        from pytest_llmcompare.evaluation import evaluate
 
         def frame_of(*arguments, **options):
             raise RuntimeError("nobody\\nforesaw this")
 
-        config.add_cleanup(lambda before=evaluation.frame_of: setattr(evaluation, "frame_of", before))
-        evaluation.frame_of = frame_of
+        config.add_cleanup(lambda before=evaluate.frame_of: setattr(evaluate, "frame_of", before))
+        evaluate.frame_of = frame_of
 """
 
 
