@@ -42,7 +42,7 @@ class Likelihood:
 
     @property
     def is_noise(self) -> bool:
-        """Whether it says nothing; what is not a number is no noise."""
+        """True if within the noise band; NaN is never noise."""
         return self.rms <= self.band
 
 

@@ -5,7 +5,7 @@
 
 A generation is found again only under everything that it depended on: model, prompt, settings, seed, library versions,
 device and precision. A key without the model would give one model's text as another's. What each run began with stands
-there, too, so that whoever ends a run can say how much of it is kept, whichever process asked.
+there, too, so that an interrupted run can say how much of it is kept, under pytest-xdist as well.
 """
 
 from __future__ import annotations

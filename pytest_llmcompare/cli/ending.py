@@ -17,7 +17,7 @@ class Ending:
 
     Attributes:
         came: Set once it is.
-        wakes: Can be read from then on, for whoever waits for other things with `select`.
+        wakes: Readable from then on, for callers that wait with `select`.
     """
 
     def __init__(self, wakes: socket.socket) -> None:

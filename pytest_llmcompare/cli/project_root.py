@@ -1,4 +1,4 @@
-"""Where a command works: pytest's root folder, as far as that can be told without pytest."""
+"""Where a command works: pytest's root folder, found without starting pytest."""
 
 from __future__ import annotations
 

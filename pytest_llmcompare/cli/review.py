@@ -118,7 +118,7 @@ def shown(root: Path, address: str) -> Iterator[RedirectPage | None]:
 
 
 def open_browser(address: str) -> None:
-    """Show the page; whoever has no browser has the address."""
+    """Show the page, and its address for those without a browser here."""
     with contextlib.suppress(webbrowser.Error, OSError):
         webbrowser.open(address)
 

@@ -24,7 +24,7 @@ class Decision(Enum):
 
 
 class Review:
-    """A review under way.
+    """A review in progress.
 
     Attributes:
         entries: All outputs, in the order in which they are shown.

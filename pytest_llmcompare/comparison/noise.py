@@ -27,7 +27,7 @@ def likelihood_drift(
         most: How many tokens to compare; None compares what both have.
 
     Returns:
-        None where there is nothing to compare. Numbers that are none give an `rms` that is none.
+        None where there is nothing to compare. A NaN gives an `rms` of NaN.
     """
     if then is None or now is None:
         return None

@@ -69,7 +69,7 @@ def use_drafts(work: Work) -> None:
 
 
 def usable(work: Work, index: int) -> Reading | str:
-    """A draft as far as it can be read, or why it cannot."""
+    """The part of a draft that can be verified, or why none can."""
     prompt = work.prompts[index]
     if work.config.do_sample and work.seeds[index] is None:
         return f"{NOT_TRIED}draws without a seed cannot be repeated"

@@ -39,7 +39,7 @@ class Work:
         lender: Computes what prompts share; None where nothing is to be shared.
         shared: Number of tokens that all prompts start with and that are worth sharing.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
-        heads: How outputs begin, as far as that is known, by place.
+        heads: Known first tokens of outputs, by place.
         doubts: Why a draft was not confirmed, by place.
         paths: What the model says along drafts, by place.
         failures: Shortcuts that raised, until the plain way has answered their prompts.

@@ -50,7 +50,7 @@ class Reading:
     Attributes:
         prompt: The prompt's tokens.
         draft: The tokens that are expected after it, at least one.
-        tokens: The output as far as it is known: the draft's tokens, and where another one was chosen, that one.
+        tokens: The output so far: the draft's tokens, up to and including the first other choice.
         logprobs: Natural logarithm of the probability of each, in the processed distribution.
         margins: Distance (nats) of the best token from the second best, at each.
         stop: Why the output ended there: `eos`, `stop` or `length`; empty where it goes on.
@@ -93,7 +93,7 @@ class Reading:
         return bool(self.stop or self.unsure) or off or count == len(self.draft)
 
     def answer(self) -> Answer:
-        """The output as far as it is known."""
+        """The output so far."""
         return Answer(tuple(self.tokens), tuple(self.logprobs), self.stop, tuple(self.margins))
 
     def note(self, choice: Choice) -> None:

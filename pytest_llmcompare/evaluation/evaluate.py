@@ -1,6 +1,6 @@
 """Evaluates a group: the only caller of `mlflow.models.evaluate`.
 
-One run per table and model: the model is logged, then the run is re-opened and evaluated, as one does by hand.
+One run per table and model: the model is logged, then the run is re-opened and evaluated.
 """
 
 from __future__ import annotations

@@ -197,7 +197,7 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
         asked: The metrics that a table asks for.
     """
     if name == "token_count":
-        return True  # whoever counted; MLflow has it the other way round
+        return True  # also where we count them; MLflow's own says the opposite
     with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
         declared = {found.name: found for found in map(metric, asked)}
         known = named_metrics()

@@ -74,7 +74,7 @@ class GivenModel:
     Attributes:
         spec: What was asked for.
         model: The model, or the file with its code.
-        fingerprint: Version of its weights as far as it is known.
+        fingerprint: Version of its weights, `unknown` if the model names none.
         source: Whose it is, for messages.
     """
 
@@ -187,7 +187,7 @@ def log(spec: ModelSpec) -> str:
         TrackingError: MLflow's store does not take it.
     """
     given = _place.given
-    assert given is not None  # whoever logs a model has it
+    assert given is not None  # the caller has loaded it
     if isinstance(given.model, HeldTransformer):
         return model_logging.log(given.model, spec.name).model_uri
     code = given.model if isinstance(given.model, Path) else CODE

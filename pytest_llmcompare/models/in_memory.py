@@ -1,7 +1,7 @@
 """The one model that this process holds in memory, shared by everybody who asks for the same.
 
-Models are compared one after the other, and two large ones seldom fit side by side. So whoever wants a model asks here
-for it, each time; nobody else keeps one.
+Models are compared one after the other, and two large ones seldom fit side by side. So callers ask for the model
+here each time, and nobody else keeps one.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A report as plain data: dicts, lists, texts and numbers, in the order of the summary. Pure.
 
-`docs/reports.md` describes it. Whoever takes something out or gives it another meaning raises `SCHEMA_VERSION`; what
+`docs/reports.md` describes it. Removing a key or changing its meaning raises `SCHEMA_VERSION`; what
 reads a report has to bear more than it knows.
 """
 

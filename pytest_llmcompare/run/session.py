@@ -1,4 +1,4 @@
-"""Drives a run: which groups there are, what was selected, and what each gave. Knows nothing of pytest."""
+"""Drives a run: which groups there are, what was selected, and what each gave. It does not import pytest."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Desk:
     """A review that waits to be ended, by the page or by the terminal.
 
     Attributes:
-        review: The review; only whoever has closed the desk may look into it.
+        review: The review; it may be read only after the desk is closed.
     """
 
     def __init__(self, review: Review) -> None:
@@ -184,7 +184,7 @@ class Server(ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
-        """Answer requests meanwhile; at the end, those that are under way, and pages that are about to ask for news."""
+        """Answer requests meanwhile; at the end, those in flight, and pages that are about to ask for news."""
         thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
@@ -200,7 +200,7 @@ class Server(ThreadingHTTPServer):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Count a request as under way."""
+        """Count a request as in flight."""
         with self._quiet:
             self._answering += 1
         try:
