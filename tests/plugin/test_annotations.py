@@ -43,7 +43,7 @@ def test_annotations_stand_beside_the_test(workflow: Suite, workers: tuple[str, 
     result = run(*workers, "-q", models=[workflow.spec("m", DISTIL)])
     assert commands(result) == expected(workflow)
     (drift,) = [line for line in result.outlines if line.startswith("::error")]
-    assert re.search(r"drifted::drift @tok 1/\d+ .*%0A  baseline .*%0AAccept: pytest --llm-models=", drift)
+    assert re.search(r"drifted::drift @tok 1/\d+ .*%0A  baseline .*%0AAccept: pytest '?--llm-models=", drift)
 
 
 def test_nothing_is_annotated_elsewhere(workflow: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,9 @@ def test_stale_fails_and_says_what_changed(suite: Suite, what: str) -> None:
         f"stale: {changed} changed since the baseline was recorded",
         f"test_trivia[m-sky] is not comparable: {changed} changed since the baseline was recorded",
     ]
-    assert lines[-1].startswith("Accept: pytest --llm-models=m=")
+    _, option, command_end = shlex.split(lines[-1].removeprefix("Accept: "))[:3]
+    assert lines[-1].startswith("Accept: ")
+    assert (option, command_end) == (f"--llm-models={suite.spec()}", "--llm-update")
     result.stdout.fnmatch_lines(["FAILED test_trivia.py::test_trivia[[]m-sky[]] - stale: *"])
 
 
