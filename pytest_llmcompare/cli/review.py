@@ -18,8 +18,9 @@ from pytest_llmcompare.baselines.pending import Entry
 from pytest_llmcompare.cli.apply_decisions import Outcome, settle
 from pytest_llmcompare.cli.review_state import Decision, Review, alike
 from pytest_llmcompare.cli.web.access import HOST
+from pytest_llmcompare.cli.web.desk import Desk
 from pytest_llmcompare.cli.web.page import ReviewPage
-from pytest_llmcompare.cli.web.server import Desk, Server
+from pytest_llmcompare.cli.web.server import Server
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.reports.messages import reason_lines

@@ -20,7 +20,8 @@ import pytest
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.cli import review as browsing
-from pytest_llmcompare.cli.web.server import Desk, Server
+from pytest_llmcompare.cli.web.desk import Desk
+from pytest_llmcompare.cli.web.server import Server
 from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 

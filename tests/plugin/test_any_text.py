@@ -15,7 +15,8 @@ from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import PendingFile
 from pytest_llmcompare.cli import review as browsing
 from pytest_llmcompare.cli.review_state import Review
-from pytest_llmcompare.cli.web.server import Desk, Server
+from pytest_llmcompare.cli.web.desk import Desk
+from pytest_llmcompare.cli.web.server import Server
 from pytest_llmcompare.records import GroupKey
 from tests.cli.serving import ask
 
