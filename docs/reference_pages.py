@@ -1,39 +1,66 @@
-"""Fills the pages of the reference when the site is built: what the code says of itself, in place of marks.
+"""Generates the reference tables of the documentation from the code.
 
-A line `<!-- options -->` stands for the table of pytest's options, and so on: see `MARKS`. mkdocs.yml lists this file
-under `hooks`, so `on_page_markdown` is called for each page.
+Between `<!-- begin: NAME -->` and `<!-- end: NAME -->` a page holds a generated part, which is committed, so that it
+can be read in the repository. `python docs/reference_pages.py` writes these parts; tests/test_docs.py fails when one
+is out of date. A line `<!-- NAME -->` is filled in only when the site is built: mkdocs.yml lists this file under `hooks`.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
+import contextlib
 import inspect
+import io
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+DOCS = Path(__file__).resolve().parent
+REPOSITORY = DOCS.parent
 PACKAGE = REPOSITORY / "pytest_llmcompare"
-MARK = re.compile(r"^<!-- ([a-z ]+) -->$", re.MULTILINE)
+PLACEHOLDER = re.compile(r"^<!-- (\w[\w ]*) -->$", re.MULTILINE)
+GENERATED = re.compile(r"^<!-- begin: ([\w ]+) -->\n.*?^<!-- end: \1 -->$", re.MULTILINE | re.DOTALL)
 ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+SECTION = re.compile(r"^(Args|Returns|Raises):\n", re.MULTILINE)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put in what the marks of a page stand for.
+    """Fill in a page when the site is built.
 
     Raises:
-        KeyError: A mark that stands for nothing.
+        KeyError: A placeholder that stands for nothing.
     """
-    return MARK.sub(lambda mark: MARKS[mark[1]](), markdown)
+    return PLACEHOLDER.sub(lambda match: GENERATORS[match[1]](), regenerated(markdown))
 
 
-def rows(head: tuple[str, ...], found: Iterable[tuple[str, ...]]) -> str:
+def regenerated(markdown: str) -> str:
+    """A page with its generated parts made anew."""
+
+    def part(match: re.Match[str]) -> str:
+        name = match[1]
+        return f"<!-- begin: {name} -->\n\n{GENERATORS[name]()}\n\n<!-- end: {name} -->"
+
+    return GENERATED.sub(part, markdown)
+
+
+def main() -> None:
+    """Write the generated parts of all pages."""
+    sys.path.insert(0, str(REPOSITORY))
+    for path in sorted(DOCS.rglob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = regenerated(before)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"{path.relative_to(REPOSITORY)} written")
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A table in Markdown."""
-    lines = [head, tuple("---" for _ in head), *found]
+    lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
@@ -42,37 +69,37 @@ def code(text: object) -> str:
     return f"`{text}`" if text != "" else ""
 
 
-class Collected:
-    """Takes the place of pytest's parser, and keeps the options that are declared."""
+class OptionRecorder:
+    """Stands in for pytest's parser and records the options that are declared."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[str, Mapping[str, Any]]] = []
+        self.options: list[tuple[str, Mapping[str, Any]]] = []
 
-    def getgroup(self, *_: str) -> Collected:
+    def getgroup(self, *_: str) -> OptionRecorder:
         """The group of our options."""
         return self
 
-    def addoption(self, name: str, **facts: Any) -> None:
-        """Keep an option."""
-        self.found.append((name, facts))
+    def addoption(self, name: str, **attributes: Any) -> None:
+        """Record an option."""
+        self.options.append((name, attributes))
 
 
-def declared() -> list[tuple[str, Mapping[str, Any]]]:
-    """Our options of pytest's, with what is declared of each."""
+def declared_options() -> list[tuple[str, Mapping[str, Any]]]:
+    """The options that we add to pytest's, with their attributes."""
     from pytest_llmcompare.options import add_options
 
-    collected = Collected()
-    add_options(collected)  # type: ignore[arg-type]
-    return collected.found
+    recorder = OptionRecorder()
+    add_options(recorder)  # type: ignore[arg-type]
+    return recorder.options
 
 
 def options() -> str:
     """The options of pytest."""
-    return rows(
+    return table(
         ("option", "meaning"),
         (
-            (code(f"{name}={facts['metavar']}" if "metavar" in facts else name), plain(facts["help"]))
-            for name, facts in declared()
+            (code(f"{name}={attributes['metavar']}" if "metavar" in attributes else name), plain(attributes["help"]))
+            for name, attributes in declared_options()
         ),
     )
 
@@ -83,33 +110,32 @@ def plain(text: str) -> str:
     return re.sub(names, r"`\1`", text.replace("%%", "%"))
 
 
-def described(owner: Callable[..., Any] | type) -> dict[str, str]:
-    """What a docstring says of each attribute or argument."""
-    text = inspect.getdoc(owner) or ""
-    found: dict[str, str] = {}
-    for names, meaning in ATTRIBUTE.findall(text):
-        found.update(dict.fromkeys(names.split(", "), " ".join(meaning.split())))
-    return found
+def documented(owner: Callable[..., Any] | type) -> dict[str, str]:
+    """What a docstring says about each attribute or argument."""
+    meanings: dict[str, str] = {}
+    for names, meaning in ATTRIBUTE.findall(inspect.getdoc(owner) or ""):
+        meanings.update(dict.fromkeys(names.split(", "), " ".join(meaning.split())))
+    return meanings
 
 
 def settings() -> str:
     """The keys of `[tool.llmcompare]`."""
     from pytest_llmcompare.settings import FILE_KEYS, Settings
 
-    own = {"default_models": "models", "models": "named"}
-    meanings = described(Settings)
-    defaults = {one.name: one.default for one in fields(Settings) if one.default is not MISSING}
-    given = {name.removeprefix("--llm-").replace("-", "_"): name for name, _ in declared()}
+    attribute_of = {"default_models": "models", "models": "named"}
+    option_of = {name.removeprefix("--llm-").replace("-", "_"): name for name, _ in declared_options()}
+    option_of["default_models"] = option_of.pop("models")
+    meanings = documented(Settings)
+    defaults = {field.name: field.default for field in fields(Settings) if field.default is not MISSING}
 
     def row(key: str) -> tuple[str, ...]:
-        name = own.get(key, key)
-        option = given.get("models" if key == "default_models" else key if key != "models" else "", "")
+        attribute = attribute_of.get(key, key)
+        option = option_of.get(key, "")
         variable = f"LLMCOMPARE_{option.removeprefix('--llm-').replace('-', '_').upper()}" if option else ""
-        default = defaults.get(name) or ""
-        told = f" By default {code(default)}." if default else ""
-        return code(key), f"{meanings[name]}{told}", code(option), code(variable)
+        default = f" Default: {code(defaults[attribute])}." if defaults.get(attribute) else ""
+        return code(key), f"{meanings[attribute]}{default}", code(option), code(variable)
 
-    return rows(("key", "meaning", "option", "environment"), map(row, FILE_KEYS))
+    return table(("key", "meaning", "option", "environment"), map(row, FILE_KEYS))
 
 
 def model_keys() -> str:
@@ -117,99 +143,151 @@ def model_keys() -> str:
     from pytest_llmcompare.models.config_tables import KEYS
     from pytest_llmcompare.models.spec import ModelSpec
 
-    meanings = described(ModelSpec)
-    return rows(
+    meanings = documented(ModelSpec)
+    return table(
         ("key", "takes", "meaning"), ((code(key), expected, meanings[key]) for key, (_, expected) in KEYS.items())
     )
 
 
 def keywords() -> str:
-    """The keywords of the marker."""
+    """The arguments of the marker."""
     from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
     from pytest_llmcompare.suite.marker import SIGNATURE, Declaration
     from pytest_llmcompare.suite.table import read_table
 
-    meanings = {**described(Declaration), **described(read_table), "name": described(Declaration)["table"]}
-    meanings["table"] = described(read_table)["source"]
+    meanings = {**documented(Declaration), **documented(read_table), "name": documented(Declaration)["table"]}
+    meanings["table"] = documented(read_table)["source"]
     meanings["input"] = meanings["input"].replace("`INPUT_COLUMNS`", ", ".join(map(code, INPUT_COLUMNS)))
 
     def row(parameter: inspect.Parameter) -> tuple[str, ...]:
-        default = "" if parameter.default is parameter.empty else repr(parameter.default)
-        named = parameter.name if parameter.default is parameter.empty else f"{parameter.name}="
-        return code(named), meanings[parameter.name], code(default)
+        required = parameter.default is parameter.empty
+        default = "" if required else repr(parameter.default)
+        return code(parameter.name if required else f"{parameter.name}="), meanings[parameter.name], code(default)
 
-    return rows(("argument", "meaning", "default"), map(row, SIGNATURE.parameters.values()))
+    return table(("argument", "meaning", "default"), map(row, SIGNATURE.parameters.values()))
+
+
+def columns() -> str:
+    """The columns of a prompt table that mean something."""
+    from pytest_llmcompare.suite.column_names import CONFIG, EXAMPLES, ID, INPUT_COLUMNS, TARGET
+
+    meanings = {
+        ", ".join(map(code, INPUT_COLUMNS)): 'the prompt: the first of these; `input="..."` names another column',
+        code(ID): "names the row in test ids and baselines: text or a number, once per table",
+        code(TARGET): 'the expected answer, for metrics and your own tests; `target="..."` names another column',
+        code(EXAMPLES): "text put before this row's prompt",
+        code(CONFIG): "decoding settings of this row: a dict, or the same as JSON text",
+        "any other": "kept: in `llm_case.columns`, and as a column of the results in MLflow",
+    }
+    return table(("column", "meaning"), meanings.items())
 
 
 def fixtures() -> str:
-    """The fixtures, those that tests are meant to ask for."""
+    """The fixtures that tests ask for."""
     from pytest_llmcompare import plugin
 
-    return rows(
+    return table(
         ("fixture", "what it is"),
         ((code(name), " ".join((getattr(plugin, name).__doc__ or "").split())) for name in sorted(plugin.OURS)),
     )
 
 
 def decoding_keys() -> str:
-    """The decoding settings that there are, and what each takes."""
+    """The decoding settings, and what each takes."""
     from pytest_llmcompare.models.gen_config import DEFAULTS, RULES, SAMPLING_DEFAULTS
 
-    def row(key: str) -> tuple[str, ...]:
-        default = DEFAULTS.get(key, "")
-        drawn = SAMPLING_DEFAULTS.get(key, "")
-        return code(key), RULES[key].expected, code(default) if default != "" else drawn and f"`{drawn}` when drawing"
+    def default(key: str) -> str:
+        if key in DEFAULTS:
+            return code(DEFAULTS[key])
+        return f"`{SAMPLING_DEFAULTS[key]}` when sampling" if key in SAMPLING_DEFAULTS else ""
 
-    return rows(("setting", "takes", "default"), map(row, sorted(RULES)))
+    return table(
+        ("setting", "takes", "default"), ((code(key), RULES[key].expected, default(key)) for key in sorted(RULES))
+    )
 
 
-def commands() -> str:
-    """The help of `llmcompare` and of each of its commands."""
-    from pytest_llmcompare.cli.main import parser
+def hooks() -> str:
+    """Each hook: its arguments, when it is called, what it returns."""
+    from pytest_llmcompare import hookspecs
+
+    found = [hook for name, hook in vars(hookspecs).items() if name.startswith("pytest_llmcompare_")]
+    return "\n\n".join(map(hook_section, found))
+
+
+def hook_section(hook: Callable[..., Any]) -> str:
+    """One hook under a heading of its own."""
+    text, *sections = SECTION.split(inspect.getdoc(hook) or "")
+    arguments = ", ".join(inspect.signature(hook).parameters)
+    parts = [f"## {hook.__name__}", f"```text\n{hook.__name__}({arguments})\n```", text.strip()]
+    for title, body in zip(sections[::2], sections[1::2], strict=True):
+        if title == "Args":
+            items = ATTRIBUTE.findall(body)
+            parts.append("\n".join(f"- `{name}`: {' '.join(meaning.split())}" for name, meaning in items))
+        else:
+            parts.append(f"**{title}** {inspect.cleandoc(body).strip()}")
+    return "\n\n".join(parts)
+
+
+def help_text(*arguments: str) -> str:
+    """What `llmcompare ... --help` prints, 86 columns wide."""
+    from pytest_llmcompare.cli.main import main as llmcompare
 
     before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
-    os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}  # argparse looks there
+    os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}
+    out = io.StringIO()
     try:
-        return "\n\n".join(help_of(name, one) for name, one in subcommands(parser()))
+        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            llmcompare([*arguments, "--help"])
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return out.getvalue().rstrip()
 
 
-def subcommands(whole: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """The commands by name."""
-    for action in whole._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
+def command_summaries() -> Iterator[tuple[str, str]]:
+    """Name and summary of each command, as `llmcompare --help` lists them."""
+    for match in re.finditer(r"^ {2,4}([a-z]+)(?: {2,}|\n {6,})(\S.*(?:\n {6,}.*)*)", help_text(), re.MULTILINE):
+        yield match[1], " ".join(match[2].split())
 
 
-def help_of(name: str, command: argparse.ArgumentParser) -> str:
-    """What a command says of itself, under a heading of its own."""
-    return f"## llmcompare {name}\n\n```text\n{command.format_help().rstrip()}\n```"
+def command_names() -> tuple[str, ...]:
+    """The commands of `llmcompare`."""
+    return tuple(name for name, _ in command_summaries())
+
+
+def command_table() -> str:
+    """The commands of `llmcompare`, one per line."""
+    return table(
+        ("command", "what it does"), ((code(f"llmcompare {name}"), text) for name, text in command_summaries())
+    )
+
+
+def commands() -> str:
+    """The help of each command of `llmcompare`."""
+    return "\n\n".join(f"## llmcompare {name}\n\n```text\n{help_text(name)}\n```" for name in command_names())
 
 
 def modules() -> str:
-    """Which module is responsible for what: the first sentence of each, folder by folder."""
+    """What each module is responsible for: its first sentence, folder by folder."""
     folders: dict[str, list[tuple[str, str]]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        where = path.relative_to(PACKAGE)
-        said = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
-        folder = where.parent.as_posix()
-        folders.setdefault(folder, []).append((where.name, escaped(" ".join(said.split()))))
-    return "\n\n".join(section(folder, found) for folder, found in sorted(folders.items()))
+        place = path.relative_to(PACKAGE)
+        summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+        folders.setdefault(place.parent.as_posix(), []).append((place.name, escaped(" ".join(summary.split()))))
+    return "\n\n".join(folder_section(folder, files) for folder, files in sorted(folders.items()))
 
 
-def section(folder: str, found: list[tuple[str, str]]) -> str:
+def folder_section(folder: str, files: list[tuple[str, str]]) -> str:
     """The modules of one folder."""
     title = "pytest_llmcompare" if folder == "." else f"pytest_llmcompare/{folder}"
-    about = next(said for name, said in found if name == "__init__.py")
-    listed = rows(("module", "responsible for"), ((code(name), said) for name, said in found if name != "__init__.py"))
-    return f"### {title}\n\n{about}\n\n{listed}"
+    about = next(summary for name, summary in files if name == "__init__.py")
+    listed = ((code(name), summary) for name, summary in files if name != "__init__.py")
+    return f"### {title}\n\n{about}\n\n{table(('module', 'responsible for'), listed)}"
 
 
 def escaped(text: str) -> str:
     """A sentence in which angle and square brackets and stars outside of code are no Markdown."""
-    return re.sub(r"(`[^`]*`)|([<\[*])", lambda found: found[1] or f"\\{found[2]}", text)
+    return re.sub(r"(`[^`]*`)|([<\[*])", lambda match: match[1] or f"\\{match[2]}", text)
 
 
 def changes() -> str:
@@ -217,15 +295,21 @@ def changes() -> str:
     return (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8").partition("\n")[2]
 
 
-MARKS: Mapping[str, Callable[[], str]] = {
+GENERATORS: Mapping[str, Callable[[], str]] = {
     "options": options,
     "settings": settings,
     "model keys": model_keys,
     "keywords": keywords,
+    "columns": columns,
     "fixtures": fixtures,
     "decoding keys": decoding_keys,
+    "hooks": hooks,
+    "command table": command_table,
     "commands": commands,
     "modules": modules,
     "changes": changes,
 }
-"""What each mark stands for."""
+"""What makes each part, by its name in the pages."""
+
+if __name__ == "__main__":
+    main()

@@ -1,9 +1,8 @@
-"""The README is true: its commands run, its tables are complete, its picture is what the code draws today."""
+"""README and reference are true: commands run, tables are complete and current, the picture is what the code draws."""
 
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import os
 import re
 import shutil
@@ -15,30 +14,23 @@ from types import ModuleType
 
 import pytest
 
-from pytest_llmcompare import plugin
-from pytest_llmcompare.cli.main import COMMANDS
+from pytest_llmcompare import Case, Generation
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.models.config_file import read_file
 from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.spec import parse_specs
-from pytest_llmcompare.settings import FILE_KEYS, check_file
-from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-from pytest_llmcompare.suite.marker import llm_prompts
+from pytest_llmcompare.run.assertion import StoredBaseline
+from pytest_llmcompare.settings import FILE_KEYS, Settings, check_file
 from pytest_llmcompare.suite.readers import READERS
 
 ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARTICLE = "pytest example_suite --llm-models=gpt2-large,bigscience/bloom-560m,distilgpt2 -k test_answers --llm-update"
 
 NOT_RUN = {
     'python -m pip install -c constraints.txt -e ".[test]"': "needs a package index; this environment was made so",
     "python -m pytest": "is this very run",
-    "python -m pytest example_suite -n2": "tests/test_example_suite.py runs it",
-    "mlflow ui": "never ends; tests/test_example_suite.py starts and ends it",
-    "hf download gpt2-large": "3 GB from the hub",
-    "hf download bigscience/bloom-560m": "1 GB from the hub",
-    "hf download distilgpt2": "0.4 GB from the hub",
-    ARTICLE: "needs those models; a test below collects it",
 }
 """Commands that cannot run here, and why."""
 
@@ -67,23 +59,26 @@ def read_blocks(text: str) -> list[Block]:
 
 BLOCKS = read_blocks(README)
 HANDLED = {
-    ("Set up", "bash"),
-    ("Quick start", "bash"),
-    ("Quick start", "json"),
-    ("Quick start", "python"),
-    ("Quick start", "text"),
-    ("Tests", "python"),
-    ("Models", "bash"),
-    ("Models", "toml"),
-    ("Reports", "bash"),
-    ("Baselines in git", "text"),
-    ("MLflow", "python"),
-    ("MLflow", "bash"),
-    ("The pyfuncs by themselves", "python"),
-    ("Several processes", "bash"),
-    ("The example suite", "bash"),
+    ("Install", "bash"),
+    ("Sixty seconds", "bash"),
+    ("Sixty seconds", "json"),
+    ("Sixty seconds", "python"),
+    ("Sixty seconds", "text"),
 }
 """Sections and languages of the blocks that the tests below take."""
+
+
+def load_script(name: str) -> ModuleType:
+    """A script of `docs/`, imported as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+REFERENCE = load_script("reference_pages")
 
 
 def blocks(section: str, language: str = "") -> list[Block]:
@@ -96,20 +91,20 @@ def commands(block: Block) -> list[str]:
     return [part.strip() for line in block.text.splitlines() for part in line.split("&&")]
 
 
-def text_of(section: str) -> str:
-    """The text of a section."""
-    return README.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+def page(name: str) -> str:
+    """The text of a page of the documentation."""
+    return (DOCS / name).read_text(encoding="utf-8")
 
 
-def column(section: str, heading: str) -> list[str]:
-    """The first column of the table in a section whose heading begins so, without the marks for code."""
-    table = text_of(section).partition(f"| {heading} |")[2].partition("\n\n")[0]
-    return re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+def table_rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of each row of the table whose first heading this is."""
+    lines = text.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
-def names(section: str, heading: str) -> list[str]:
-    """All names in code font in the first column of such a table."""
-    return [name for cell in column(section, heading) for name in re.findall(r"`([^`]+)`", cell)]
+def code_names(cell: str) -> list[str]:
+    """What stands in code font in a cell."""
+    return re.findall(r"`([^`]+)`", cell)
 
 
 class Shell:
@@ -137,11 +132,6 @@ class Shell:
         self.folder = Path(last)
         return said
 
-    def python(self, code: str) -> str:
-        """Run Python code; what it prints."""
-        (self.folder / "block.py").write_text(code, encoding="utf-8")
-        return self.run("python block.py")
-
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -159,23 +149,24 @@ def test_no_block_and_no_excuse_is_forgotten() -> None:
     assert set(NOT_RUN) <= given
 
 
-def test_set_up_and_the_table_of_all_models(clone: Path) -> None:
-    """The command for a fresh clone is green, and the code for MLflow then prints the models side by side."""
+def test_readme_is_short() -> None:
+    """Reference belongs into docs/."""
+    assert len(README.splitlines()) <= 160
+
+
+def test_installed_clone_is_green(clone: Path) -> None:
+    """What the README says to run in a fresh clone passes."""
     shell = Shell(clone)
-    for block in blocks("Set up", "bash"):
+    for block in blocks("Install", "bash"):
         shell.run(*commands(block))
-    said = shell.python(blocks("MLflow", "python")[0].text)
-    heading, _, *rows = [line.split() for line in said.splitlines()]
-    assert heading == ["tags.llmcompare.model", "tiny-bloom", "tiny-gpt2", "tiny-gpt2-distil"]
-    assert [row[0] for row in rows] == ["favorite", "sky", "sum", "trees", "vader"]
 
 
-def test_quick_start_and_what_follows_in_its_folder(clone: Path) -> None:
-    """The quick start as a story, in order; then the blocks that go on with its models."""
+def test_sixty_seconds(clone: Path) -> None:
+    """The quick start as a story, in order."""
     shell = Shell(clone)
-    start, record, look, accept = [commands(block) for block in blocks("Quick start", "bash")]
+    start, record, look, accept = [commands(block) for block in blocks("Sixty seconds", "bash")]
     shell.run(*start)
-    for block in (*blocks("Quick start", "json"), *blocks("Quick start", "python")):
+    for block in (*blocks("Sixty seconds", "json"), *blocks("Sixty seconds", "python")):
         named = re.search(r"`([\w.]+)`:$", block.before)
         assert named
         (shell.folder / named[1]).write_text(block.text, encoding="utf-8")
@@ -185,7 +176,8 @@ def test_quick_start_and_what_follows_in_its_folder(clone: Path) -> None:
     failed = shell.run(*look, status=1)
     assert "1 failed, 2 passed" in failed
     assert "test_capitals[qa-japan]" in failed
-    assert blocks("Quick start", "text")[0].text in failed
+    assert blocks("Sixty seconds", "text")[0].text in failed
+    assert (shell.folder / "report.html").is_file()
     assert "3 passed" in shell.run(*accept)
     after = baseline.read_text(encoding="utf-8")
     assert after != before
@@ -194,37 +186,21 @@ def test_quick_start_and_what_follows_in_its_folder(clone: Path) -> None:
         "| The capital of Japan is Tokyo.",
         "| The capital of India is New Delhi.",
     }
-    follow_up(shell)
-
-
-def follow_up(shell: Shell) -> None:
-    """The blocks of later sections that need the quick start's folder."""
-    (shell.folder / "test_sums.py").write_text(blocks("Tests", "python")[0].text, encoding="utf-8")
-    assert "1 passed" in shell.run("pytest test_sums.py --llm-models=./models/tiny-gpt2")
-    shell.run(*commands(blocks("Reports", "bash")[0]), status=1)
-    assert {path.name for path in shell.folder.glob("report.*")} == {"report.html", "report.json", "report.md"}
-    (shell.folder / "test_models.py").write_text(blocks("Tests", "python")[1].text, encoding="utf-8")
-    two = "large=./models/tiny-gpt2,small=./models/tiny-gpt2-distil"
-    assert "1 passed" in shell.run(f"pytest test_models.py --llm-models={two}")
-    said = shell.run(*commands(blocks("Models", "bash")[0]))
-    assert [line.split()[0] for line in said.splitlines() if line[0] != " "] == ["tiny-gpt2", "qa"]
-    plain, loaded, drawn = shell.python(blocks("The pyfuncs by themselves", "python")[0].text).splitlines()[-3:]
-    assert plain == loaded == "[' The sky is blue.']"
-    assert drawn.startswith("[' ")
 
 
 def test_article_models_command_is_understood(clone: Path) -> None:
     """The command for the article's models selects five questions for each of them, and loads nothing."""
-    assert ARTICLE in commands(blocks("The example suite", "bash")[0])
+    assert f"  {ARTICLE}\n" in page("quickstart.md")
     assert "15/112 tests collected" in Shell(clone).run(f"{ARTICLE} --collect-only -q")
 
 
 def test_every_setting_of_the_file_is_shown_and_right(tmp_path: Path) -> None:
-    """The TOML block has each key there is, and passes the checks of a run."""
+    """The example has each key there is, and passes the checks of a run."""
     path = tmp_path / "pyproject.toml"
-    path.write_text(blocks("Models", "toml")[0].text, encoding="utf-8")
+    (block,) = read_blocks(page("reference/settings.md"))
+    path.write_text(block.text, encoding="utf-8")
     table = read_file(path)
-    check_file(table, "README.md")
+    check_file(table, "settings.md")
     assert set(table) == set(FILE_KEYS)
     assert {key for model in table["models"].values() for key in model} == set(KEYS)
     assert [spec.name for spec in parse_specs(table["default_models"], table["models"], tmp_path)] == [
@@ -233,58 +209,78 @@ def test_every_setting_of_the_file_is_shown_and_right(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_generated_parts_are_current(path: Path) -> None:
+    """Where this fails: `python docs/reference_pages.py`."""
+    text = path.read_text(encoding="utf-8")
+    assert text == REFERENCE.regenerated(text), "run: python docs/reference_pages.py"
+
+
 def test_options_are_those_of_help(pytester: pytest.Pytester) -> None:
-    """No option is missing from the README's table, and none that it names anywhere is missing from the program."""
+    """No option is missing from the table, and README and table name none that the program does not have."""
     helped = pytester.runpytest_inprocess("--help").stdout.str()
     mine = helped.partition("(pytest-llmcompare):")[2].partition("\n\n")[0]
-    assert names("Options", "option") == re.findall(r"^  (--llm-[\w-]+(?:=\S+)?)", mine, re.MULTILINE)
+    listed = [code_names(row[0])[0] for row in table_rows(page("reference/options.md"), "option")]
+    assert listed == re.findall(r"^  (--llm-[\w-]+(?:=\S+)?)", mine, re.MULTILINE)
+    assert len(listed) > 10
     assert set(re.findall(r"--llm-[a-z-]+", README)) <= set(re.findall(r"--llm-[a-z-]+", mine))
-    assert set(re.findall(r"LLMCOMPARE_\w+", mine)) <= set(re.findall(r"LLMCOMPARE_\w+", README))
+    variables = set(re.findall(r"LLMCOMPARE_\w+", mine))
+    assert variables <= set(re.findall(r"LLMCOMPARE_\w+", page("reference/settings.md")))
 
 
-def test_tables_of_keywords_fixtures_columns_and_verdicts_are_complete() -> None:
-    """What the program has and what the README lists are the same."""
-    keywords = [keyword for keyword in inspect.signature(llm_prompts).parameters if keyword != "table"]
-    assert sorted(names("Tests", "keyword")) == sorted(f"{keyword}=" for keyword in keywords)
-    assert set(names("Tests", "fixture")) == plugin.OURS
-    assert names("Tests", "column")[: len(INPUT_COLUMNS)] == list(INPUT_COLUMNS)
-    assert names("Review", "command") == [f"llmcompare {command.__name__.rpartition('.')[2]}" for command in COMMANDS]
-    assert set(names("Verdicts", "verdict")) == {str(verdict) for verdict in Verdict}
-    assert all(f"`{suffix}`" in README for suffix in READERS if suffix not in (".yml", ".ndjson"))
+def test_commands_are_read_from_the_help() -> None:
+    """The list from which the reference is made has the commands, and the README's is one of them."""
+    assert {"review", "accept", "reject", "pending", "models"} <= set(REFERENCE.command_names())
+    assert set(re.findall(r"`llmcompare ([a-z]+)", README)) <= set(REFERENCE.command_names())
+
+
+def test_verdicts_are_listed_with_what_they_do_to_a_test() -> None:
+    """In the README and on their page: all of them, in order, and those pass that pass by default."""
+    for text in (README, page("verdicts.md")):
+        rows = table_rows(text, "verdict")
+        assert [code_names(row[0])[0] for row in rows] == [str(verdict) for verdict in Verdict]
+        passing = {row[0].strip("`") for row in rows if row[2].startswith("passes")}
+        assert passing == {str(verdict) for verdict in Verdict if Settings().passes(verdict)}
+
+
+def test_attributes_of_fixtures_are_there() -> None:
+    """The attributes that the reference lists are those of the classes."""
+    listed = {code_names(of)[0]: code_names(names) for of, names in table_rows(page("reference/marker.md"), "of")}
+    owners = {"llm_output": Generation, "llm_baseline": StoredBaseline, "llm_case": Case}
+    for name, owner in owners.items():
+        known = {*dir(owner), *getattr(owner, "__annotations__", {})}
+        assert set(listed[name]) <= known, name
+
+
+def test_kinds_of_tables_are_listed() -> None:
+    """Each ending that is read stands on the page about tables."""
+    assert [suffix for suffix in READERS if f"`{suffix}`" not in page("tables.md")] == []
 
 
 def test_sources_are_specs(tmp_path: Path) -> None:
     """Each example in the table of models can be parsed."""
-    examples = re.findall(r"`([^`]+)`", text_of("Models").partition("| source |")[2].partition("\n\n")[0])
-    assert len(examples) >= 8
+    examples = [name for row in table_rows(page("models.md"), "source") for name in code_names(row[0])]
+    assert len(examples) >= 10
     for text in examples:
-        parse_specs([text], {"tiny-gpt2": {"source": "models/tiny-gpt2"}}, tmp_path)
-
-
-def test_baseline_file_is_shown_as_it_is() -> None:
-    """The file format in the README is the beginning of the file that it names."""
-    shown = blocks("Baselines in git", "text")[0].text
-    place = re.search(r"`(example_suite/\S+\.baseline)`", README)
-    assert place
-    assert (ROOT / place[1]).read_text(encoding="utf-8").startswith(shown)
+        if not text.startswith(("KIND:", "echo:")):  # of a plugin; with their own tests
+            parse_specs([text], {"tiny-gpt2": {"source": "models/tiny-gpt2"}}, tmp_path)
 
 
 def test_links_lead_somewhere() -> None:
-    """Each relative link and picture of the README is a file of the repository."""
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    assert {"LICENSE", "CHANGELOG.md", "docs/images/comparison.svg"} <= set(targets)
-    assert all((ROOT / target).exists() for target in targets)
+    """Each relative link and picture of the README is a file of the repository, with that heading."""
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)(?:#([^)]*))?\)", README)
+    assert {"LICENSE", "CHANGELOG.md", "docs/images/comparison.svg"} <= {target for target, _ in targets}
+    for target, anchor in targets:
+        assert (ROOT / target).exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / target).read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, anchor
 
 
 @pytest.fixture
 def script() -> ModuleType:
     """The script that draws the picture."""
-    spec = importlib.util.spec_from_file_location("terminal_picture", ROOT / "docs" / "terminal_picture.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("terminal_picture")
 
 
 def test_picture_shows_what_a_run_says_today(script: ModuleType, tmp_path: Path) -> None:

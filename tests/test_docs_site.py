@@ -14,11 +14,11 @@ import pytest
 
 import pytest_llmcompare
 from pytest_llmcompare import plugin
-from pytest_llmcompare.cli.main import COMMANDS
 from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.gen_config import RULES
 from pytest_llmcompare.settings import FILE_KEYS
 from pytest_llmcompare.suite.marker import llm_prompts
+from tests.test_docs import REFERENCE
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -63,8 +63,8 @@ def test_reference_is_complete(site: Path) -> None:
     keywords = {f"{name}=" for name in inspect.signature(llm_prompts).parameters} - {"table="} | {"table"}
     assert first_cells(site, "reference/marker.html") == keywords | plugin.OURS | set(RULES)
     commands = text_of(site, "reference/commands.html")
-    for command in COMMANDS:
-        assert f"usage: llmcompare {command.__name__.rpartition('.')[2]}" in commands
+    for name in REFERENCE.command_names():
+        assert re.search(rf"usage: llmcompare {name}\b", commands, re.IGNORECASE)
     api = text_of(site, "reference/api.html")
     assert [name for name in pytest_llmcompare.__all__ if not re.search(rf"^ *\w* ?{name}\b", api, re.MULTILINE)] == []
 

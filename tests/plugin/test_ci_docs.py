@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_llmcompare.cli.main import COMMANDS, main
+from pytest_llmcompare.cli.main import main
+from tests.test_docs import REFERENCE
 
 from .suites import Suite
 
@@ -156,5 +157,5 @@ def test_options_and_commands_are_those_that_there_are(path: Path, pytester: pyt
     text = path.read_text(encoding="utf-8")
     helped = pytester.runpytest_inprocess("--help").stdout.str()
     assert set(re.findall(r"--llm-[a-z-]+", text)) <= set(re.findall(r"--llm-[a-z-]+", helped))
-    known = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    known = set(REFERENCE.command_names())
     assert set(re.findall(r"&& llmcompare ([a-z]+)", text)) == {"accept"} <= known
