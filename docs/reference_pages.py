@@ -2,7 +2,7 @@
 
 Between `<!-- begin: NAME -->` and `<!-- end: NAME -->` a page holds a generated part, which is committed, so that it
 can be read in the repository. `python docs/reference_pages.py` writes these parts; tests/test_docs.py fails when one
-is out of date. A line `<!-- NAME -->` is filled in only when the site is built: mkdocs.yml lists this file under `hooks`.
+is out of date. A line `<!-- NAME -->` is filled in only when the site is built, by the hook `on_page_markdown`.
 """
 
 from __future__ import annotations

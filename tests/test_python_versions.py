@@ -1,4 +1,4 @@
-"""The oldest Python is the same everywhere: metadata, tools, sessions, pages, and the script of CI."""
+"""Versions agree everywhere: the oldest Python, lower bounds, known-good versions, extras and dependency groups."""
 
 from __future__ import annotations
 
@@ -43,6 +43,38 @@ def test_no_code_for_older_ones() -> None:
         for path in (ROOT / folder).rglob("*.py"):
             if path != Path(__file__):
                 assert not re.search(r"sys\.version_info|import tomli\b", path.read_text(encoding="utf-8")), path
+
+
+def name_of(requirement: str) -> str:
+    """The package that a requirement names, in lower case."""
+    match = re.match(r"[\w.-]+", requirement)
+    assert match
+    return match[0].lower().replace("_", "-")
+
+
+def test_every_dependency_has_a_lower_bound_and_a_known_good_version() -> None:
+    """The session `lowest` takes the bounds, the README's command the known-good versions."""
+    pinned = {
+        name_of(line)
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line[:1] not in ("", "#")
+    }
+    for requirement in PROJECT["project"]["dependencies"]:
+        assert re.fullmatch(r"[\w.-]+>=[\d.]+", requirement)
+        assert name_of(requirement) in pinned
+
+
+def test_dependency_groups_are_the_extra() -> None:
+    """`--group dev` and the extra `test` install the same, and pre-commit."""
+    groups = PROJECT["dependency-groups"]
+
+    def members(name: str) -> set[str]:
+        parts = [{one} if isinstance(one, str) else members(one["include-group"]) for one in groups[name]]
+        return set().union(*parts)
+
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert members("docs") == set(extras["docs"])
+    assert members("dev") - {"pre-commit>=4"} == {*extras["docs"], *extras["test"]} - {"pytest-llmcompare[docs]"}
 
 
 @needs_posix
