@@ -21,7 +21,7 @@ def case(prompt_id: str, prompt: str, variant: str = "", examples: str = "") -> 
 
 
 CASES = [case("sky", SKY), case("ice", ICE)]
-TWO_OUTPUTS = "runs:/1 has 2 different outputs for 'sky' (rows 1, 2 of eval_results_table.json), so none of them counts"
+TWO_OUTPUTS = "runs:/1 has different outputs for 'sky' in rows 1, 2 of eval_results_table.json, so none of them counts"
 
 
 def table(**columns: list[object]) -> str:
