@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Self, get_type_hints
 
 Environment = tuple[tuple[str, str], ...]
 """What a generation depended on besides the prompt, as sorted pairs: library versions, device, dtype, weights."""
@@ -78,6 +78,26 @@ class Generation(str):
 
     def __new__(cls, text: str, *_: object, **__: object) -> Self:  # noqa: D102
         return super().__new__(cls, text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> Any:
+        """Make pydantic call the constructor: a `str` gets its text when it is made. `samples` are not read."""
+        from pydantic_core import core_schema
+
+        types = {**get_type_hints(cls), "samples": Any}
+        attributes = core_schema.typed_dict_schema(
+            {
+                one.name: core_schema.typed_dict_field(
+                    handler.generate_schema(types[one.name]), required=one.default is MISSING
+                )
+                for one in fields(cls)
+            }
+        )
+        return core_schema.no_info_after_validator_function(
+            lambda given: cls(**{**given, "samples": ()}),
+            attributes,
+            serialization=core_schema.plain_serializer_function_ser_schema(vars, return_schema=attributes),
+        )
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Generation):

@@ -14,7 +14,7 @@ import re
 from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
 
-from .document import Fault, Record
+from .document import LineFault, Record
 from .escapes import escape, escape_name, escape_word, unescape
 
 WIDE = 100  # columns, beyond which a line of text is parted after its sentences
@@ -80,7 +80,7 @@ def read_record(block: str, number: int) -> Record:
     """Read a case from its lines, less the word `case`.
 
     Raises:
-        Fault: A line does not belong there.
+        LineFault: A line does not belong there.
     """
     try:
         return _read(block, number)
@@ -127,19 +127,19 @@ def _facts(lines: str) -> dict[str, str]:
     return facts
 
 
-def _fault(block: str, number: int) -> Fault:
+def _fault(block: str, number: int) -> LineFault:
     """The first line of a case that cannot be right."""
     name, *lines = block.split("\n")
     what = _wrong_name(name)
     if what:
-        return Fault(number, what)
+        return LineFault(number, what)
     before = "."
     for offset, line in enumerate(lines, start=1):
         what = _wrong_line(line, before)
         if what:
-            return Fault(number + offset, what)
+            return LineFault(number + offset, what)
         before = line[:1] or before
-    return Fault(number, f"case {shortened(name)} has no text; an empty text is a line '|'.")
+    return LineFault(number, f"case {shortened(name)} has no text; an empty text is a line '|'.")
 
 
 def _wrong_name(name: str) -> str:

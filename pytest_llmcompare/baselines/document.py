@@ -17,45 +17,54 @@ from .escapes import escape_name
 NO_ROW = RowKey("")
 ENVIRONMENT_NAME = re.compile(r"e[1-9][0-9]{0,8}")
 
+_MEND = "Mend the line, or restore the file"
+_UPGRADE = "Upgrade: pip install --upgrade pytest-llmcompare"
 
-class Fault(Exception):  # noqa: N818 - not an error yet: it does not know its file
+
+class DamagedFileError(BaselineError):
+    """A baseline file that cannot be used; if it lies beside the tests, git can restore it.
+
+    Args:
+        what: What is wrong, and where.
+        way_out: What to do; the command that restores the file is appended.
+        source: The file, as it is called in messages.
+    """
+
+    def __init__(self, what: str, way_out: str, source: str) -> None:
+        super().__init__(f"{what}\n{way_out}: {restore(source)}")
+        self.what = what
+
+    def elsewhere(self, way_out: str) -> BaselineError:
+        """The error about a file that does not lie beside the tests: with something else to do."""
+        return BaselineError(f"{self.what}\n{way_out}")
+
+
+class LineFault(Exception):  # noqa: N818 - not an error yet: it does not know its file
     """What is wrong with a line, before it is known which file it is in.
 
     Attributes:
         line: Number of the line, from 1.
         what: What is wrong with it.
-        way_out: What to do; empty for the usual.
+        way_out: What to do, before the command that restores the file.
+        newer: True if a newer version of this program has written the file, so that restoring it would not help.
     """
 
-    def __init__(self, line: int, what: str, way_out: str = "") -> None:
+    def __init__(self, line: int, what: str, way_out: str = _MEND, *, newer: bool = False) -> None:
         super().__init__(line, what)
         self.line = line
         self.what = what
         self.way_out = way_out
+        self.newer = newer
 
     def error(self, source: str) -> BaselineError:
         """The error for the user."""
-        way_out = self.way_out or f"Mend the line, or restore the file: {restore(source)}"
-        return BaselineError(f"{source}, line {self.line}: {self.what}\n{way_out}")
-
-
-RESTORE = "git checkout -- "
+        what = f"{source}, line {self.line}: {self.what}"
+        return BaselineError(f"{what}\n{_UPGRADE}") if self.newer else DamagedFileError(what, self.way_out, source)
 
 
 def restore(source: str) -> str:
     """The command that brings a file back as it was committed."""
-    return f"{RESTORE}{shlex.quote(source)}"
-
-
-def elsewhere(error: BaselineError, way_out: str) -> BaselineError:
-    """The error about a file that does not lie beside the tests, where no command can restore it.
-
-    Args:
-        error: The error as it is for a file beside the tests.
-        way_out: What to do instead of restoring it.
-    """
-    what, _, advice = str(error).partition("\n")
-    return BaselineError(f"{what}\n{way_out if RESTORE in advice else advice}")
+    return f"git checkout -- {shlex.quote(source)}"
 
 
 class Record(NamedTuple):

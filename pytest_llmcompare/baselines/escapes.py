@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from pytest_llmcompare.text import escape_char
+
 _HARMFUL = (
     r"\\\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
     r"\ud800-\udfff\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
@@ -15,24 +17,16 @@ _HARMFUL = (
 _IN_TEXT = re.compile(f"[{_HARMFUL}]")
 _IN_WORD = re.compile(rf"[{_HARMFUL}\s]")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.|$)", re.DOTALL)
-_NAMED = {"\\": "\\\\", "\n": r"\n", "\r": r"\r", "\t": r"\t", " ": r"\s", "|": r"\|", "@": r"\@"}
-_MEANING = {escape[1]: char for char, escape in _NAMED.items()} | {"e": ""}  # \e is the empty name
+_OWN = {"\\": "\\\\", " ": r"\s", "|": r"\|", "@": r"\@"}  # those besides `text.escape_char`
+_MEANING = {"n": "\n", "r": "\r", "t": "\t", "e": ""} | {escape[1]: char for char, escape in _OWN.items()}
 _MARK = re.compile(r"(?:^|(?<= ))@")  # would read as the beginning of a variant
-
-
-def escape_char(char: str) -> str:
-    """The escape of one character, whether it needs one or not."""
-    if char in _NAMED:
-        return _NAMED[char]
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def escape(text: str) -> str:
     """Escape a text that stands at the end of a line."""
     if not text.isprintable() or "\\" in text:  # all that is harmful counts as not printable; this is faster
         text = _IN_TEXT.sub(_escaped, text)
-    return text[:-1] + escape_char(text[-1]) if text[-1:].isspace() else text
+    return text[:-1] + _escape_char(text[-1]) if text[-1:].isspace() else text
 
 
 def escape_name(name: str) -> str:
@@ -40,7 +34,7 @@ def escape_name(name: str) -> str:
     if not name:
         return r"\e"
     name = _MARK.sub(r"\\@", escape(name))
-    return escape_char(name[0]) + name[1:] if name[0].isspace() else name
+    return _escape_char(name[0]) + name[1:] if name[0].isspace() else name
 
 
 def escape_word(text: str) -> str:
@@ -62,8 +56,12 @@ def with_line_breaks(text: str) -> str:
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
+def _escape_char(char: str) -> str:
+    return _OWN.get(char) or escape_char(char)
+
+
 def _escaped(match: re.Match[str]) -> str:
-    return escape_char(match[0])
+    return _escape_char(match[0])
 
 
 def _meaning(match: re.Match[str]) -> str:

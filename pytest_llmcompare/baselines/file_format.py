@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 
 from .case_lines import read_record, shortened
-from .document import ENVIRONMENT_NAME, NO_ROW, Document, Fault, restore, sort_key
+from .document import ENVIRONMENT_NAME, NO_ROW, Document, LineFault, sort_key
 from .escapes import escape_name, escape_word, unescape, with_line_breaks
 from .merge_conflicts import CLOSING, OPENING, Side, reconcile, take_apart
 
@@ -32,8 +32,7 @@ END = "#end"
 _END_LINE = re.compile(rf"^{END}$", re.MULTILINE)
 _FIRST_LINE = re.compile(r"#llmcompare-baseline ([0-9]+)")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
-_UPGRADE = "Upgrade: pip install --upgrade pytest-llmcompare"
-_EMPTY = "Delete the file to record anew with pytest --llm-update, or restore it: "
+_RECORD_ANEW = "Delete the file to record anew with pytest --llm-update, or restore it"
 
 
 def parse(text: str, source: str) -> Document:
@@ -56,12 +55,12 @@ def parse(text: str, source: str) -> Document:
     text = _END_LINE.sub("", text)
     if not text.strip():
         what = f"the file is empty; expected '#llmcompare-baseline {VERSION}'."
-        raise Fault(1, what, _EMPTY + restore(source)).error(source)
+        raise LineFault(1, what, _RECORD_ANEW).error(source)
     try:
         document = _merged(text) if "\n" + OPENING in "\n" + text else _document(text)
         if document.repeated:
             document = _merged(text)
-    except Fault as fault:
+    except LineFault as fault:
         raise fault.error(source) from None
     document.newline = newline
     if not ends and last != END and not last.startswith(CLOSING):
@@ -105,9 +104,9 @@ def _side(side: Side) -> Document:
     """One side of a merge."""
     try:
         return _document(side.text)
-    except Fault as fault:
+    except LineFault as fault:
         number = side.numbers[min(fault.line, len(side.numbers)) - 1]
-        raise Fault(number, fault.what, fault.way_out) from None
+        raise LineFault(number, fault.what, fault.way_out, newer=fault.newer) from None
 
 
 def _document(text: str) -> Document:
@@ -130,10 +129,10 @@ def _head(text: str) -> Document:
     for number, line in enumerate(lines[1:], start=2):
         if line.strip() and not _take_head_line(document, line):
             what = f"{shortened(line)} does not belong into the head of the file, or differs from a line above."
-            raise Fault(number, what)
+            raise LineFault(number, what)
     for key, name in (("table", document.table), ("model", document.model)):
         if not name:
-            raise Fault(len(lines), f"the head of the file has no line '#{key} NAME'.")
+            raise LineFault(len(lines), f"the head of the file has no line '#{key} NAME'.")
     return document
 
 
@@ -161,9 +160,9 @@ def _take_environment(document: Document, name: str = "", *pairs: str) -> bool:
 def _check_version(line: str) -> None:
     match = _FIRST_LINE.fullmatch(line)
     if match is None:
-        raise Fault(
+        raise LineFault(
             1, f"{shortened(line)} is not how a baseline file begins; expected '#llmcompare-baseline {VERSION}'."
         )
     if int(match[1]) != VERSION:
         what = f"the file has format {match[1]}; this version of pytest-llmcompare reads format {VERSION}."
-        raise Fault(1, what, _UPGRADE)
+        raise LineFault(1, what, newer=True)

@@ -15,11 +15,11 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 from . import file_format
 from .case_lines import record_of, written
-from .document import Document, Fault, Record, restore, sort_key
+from .document import Document, LineFault, Record, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
-_WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file: {}"
+_WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
 
 
 class Change(Enum):
@@ -40,6 +40,7 @@ class Contents:
         document: The baseline file.
         baselines: The baselines that can be used, by row.
         warnings: What is wrong with the tokens file, or was left open by a merge.
+        warnings_elsewhere: The same for a file that does not lie beside the tests, where nothing can be restored.
     """
 
     def __init__(self, document: Document, tokens: Tokens, source: str) -> None:
@@ -56,7 +57,9 @@ class Contents:
             lines = tokens.lines.get(sort_key(row))
             if lines:
                 self._token_lines[row] = "\n".join(line.line for line in lines)
-        self.warnings = (*_environment_warnings(document, source), *tokens.warnings)
+        of_merge = _environment_warnings(document, source)
+        self.warnings = (*of_merge, *tokens.warnings(can_restore=True))
+        self.warnings_elsewhere = (*of_merge, *tokens.warnings(can_restore=False))
 
     @property
     def rows(self) -> set[RowKey]:
@@ -166,7 +169,7 @@ def read(text: str, tokens_text: str | None, source: str, tokens_source: str) ->
     """
     document, tokens = file_format.parse(text, source), Tokens(tokens_text, tokens_source)
     if document.unended and not _is_whole(document, tokens):
-        raise Fault(document.unended, _UNENDED, _WAYS_OUT.format(shlex.quote(source), restore(source))).error(source)
+        raise LineFault(document.unended, _UNENDED, _WAYS_OUT.format(shlex.quote(source))).error(source)
     return Contents(document, tokens, source)
 
 

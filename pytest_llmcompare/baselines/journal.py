@@ -21,7 +21,7 @@ from typing import Any
 
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.records import Case, GroupKey
-from pytest_llmcompare.serialization import generation
+from pytest_llmcompare.serialization import from_plain, to_plain
 
 from . import regular_file, state_folder
 
@@ -53,13 +53,13 @@ class Journal:
         """The generations by key; a line that was cut off, or is none of ours, is passed over."""
         found = {}
         for entry in entries(self.path):
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                found[str(entry["key"])] = generation(entry["generation"])
+            with contextlib.suppress(ValueError, KeyError):
+                found[str(entry["key"])] = from_plain(Generation, entry["generation"])
         return found
 
     def append(self, key: str, finished: Generation) -> None:
         """Add a generation. Where that is not possible (a full disk, a read-only folder) the run goes on without."""
-        self._add({"key": key, "generation": dataclasses.asdict(finished)})
+        self._add({"key": key, "generation": to_plain(finished)})
 
     def _add(self, entry: Mapping[str, Any]) -> None:
         if not self.works:

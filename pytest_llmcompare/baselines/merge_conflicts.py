@@ -21,7 +21,7 @@ from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
 
 from .case_lines import shortened, written
-from .document import Conflict, Document, Fault, Record, next_name
+from .document import Conflict, Document, LineFault, Record, next_name
 
 OPENING, CLOSING = "<" * 7, ">" * 7
 
@@ -91,7 +91,7 @@ def take_apart(text: str) -> tuple[Side, Side]:
     """Our side and theirs.
 
     Raises:
-        Fault: A marker lacks its counterparts.
+        LineFault: A marker lacks its counterparts.
     """
     ours, theirs = Side([], [], []), Side([], [], [])
     numbered = iter(enumerate(text.split("\n"), start=1))
@@ -122,7 +122,7 @@ def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[
         if kind == ">" or not any(shape.startswith(markers) for shape in _SHAPES):
             break
     if markers not in _SHAPES:
-        raise Fault(opening[0], f"{shortened(opening[1])} is a merge conflict marker without its counterparts.")
+        raise LineFault(opening[0], f"{shortened(opening[1])} is a merge conflict marker without its counterparts.")
     return Hunk(opening[0], line[0], opening[1], line[1]), parts
 
 

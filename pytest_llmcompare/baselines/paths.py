@@ -19,7 +19,7 @@ from pytest_llmcompare.records import GroupKey
 
 from . import group_file, regular_file
 from .atomic_write import replace
-from .document import restore
+from .document import DamagedFileError
 from .group_file import Contents
 from .regular_file import IrregularFileError
 
@@ -170,10 +170,11 @@ class Place:
             return None
         found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
         if found != wanted:
-            raise BaselineError(
+            raise DamagedFileError(
                 f"{self.source}: these are the baselines of table {found[0]!r} and model {found[1]!r}, "
-                f"expected table {wanted[0]!r} and model {wanted[1]!r}.\n"
-                f"Move the file to where it belongs, or restore it: {restore(self.source)}"
+                f"expected table {wanted[0]!r} and model {wanted[1]!r}.",
+                "Move the file to where it belongs, or restore it",
+                self.source,
             )
         return stored
 
@@ -238,7 +239,7 @@ def read_pair(path: Path, tokens: Path, source: str, tokens_source: str, shelf: 
 
 
 def _irregular(source: str, error: IrregularFileError) -> BaselineError:
-    return BaselineError(f"{source}: cannot be read: {error.strerror}.\nRestore the file: {restore(source)}")
+    return DamagedFileError(f"{source}: cannot be read: {error.strerror}.", "Restore the file", source)
 
 
 def _decoded(data: bytes, source: str) -> str:
@@ -246,7 +247,9 @@ def _decoded(data: bytes, source: str) -> str:
         return data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise BaselineError(
+        raise DamagedFileError(
             f"{source}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. An editor may have saved the file "
-            f"in another encoding.\nSave it as UTF-8, or restore it: {restore(source)}"
+            "in another encoding.",
+            "Save it as UTF-8, or restore it",
+            source,
         ) from error

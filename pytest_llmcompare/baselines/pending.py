@@ -21,12 +21,11 @@ from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement
 from pytest_llmcompare.records import Baseline, CaseKey
-from pytest_llmcompare.serialization import case_key, generation, judgement
+from pytest_llmcompare.serialization import from_plain, to_plain
 
-from . import pending_schema, regular_file, state_folder
+from . import regular_file, state_folder
 from .atomic_write import locked, replace
 from .escapes import with_line_breaks
-from .pending_schema import LineError
 
 VERSION = 1
 NAME = "pending.jsonl"
@@ -76,6 +75,10 @@ class Pending:
     unknown: tuple[str, ...] = ()
 
 
+class LineError(Exception):
+    """What is wrong with a line, as half a sentence: `key.prompt_id is 1, expected text`."""
+
+
 class OtherVersionError(LineError):
     """A line that another version of this program has written."""
 
@@ -112,7 +115,7 @@ class PendingFile:
 
     def remove(self, keys: Iterable[CaseKey]) -> None:
         """Note that nothing waits for these cases. Raises as `append` does."""
-        self._write([_line({"key": dataclasses.asdict(key)}) for key in keys])
+        self._write([_line({"key": to_plain(key)}) for key in keys])
 
     def compact(self) -> None:
         """Leave only the lines that count; where there are none, remove file and folder.
@@ -193,11 +196,17 @@ def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
         raise LineError("broken")
     if data["pending"] != VERSION:
         raise OtherVersionError(data["pending"])
-    key = case_key(pending_schema.KEY(data.get("key"), "key"))
-    entry = _entry(key, pending_schema.ENTRY(data, "")) if "new" in data else None
+    from .pending_schema import checked
+
+    try:
+        facts = checked(data)
+    except ValueError as error:
+        raise LineError(str(error)) from None
+    key = from_plain(CaseKey, facts["key"])
     entries.pop(key, None)
-    if entry is not None:
-        entries[key] = entry
+    if "new" in facts:
+        facts["new"]["row"] = to_plain(key.row)
+        entries[key] = from_plain(Entry, facts)
 
 
 def line_of(entry: Entry) -> str:
@@ -206,30 +215,22 @@ def line_of(entry: Entry) -> str:
     new = {"input_hash": entry.new.input_hash, "settings_hash": entry.new.settings_hash}
     return _line(
         {
-            "key": dataclasses.asdict(entry.key),
+            "key": to_plain(entry.key),
             "run": entry.run,
             "commit": entry.commit,
             "test": entry.test,
             "old": entry.old,
-            "judgement": _told(entry.judgement),
+            "judgement": _finite_judgement(entry.judgement),
             "prompt": entry.prompt,
             "baseline": entry.baseline,
             **({"against": entry.against} if entry.against else {}),
-            "new": {**new, "generation": dataclasses.asdict(output)},
+            "new": {**new, "generation": to_plain(output)},
         }
     )
 
 
 def _line(facts: Mapping[str, Any]) -> str:
     return json.dumps({"pending": VERSION, **facts})
-
-
-def _entry(key: CaseKey, data: dict[str, Any]) -> Entry:
-    """An entry from its line, checked."""
-    new = data["new"]
-    output = Baseline(key.row, generation(new["generation"]), new["input_hash"], new["settings_hash"])
-    texts = {name: data[name] for name in ("test", "run", "commit", "old", "prompt", "baseline")}
-    return Entry(key=key, new=output, judgement=judgement(data["judgement"]), against=data.get("against", ""), **texts)
 
 
 def _finite(output: Generation) -> Generation:
@@ -243,9 +244,9 @@ def _known(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return numbers if numbers is not None and all(map(math.isfinite, numbers)) else None
 
 
-def _told(found: Judgement) -> dict[str, Any]:
+def _finite_judgement(found: Judgement) -> dict[str, Any]:
     """A judgement as JSON can hold it."""
-    whole = dataclasses.asdict(found)
+    whole = to_plain(found)
     numbers = {name: whole[name] for name in ("margin", "tolerance")}
     unusable = [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]
     if found.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):

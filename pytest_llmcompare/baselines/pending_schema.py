@@ -1,190 +1,183 @@
-"""What a line of the pending file has to look like. It may come from CI, and there from a fork: from anybody."""
+"""Checks a line of the pending file. It may come from CI, there from a fork, and so from anybody.
+
+Imported when a pending file is read, and no earlier: pydantic takes a tenth of a second.
+"""
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, Strict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from pytest_llmcompare.judgement import Verdict
-
-Check = Callable[[Any, str], Any]
-"""Gives a value as it can be used; the text is what the value is called in messages."""
 
 LARGEST = 2**63 - 1
 SHOWN = 40  # characters of a value
 
 
-class LineError(Exception):
-    """What is wrong with a line, as half a sentence: `key.prompt_id is 1, expected text`."""
-
-
-def wrong(value: Any, name: str, expected: str) -> LineError:
-    """The error about a value."""
-    told = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
-    told = told if len(told) <= SHOWN else told[: SHOWN - 3] + "..."
-    return LineError(f"{name} is {told}, expected {expected}")
-
-
-def text(value: Any, name: str) -> str:
-    """Any text."""
-    if not isinstance(value, str):
-        raise wrong(value, name, "text")
+def _name(value: str) -> str:
+    if not value:
+        raise PydanticCustomError("name", "a name")
     return value
 
 
-def name_of_file(value: Any, name: str) -> str:
-    """Text that a file can be named after."""
-    if not text(value, name):
-        raise wrong(value, name, "a name")
-    return str(value)
-
-
-def folder(value: Any, name: str) -> str:
-    """A folder of a project; whether it is below its root is seen when something is to be written there."""
+def _folder(value: str) -> str:
+    """A folder of a project; that it is below the root is checked when something is to be written there."""
     try:
-        usable = bool(text(value, name)) and b"\0" not in os.fsencode(value)
+        usable = bool(value) and b"\0" not in os.fsencode(value)
     except UnicodeEncodeError:
         usable = False
     if not usable:
-        raise wrong(value, name, "a folder")
-    return str(value)
-
-
-def truth(value: Any, name: str) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise wrong(value, name, "true or false")
+        raise PydanticCustomError("folder", "a folder")
     return value
 
 
-def whole(value: Any, name: str) -> int:
-    """A number that counts something, or names a token."""
-    if type(value) is not int or not 0 <= value <= LARGEST:
-        raise wrong(value, name, "a whole number from 0 on")
-    return value
+Text = Annotated[str, Strict()]
+Name = Annotated[Text, AfterValidator(_name)]
+Folder = Annotated[Text, AfterValidator(_folder)]
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=-LARGEST, lt=LARGEST)]
+
+EXPECTED = {
+    "string_type": "text",
+    "string_unicode": "text without lone surrogates",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "too_long": "a list of two texts",
+    "model_type": "an object",
+    "float_type": "a finite number",
+    "finite_number": "a finite number",
+    "greater_than": "a number of reasonable size",
+    "less_than": "a number of reasonable size",
+    **dict.fromkeys(("int_type", "greater_than_equal", "less_than_equal"), "a whole number from 0 on"),
+}
+"""What a value should have been, by pydantic's name of the error."""
 
 
-def number(value: Any, name: str) -> float:
-    """A finite number."""
-    if type(value) not in (int, float) or not math.isfinite(value if type(value) is float else 0):
-        raise wrong(value, name, "a finite number")
-    if abs(value) > LARGEST:
-        raise wrong(value, name, "a number of reasonable size")
-    return float(value)
+class GroupFields(BaseModel):
+    """A `GroupKey`."""
+
+    folder: Folder
+    table: Name
+    model: Name
 
 
-def one_of(allowed: Collection[str]) -> Check:
-    """One of these texts."""
+class KeyFields(BaseModel):
+    """A `CaseKey`."""
 
-    def check(value: Any, name: str) -> str:
-        if not isinstance(value, str) or value not in allowed:
-            raise wrong(value, name, f"one of {', '.join(allowed)}")
-        return value
-
-    return check
+    group: GroupFields
+    prompt_id: Text
+    variant: Text
 
 
-def maybe(check: Check) -> Check:
-    """A value, or null."""
-    return lambda value, name: None if value is None else check(value, name)
+class GenerationFields(BaseModel):
+    """A `Generation`."""
+
+    text: Text
+    token_ids: tuple[Whole, ...] | None
+    logprobs: tuple[Number, ...] | None
+    stop: Text
+    environment: tuple[tuple[Text, Text], ...]
+    margins: tuple[Number, ...] | None = None
+    verified: Flag = False
+    unverified: Text = ""
+    lengths: tuple[Whole, ...] | None = None
+
+    @model_validator(mode="after")
+    def _one_value_per_token(self) -> GenerationFields:
+        count = None if self.token_ids is None else len(self.token_ids)
+        for name in ("logprobs", "margins", "lengths"):
+            values = getattr(self, name)
+            if values is not None and len(values) != count:
+                expected = "none" if count is None else count
+                raise ValueError(f"{name} has {len(values)} values, expected {expected}, one for each token")
+        return self
 
 
-def listed(check: Check) -> Check:
-    """A list, as a tuple."""
+class LikelihoodFields(BaseModel):
+    """A `Likelihood`."""
 
-    def check_all(value: Any, name: str) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise wrong(value, name, "a list")
-        return tuple(check(one, f"{name}[{at}]") for at, one in enumerate(value))
-
-    return check_all
-
-
-def pair(value: Any, name: str) -> tuple[str, str]:
-    """A name and its value."""
-    if not isinstance(value, list) or len(value) != 2:
-        raise wrong(value, name, "a list of two texts")
-    return text(value[0], name), text(value[1], name)
+    rms: Number
+    mean: Number
+    worst: Number
+    position: Whole
+    band: Number
 
 
-def record(needed: Mapping[str, Check], further: Mapping[str, Check] | None = None) -> Check:
-    """An object with these values; what else is in it is left out.
+class JudgementFields(BaseModel):
+    """A `Judgement`."""
 
-    Args:
-        needed: The values that must be there.
-        further: Those that may be there.
+    verdict: Verdict
+    likelihood: LikelihoodFields | None
+    position: Whole | None = None
+    length: Whole | None = None
+    baseline_token: Text = ""
+    candidate_token: Text = ""
+    unit: Literal["tok", "char"] = "tok"
+    margin: Number | None = None
+    mismatches: Whole | None = None
+    tolerance: Number | None = None
+    reason: Text = ""
+
+
+class OutputFields(BaseModel):
+    """A `Baseline`, without its row."""
+
+    input_hash: Text
+    settings_hash: Text
+    generation: GenerationFields
+
+
+class RemovalFields(BaseModel):
+    """A line that says that nothing waits for a case any more."""
+
+    key: KeyFields
+
+
+class EntryFields(RemovalFields):
+    """An `Entry`."""
+
+    run: Text
+    commit: Text
+    test: Text
+    old: Text
+    prompt: Text
+    judgement: JudgementFields
+    baseline: Text | None
+    new: OutputFields
+    against: Text = ""
+
+
+def checked(data: dict[str, Any]) -> dict[str, Any]:
+    """The data of a line, with tuples for lists, and without keys that this version does not know.
+
+    Raises:
+        ValueError: Something is wrong with it; the message is half a sentence: `key.prompt_id is 1, expected text`.
     """
-
-    def check(value: Any, name: str) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise wrong(value, name, "an object")
-        prefix = f"{name}." if name else ""
-        missing = [key for key in needed if key not in value]
-        if missing:
-            raise LineError(f"{prefix}{missing[0]} is missing")
-        known = {**needed, **(further or {})}
-        return {key: known[key](value[key], f"{prefix}{key}") for key in known if key in value}
-
-    return check
+    try:
+        return (EntryFields if "new" in data else RemovalFields).model_validate(data).model_dump()
+    except ValidationError as error:
+        raise ValueError(_complaint(error)) from None
 
 
-def generation(value: Any, name: str) -> dict[str, Any]:
-    """An output; what is said of its tokens is said of each of them."""
-    checked: dict[str, Any] = _GENERATION(value, name)
-    count = None if checked["token_ids"] is None else len(checked["token_ids"])
-    for key in ("logprobs", "margins", "lengths"):
-        if checked.get(key) is not None and len(checked[key]) != count:
-            told = f"{name}.{key} has {len(checked[key])} values"
-            raise LineError(f"{told}, expected {'none' if count is None else count}, as there are tokens")
-    return checked
+def _complaint(error: ValidationError) -> str:
+    """What is wrong first."""
+    fault = error.errors(include_url=False)[0]
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
+    if fault["type"] == "missing":
+        return f"{name} is missing"
+    if fault["type"] == "value_error":
+        return f"{name}.{fault['ctx']['error']}"
+    if fault["type"] in ("enum", "literal_error"):
+        expected = f"one of {fault['ctx']['expected'].replace(chr(39), '')}"
+    else:
+        expected = EXPECTED.get(fault["type"], fault["msg"])
+    return f"{name} is {_shown(fault['input'])}, expected {expected}"
 
 
-_GENERATION = record(
-    {
-        "text": text,
-        "token_ids": maybe(listed(whole)),
-        "logprobs": maybe(listed(number)),
-        "stop": text,
-        "environment": listed(pair),
-    },
-    {
-        "margins": maybe(listed(number)),
-        "verified": truth,
-        "unverified": text,
-        "lengths": maybe(listed(whole)),
-    },
-)
-_LIKELIHOOD = record({"rms": number, "mean": number, "worst": number, "position": whole, "band": number})
-_JUDGEMENT = record(
-    {"verdict": one_of([verdict.value for verdict in Verdict]), "likelihood": maybe(_LIKELIHOOD)},
-    {
-        "position": maybe(whole),
-        "length": maybe(whole),
-        "baseline_token": text,
-        "candidate_token": text,
-        "unit": one_of(("tok", "char")),
-        "margin": maybe(number),
-        "mismatches": maybe(whole),
-        "tolerance": maybe(number),
-        "reason": text,
-    },
-)
-KEY = record(
-    {
-        "group": record({"folder": folder, "table": name_of_file, "model": name_of_file}),
-        "prompt_id": text,
-        "variant": text,
-    }
-)
-ENTRY = record(
-    {
-        "key": KEY,
-        **dict.fromkeys(("run", "commit", "test", "old", "prompt"), text),
-        "judgement": _JUDGEMENT,
-        "baseline": maybe(text),
-        "new": record({"input_hash": text, "settings_hash": text, "generation": generation}),
-    },
-    {"against": text},
-)
+def _shown(value: Any) -> str:
+    shown = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
+    return shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "..."

@@ -18,9 +18,7 @@ from pytest_llmcompare.records import Baseline, RowKey, digest
 from .document import Record, restore, shown, sort_key
 from .escapes import escape, unescape, with_line_breaks
 
-WARNINGS = 5  # that are told one by one
-TO_GET_BACK = " To get the tokens back:"
-"""Begins what to do about files that lie beside the tests; those of a commit cannot be mended so."""
+WARNINGS = 5  # that are shown one by one
 
 _NAMES = re.compile(r'\s*\{"id": ("(?:[^"\\]|\\.)*"), "variant": ("(?:[^"\\]|\\.)*")')
 _quoted = json.JSONEncoder().encode  # faster than json.dumps
@@ -55,7 +53,8 @@ class Tokens:
         source: What the file is called in messages.
         newline: Line break of the file.
         lines: The lines of each case; after a merge there may be two.
-        warnings: What was not used, and why.
+        problems: What was not used, and why.
+        missing: Number of cases that lack their tokens because there is no file; None if there is one.
     """
 
     def __init__(self, text: str | None, source: str) -> None:
@@ -97,20 +96,27 @@ class Tokens:
             self.problems.append(f"{self.source}: no line for case '{shown(record.row)}'.")
         return None
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was not used and why, at most a handful; the last one says what to do."""
-        told = self.problems[:WARNINGS]
+    def warnings(self, *, can_restore: bool) -> tuple[str, ...]:
+        """Lines that were not used and why, at most a handful; the last one says what follows.
+
+        Args:
+            can_restore: Whether the file lies beside the tests, so that the last one can say what to do.
+        """
+        warnings = self.problems[:WARNINGS]
         if len(self.problems) > WARNINGS:
-            told.append(f"{self.source}: {len(self.problems) - WARNINGS} more lines that are missing or not used.")
+            warnings.append(f"{self.source}: {len(self.problems) - WARNINGS} more lines that are missing or not used.")
         if self.missing:
-            told.append(f"{self.source}: not there or not readable, so {self.missing} cases are without their tokens.")
-        if told:
-            told.append(
-                f"Cases without tokens are compared by their text.{TO_GET_BACK} {restore(self.source)}, "
-                "or record them again: pytest --llm-update-all"
+            warnings.append(
+                f"{self.source}: not there or not readable, so {self.missing} cases are without their tokens."
             )
-        return tuple(told)
+        if warnings:
+            remedy = (
+                f" To get the tokens back: {restore(self.source)}, or record them again: pytest --llm-update-all"
+                if can_restore
+                else ""
+            )
+            warnings.append(f"Cases without tokens are compared by their text.{remedy}")
+        return tuple(warnings)
 
 
 def line_of(baseline: Baseline) -> str:

@@ -22,10 +22,9 @@ from mlflow.types import ColSpec, DataType, Schema
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 from pytest_llmcompare.models import local
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.mlflow_store import bounded_requests, store
+from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
 from pytest_llmcompare.models.safety import check_mlflow_model
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
-from pytest_llmcompare.models.unwritable import refusal
 from pytest_llmcompare.models.uris import default_name
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.text import in_text_without_secrets

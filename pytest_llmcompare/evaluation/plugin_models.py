@@ -24,9 +24,9 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.errors import HookError, ModelError
 from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.models.mlflow_store import refusal
 from pytest_llmcompare.models.model_files import files_digest
 from pytest_llmcompare.models.spec import ModelSpec, shown, shown_source
-from pytest_llmcompare.models.unwritable import refusal
 from pytest_llmcompare.models.warning_filters import users_filter
 from pytest_llmcompare.suite.extensions import Given
 from pytest_llmcompare.text import source_without_secrets

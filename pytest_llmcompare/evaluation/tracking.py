@@ -25,8 +25,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.errors import TrackingError
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.mlflow_store import bounded_requests, found_or_none, store, store_errors
-from pytest_llmcompare.models.unwritable import database_of
+from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
 from pytest_llmcompare.records import Baseline, GroupKey
 
 from . import model_logging

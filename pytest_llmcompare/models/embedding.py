@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcompare.errors import ModelError
 
 from .faults import reason
-from .hub import endpoint, place, timeout
-from .hub_cache import cache_folder, find_snapshot, offline, repository, write_ref
+from .hub import contents, fetch, find_snapshot, offline, repository, shown_endpoint, write_ref
 from .spec import folder_path
 
 if TYPE_CHECKING:
@@ -95,50 +94,41 @@ def locate(model: str, root: Path) -> Path:
             f"semantic_model {model!r}: there is no folder {Path(os.path.normpath(folder))}.\n"
             f"Folders are relative to pytest's root, {root}. A hub id has one '/' at most."
         )
-    return snapshot(model)
+    return _snapshot(model)
 
 
-def snapshot(model: str) -> Path:
-    """The cached snapshot of a hub model, downloaded where it has to be and may be.
+def _snapshot(model: str) -> Path:
+    """The cached snapshot of a hub model, downloaded if it must be and may be.
 
     Raises:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
-    cache = cache_folder()
-    found = find_snapshot(cache, model, None)
-    if found and (found.folder / MODULES).is_file():
-        return found.folder
+    cached = find_snapshot(model, None)
+    if cached and (cached.folder / MODULES).is_file():
+        return cached.folder
     if switch := offline():
-        raise absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
+        raise _absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
     try:
-        return download(model, cache)
-    except Exception as error:  # whatever the network, the disk and their libraries raise
-        raise absent(model, f"{place()} did not give it ({reason(error)})", "") from None
+        return _download(model)
+    except Exception as error:  # anything that the network, the disk and their libraries raise
+        raise _absent(model, f"{shown_endpoint()} did not give it ({reason(error)})", "") from None
 
 
-def download(model: str, cache: Path) -> Path:
-    """Fetch the files of a model; the one that tells whether it is there comes last."""
-    from huggingface_hub import HfApi, hf_hub_download
-
-    info = HfApi(endpoint=endpoint()).model_info(model, timeout=timeout())
-    names = [str(sibling.rfilename) for sibling in info.siblings or ()]
-    commit = str(info.sha)
-    for name in sorted(filter(is_wanted, {*names, MODULES}), key=lambda name: (name == MODULES, name)):
-        hf_hub_download(model, name, revision=commit, cache_dir=cache, endpoint=endpoint(), etag_timeout=timeout())
-    write_ref(cache, model, "main", commit)
-    return repository(cache, model) / "snapshots" / commit
+def _download(model: str) -> Path:
+    """Download a model without pickled weights. `MODULES` comes last: if it is there, all of the model is."""
+    commit, names = contents(model, None)
+    wanted = [name for name in names if name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES]
+    fetch(model, commit, [name for name in wanted if name != MODULES])
+    folder = fetch(model, commit, [MODULES])
+    write_ref(model, None, commit)
+    return folder
 
 
-def is_wanted(name: str) -> bool:
-    """Whether a file of a repository belongs to the model as sentence-transformers loads it."""
-    return name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES
-
-
-def absent(model: str, why: str, remedy: str) -> ModelError:
-    """The error for a model that is not at hand: why, where we looked, and what to do."""
+def _absent(model: str, why: str, remedy: str) -> ModelError:
+    """The error for a model that is neither cached nor downloaded: the reason, where we looked, and what to do."""
     return ModelError(
         f"semantic_model {model!r} is not on this machine, and {why}.\n"
-        f"Looked in {repository(cache_folder(), model)}.\n"
+        f"Looked in {repository(model)}.\n"
         f"Download it where there is a network (hf download {model}), or {remedy}{FOLDER}"
     )
 

@@ -1,48 +1,23 @@
-"""What can be wrong with a hub model, as errors that say what to do; `folder.py` has those of folders."""
+"""Errors about models that say what to do, and what an error of a library says in one line."""
 
 from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import in_text_without_secrets
 
 from .formats import foreign_format
-from .hub_cache import cache_folder, cached_models, cached_revisions, find_snapshot, repository
 from .model_files import ADAPTER
-from .spec import ModelSpec, shown
+from .spec import ModelSpec
 
 LISTED = 12  # names in a message, at most
 
 
-def absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
-    """The error for a hub model that is not at hand: why, where we looked, and what to do."""
-    revision = f" --revision {spec.revision}" if spec.revision else ""
-    return ModelError(
-        f"model {spec.name!r}: the hub model {shown(spec)} is not on this machine, and {why}.{nearest(spec, root)}\n"
-        f"Looked in {searched(spec)}.\n"
-        f"Download it where there is a network (hf download {spec.source}{revision}), or {remedy}, "
-        f"or name a folder that holds it: {spec.name}=./FOLDER"
-    )
-
-
-def searched(spec: ModelSpec) -> str:
-    """Where a hub model was looked for, and what is there."""
-    folder = repository(cache_folder(), spec.source)
-    if not folder.is_dir():
-        return f"{folder}: there is no such folder"
-    snapshot = find_snapshot(cache_folder(), spec.source, spec.revision)
-    if snapshot is None:
-        known = listed(cached_revisions(folder)) or "nothing"
-        return f"{folder}: it has no revision {spec.revision or 'main'!r}; there is {known}"
-    lacks = ", ".join(snapshot.missing) or "weights that are not pickled"
-    return f"{snapshot.folder}: the download is not complete, it lacks {lacks}"
-
-
-def nearest(spec: ModelSpec, root: Path) -> str:
+def nearest(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
     """What else may have been meant by a hub id: a configured model, a folder, a model in the cache."""
     if spec.near:
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
@@ -52,7 +27,7 @@ def nearest(spec: ModelSpec, root: Path) -> str:
         foreign = foreign_format([spec.source])
         what = f" It is {foreign[1].name}, which is not read. {foreign[1].advice}" if foreign else ""
         return f" There is a file of that name; models are folders.{what}"
-    others = [name for name in cached_models(cache_folder()) if name != spec.source]
+    others = [name for name in cached if name != spec.source]
     near = difflib.get_close_matches(spec.source, others, n=1, cutoff=0.8)
     return f" Did you mean {near[0]!r}, which is in the cache?" if near else ""
 

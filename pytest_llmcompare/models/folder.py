@@ -11,7 +11,7 @@ from pytest_llmcompare.errors import ModelError
 
 from .faults import is_adapter, listed
 from .formats import foreign_format
-from .hub_cache import PREFIX, cached_models, cached_revisions, find_commit
+from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
 from .spec import ModelSpec, folder_path
 

@@ -1,144 +1,91 @@
-"""Models of the Hugging Face hub: taken from the cache, else the missing files from the hub, else an error that helps.
+"""Models of the Hugging Face hub: from the cache if it has them, else the missing files from the hub.
 
-What the cache has in full is never asked for again, so a run does not change because a branch moved on the hub;
-`hf download` fetches the newer one.
+A model that is complete in the cache is never asked for again, so a run does not change because a branch moved on the
+hub; `hf download` fetches the newer one. The cache is read without huggingface_hub, whose import takes longer:
+
+models--org--name/refs/main               commit of a branch or tag when it was downloaded
+models--org--name/snapshots/COMMIT/FILE   links to the files in blobs/
+models--org--name/trees/COMMIT.json       files of the repository at that commit, if known
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import without_secrets
 
-from .faults import absent, is_adapter, no_weights, reason
-from .hub_cache import Snapshot, cache_folder, find_snapshot, offline, repository, write_ref
-from .model_files import ADAPTER, CONFIG, FORMATS, PICKLED, SETTINGS, index_of, matches, shards
-from .safety import check_code, check_index, is_safe, pickle_refused
+from .faults import listed, nearest, reason
+from .model_files import CONFIG, FORMATS, SETTINGS, matches, missing_files, shards
+from .safety import check_code, check_index, choose_weights, is_safe
 from .spec import ModelSpec, shown
 
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import ModelInfo
-
-TIMEOUT = 5.0  # seconds that the hub may take to answer; HF_HUB_ETAG_TIMEOUT overrules
+TIMEOUT = 5.0  # seconds that the hub may take to answer, unless HF_HUB_ETAG_TIMEOUT says otherwise
 ENDPOINT = "https://huggingface.co"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
+PREFIX = "models--"
+DECISIVE = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template*")
+"""Files without which a model loads, but answers differently."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a hub repository in the cache.
+
+    Attributes:
+        folder: Its files.
+        commit: 40 hex digits.
+        missing: Files that a whole model would have besides.
+    """
+
+    folder: Path
+    commit: str
+    missing: tuple[str, ...]
 
 
 def locate(spec: ModelSpec, root: Path) -> Snapshot:
-    """The complete snapshot of a hub model, downloaded where it has to be and may be.
+    """Find a hub model in the cache, or download what is missing of it.
 
     Raises:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
-    cache = cache_folder()
-    found = find_snapshot(cache, spec.source, spec.revision)
+    cached = find_snapshot(spec.source, spec.revision)
     switch = offline()
-    usable = spec.allow_pickle or switch or (found and is_safe(found.folder))
-    if found and not found.missing and usable:  # where pickled weights alone are cached, the hub may have others
-        return found
+    usable = spec.allow_pickle or switch or (cached and is_safe(cached.folder))
+    if cached and not cached.missing and usable:  # if only pickled weights are cached, the hub may have others
+        return cached
     if switch:
-        raise absent(spec, root, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}")
-    return download(spec, root, cache, found)
+        raise _absent(spec, root, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}")
+    return _download(spec, root, cached)
 
 
-def download(spec: ModelSpec, root: Path, cache: Path, found: Snapshot | None) -> Snapshot:
-    """Fetch the files of a model that are missing, and no others.
+def fetch(repo: str, commit: str, names: Sequence[str]) -> Path:
+    """Download files of a repository that the cache lacks; return the snapshot's folder."""
+    from huggingface_hub import snapshot_download
 
-    Raises:
-        ModelError: The hub does not answer, does not have the model, or has only what is refused.
-    """
-    info = ask(spec, root, found)
-    commit = str(info.sha)
-    names = [str(sibling.rfilename) for sibling in info.siblings or ()]
-    weights = choose_weights(spec, names)
-    try:
-        fetch(spec, cache, commit, names, weights)
-        write_ref(cache, spec.source, spec.revision or "main", commit)
-    except ModelError:
-        raise
-    except Exception as error:  # whatever the network, the disk and their libraries raise
-        raise ModelError(
-            f"model {spec.name!r}: the download of {shown(spec)} from {place()} broke off: {reason(error)}.\n"
-            f"What was fetched is kept in {repository(cache, spec.source)}; run again to go on."
-        ) from error
-    complete = find_snapshot(cache, spec.source, commit)
-    if complete is None or complete.missing:
-        lacks = ", ".join(complete.missing) if complete else "every file"
-        raise ModelError(f"model {spec.name!r}: {shown(spec)} at {place()} lacks {lacks}; transformers cannot load it.")
-    return complete
-
-
-def fetch(spec: ModelSpec, cache: Path, commit: str, names: Sequence[str], weights: str) -> None:
-    """Download configuration and tokenizer, look whether they are refused, and only then download the weights."""
-    from huggingface_hub import hf_hub_download
-
-    get = partial(
-        hf_hub_download, spec.source, revision=commit, cache_dir=cache, endpoint=endpoint(), etag_timeout=timeout()
+    folder = snapshot_download(
+        repo,
+        revision=commit,
+        cache_dir=cache_folder(),
+        endpoint=endpoint(),
+        etag_timeout=timeout(),
+        allow_patterns=[*names],
     )
-    for name in names:
-        if is_wanted(name) or (spec.trust_remote_code and name.endswith(".py")):
-            get(name)
-    check_code(repository(cache, spec.source) / "snapshots" / commit, spec)
-    path = Path(get(weights))
-    check_index(path.parent, spec)
-    for shard in () if weights in FORMATS else shards(path):
-        get(shard)
+    return Path(folder)
 
 
-def is_wanted(name: str) -> bool:
-    """Whether a file of a repository is configuration or tokenizer; those in folders belong to other runtimes."""
-    return matches(name, SETTINGS) and ("/" not in name or name.startswith("chat_templates/"))
+def contents(repo: str, revision: str | None) -> tuple[str, list[str]]:
+    """Ask the hub, once, for the commit of a revision (default `main`) and the names of its files."""
+    from huggingface_hub import HfApi
 
-
-def choose_weights(spec: ModelSpec, names: Sequence[str]) -> str:
-    """The weight file, or index of weight files, to download.
-
-    Raises:
-        ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
-    """
-    where = f"{shown(spec)} at {place()}"
-    if ADAPTER in names and CONFIG not in names:
-        raise is_adapter(spec, where)
-    for weights in FORMATS:
-        for name in (weights, index_of(weights)):
-            if name in names and weights == PICKLED and not spec.allow_pickle:
-                raise pickle_refused(spec, name, where)
-            if name in names:
-                return name
-    raise no_weights(spec, where, names)
-
-
-def ask(spec: ModelSpec, root: Path, found: Snapshot | None) -> ModelInfo:
-    """What the hub knows of a model: one question, no second attempt.
-
-    Raises:
-        ModelError: No answer in time, or none that helps.
-    """
-    from huggingface_hub import HfApi, errors
-
-    revision = found.commit if found else spec.revision
-    try:
-        return HfApi(endpoint=endpoint()).model_info(spec.source, revision=revision, timeout=timeout())
-    except errors.GatedRepoError as error:
-        why, remedy = (
-            f"{place()} wants its terms to be accepted",
-            f"accept them at {place()}/{spec.source}, then log in",
-        )
-        raise absent(spec, root, why, f"{remedy}: hf auth login") from error
-    except errors.RepositoryNotFoundError as error:
-        raise absent(spec, root, f"{place()} does not show one", "log in if it is private: hf auth login") from error
-    except errors.RevisionNotFoundError as error:
-        why = f"{place()} knows no branch, tag or commit {revision!r} of it"
-        raise absent(spec, root, why, f"look at {place()}/{spec.source}") from error
-    except errors.OfflineModeIsEnabled as error:
-        raise absent(spec, root, "offline mode forbids asking the hub", "unset HF_HUB_OFFLINE") from error
-    except Exception as error:  # whatever the network and its libraries raise
-        why = f"{place()} did not answer within {timeout():g} s ({reason(error)})"
-        raise absent(spec, root, why, "look at the network, HTTPS_PROXY and HF_ENDPOINT") from error
+    info = HfApi(endpoint=endpoint()).model_info(repo, revision=revision, timeout=timeout())
+    return str(info.sha), [str(sibling.rfilename) for sibling in info.siblings or ()]
 
 
 def endpoint() -> str:
@@ -146,8 +93,8 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
 
 
-def place() -> str:
-    """The same, as it may be shown."""
+def shown_endpoint() -> str:
+    """Address of the hub for messages, without secrets."""
     return without_secrets(endpoint())
 
 
@@ -157,3 +104,158 @@ def timeout() -> float:
         return float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or TIMEOUT)
     except ValueError:
         return TIMEOUT
+
+
+def offline() -> str:
+    """The setting that forbids asking the hub, such as `HF_HUB_OFFLINE=1`; empty if none does."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        value = os.environ.get(name)
+        if value:  # as in huggingface_hub, HF_HUB_OFFLINE=0 overrules TRANSFORMERS_OFFLINE=1
+            return f"{name}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""
+    return ""
+
+
+def cache_folder() -> Path:
+    """Folder of the cache: `HF_HUB_CACHE`, else `hub` in `HF_HOME`, else in `~/.cache/huggingface`."""
+    home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface"))
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE") or str(Path(home, "hub"))
+    return Path(os.path.expandvars(cache)).expanduser()
+
+
+def repository(repo: str) -> Path:
+    """The folder of a hub repository in the cache."""
+    return cache_folder() / (PREFIX + repo.replace("/", "--"))
+
+
+def cached_models(cache: Path) -> tuple[str, ...]:
+    """Ids of the hub models that have a folder in a cache."""
+    names = sorted(path.name for path in cache.glob(f"{PREFIX}*") if path.is_dir())
+    return tuple(name.removeprefix(PREFIX).replace("--", "/") for name in names)
+
+
+def cached_revisions(folder: Path) -> tuple[str, ...]:
+    """Branches and tags that a repository's folder knows, else its commits."""
+    refs = folder / "refs"
+    named = sorted(path.relative_to(refs).as_posix() for path in refs.rglob("*") if path.is_file())
+    return tuple(named or sorted(path.name for path in (folder / "snapshots").glob("*")))
+
+
+def find_snapshot(repo: str, revision: str | None) -> Snapshot | None:
+    """The cached snapshot of a branch, tag or commit (default `main`), complete or not."""
+    folder = repository(repo)
+    commit = find_commit(folder, revision or "main")
+    snapshot = folder / "snapshots" / commit
+    if not commit or not snapshot.is_dir():
+        return None
+    try:
+        files = sorted(json.loads((folder / "trees" / f"{commit}.json").read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        files = []
+    lost = [name for name in files if matches(name, DECISIVE) and not (snapshot / name).is_file()]
+    return Snapshot(snapshot, commit, (*missing_files(snapshot), *lost))
+
+
+def find_commit(folder: Path, revision: str) -> str:
+    """The commit of a revision, as far as a repository's folder knows it; else empty."""
+    if COMMIT.fullmatch(revision):
+        return revision
+    try:
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        commit = ""
+    if not COMMIT.fullmatch(commit) and SHORT_COMMIT.fullmatch(revision):
+        known = [path.name for path in (folder / "snapshots").glob(f"{revision}*")]
+        commit = known[0] if len(known) == 1 else ""
+    return commit if COMMIT.fullmatch(commit) else ""
+
+
+def write_ref(repo: str, revision: str | None, commit: str) -> None:
+    """Note the commit of a branch or tag in the cache, so that the next run finds it without the hub."""
+    revision = revision or "main"
+    if not COMMIT.fullmatch(revision):
+        path = repository(repo) / "refs" / revision
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text(commit, encoding="utf-8")
+        temporary.replace(path)
+
+
+def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
+    """Download the missing files of a model: first settings, and weights only if nothing in these is refused."""
+    commit, names = _ask(spec, root, cached.commit if cached else spec.revision)
+    weights = choose_weights(spec, names, f"{shown(spec)} at {shown_endpoint()}")
+    try:
+        folder = fetch(spec.source, commit, [name for name in names if _is_setting(spec, name)] or [CONFIG])
+        check_code(folder, spec)
+        fetch(spec.source, commit, [weights])
+        check_index(folder, spec)
+        if parts := () if weights in FORMATS else shards(folder / weights):
+            fetch(spec.source, commit, parts)
+        write_ref(spec.source, spec.revision, commit)
+    except ModelError:
+        raise
+    except Exception as error:  # anything that the network, the disk and their libraries raise
+        raise ModelError(
+            f"model {spec.name!r}: the download of {shown(spec)} from {shown_endpoint()} broke off: {reason(error)}.\n"
+            f"What was fetched is kept in {repository(spec.source)}; run again to go on."
+        ) from error
+    complete = find_snapshot(spec.source, commit)
+    if complete is None or complete.missing:
+        lacks = ", ".join(complete.missing) if complete else "every file"
+        raise ModelError(
+            f"model {spec.name!r}: {shown(spec)} at {shown_endpoint()} lacks {lacks}; transformers cannot load it."
+        )
+    return complete
+
+
+def _is_setting(spec: ModelSpec, name: str) -> bool:
+    """True for configuration, tokenizer and allowed code; files in other folders belong to other runtimes."""
+    plain = "/" not in name or name.startswith("chat_templates/")
+    return (plain and matches(name, SETTINGS)) or (spec.trust_remote_code and name.endswith(".py"))
+
+
+def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[str]]:
+    """Ask the hub for a model; each kind of failure becomes an error with its remedy."""
+    from huggingface_hub import errors
+
+    hub = shown_endpoint()
+    try:
+        return contents(spec.source, revision)
+    except errors.GatedRepoError as error:
+        remedy = f"accept them at {hub}/{spec.source}, then log in: hf auth login"
+        raise _absent(spec, root, f"{hub} wants its terms to be accepted", remedy) from error
+    except errors.RepositoryNotFoundError as error:
+        raise _absent(spec, root, f"{hub} does not show one", "log in if it is private: hf auth login") from error
+    except errors.RevisionNotFoundError as error:
+        why = f"{hub} knows no branch, tag or commit {revision!r} of it"
+        raise _absent(spec, root, why, f"look at {hub}/{spec.source}") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise _absent(spec, root, "offline mode forbids asking the hub", "unset HF_HUB_OFFLINE") from error
+    except Exception as error:  # anything that the network and its libraries raise
+        why = f"{hub} did not answer within {timeout():g} s ({reason(error)})"
+        raise _absent(spec, root, why, "look at the network, HTTPS_PROXY and HF_ENDPOINT") from error
+
+
+def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
+    """The error for a model that is neither cached nor downloaded: the reason, where we looked, and what to do."""
+    revision = f" --revision {spec.revision}" if spec.revision else ""
+    near = nearest(spec, root, cached_models(cache_folder()))
+    return ModelError(
+        f"model {spec.name!r}: the hub model {shown(spec)} is not on this machine, and {why}.{near}\n"
+        f"Looked in {_searched(spec)}.\n"
+        f"Download it where there is a network (hf download {spec.source}{revision}), or {remedy}, "
+        f"or name a folder that holds it: {spec.name}=./FOLDER"
+    )
+
+
+def _searched(spec: ModelSpec) -> str:
+    """The folder of a hub model, and what is there."""
+    folder = repository(spec.source)
+    if not folder.is_dir():
+        return f"{folder}: there is no such folder"
+    snapshot = find_snapshot(spec.source, spec.revision)
+    if snapshot is None:
+        known = listed(cached_revisions(folder)) or "nothing"
+        return f"{folder}: it has no revision {spec.revision or 'main'!r}; there is {known}"
+    lacks = ", ".join(snapshot.missing) or "weights that are not pickled"
+    return f"{snapshot.folder}: the download is not complete, it lacks {lacks}"

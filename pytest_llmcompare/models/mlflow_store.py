@@ -1,27 +1,32 @@
-"""The tracking store of MLflow: its name, its errors, and requests that fail soon."""
+"""MLflow's tracking store: its name, its errors (folders that cannot be written to too), requests that fail soon."""
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from pytest_llmcompare.errors import LlmCompareError, TrackingError
-from pytest_llmcompare.text import without_secrets
+from pytest_llmcompare.text import in_text_without_secrets, without_secrets
 
 from .faults import reason
-from .unwritable import refusal
 
 T = TypeVar("T")
 
 ELSEWHERE = "Look with `mlflow ui`, or name another store with --llm-tracking-uri or MLFLOW_TRACKING_URI."
 LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""Seconds per request, and further attempts; by MLflow's own defaults a server that is down takes four minutes."""
+"""Seconds per request, and retries; with MLflow's own defaults, finding that a server is down takes four minutes."""
+
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+NOT_WRITABLE_BY_SQLITE = ("attempt to write a readonly database", "unable to open database file")
 
 
 def found_or_none(call: Callable[[], T]) -> T | None:
-    """What MLflow answers, or None where it says that there is no such thing."""
+    """The result of a call to MLflow, or None if MLflow answers that there is no such thing."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -36,7 +41,7 @@ def found_or_none(call: Callable[[], T]) -> T | None:
 
 @contextmanager
 def bounded_requests() -> Iterator[None]:
-    """Have MLflow's requests fail soon inside the block; limits that the user has set in the environment stay."""
+    """Let MLflow's requests fail soon inside the block; limits that the user has set in the environment stay."""
     added = {name: value for name, value in LIMITS.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -47,7 +52,7 @@ def bounded_requests() -> Iterator[None]:
 
 
 def store() -> str:
-    """The tracking store, as it may be shown."""
+    """The address of the tracking store for messages, without secrets."""
     import mlflow
 
     tracking, registry = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
@@ -57,11 +62,11 @@ def store() -> str:
 
 @contextmanager
 def store_errors(what: str, kinds: tuple[type[Exception], ...] | None = None) -> Iterator[None]:
-    """Turn what a tracking store says into an error with a way out.
+    """Turn errors of a tracking store into one that says what to do.
 
     Args:
         what: What the store was asked for.
-        kinds: Errors that come from it; by default MLflow's own and those of the system.
+        kinds: Errors of the store; by default MLflow's own and those of the system.
 
     Raises:
         TrackingError: The store refused, or did not answer.
@@ -80,3 +85,53 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] | None = None) ->
             or f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
+
+
+def database_of(uri: str) -> Path | None:
+    """The file of a store in SQLite, None for another kind of store."""
+    scheme, _, rest = uri.partition(":///")
+    name = rest.partition("?")[0]
+    return Path(name) if scheme.partition("+")[0] == "sqlite" and name and ":memory:" not in name else None
+
+
+def refusal(error: BaseException, uri: str) -> str:
+    """The message for an error whose cause is that the store's folder cannot be written to; empty for other errors.
+
+    Args:
+        error: The error that was raised.
+        uri: The tracking URI.
+    """
+    folder = _unwritable_folder(error, uri)
+    if folder is None:
+        return ""
+    elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
+    return (
+        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} can keep nothing there.\n"
+        f"Name a store in a folder that can be written to: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI. "
+        "Its files go beside it, into mlruns, except those of experiments that have a place already."
+    )
+
+
+def _unwritable_folder(error: BaseException, uri: str) -> Path | None:
+    """The folder that could not be written to (another user's checkout, a read-only disk), if that is the cause."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in NOT_WRITABLE and cause.filename:
+            return _nearest_folder(Path(os.fsdecode(cause.filename)))
+        if (database := database_of(uri)) and any(text in str(cause) for text in NOT_WRITABLE_BY_SQLITE):
+            return _nearest_folder(database.absolute())
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, its cause, the cause of that, and so on."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The nearest folder above a path that exists."""
+    return next((folder for folder in path.parents if folder.is_dir()), path.parent)

@@ -10,14 +10,25 @@ with any package.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import ModelError
 
 from .config_tables import header
-from .model_files import CONFIG, PICKLED, SAFETENSORS, index_of, matches, misplaced_shards, weight_files
+from .faults import is_adapter, no_weights
+from .model_files import (
+    ADAPTER,
+    CONFIG,
+    FORMATS,
+    PICKLED,
+    SAFETENSORS,
+    index_of,
+    matches,
+    misplaced_shards,
+    weight_files,
+)
 from .pickles import NAMES, is_pickle
 from .spec import ModelSpec, shown
 
@@ -40,6 +51,28 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
         if found:
             raise pickle_refused(spec, found[0], str(folder))
     check_code(folder, spec)
+
+
+def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
+    """The weight file of a repository that is to be loaded, or the index of its weight files.
+
+    Args:
+        spec: The model.
+        names: Files of the repository.
+        where: What to call the repository in messages.
+
+    Raises:
+        ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
+    """
+    if ADAPTER in names and CONFIG not in names:
+        raise is_adapter(spec, where)
+    for weights in FORMATS:
+        for name in (weights, index_of(weights)):
+            if name in names and weights == PICKLED and not spec.allow_pickle:
+                raise pickle_refused(spec, name, where)
+            if name in names:
+                return name
+    raise no_weights(spec, where, names)
 
 
 def check_index(folder: Path, spec: ModelSpec) -> None:

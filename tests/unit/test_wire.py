@@ -27,9 +27,10 @@ TEXTS = st.text(st.characters(codec=None, categories=None), max_size=20).map(
     lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 )
 NUMBERS = st.integers(0, 2**31) | st.none()
+NATS = st.none() | st.floats(allow_nan=False)
 GROUPS = st.builds(GroupKey, TEXTS, TEXTS, TEXTS)
 ROWS = st.builds(RowKey, TEXTS, TEXTS)
-JUDGEMENTS = st.builds(Judgement, st.sampled_from(Verdict), NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS, TEXTS)
+JUDGEMENTS = st.builds(Judgement, st.sampled_from(Verdict), NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS, NATS)
 GENERATIONS = st.builds(
     Generation,
     TEXTS,
@@ -48,9 +49,8 @@ CASE_RESULTS = st.builds(
     st.none() | GENERATIONS,
     st.none() | JUDGEMENTS,
     st.none() | TEXTS,
-    TEXTS,
-    TEXTS,
-    TEXTS,
+    *(TEXTS, TEXTS, TEXTS),
+    st.none() | TEXTS,
     st.booleans(),
 )
 ATTEMPTS = st.builds(

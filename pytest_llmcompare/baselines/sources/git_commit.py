@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_llmcompare.baselines.document import elsewhere
+from pytest_llmcompare.baselines.document import DamagedFileError
 from pytest_llmcompare.baselines.paths import FOLDER, Place
 from pytest_llmcompare.baselines.store import BaselineSet
-from pytest_llmcompare.baselines.tokens import TO_GET_BACK
-from pytest_llmcompare.errors import BaselineError, SourceError
+from pytest_llmcompare.errors import SourceError
 from pytest_llmcompare.records import Case, GroupKey
 
 from .git import Repository, repository_of
@@ -57,16 +56,15 @@ class GitBaselines:
         try:
             place = Place(self.repository.root, group, self)
             stored = place.read()
-        except BaselineError as error:
-            raise elsewhere(error, "Mend it there, or compare with another commit: git:REF") from None
+        except DamagedFileError as error:
+            raise error.elsewhere("Mend it there, or compare with another commit: git:REF") from None
         path = self.path_in_tree(place.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."
         if stored is None:
             return BaselineSet(lacking=lacking)
         conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
-        warnings = tuple(warning.partition(TO_GET_BACK)[0] for warning in stored.warnings)
-        return BaselineSet(None, stored.baselines, conflicts, warnings, lacking)
+        return BaselineSet(None, stored.baselines, conflicts, stored.warnings_elsewhere, lacking)
 
     def names(self, folder: Path) -> list[str]:
         """Names in a folder of the commit."""

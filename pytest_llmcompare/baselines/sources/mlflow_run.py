@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llmcompare.baselines import run_outputs
-from pytest_llmcompare.baselines.document import elsewhere
+from pytest_llmcompare.baselines.document import DamagedFileError
 from pytest_llmcompare.baselines.group_file import Contents
 from pytest_llmcompare.baselines.store import BaselineSet
-from pytest_llmcompare.baselines.tokens import TO_GET_BACK
 from pytest_llmcompare.errors import BaselineError, LlmCompareError, SourceError
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import Case, GroupKey
@@ -85,7 +84,7 @@ class RunBaselines:
         lacking = f"{self.title} (table {kept.table!r}, model {kept.model!r}) has no output for this case"
         return BaselineSet(
             baselines=kept.outputs.baselines,
-            warnings=(note, *(warning.partition(TO_GET_BACK)[0] for warning in kept.outputs.warnings)),
+            warnings=(note, *kept.outputs.warnings_elsewhere),
             lacking=lacking,
             of_model=of_model,
         )
@@ -160,8 +159,8 @@ def outputs_in(folder: Path, source: str) -> Contents | None:
     """
     try:
         return run_outputs.read(folder, source)
-    except BaselineError as error:
-        raise elsewhere(error, "It is not as it was logged. Name another run.") from None
+    except DamagedFileError as error:
+        raise error.elsewhere("It is not as it was logged. Name another run.") from None
 
 
 def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:

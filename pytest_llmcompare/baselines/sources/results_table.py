@@ -1,4 +1,4 @@
-"""`eval_results_table.json` of any MLflow run: the texts that a model said, matched with the rows of a table. Pure."""
+"""`eval_results_table.json` of any MLflow run: its outputs, matched with the rows of a prompt table. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from pytest_llmcompare.baselines.document import shown
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
@@ -15,13 +16,21 @@ NAME = "eval_results_table.json"
 OUTPUTS = ("outputs", "predictions", "prediction", "output")
 PROMPTS = ("input_text", "prompt", "question", "text", "inputs")
 PROMPT_ID, VARIANT = "prompt_id", "variant"
-ELSEWHERE = "-"
-"""In the place of a hash: the row was another one."""
+OTHER_PROMPT = "-"
+"""In the place of a hash: the row had another prompt."""
 
 
 class Row(NamedTuple):
-    """One row of a results table: its name, where we gave it one, its prompt and what was said."""
+    """One row of a results table.
 
+    Attributes:
+        number: Its number in the table, from 1.
+        name: Prompt id and variant, if the table has a column `prompt_id`.
+        prompt: The prompt, if the table has a column with prompts.
+        text: The output.
+    """
+
+    number: int
     name: RowKey | None
     prompt: str | None
     text: str
@@ -35,13 +44,16 @@ def read(text: str | bytes, source: str) -> list[Row]:
         source: What to call it in messages.
 
     Raises:
-        BaselineError: It is none, or lacks the columns that it takes.
+        BaselineError: It is not such a table, or lacks a column with outputs or prompts.
     """
     try:
         table = json.loads(text)
         columns = [str(name) for name in table["columns"]]
         rows: list[dict[str, Any]] = [dict(zip(columns, row, strict=True)) for row in table["data"]]
-    except (ValueError, KeyError, TypeError, RecursionError):  # bytes that are no text are a ValueError, too
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise BaselineError(f"{source}: is not UTF-8: byte 0x{byte:02x} at position {error.start}.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise BaselineError(f"{source}: is no results table of mlflow.models.evaluate.") from None
     output = next((name for name in OUTPUTS if name in columns), None)
     prompt = next((name for name in PROMPTS if name in columns), None)
@@ -53,11 +65,12 @@ def read(text: str | bytes, source: str) -> list[Row]:
         )
     return [
         Row(
+            number,
             RowKey(str(row[PROMPT_ID]), str(row.get(VARIANT) or "")) if PROMPT_ID in columns else None,
             str(row[prompt]) if prompt else None,
             str(row[output]),
         )
-        for row in rows
+        for number, row in enumerate(rows, start=1)
         if isinstance(row[output], str)
     ]
 
@@ -86,7 +99,11 @@ def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineS
     for case in cases:
         same = rows_for(case, by_name, by_prompt)
         if len({row.text for row in same}) > 1:
-            faults[case.key.row] = f"{title} has {len(same)} outputs for this case, so none counts"
+            numbers = ", ".join(str(row.number) for row in same)
+            faults[case.key.row] = (
+                f"{title} has different outputs for '{shown(case.key.row)}' in rows {numbers} of {NAME}, "
+                "so none of them counts"
+            )
         elif same:
             found[case.key.row] = baseline_of(case, same[0])
     if not found and not faults:
@@ -104,4 +121,4 @@ def rows_for(case: Case, by_name: Mapping[RowKey, list[Row]], by_prompt: Mapping
 def baseline_of(case: Case, row: Row) -> Baseline:
     """A row as the baseline of a case; stale where it had another prompt."""
     same = row.prompt is None or row.prompt in (case.input, case.prompt)
-    return Baseline(case.key.row, Generation(row.text), case.input_hash if same else ELSEWHERE, case.settings_hash)
+    return Baseline(case.key.row, Generation(row.text), case.input_hash if same else OTHER_PROMPT, case.settings_hash)

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.baselines import pending
-from pytest_llmcompare.baselines.pending import Entry, line_of
-from pytest_llmcompare.baselines.pending_schema import LineError
+from pytest_llmcompare.baselines.pending import Entry, LineError, line_of
 from pytest_llmcompare.cli.apply_decisions import accept, forget
 from pytest_llmcompare.cli.pending import as_json
 from pytest_llmcompare.cli.review import entry_lines
@@ -72,7 +71,7 @@ def with_value(where: str, value: object) -> str:
 
 BAD: dict[str, tuple[str, str]] = {
     "a number as id": (with_value("key.prompt_id", 1), "key.prompt_id is 1, expected text"),
-    "no key": ('{"pending": 1}', "key is None, expected an object"),
+    "no key": ('{"pending": 1}', "key is missing"),
     "null as variant": (with_value("key.variant", None), "key.variant is None, expected text"),
     "a list as group": (with_value("key.group", []), "key.group is [], expected an object"),
     "no folder": (with_value("key.group", {"table": "t", "model": "m"}), "key.group.folder is missing"),
@@ -92,7 +91,10 @@ BAD: dict[str, tuple[str, str]] = {
     "text as number": (with_value("judgement.tolerance", "1"), "judgement.tolerance is '1'"),
     "more log-probabilities than tokens": (with_value("new.generation.logprobs", [-1.0] * 3), "logprobs has 3 values"),
     "log-probabilities without tokens": (with_value("new.generation.token_ids", None), "expected none"),
-    "an environment of numbers": (with_value("new.generation.environment", [[1, 2]]), "environment[0] is 1"),
+    "an environment of numbers": (
+        with_value("new.generation.environment", [[1, 2]]),
+        "environment[0][0] is 1",
+    ),
     "an environment of triples": (with_value("new.generation.environment", [["a", "b", "c"]]), "a list of two texts"),
     "text as output": (with_value("new", "text"), "new is 'text', expected an object"),
     "no output": (with_value("new.generation", {}), "new.generation.text is missing"),

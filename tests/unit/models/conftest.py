@@ -95,6 +95,12 @@ def online(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Cache:
     return cache
 
 
+def git_blob(file: Path) -> str:
+    """The id that git gives a file's content."""
+    content = file.read_bytes()
+    return hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+
+
 @dataclass
 class Hub:
     """A hub on loopback that has one repository per id, and notes what was asked of it."""
@@ -110,7 +116,7 @@ class Hub:
         return [path.rpartition("/")[2] for path in self.asked if path.startswith("GET") and "/resolve/" in path]
 
     def answer(self, path: str) -> tuple[int, bytes, dict[str, str]]:
-        """Status, content and headers for one of the two questions of a download: which files, and one file."""
+        """Status, content and headers for one of the questions of a download: commit, which files, and one file."""
         repo = next((name for name in self.repositories if f"/{name}/" in f"{path}/"), "")
         if self.gated:
             return 403, b"", {"X-Error-Code": "GatedRepo"}
@@ -123,6 +129,12 @@ class Hub:
         if "/revision/" in path and not path.endswith((COMMIT, "/v1")):
             return 404, b"", {"X-Error-Code": "RevisionNotFound"}
         names = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+        if "/tree/" in path:
+            tree = [
+                {"type": "file", "path": name, "size": (folder / name).stat().st_size, "oid": git_blob(folder / name)}
+                for name in names
+            ]
+            return 200, json.dumps(tree).encode(), {}
         facts = {"id": repo, "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
         return 200, json.dumps(facts).encode(), {}
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.hub_cache import cache_folder, offline
+from pytest_llmcompare.models.hub import cache_folder, offline
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 

@@ -21,6 +21,7 @@ def case(prompt_id: str, prompt: str, variant: str = "", examples: str = "") -> 
 
 
 CASES = [case("sky", SKY), case("ice", ICE)]
+TWO_OUTPUTS = "runs:/1 has different outputs for 'sky' in rows 1, 2 of eval_results_table.json, so none of them counts"
 
 
 def table(**columns: list[object]) -> str:
@@ -80,7 +81,7 @@ def test_two_outputs_for_one_prompt() -> None:
     """Which of them counts nobody knows, so none does; equal ones are one."""
     found = matched(table(prompt=[SKY, SKY, ICE, ICE], outputs=[" Blue.", " Red.", " Cold.", " Cold."]))
     assert texts(found) == {"ice": " Cold."}
-    assert found.faults == {RowKey("sky"): "runs:/1 has 2 outputs for this case, so none counts"}
+    assert found.faults == {RowKey("sky"): TWO_OUTPUTS}
 
 
 def test_two_outputs_for_one_name() -> None:
@@ -93,7 +94,7 @@ def test_two_outputs_for_one_name() -> None:
         )
     )
     assert texts(found) == {"ice": " Cold."}
-    assert found.faults == {RowKey("sky"): "runs:/1 has 2 outputs for this case, so none counts"}
+    assert found.faults == {RowKey("sky"): TWO_OUTPUTS}
 
 
 def test_what_is_no_text_is_no_output() -> None:
@@ -105,7 +106,7 @@ def test_what_is_no_text_is_no_output() -> None:
     ("text", "message"),
     [
         ("{", "is no results table of mlflow.models.evaluate."),
-        (b"\xff{}", "is no results table of mlflow.models.evaluate."),
+        (b'{"\xff', "is not UTF-8: byte 0xff at position 2."),
         pytest.param("[" * 100_000, "is no results table of mlflow.models.evaluate.", id="deep"),
         ("[1]", "is no results table of mlflow.models.evaluate."),
         ('{"columns": ["a"], "data": [[1, 2]]}', "is no results table of mlflow.models.evaluate."),
