@@ -1,4 +1,4 @@
-"""Which prompts go through the model together. Pure."""
+"""Which prompts go through the model together. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ if TYPE_CHECKING:
     from pytest_llmcompare.models.local import LocalModel
 
 
-def fault_of(model: LocalModel, tokens: Sequence[int]) -> str:
-    """Why a model cannot be asked this, told before it is tried: a GPU is of no use after such a fault.
+def prompt_fault(model: LocalModel, tokens: Sequence[int]) -> str:
+    """Why a model can't be asked this; empty if it can. Looked up beforehand, as such a fault makes a GPU unusable.
 
-    Positions that are computed go on beyond the context, and so does transformers; learned ones end there.
-
-    Returns:
-        The message, empty where all is well.
+    Computed positions go on beyond the context, and so does transformers; learned ones end there.
     """
     if not tokens:
         return f"model {model.name!r}: the prompt gives no tokens, so there is nothing to answer. Give it some text."
@@ -35,10 +32,10 @@ def fault_of(model: LocalModel, tokens: Sequence[int]) -> str:
     return ""
 
 
-def room(model: LocalModel, length: int) -> float:
-    """How many tokens may follow a prompt of this length; infinity where positions never end.
+def room_after(model: LocalModel, length: int) -> float:
+    """How many tokens may follow a prompt of this length; infinity if positions never end.
 
-    The last token of an output is not read again, so it needs no position.
+    The last token of an output is not fed back, so it needs no position.
     """
     if model.context is None or not model.context_is_hard:
         return float("inf")
@@ -58,27 +55,26 @@ def batches(lengths: Sequence[int], *, tokens: int, rows: int = 0) -> list[list[
     Returns:
         Indices into `lengths`, each exactly once.
     """
-    found: list[list[int]] = []
+    result: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: (-lengths[index], index)):
-        if found and has_room(found[-1], lengths[found[-1][0]], tokens, rows):
-            found[-1].append(index)
+        if result and _has_room(result[-1], lengths[result[-1][0]], tokens, rows):
+            result[-1].append(index)
         else:
-            found.append([index])
-    return found
+            result.append([index])
+    return result
 
 
-def has_room(batch: Sequence[int], width: int, tokens: int, rows: int) -> bool:
-    """Whether one more prompt fits into a batch that is padded to `width`."""
+def _has_room(batch: Sequence[int], width: int, tokens: int, rows: int) -> bool:
     return (len(batch) + 1) * width <= tokens and (not rows or len(batch) < rows)
 
 
-def parts(batch: Sequence[int], rows: int) -> list[list[int]]:
-    """Split a batch into parts of at most `rows` prompts, in order."""
+def chunks(batch: Sequence[int], rows: int) -> list[list[int]]:
+    """Split a batch into chunks of at most `rows` prompts, in order."""
     return [list(batch[start : start + rows]) for start in range(0, len(batch), rows)]
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of equal length and the attention mask that goes with them, both as rows."""
+    """Token ids padded on the left to one length, and the attention mask, both as rows."""
     width = max(len(prompt) for prompt in prompts)
     gaps = [width - len(prompt) for prompt in prompts]
     ids = [[pad] * gap + list(prompt) for prompt, gap in zip(prompts, gaps, strict=True)]

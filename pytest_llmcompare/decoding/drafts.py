@@ -1,13 +1,14 @@
-"""Drafts: what an output is expected to be, confirmed in one pass, or else the place from which it goes on otherwise.
+"""Drafts: expected outputs, verified in one pass over prompt and draft (teacher forcing).
 
-Such a pass may only say what plain `generate` would say. Where it cannot be sure of that (two tokens nearly equally
-likely, a setting that looks further, a model of another kind) it says why, and the prompt is asked plainly.
+Such a pass may only say what plain `generate` would say. If it can't be sure (two tokens nearly equally likely, a
+setting that looks further than the tokens before, a model of another kind) it says why, and the prompt is decoded
+plainly. If the model leaves the draft, the output goes on from there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,27 +18,28 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.local import LocalModel, quiet
 
-from .batching import room
-from .generate import in_batches, joined
+from .batching import room_after
+from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
-from .job import Work, wanted_tokens, within_context
-from .model_call import call
-from .prefix_cache import Prefix
-from .recorder import Answer, record
-from .sampling import seeded
+from .job import Job
+from .model_call import call, seeded
+from .prefix_cache import SharedPrefix
+from .recorder import RowOutput, record
+from .request import Finished, Outcome
 from .self_check import why_not_in_one_pass, why_rounding_differs
 from .state import fresh
-from .verify import Reading, verifier
+from .verify import DraftCheck, draft_verifier
 
 log = logging.getLogger(__name__)
 FAILED = "the pass over the draft failed"
-READ_TOKENS = 512  # of a batch on a CPU: scores of a whole draft are there at once, and larger ones are no faster
+VERIFY_TOKENS = 512
+"""Most tokens of a batch on a CPU: scores of whole drafts are in memory at once, and larger batches are no faster."""
 NOT_TRIED = "not tried: "
-"""How the reason begins where it lies in the settings or in the model, and not in the output."""
+"""How the reason begins if it lies in the settings or in the model, and not in the output."""
 
 
 def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
-    """The tokens that an expected output has; made from its text where they are not known, or another tokenizer's."""
+    """The tokens of an expected output; made from its text if they are unknown, or another tokenizer's."""
     if expected.token_ids is not None and model.decode(expected.token_ids) == expected.text:
         return expected.token_ids
     tokens = model.tokenizer(expected.text, add_special_tokens=False)["input_ids"]
@@ -45,126 +47,133 @@ def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
     return (*tokens, end) if end is not None else tuple(tokens)
 
 
-def use_drafts(work: Work) -> None:
-    """Settle the outputs that drafts tell, and note how the others begin, or why they have to be asked plainly.
+def verify_drafts(job: Job) -> Iterator[Finished]:
+    """Finish the outputs that drafts decide; of the others note what was accepted, or why the draft was rejected.
 
-    What the model says along a draft is noted for each, whether the draft is its output or not.
+    Log-probs along a draft are kept whether it is the output or not.
     """
-    known = [index for index in work.prompts if index in work.drafts]
-    if not known:
+    indices = [index for index in job.prompts if index in job.drafts]
+    if not indices:
         return
-    why = why_not_replayed(work.config, work.gen_config) or why_not_in_one_pass(work.model)
-    readings = {index: f"{NOT_TRIED}{why}" if why else usable(work, index) for index in known}
-    work.doubts |= {index: found for index, found in readings.items() if isinstance(found, str)}
-    usable_ones = {index: found for index, found in readings.items() if isinstance(found, Reading)}
-    if rounding := why_rounding_differs(work.model):  # then likelihoods are all that a pass can tell
-        for found in usable_ones.values():
-            found.unsure = f"{NOT_TRIED}{rounding}"
-    rows_apart = rows_are_independent(work.gen_config, work.model) and not work.model.is_encoder_decoder
-    if rows_apart:
-        read_together(work, {index: found for index, found in usable_ones.items() if fits(work, index)})
-    for index, found in usable_ones.items():
-        if index in work.open and index not in work.doubts:
-            read_alone(work, index, found)
+    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
+    checks: dict[int, DraftCheck] = {}
+    for index in indices:
+        check = f"{NOT_TRIED}{why}" if why else usable_draft(job, index)
+        if isinstance(check, DraftCheck):
+            checks[index] = check
+        else:
+            job.rejections[index] = check
+    if rounding := why_rounding_differs(job.model):  # then the pass gives log-probs, and no output
+        for check in checks.values():
+            check.unsure = f"{NOT_TRIED}{rounding}"
+    if rows_are_independent(job.gen_config, job.model) and not job.model.is_encoder_decoder:
+        fitting = {index: check for index, check in checks.items() if job.fits_context(len(check.prompt))}
+        yield from verify_together(job, fitting)
+    for index, check in checks.items():
+        if index in job.unanswered and index not in job.rejections:
+            outcome = verify_alone(job, index, check)
+            if outcome is not None:
+                yield job.finish(index, outcome)
 
 
-def usable(work: Work, index: int) -> Reading | str:
+def usable_draft(job: Job, index: int) -> DraftCheck | str:
     """The part of a draft that can be verified, or why none can."""
-    prompt = work.prompts[index]
-    if work.config.do_sample and work.seeds[index] is None:
+    prompt = job.prompts[index]
+    if job.config.do_sample and job.seeds[index] is None:
         return f"{NOT_TRIED}draws without a seed cannot be repeated"
-    most = min(wanted_tokens(work, len(prompt)), room(work.model, len(prompt)))
-    draft = list(work.drafts[index])[: max(0, int(most))]
-    end = next((at for at, token in enumerate(draft) if not 0 <= token < work.model.vocabulary), len(draft))
-    return Reading(prompt, draft[:end]) if draft[:end] else "the draft has no token that could be the output's"
+    most = min(job.wanted_tokens(len(prompt)), room_after(job.model, len(prompt)))
+    draft = list(job.drafts[index])[: max(0, int(most))]
+    end = next((at for at, token in enumerate(draft) if not 0 <= token < job.model.vocabulary), len(draft))
+    return DraftCheck(prompt, draft[:end]) if draft[:end] else "the draft has no token that could be the output's"
 
 
-def fits(work: Work, index: int) -> bool:
-    """Whether all that the settings ask for has a position in the model."""
-    return room(work.model, len(work.prompts[index])) >= (work.config.max_new_tokens or 0)
-
-
-def read_together(work: Work, readings: dict[int, Reading]) -> None:
-    """Read drafts in batches."""
-    prefix = work.prefix() if readings else None
-    skip = prefix.length if prefix else 0
-
-    def run(batch: Sequence[int]) -> bool:
-        some = [readings[index] for index in batch]
-        try:
-            with quiet():
-                call(work.model, [found.prompt for found in some], work.config, verifier(work.model, some, prefix))
-        except Exception as error:  # whichever row it is
-            if isinstance(error, torch.OutOfMemoryError) and len(batch) > 1:
-                return False
-            work.failed(f"reading {len(batch)} baselines in one pass", error, log, batch)
-            for found in some:
-                found.unsure = FAILED
-        for index in batch:
-            take(work, index, readings[index])
-        return True
-
-    lengths = [len(found.prompt) + len(found.draft) - 1 - skip for found in readings.values()]
-    in_batches(work, list(readings), lengths, run, cpu_tokens=READ_TOKENS, rows=work.batch_size)
-
-
-def take(work: Work, index: int, found: Reading) -> None:
-    """Settle an output that has ended, or note how it begins."""
-    note_path(work, index, found)
-    if found.reason:
-        work.doubts[index] = found.reason
-    if found.unsure:
+def verify_together(job: Job, checks: dict[int, DraftCheck]) -> Iterator[Finished]:
+    """Verify drafts in batches."""
+    if not checks:
         return
-    if found.stop:
-        work.settle(index, work.generation(index, found.answer()))
-    elif counts_are_over(work.config, len(found.tokens)):
-        work.heads[index] = found.answer()
+    prefix = job.prefix()
+    skip = prefix.length if prefix else 0
+    lengths = [len(check.prompt) + len(check.draft) - 1 - skip for check in checks.values()]
+    queue = Batches(job, list(checks), lengths, cpu_tokens=VERIFY_TOKENS, rows=job.batch_size)
+    for batch in queue:
+        if not verify_batch(job, {index: checks[index] for index in batch}, prefix):
+            queue.halve(batch)
+            continue
+        for index in batch:
+            outcome = take_in(job, index, checks[index])
+            if outcome is not None:
+                yield job.finish(index, outcome)
 
 
-def note_path(work: Work, index: int, found: Reading) -> None:
-    """Keep what the model says along a draft; a pass that failed has said nothing."""
-    if found.is_read:
-        work.paths[index] = found.path(draws=bool(work.config.do_sample))
-
-
-def counts_are_over(config: GenerationConfig, length: int) -> bool:
-    """Whether settings that count tokens from the prompt on let an output of this length go on freely."""
-    return length >= (config.min_new_tokens or 0)
-
-
-def read_alone(work: Work, index: int, found: Reading) -> None:
-    """Read a draft by itself, and go on from where the output leaves it, with draws where the draft's ended."""
-    config, cut = within_context(work, len(found.prompt))
-    seed = work.seeds[index] if config.do_sample else None
-    answer: Answer | None = None
+def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix | None) -> bool:
+    """Fill in the checks of a batch; False if memory does not suffice for so many."""
+    rows = list(checks.values())
     try:
-        prefix = work.prefix()
-        with quiet(), seeded(work.model.device, seed):
-            answer = call(
-                work.model,
-                [found.prompt],
-                config,
-                Replay(work, found, prefix),
-                prefix if work.model.is_batchable else None,
-            )
-    except Exception as error:  # it is asked plainly
-        work.failed("reading a baseline in one pass", error, log, [index])
-        found.unsure = FAILED
-    note_path(work, index, found)
-    if found.reason:
-        work.doubts[index] = found.reason
-    if answer is None or answer.fault or not answer.sure:
-        work.doubts[index] = found.unsure or "two tokens are nearly equally likely after the draft"
-    elif not (cut and answer.stop == "length"):
-        work.settle(index, work.generation(index, answer))
+        with quiet():
+            call(job.model, [row.prompt for row in rows], job.config, draft_verifier(job.model, rows, prefix))
+    except Exception as error:  # of any row
+        if isinstance(error, torch.OutOfMemoryError) and len(rows) > 1:
+            return False
+        job.failed(f"reading {len(rows)} baselines in one pass", error, log, checks)
+        for row in rows:
+            row.unsure = FAILED
+    return True
 
 
-class Replay:
-    """A `custom_generate` callable: one pass over a draft, then transformers' own loop from where it is left."""
+def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
+    """The outcome if the output has ended; else note what was accepted."""
+    note_path(job, index, check)
+    if check.rejection:
+        job.rejections[index] = check.rejection
+    if check.unsure:
+        return None
+    if check.stop:
+        return job.generation(index, check.output())
+    if len(check.tokens) >= (job.config.min_new_tokens or 0):  # settings that count from the prompt are over
+        job.accepted[index] = check.output()
+    return None
 
-    def __init__(self, work: Work, reading: Reading, prefix: Prefix | None) -> None:
-        self.reading = reading
-        self.verify = verifier(work.model, [reading], prefix)
+
+def note_path(job: Job, index: int, check: DraftCheck) -> None:
+    """Keep the log-probs along a draft, if the pass got to its end."""
+    if check.is_read:
+        job.paths[index] = check.path(draws=bool(job.config.do_sample))
+
+
+def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
+    """Verify a draft by itself and go on where the output leaves it; None if the prompt has to be decoded plainly."""
+    config, too_long = job.within_context(len(check.prompt))
+    seed = job.seeds[index] if config.do_sample else None
+    output: RowOutput | None = None
+    try:
+        prefix = job.prefix()
+        verify = VerifyThenDecode(job, check, prefix)
+        with quiet(), seeded(job.model.device, seed):
+            output = call(job.model, [check.prompt], config, verify, prefix if job.model.is_batchable else None)
+    except Exception as error:  # it is decoded plainly
+        job.failed("reading a baseline in one pass", error, log, [index])
+        check.unsure = FAILED
+    note_path(job, index, check)
+    if check.rejection:
+        job.rejections[index] = check.rejection
+    if output is None or output.fault or not output.sure:
+        job.rejections[index] = check.unsure or "two tokens are nearly equally likely after the draft"
+        return None
+    return None if too_long and output.stop == "length" else job.generation(index, output)
+
+
+class VerifyThenDecode:
+    """A `custom_generate` callable: one pass over a draft, then transformers' own loop from where the output leaves it.
+
+    Args:
+        job: The job.
+        check: The draft.
+        prefix: KV cache of the first tokens of its prompt.
+    """
+
+    def __init__(self, job: Job, check: DraftCheck, prefix: SharedPrefix | None) -> None:
+        self.check = check
+        self.verify = draft_verifier(job.model, [check], prefix)
 
     def __call__(
         self,
@@ -174,29 +183,29 @@ class Replay:
         stopping_criteria: StoppingCriteriaList,
         generation_config: GenerationConfig,
         **model_kwargs: Any,
-    ) -> Answer | None:
-        """The output, or None where it has to be asked plainly."""
-        prepared = (logits_processor, stopping_criteria, generation_config)
+    ) -> RowOutput | None:
+        """The output, or None if it has to be decoded plainly; `input_ids` are [1, seq]."""
+        prepared: Sequence[Any] = (logits_processor, stopping_criteria, generation_config)
         with fresh(model):
             self.verify(model, input_ids, *prepared, **model_kwargs)
-        if self.reading.unsure or self.reading.stop:
-            return None if self.reading.unsure else self.reading.answer()
-        known = torch.tensor([self.reading.tokens], dtype=input_ids.dtype, device=input_ids.device)
-        kwargs = longer(model, input_ids, known.shape[1], model_kwargs)
-        rest = record(model, torch.cat([input_ids, known], dim=1), *prepared, watch=True, **kwargs)[0]
+        if self.check.unsure or self.check.stop:
+            return None if self.check.unsure else self.check.output()
+        accepted = torch.tensor([self.check.tokens], dtype=input_ids.dtype, device=input_ids.device)
+        kwargs = extended_kwargs(model, input_ids, accepted.shape[1], model_kwargs)
+        rest = record(model, torch.cat([input_ids, accepted], dim=1), *prepared, check_draws=True, **kwargs)[0]
         if rest.fault or not rest.sure:
             return rest
-        return joined(self.reading.answer(), rest, rest.stop, len(rest.tokens))
+        return concatenated(self.check.output(), rest, rest.stop, len(rest.tokens))
 
 
-def longer(model: Any, input_ids: Tensor, more: int, model_kwargs: dict[str, Any]) -> dict[str, Any]:
-    """What `generate` prepared for an unpadded row of `input_ids` [1, seq], for a row with so many more tokens."""
+def extended_kwargs(model: Any, input_ids: Tensor, more: int, model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What `generate` prepared for an unpadded row of `input_ids` [1, seq], for a row with `more` tokens."""
     kwargs = dict(model_kwargs)
     if model.config.is_encoder_decoder:
         return kwargs
     if "attention_mask" in kwargs:
         kwargs["attention_mask"] = input_ids.new_ones(1, input_ids.shape[1] + more)
-    if (places := kwargs.get("position_ids")) is not None:
-        ahead = torch.arange(1, more + 1, device=places.device)
-        kwargs["position_ids"] = torch.cat([places, places[..., -1:] + ahead], dim=-1)
+    if (positions := kwargs.get("position_ids")) is not None:
+        following = torch.arange(1, more + 1, device=positions.device)
+        kwargs["position_ids"] = torch.cat([positions, positions[..., -1:] + following], dim=-1)
     return kwargs

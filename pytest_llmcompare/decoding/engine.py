@@ -1,15 +1,14 @@
 """Answers requests with a model in memory: each output is what transformers' pipeline gives for that prompt alone.
 
-What saves time is done where neither the model nor the settings can tell: prompts go through the model together, what
-they share goes through it once, and an output that is expected is confirmed in one pass. A row in which two tokens came
-within numerical noise of each other is asked again alone. A fault of one prompt is that prompt's outcome, and the
-others go on.
+Time is saved only where no output can change: prompts are batched, tokens that they share are read once, and expected
+outputs (drafts) are verified in one pass. A row in which two tokens came within numerical noise of each other is
+decoded again by itself. A prompt that fails has an error as its outcome, and the others go on.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 
 from transformers import GenerationConfig
 
@@ -17,138 +16,133 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LocalModel, quiet
 
-from .batching import fault_of
-from .drafts import use_drafts
+from .batching import prompt_fault
+from .drafts import verify_drafts
 from .failures import EngineWarning, MemoryWarning, ShortcutWarning
-from .generate import CPU_TOKENS, answer_open
-from .generation_config import configuration, own_settings_aside
-from .job import Outcome, Work
-from .prefix_cache import Family, Lender, families
-from .request import Request
+from .generate import CPU_TOKENS, decode_unanswered
+from .generation_config import configuration
+from .job import Job
+from .prefix_cache import PrefixCache, PrefixGroup, group_by_prefix
+from .request import Finished, Outcome, Request
 
-__all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "generate"]
+__all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "answers", "generate"]
 
 
-def generate(
-    model: LocalModel,
-    requests: Sequence[Request],
-    *,
-    batch_size: int = 0,
-    shortcuts: bool = True,
-    done: Callable[[int, Outcome], None] | None = None,
-) -> list[Outcome]:
+def answers(
+    model: LocalModel, requests: Sequence[Request], *, batch_size: int = 0, shortcuts: bool = True
+) -> Generator[Finished]:
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
-    `generation_config.py` says which settings hold where a request gives none. A seeded draw equals that of
-    `torch.manual_seed(seed); model.generate(...)`, whatever else is asked, and moves no generator of torch. Where a
-    batch does not fit into memory, a warning says so and it goes on in halves.
+    `generation_config.py` says which settings hold if a request leaves some out. A seeded sample equals that of
+    `torch.manual_seed(seed); model.generate(...)`, whatever else is asked, and leaves torch's generators alone. A batch
+    that does not fit into memory is halved, with a warning.
+
+    The iterator may be abandoned at any outcome: the model is as before, and what was not yet asked never is.
 
     Args:
         model: The model.
         requests: What to answer, with any mixture of settings.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
-        shortcuts: Whether drafts are used, and first tokens that prompts share read once.
-        done: Called with place and outcome of each request as soon as it is finished, in any order.
+        shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
 
-    Returns:
-        A generation per request, in their order, or the error that stands for it.
+    Yields:
+        Index and outcome of each request as soon as it is finished, in any order.
     """
-    outcomes: dict[int, Outcome] = {}
+    configs, refused = checked_settings(model, requests)
+    yield from refused.items()
+    prompts, unusable = encoded_prompts(model, {index: requests[index].prompt for index in configs})
+    yield from unusable.items()
+    prefix_cache = PrefixCache(model) if shortcuts else None
+    for shared_length, indices in split_by_prefix(prompts, requests, shortcuts):
+        for group in split_by_settings({index: requests[index] for index in indices}):
+            job = Job(
+                model=model,
+                gen_config=requests[group[0]].gen_config,
+                config=configs[group[0]],
+                prompts={index: prompts[index] for index in group},
+                seeds={index: requests[index].seed for index in group},
+                drafts=drafts_of(requests, group) if shortcuts else {},
+                prefix_cache=prefix_cache,
+                shared_length=shared_length,
+                batch_size=batch_size,
+            )
+            yield from verify_drafts(job)
+            yield from decode_unanswered(job)
 
-    def settle(index: int, outcome: Outcome) -> None:
-        outcomes[index] = outcome
-        if done is not None:
-            done(index, outcome)
 
-    with own_settings_aside(model):
-        for work in works(model, requests, settle, batch_size, shortcuts):
-            use_drafts(work)
-            answer_open(work)
+def generate(
+    model: LocalModel, requests: Sequence[Request], *, batch_size: int = 0, shortcuts: bool = True
+) -> list[Outcome]:
+    """Answer requests as `answers` does; all outcomes, in the order of the requests."""
+    outcomes = dict(answers(model, requests, batch_size=batch_size, shortcuts=shortcuts))
     return [outcomes[index] for index in range(len(requests))]
 
 
-def works(
-    model: LocalModel,
-    requests: Sequence[Request],
-    settle: Callable[[int, Outcome], None],
-    batch_size: int,
-    shortcuts: bool,
-) -> Iterator[Work]:
-    """The requests, those with equal settings and the same first tokens together; faulty ones are settled at once."""
+def checked_settings(
+    model: LocalModel, requests: Sequence[Request]
+) -> tuple[dict[int, GenerationConfig], dict[int, GenerationError]]:
+    """Settings of the requests as transformers takes them, and the errors of those that it refuses, both by index."""
     configs: dict[int, GenerationConfig] = {}
-    for some in by_settings(dict(enumerate(requests))):
-        if config := checked(model, requests, some, settle):
-            configs |= dict.fromkeys(some, config)
-    prompts: dict[int, list[int]] = {}
-    for index in configs:
-        tokens = encoded(model, requests[index].prompt)
-        if isinstance(tokens, GenerationError):
-            settle(index, tokens)
+    refused: dict[int, GenerationError] = {}
+    for group in split_by_settings(dict(enumerate(requests))):
+        try:
+            with quiet():
+                configs |= dict.fromkeys(group, configuration(requests[group[0]].gen_config))
+        except GenerationError as error:
+            refused |= {index: GenerationError(f"model {model.name!r}: {error}") for index in group}
+    return configs, refused
+
+
+def encoded_prompts(
+    model: LocalModel, prompts: Mapping[int, str]
+) -> tuple[dict[int, list[int]], dict[int, GenerationError]]:
+    """Token ids of prompts, and the errors of those that the model can't be asked, both by index."""
+    encoded: dict[int, list[int]] = {}
+    unusable: dict[int, GenerationError] = {}
+    for index, prompt in prompts.items():
+        try:
+            with quiet():
+                tokens = model.encode(prompt)
+        except Exception as error:  # from a tokenizer or a chat template
+            fault = f"model {model.name!r}: the prompt cannot be made into tokens: {reason(error)}"
         else:
-            prompts[index] = tokens
-    lender = Lender(model) if shortcuts else None
-    for shared, members in kin(prompts, requests, shortcuts):
-        for some in by_settings({index: requests[index] for index in members}):
-            drafts = {index: draft for index in some if shortcuts and (draft := requests[index].draft) is not None}
-            yield Work(
-                model=model,
-                gen_config=requests[some[0]].gen_config,
-                config=configs[some[0]],
-                prompts={index: prompts[index] for index in some},
-                seeds={index: requests[index].seed for index in some},
-                tell=settle,
-                drafts=drafts,
-                lender=lender,
-                shared=shared,
-                batch_size=batch_size,
-            )
+            fault = prompt_fault(model, tokens)
+        if fault:
+            unusable[index] = GenerationError(fault)
+        else:
+            encoded[index] = tokens
+    return encoded, unusable
 
 
-def kin(
+def split_by_prefix(
     prompts: Mapping[int, list[int]], requests: Sequence[Request], shortcuts: bool
 ) -> Iterable[tuple[int, list[int]]]:
-    """Prompts with the same first tokens, each time with the number of these; 0 where they share none.
+    """Groups of prompts that start with the same tokens, as the number of these tokens (0 if none) and indices.
 
-    Draws without a seed follow torch's generator, so these stay in their order.
+    Samples without a seed follow torch's generator, so their prompts stay in order, in a last group.
     """
-    ordered = [
+    unseeded = [
         index for index in prompts if requests[index].gen_config.get("do_sample") and requests[index].seed is None
     ]
-    places = [index for index in prompts if index not in set(ordered)]
-    found = families([prompts[index] for index in places]) if shortcuts else [Family(0, tuple(range(len(places))))]
-    for family in found:
-        yield family.length, sorted(places[member] for member in family.members)
-    yield 0, ordered
+    indices = [index for index in prompts if index not in set(unseeded)]
+    groups = [PrefixGroup(0, tuple(range(len(indices))))]
+    if shortcuts:
+        groups = group_by_prefix([prompts[index] for index in indices])
+    for group in groups:
+        yield group.length, sorted(indices[member] for member in group.members)
+    yield 0, unseeded
 
 
-def checked(
-    model: LocalModel, requests: Sequence[Request], some: Sequence[int], settle: Callable[[int, Outcome], None]
-) -> GenerationConfig | None:
-    """The settings of some requests as transformers takes them, or None, where that is the outcome of each."""
-    try:
-        with quiet():
-            return configuration(requests[some[0]].gen_config)
-    except GenerationError as error:
-        for index in some:
-            settle(index, GenerationError(f"model {model.name!r}: {error}"))
-        return None
-
-
-def by_settings(requests: Mapping[int, Request]) -> list[list[int]]:
-    """Places of the requests, those with equal settings together."""
-    found: dict[str, list[int]] = {}
+def split_by_settings(requests: Mapping[int, Request]) -> list[list[int]]:
+    """Indices of the requests, those with equal settings together."""
+    groups: dict[str, list[int]] = {}
     for index, request in requests.items():
         key = json.dumps(dict(request.gen_config), sort_keys=True, default=repr)
-        found.setdefault(key, []).append(index)
-    return list(found.values())
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
 
 
-def encoded(model: LocalModel, prompt: str) -> list[int] | GenerationError:
-    """Token ids of a prompt, or why it cannot be asked."""
-    try:
-        with quiet():
-            tokens = model.encode(prompt)
-    except Exception as error:  # a tokenizer's, or a chat template's
-        return GenerationError(f"model {model.name!r}: the prompt cannot be made into tokens: {reason(error)}")
-    fault = fault_of(model, tokens)
-    return GenerationError(fault) if fault else tokens
+def drafts_of(requests: Sequence[Request], indices: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """The drafts of some requests, by index."""
+    drafts = {index: requests[index].draft for index in indices}
+    return {index: draft for index, draft in drafts.items() if draft is not None}

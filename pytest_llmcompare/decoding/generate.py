@@ -1,4 +1,4 @@
-"""Plain answers: in batches where neither the model nor the settings can tell, else as a user's own call would."""
+"""Plain decoding: in batches where neither the model nor the settings can tell, else as a user's own call would."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import logging
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import GenerationConfig
@@ -15,203 +15,209 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import quiet
 
-from .batching import batches, parts, room
-from .failures import MemoryWarning, say
+from .batching import batches, chunks
+from .failures import MemoryWarning, warn_once
 from .generation_config import rows_are_independent, shown, why_not_replayed
-from .job import Outcome, Work, wanted_tokens, within_context
-from .model_call import call
-from .recorder import Answer, UnusableScoresError
-from .sampling import seeded
+from .job import Job
+from .model_call import call, seeded
+from .recorder import RowOutput, UnusableScoresError
+from .request import Finished, Outcome
 from .self_check import why_no_batches, why_no_padding
 
-CPU_TOKENS = 1024  # of a batch, padding included: on a CPU larger ones only add padding
+CPU_TOKENS = 1024
+"""Most tokens of a batch on a CPU, padding included: larger ones only add padding."""
 GPU_TOKENS = 16384
-CPU_REMEMBERED = 4096
-"""Most tokens that a batch keeps in memory on a CPU, lent ones included: there, too little memory ends the process."""
-
+CPU_CACHE_TOKENS = 4096
+"""Most tokens in the KV cache of a batch on a CPU, shared ones included: too little memory would end the process."""
 
 log = logging.getLogger(__name__)
 
 
-def answer_open(work: Work) -> None:
-    """Answer all prompts that have no outcome yet."""
-    together = [index for index in work.prompts if index in work.open and can_share(work, index)]
-    for some in ([index for index in together if index in work.heads], together):
-        for batch in alike(work, [index for index in some if index in work.open]):
-            answer_together(work, batch)
-    for index in [index for index in work.prompts if index in work.open]:
-        if index not in work.heads or not answer_batch(work, [index]):
-            work.settle(index, after_prefix(work, index) or answer_alone(work, index))
-
-
-def can_share(work: Work, index: int) -> bool:
-    """Whether a prompt's output stays the same in a batch with others."""
-    fits = room(work.model, len(work.prompts[index])) >= (work.config.max_new_tokens or 0)
-    return fits and work.model.is_batchable and rows_are_independent(work.gen_config, work.model)
-
-
-def alike(work: Work, indices: Sequence[int]) -> Sequence[Sequence[int]]:
-    """The prompts that may share batches: all, or for a model that sees padding, those of one length."""
-    if len(indices) < 2 or work.batch_size == 1:
-        return [indices]
-    if why := why_no_batches(work.model):
-        say(work.model, f"prompts are asked one by one, because {why}. Outputs are the same; it takes longer.")
-        return []
-    if why := why_no_padding(work.model):
-        say(
-            work.model,
-            f"only prompts of one length share a batch, because {why}. Outputs are the same; it takes longer.",
-        )
-        found: dict[int, list[int]] = {}
-        for index in indices:
-            found.setdefault(len(work.begun(index)), []).append(index)
-        return list(found.values())
-    return [indices]
-
-
-def answer_together(work: Work, indices: Sequence[int]) -> None:
-    """Answer prompts in batches."""
-    if not indices:
-        return
-    prefix = work.prefix(to_go_on=True)
-    skip = prefix.length if prefix else 0
-
-    def run(batch: Sequence[int]) -> bool:
-        worth_it = len(batch) > 1 or prefix is not None or batch[0] in work.heads
-        if worth_it and answer_batch(work, batch):
-            return True
-        if len(batch) > 1:
-            return False
-        work.settle(batch[0], answer_alone(work, batch[0]))
-        return True
-
-    lengths = [len(work.begun(index)) - skip for index in indices]
-    in_batches(work, indices, lengths, run, rows=rows_to_remember(work, skip + max(lengths)))
-
-
-def rows_to_remember(work: Work, length: int) -> int:
-    """Most prompts of a batch that outputs are written for, given the most tokens of one; 0 sets no limit."""
-    if work.batch_size or work.model.device.type != "cpu":
-        return work.batch_size
-    return max(1, CPU_REMEMBERED // (length + (work.config.max_new_tokens or 0)))
-
-
-def in_batches(
-    work: Work,
-    indices: Sequence[int],
-    lengths: Sequence[int],
-    run: Callable[[Sequence[int]], bool],
-    *,
-    cpu_tokens: int = CPU_TOKENS,
-    rows: int = 0,
-) -> None:
-    """Run prompts in batches, longest first; batches that do not fit into memory are halved, and so are the rest.
+class Batches:
+    """Batches of prompts, longest first. One that does not fit into memory is given to `halve` and comes in halves.
 
     Args:
-        work: What they belong to.
-        indices: Their places.
+        job: The job that the prompts belong to.
+        indices: Their indices.
         lengths: How many tokens of each the model reads.
-        run: Runs a batch; False where memory does not suffice for it. One prompt alone always suffices.
         cpu_tokens: Most tokens of a batch on a CPU, padding included.
         rows: Most prompts of a batch; 0 sets no limit.
     """
-    budget = cpu_tokens if work.model.device.type == "cpu" else GPU_TOKENS
-    most = max(lengths, default=1)
-    tokens = most * work.batch_size or max(budget, most)
-    waiting = deque([indices[place] for place in batch] for batch in batches(lengths, tokens=tokens, rows=rows))
-    while waiting:
-        batch = waiting.popleft()
-        if run(batch):
-            continue
+
+    def __init__(
+        self, job: Job, indices: Sequence[int], lengths: Sequence[int], *, cpu_tokens: int = CPU_TOKENS, rows: int = 0
+    ) -> None:
+        longest = max(lengths, default=1)
+        budget = cpu_tokens if job.model.device.type == "cpu" else GPU_TOKENS
+        tokens = longest * job.batch_size or max(budget, longest)
+        self.model = job.model
+        self.waiting = deque([indices[at] for at in batch] for batch in batches(lengths, tokens=tokens, rows=rows))
+
+    def __iter__(self) -> Iterator[list[int]]:
+        while self.waiting:
+            yield self.waiting.popleft()
+
+    def halve(self, batch: Sequence[int]) -> None:
+        """Split a batch that did not fit into memory, and those that wait, and warn of it."""
         torch.cuda.empty_cache()
         rows = max(1, len(batch) // 2)
         warnings.warn(
-            f"model {work.model.name!r}: out of memory with {len(batch)} prompts at once, going on with {rows}. "
+            f"model {self.model.name!r}: out of memory with {len(batch)} prompts at once, going on with {rows}. "
             f"To start so: --llm-batch-size={rows}",
             MemoryWarning,
             stacklevel=2,
         )
-        waiting = deque(part for whole in (batch, *waiting) for part in parts(whole, rows))
+        self.waiting = deque(part for whole in (batch, *self.waiting) for part in chunks(whole, rows))
 
 
-def answer_batch(work: Work, batch: Sequence[int]) -> bool:
-    """Answer a batch; False where memory does not suffice for it."""
-    found: list[Answer] | None
+def decode_unanswered(job: Job) -> Iterator[Finished]:
+    """Decode all prompts of a job that have no outcome yet."""
+    batchable = [index for index in job.prompts if index in job.unanswered and can_be_batched(job, index)]
+    for indices in ([index for index in batchable if index in job.accepted], batchable):
+        for group in batch_groups(job, [index for index in indices if index in job.unanswered]):
+            yield from decode_together(job, group)
+    for index in [index for index in job.prompts if index in job.unanswered]:
+        outputs = decode_batch(job, [index]) if index in job.accepted else None
+        if outputs is None:
+            yield job.finish(index, decode_after_prefix(job, index) or decode_alone(job, index))
+        else:
+            yield from finish_batch(job, [index], outputs)
+
+
+def can_be_batched(job: Job, index: int) -> bool:
+    """True if a prompt's output stays the same in a batch with others."""
+    independent = job.model.is_batchable and rows_are_independent(job.gen_config, job.model)
+    return independent and job.fits_context(len(job.prompts[index]))
+
+
+def batch_groups(job: Job, indices: Sequence[int]) -> Sequence[Sequence[int]]:
+    """Prompts that may share batches: all, or those of one length if padding changes the model's scores."""
+    if len(indices) < 2 or job.batch_size == 1:
+        return [indices]
+    if why := why_no_batches(job.model):
+        warn_once(job.model, f"prompts are asked one by one, because {why}. Outputs are the same; it takes longer.")
+        return []
+    if not (why := why_no_padding(job.model)):
+        return [indices]
+    warn_once(
+        job.model,
+        f"only prompts of one length share a batch, because {why}. Outputs are the same; it takes longer.",
+    )
+    by_length: dict[int, list[int]] = {}
+    for index in indices:
+        by_length.setdefault(len(job.input_tokens(index)), []).append(index)
+    return list(by_length.values())
+
+
+def decode_together(job: Job, indices: Sequence[int]) -> Iterator[Finished]:
+    """Decode prompts in batches."""
+    if not indices:
+        return
+    prefix = job.prefix(for_writing=True)
+    skip = prefix.length if prefix else 0
+    lengths = [len(job.input_tokens(index)) - skip for index in indices]
+    queue = Batches(job, indices, lengths, rows=most_rows(job, skip + max(lengths)))
+    for batch in queue:
+        saves_time = len(batch) > 1 or prefix is not None or batch[0] in job.accepted
+        outputs = decode_batch(job, batch) if saves_time else None
+        if outputs is not None:
+            yield from finish_batch(job, batch, outputs)
+        elif len(batch) > 1:
+            queue.halve(batch)
+        else:
+            yield job.finish(batch[0], decode_alone(job, batch[0]))
+
+
+def most_rows(job: Job, length: int) -> int:
+    """Most prompts of a batch, given the most tokens of one; 0 sets no limit."""
+    if job.batch_size or job.model.device.type != "cpu":
+        return job.batch_size
+    return max(1, CPU_CACHE_TOKENS // (length + (job.config.max_new_tokens or 0)))
+
+
+def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | None:
+    """Decode a batch; None stands for a row that has to be decoded alone, and for all if memory does not suffice."""
+    config = remaining_config(job, batch) if batch[0] in job.accepted else job.config
     try:
         with quiet():
-            config = work.config if not work.heads.get(batch[0]) else remaining(work, batch)
-            found = call(work.model, [work.begun(index) for index in batch], config, prefix=work.prefix(to_go_on=True))
-    except Exception as error:  # whichever row it is: the others are answered alone
-        if isinstance(error, torch.OutOfMemoryError):
-            return False
-        work.failed(f"a batch of {len(batch)} prompts", error, log, batch)
-        found = None
-    for place, index in enumerate(batch):
-        sure = found is not None and not found[place].fault and found[place].sure
-        work.settle(index, whole(work, index, found[place]) if found and sure else answer_alone(work, index))
-    return True
+            inputs = [job.input_tokens(index) for index in batch]
+            rows: list[RowOutput] = call(job.model, inputs, config, prefix=job.prefix(for_writing=True))
+    except torch.OutOfMemoryError:
+        return None
+    except Exception as error:  # of any row: each is decoded alone
+        job.failed(f"a batch of {len(batch)} prompts", error, log, batch)
+        return [None for _ in batch]
+    return [row if row.sure and not row.fault else None for row in rows]
 
 
-def remaining(work: Work, batch: Sequence[int]) -> GenerationConfig:
-    """Settings for the rest of outputs that have begun: what counts tokens from the prompt on is over by then."""
-    config = copy.deepcopy(work.config)
-    config.max_new_tokens = max(left(work, index) for index in batch)
+def finish_batch(job: Job, batch: Sequence[int], outputs: Sequence[RowOutput | None]) -> Iterator[Finished]:
+    """Finish the rows of a batch; those without an output are decoded alone."""
+    for index, output in zip(batch, outputs, strict=True):
+        if output is None:
+            yield job.finish(index, decode_alone(job, index))
+        else:
+            yield job.finish(index, job.generation(index, with_accepted(job, index, output)))
+
+
+def remaining_config(job: Job, batch: Sequence[int]) -> GenerationConfig:
+    """Settings for what follows accepted tokens: limits for the rest, and nothing that counts from the prompt."""
+    config = copy.deepcopy(job.config)
+    config.max_new_tokens = max(remaining_tokens(job, index) for index in batch)
     config.min_new_tokens = config.begin_suppress_tokens = None
     return config
 
 
-def left(work: Work, index: int) -> int:
-    """Most tokens that may follow what is known of an output."""
-    return (work.config.max_new_tokens or 0) - len(work.heads[index].tokens)
+def remaining_tokens(job: Job, index: int) -> int:
+    """Most tokens that may follow the accepted ones."""
+    return (job.config.max_new_tokens or 0) - len(job.accepted[index].tokens)
 
 
-def whole(work: Work, index: int, rest: Answer) -> Outcome:
-    """The outcome whose rest this is; in a batch it may have become longer than its own settings allow."""
-    if (head := work.heads.get(index)) is None:
-        return work.generation(index, rest)
-    room_left = left(work, index)
-    stop = rest.stop if len(rest.tokens) <= room_left else "length"
-    return work.generation(index, joined(head, rest, stop, room_left))
+def with_accepted(job: Job, index: int, rest: RowOutput) -> RowOutput:
+    """The whole output, given what follows the accepted tokens; in a batch that may be longer than its own limit."""
+    if (accepted := job.accepted.get(index)) is None:
+        return rest
+    most = remaining_tokens(job, index)
+    stop = rest.stop if len(rest.tokens) <= most else "length"
+    return concatenated(accepted, rest, stop, most)
 
 
-def joined(head: Answer, rest: Answer, stop: str, most: int) -> Answer:
-    """The beginning of an output and at most so many tokens of its rest."""
-    return Answer(
-        tokens=(*head.tokens, *rest.tokens[:most]),
-        logprobs=(*(head.logprobs or ()), *(rest.logprobs or ())[:most]),
+def concatenated(start: RowOutput, rest: RowOutput, stop: str, most: int) -> RowOutput:
+    """The beginning of an output, and at most so many tokens of its rest."""
+    return RowOutput(
+        tokens=(*start.tokens, *rest.tokens[:most]),
+        logprobs=(*(start.logprobs or ()), *(rest.logprobs or ())[:most]),
         stop=stop,
-        margins=(*(head.margins or ()), *(rest.margins or ())[:most]),
+        margins=(*(start.margins or ()), *(rest.margins or ())[:most]),
     )
 
 
-def after_prefix(work: Work, index: int) -> Outcome | None:
-    """The answer to one prompt after what it shares with others; None where that may not be the plain one."""
-    config, prompt, seed = work.config, work.prompts[index], work.seeds[index]
+def decode_after_prefix(job: Job, index: int) -> Outcome | None:
+    """Decode one prompt after the KV cache of what it shares; None if the output may not be the plain one."""
+    config, prompt, seed = job.config, job.prompts[index], job.seeds[index]
     unseeded = config.do_sample and seed is None
-    fits = wanted_tokens(work, len(prompt)) <= room(work.model, len(prompt))
-    if unseeded or not fits or why_not_replayed(config, work.gen_config):
+    if unseeded or not job.fits_context(len(prompt)) or why_not_replayed(config, job.gen_config):
         return None
-    if (prefix := work.prefix(to_go_on=True)) is None:
+    if (prefix := job.prefix(for_writing=True)) is None:
         return None
     try:
-        with quiet(), seeded(work.model.device, seed if config.do_sample else None):
-            found = call(work.model, [prompt], config, prefix=prefix, watch=True)[0]
-    except Exception as error:  # it is asked plainly, and what happens then is its outcome
-        work.failed("writing after tokens that prompts share", error, log, [index])
+        with quiet(), seeded(job.model.device, seed if config.do_sample else None):
+            output: RowOutput = call(job.model, [prompt], config, prefix=prefix, check_draws=True)[0]
+    except Exception as error:  # it is decoded plainly, and what happens then is its outcome
+        job.failed("writing after tokens that prompts share", error, log, [index])
         return None
-    return None if found.fault or not found.sure else work.generation(index, found)
+    return None if output.fault or not output.sure else job.generation(index, output)
 
 
-def answer_alone(work: Work, index: int) -> Outcome:
-    """Answer one prompt as a user's own call would."""
-    name, prompt = work.model.name, work.prompts[index]
-    config, cut = within_context(work, len(prompt))
+def decode_alone(job: Job, index: int) -> Outcome:
+    """Decode one prompt as a user's own call would."""
+    prompt = job.prompts[index]
+    config, too_long = job.within_context(len(prompt))
     try:
-        with quiet(), seeded(work.model.device, work.seeds[index] if config.do_sample else None):
-            found: Answer = call(work.model, [prompt], config)[0]
-        if not found.fault and not (cut and found.stop == "length"):
-            return work.generation(index, found)
-        fault = f"{found.fault}." if found.fault else cut
+        with quiet(), seeded(job.model.device, job.seeds[index] if config.do_sample else None):
+            output: RowOutput = call(job.model, [prompt], config)[0]
+        if not output.fault and not (too_long and output.stop == "length"):
+            return job.generation(index, output)
+        fault = f"{output.fault}." if output.fault else too_long
     except UnusableScoresError as error:
         fault = f"{error}."
     except torch.OutOfMemoryError:
@@ -219,6 +225,6 @@ def answer_alone(work: Work, index: int) -> Outcome:
             f"out of memory with one prompt of {len(prompt)} tokens.\n"
             "Shorten the prompt or its examples, or use --llm-dtype=bfloat16 or --llm-device=cpu."
         )
-    except Exception as error:  # a library's, of any kind: it is this prompt's outcome
-        fault = f"transformers cannot answer with the settings {shown(work.gen_config)}: {reason(error)}"
-    return GenerationError(f"model {name!r}: {fault}")
+    except Exception as error:  # from a library, of any kind: it is this prompt's outcome
+        fault = f"transformers cannot answer with the settings {shown(job.gen_config)}: {reason(error)}"
+    return GenerationError(f"model {job.model.name!r}: {fault}")

@@ -1,49 +1,47 @@
-"""What is to be done: prompts that share their settings and perhaps their first tokens, and where outcomes go."""
+"""A job: prompts that share their decoding settings and perhaps their first tokens, and how far each has come."""
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import GenerationConfig
 
-from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.models.local import LocalModel
 
-from .batching import room
-from .failures import Failure, is_out_of_memory, report, settled
-from .prefix_cache import Lender, Prefix, can_lend
-from .recorder import Answer
+from .batching import room_after
+from .failures import Failure, is_out_of_memory, report, unexplained
+from .prefix_cache import PrefixCache, SharedPrefix, supports_prefixes
+from .recorder import RowOutput
+from .request import Finished, Outcome
 from .self_check import why_no_prefix
 
-Outcome = Generation | GenerationError
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Work:
-    """Prompts that share their decoding settings.
+class Job:
+    """Prompts that share their decoding settings. All mappings are by index of the request.
 
     Attributes:
         model: The model.
         gen_config: The settings.
         config: The settings as transformers takes them.
-        prompts: Token ids of each prompt, by its place in the list of requests.
-        seeds: Seeds of the draws, by the same.
-        tell: Takes the outcome of each.
-        drafts: Tokens that outputs are expected to have, where they are known.
-        lender: Computes what prompts share; None where nothing is to be shared.
-        shared: Number of tokens that all prompts start with and that are worth sharing.
+        prompts: Token ids of each prompt.
+        seeds: Seeds for sampling.
+        drafts: Tokens that outputs are expected to have, where known.
+        prefix_cache: Computes the KV cache of a shared prefix; None if nothing is to be shared.
+        shared_length: Number of tokens that all prompts start with and that are worth sharing.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
-        heads: Known first tokens of outputs, by place.
-        doubts: Why a draft was not confirmed, by place.
-        paths: What the model says along drafts, by place.
-        failures: Shortcuts that raised, until the plain way has answered their prompts.
-        open: Places without an outcome.
+        accepted: The part of a draft that was verified, from which the output goes on otherwise.
+        rejections: Why a draft was not confirmed.
+        paths: Log-probs and margins along drafts.
+        failures: Shortcuts that raised, until their prompts have been decoded plainly.
+        unanswered: Indices without an outcome.
     """
 
     model: LocalModel
@@ -51,95 +49,101 @@ class Work:
     config: GenerationConfig
     prompts: Mapping[int, list[int]]
     seeds: Mapping[int, int | None]
-    tell: Callable[[int, Outcome], None]
     drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    lender: Lender | None = None
-    shared: int = 0
+    prefix_cache: PrefixCache | None = None
+    shared_length: int = 0
     batch_size: int = 0
-    heads: dict[int, Answer] = field(default_factory=dict)
-    doubts: dict[int, str] = field(default_factory=dict)
+    accepted: dict[int, RowOutput] = field(default_factory=dict)
+    rejections: dict[int, str] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    open: set[int] = field(init=False)
+    unanswered: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.open = set(self.prompts)
+        self.unanswered = set(self.prompts)
 
-    def settle(self, index: int, outcome: Outcome) -> None:
-        """An outcome is there."""
-        self.open.discard(index)
-        self.tell(index, outcome)
-        for failure in settled(self.failures, index, answered=isinstance(outcome, Generation)):
+    def finish(self, index: int, outcome: Outcome) -> Finished:
+        """Take an outcome in, and give it back with its index.
+
+        Raises:
+            Exception: What a shortcut raised, under the project's own tests.
+        """
+        self.unanswered.discard(index)
+        for failure in unexplained(self.failures, index, answered=isinstance(outcome, Generation)):
             report(self.model, failure)
+        return index, outcome
 
-    def failed(self, what: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:
-        """A shortcut raised, so that these prompts are asked plainly; too little memory is no news."""
+    def failed(self, shortcut: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:
+        """Note a shortcut that raised, so that these prompts are decoded plainly; too little memory is no failure."""
         if not is_out_of_memory(error):
-            self.failures.append(Failure(what, error, log, set(indices)))
+            self.failures.append(Failure(shortcut, error, log, set(indices)))
 
-    def prefix(self, *, to_go_on: bool = False) -> Prefix | None:
-        """The memory of what all prompts start with, where there is something and it can be lent.
+    def prefix(self, *, for_writing: bool = False) -> SharedPrefix | None:
+        """KV cache of the tokens that all prompts start with; None if there are none, or the model can't use it.
 
         Args:
-            to_go_on: Whether outputs are written after it, and not only read.
+            for_writing: Whether outputs are written after it, and not only verified.
         """
-        if self.lender is None or not self.shared or self.config.use_cache is False:
+        if self.prefix_cache is None or not self.shared_length or self.config.use_cache is False:
             return None
-        if to_go_on and not self.model.is_batchable:  # a cache that forgets is not what was lent
+        if for_writing and not self.model.is_batchable:  # its cache forgets tokens, so it can't go on from this one
             return None
-        if not can_lend(self.model) or why_no_prefix(self.model, to_go_on=to_go_on):
+        if not supports_prefixes(self.model) or why_no_prefix(self.model, for_writing=for_writing):
             return None
         try:
-            return self.lender.lend(next(iter(self.prompts.values()))[: self.shared])
+            return self.prefix_cache.get(next(iter(self.prompts.values()))[: self.shared_length])
         except Exception as error:  # the prompts are read whole, and what happens then is their outcome
-            self.failed(f"reading the {self.shared} tokens that prompts share", error, log, self.open)
+            shortcut = f"reading the {self.shared_length} tokens that prompts share"
+            self.failed(shortcut, error, log, self.unanswered)
             return None
 
-    def begun(self, index: int) -> list[int]:
-        """A prompt, and what is known of its output."""
-        head = self.heads.get(index)
-        return [*self.prompts[index], *head.tokens] if head else self.prompts[index]
+    def input_tokens(self, index: int) -> list[int]:
+        """A prompt, followed by what was accepted of its draft."""
+        accepted = self.accepted.get(index)
+        return [*self.prompts[index], *accepted.tokens] if accepted else self.prompts[index]
 
-    def generation(self, index: int, found: Answer) -> Generation:
-        """An answer as the record that everybody else speaks in."""
-        doubt, draft = self.doubts.get(index, ""), self.drafts.get(index)
-        if draft is not None and not doubt and draft != found.tokens:
-            doubt = f"the output ends at token {len(found.tokens)}, before the draft does"
-        text = self.model.decode(found.tokens)
+    def generation(self, index: int, output: RowOutput) -> Generation:
+        """An output as the record that the rest of the plugin uses."""
+        rejection, draft = self.rejections.get(index, ""), self.drafts.get(index)
+        if draft is not None and not rejection and draft != output.tokens:
+            rejection = f"the output ends at token {len(output.tokens)}, before the draft does"
+        text = self.model.decode(output.tokens)
         return Generation(
             text=text,
-            token_ids=found.tokens,
-            logprobs=found.logprobs,
-            stop=found.stop,
+            token_ids=output.tokens,
+            logprobs=output.logprobs,
+            stop=output.stop,
             environment=self.model.environment,
-            margins=found.margins,
-            verified=draft is not None and not doubt,
-            unverified=doubt,
+            margins=output.margins,
+            verified=draft is not None and not rejection,
+            unverified=rejection,
             path=self.paths.get(index),
-            lengths=self.model.lengths(found.tokens, text),
+            lengths=self.model.lengths(output.tokens, text),
         )
 
+    def wanted_tokens(self, length: int) -> int:
+        """Most tokens that the settings ask for after a prompt of this length."""
+        start = 1 if self.model.is_encoder_decoder else length
+        return self.config.max_new_tokens or (self.config.max_length or 0) - start
 
-def within_context(work: Work, length: int) -> tuple[GenerationConfig, str]:
-    """Settings under which a prompt's output ends where the positions end, and what to say if it gets there.
+    def fits_context(self, length: int) -> bool:
+        """True if the model has a position for all that the settings ask for after a prompt of this length."""
+        return self.wanted_tokens(length) <= room_after(self.model, length)
 
-    transformers raises in the middle of such an output, unless it ends before by itself, so that is what happens here;
-    a search over beams looks ahead, and forced tokens stand at the very end, so for these the limit stays where it is.
-    """
-    config, left = work.config, room(work.model, length)
-    wanted = wanted_tokens(work, length)
-    if wanted <= left or (config.num_beams or 1) > 1 or config.forced_eos_token_id is not None:
-        return config, ""
-    shorter = copy.deepcopy(config)
-    shorter.max_new_tokens, shorter.max_length = int(left), None
-    asked = f"a prompt of {length} tokens and {wanted} new ones"
-    return shorter, (
-        f"{asked} do not fit into its context of {work.model.context}, and the output has not ended before.\n"
-        f"Shorten the prompt or its examples, or set max_new_tokens={int(left)} or less."
-    )
+    def within_context(self, length: int) -> tuple[GenerationConfig, str]:
+        """Settings that end an output at the model's last position, and the error for an output that gets there.
 
-
-def wanted_tokens(work: Work, length: int) -> int:
-    """Most tokens that the settings ask for after a prompt of this length."""
-    start = 1 if work.model.is_encoder_decoder else length
-    return work.config.max_new_tokens or (work.config.max_length or 0) - start
+        transformers raises in the middle of such an output, unless it ends before by itself, and so do we. A beam
+        search looks ahead, and forced tokens stand at the very end, so for these the limit stays where it is.
+        """
+        config = self.config
+        if self.fits_context(length) or (config.num_beams or 1) > 1 or config.forced_eos_token_id is not None:
+            return config, ""
+        room = int(room_after(self.model, length))
+        shorter = copy.deepcopy(config)
+        shorter.max_new_tokens, shorter.max_length = room, None
+        return shorter, (
+            f"a prompt of {length} tokens and {self.wanted_tokens(length)} new ones do not fit into its context of "
+            f"{self.model.context}, and the output has not ended before.\n"
+            f"Shorten the prompt or its examples, or set max_new_tokens={room} or less."
+        )

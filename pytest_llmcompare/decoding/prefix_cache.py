@@ -1,4 +1,4 @@
-"""What the model remembers of a prefix that prompts share: computed once, lent to every batch."""
+"""KV cache of a prefix that prompts share: computed once and expanded for every batch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from pytest_llmcompare.models.local import LocalModel
 
 from .state import fresh
 
-LEAST = 16
-"""Fewest tokens worth sharing: below that, lending them costs as much as reading them again."""
-PASS = 64
-"""What a family costs besides its prefix, in tokens: a pass of its own, and a last batch that is not full."""
+LEAST_SHARED = 16
+"""Fewest tokens worth sharing: below that, expanding their cache costs as much as reading them again."""
+GROUP_COST = 64
+"""What a group costs besides its prefix, in tokens: a pass of its own, and a last batch that is not full."""
 
 
 @dataclass(frozen=True)
-class Family:
+class PrefixGroup:
     """Prompts that start with the same tokens.
 
     Attributes:
-        length: How many tokens they share; 0 where it is not worth it.
-        members: Their places in the list of prompts.
+        length: How many tokens they share; 0 if that is not worth it.
+        members: Their indices in the list of prompts.
     """
 
     length: int
@@ -38,13 +38,13 @@ class Family:
 
 @dataclass
 class Block:
-    """Neighbours in the order of their tokens, and how best to share among them.
+    """Prompts that are neighbours when sorted by their tokens, and how best to share prefixes among them.
 
     Attributes:
-        first, last: Which ones.
-        length: How many tokens all of them share, with one of its own left to each.
-        saved: Tokens that need not be read if they are split as `parts` say.
-        parts: Blocks to split it into, none to share within the whole.
+        first, last: Positions in the sorted list.
+        length: How many tokens all of them share, with at least one left to each.
+        saved: Tokens that need not be read if the block is split into `parts`.
+        parts: Blocks to split it into; none to share one prefix in the whole block.
     """
 
     first: int
@@ -54,83 +54,81 @@ class Block:
     parts: tuple[Block, ...] = ()
 
 
-def families(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[Family]:
-    """Split prompts into families, such that most is shared: those with the same few-shot examples come together.
+def group_by_prefix(prompts: Sequence[Sequence[int]], least: int = LEAST_SHARED) -> list[PrefixGroup]:
+    """Group prompts such that most tokens are shared: those with the same few-shot examples come together.
 
     Args:
         prompts: Token ids of each prompt.
         least: Fewest tokens worth sharing.
 
     Returns:
-        Each prompt in exactly one family, whose prefix leaves it at least one token of its own. Those that share
-        nothing with others make up one family of length 0, the last.
+        Each prompt in exactly one group, whose prefix leaves it at least one token of its own. Prompts that share
+        nothing are the last group, of length 0.
     """
-    order = sorted(range(len(prompts)), key=lambda place: tuple(prompts[place]))
-    found = [
-        Family(block.length, tuple(order[block.first : block.last + 1]))
-        for block in best_blocks([prompts[place] for place in order], least)
+    order = sorted(range(len(prompts)), key=lambda index: tuple(prompts[index]))
+    groups = [
+        PrefixGroup(block.length, tuple(order[block.first : block.last + 1]))
+        for block in _best_blocks([prompts[index] for index in order], least)
         if block.saved
     ]
-    shared = {place for family in found for place in family.members}
-    rest = tuple(place for place in range(len(prompts)) if place not in shared)
-    return [*found, *([Family(0, rest)] if rest else [])]
+    shared = {index for group in groups for index in group.members}
+    rest = tuple(index for index in range(len(prompts)) if index not in shared)
+    return [*groups, *([PrefixGroup(0, rest)] if rest else [])]
 
 
-def best_blocks(prompts: Sequence[Sequence[int]], least: int) -> list[Block]:
-    """Blocks of prompts in the order of their tokens: neighbours are joined, those that share most first."""
+def _best_blocks(prompts: Sequence[Sequence[int]], least: int) -> list[Block]:
+    """Merge neighbours of sorted prompts, those that share most first, and split again where that saves more."""
     blocks = [Block(at, at, len(prompt) - 1) for at, prompt in enumerate(prompts)]
-    of = dict(enumerate(blocks))  # by the first and by the last of its prompts
-    shared = [common(one, other) for one, other in pairwise(prompts)]
+    block_at = dict(enumerate(blocks))  # by the first and by the last of its prompts
+    shared = [_common_length(one, other) for one, other in pairwise(prompts)]
     for at in sorted(range(len(shared)), key=lambda at: -shared[at]):
-        whole = joined(of[at], of[at + 1], shared[at], least)
-        of[whole.first] = of[whole.last] = whole
-    waiting, found = [of[0]] if of else [], []
+        merged = _merged(block_at[at], block_at[at + 1], shared[at], least)
+        block_at[merged.first] = block_at[merged.last] = merged
+    waiting, best = [block_at[0]] if block_at else [], []
     while waiting:
         block = waiting.pop()
         waiting.extend(reversed(block.parts))
         if not block.parts:
-            found.append(block)
-    return found
+            best.append(block)
+    return best
 
 
-def joined(one: Block, other: Block, shared: int, least: int) -> Block:
-    """Two neighbours as one block, to be split again where that saves more."""
+def _merged(one: Block, other: Block, shared: int, least: int) -> Block:
     length = min(one.length, other.length, shared)
     block = Block(one.first, other.last, length)
-    whole = length * (block.last - block.first) - PASS if length >= least else 0
-    split = one.saved + other.saved
-    block.saved = max(whole, split, 0)
-    block.parts = (one, other) if split >= whole and split else ()
+    saved_whole = length * (block.last - block.first) - GROUP_COST if length >= least else 0
+    saved_split = one.saved + other.saved
+    block.saved = max(saved_whole, saved_split, 0)
+    block.parts = (one, other) if saved_split >= saved_whole and saved_split else ()
     return block
 
 
-def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two prompts start with in common."""
+def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
     most = min(len(one), len(other))
     return next((at for at in range(most) if one[at] != other[at]), most)
 
 
 KEEPS_ALL = {DynamicLayer, DynamicSlidingWindowLayer}
-"""Kinds of memory with a key and a value per token, which another kind of that sort can stand for."""
+"""Cache layers with a key and a value per token, which a plain `DynamicLayer` can stand in for."""
 
 
-class LentLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one row, never written: it serves passes of any number of rows that keep nothing."""
+class ReadOnlyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values of one row, expanded to any number of rows; what a pass adds is not kept."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
         self.keys, self.values = keys, values
-        self.lent = keys, values  # [1, heads, prefix, size] each
+        self.shared = keys, values  # [1, heads, prefix, size] each
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """What a pass over `key_states` and `value_states` [rows, heads, seq, size] looks at."""
-        keys, values = (part.expand(len(key_states), -1, -1, -1) for part in self.lent)
+        """The shared keys and values, followed by `key_states` and `value_states` [rows, heads, seq, size]."""
+        keys, values = (part.expand(len(key_states), -1, -1, -1) for part in self.shared)
         return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
 
 
-class Prefix:
-    """The memory of a prefix.
+class SharedPrefix:
+    """KV cache of a shared prefix.
 
     Attributes:
         length: Number of its tokens.
@@ -141,14 +139,14 @@ class Prefix:
         self.length = length
         self.layers = layers
 
-    def lent(self) -> Cache:
-        """For one pass that keeps nothing, over any number of rows."""
-        return Cache(layers=[LentLayer(keys, values) for keys, values in self.layers])
+    def read_only_cache(self) -> Cache:
+        """A cache for one pass that keeps nothing, over any number of rows."""
+        return Cache(layers=[ReadOnlyLayer(keys, values) for keys, values in self.layers])
 
-    def begun(self, gaps: Sequence[int]) -> DynamicCache:
-        """For a loop that goes on from here; the first step copies, so the prefix stays as it is.
+    def growing_cache(self, gaps: Sequence[int]) -> DynamicCache:
+        """A cache for a loop that goes on from here; the first step copies, so the prefix stays as it is.
 
-        Padding stands before the whole prompt, as without a prefix, because some models measure distances by the place
+        Padding stands before the whole prompt, as without a prefix, because some models measure distances by position
         in the cache (MPT, the windows of GPT-Neo). So a row keeps its last tokens out of the cache, one per padding.
 
         Args:
@@ -158,42 +156,42 @@ class Prefix:
         for keys, values in self.layers:
             layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
             layer.lazy_initialization(keys, values)
-            layer.keys, layer.values = (shifted(part, gaps) for part in (keys, values))
+            layer.keys, layer.values = (_shifted(part, gaps) for part in (keys, values))
             cache.layers.append(layer)
         return cache
 
 
-def shifted(part: Tensor, gaps: Sequence[int]) -> Tensor:
+def _shifted(part: Tensor, gaps: Sequence[int]) -> Tensor:
     """Keys or values [1, heads, length, size] for rows that begin with padding, [rows, heads, length, size]."""
     if not any(gaps):
         return part.expand(len(gaps), -1, -1, -1)
-    places = torch.arange(part.shape[2], device=part.device)[None] - torch.tensor(gaps, device=part.device)[:, None]
-    return part[0][:, places.clamp(min=0)].transpose(0, 1)  # the mask hides what stands for padding
+    positions = torch.arange(part.shape[2], device=part.device)[None] - torch.tensor(gaps, device=part.device)[:, None]
+    return part[0][:, positions.clamp(min=0)].transpose(0, 1)  # the mask hides what stands for padding
 
 
-class Lender:
-    """Computes prefixes for a model, and keeps the last one."""
+class PrefixCache:
+    """Computes the KV caches of prefixes, and keeps the last one."""
 
     def __init__(self, model: LocalModel) -> None:
         self.model = model
-        self.last: tuple[int, ...] = ()
-        self.prefix: Prefix | None = None
+        self.tokens: tuple[int, ...] = ()
+        self.prefix: SharedPrefix | None = None
 
-    def lend(self, tokens: Sequence[int]) -> Prefix | None:
-        """The memory of a prefix, or None where this model's cannot be lent.
+    def get(self, tokens: Sequence[int]) -> SharedPrefix | None:
+        """The KV cache of a prefix, or None if this model does not support one.
 
         Raises:
-            Exception: Whatever the model raises; it is not asked for this prefix again.
+            Exception: Whatever the model raises; then it is not tried for this prefix again.
         """
-        if tuple(tokens) != self.last:
+        if tuple(tokens) != self.tokens:
             self.prefix = None  # before the next is computed: there may be no room for both
-            self.last = tuple(tokens)
-            self.prefix = computed(self.model, self.last) if tokens and can_lend(self.model) else None
+            self.tokens = tuple(tokens)
+            self.prefix = compute_prefix(self.model, tokens) if tokens and supports_prefixes(self.model) else None
         return self.prefix
 
 
-def can_lend(model: LocalModel) -> bool:
-    """Whether all that the model remembers of a prefix is a key and a value per token and layer."""
+def supports_prefixes(model: LocalModel) -> bool:
+    """True if all that the model keeps of a prefix is a key and a value per token and layer."""
     if model.is_encoder_decoder or not cache_keyword(model):
         return False
     config = model.model.config.get_text_config(decoder=True)
@@ -201,22 +199,22 @@ def can_lend(model: LocalModel) -> bool:
 
 
 def cache_keyword(model: LocalModel) -> str:
-    """What the model's `forward` calls a cache; empty where it takes none."""
-    known = inspect.signature(model.model.forward).parameters
-    return next((name for name in ("cache", "past_key_values") if name in known), "")
+    """Name of the argument of the model's `forward` that takes a KV cache; empty if there is none."""
+    parameters = inspect.signature(model.model.forward).parameters
+    return next((name for name in ("cache", "past_key_values") if name in parameters), "")
 
 
 @torch.no_grad()
-def computed(model: LocalModel, tokens: Sequence[int]) -> Prefix | None:
-    """Read a prefix; None if the model did not put it into the cache."""
+def compute_prefix(model: LocalModel, tokens: Sequence[int]) -> SharedPrefix | None:
+    """Compute the KV cache of a prefix; None if the model did not fill the cache."""
     cache: Any = DynamicCache()
-    known = inspect.signature(model.model.forward).parameters
-    options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
-    if "position_ids" in known:  # as `generate` gives them; RoBERTa's own begin elsewhere
+    parameters = inspect.signature(model.model.forward).parameters
+    options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+    if "position_ids" in parameters:  # as `generate` gives them; RoBERTa's own begin elsewhere
         options["position_ids"] = torch.arange(len(tokens), device=model.device)[None]
     with fresh(model.model):
-        ids = torch.tensor([tokens], device=model.device)
+        ids = torch.tensor([list(tokens)], device=model.device)
         model.model(input_ids=ids, use_cache=True, **{cache_keyword(model): cache}, **options)
     if cache.get_seq_length() != len(tokens) or any(type(layer) is not DynamicLayer for layer in cache.layers):
         return None
-    return Prefix(len(tokens), [(layer.keys, layer.values) for layer in cache.layers])
+    return SharedPrefix(len(tokens), [(layer.keys, layer.values) for layer in cache.layers])

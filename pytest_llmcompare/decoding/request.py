@@ -1,10 +1,19 @@
-"""What the engine is asked: a prompt with the settings that decide its output. Standard library only."""
+"""What the engine is asked and what it gives back. Standard library only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generation import Generation
+
+Outcome = Generation | GenerationError
+"""The output of a prompt, or the error that it ended with."""
+
+Finished = tuple[int, Outcome]
+"""Index of a request, and its outcome."""
 
 
 @dataclass(frozen=True)
@@ -13,10 +22,10 @@ class Request:
 
     Attributes:
         prompt: The whole text: examples, then input.
-        gen_config: Complete decoding settings, as `settings.complete` gives them.
-        seed: Seed of the draws where `gen_config` samples; None leaves them to torch's global generator.
-        draft: Tokens that the output is expected to have. A hint that saves time where it is right; no output
-            depends on it.
+        gen_config: Complete decoding settings, as returned by `gen_config.complete`.
+        seed: Seed for sampling; None samples from torch's global generator.
+        draft: Tokens that the output is expected to have. A hint that saves time if it is right and never changes an
+            output.
     """
 
     prompt: str

@@ -1,4 +1,4 @@
-"""One pass over prompts and drafts, which says of each draft whether the model would have written it."""
+"""One pass over prompts and drafts, which decides for each draft whether the model would have written it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,41 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from pytest_llmcompare.generation import Path
 from pytest_llmcompare.models.local import LocalModel
 
-from .caution import least_margin
-from .prefix_cache import Prefix, cache_keyword
-from .recorder import Answer, fault_of, peak, why_ended
-from .sampling import is_steady
+from .near_ties import is_draw_sure, least_margin
+from .prefix_cache import SharedPrefix, cache_keyword
+from .recorder import RowOutput, finish_reason, scores_fault, top_two
 
 UNDECIDED = "two tokens are nearly equally likely at token {position}"
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """What the model predicts at one position, in processed scores.
+
+    Attributes:
+        token: The token that `generate` would choose: the argmax, or the draw.
+        score: Its score.
+        draft_score: Score of the draft's token.
+        best: The best score.
+        margin: Top-2 margin.
+        log_total: Logarithm of the sum of all exponentiated scores.
+        scale: Magnitude of the best score before it was processed.
+        sure: Whether noise cannot have decided.
+    """
+
+    token: int
+    score: float
+    draft_score: float
+    best: float
+    margin: float
+    log_total: float
+    scale: float
+    sure: bool
+
+
 @dataclass
-class Along:
-    """What a pass says along a draft, position by position; as in `generations.Path`."""
+class TeacherForced:
+    """Predictions along a draft, position by position, whatever the output is; fields as in `generation.Path`."""
 
     choices: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -33,30 +57,29 @@ class Along:
     scale: float = 0.0
     stop: str = ""
 
-    def note(self, choice: Choice, stop: str) -> None:
-        """Take in a position, and why an output that is the draft so far would end there."""
-        self.choices.append(choice.token)
-        self.logprobs.append(choice.expected - choice.total)
-        self.margins.append(choice.best - choice.expected)
-        self.leads.append(choice.margin)
-        self.scale = max(self.scale, choice.scale)
+    def add(self, prediction: Prediction, stop: str) -> None:
+        """Add a position, with the finish reason of an output that is the draft so far."""
+        self.choices.append(prediction.token)
+        self.logprobs.append(prediction.draft_score - prediction.log_total)
+        self.margins.append(prediction.best - prediction.draft_score)
+        self.leads.append(prediction.margin)
+        self.scale = max(self.scale, prediction.scale)
         self.stop = stop
 
 
 @dataclass
-class Reading:
-    """What a pass has said of one draft so far.
+class DraftCheck:
+    """The verification of one draft, as far as it has come.
 
     Attributes:
         prompt: The prompt's tokens.
         draft: The tokens that are expected after it, at least one.
-        tokens: The output so far: the draft's tokens, up to and including the first other choice.
-        logprobs: Natural logarithm of the probability of each, in the processed distribution.
-        margins: Distance (nats) of the best token from the second best, at each.
-        stop: Why the output ended there: `eos`, `stop` or `length`; empty where it goes on.
-        unsure: Why nothing can be said of the output, so that the model has to be asked plainly; empty where something
-            can.
-        along: What the model says along the draft, whatever its output is.
+        tokens: The output so far: the draft's tokens, up to and including the first that differs.
+        logprobs: Log-prob (nats) of each, in the processed distribution.
+        margins: Top-2 margin (nats) at each.
+        stop: Finish reason of the output: `eos`, `stop` or `length`; empty if it goes on.
+        unsure: Why the pass can't tell the output, so that the prompt has to be decoded plainly; empty if it can.
+        forced: Predictions along the whole draft.
     """
 
     prompt: Sequence[int]
@@ -66,11 +89,11 @@ class Reading:
     margins: list[float] = field(default_factory=list)
     stop: str = ""
     unsure: str = ""
-    along: Along = field(default_factory=Along)
+    forced: TeacherForced = field(default_factory=TeacherForced)
 
     @property
-    def reason(self) -> str:
-        """Why the output is not the draft; empty where it is."""
+    def rejection(self) -> str:
+        """Why the output is not the draft; empty if it is."""
         count = len(self.tokens)
         if self.unsure or not count:
             return self.unsure or "the draft was not read"
@@ -82,77 +105,52 @@ class Reading:
 
     @property
     def is_read(self) -> bool:
-        """Whether the draft has no further token that an output could have."""
-        return bool(self.along.stop) or len(self.along.choices) == len(self.draft)
+        """True if there is a prediction for each token of the draft up to where an output would end."""
+        return bool(self.forced.stop) or len(self.forced.choices) == len(self.draft)
 
     @property
     def is_over(self) -> bool:
-        """Whether no further token of the draft can be the output's."""
+        """True if no further token of the draft can be the output's."""
         count = len(self.tokens)
-        off = bool(count) and self.tokens[-1] != self.draft[count - 1]
-        return bool(self.stop or self.unsure) or off or count == len(self.draft)
+        differs = bool(count) and self.tokens[-1] != self.draft[count - 1]
+        return bool(self.stop or self.unsure) or differs or count == len(self.draft)
 
-    def answer(self) -> Answer:
+    def output(self) -> RowOutput:
         """The output so far."""
-        return Answer(tuple(self.tokens), tuple(self.logprobs), self.stop, tuple(self.margins))
+        return RowOutput(tuple(self.tokens), tuple(self.logprobs), self.stop, tuple(self.margins))
 
-    def note(self, choice: Choice) -> None:
-        """Take in the choice at the next position."""
+    def add(self, prediction: Prediction) -> None:
+        """Add the prediction at the output's next position."""
         position = len(self.tokens) + 1
-        if fault := fault_of(choice.total, position):
+        if fault := scores_fault(prediction.log_total, position):
             self.unsure = fault
-        elif not choice.sure:
+        elif not prediction.sure:
             self.unsure = UNDECIDED.format(position=position)
         else:
-            self.tokens.append(choice.token)
-            self.logprobs.append(choice.score - choice.total)
-            self.margins.append(choice.margin)
+            self.tokens.append(prediction.token)
+            self.logprobs.append(prediction.score - prediction.log_total)
+            self.margins.append(prediction.margin)
 
     def path(self, *, draws: bool) -> Path:
-        """What the model says along the draft."""
-        found = self.along
+        """Predictions along the draft, as the record that the rest of the plugin uses."""
+        forced = self.forced
         return Path(
             tokens=tuple(self.draft),
-            choices=tuple(found.choices),
-            logprobs=tuple(found.logprobs),
-            margins=tuple(found.margins),
-            leads=tuple(found.leads),
-            scale=found.scale,
-            stop=found.stop,
+            choices=tuple(forced.choices),
+            logprobs=tuple(forced.logprobs),
+            margins=tuple(forced.margins),
+            leads=tuple(forced.leads),
+            scale=forced.scale,
+            stop=forced.stop,
             draws=draws,
         )
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The choice at one position, in processed scores.
+def draft_verifier(local: LocalModel, checks: Sequence[DraftCheck], prefix: SharedPrefix | None) -> Callable[..., None]:
+    """A `custom_generate` callable that fills in checks, in the order of its rows.
 
-    Attributes:
-        token: The token.
-        score: Its score.
-        total: Logarithm of the sum of all exponentiated scores.
-        margin: Distance of the best token from the second best.
-        expected: Score of the draft's token.
-        best: The best score.
-        scale: Magnitude of the best score before it was processed.
-        sure: Whether noise cannot have decided.
-    """
-
-    token: int
-    score: float
-    total: float
-    margin: float
-    expected: float
-    best: float
-    scale: float
-    sure: bool
-
-
-def verifier(local: LocalModel, readings: Sequence[Reading], prefix: Prefix | None) -> Callable[..., None]:
-    """A `custom_generate` callable that fills in readings, in the order of its rows.
-
-    Several rows are only for settings under which a row's scores depend neither on its neighbours nor on the tokens
-    before; a single row may have any settings whose processors can be called again.
+    Several rows need settings under which a row's scores depend neither on its neighbours nor on the tokens before; a
+    single row may have any settings whose processors can be called again.
     """
 
     def verify(
@@ -163,129 +161,130 @@ def verifier(local: LocalModel, readings: Sequence[Reading], prefix: Prefix | No
         generation_config: GenerationConfig,
         **model_kwargs: Any,
     ) -> None:
-        logits, first = scores_of(local, readings, prefix, input_ids, model_kwargs)
-        draws = bool(generation_config.do_sample)
-        judge = Judge(model, input_ids, readings, logits_processor, criteria=stopping_criteria, draws=draws)
-        for at in range(max(len(reading.draft) for reading in readings)):
-            active = [row for row, reading in enumerate(readings) if not reading.is_read]
+        logits, first = draft_logits(local, checks, prefix, input_ids, model_kwargs)
+        sampled = bool(generation_config.do_sample)
+        verification = Verification(model, input_ids, checks, logits_processor, stopping_criteria, sampled=sampled)
+        for at in range(max(len(check.draft) for check in checks)):
+            active = [row for row, check in enumerate(checks) if not check.is_read]
             if not active:
                 break
-            judge.step(at, active, logits[active, [first[row] + at for row in active]].float())
+            verification.step(at, active, logits[active, [first[row] + at for row in active]].float())
 
     return verify
 
 
-class Judge:
-    """Chooses a token per draft and position, with what transformers prepared.
+class Verification:
+    """Compares drafts with the model's predictions, by the processors and criteria that transformers prepared.
 
     Args:
         model: The transformers model.
         input_ids: What the outputs follow, [rows, seq].
-        readings: The drafts, by row.
+        checks: The drafts, by row.
         processors, criteria: As `generate` prepared them.
-        draws: Whether tokens are drawn.
+        sampled: Whether tokens are sampled.
     """
 
     def __init__(
         self,
         model: Any,
         input_ids: Tensor,
-        readings: Sequence[Reading],
+        checks: Sequence[DraftCheck],
         processors: Any,
-        *,
         criteria: Any,
-        draws: bool,
+        *,
+        sampled: bool,
     ) -> None:
         self.model = model
-        self.readings = readings
+        self.checks = checks
         self.processors = processors
         self.criteria = criteria
-        self.draws = draws
+        self.sampled = sampled
         self.start = input_ids.shape[1]
-        drafts = padded([reading.draft for reading in readings], input_ids.device)
+        drafts = right_padded([check.draft for check in checks], input_ids.device)
         self.ids = torch.cat([input_ids, drafts], dim=1)  # [rows, seq + draft]
 
-    def step(self, at: int, active: Sequence[int], raw: Tensor) -> None:
-        """Judge position `at` of the drafts of some rows, given their scores `raw` [active, vocab]."""
+    def step(self, at: int, active: Sequence[int], logits: Tensor) -> None:
+        """Compare position `at` of the drafts of some rows, given their logits [active, vocab]."""
         rows = self.ids[list(active)]
-        before, along = rows[:, : self.start + at], rows[:, : self.start + at + 1]  # [active, seq + at (+ 1)]
-        tokens, choices = self.choose(self.processors(before, raw), raw, along[:, -1], active)
-        after = torch.cat([before, tokens[:, None]], dim=1)
-        along_ends = self.criteria(along, None).tolist()
-        ends = along_ends if torch.equal(after, along) else self.criteria(after, None).tolist()
+        before, drafted = rows[:, : self.start + at], rows[:, : self.start + at + 1]  # [active, seq + at (+ 1)]
+        tokens, predictions = self.predict(self.processors(before, logits), logits, drafted[:, -1], active)
+        output = torch.cat([before, tokens[:, None]], dim=1)
+        draft_ends = self.criteria(drafted, None).tolist()
+        output_ends = draft_ends if torch.equal(output, drafted) else self.criteria(output, None).tolist()
         for place, row in enumerate(active):
-            reading, one = self.readings[row], slice(place, place + 1)
-            if not reading.is_over:
-                reading.note(choices[place])
-                if ends[place] and not reading.unsure:
-                    reading.stop = why_ended(after[one], reading.tokens, self.criteria)
-            given = list(reading.draft[: at + 1])
-            reading.along.note(choices[place], why_ended(along[one], given, self.criteria) if along_ends[place] else "")
+            check, one = self.checks[row], slice(place, place + 1)
+            if not check.is_over:
+                check.add(predictions[place])
+                if output_ends[place] and not check.unsure:
+                    check.stop = finish_reason(output[one], check.tokens, self.criteria)
+            so_far = list(check.draft[: at + 1])
+            stop = finish_reason(drafted[one], so_far, self.criteria) if draft_ends[place] else ""
+            check.forced.add(predictions[place], stop)
 
-    def choose(
-        self, scores: Tensor, raw: Tensor, expected: Tensor, active: Sequence[int]
-    ) -> tuple[Tensor, list[Choice]]:
-        """What `generate` would choose: tokens [active], and how clearly.
+    def predict(
+        self, scores: Tensor, logits: Tensor, drafted: Tensor, active: Sequence[int]
+    ) -> tuple[Tensor, list[Prediction]]:
+        """The tokens [active] that `generate` would choose, and how clearly.
 
         Args:
             scores: Processed scores, [active, vocab].
-            raw: The same before they were processed.
-            expected: The drafts' tokens, [active].
+            logits: The same before they were processed.
+            drafted: The drafts' tokens, [active].
             active: The rows.
         """
-        found = peak(scores)
-        # A draw from scores that are no numbers raises, and on a GPU it ends the use of the device for good.
-        if self.draws and not self.readings[active[0]].is_over and not fault_of(found.total[0].item(), 1):
-            steady = is_steady(scores, least_margin(self.model, found.best[0].item()))
+        top = top_two(scores)
+        # A draw from scores that are NaN raises, and on a GPU it ends the use of the device for good.
+        if self.sampled and not self.checks[active[0]].is_over and not scores_fault(top.log_total[0].item(), 1):
+            sure = [is_draw_sure(scores, least_margin(self.model, top.best[0].item()))]
             tokens = torch.multinomial(scores.softmax(-1), 1)[:, 0]
-            sure = [steady]
-        elif self.draws:  # where the output has left the draft, the draws are the output's
-            tokens, sure = expected, [True]
+        elif self.sampled:  # after the output has left the draft, draws belong to the output
+            tokens, sure = drafted, [True]
         else:
-            tokens = found.tokens
-            pairs = zip(found.margin.tolist(), found.best.tolist(), strict=True)
-            sure = [gap > least_margin(self.model, top) for gap, top in pairs]
-        chosen, given = (scores.gather(-1, which[:, None])[:, 0] for which in (tokens, expected))
-        scales = (found.best if scores is raw else raw.amax(-1)).abs()
-        parts = (chosen, found.total, found.margin, given, found.best, scales)
-        values = (tokens.tolist(), *(part.double().tolist() for part in parts), sure)
-        return tokens, [Choice(*one) for one in zip(*values, strict=True)]
+            tokens = top.argmax
+            pairs = zip(top.margin.tolist(), top.best.tolist(), strict=True)
+            sure = [margin > least_margin(self.model, best) for margin, best in pairs]
+        score, draft_score = (scores.gather(-1, ids[:, None])[:, 0] for ids in (tokens, drafted))
+        scales = (top.best if scores is logits else logits.amax(-1)).abs()
+        columns = (score, draft_score, top.best, top.margin, top.log_total, scales)
+        values = (tokens.tolist(), *(column.double().tolist() for column in columns), sure)
+        return tokens, [Prediction(*row) for row in zip(*values, strict=True)]
 
 
-def scores_of(
+def draft_logits(
     model: LocalModel,
-    readings: Sequence[Reading],
-    prefix: Prefix | None,
+    checks: Sequence[DraftCheck],
+    prefix: SharedPrefix | None,
     input_ids: Tensor,
     model_kwargs: dict[str, Any],
 ) -> tuple[Tensor, list[int]]:
-    """Scores [rows, kept, vocab] from one pass over prompts and drafts, and where each draft's begin among the kept.
+    """Logits [rows, kept, vocab] from one pass over prompts and drafts, and where each draft's begin among the kept.
 
-    Rows are padded on the right, where no earlier position looks, so that every token stands where it stands alone.
+    Rows are padded on the right, where no earlier position looks, so each token has the position it has alone.
     """
-    known = inspect.signature(model.model.forward).parameters
+    parameters = inspect.signature(model.model.forward).parameters
     options: dict[str, Any] = {"use_cache": False}
     if model.is_encoder_decoder:  # a single row
-        draft = torch.tensor([readings[0].draft[:-1]], dtype=input_ids.dtype, device=input_ids.device)
+        draft = torch.tensor([checks[0].draft[:-1]], dtype=input_ids.dtype, device=input_ids.device)
         options["decoder_input_ids"] = torch.cat([input_ids, draft], dim=1)
         options |= {name: model_kwargs[name] for name in ("encoder_outputs", "attention_mask") if name in model_kwargs}
         return model.model(**options).logits, [input_ids.shape[1] - 1]
     skip = prefix.length if prefix else 0
     if prefix:
-        options |= {"use_cache": True, cache_keyword(model): prefix.lent()}
-    ids = padded([[*reading.prompt[skip:], *reading.draft[:-1]] for reading in readings], input_ids.device)
-    first = [len(reading.prompt) - skip - 1 for reading in readings]
+        options |= {"use_cache": True, cache_keyword(model): prefix.read_only_cache()}
+    ids = right_padded([[*check.prompt[skip:], *check.draft[:-1]] for check in checks], input_ids.device)
+    first = [len(check.prompt) - skip - 1 for check in checks]
     kept = ids.shape[1] - min(first)
-    if (places := model_kwargs.get("position_ids")) is not None and places.ndim == 2:  # RoBERTa's own begin elsewhere
+    positions = model_kwargs.get("position_ids")
+    if positions is not None and positions.ndim == 2:  # RoBERTa's own begin elsewhere
         options["position_ids"] = torch.arange(skip, skip + ids.shape[1], device=ids.device).expand_as(ids)
-    if "logits_to_keep" in known:
+    if "logits_to_keep" in parameters:
         options["logits_to_keep"] = kept
     logits: Tensor = model.model(input_ids=ids, **options).logits
     dropped = ids.shape[1] - logits.shape[1]
-    return logits, [place - dropped for place in first]
+    return logits, [at - dropped for at in first]
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Rows of tokens, filled up on the right with a token that is never looked at."""
+def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """Rows of tokens, padded on the right with a token that no position looks at."""
     width = max(len(row) for row in rows)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long, device=device)

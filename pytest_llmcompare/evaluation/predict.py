@@ -27,7 +27,7 @@ from pytest_llmcompare.records import Baseline, Case, RowKey
 from . import model_logging
 from .dataset import storable
 from .foreign_pyfunc import WrongCountError
-from .pyfunc import HeldTransformer, Observer, PyfuncTransformer
+from .pyfunc import HeldTransformer, Observer, PredictOptions, PyfuncTransformer, predict_options
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -201,13 +201,12 @@ class Asking:
         self, ours: HeldTransformer, frame: Any, observer: Observer, drafts: Mapping[int, tuple[int, ...]]
     ) -> None:
         """Ask through MLflow's loaded model, as anybody would."""
-        ours.observer, ours.drafts, ours.shortcuts = observer, drafts, self.shortcuts
-        try:
-            with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
-                warnings.simplefilter("always", EngineWarning)
-                self.model.predict(frame[[column for column in INPUTS if column in frame]])
-        finally:
-            ours.observer, ours.drafts, ours.shortcuts = None, None, True
+        with (
+            predict_options(PredictOptions(ours, observer, drafts, self.shortcuts)),
+            warnings.catch_warnings(record=True) as caught,  # the user may have made warnings errors
+        ):
+            warnings.simplefilter("always", EngineWarning)
+            self.model.predict(frame[[column for column in INPUTS if column in frame]])
         self.notes.extend(
             dict.fromkeys(str(found.message) for found in caught if issubclass(found.category, EngineWarning))
         )

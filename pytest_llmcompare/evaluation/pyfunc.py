@@ -9,15 +9,17 @@ small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from pytest_llmcompare.decoding.engine import Outcome, generate
+from pytest_llmcompare.decoding.engine import Outcome, answers
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.models import in_memory
@@ -35,25 +37,49 @@ else:
 
 Observer = Callable[[int, Outcome], None]
 Asked = Request | GenerationError
-OF_THIS_PROCESS = ("observer", "drafts", "shortcuts", "resolved")
+OF_THIS_PROCESS = ("resolved",)
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How `predict` of one pyfunc goes about its rows, in one block of this process; no part of the model.
+
+    Attributes:
+        model: The pyfunc.
+        observer: Called with index and outcome of each row as soon as it is finished, in any order; then a row that
+            fails gives None, and no error ends the call.
+        drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
+            right and never changes an output.
+        shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
+    """
+
+    model: HeldTransformer
+    observer: Observer | None = None
+    drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    shortcuts: bool = True
+
+
+_options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)
+
+
+@contextmanager
+def predict_options(options: PredictOptions) -> Iterator[None]:
+    """Let `predict` of a pyfunc follow these options, also if MLflow calls it, until the block ends."""
+    token = _options.set(options)
+    try:
+        yield
+    finally:
+        _options.reset(token)
 
 
 class HeldTransformer(PythonModel):
     """What both pyfuncs share: which model it is, and how its texts come about.
 
     Attributes:
-        observer: Called with place and outcome of each row as soon as it is done, in any order; then a row that fails
-            gives None, and no error ends the call. In this process only: it is not pickled.
-        drafts: Tokens that the output of a row is expected to have, by its place: a hint that saves time where it is
-            right, and no output depends on it. In this process only, too.
-        shortcuts: Whether drafts and what prompts share are used to save time. In this process only, too.
         spec: The model, checked; folders are absolute, as of the working folder at construction.
         resolved: Where the model is, found once and only when it is needed.
     """
 
-    observer: Observer | None = None
-    drafts: Mapping[int, tuple[int, ...]] | None = None
-    shortcuts: bool = True
     resolved: ResolvedModel | None = None
 
     def __init__(
@@ -115,38 +141,46 @@ class HeldTransformer(PythonModel):
         """Generate a text per row.
 
         Raises:
-            GenerationError: Rows that failed, where no observer takes them.
+            GenerationError: Rows that failed, unless an observer takes them.
             ModelError: The model cannot be found or loaded.
         """
+        options = _options.get()
+        if options is None or options.model is not self:
+            options = PredictOptions(self)
+        faulty = [(index, row) for index, row in enumerate(asked) if isinstance(row, GenerationError)]
+        if faulty and options.observer is None:  # no need to run the model to say so
+            raise faulty_rows(faulty, len(asked))
         outcomes: dict[int, Outcome] = {}
-
-        def settle(index: int, outcome: Outcome) -> None:
-            outcomes[index] = outcome
-            if self.observer is not None:
-                self.observer(index, outcome)
-
-        drafts = self.drafts or {}
-        requests = {
-            index: replace(row, draft=drafts.get(index)) for index, row in enumerate(asked) if isinstance(row, Request)
-        }
-        for index, row in enumerate(asked):
-            if isinstance(row, GenerationError):
-                settle(index, row)
-        if outcomes and self.observer is None:  # no need to run the model to say so
-            raise faulty_rows(failures(outcomes), len(asked))
-        if requests:
-            places = list(requests)
-            with in_memory.using(self.found()) as model:
-                generate(
-                    model,
-                    list(requests.values()),
-                    batch_size=self.batch_size,
-                    shortcuts=self.shortcuts,
-                    done=lambda at, outcome: settle(places[at], outcome),
-                )
-        if self.observer is None and (failed := failures(outcomes)):
+        with closing(self.outcomes(asked, options)) as finished:
+            for index, outcome in finished:
+                outcomes[index] = outcome
+                if options.observer is not None:
+                    options.observer(index, outcome)
+        if options.observer is None and (failed := failures(outcomes)):
             raise faulty_rows(failed, len(asked))
         return [text_of(outcomes[index]) for index in range(len(asked))]
+
+    def outcomes(self, asked: Sequence[Asked], options: PredictOptions) -> Generator[tuple[int, Outcome]]:
+        """Index and outcome of each row as soon as it is finished, faulty rows first; the model is held until closed.
+
+        Raises:
+            ModelError: The model cannot be found or loaded.
+        """
+        for index, row in enumerate(asked):
+            if isinstance(row, GenerationError):
+                yield index, row
+        requests = {
+            index: replace(row, draft=options.drafts.get(index))
+            for index, row in enumerate(asked)
+            if isinstance(row, Request)
+        }
+        if not requests:
+            return
+        indices = list(requests)
+        with in_memory.using(self.found()) as model:
+            finished = answers(model, list(requests.values()), batch_size=self.batch_size, shortcuts=options.shortcuts)
+            for position, outcome in finished:
+                yield indices[position], outcome
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in OF_THIS_PROCESS}

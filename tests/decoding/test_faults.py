@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import pytest
 import torch
 
-from pytest_llmcompare.decoding.engine import Outcome, generate
+from pytest_llmcompare.decoding.engine import answers, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
@@ -220,16 +221,12 @@ def test_batch_that_fails_is_asked_one_by_one() -> None:
 
 
 def test_every_outcome_is_reported_once_as_soon_as_it_is_there() -> None:
-    """`done` hears of each request once, faulty or not, with the outcome that is returned."""
-    heard: dict[int, Outcome] = {}
-
-    def done(index: int, outcome: Outcome) -> None:
-        assert index not in heard
-        heard[index] = outcome
-
+    """Each request comes once, faulty or not, with the outcome that `generate` returns."""
     requests = [*ask(GREEDY, ["a", "", "b"]), *ask({"no_such": 1}, ["c"]), *ask({**GREEDY, "do_sample": True}, seed=1)]
-    found = generate(reference("gpt2").local, requests, batch_size=2, done=done)
-    assert [heard[index] for index in range(len(requests))] == found
+    finished = list(answers(reference("gpt2").local, requests, batch_size=2))
+    assert sorted(index for index, _ in finished) == list(range(len(requests)))
+    expected = generate(reference("gpt2").local, requests, batch_size=2)
+    assert [repr(outcome) for _, outcome in sorted(finished, key=itemgetter(0))] == [repr(one) for one in expected]
 
 
 def test_interrupt_stops_at_once() -> None:
@@ -246,6 +243,6 @@ def test_interrupt_stops_at_once() -> None:
     local.model.register_forward_pre_hook(check)
     requests = [Request(prompt, complete({"max_new_tokens": 2, "repetition_penalty": 1.1})) for prompt in PROMPTS]
     with pytest.raises(KeyboardInterrupt):
-        generate(local, requests, done=lambda index, outcome: heard.append(index))
+        heard.extend(index for index, _ in answers(local, requests))
     assert heard == [0, 1]
     assert len(passes) == 6

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from pytest_llmcompare.decoding.drafts import draft_of
-from pytest_llmcompare.decoding.job import Outcome
-from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer
+from pytest_llmcompare.decoding.engine import Outcome
+from pytest_llmcompare.evaluation.pyfunc import PredictOptions, PyfuncTransformer, predict_options
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 
@@ -27,11 +28,13 @@ def pyfunc(example_models: Path) -> Iterator[PyfuncTransformer]:
     in_memory.release()
 
 
-def outcomes(pyfunc: PyfuncTransformer, drafts: dict[int, tuple[int, ...]]) -> dict[int, Generation]:
+def outcomes(
+    pyfunc: PyfuncTransformer, drafts: dict[int, tuple[int, ...]], *, shortcuts: bool = True
+) -> dict[int, Generation]:
     """What an observer hears of each row."""
     heard: dict[int, Outcome] = {}
-    pyfunc.observer, pyfunc.drafts = heard.__setitem__, drafts
-    texts = pyfunc.predict(None, QUESTIONS)
+    with predict_options(PredictOptions(pyfunc, heard.__setitem__, drafts, shortcuts)):
+        texts = pyfunc.predict(None, QUESTIONS)
     assert texts == [str(heard[place]) for place in range(len(QUESTIONS))]
     return {place: found for place, found in heard.items() if isinstance(found, Generation)}
 
@@ -49,17 +52,32 @@ def test_drafts_are_confirmed_and_change_nothing(pyfunc: PyfuncTransformer) -> N
 def test_drafts_are_not_used_without_shortcuts(pyfunc: PyfuncTransformer) -> None:
     """Plain decoding tells nothing of drafts, and gives the same."""
     plain = outcomes(pyfunc, {})
-    pyfunc.shortcuts = False
-    found = outcomes(pyfunc, {0: plain[0].token_ids or ()})
+    found = outcomes(pyfunc, {0: plain[0].token_ids or ()}, shortcuts=False)
     assert (found, found[0].verified, found[0].unverified) == (plain, False, "")
 
 
-def test_hints_are_not_pickled(pyfunc: PyfuncTransformer) -> None:
-    """What travels knows neither drafts nor observers."""
-    outcomes(pyfunc, {0: (1, 2)})
-    pyfunc.shortcuts = False
-    travelled = pickle.loads(pickle.dumps(pyfunc))
-    assert (travelled.drafts, travelled.observer, travelled.shortcuts) == (None, None, True)
+def test_hints_are_for_one_pyfunc_and_one_block(pyfunc: PyfuncTransformer) -> None:
+    """A pickled copy, another pyfunc and a later call know neither drafts nor observers."""
+    heard: dict[int, Outcome] = {}
+    with predict_options(PredictOptions(pyfunc, heard.__setitem__, {0: (1, 2)})):
+        copy = pickle.loads(pickle.dumps(pyfunc))
+        expected = copy.predict(None, QUESTIONS)
+        assert heard == {}
+    assert pyfunc.predict(None, QUESTIONS) == expected
+    assert heard == {}
+
+
+def test_an_observer_that_raises_ends_the_call(pyfunc: PyfuncTransformer) -> None:
+    """Ctrl-C in the middle: the model is held no longer, not even by another thread."""
+
+    def interrupt(index: int, outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), predict_options(PredictOptions(pyfunc, interrupt)):
+        pyfunc.predict(None, QUESTIONS)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(in_memory.release).result(timeout=30)
+    assert len(pyfunc.predict(None, QUESTIONS)) == len(QUESTIONS)
 
 
 def test_draft_is_made_from_the_text_where_tokens_are_not_known() -> None:

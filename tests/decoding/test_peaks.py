@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_llmcompare.decoding.recorder import peak
+from pytest_llmcompare.decoding.recorder import top_two
 
 INF, NAN = float("inf"), float("nan")
 ROWS = {
@@ -24,9 +24,9 @@ ROWS = {
 def test_it_says_what_torch_says(row: list[float]) -> None:
     """Token as `argmax`, total as `logsumexp`, margin as the first two of a sorted list."""
     scores = torch.tensor([row, [1.0, 2.0, 3.0, 4.0]])
-    found = peak(scores)
-    assert found.tokens.tolist() == scores.argmax(-1).tolist()
-    torch.testing.assert_close(found.total, scores.logsumexp(-1), equal_nan=True)
+    found = top_two(scores)
+    assert found.argmax.tolist() == scores.argmax(-1).tolist()
+    torch.testing.assert_close(found.log_total, scores.logsumexp(-1), equal_nan=True)
     first, second = scores.sort(-1, descending=True).values[:, :2].unbind(-1)
     torch.testing.assert_close(found.best, first, equal_nan=True)
     torch.testing.assert_close(found.margin, first - second, equal_nan=True)
@@ -36,10 +36,10 @@ def test_the_first_of_equal_tokens_is_chosen() -> None:
     """As `generate` does, wherever in a large vocabulary they stand."""
     scores = torch.zeros(1, 50_257)
     scores[0, [49_000, 7, 30_000]] = 5.0
-    assert peak(scores).tokens.tolist() == [7]
+    assert top_two(scores).argmax.tolist() == [7]
 
 
 def test_a_vocabulary_of_one() -> None:
     """There is no second best, so nothing stands out."""
-    found = peak(torch.tensor([[2.5]]))
-    assert (found.tokens.tolist(), found.margin.tolist(), found.total.tolist()) == ([0], [0.0], [2.5])
+    found = top_two(torch.tensor([[2.5]]))
+    assert (found.argmax.tolist(), found.margin.tolist(), found.log_total.tolist()) == ([0], [0.0], [2.5])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from transformers import GenerationConfig
 
-from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.engine import answers, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
@@ -49,15 +49,24 @@ def test_checkpoints_token_ids_hold() -> None:
 
 
 def test_checkpoints_settings_are_left_as_they_were() -> None:
-    """After a call, also one that is interrupted, the model's own settings are back."""
+    """They are back whenever an outcome is handed out, and after a call that is interrupted or abandoned."""
     local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
     own = local.model.generation_config = GenerationConfig(top_k=3, do_sample=True)  # type: ignore[no-untyped-call]
+    abandoned = answers(local, ask({"max_new_tokens": 1}, ["a", "b"]), batch_size=1)
+    next(abandoned)
+    assert local.model.generation_config is own
+    assert len(generate(local, ask({"max_new_tokens": 1}))) == len(PROMPTS)  # while another call is half done
+    abandoned.close()
+    assert local.model.generation_config is own
+    assert local.model._forward_pre_hooks == {}
 
-    def interrupt(index: int, outcome: object) -> None:
+    def interrupt(module: object, args: object) -> None:
+        assert local.model.generation_config is not own
         raise KeyboardInterrupt
 
+    local.model.register_forward_pre_hook(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        generate(local, ask({"max_new_tokens": 1}), done=interrupt)
+        generate(local, ask({"max_new_tokens": 1}))
     assert local.model.generation_config is own
 
 

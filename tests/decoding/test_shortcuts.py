@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
-from pytest_llmcompare.decoding.engine import Outcome, generate
+from pytest_llmcompare.decoding.engine import Outcome, answers, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import why_not_in_one_pass, why_rounding_differs
 from pytest_llmcompare.errors import GenerationError
@@ -231,18 +231,15 @@ def test_scores_that_are_no_numbers_fail_with_a_draft_too() -> None:
 
 
 def test_every_draft_is_reported_as_soon_as_it_is_read() -> None:
-    """`done` hears of confirmed drafts batch by batch, each once."""
+    """Confirmed drafts come batch by batch, each once."""
     local = reference("gpt2").local
     requests = drafted(local, ask(GREEDY))
     heard: dict[int, Outcome] = {}
     passes_before: list[int] = []
     with counted(local) as passes:
-
-        def done(index: int, outcome: Outcome) -> None:
+        for index, outcome in answers(local, requests, batch_size=2):
             assert index not in heard
             heard[index] = outcome
             passes_before.append(len(passes))
-
-        found = generate(local, requests, batch_size=2, done=done)
-    assert [heard[index] for index in range(len(requests))] == found
+    assert [heard[index] for index in range(len(requests))] == generate(local, requests, batch_size=2)
     assert passes_before[0] < passes_before[-1]

@@ -18,7 +18,12 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from pytest_llmcompare import log_model
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation.pyfunc import (
+    PredictOptions,
+    PyfuncTransformer,
+    PyfuncTransformerWithParams,
+    predict_options,
+)
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 
@@ -183,8 +188,8 @@ def test_ours_inside_a_loaded_model(run: str, gpt2: str) -> None:
     inside = model_logging.python_model_of(loaded)
     assert type(inside) is PyfuncTransformerWithParams
     seen: dict[int, object] = {}
-    inside.observer = seen.__setitem__
-    texts = loaded.predict(pd.DataFrame({"input_text": QUESTIONS, "config_dict": ['{"topk": 1}', "{}", "{}"]}))
+    with predict_options(PredictOptions(inside, seen.__setitem__)):
+        texts = loaded.predict(pd.DataFrame({"input_text": QUESTIONS, "config_dict": ['{"topk": 1}', "{}", "{}"]}))
     assert sorted(seen) == [0, 1, 2]
     assert texts[0] is None
     assert [str(seen[1]), str(seen[2])] == texts[1:]

@@ -10,7 +10,13 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import GenerationError, ModelError, UsageError
-from pytest_llmcompare.evaluation.pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation.pyfunc import (
+    HeldTransformer,
+    PredictOptions,
+    PyfuncTransformer,
+    PyfuncTransformerWithParams,
+    predict_options,
+)
 
 QUESTIONS = [
     "Q: What color is the sky?\nA:",
@@ -164,8 +170,8 @@ def test_rows_beside_faulty_ones_are_answered(gpt2: str) -> None:
     model = PyfuncTransformerWithParams(gpt2, device="cpu")
     expected = [text for row in (rows[0], rows[5]) for text in model.predict(None, [row])]
     heard: dict[int, object] = {}
-    model.observer = heard.__setitem__
-    assert model.predict(None, rows) == [expected[0], None, None, None, None, expected[1]]
+    with predict_options(PredictOptions(model, heard.__setitem__)):
+        assert model.predict(None, rows) == [expected[0], None, None, None, None, expected[1]]
     assert {place: str(told) for place, told in heard.items() if isinstance(told, GenerationError)} == {
         1: "model 'tiny-gpt2': the prompt gives no tokens, so there is nothing to answer. Give it some text.",
         2: "config_dict: max_new_tokens=0, expected a whole number from 1.",

@@ -16,7 +16,12 @@ from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
 from pytest_llmcompare.errors import GenerationError, UsageError
-from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
+from pytest_llmcompare.evaluation.pyfunc import (
+    PredictOptions,
+    PyfuncTransformer,
+    PyfuncTransformerWithParams,
+    predict_options,
+)
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 
@@ -174,11 +179,11 @@ def test_observer_sees_every_outcome(gpt2: str) -> None:
         assert index not in seen
         seen[index] = outcome
 
-    model.observer = observe
     rows = [{"input_text": text, "config_dict": SETTINGS} for text in QUESTIONS]
     rows[1] = {"input_text": QUESTIONS[1], "config_dict": {"topk": 1}}
     rows[3] = {"input_text": "Q: " * 600, "config_dict": SETTINGS}
-    texts = model.predict(None, rows)
+    with predict_options(PredictOptions(model, observe)):
+        texts = model.predict(None, rows)
     assert [index for index, text in enumerate(texts) if text is None] == [1, 3]
     assert sorted(seen) == [0, 1, 2, 3, 4]
     assert str(seen[1]) == "config_dict: unknown decoding setting 'topk'. Did you mean 'top_k'?"
@@ -194,15 +199,14 @@ def test_observer_sees_every_outcome(gpt2: str) -> None:
 
 
 def test_pickle_is_small_and_whole(gpt2: str) -> None:
-    """A pickle holds no weights and no observer, and its copy answers alike."""
+    """A pickle holds no weights and no options of this process, and its copy answers alike."""
     model = PyfuncTransformer(gpt2, SETTINGS, EXAMPLES)
     expected = model.predict(None, QUESTIONS)
-    model.observer = lambda index, outcome: None
-    pickled = pickle.dumps(model)
+    with predict_options(PredictOptions(model, lambda index, outcome: None)):
+        pickled = pickle.dumps(model)
     assert len(pickled) < 4000
     in_memory.release()
     copy = pickle.loads(pickled)
-    assert copy.observer is None
     assert copy.predict(None, QUESTIONS) == expected
 
 

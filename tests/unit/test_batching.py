@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.decoding.batching import batches, left_padded, parts
+from pytest_llmcompare.decoding.batching import batches, chunks, left_padded
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=60)
 
@@ -48,7 +48,7 @@ def test_batches_are_as_large_as_the_limits_allow(
 @given(st.lists(st.integers()), st.integers(1, 9))
 def test_parts_make_up_the_batch(batch: list[int], rows: int) -> None:
     """Splitting keeps order and prompts, and no part is larger than asked."""
-    found = parts(batch, rows)
+    found = chunks(batch, rows)
     assert [index for part in found for index in part] == batch
     assert all(1 <= len(part) <= rows for part in found)
 

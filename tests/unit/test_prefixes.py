@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.decoding.prefix_cache import Family, families
+from pytest_llmcompare.decoding.prefix_cache import PrefixGroup, group_by_prefix
 
 A, B = list(range(100, 130)), list(range(200, 220))
 
@@ -17,35 +17,35 @@ A, B = list(range(100, 130)), list(range(200, 220))
     ("prompts", "expected"),
     [
         ([], []),
-        ([[1, 2, 3]], [Family(0, (0,))]),
-        ([[*A, 1], [*A, 2], [*A, 3]], [Family(0, (0, 1, 2))]),
-        ([[*A, 1], [*A, 2], [*A, 3], [*A, 4]], [Family(30, (0, 1, 2, 3))]),
+        ([[1, 2, 3]], [PrefixGroup(0, (0,))]),
+        ([[*A, 1], [*A, 2], [*A, 3]], [PrefixGroup(0, (0, 1, 2))]),
+        ([[*A, 1], [*A, 2], [*A, 3], [*A, 4]], [PrefixGroup(30, (0, 1, 2, 3))]),
         (
             [[*A, *A, 1], [*B, *A, 1], [*A, *A, 2], [*B, *A, 2], [*A, *A, 3], [*B, *A, 3]],
-            [Family(60, (0, 2, 4)), Family(50, (1, 3, 5))],
+            [PrefixGroup(60, (0, 2, 4)), PrefixGroup(50, (1, 3, 5))],
         ),
-        ([[*A, *A, *A, 1], [7, 7], [*A, *A, *A, 2], [8]], [Family(90, (0, 2)), Family(0, (1, 3))]),
-        ([[*A, *A], [*A, *A, 1], [*A, *A, 2]], [Family(59, (0, 1, 2))]),
-        ([[*A, *A, *A], [*A, *A, *A]], [Family(89, (0, 1))]),
-        ([[1, 2, 3], [1, 2, 4]], [Family(0, (0, 1))]),
-        ([[*A, 5, number] for number in range(3)] + [[*A, 6]], [Family(30, (0, 1, 2, 3))]),
-        ([[*A, *B, 1], [*A, *B, 2], [*A, 3], [*A, 4]], [Family(30, (0, 1, 2, 3))]),
+        ([[*A, *A, *A, 1], [7, 7], [*A, *A, *A, 2], [8]], [PrefixGroup(90, (0, 2)), PrefixGroup(0, (1, 3))]),
+        ([[*A, *A], [*A, *A, 1], [*A, *A, 2]], [PrefixGroup(59, (0, 1, 2))]),
+        ([[*A, *A, *A], [*A, *A, *A]], [PrefixGroup(89, (0, 1))]),
+        ([[1, 2, 3], [1, 2, 4]], [PrefixGroup(0, (0, 1))]),
+        ([[*A, 5, number] for number in range(3)] + [[*A, 6]], [PrefixGroup(30, (0, 1, 2, 3))]),
+        ([[*A, *B, 1], [*A, *B, 2], [*A, 3], [*A, 4]], [PrefixGroup(30, (0, 1, 2, 3))]),
         (
             [[*A, *B, n] for n in range(9)] + [[*A, 1, n] for n in range(9)],
-            [Family(31, tuple(range(9, 18))), Family(50, tuple(range(9)))],
+            [PrefixGroup(31, tuple(range(9, 18))), PrefixGroup(50, tuple(range(9)))],
         ),
     ],
 )
-def test_families(prompts: list[list[int]], expected: list[Family]) -> None:
+def test_group_by_prefix(prompts: list[list[int]], expected: list[PrefixGroup]) -> None:
     """Whose prefix saves most, each prompt with a token of its own left; the rest last."""
-    found = [Family(family.length, tuple(sorted(family.members))) for family in families(prompts)]
+    found = [PrefixGroup(family.length, tuple(sorted(family.members))) for family in group_by_prefix(prompts)]
     assert found == expected
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=30), max_size=20), st.integers(1, 5))
 def test_every_prompt_is_in_one_family(prompts: list[list[int]], least: int) -> None:
     """All members start with the same tokens, as many as are said and worth it, and none is used up by them."""
-    found = families(prompts, least)
+    found = group_by_prefix(prompts, least)
     assert sorted(place for family in found for place in family.members) == list(range(len(prompts)))
     for family in found:
         assert len({tuple(prompts[place][: family.length]) for place in family.members}) == 1
@@ -58,10 +58,10 @@ def test_questions_that_begin_alike_stay_with_the_others() -> None:
     draw = random.Random(3)
     starts = [[1, 2, 3], [1, 2, 9], [4, 5], [6]]
     prompts = [[*A, *A, *draw.choice(starts), *draw.choices(range(50), k=5)] for _ in range(30)]
-    assert [family.length for family in families(prompts)] == [60]
+    assert [family.length for family in group_by_prefix(prompts)] == [60]
 
 
 def test_many_prompts_that_contain_each_other() -> None:
     """A thousand prompts of growing length are no deep recursion."""
     prompts = [[1] * length for length in range(1, 1001)]
-    assert sum(len(family.members) for family in families(prompts)) == 1000
+    assert sum(len(family.members) for family in group_by_prefix(prompts)) == 1000
