@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 
 from .document import WORDS, Document
 from .style import ACCEPTED, MEANINGS, SIGNS
+from .text_diff import Range, word_changes
 
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
-SHARED = ("text.js", "difference.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
+SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
 """In this order: each uses what stands before it."""
 
 POLICY = (
@@ -79,14 +82,29 @@ def slim(table: Document) -> Document:
 
 
 def slim_case(case: Document) -> Document:
-    """A case without what the page does not show, its log-probabilities with as many digits as it shows."""
-    said = case["candidate"]
-    if said is None:
+    """A case without what the page does not show, and with the words in which its texts differ.
+
+    Log-probs have as many digits as the page shows.
+    """
+    output, baseline = case["candidate"], case["baseline"]
+    if output is None:
         return case
-    kept = {key: value for key, value in said.items() if key not in NOT_SHOWN}
-    if said["logprobs"] is not None:
-        kept["logprobs"] = [None if value is None else round(value, 3) for value in said["logprobs"]]
-    return {**case, "candidate": kept}
+    kept = {key: value for key, value in output.items() if key not in NOT_SHOWN}
+    if output["logprobs"] is not None:
+        kept["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
+    slim = {**case, "candidate": kept}
+    if baseline is not None and baseline != output["text"]:
+        removed, added = word_changes(baseline, output["text"])
+        slim["changes"] = {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(output["text"], added)}
+    return slim
+
+
+def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
+    """Ranges of code points as JavaScript counts: a character beyond U+FFFF has two units."""
+    if text.isascii() or max(text) < "\U00010000":
+        return ranges
+    units = [*accumulate((1 + (char > "\uffff") for char in text), initial=0)]
+    return [(units[start], units[end]) for start, end in ranges]
 
 
 def words() -> Document:
