@@ -15,17 +15,7 @@ LEAST_NAME = 16  # columns of a model's name; columns of less weight give way to
 GAP = "  "
 
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
-VERDICTS = {
-    Verdict.IDENTICAL: "identical",
-    Verdict.NEAR_TIE: "near tie",
-    Verdict.SHIFTED: "shifted",
-    Verdict.DRIFTED: "drifted",
-    Verdict.STALE: "stale",
-    Verdict.MISSING: "missing",
-    Verdict.ERROR: "error",
-}
-"""Headings; one that is not always shown is left out where no model has such a case."""
-
+"""Verdicts that have a column even if no model has such a case."""
 GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
 """Columns that are left out on a narrow terminal, the first one first."""
 
@@ -64,9 +54,9 @@ def taken(columns: Mapping[str, Sequence[str]]) -> int:
 
 def columns_of(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     """Cells by heading; columns in which no model has anything to say are left out."""
-    shown = [verdict for verdict in VERDICTS if verdict in ALWAYS or any(line.counts.get(verdict) for line in lines)]
+    shown = [verdict for verdict in Verdict if verdict in ALWAYS or any(line.counts.get(verdict) for line in lines)]
     columns = {"cases": [f"{line.cases:,}" for line in lines]}
-    columns |= {VERDICTS[verdict]: [f"{line.counts.get(verdict, 0):,}" for line in lines] for verdict in shown}
+    columns |= {verdict.look.label: [f"{line.counts.get(verdict, 0):,}" for line in lines] for verdict in shown}
     columns["accepted"] = [f"{line.accepted:,}" if line.accepted else "" for line in lines]
     columns["not compared"] = [f"{line.counts[None]:,}" if line.counts.get(None) else "" for line in lines]
     columns["drift rate"] = [share(line.counts.get(Verdict.DRIFTED, 0), line.comparable) for line in lines]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_llmcompare.comparison.summary import Cell, Table, TableRow
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import Verdict, look_of
 from pytest_llmcompare.text import count, pad, width
 
-from .style import ACCEPTED, SIGNS, Page, Styled, markup_of
+from .style import Page, Styled, markup_of
 from .text_diff import common_ends
 
 MOST_ROWS = 20  # of a table that is not shown in full
@@ -125,8 +125,8 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
             own = common_ends(baseline, cell.text)[0]
             parting = max(parting, own if is_hidden(cell.text, own, room) else 0)
         text = telling(cell.text, parting, room, page) or "(no text)"
-    sign = ACCEPTED if cell.accepted else SIGNS[cell.verdict]
-    return page.cut(f"{page.sign(sign)} {page.cut(text, room)}", columns)
+    sign = page.sign(look_of(cell.verdict, accepted=cell.accepted).sign)
+    return page.cut(f"{sign} {page.cut(text, room)}", columns)
 
 
 def parting_of(row: TableRow, room: int) -> int:

@@ -41,7 +41,7 @@ function cellOf(item) {
   const made = element("td"), { found } = item;
   const link = made.appendChild(colour(element("a", "cell"), kindOf(found)));
   link.href = `#${item.hash}`;
-  if (!["identical", "near_tie", "none", "accepted"].includes(kindOf(found))) link.classList.add("loud");
+  link.classList.toggle("loud", lookOf.get(kindOf(found)).loud);
   const sign = link.appendChild(element("span", "sign", signOf(found)));
   sign.setAttribute("aria-hidden", "true");
   sign.title = wordOf(found);
@@ -130,16 +130,15 @@ function showTools() {
   model.parentElement.hidden = names.length < 2;
   const kinds = new Map();
   for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
-  const all = [...words.verdicts, { verdict: "accepted", sign: words.accepted, word: "accepted", meaning: "now the baseline" }];
-  for (const { verdict, sign, word, meaning } of all.filter((one) => kinds.has(one.verdict))) {
-    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), verdict));
+  for (const { kind, sign, word, meaning } of words.filter((look) => kinds.has(look.kind))) {
+    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), kind));
     const mark = button.appendChild(element("span", "sign", sign));
     mark.setAttribute("aria-hidden", "true");
     button.type = "button";
     button.title = meaning;
-    button.dataset.verdict = verdict;
+    button.dataset.verdict = kind;
     button.setAttribute("aria-pressed", "false");
-    button.append(`${kinds.get(verdict).toLocaleString("en")} ${word}`);
+    button.append(`${kinds.get(kind).toLocaleString("en")} ${word}`);
   }
   document.getElementById("verdicts").hidden = kinds.size < 2;
   document.getElementById("differing").checked = filters.differing;
