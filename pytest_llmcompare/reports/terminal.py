@@ -12,7 +12,7 @@ from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, percent, quoted, share, width
 
 from .messages import gate_blocks, headline
-from .model_table import scoreboard_lines
+from .model_table import model_lines
 from .pair_table import pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
@@ -76,7 +76,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = list(scoreboard_lines(summary.models, page))
+    models = list(model_lines(summary.models, page))
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     if verbose < 0:
         return [*separated(block for block in (models, budgets) if block)]
