@@ -13,7 +13,7 @@ from pytest_llmcompare.judgement import Verdict, look_of
 from pytest_llmcompare.text import count, pad, width
 
 from .style import Page, Styled, markup_of
-from .terminal_table import GAP, Fit, Line, table_lines
+from .terminal_table import GAP, Fit, Line, natural_widths, table_lines
 from .text_diff import common_ends
 
 MOST_ROWS = 20  # of a table that is not shown in full
@@ -33,8 +33,10 @@ def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]
     rows = rows_shown(table, every_row=every_row)
     if not rows:
         return
-    if has_room(table, rows, page):
-        yield from table_lines(lines_of(table, rows, page), page, flexible=range(1, len(table.models) + 1), rule=True)
+    lines = lines_of(table, rows, page)
+    names, *cells = natural_widths(lines)
+    if names + sum(len(GAP) + min(columns, LEAST_CELL) for columns in cells) <= page.columns:
+        yield from table_lines(lines, page, flexible=range(1, len(table.models) + 1), rule=True)
     else:
         yield from stacked(table, rows, page)
     differing = sum(row.differs for row in table.rows)
@@ -49,12 +51,6 @@ def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
     return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
 
 
-def has_room(table: Table, rows: Sequence[TableRow], page: Page) -> bool:
-    """True if the cells of a row can be read next to each other."""
-    wanted: list[int] = [max(line) for line in zip(*(line.wanted for line in lines_of(table, rows, page)), strict=True)]
-    return sum(min(columns, LEAST_CELL) + len(GAP) for columns in wanted[1:]) <= page.columns - wanted[0]
-
-
 def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
     """A line per prompt, with a cell per model."""
     lines = [Line([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)]
@@ -63,7 +59,7 @@ def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
         lines.append(Line(wanted, partial(cells_of, row, page=page), markup(row.cells)))
     names = [table.name, *(str(row.row) for row in rows)]
     longest = max(width(page.text(name)) for name in names)
-    others = sum(len(GAP) + max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True))
+    others = sum(len(GAP) + columns for columns in natural_widths(lines))
     most = min(longest, max(12, page.columns // 3, page.columns - others))
     return [
         Line([most, *line.wanted], partial(with_name, name, line.fit, page=page), line.markup)
@@ -78,7 +74,7 @@ def with_name(name: str, fit: Fit, widths: Sequence[int], page: Page) -> list[st
 
 def cells_of(row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
     """The cells of a row; all begin at the same place of their texts."""
-    parting = parting_of(row, min(widths) - len(SIGN))
+    parting = parting_of(row, widths)
     return [cell_text(cell, columns, parting, page) for cell, columns in zip(row.cells, widths, strict=True)]
 
 
@@ -89,7 +85,7 @@ def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styl
     names = min(max(width(page.text(model)) for model in table.models), page.columns // 3)
     room = page.columns - names - 2 * len(GAP)
     for row in rows:
-        parting = parting_of(row, room - len(SIGN))
+        parting = parting_of(row, [room] * len(row.cells))
         yield page.line(page.name(str(row.row), page.columns))
         for model, cell in zip(table.models, row.cells, strict=True):
             if cell is not None:
@@ -126,16 +122,18 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     return page.cut(f"{sign} {page.cut(text, room)}", columns)
 
 
-def parting_of(row: TableRow, room: int) -> int:
-    """Where the texts of a row part, if that would not be seen from their beginnings; else 0.
+def parting_of(row: TableRow, widths: Sequence[int]) -> int:
+    """Index of the character at which the texts of a row part, if the beginning of a cell would not show it; else 0.
 
     All cells of the row then begin there, so that the eye compares like with like.
     """
-    texts = sorted({cell.text for cell in row.cells if cell is not None and cell.text is not None})
-    if len(texts) < 2:
+    shown = zip(row.cells, widths, strict=True)
+    texts = [(cell.text, columns - len(SIGN)) for cell, columns in shown if cell is not None and cell.text is not None]
+    first, last = min(texts, default=("", 0))[0], max(texts, default=("", 0))[0]
+    if first == last:
         return 0
-    at = common_ends(texts[0], texts[-1])[0]  # of sorted texts, the outermost share what all share
-    return at if any(is_hidden(text, at, room) for text in texts) else 0
+    at = common_ends(first, last)[0]  # of sorted texts, the outermost share what all share
+    return at if any(is_hidden(text, at, room) for text, room in texts) else 0
 
 
 def is_hidden(text: str, at: int, room: int) -> bool:
@@ -143,7 +141,8 @@ def is_hidden(text: str, at: int, room: int) -> bool:
     shown, newline, _ = text.strip().partition("\n")
     if not newline and width(shown) <= room:
         return False
-    return at - (len(text) - len(text.lstrip())) >= min(len(shown), room - 1)
+    before = at - (len(text) - len(text.lstrip()))
+    return before >= len(shown) or width(shown[: max(before, 0)]) >= room - 1
 
 
 def telling(text: str, parting: int, room: int, page: Page) -> str:

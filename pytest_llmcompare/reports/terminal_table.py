@@ -1,8 +1,8 @@
 """Tables for a terminal: rich decides how wide the columns are, pytest writes the lines. Pure.
 
-rich lays out stand-ins, a letter for each column that a cell would like to have. The texts come in afterwards, so that
-each can be cut where it tells the least, and columns stay straight whatever width the installed version of rich gives
-to an emoji.
+rich lays out a row of stand-ins, a letter for each column that a cell would like to have. The texts come in afterwards,
+so that each can be cut where it tells the least, and columns stay straight whatever width the installed version of rich
+gives to an emoji.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def table_lines(
         rule: Whether there is a rule below the heading.
         indent: Start of each line.
     """
-    widths = _column_widths([line.wanted for line in lines], page.columns - len(indent), flexible)
+    widths = _column_widths(natural_widths(lines), page.columns - len(indent), flexible)
     for at, line in enumerate(lines):
         if rule and at == 1:
             yield page.line(indent + page.sign("─") * (sum(widths) + len(GAP) * (len(widths) - 1)))
@@ -106,29 +106,33 @@ def numbers_table(
         lines = [text_line(partial(page.name, heading), [*kept], page, bold=True)]
         for at, (name, markup) in enumerate(zip(names, markups, strict=True)):
             lines.append(text_line(name, [cells[at] for cells in kept.values()], page, **markup))
-        longest, *others = (max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True))
+        longest, *others = natural_widths(lines)
         if min(longest, least) + sum(len(GAP) + other for other in others) <= page.columns:
             break
     return table_lines(lines, page, numbers=True)
 
 
-def _column_widths(wanted: Sequence[Sequence[int]], columns: int, flexible: Collection[int]) -> list[int]:
+def natural_widths(lines: Sequence[Line]) -> list[int]:
+    """Widths of the columns of a table in which no cell is cut."""
+    return [max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True)]
+
+
+def _column_widths(wanted: Sequence[int], columns: int, flexible: Collection[int]) -> list[int]:
     """Widths of the columns in a table of at most so many columns altogether."""
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table
     from rich.text import Text
 
-    table = Table.grid()  # without gaps: of padding, the last column would have none, and be wider
-    for at in range(len(wanted[0])):
+    table = Table.grid()  # without gaps: rich leaves them out at the edge, which would make that column wider
+    cells = []
+    for at, width_of_cell in enumerate(wanted):
         table.add_column(no_wrap=at not in flexible, overflow="crop")
-    styles = [Style(meta={"column": at}) for at in range(len(wanted[0]))]
-    for line in wanted:
-        cells = zip(line, styles, strict=True)
-        table.add_row(*(Text("x" * most, style, no_wrap=True, overflow="crop") for most, style in cells))
-    room = max(columns - len(GAP) * (len(styles) - 1), 1)
-    console = Console(width=room, height=len(wanted), file=io.StringIO(), color_system=None, legacy_windows=False)
-    widths = [0] * len(styles)
+        cells.append(Text("x" * width_of_cell, Style(meta={"column": at}), no_wrap=True, overflow="crop"))
+    table.add_row(*cells)
+    room = max(columns - len(GAP) * (len(wanted) - 1), 1)
+    console = Console(width=room, height=1, file=io.StringIO(), color_system=None, legacy_windows=False)
+    widths = [0] * len(wanted)  # rich drops a column for which there is no room
     for segment in console.render_lines(table, pad=False)[0]:
         if segment.style and segment.style.meta:
             widths[segment.style.meta["column"]] = len(segment.text)
