@@ -13,7 +13,7 @@ from .run.stash import CONTEST, OBSERVATION, PINNED, SETTINGS, SOURCE
 
 if TYPE_CHECKING:
     from .baselines.sources.protocol import BaselineReader, Outputs, OutputsOf
-    from .comparison.model_comparison import Contest
+    from .comparison.model_comparison import ModelComparison
     from .generation import Generation
     from .records import Case, GroupKey, GroupResult
     from .run.assertion import StoredBaseline
@@ -202,7 +202,7 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
 @pytest.fixture
 def llm_comparison(
     request: pytest.FixtureRequest, llm_table: tuple[GroupKey, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Contest:
+) -> ModelComparison:
     """All models of this test's table, to be compared with each other; the test runs once per table.
 
     `llm_comparison["B"].not_worse_than("A", metric="exact_match", margin=0.05)`, `llm_comparison.agreement("A", "B")`.

@@ -1,35 +1,96 @@
-"""What a comparison says: verdicts with their evidence. Standard library only, no I/O."""
+"""Verdicts: what they are called, how severe they are, how reports show them; and the evidence of a judgement. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple, Self
+
+
+class Look(NamedTuple):
+    """How reports show cases of one kind.
+
+    Attributes:
+        label: Heading of a column, and name in a count: `2 near tie`.
+        meaning: What the sign stands for, in a legend.
+        sign: One character before an output.
+        markup: Colour of a line in a terminal; empty for none.
+        css: Colours in the HTML report, on a light page and on a dark one.
+    """
+
+    label: str
+    meaning: str
+    sign: str
+    markup: str
+    css: tuple[str, str]
+
+
+NO_VERDICT = Look("not compared", "not compared", " ", "", ("#575d69", "#a5acb9"))
+"""Cases that no test compared."""
+
+ACCEPTED = Look("accepted", "now the baseline", "+", "", ("#2853c8", "#93b4ff"))
+"""Cases whose output an update option made the baseline, whatever their verdict."""
 
 
 class Verdict(StrEnum):
-    """What the comparison of a candidate with its baseline says."""
+    """Result of comparing a candidate with its baseline, in the order in which reports show them.
 
-    IDENTICAL = "identical"
-    NEAR_TIE = "near_tie"
-    SHIFTED = "shifted"
-    DRIFTED = "drifted"
-    MISSING = "missing"
-    STALE = "stale"
-    ERROR = "error"
+    Attributes:
+        severity: Rank; if several tests compare a case, the most severe verdict counts.
+        predicate: What happened to the output, as the predicate of a sentence: `2 outputs drifted`.
+        look: How reports show it.
+    """
+
+    severity: int
+    predicate: str
+    look: Look
+
+    IDENTICAL = "identical", 1, "is identical", Look("identical", "as its baseline", "=", "", ("#2b6a3a", "#86d69a"))
+    NEAR_TIE = "near_tie", 2, "is a near tie", Look("near tie", "near tie", "≈", "", ("#0a6570", "#6fd3df"))
+    SHIFTED = "shifted", 3, "shifted", Look("shifted", "shifted likelihood", "^", "yellow", ("#7a4a9c", "#d0a6f2"))
+    DRIFTED = "drifted", 6, "drifted", Look("drifted", "drifted", "≠", "red", ("#b3261e", "#ff9d92"))
+    STALE = "stale", 5, "has a stale baseline", Look("stale", "stale baseline", "*", "yellow", ("#7b4a00", "#f0b566"))
+    MISSING = "missing", 4, "has no baseline", Look("missing", "no baseline", "?", "yellow", ("#6a5400", "#e2c766"))
+    ERROR = "error", 7, "could not be compared", Look("error", "error", "!", "red", ("#9c1458", "#ff8fc0"))
+
+    def __new__(cls, value: str, severity: int = 0, predicate: str = "", look: Look = NO_VERDICT) -> Self:
+        """Make a verdict of its value and attributes; the defaults are for type checks of `Verdict("drifted")`."""
+        verdict = str.__new__(cls, value)
+        verdict._value_ = value
+        verdict.severity, verdict.predicate, verdict.look = severity, predicate, look
+        return verdict
 
 
 COMPARED = (Verdict.IDENTICAL, Verdict.NEAR_TIE, Verdict.SHIFTED, Verdict.DRIFTED)
-"""Verdicts on an output that could be compared: the whole that a drift rate is a part of."""
+"""Verdicts on an output that could be compared: the denominator of a drift rate."""
+
+MATCHING = (Verdict.IDENTICAL, Verdict.NEAR_TIE)
+"""Verdicts that always pass."""
+
+UNDECIDED = (Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING, Verdict.SHIFTED)
+"""Verdicts on an output that somebody has to accept or reject; `--llm-update` accepts it."""
+
+WORST_FIRST = tuple(sorted(Verdict, key=lambda verdict: -verdict.severity))
+
+
+def severity_of(verdict: Verdict | None) -> int:
+    """Severity of a verdict; 0 for a case that no test compared."""
+    return 0 if verdict is None else verdict.severity
+
+
+def look_of(verdict: Verdict | None, *, accepted: bool = False) -> Look:
+    """Show a case by its verdict, or as accepted."""
+    return ACCEPTED if accepted else NO_VERDICT if verdict is None else verdict.look
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How today's model rates the baseline's tokens, against how it rated them when the baseline was recorded.
+    """Differences between today's log-probs of the baseline's tokens and those recorded with the baseline.
 
     Attributes:
-        rms: Root mean square of the differences of log-probability (nats); signs would cancel in a mean.
-        mean: Mean of the differences, now minus then; for drawn outputs an estimate of the divergence per token.
-        worst: The difference that is largest by magnitude.
+        rms: Root mean square of the differences (nats); signs would cancel in a mean.
+        mean: Mean of the differences, now minus then; for sampled outputs an estimate of the divergence per token.
+        worst: The largest difference by magnitude.
         position: Index of its token.
         band: Largest `rms` that counts as numerical noise here.
     """
@@ -52,17 +113,17 @@ class Judgement:
 
     Attributes:
         verdict: The verdict.
-        position: Index of the first token (or, for models without tokens, the first character) that differs.
-        length: Number of the baseline's tokens (or characters).
-        baseline_token: What the baseline has at `position`, as text; empty where it had ended.
-        candidate_token: What the candidate has at `position`, as text; empty where it had ended.
-        unit: `tok` or `char`, what `position` and `length` count.
-        margin: By how much (nats) today's choice at `position` is ahead of the baseline's token, where that is known.
-        mismatches: At how many of the baseline's tokens the model would choose another one, where that is known.
-        tolerance: Largest margin (nats) that counts as a tie here; None where margins do not count.
-        likelihood: How far likelihoods moved, where both sides know theirs.
-        reason: One sentence for `stale`, `missing` and `error`: what does not fit, and how to mend it; else how
-            similar texts are, where that was asked.
+        position: Index of the first token that differs; of the first character if the model exposes no tokens.
+        length: Number of the baseline's tokens or characters.
+        baseline_token: Text of the baseline's token at `position`; empty if the baseline had ended.
+        candidate_token: Text of the candidate's token at `position`; empty if the candidate had ended.
+        unit: What `position` and `length` count: `tok` or `char`.
+        margin: Log-prob of today's argmax at `position` minus that of the baseline's token (nats); None if unknown.
+        mismatches: Number of the baseline's tokens that are not today's argmax; None if unknown.
+        tolerance: Largest margin (nats) that counts as a tie; None if margins do not count.
+        likelihood: How far log-probs moved; None if one side has none.
+        reason: For `stale`, `missing` and `error` one sentence: what does not fit, and how to mend it. With
+            `similarity=`: how similar the texts are.
     """
 
     verdict: Verdict

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 
 HIDDEN = "***"
 
@@ -131,7 +132,6 @@ def percent(share: float) -> str:
 
 MOST_MARKS = 4  # zero-width characters in a row; Hebrew, Thai and emoji need fewer, and more would climb over lines
 JOINERS = "\u200c\u200d"
-WIDENS = "\ufe0f"  # asks for the emoji form of the character before it, which takes two columns
 
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _STARTS_COMMAND = re.compile(r"^( *):(?=:)")  # GitHub ignores blanks before it
@@ -174,8 +174,13 @@ def quoted(text: str, columns: int) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that text takes on a terminal: 2 for CJK and emoji, 0 for combining marks."""
-    return len(text) if text.isascii() else sum(_widths(text))
+    """Columns that text takes on a terminal: 2 for CJK and for a sequence of emoji, 0 for combining marks."""
+    if text.isascii():
+        return len(text)
+    from wcwidth import wcswidth, wcwidth
+
+    columns: int = wcswidth(text)
+    return columns if columns >= 0 else sum(abs(wcwidth(char)) for char in text)  # it holds control characters
 
 
 def cut(text: str, columns: int, mark: str = "…") -> str:
@@ -189,8 +194,7 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
         return name
     room = columns - len(mark)
     front = _first(name, (room + 1) // 2)
-    back = _first(name[::-1], room - width(front))[::-1]
-    return cut(front + mark + back, columns, mark)
+    return cut(front + mark + _last(name, room - width(front)), columns, mark)
 
 
 def pad(text: str, columns: int) -> str:
@@ -204,7 +208,7 @@ def _visible(text: str) -> str:
     marks = 0
     for at, char in enumerate(text):
         joins = char in JOINERS and all(map(_joinable, (text[at - 1 : at], text[at + 1 : at + 2])))
-        marks = marks + 1 if joins or _column(char) == 0 else 0
+        marks = marks + 1 if joins or _is_mark(char) else 0
         shown = (joins or char.isprintable()) and marks <= MOST_MARKS
         pieces.append(char if shown else escape_char(char))
     return "".join(pieces)
@@ -214,29 +218,18 @@ def _joinable(char: str) -> bool:
     return char.isprintable() and not char.isascii()
 
 
-def _column(char: str) -> int:
-    """Columns of one character by itself."""
-    if char.isascii():
-        return 1
-    if char in JOINERS or unicodedata.category(char) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "FW" else 1
-
-
-def _widths(text: str) -> list[int]:
-    """Columns that each character adds."""
-    widths = [_column(char) for char in text]
-    for at in range(1, len(text)):
-        if text[at] == WIDENS and widths[at - 1] == 1:
-            widths[at] = 1
-    return widths
+def _is_mark(char: str) -> bool:
+    """True for characters without a width of their own."""
+    return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 
 def _first(text: str, columns: int) -> str:
-    """As much of the beginning of text as fits."""
-    room = columns
-    for at, taken in enumerate(_widths(text)):
-        room -= taken
-        if room < 0:
-            return text[:at]
-    return text
+    """The longest beginning of a text that fits; no sequence of emoji becomes wider by what follows it."""
+    return text[: bisect_right(range(len(text) + 1), columns, key=lambda end: width(text[:end])) - 1]
+
+
+def _last(text: str, columns: int) -> str:
+    """The longest end of a text that fits, without marks that would sit on what stands before it."""
+    length = bisect_right(range(len(text) + 1), columns, key=lambda size: width(text[len(text) - size :])) - 1
+    end = text[len(text) - length :]
+    return end[next((at for at, char in enumerate(end) if not _is_mark(char)), len(end)) :]

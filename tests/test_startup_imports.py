@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = (
     *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
-    *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
+    *("rich", "tokenizers", "torch", "tqdm", "transformers", "wcwidth", "yaml"),
 )
 
 NOTE_IMPORTS = """

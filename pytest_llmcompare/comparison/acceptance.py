@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import MATCHING, UNDECIDED, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, CaseResult, GroupKey, RowKey
 from pytest_llmcompare.settings import Settings, Update
-
-OPEN = (Verdict.DRIFTED, Verdict.MISSING, Verdict.STALE, Verdict.SHIFTED)
-"""Verdicts on an output that waits to be accepted or rejected."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,13 @@ def is_accepted(result: CaseResult, update: Update) -> bool:
 
 def is_open(result: CaseResult) -> bool:
     """Whether an output differs from its baseline, or has none, so that somebody has to decide about it."""
-    judged = result.judgement is not None and result.judgement.verdict in OPEN
+    judged = result.judgement is not None and result.judgement.verdict in UNDECIDED
     return judged and result.generation is not None
 
 
 def is_match(result: CaseResult) -> bool:
     """Whether an output was compared and stands."""
-    return result.judgement is not None and result.judgement.verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
+    return result.judgement is not None and result.judgement.verdict in MATCHING
 
 
 def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:

@@ -30,15 +30,6 @@ NO_MODELS_COMPARED = (
     '`assert llm_comparison.agreement("A", "B") >= 0.9`.'
 )
 
-WHAT: Mapping[Verdict, str] = {
-    Verdict.DRIFTED: "drifted",
-    Verdict.SHIFTED: "shifted",
-    Verdict.MISSING: "has no baseline",
-    Verdict.STALE: "has a stale baseline",
-    Verdict.ERROR: "could not be compared",
-}
-"""What happened to an output, by its verdict."""
-
 NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output and llm_baseline.'
 NOT_SELECTED = (
     "The tests that would were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
@@ -84,7 +75,7 @@ def unseen_faults(
     for verdict, those in unseen(results, attempts, settings).items():
         outputs = len({result.key for result in those})
         tests = list(dict.fromkeys(result.nodeid for result in those))
-        what = f"1 output {WHAT[verdict]}" if outputs == 1 else f"{outputs:,} outputs {_plural(WHAT[verdict])}"
+        what = f"1 output {verdict.predicate}" if outputs == 1 else f"{outputs:,} outputs {_plural(verdict.predicate)}"
         whose = "its test" if len(tests) == 1 else "their tests"
         skipped = {attempts[test].outcome == SKIPPED for test in tests if test in attempts}
         ended = "passed or skipped" if len(skipped) > 1 else "skipped itself" if skipped == {True} else "passed"

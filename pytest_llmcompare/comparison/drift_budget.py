@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import COMPARED, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult
 from pytest_llmcompare.settings import FILE, Settings
 
 from .statistics import Rate, rate
-
-NOT_COMPARED = (None, Verdict.MISSING, Verdict.STALE, Verdict.ERROR)
-"""Verdicts of cases that could not drift; their tests fail, whatever the budget."""
 
 
 class Seen(Protocol):
@@ -87,7 +84,7 @@ def check_budget(cells: Mapping[CaseKey, Seen], settings: Settings, *, whole: bo
 
 def checked(model: str, cells: Collection[Seen], budget: float, settings: Settings) -> BudgetCheck:
     """One model against the budget; what is accepted has not drifted."""
-    comparable = [cell for cell in cells if cell.verdict not in NOT_COMPARED]
+    comparable = [cell for cell in cells if cell.verdict in COMPARED]
     drifted = tuple(cell.result for cell in comparable if cell.verdict is Verdict.DRIFTED and not cell.accepted)
     origin = settings.origins.get("drift_budget", "")
     return BudgetCheck(model, budget, origin, rate(len(drifted), len(comparable)), drifted)

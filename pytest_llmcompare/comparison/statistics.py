@@ -1,7 +1,6 @@
-"""Rates, paired pass/fail and paired scores, with their uncertainty. Pure, over plain numbers.
+"""Confidence intervals of rates, and paired tests on pass/fail and on scores. Pure, over plain numbers.
 
-The summary of every run shows rates and tests on pass/fail, so these take the standard library alone: SciPy, which the
-bootstrap needs, takes most of a second to import.
+SciPy takes most of a second to import, so it is imported only to compute: for a drift budget, or for two models.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import NormalDist, fmean
+from statistics import fmean
 from typing import Any
 
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
@@ -139,14 +138,10 @@ def rate(count: int, total: int) -> Rate:
         raise ValueError(f"{count} of {total} is no share")
     if not total:
         return Rate(0, 0, Interval(0.0, 1.0))
-    z = NormalDist().inv_cdf(1 - ALPHA / 2)
-    share, weight = count / total, z * z / total
-    centre = (share + weight / 2) / (1 + weight)
-    half = z * math.sqrt(share * (1 - share) / total + weight / total / 4) / (1 + weight)
-    # Rounding would leave the ends next to 0 and 1.
-    low = centre - half if count else 0.0
-    high = centre + half if count < total else 1.0
-    return Rate(count, total, Interval(low, high))
+    from scipy.stats import binomtest
+
+    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
+    return Rate(count, total, Interval(float(interval.low), float(interval.high)))
 
 
 def paired_outcomes(first: Sequence[bool], second: Sequence[bool]) -> PairedOutcomes:
@@ -161,12 +156,12 @@ def paired_outcomes(first: Sequence[bool], second: Sequence[bool]) -> PairedOutc
 
 
 def mcnemar(one: int, other: int) -> float:
-    """McNemar's exact test: two-sided p-value of a split of cases by a fair coin."""
-    total, term, tail = one + other, 1, 0
-    for k in range(min(one, other) + 1):
-        tail += term  # `term` is the number of ways to choose k of them
-        term = term * (total - k) // (k + 1)
-    return min(1.0, 2 * tail / (1 << total))
+    """Two-sided p-value of McNemar's exact test, given the cases that only one side and only the other passes."""
+    if not one + other:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(one, one + other).pvalue)
 
 
 def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> PairedScores:

@@ -5,27 +5,16 @@ Everything is derived from the records of tests and groups, whatever order they 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.judgement import COMPARED, Verdict
+from pytest_llmcompare.judgement import COMPARED, MATCHING, Verdict, severity_of
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
 from .ordering import Order
-
-SEVERITY: Mapping[Verdict | None, int] = {
-    None: 0,
-    Verdict.IDENTICAL: 1,
-    Verdict.NEAR_TIE: 2,
-    Verdict.SHIFTED: 3,
-    Verdict.MISSING: 4,
-    Verdict.STALE: 5,
-    Verdict.DRIFTED: 6,
-    Verdict.ERROR: 7,
-}
-"""Of several tests of one case, the worst verdict counts."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +212,9 @@ def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseK
 
 def worst_cell(key: CaseKey, seen: Sequence[CaseResult], settings: Settings) -> Cell:
     """What the tests of one case found together."""
-    chosen = min(seen, key=lambda result: (-SEVERITY[verdict_of(result)], result.generation is None, result.nodeid))
+    chosen = min(seen, key=lambda result: (-severity_of(verdict_of(result)), result.generation is None, result.nodeid))
     verdict = verdict_of(chosen)
-    changed = verdict not in (None, Verdict.IDENTICAL, Verdict.NEAR_TIE)
+    changed = verdict not in (None, *MATCHING)
     accepted = verdict is not None and changed and settings.update.accepts(verdict)
     return Cell(key, verdict, accepted and all(result.passed for result in seen), chosen)
 
@@ -249,7 +238,7 @@ def model_lines(
         lines.append(
             ModelLine(
                 model=model,
-                counts={verdict: n for verdict in SEVERITY if (n := sum(cell.verdict is verdict for cell in own))},
+                counts=Counter(cell.verdict for cell in own),
                 accepted=sum(cell.accepted for cell in own),
                 tokens=sum(result.tokens for result in asked),
                 seconds=sum(result.seconds for result in asked),

@@ -20,7 +20,16 @@ from pytest_llmcompare.comparison.model_pairs import Pair
 from pytest_llmcompare.comparison.statistics import Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
+from pytest_llmcompare.judgement import (
+    ACCEPTED,
+    NO_VERDICT,
+    UNDECIDED,
+    WORST_FIRST,
+    Judgement,
+    Likelihood,
+    Verdict,
+    look_of,
+)
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
@@ -55,22 +64,6 @@ def judgement(judged: Document) -> Judgement:
     return Judgement(**rest)
 
 
-WORDS: Mapping[Verdict | None, str] = {
-    Verdict.ERROR: "error",
-    Verdict.DRIFTED: "drifted",
-    Verdict.STALE: "stale",
-    Verdict.MISSING: "missing",
-    Verdict.SHIFTED: "shifted",
-    Verdict.NEAR_TIE: "near tie",
-    Verdict.IDENTICAL: "identical",
-    None: "not compared",
-}
-"""Verdicts as people read them, the worst first."""
-
-SETTLED_BY_UPDATE = (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED, Verdict.MISSING)
-"""Verdicts of which `--llm-update` makes baselines."""
-
-
 @dataclass(frozen=True)
 class Report:
     """A run, to be written to a file.
@@ -100,8 +93,9 @@ class Report:
     def sentence(self) -> str:
         """What was found, worst first: `15 cases: 2 drifted, 13 identical`."""
         cells = self.summary.cells
-        found = Counter("accepted" if cell.accepted else WORDS[cell.verdict] for cell in cells)
-        parts = [f"{found[word]:,} {word}" for word in (*WORDS.values(), "accepted") if found[word]]
+        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in cells)
+        looks = (*(verdict.look for verdict in WORST_FIRST), NO_VERDICT, ACCEPTED)
+        parts = [f"{counts[look]:,} {look.label}" for look in looks if counts[look]]
         return f"{count(len(cells), 'case')}: {', '.join(parts)}" if parts else "no case was looked at"
 
     @property
@@ -112,7 +106,7 @@ class Report:
 
     def accept(self, cell: Cell) -> str:
         """The command that takes today's output of a case as its baseline; empty where there is nothing to accept."""
-        if cell.accepted or cell.verdict not in SETTLED_BY_UPDATE or cell.text is None:
+        if cell.accepted or cell.verdict not in UNDECIDED or cell.text is None:
             return ""
         return disarm(self.accepting(cell.result.nodeid))
 

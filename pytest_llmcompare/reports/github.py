@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_llmcompare.comparison.summary import SEVERITY, Cell
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.comparison.summary import Cell
+from pytest_llmcompare.judgement import UNDECIDED, Verdict, severity_of
 from pytest_llmcompare.text import count, disarm
 
 from .document import Report
 from .messages import failure_lines
-from .style import MEANINGS
 
 Location = tuple[str, int | None, str]
 """Where pytest says that a test stands: file relative to its root folder, line counted from 0, name."""
@@ -55,7 +54,6 @@ MOST = 10
 MOST_NAMED = 5  # cases named of those that are alike
 TITLE = "model comparison"
 
-OPEN = (Verdict.ERROR, Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING, Verdict.SHIFTED)
 ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 PROPERTY_ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
@@ -85,8 +83,8 @@ def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str
         place: Where a test stands, given its node id; None where GitHub would not know the file.
     """
     alike: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in sorted(report.summary.cells, key=lambda cell: -SEVERITY[cell.verdict]):
-        if cell.verdict in OPEN and not cell.accepted:
+    for cell in sorted(report.summary.cells, key=lambda cell: -severity_of(cell.verdict)):
+        if cell.verdict in (Verdict.ERROR, *UNDECIDED) and not cell.accepted:
             alike.setdefault(likeness(cell), []).append(cell)
     found = [annotation(cells, report, place) for cells in alike.values()]
     found += [Annotation("error", TITLE, "\n".join(map(disarm, fault.splitlines()))) for fault in faults]
@@ -114,7 +112,7 @@ def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place |
         named = ", ".join(str(cell.key) for cell in others[:MOST_NAMED])
         rest = f" and {len(others) - MOST_NAMED:,} more" if len(others) > MOST_NAMED else ""
         lines.append(f"Alike: {disarm(named)}{rest}")
-    title = disarm(f"{first.key}: {MEANINGS[first.verdict]}{more}")
+    title = disarm(f"{first.key}: {first.verdict.look.meaning}{more}")
     level = "warning" if first.result.passed else "error"
     return Annotation(level, title, "\n".join(lines), place(first.result.nodeid))
 

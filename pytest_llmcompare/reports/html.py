@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 
-from .document import WORDS, Document
-from .style import ACCEPTED, MEANINGS, SIGNS
+from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Look
+
+from .document import Document
+from .text_diff import Range, word_changes
 
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
-SHARED = ("text.js", "difference.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
+SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
 """In this order: each uses what stands before it."""
 
 POLICY = (
@@ -30,7 +34,7 @@ NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverif
 
 def html_report(document: Document) -> str:
     """A report as one HTML page."""
-    style, script = page_part("report.css"), script_of(*SHARED, "start.js")
+    style, script = style_of("report.css"), script_of(*SHARED, "start.js")
     return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
 
 
@@ -79,31 +83,57 @@ def slim(table: Document) -> Document:
 
 
 def slim_case(case: Document) -> Document:
-    """A case without what the page does not show, its log-probabilities with as many digits as it shows."""
-    said = case["candidate"]
-    if said is None:
+    """A case without what the page does not show, and with the words in which its texts differ.
+
+    Log-probs have as many digits as the page shows.
+    """
+    output, baseline = case["candidate"], case["baseline"]
+    if output is None:
         return case
-    kept = {key: value for key, value in said.items() if key not in NOT_SHOWN}
-    if said["logprobs"] is not None:
-        kept["logprobs"] = [None if value is None else round(value, 3) for value in said["logprobs"]]
-    return {**case, "candidate": kept}
+    kept = {key: value for key, value in output.items() if key not in NOT_SHOWN}
+    if output["logprobs"] is not None:
+        kept["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
+    slim = {**case, "candidate": kept}
+    if baseline is not None and baseline != output["text"]:
+        removed, added = word_changes(baseline, output["text"])
+        slim["changes"] = {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(output["text"], added)}
+    return slim
 
 
-def words() -> Document:
-    """Verdicts with their signs and meanings, the worst first."""
-    verdicts = [
+def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
+    """Ranges of code points as JavaScript counts: a character beyond U+FFFF has two units."""
+    if text.isascii() or max(text) < "\U00010000":
+        return ranges
+    units = [*accumulate((1 + (char > "\uffff") for char in text), initial=0)]
+    return [(units[start], units[end]) for start, end in ranges]
+
+
+def words() -> list[Document]:
+    """How the page shows cases of each kind, the worst first."""
+    return [
         {
-            "verdict": "none" if verdict is None else str(verdict),
-            "sign": SIGNS[verdict].strip() or "·",
-            "word": word,
-            "meaning": "not compared" if verdict is None else MEANINGS[verdict],
+            "kind": kind,
+            "sign": look.sign.strip() or "·",
+            "word": look.label,
+            "meaning": look.meaning,
+            "loud": bool(look.markup),
         }
-        for verdict, word in WORDS.items()
+        for kind, look in _looks()
     ]
-    return {"accepted": ACCEPTED, "verdicts": verdicts}
 
 
-def embedded(data: Document) -> str:
+def _looks() -> list[tuple[str, Look]]:
+    """Kinds of cases as the script and the style sheet call them."""
+    return [*((str(verdict), verdict.look) for verdict in WORST_FIRST), ("none", NO_VERDICT), ("accepted", ACCEPTED)]
+
+
+def style_of(*names: str) -> str:
+    """The colours of verdicts, then these style sheets of the page."""
+    colours = "".join(f"--{kind}:light-dark({', '.join(look.css)});" for kind, look in _looks())
+    return "\n".join([f":root{{{colours}}}", *map(page_part, names)])
+
+
+def embedded(data: Document | list[Document]) -> str:
     r"""Data as JSON that can stand in a script element: nothing in it opens or closes a tag or a comment.
 
     It is ASCII, so the line separators U+2028 and U+2029 are escaped, too.

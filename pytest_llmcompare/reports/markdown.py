@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
-from .document import WORDS, Document, case_result
+from .document import Document, case_result
 from .messages import FAILED, OK, failure_lines
-from .style import ACCEPTED, SIGNS
 
 
 def code(text: str) -> str:
@@ -53,7 +52,6 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool 
 MOST_BYTES = 1024 * 1024
 """What GitHub shows of a step's summary; of a larger one it shows nothing."""
 
-IN_FULL = (Verdict.ERROR, Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING)
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
 RESERVE = 200  # bytes for the line that says what was left out
@@ -90,7 +88,7 @@ def sections(document: Document) -> Iterator[str]:
     yield from budgets(document)
     yield from commands(document)
     cases = [case for one in document["tables"] for row in one["rows"] for case in row["cases"] if case]
-    for verdict in IN_FULL:
+    for verdict in (one for one in WORST_FIRST if one.severity >= Verdict.MISSING.severity):
         yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
@@ -127,7 +125,7 @@ def scoreboard(models: list[Document]) -> str:
     """A line per model; columns without a number in them are left out."""
     columns = {
         "cases": [f"{line['cases']:,}" for line in models],
-        **{word: [numbered(line["verdicts"].get(verdict)) for line in models] for verdict, word in WORDS.items()},
+        **{verdict.look.label: [numbered(line["verdicts"].get(verdict)) for line in models] for verdict in WORST_FIRST},
         "not compared": [numbered(line["not_compared"]) for line in models],
         "accepted": [numbered(line["accepted"]) for line in models],
         "drift rate": ["" if line["drift_rate"] is None else percent(line["drift_rate"]) for line in models],
@@ -167,7 +165,7 @@ def commands(document: Document) -> Iterator[str]:
 def in_full(verdict: Verdict, cases: list[Document]) -> Iterator[str]:
     """Cases of one verdict, each with the message of its failure."""
     if cases:
-        yield f"### {SIGNS[verdict]} {len(cases):,} {WORDS[verdict]}"
+        yield f"### {verdict.look.sign} {len(cases):,} {verdict.look.label}"
     for case in cases:
         lines = failure_lines(case_result(case), case["accept"])
         yield f"**{code(case['name'])}**\n\n{block(lines)}"
@@ -182,7 +180,7 @@ def near_ties(cases: list[Document]) -> Iterator[str]:
             at = "" if judged["position"] is None else f"{judged['unit']} {judged['position'] + 1}/{judged['length']}"
             change = f"{token(judged['baseline_token'])} → {token(judged['candidate_token'])}"
             rows.append([code(case["name"]), at, change, number(judged["margin"]), number(judged["tolerance"])])
-        yield f"### {SIGNS[Verdict.NEAR_TIE]} {count(len(cases), 'near tie')}"
+        yield f"### {Verdict.NEAR_TIE.look.sign} {count(len(cases), 'near tie')}"
         yield table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
 
 
@@ -191,7 +189,7 @@ def shifts(cases: list[Document]) -> Iterator[str]:
     if cases:
         moved = [(case, case["judgement"]["likelihood"] or {}) for case in cases]
         rows = [[code(case["name"]), *(number(by.get(key)) for key in ("rms", "worst", "band"))] for case, by in moved]
-        yield f"### {SIGNS[Verdict.SHIFTED]} {len(cases):,} shifted"
+        yield f"### {Verdict.SHIFTED.look.sign} {len(cases):,} shifted"
         yield "The outputs are unchanged; how likely the model finds them is not."
         yield table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
 
@@ -219,8 +217,8 @@ def cell(case: Document | None) -> str:
         return ""
     said = case["candidate"]
     text = "(no output)" if said is None else code(cut(said["text"].strip()[: 4 * CELL], CELL)) or "(no text)"
-    sign = ACCEPTED if case["accepted"] else SIGNS[None if case["verdict"] is None else Verdict(case["verdict"])]
-    return f"{sign} {text}".strip()
+    verdict = None if case["verdict"] is None else Verdict(case["verdict"])
+    return f"{look_of(verdict, accepted=case['accepted']).sign} {text}".strip()
 
 
 def token(text: str) -> str:

@@ -6,12 +6,14 @@ The first line carries the verdict in its first 40 characters, because pytest cu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult
-from pytest_llmcompare.text import count, disarm, duration, encodable, number, pad, quoted, rate, share, shorten, width
+from pytest_llmcompare.text import count, disarm, duration, encodable, number, quoted, rate, share, shorten, width
 
 from .style import Page, Styled
+from .terminal_table import Line, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 OK, FAILED = "ok", "FAILED"
@@ -47,11 +49,6 @@ def value_of(gate: Gate) -> str:
     return repr(gate.value) if hides else short
 
 
-def result_of(gate: Gate) -> str:
-    """Whether the threshold holds, in a word."""
-    return OK if gate.passed else FAILED
-
-
 def gate_blocks(
     groups: Iterable[tuple[GroupKey, Sequence[Gate]]], page: Page, *, every: bool
 ) -> Iterator[list[Styled]]:
@@ -74,18 +71,21 @@ def gate_blocks(
         yield [page.line(f"{count(left_out, 'more threshold')} held (-v shows all)")]
 
 
+def _gate_cells(cells: Sequence[str], widths: Sequence[int], page: Page) -> list[str]:
+    return [cells[0], page.name(cells[1], widths[1]), *cells[2:]]
+
+
 def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Styled]:
     """The thresholds of one table and model."""
     name = page.name(f"{key.table}/{key.model}", page.columns // 2)
     yield page.line(f"thresholds of {name}, {over(gates[0])}:", bold=True)
-    cells = [
-        (result_of(gate), page.name(gate.metric, page.columns // 2), value_of(gate), encodable(gate.wanted, "ascii"))
-        for gate in gates
-    ]
-    spans = [max(width(line[at]) for line in cells) for at in range(3)]
-    for gate, line in zip(gates, cells, strict=True):
-        text = "  ".join(pad(cell, span) for cell, span in zip(line, (*spans, 0), strict=True))
-        yield page.line(f"  {text}", **({} if gate.passed else {"red": True}))
+    lines = []
+    for gate in gates:
+        cells = [OK if gate.passed else FAILED, gate.metric, value_of(gate), encodable(gate.wanted, "ascii")]
+        wanted = [*map(len, cells)]
+        wanted[1] = width(page.name(gate.metric, page.columns // 2))
+        lines.append(Line(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
+    yield from table_lines(lines, page, flexible=(1,), indent="  ")
 
 
 TOKEN = 16  # columns of a token in the first line

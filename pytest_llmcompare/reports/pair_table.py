@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from pytest_llmcompare.comparison.model_pairs import Answer, Pair, pairs_of
 from pytest_llmcompare.comparison.statistics import Finding
@@ -10,11 +11,11 @@ from pytest_llmcompare.comparison.summary import Table
 from pytest_llmcompare.records import RowKey
 from pytest_llmcompare.text import percent, share, width
 
-from .model_table import joined, taken
 from .style import Page, Styled
+from .terminal_table import numbers_table
 
 HEADING, PAIR = "two models", " / "
-LEAST_NAMES = 24  # columns of the names of a pair; columns of less weight give way to it
+LEAST_NAMES = 24  # columns of the names of a pair, if they are that long
 MOST_PAIRS = 10
 GIVE_WAY = ("95% interval", "McNemar p", "alike")
 """Columns that are left out on a narrow terminal, the first one first."""
@@ -44,23 +45,17 @@ def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[
     shown = pairs if every else pairs[:MOST_PAIRS]
     if not shown:
         return
-    columns = columns_of(shown)
-    wanted = max(width(page.text(name)) for name in (HEADING, *(pair.first + PAIR + pair.second for pair in shown)))
-    for heading in GIVE_WAY:
-        if page.columns - taken(columns) < min(wanted, LEAST_NAMES):
-            columns.pop(heading, None)
-    names = min(wanted, max(page.columns - taken(columns), len(PAIR) + 2))
-    yield page.line(joined(page.name(HEADING, names), names, columns, {head: head for head in columns}), bold=True)
-    for at, pair in enumerate(shown):
-        cells = {heading: column[at] for heading, column in columns.items()}
-        yield page.line(joined(names_of(pair, names, page), names, columns, cells))
+    names = [partial(names_of, pair, page=page) for pair in shown]
+    yield from numbers_table(
+        HEADING, names, columns_of(shown), page, give_way=GIVE_WAY, least=LEAST_NAMES, markups=[{}] * len(shown)
+    )
     if len(pairs) > len(shown):
         yield page.line(f"and {len(pairs) - len(shown):,} more pairs (-v shows all)")
 
 
 def names_of(pair: Pair, columns: int, page: Page) -> str:
-    """Both names; what is too wide of the two is cut."""
-    room = columns - len(PAIR)
+    """Both names; the longer one is cut first."""
+    room = max(columns - len(PAIR), 2)
     first, second = (width(page.text(name)) for name in (pair.first, pair.second))
     left = min(first, max(room // 2, room - second))
     return page.name(pair.first, left) + PAIR + page.name(pair.second, room - left)

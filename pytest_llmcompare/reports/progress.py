@@ -1,47 +1,52 @@
-"""Says how a group proceeds while tests run: a bar on a terminal, in a log two lines for a group that takes long.
+"""Progress of a group while tests run: a tqdm bar on a terminal; in a log two lines for a group that takes long.
 
-Nothing is written from another thread, and nothing outside of the place that `uncaptured` opens.
+Nothing is written from another thread, or outside the block in which pytest lets output through.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.text import count, cut, disarm, duration, encodable, rate, width
+from pytest_llmcompare.text import count, cut, disarm, duration, encodable, rate
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 LONG = 5.0  # seconds after which a group is worth a line in a log
 REDRAW = 0.1  # seconds between two pictures of the bar
+BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
 class Silent:
-    """Says nothing: for workers, which have no terminal, and for quiet runs."""
+    """Shows nothing: for workers, which have no terminal, and for quiet runs."""
 
     def begin(self, key: GroupKey, total: int) -> None:
         """A group of `total` cases starts."""
 
     def step(self, generation: Generation | None) -> None:
-        """One more case is done; None where it failed."""
+        """One more case is done; None if it failed."""
 
     def end(self) -> None:
         """The group is done."""
 
     def say(self, text: str) -> None:
-        """Something that takes a while begins, such as `loading gpt2-large`."""
+        """A slow step begins, such as `loading gpt2-large`."""
 
 
 class TerminalProgress:
     """Shows progress on a stream.
 
     Args:
-        stream: Where to. Whether it is a terminal is asked on the first write, because capture redirects it.
-        uncaptured: Opens a place in which what is written reaches the user; pytest captures all else.
+        stream: A terminal or a log; which of them is asked at the first write, because capture redirects it before.
+        uncaptured: Opens a block in which output reaches the user; pytest captures everything else.
         clock: Time in seconds.
     """
 
@@ -54,119 +59,112 @@ class TerminalProgress:
         self.stream = stream
         self.uncaptured = uncaptured
         self.clock = clock
-        self.is_terminal: bool | None = None
-        self.forget()
-
-    def forget(self) -> None:
-        """Be ready for the next group."""
-        self.label = self.phase = ""
-        self.total = self.done = self.failed = self.tokens = 0
-        self.since = self.generating_since = self.drawn_at = float("-inf")
-        self.drawn = 0  # columns of the bar that stands on the terminal
-        self.is_announced = False
+        self._reset()
 
     def say(self, text: str) -> None:
-        """Something that takes a while begins, such as `loading gpt2-large`."""
-        self.start()
+        """A slow step begins, such as `loading gpt2-large`."""
+        self._start()
         self.phase = disarm(text)
-        self.show(now=True)
+        self._show("{desc}", cut(self.phase, self._columns, "~"))
 
     def begin(self, key: GroupKey, total: int) -> None:
         """A group of `total` cases starts."""
-        self.start()
+        self._start()
         self.label = disarm(f"{key.table} x {key.model}")
-        self.phase, self.total = "", total
-        self.generating_since = self.clock()
-        self.show(now=True)
+        self.total, self.generating_since = total, self.clock()
+        self._show(BAR, cut(self.label, self._columns // 2, "~"))
 
     def step(self, generation: Generation | None) -> None:
-        """One more case is done; None where it failed."""
+        """One more case is done; None if it failed."""
         self.done += 1
         self.failed += generation is None
         self.tokens += len(generation.token_ids or ()) if generation is not None else 0
-        self.show(now=self.done == self.total)
+        if self.done == self.total or self.clock() - self.drawn_at >= REDRAW:
+            self._show()
 
     def end(self) -> None:
         """The group is done: take the bar away, or close the announcement in a log."""
-        if self.drawn:
-            self.write("\r" + " " * self.drawn + "\r")
-        elif self.is_announced or self.lasted() >= LONG:
-            self.write_log(self.outcome())
-        self.forget()
+        if self.bar is not None and not self.bar.disable:
+            with self.uncaptured():
+                self.bar.close()
+        elif self.is_announced or self._lasted() >= LONG:
+            self._log(self._outcome())
+        self._reset()
 
-    def start(self) -> None:
-        """Note when the first sign of a group came."""
-        if self.since == float("-inf"):
+    def _reset(self) -> None:
+        """Be ready for the next group."""
+        self.bar: tqdm[object] | None = None
+        self.label = self.phase = ""
+        self.total = self.done = self.failed = self.tokens = 0
+        self.since = self.generating_since = self.drawn_at = float("-inf")
+        self.is_announced = False
+
+    def _start(self) -> None:
+        """Note when the first sign of a group came; on a terminal, make its bar on a line of its own."""
+        if self.bar is None:
             self.since = self.clock()
+            with self.uncaptured():
+                self.bar = _bar(self.stream, self._columns)
+                if not self.bar.disable:
+                    self.stream.write("\n")
 
-    def lasted(self) -> float:
-        """Seconds since then."""
-        return self.clock() - self.since if self.since > float("-inf") else 0.0
-
-    def show(self, *, now: bool) -> None:
-        """Draw the bar, unless it was drawn a moment ago, or announce a long group in a log."""
-        if self.on_terminal():
-            if now or self.clock() - self.drawn_at >= REDRAW:
-                self.draw()
-        elif not self.is_announced and self.lasted() >= LONG:
-            self.is_announced = True
-            self.write_log(self.announcement())
-
-    def draw(self) -> None:
-        """Replace the bar on the terminal; the first one goes to a line of its own."""
-        with self.uncaptured():
-            shown = cut(encodable(self.phase, self.encoding) if self.phase else self.bar(), self.columns, "~")
-            fill = " " * (self.drawn - width(shown))
-            self.stream.write(("\r" if self.drawn else "\n") + shown + fill)
-            self.stream.flush()
-        self.drawn, self.drawn_at = width(shown), self.clock()
-
-    def bar(self) -> str:
-        """Label, bar, cases done, tokens per second, time left; as wide as the terminal."""
-        from tqdm import tqdm
-
+    def _show(self, bar_format: str = "", label: str = "") -> None:
+        """Draw the bar, changed as given, or announce a long group in a log."""
+        assert self.bar is not None
+        if self.bar.disable:
+            if not self.is_announced and self._lasted() >= LONG:
+                self.is_announced = True
+                self._log(self._announcement())
+            return
+        if bar_format:
+            self.bar.bar_format, self.bar.desc, self.bar.total = (
+                bar_format,
+                encodable(label, self._encoding),
+                self.total,
+            )
         seconds = self.clock() - self.generating_since
         speed = rate(self.tokens, seconds)
-        text: str = tqdm.format_meter(
-            self.done,
-            self.total,
-            seconds,
-            ncols=self.columns,
-            prefix=cut(encodable(self.label, self.encoding), self.columns // 2, "~"),
-            ascii=encodable("█▏", self.encoding) != "█▏",
-            bar_format="{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}",
-            postfix="".join([f"{speed} tok/s" if speed else "", self.left(seconds)]),
-        )
-        return text
+        self.bar.n, self.drawn_at = self.done, self.clock()
+        with self.uncaptured():
+            self.bar.set_postfix_str(f"{speed} tok/s{self._left(seconds)}" if speed else self._left(seconds)[2:])
 
-    def left(self, seconds: float) -> str:
+    def _left(self, seconds: float) -> str:
         """Estimate of the time left, from the cases done."""
         if not self.done or self.done >= self.total:
             return ""
         ahead = math.ceil(seconds / self.done * (self.total - self.done))
         return f", {f'{ahead} s' if ahead < 60 else duration(ahead)} left"
 
-    def announcement(self) -> str:
+    def _lasted(self) -> float:
+        """Seconds since the first sign of the group."""
+        return self.clock() - self.since if self.since > float("-inf") else 0.0
+
+    def _announcement(self) -> str:
         """The first line of a long group in a log."""
         if not self.label:
             return self.phase
-        return f"{self.label}: {self.done:,} of {count(self.total, 'case')} after {duration(self.lasted())}"
+        return f"{self.label}: {self.done:,} of {count(self.total, 'case')} after {duration(self._lasted())}"
 
-    def outcome(self) -> str:
+    def _outcome(self) -> str:
         """The last line of a long group in a log."""
         speed = rate(self.tokens, self.clock() - self.generating_since)
         whole = count(self.total, "case") if self.done == self.total else f"{self.done:,} of {self.total:,} cases"
         failed = f", {self.failed:,} failed" if self.failed else ""
         of = f"{self.label}: {whole} in " if self.label else f"{self.phase}: given up after "
-        return f"{of}{duration(self.lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
+        return f"{of}{duration(self._lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
+
+    def _log(self, text: str) -> None:
+        """Write one line to a log; it may stand after dots of pytest's, so it begins a line of its own."""
+        with self.uncaptured():
+            self.stream.write(encodable(f"\nllmcompare: {text}\n", self._encoding))
+            self.stream.flush()
 
     @property
-    def encoding(self) -> str:
-        """Encoding of the stream."""
+    def _encoding(self) -> str:
         return self.stream.encoding or "ascii"
 
     @property
-    def columns(self) -> int:
+    def _columns(self) -> int:
         """Columns to draw on; the last one stays free, because some terminals wrap there."""
         try:
             known = os.get_terminal_size(self.stream.fileno()).columns
@@ -174,19 +172,16 @@ class TerminalProgress:
             known = 0
         return max(20, (known or 80) - 1)
 
-    def on_terminal(self) -> bool:
-        """Whether somebody is watching."""
-        if self.is_terminal is None:
-            with self.uncaptured():
-                self.is_terminal = self.stream.isatty()
-        return self.is_terminal
 
-    def write_log(self, text: str) -> None:
-        """Write one line to a log; it may stand after dots of pytest's, so it begins a line of its own."""
-        self.write(encodable(f"\nllmcompare: {text}\n", self.encoding))
+def _bar(stream: TextIO, columns: int) -> tqdm[object]:
+    """A bar that is not drawn yet; disabled if the stream is no terminal."""
+    from tqdm import tqdm
 
-    def write(self, text: str) -> None:
-        """Write where the user sees it."""
-        with self.uncaptured():
-            self.stream.write(text)
-            self.stream.flush()
+    class Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone
+        """A bar without a thread that watches it, and without a lock between processes."""
+
+        monitor_interval = 0
+
+    Bar.set_lock(threading.RLock())
+    later = 1e-9  # seconds; a delay keeps the constructor from drawing
+    return Bar(file=stream, disable=None, leave=False, ncols=columns, position=0, delay=later)

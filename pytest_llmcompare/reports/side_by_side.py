@@ -6,17 +6,19 @@ Cells stand next to each other while they have room to be read; with more models
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from pytest_llmcompare.comparison.summary import Cell, Table, TableRow
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import Verdict, look_of
 from pytest_llmcompare.text import count, pad, width
 
-from .style import ACCEPTED, SIGNS, Page, Styled, markup_of
+from .style import Page, Styled, markup_of
+from .terminal_table import GAP, Fit, Line, natural_widths, table_lines
 from .text_diff import common_ends
 
 MOST_ROWS = 20  # of a table that is not shown in full
 LEAST_CELL = 16  # columns of a model, sign included, below which nothing can be read
-GAP = "  "
+BOLD = {"bold": True}
 SIGN = "= "
 
 
@@ -31,8 +33,12 @@ def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]
     rows = rows_shown(table, every_row=every_row)
     if not rows:
         return
-    beside = widths(table, rows, page)
-    yield from side_by_side(table, rows, beside, page) if beside else stacked(table, rows, page)
+    lines = lines_of(table, rows, page)
+    names, *cells = natural_widths(lines)
+    if names + sum(len(GAP) + min(columns, LEAST_CELL) for columns in cells) <= page.columns:
+        yield from table_lines(lines, page, flexible=range(1, len(table.models) + 1), rule=True)
+    else:
+        yield from stacked(table, rows, page)
     differing = sum(row.differs for row in table.rows)
     if differing > len(rows):
         yield page.line(f"{page.sign('…')} and {differing - len(rows):,} more (-v shows all)")
@@ -45,39 +51,31 @@ def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
     return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
 
 
-def widths(table: Table, rows: Sequence[TableRow], page: Page) -> list[int]:
-    """Columns of the prompt ids and of each model, side by side; none where that leaves too little to read."""
-    names = max(width(page.text(text)) for text in (table.name, *(str(row.row) for row in rows)))
-    wanted = [
-        max(width(page.text(model)), *(width(cell_text(row.cells[at], page.columns, 0, page)) for row in rows))
-        for at, model in enumerate(table.models)
-    ]
-    first = min(names, max(12, page.columns // 3, page.columns - sum(len(GAP) + columns for columns in wanted)))
-    room = page.columns - first - len(GAP) * len(wanted)
-    if room < sum(min(columns, LEAST_CELL) for columns in wanted):
-        return []
-    return [first, *shared_out(room, wanted)]
-
-
-def shared_out(room: int, wanted: Sequence[int]) -> list[int]:
-    """Divide columns: who wants less than an equal share leaves the rest to the others."""
-    given = [0] * len(wanted)
-    for left, at in zip(range(len(wanted), 0, -1), sorted(range(len(wanted)), key=wanted.__getitem__), strict=True):
-        given[at] = min(wanted[at], room // left)
-        room -= given[at]
-    return given
-
-
-def side_by_side(table: Table, rows: Sequence[TableRow], beside: Sequence[int], page: Page) -> Iterator[Styled]:
-    """A line per prompt, a column per model."""
-    first, *others = beside
-    heads = [page.name(table.name, first), *map(page.name, table.models, others)]
-    yield page.line(joined(heads, beside), bold=True)
-    yield page.line(page.sign("─") * (sum(beside) + len(GAP) * len(others)))
+def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
+    """A line per prompt, with a cell per model."""
+    lines = [Line([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)]
     for row in rows:
-        parting = parting_of(row, min(others) - len(SIGN))
-        texts = [cell_text(cell, columns, parting, page) for cell, columns in zip(row.cells, others, strict=True)]
-        yield page.line(joined([page.name(str(row.row), first), *texts], beside), **markup(row.cells))
+        wanted = [width(cell_text(cell, page.columns, 0, page)) for cell in row.cells]
+        lines.append(Line(wanted, partial(cells_of, row, page=page), markup(row.cells)))
+    names = [table.name, *(str(row.row) for row in rows)]
+    longest = max(width(page.text(name)) for name in names)
+    others = sum(len(GAP) + columns for columns in natural_widths(lines))
+    most = min(longest, max(12, page.columns // 3, page.columns - others))
+    return [
+        Line([most, *line.wanted], partial(with_name, name, line.fit, page=page), line.markup)
+        for name, line in zip(names, lines, strict=True)
+    ]
+
+
+def with_name(name: str, fit: Fit, widths: Sequence[int], page: Page) -> list[str]:
+    """A name, and the cells that stand beside it."""
+    return [page.name(name, widths[0]), *fit(widths[1:])]
+
+
+def cells_of(row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
+    """The cells of a row; all begin at the same place of their texts."""
+    parting = parting_of(row, widths)
+    return [cell_text(cell, columns, parting, page) for cell, columns in zip(row.cells, widths, strict=True)]
 
 
 def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styled]:
@@ -87,17 +85,12 @@ def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styl
     names = min(max(width(page.text(model)) for model in table.models), page.columns // 3)
     room = page.columns - names - 2 * len(GAP)
     for row in rows:
-        parting = parting_of(row, room - len(SIGN))
+        parting = parting_of(row, [room] * len(row.cells))
         yield page.line(page.name(str(row.row), page.columns))
         for model, cell in zip(table.models, row.cells, strict=True):
             if cell is not None:
                 text = cell_text(cell, room, parting, page)
-                yield page.line(GAP + joined([page.name(model, names), text], [names, room]), **markup([cell]))
-
-
-def joined(texts: Sequence[str], columns: Sequence[int]) -> str:
-    """Texts filled to their columns."""
-    return GAP.join(pad(text, taken) for text, taken in zip(texts, columns, strict=True))
+                yield page.line(f"{GAP}{pad(page.name(model, names), names)}{GAP}{text}", **markup([cell]))
 
 
 def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
@@ -125,20 +118,22 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
             own = common_ends(baseline, cell.text)[0]
             parting = max(parting, own if is_hidden(cell.text, own, room) else 0)
         text = telling(cell.text, parting, room, page) or "(no text)"
-    sign = ACCEPTED if cell.accepted else SIGNS[cell.verdict]
-    return page.cut(f"{page.sign(sign)} {page.cut(text, room)}", columns)
+    sign = page.sign(look_of(cell.verdict, accepted=cell.accepted).sign)
+    return page.cut(f"{sign} {page.cut(text, room)}", columns)
 
 
-def parting_of(row: TableRow, room: int) -> int:
-    """Where the texts of a row part, if that would not be seen from their beginnings; else 0.
+def parting_of(row: TableRow, widths: Sequence[int]) -> int:
+    """Index of the character at which the texts of a row part, if the beginning of a cell would not show it; else 0.
 
     All cells of the row then begin there, so that the eye compares like with like.
     """
-    texts = sorted({cell.text for cell in row.cells if cell is not None and cell.text is not None})
-    if len(texts) < 2:
+    shown = zip(row.cells, widths, strict=True)
+    texts = [(cell.text, columns - len(SIGN)) for cell, columns in shown if cell is not None and cell.text is not None]
+    first, last = min(texts, default=("", 0))[0], max(texts, default=("", 0))[0]
+    if first == last:
         return 0
-    at = common_ends(texts[0], texts[-1])[0]  # of sorted texts, the outermost share what all share
-    return at if any(is_hidden(text, at, room) for text in texts) else 0
+    at = common_ends(first, last)[0]  # of sorted texts, the outermost share what all share
+    return at if any(is_hidden(text, at, room) for text, room in texts) else 0
 
 
 def is_hidden(text: str, at: int, room: int) -> bool:
@@ -146,7 +141,8 @@ def is_hidden(text: str, at: int, room: int) -> bool:
     shown, newline, _ = text.strip().partition("\n")
     if not newline and width(shown) <= room:
         return False
-    return at - (len(text) - len(text.lstrip())) >= min(len(shown), room - 1)
+    before = at - (len(text) - len(text.lstrip()))
+    return before >= len(shown) or width(shown[: max(before, 0)]) >= room - 1
 
 
 def telling(text: str, parting: int, room: int, page: Page) -> str:

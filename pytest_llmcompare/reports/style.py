@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.judgement import Verdict, look_of, severity_of
 from pytest_llmcompare.text import cut, disarm, encodable, escape, shorten, width
-
-COLOURS: Mapping[Verdict, str] = {
-    Verdict.ERROR: "red",
-    Verdict.DRIFTED: "red",
-    Verdict.STALE: "yellow",
-    Verdict.MISSING: "yellow",
-    Verdict.SHIFTED: "yellow",
-}
-"""Colour of a line with such a case in it; the worst verdict wins, in this order."""
-
-SIGNS: Mapping[Verdict | None, str] = {
-    None: " ",
-    Verdict.IDENTICAL: "=",
-    Verdict.NEAR_TIE: "≈",
-    Verdict.SHIFTED: "^",
-    Verdict.DRIFTED: "≠",
-    Verdict.STALE: "*",
-    Verdict.MISSING: "?",
-    Verdict.ERROR: "!",
-}
-"""What stands before a text in the side-by-side table; None for an output that no test compared."""
-
-ACCEPTED = "+"
-"""The sign of a case whose output an update option made the baseline."""
-
-MEANINGS: Mapping[Verdict, str] = {
-    Verdict.IDENTICAL: "as its baseline",
-    Verdict.NEAR_TIE: "near tie",
-    Verdict.SHIFTED: "shifted likelihood",
-    Verdict.DRIFTED: "drifted",
-    Verdict.STALE: "stale baseline",
-    Verdict.MISSING: "no baseline",
-    Verdict.ERROR: "error",
-}
 
 ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x"}
 """One character each, so that widths stay as they are."""
@@ -120,12 +86,7 @@ def pieces(word: str, columns: int) -> list[str]:
     return parts
 
 
-def worst(verdicts: Sequence[Verdict | None]) -> Verdict | None:
-    """The verdict that colours a line with all of these."""
-    return next((verdict for verdict in COLOURS if verdict in verdicts), None)
-
-
-def markup_of(verdicts: Sequence[Verdict | None]) -> dict[str, bool]:
-    """Colour of a line with cases of these verdicts in it."""
-    found = worst(verdicts)
-    return {} if found is None else {COLOURS[found]: True}
+def markup_of(verdicts: Iterable[Verdict | None]) -> dict[str, bool]:
+    """Colour of a line with cases of these verdicts: that of the most severe one."""
+    worst = look_of(max(verdicts, key=severity_of, default=None))
+    return {worst.markup: True} if worst.markup else {}

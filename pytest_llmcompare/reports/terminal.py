@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import Interval
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
-from pytest_llmcompare.judgement import Likelihood, Verdict
+from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, percent, quoted, share, width
 
 from .messages import gate_blocks, headline
-from .model_table import scoreboard_lines
+from .model_table import model_lines
 from .pair_table import pair_lines
 from .side_by_side import grid_lines, rows_shown
-from .style import ACCEPTED, MEANINGS, SIGNS, Page, Styled, wrap
+from .style import Page, Styled, wrap
 
 MOST_WITHIN, MOST_OVER = 3, 20
 """Drifted cases that are listed where the run passes, and where it fails."""
@@ -76,7 +76,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = list(scoreboard_lines(summary.models, page))
+    models = list(model_lines(summary.models, page))
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     if verbose < 0:
         return [*separated(block for block in (models, budgets) if block)]
@@ -110,11 +110,10 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
     rows = [row for table in tables for row in rows_shown(table, every_row=every_row)]
     cells = [cell for row in rows for cell in row.cells if cell is not None]
     occurring = {cell.verdict for cell in cells if not cell.accepted}
-    parts = [f"{page.sign(SIGNS[verdict])} {meaning}" for verdict, meaning in MEANINGS.items() if verdict in occurring]
-    if any(cell.accepted for cell in cells):
-        parts.append(f"{ACCEPTED} now the baseline")
-    if parts:
-        yield page.line("   ".join(parts))
+    looks = [verdict.look for verdict in Verdict if verdict in occurring]
+    looks += [ACCEPTED] if any(cell.accepted for cell in cells) else []
+    if looks:
+        yield page.line("   ".join(f"{page.sign(look.sign)} {look.meaning}" for look in looks))
 
 
 def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Styled]:

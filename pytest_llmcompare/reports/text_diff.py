@@ -1,14 +1,15 @@
-"""Two texts, and where they part: the lines of a failure message that show baseline and candidate. Pure.
+"""Where two texts differ: word ranges for the HTML report, lines with context for failure messages. Pure.
 
-What both begin and end with is cut first. Lines are matched with lines; in long lines, words with words, so that
-equal stretches can be left out. Matching looks at a bounded number of them: its time grows with their square.
+Common beginnings and ends are cut off first; what lies between is aligned by its longest common subsequence.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from itertools import accumulate
+from typing import NamedTuple
 
 from pytest_llmcompare.text import count, cut, escape, width
 
@@ -18,11 +19,106 @@ COLUMNS = 100  # of a text line, label not included
 CONTEXT_LINES = 2  # equal lines shown around lines that differ
 CONTEXT_CHARS = 30  # equal text shown around what differs in a long line
 CONTEXT_WORDS = 3  # the same between two places that differ
-MOST_LINES = 100  # matched per text
-MOST_WORDS = 200  # matched per line; 1,000 take seconds where they are few words again and again
+MOST_LINES = 100  # lines aligned per text
+MOST_WORDS = 200  # words aligned per line of a failure message
+MOST_ALIGNED = 4000  # words aligned per text in a report
 MOST_SHOWN = 14  # lines of a message
 
-_WORD = re.compile(r"\S+\s*|\s+")
+Range = tuple[int, int]
+"""Start and end of a part of a text, the end not included."""
+
+_CHUNK = re.compile(r"\S+\s*|\s+")
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range]]:
+    """Find the words in which two texts differ.
+
+    Args:
+        baseline: The approved text.
+        candidate: Today's text.
+
+    Returns:
+        The ranges of the baseline that the candidate lacks, and the ranges of the candidate that the baseline lacks,
+        in code points and in order. If more than `MOST_ALIGNED` words lie between the common beginning and the common
+        end, all of them count as changed.
+    """
+    ours, theirs = _words(baseline), _words(candidate)
+    start, end = common_ends(ours, theirs)
+    one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
+    if max(len(one), len(other)) > MOST_ALIGNED:
+        changes = [_Stretch(False, 0, len(one), 0, len(other))]
+    else:
+        changes = [stretch for stretch in _aligned(one, other) if not stretch.equal]
+    at, other_at = ([*accumulate(map(len, words), initial=0)][start:] for words in (ours, theirs))
+    return (
+        [(at[change.start], at[change.end]) for change in changes if change.start < change.end],
+        [
+            (other_at[change.other_start], other_at[change.other_end])
+            for change in changes
+            if change.other_start < change.other_end
+        ],
+    )
+
+
+def _words(text: str) -> list[str]:
+    """Words, white space and single signs that make up the text; a combining mark stays with its letter."""
+    if text.isascii():
+        return _WORD.findall(text)
+    letters = "".join("x" if unicodedata.category(char)[0] == "M" else char for char in text)
+    return [text[word.start() : word.end()] for word in _WORD.finditer(letters)]
+
+
+class _Stretch(NamedTuple):
+    """Items `start:end` of one sequence opposite `other_start:other_end` of another."""
+
+    equal: bool
+    start: int
+    end: int
+    other_start: int
+    other_end: int
+
+
+def _aligned(one: Sequence[str], other: Sequence[str]) -> Iterator[_Stretch]:
+    """Divide two sequences into stretches that are equal and stretches that differ, by turns."""
+    start = other_start = at = other_at = 0
+    for next_at, next_other in [*_common_items(one, other), (len(one), len(other))]:
+        if (next_at, next_other) != (at, other_at):
+            if start < at:
+                yield _Stretch(True, start, at, other_start, other_at)
+            yield _Stretch(False, at, next_at, other_at, next_other)
+            start, other_start = next_at, next_other
+        at, other_at = next_at + 1, next_other + 1
+    if start < len(one):
+        yield _Stretch(True, start, len(one), other_start, len(other))
+
+
+def _common_items(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of indexes of a longest common subsequence.
+
+    Bit `i` of a row is 0 where taking in item `i` of `one` makes the subsequence longer; a row is computed from the one
+    before in a few operations on long integers, so that texts that repeat a few words take no longer than others.
+    """
+    places: dict[str, int] = {}
+    for at, item in enumerate(one):
+        places[item] = places.get(item, 0) | 1 << at
+    full = (1 << len(one)) - 1
+    rows = [full]
+    for item in other:
+        row = rows[-1]
+        matching = row & places.get(item, 0)
+        rows.append((row + matching | row - matching) & full)
+    pairs = []
+    at, other_at = len(one), len(other)
+    while at and other_at:
+        if rows[other_at] >> at - 1 & 1:
+            at -= 1
+        elif not rows[other_at - 1] >> at - 1 & 1:
+            other_at -= 1
+        else:
+            at, other_at = at - 1, other_at - 1
+            pairs.append((at, other_at))
+    return pairs[::-1]
 
 
 def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
@@ -88,9 +184,8 @@ def _context(lines: Sequence[str], *, at_end: bool) -> list[str]:
 
 def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
     """The lines between the common ends."""
-    matcher = SequenceMatcher(None, ours[:MOST_LINES], theirs[:MOST_LINES], autojunk=False)
-    for kind, start, end, other_start, other_end in matcher.get_opcodes():
-        if kind == "equal":
+    for equal, start, end, other_start, other_end in _aligned(ours[:MOST_LINES], theirs[:MOST_LINES]):
+        if equal:
             yield from (BOTH + _line(line) for line in ours[start:end])
         elif end - start == other_end - other_start:
             for one, other in zip(ours[start:end], theirs[other_start:other_end], strict=True):
@@ -107,14 +202,14 @@ def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
 
 def _elided(ours: str, theirs: str) -> tuple[str, str]:
     """Two texts without the long stretches that they share."""
-    one, other = _WORD.findall(ours)[:MOST_WORDS], _WORD.findall(theirs)[:MOST_WORDS]
+    one, other = _CHUNK.findall(ours)[:MOST_WORDS], _CHUNK.findall(theirs)[:MOST_WORDS]
     shown: tuple[list[str], list[str]] = ([], [])
-    for kind, start, end, other_start, other_end in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        equal = one[start:end]
-        if kind == "equal" and len(equal) > 2 * CONTEXT_WORDS + 1:
-            equal = [*equal[:CONTEXT_WORDS], "… ", *equal[-CONTEXT_WORDS:]]
-        shown[0].extend(equal)
-        shown[1].extend(equal if kind == "equal" else other[other_start:other_end])
+    for equal, start, end, other_start, other_end in _aligned(one, other):
+        words = one[start:end]
+        if equal and len(words) > 2 * CONTEXT_WORDS + 1:
+            words = [*words[:CONTEXT_WORDS], "… ", *words[-CONTEXT_WORDS:]]
+        shown[0].extend(words)
+        shown[1].extend(words if equal else other[other_start:other_end])
     return "".join(shown[0]), "".join(shown[1])
 
 

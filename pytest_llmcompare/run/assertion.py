@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NoReturn
 
-from pytest_llmcompare.comparison.summary import SEVERITY
 from pytest_llmcompare.generation import Generation, harmless
-from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.judgement import Judgement, Verdict, severity_of
 from pytest_llmcompare.records import Case, CaseResult, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import failure_lines
 from pytest_llmcompare.settings import Settings
@@ -53,7 +52,7 @@ class Observation:
     @property
     def worst(self) -> Observation:
         """The sample with the worst verdict; of equally bad ones the first."""
-        return max(self.samples, key=lambda seen: SEVERITY[seen.judgement.verdict if seen.judgement else None])
+        return max(self.samples, key=lambda seen: severity_of(seen.judgement.verdict if seen.judgement else None))
 
     def result(self, *, passed: bool) -> CaseResult:
         """The record that travels on the test report."""
@@ -103,7 +102,7 @@ class StoredBaseline:
         """The verdict on today's output, with its evidence; of several samples the worst."""
         self._observation.looked = True
         judged = [self._judgement(seen.case.key.row) for seen in self._observation.samples]
-        return max(judged, key=lambda judgement: SEVERITY[judgement.verdict])
+        return max(judged, key=lambda judgement: judgement.verdict.severity)
 
     @property
     def _text(self) -> str | None:

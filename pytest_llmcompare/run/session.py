@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader, Outputs
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
-from pytest_llmcompare.comparison.model_comparison import Contest, Entrant
+from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
 from pytest_llmcompare.errors import BaselineError, LlmCompareError, ModelError, UsageError
 from pytest_llmcompare.models.faults import unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
@@ -246,14 +246,14 @@ class Session:
         """MLflow's `EvaluationResult` of a group."""
         return self.heavy().saved(self.result(key))
 
-    def contest(self, keys: Sequence[GroupKey]) -> Contest:
+    def contest(self, keys: Sequence[GroupKey]) -> ModelComparison:
         """All models of a table, evaluated one after the other, to be compared with each other."""
-        return Contest({key.model: self.entrant(key) for key in keys})
+        return ModelComparison({key.model: self.entrant(key) for key in keys})
 
-    def entrant(self, key: GroupKey) -> Entrant:
+    def entrant(self, key: GroupKey) -> ModelResult:
         """One model of a table; its scores are read when somebody asks for them."""
         group, result = self.groups[key], self.result(key)
-        return Entrant(
+        return ModelResult(
             result,
             group.cases,
             read_scores=library_warnings_ignored()(lambda: self.heavy().scores(group, result)),

@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_llmcompare.baselines.sources.protocol import BaselineReader
-    from pytest_llmcompare.comparison.model_comparison import Contest
+    from pytest_llmcompare.comparison.model_comparison import ModelComparison
     from pytest_llmcompare.errors import UsageError
     from pytest_llmcompare.settings import Settings
 
@@ -26,7 +26,7 @@ TIMER: pytest.StashKey[Any] = pytest.StashKey()
 OBSERVATION: pytest.StashKey[Observation] = pytest.StashKey()
 """On an item: what its test has seen of its case."""
 
-CONTEST: pytest.StashKey[Contest] = pytest.StashKey()
+CONTEST: pytest.StashKey[ModelComparison] = pytest.StashKey()
 """On an item: the models that its test asked for, to compare them with each other."""
 
 ENDED: pytest.StashKey[bool] = pytest.StashKey()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.comparison.model_comparison import Contest, Entrant, Evidence, short
+from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult, PairedResult, metric_of
 from pytest_llmcompare.comparison.model_pairs import Answer, pair_of, pairs_of
 from pytest_llmcompare.comparison.statistics import Finding, Interval, PairedScores
 from pytest_llmcompare.errors import LlmCompareError
@@ -84,7 +84,7 @@ def test_agreement_has_no_order(ones: dict[int, str | None], others: dict[int, s
 ROWS = ("sky", "sum", "tree", "ice")
 
 
-def entrant(
+def model_result(
     model: str,
     texts: Mapping[str, str | None],
     scores: Mapping[str, Mapping[str, float]] | None = None,
@@ -92,7 +92,7 @@ def entrant(
     targets: Mapping[str, str] | None = None,
     less: str = "",
     **facts: str,
-) -> Entrant:
+) -> ModelResult:
     """A model with these outputs, scores by metric and row, and targets by row."""
     key = GroupKey(".", "trivia", model)
     cases = {
@@ -100,15 +100,15 @@ def entrant(
     }
     said = {RowKey(row): Generation(text) for row, text in texts.items() if text is not None}
     read = {name: {RowKey(row): score for row, score in by_row.items()} for name, by_row in (scores or {}).items()}
-    return Entrant(GroupResult(key, said, **facts), cases, lambda: read, lambda metric: metric == less)  # type: ignore[arg-type]
+    return ModelResult(GroupResult(key, said, **facts), cases, lambda: read, lambda metric: metric == less)  # type: ignore[arg-type]
 
 
-def contest(**metrics: tuple[Mapping[str, float], Mapping[str, float]]) -> Contest:
+def comparison(**metrics: tuple[Mapping[str, float], Mapping[str, float]]) -> ModelComparison:
     """Models `a` and `b` with scores by metric: first those of `a`, then those of `b`."""
     texts = dict.fromkeys(ROWS, "x")
     both = [{f"{name}/score": scores[at] for name, scores in metrics.items()} for at in (0, 1)]
-    return Contest(
-        {name: entrant(name, texts, scores, less="toxicity") for name, scores in zip("ab", both, strict=True)}
+    return ModelComparison(
+        {name: model_result(name, texts, scores, less="toxicity") for name, scores in zip("ab", both, strict=True)}
     )
 
 
@@ -119,7 +119,7 @@ def scored(*values: float) -> dict[str, float]:
 def test_agreement_of_a_table() -> None:
     """A number to compare with, and the pair behind it."""
     texts = ({"sky": "x", "sum": "y", "tree": None, "ice": "z"}, {"sky": "x", "sum": "Y", "tree": None, "ice": "z"})
-    found = Contest({name: entrant(name, own) for name, own in zip("ab", texts, strict=True)})
+    found = ModelComparison({name: model_result(name, own) for name, own in zip("ab", texts, strict=True)})
     assert found.agreement("a", "b") == 0.5
     assert found.pair("a", "b").agreement.interval == found.pair("b", "a").agreement.interval
     assert found.pair("a", "b").targets is None
@@ -130,7 +130,9 @@ def test_exact_match_needs_no_metric() -> None:
     """It is counted from outputs and targets; a row without an output has missed it."""
     targets = dict.fromkeys(ROWS, "x")
     right, wrong = dict.fromkeys(ROWS, " x"), {**dict.fromkeys(ROWS, "x"), "sum": None}
-    found = Contest({"a": entrant("a", right, targets=targets), "b": entrant("b", wrong, targets=targets)})
+    found = ModelComparison(
+        {"a": model_result("a", right, targets=targets), "b": model_result("b", wrong, targets=targets)}
+    )
     evidence = found["b"].not_worse_than("a", metric="exact_match", margin=0.05)
     assert not evidence
     assert evidence.finding is Finding.INCONCLUSIVE
@@ -142,7 +144,7 @@ def test_exact_match_needs_no_metric() -> None:
 def test_rows_without_a_target_are_left_out() -> None:
     """As in the metric and in the summary."""
     targets, texts = {"sky": "x", "sum": "x"}, dict.fromkeys(ROWS, "x")
-    found = Contest({name: entrant(name, texts, targets=targets) for name in "ab"})
+    found = ModelComparison({name: model_result(name, texts, targets=targets) for name in "ab"})
     evidence = found["b"].not_worse_than("a")
     pair = found.pair("a", "b")
     assert pair.targets is not None
@@ -162,7 +164,7 @@ def test_scores_are_paired_by_row(
     ours: dict[str, float], theirs: dict[str, float], margin: float, not_worse: bool, better: bool
 ) -> None:
     """By row, whatever order the results table has them in; a margin excuses."""
-    model = contest(quality=(dict(reversed(theirs.items())), ours))["b"]
+    model = comparison(quality=(dict(reversed(theirs.items())), ours))["b"]
     for name in ("quality", "quality/score"):
         assert bool(model.not_worse_than("a", metric=name, margin=margin)) is not_worse
         assert bool(model.better_than("a", metric=name, margin=margin)) is better
@@ -170,7 +172,9 @@ def test_scores_are_paired_by_row(
 
 def test_less_may_be_better() -> None:
     """As the metric has it, or as the test says."""
-    found = contest(toxicity=(scored(0, 0, 0, 0), scored(1, 1, 1, 1)), quality=(scored(0, 0, 0, 0), scored(1, 1, 1, 1)))
+    found = comparison(
+        toxicity=(scored(0, 0, 0, 0), scored(1, 1, 1, 1)), quality=(scored(0, 0, 0, 0), scored(1, 1, 1, 1))
+    )
     assert not found["b"].not_worse_than("a", metric="toxicity")
     assert found["b"].not_worse_than("a", metric="toxicity", lower_is_better=False)
     assert found["b"].not_worse_than("a", metric="quality")
@@ -181,7 +185,7 @@ def test_less_may_be_better() -> None:
 def test_evidence_tells_itself() -> None:
     """What a failed assertion shows: the finding with its numbers, in the 240 characters that pytest shows."""
     scores = PairedScores(12, -0.25, Interval(-0.5, 0.0), 0.0625)
-    evidence = Evidence("distilgpt2", "gpt2-large", "exact_match", scores, 0.05, Finding.INCONCLUSIVE, False)
+    evidence = PairedResult("distilgpt2", "gpt2-large", "exact_match", scores, 0.05, Finding.INCONCLUSIVE, False)
     assert repr(evidence) == (
         "<'distilgpt2' against 'gpt2-large': inconclusive; exact_match better by -0.25 "
         "(95% interval -0.5 to 0, p 0.062, 12 rows), margin 0.05>"
@@ -232,7 +236,7 @@ def test_what_cannot_be_asked(what: str) -> None:
     ask, message = FAULTS[what]
     full = scored(1, 2, 3, 4)
     with pytest.raises(LlmCompareError) as caught:
-        ask(contest(quality=(full, full), partial=(scored(1, 2, 3), full)))
+        ask(comparison(quality=(full, full), partial=(scored(1, 2, 3), full)))
     assert str(caught.value) == message
 
 
@@ -240,12 +244,12 @@ def test_models_that_failed_are_not_compared() -> None:
     """A model that could not be asked, metrics that failed, and the score of an output that is not there."""
     texts = dict.fromkeys(ROWS, "x")
     scores = {"quality/score": scored(1, 2, 3, 4)}
-    found = Contest(
+    found = ModelComparison(
         {
-            "a": entrant("a", texts, scores),
-            "gone": entrant("gone", texts, error="no such folder"),
-            "unscored": entrant("unscored", texts, evaluation_fault="MLflow could not compute the metrics"),
-            "partly": entrant("partly", {**texts, "ice": None}, scores),
+            "a": model_result("a", texts, scores),
+            "gone": model_result("gone", texts, error="no such folder"),
+            "unscored": model_result("unscored", texts, evaluation_fault="MLflow could not compute the metrics"),
+            "partly": model_result("partly", {**texts, "ice": None}, scores),
         }
     )
     for other, message in (
@@ -272,4 +276,4 @@ def test_models_that_failed_are_not_compared() -> None:
 )
 def test_names_of_metrics(column: str, expected: str) -> None:
     """A metric is named without MLflow's version and without `/score`."""
-    assert short(column) == expected
+    assert metric_of(column) == expected

@@ -1,21 +1,13 @@
 // Prompts beside models. Rows are made as they come into sight, so that thousands of them are no burden.
 
-const CHUNK = 100, PREVIEW = 260, MOST_COMPARED = 3000;
+const CHUNK = 100, PREVIEW = 260;
 const grid = { shown: [], made: 0, table: null, body: null };
-
-// What of a text is not in its baseline: word by word where that takes no time, else from the word where they part.
-function changes(baseline, text) {
-  if (baseline === null || baseline === text) return [];
-  if (baseline.length + text.length < MOST_COMPARED) return difference(baseline, text).candidate;
-  const at = commonStart(baseline, text);
-  return [[Math.max(text.lastIndexOf(" ", at), text.lastIndexOf("\n", at)) + 1, text.length]];
-}
 
 // As much of a text as a cell has room for: from its beginning, or from shortly before it parts from its baseline.
 function preview(parent, found) {
   const { text } = found.candidate;
   if (!text) return parent.append("(no text)");
-  const changed = changes(found.baseline, text), first = changed.length ? changed[0][0] : 0;
+  const changed = found.changes ? found.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   if (start) parent.append("\u2026");
   const near = changed.filter(([from, to]) => to > start && from < end)
@@ -49,7 +41,7 @@ function cellOf(item) {
   const made = element("td"), { found } = item;
   const link = made.appendChild(colour(element("a", "cell"), kindOf(found)));
   link.href = `#${item.hash}`;
-  if (!["identical", "near_tie", "none", "accepted"].includes(kindOf(found))) link.classList.add("loud");
+  link.classList.toggle("loud", lookOf.get(kindOf(found)).loud);
   const sign = link.appendChild(element("span", "sign", signOf(found)));
   sign.setAttribute("aria-hidden", "true");
   sign.title = wordOf(found);
@@ -138,16 +130,15 @@ function showTools() {
   model.parentElement.hidden = names.length < 2;
   const kinds = new Map();
   for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
-  const all = [...words.verdicts, { verdict: "accepted", sign: words.accepted, word: "accepted", meaning: "now the baseline" }];
-  for (const { verdict, sign, word, meaning } of all.filter((one) => kinds.has(one.verdict))) {
-    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), verdict));
+  for (const { kind, sign, word, meaning } of words.filter((look) => kinds.has(look.kind))) {
+    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), kind));
     const mark = button.appendChild(element("span", "sign", sign));
     mark.setAttribute("aria-hidden", "true");
     button.type = "button";
     button.title = meaning;
-    button.dataset.verdict = verdict;
+    button.dataset.verdict = kind;
     button.setAttribute("aria-pressed", "false");
-    button.append(`${kinds.get(verdict).toLocaleString("en")} ${word}`);
+    button.append(`${kinds.get(kind).toLocaleString("en")} ${word}`);
   }
   document.getElementById("verdicts").hidden = kinds.size < 2;
   document.getElementById("differing").checked = filters.differing;

@@ -18,13 +18,12 @@ function cardOf(model) {
   put(title.appendChild(element("span")), model.model);
   title.append(element("small", "", count(model.cases, "case")));
   bar.setAttribute("aria-hidden", "true");
-  for (const { verdict, sign, word } of words.verdicts) {
-    const number = verdict === "none" ? model.not_compared : model.verdicts[verdict];
+  for (const { kind, sign, word } of words) {
+    const number = { none: model.not_compared, accepted: model.accepted, ...model.verdicts }[kind];
     if (!number) continue;
-    colour(bar.appendChild(element("i")), verdict).style.flex = String(number);
-    counts.append(signed(verdict, sign, `${number.toLocaleString("en")} ${word}`));
+    if (kind !== "accepted") colour(bar.appendChild(element("i")), kind).style.flex = String(number);
+    counts.append(signed(kind, sign, `${number.toLocaleString("en")} ${word}`));
   }
-  if (model.accepted) counts.append(signed("accepted", words.accepted, `${model.accepted.toLocaleString("en")} accepted`));
   card.append(title, bar, counts);
   const facts = [];
   if (model.drift_rate !== null) facts.push(`drift rate ${percent(model.drift_rate)}`);

@@ -2,7 +2,7 @@
 
 const words = JSON.parse(document.getElementById("words").textContent);
 const data = JSON.parse(document.getElementById("data").textContent);
-const verdictOf = new Map(words.verdicts.map((one) => [one.verdict, one]));
+const lookOf = new Map(words.map((look) => [look.kind, look]));
 const byHash = new Map();
 const filters = { search: "", model: "", verdicts: new Set(), differing: false };
 const rows = [];
@@ -15,11 +15,11 @@ function kindOf(found) {
 }
 
 function signOf(found) {
-  return found.accepted ? words.accepted : verdictOf.get(found.verdict || "none").sign;
+  return lookOf.get(kindOf(found)).sign;
 }
 
 function wordOf(found) {
-  const word = verdictOf.get(found.verdict || "none").word;
+  const { word } = lookOf.get(found.verdict || "none");
   return found.accepted ? `${word}, now the baseline` : word;
 }
 

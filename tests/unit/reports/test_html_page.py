@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.reports.html import embedded, html_report
 
-from .runs import drawn, found, hostile, mixed
+from .runs import DRIFT, drawn, found, hostile, mixed
 from .samples import HOSTILE
 
 POLICY = (
@@ -49,3 +49,12 @@ def test_as_many_elements_whatever_models_say() -> None:
     """The tags of the page are those of its template."""
     tags = [re.findall(r"</?[a-zA-Z!][^>]*>", html_report(document)) for document in (hostile(), drawn(mixed()))]
     assert tags[0] == tags[1]
+
+
+def test_changed_words_are_counted_as_javascript_counts() -> None:
+    """An emoji has two units there; a page that cut by code points would mark the wrong letters."""
+    page = html_report(drawn([found("x", DRIFT, Generation("👍👍 yes"), "👍👍 no")]))
+    data = re.search(r'id="data">(.*?)</script>', page)
+    assert data
+    case = json.loads(data[1])["tables"][0]["rows"][0]["cases"][0]
+    assert case["changes"] == {"baseline": [[5, 7]], "candidate": [[5, 8]]}

@@ -63,7 +63,7 @@ def test_a_group_on_a_terminal(terminal: Terminal, clock: Clock) -> None:
     stream, seen = terminal
     progress: Progress = TerminalProgress(stream, nullcontext, clock)
     progress.say("loading gpt2-large")
-    assert seen() == "\r\nloading gpt2-large"
+    assert seen() == "\r\n\rloading gpt2-large"
     progress.begin(KEY, 4)
     assert re.fullmatch(r"\rtrivia x gpt2-large \| +\| 0/4 *", seen())
     clock.now += 2
@@ -180,6 +180,7 @@ def test_reports_are_light() -> None:
         "from pytest_llmcompare.comparison import summary\n"
         "from pytest_llmcompare.reports import junit, messages, progress, terminal\n"
         "heavy = {'torch', 'transformers', 'mlflow', 'pandas', 'numpy', 'tqdm', 'yaml', 'filelock', 'pytest'}\n"
+        "heavy |= {'rich', 'scipy', 'wcwidth'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

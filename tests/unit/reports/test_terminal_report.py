@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.side_by_side import MOST_ROWS, shared_out
+from pytest_llmcompare.reports.side_by_side import MOST_ROWS
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.settings import Settings, Update
@@ -290,15 +290,6 @@ def test_lines_are_what_the_terminal_writer_takes() -> None:
     for text, markup in summary_lines(whole_run(), width=80, verbose=0, command=COMMAND):
         TerminalWriter(file).line(text, **markup)
     assert file.getvalue() == report(whole_run()) + "\n"
-
-
-@pytest.mark.parametrize(
-    ("room", "wanted", "given"),
-    [(30, [10, 10, 10], [10, 10, 10]), (30, [5, 40, 40], [5, 12, 13]), (6, [9, 9], [3, 3]), (9, [], [])],
-)
-def test_columns_are_shared_out(room: int, wanted: list[int], given: list[int]) -> None:
-    """Who wants little leaves the rest to the others."""
-    assert shared_out(room, wanted) == given
 
 
 @given(st.text(st.sampled_from("ab 中"), max_size=80), st.integers(6, 30))

@@ -1,0 +1,139 @@
+"""Tables for a terminal: rich decides how wide the columns are, pytest writes the lines. Pure.
+
+rich lays out a row of stand-ins, a letter for each column that a cell would like to have. The texts come in afterwards,
+so that each can be cut where it tells the least, and columns stay straight whatever width the installed version of rich
+gives to an emoji.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from pytest_llmcompare.text import pad, width
+
+from .style import Page, Styled
+
+GAP = "  "  # between columns
+
+
+Fit = Callable[[Sequence[int]], Iterable[str]]
+"""Makes the cells of a line, given the widths of the columns."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table.
+
+    Attributes:
+        wanted: Width that each cell would like to have.
+        fit: Makes the cells.
+        markup: Colour of the line.
+    """
+
+    wanted: Sequence[int]
+    fit: Fit
+    markup: Mapping[str, bool] = field(default_factory=dict)
+
+
+Name = Callable[[int], str]
+"""Returns a name, its middle cut if it is wider than so many columns."""
+
+
+def text_line(name: Name, cells: Sequence[str], page: Page, **markup: bool) -> Line:
+    """A line of finished cells after a name."""
+    wanted = [width(name(page.columns)), *map(width, cells)]
+    return Line(wanted, lambda widths: [name(widths[0]), *cells], markup)
+
+
+def table_lines(
+    lines: Sequence[Line],
+    page: Page,
+    *,
+    flexible: Collection[int] = (0,),
+    numbers: bool = False,
+    rule: bool = False,
+    indent: str = "",
+) -> Iterator[Styled]:
+    """Lay out a table.
+
+    Args:
+        lines: Its lines, the heading first, with the same number of cells each.
+        page: What lines are made to fit.
+        flexible: Indexes of the columns that become narrower if the page is too narrow, the widest first.
+        numbers: Whether all columns but the first are aligned to the right.
+        rule: Whether there is a rule below the heading.
+        indent: Start of each line.
+    """
+    widths = _column_widths(natural_widths(lines), page.columns - len(indent), flexible)
+    for at, line in enumerate(lines):
+        if rule and at == 1:
+            yield page.line(indent + page.sign("─") * (sum(widths) + len(GAP) * (len(widths) - 1)))
+        cells = [page.cut(cell, columns) for cell, columns in zip(line.fit(widths), widths, strict=True)]
+        blanks = [" " * (columns - width(cell)) for cell, columns in zip(cells, widths, strict=True)]
+        if numbers:
+            cells[1:] = [blank + cell for blank, cell in zip(blanks[1:], cells[1:], strict=True)]
+        shown = [pad(cell, columns) for cell, columns in zip(cells, widths, strict=True)]
+        yield page.line(indent + GAP.join(shown), **line.markup)
+
+
+def numbers_table(
+    heading: str,
+    names: Sequence[Name],
+    columns: Mapping[str, Sequence[str]],
+    page: Page,
+    *,
+    give_way: Sequence[str],
+    least: int,
+    markups: Sequence[Mapping[str, bool]],
+) -> Iterator[Styled]:
+    """Lay out a table of names with numbers to the right of them.
+
+    Args:
+        heading: Heading of the names.
+        names: First cell of each line.
+        columns: The other cells by heading.
+        page: What lines are made to fit.
+        give_way: Headings of columns that are left out, one after the other, until the names have enough room.
+        least: Width that is enough for a name.
+        markups: Colour of each line.
+    """
+    kept = dict(columns)
+    for left_out in ("", *give_way):
+        kept.pop(left_out, None)
+        lines = [text_line(partial(page.name, heading), [*kept], page, bold=True)]
+        for at, (name, markup) in enumerate(zip(names, markups, strict=True)):
+            lines.append(text_line(name, [cells[at] for cells in kept.values()], page, **markup))
+        longest, *others = natural_widths(lines)
+        if min(longest, least) + sum(len(GAP) + other for other in others) <= page.columns:
+            break
+    return table_lines(lines, page, numbers=True)
+
+
+def natural_widths(lines: Sequence[Line]) -> list[int]:
+    """Widths of the columns of a table in which no cell is cut."""
+    return [max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True)]
+
+
+def _column_widths(wanted: Sequence[int], columns: int, flexible: Collection[int]) -> list[int]:
+    """Widths of the columns in a table of at most so many columns altogether."""
+    from rich.console import Console
+    from rich.style import Style
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid()  # without gaps: rich leaves them out at the edge, which would make that column wider
+    cells = []
+    for at, width_of_cell in enumerate(wanted):
+        table.add_column(no_wrap=at not in flexible, overflow="crop")
+        cells.append(Text("x" * width_of_cell, Style(meta={"column": at}), no_wrap=True, overflow="crop"))
+    table.add_row(*cells)
+    room = max(columns - len(GAP) * (len(wanted) - 1), 1)
+    console = Console(width=room, height=1, file=io.StringIO(), color_system=None, legacy_windows=False)
+    widths = [0] * len(wanted)  # rich drops a column for which there is no room
+    for segment in console.render_lines(table, pad=False)[0]:
+        if segment.style and segment.style.meta:
+            widths[segment.style.meta["column"]] = len(segment.text)
+    return widths
