@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
 
+from pytest_llmcompare.compat import beam_search_loop, sampling_loop
+
 from .caution import least_margin
 from .sampling import is_steady
 
@@ -171,7 +173,7 @@ def record(
     """
     beams = generation_config.num_beams > 1
     recorder: Any = BeamScores() if beams else Scores(model, bool(generation_config.do_sample), watch)
-    loop = model._beam_search if beams else model._sample
+    loop = beam_search_loop(model) if beams else sampling_loop(model)
     sequences: Tensor = loop(
         input_ids,
         logits_processor=LogitsProcessorList([*logits_processor, recorder]),

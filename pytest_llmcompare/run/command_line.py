@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-class Invocation:
+class CommandLine:
     """How pytest was started.
 
     Args:
