@@ -1,16 +1,19 @@
-"""Private names of pytest that we need; `tests/unit/test_compat.py` has a test of each.
+"""Private names of pytest, MLflow and transformers that we need; `tests/unit/test_compat.py` has a test of each.
 
-Where a version of pytest has another name, we do without: nothing here may fail a run.
+If a version of pytest has another name, we do without: nothing that concerns pytest may fail a run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
 
-import pytest
+if TYPE_CHECKING:
+    import pytest
 
-WIDTH = 80  # columns of a terminal that does not say how wide it is
+WIDTH = 80
+"""Columns of a terminal of unknown width."""
 
 
 def add_junit_case(
@@ -27,6 +30,8 @@ def add_junit_case(
         fault: Why it failed; empty if it passed.
         properties: Facts of it.
     """
+    import pytest
+
     try:
         from _pytest.junitxml import xml_key
     except ImportError:
@@ -50,12 +55,56 @@ def add_junit_case(
 
 
 def paint_red(reporter: Any) -> None:
-    """Let pytest's last line, `1 passed in 2.31s`, be red although no test failed."""
+    """Color pytest's last line, `1 passed in 2.31s`, red although no test failed."""
     if hasattr(reporter, "_determine_main_color"):
         reporter._determine_main_color = lambda *_: "red"
 
 
 def columns_of(reporter: Any) -> int:
-    """Width of the screen, which pytest itself draws to."""
+    """Width in columns that pytest itself draws to."""
     writer = getattr(reporter, "_tw", None)
     return getattr(writer, "fullwidth", WIDTH)
+
+
+def fixture_arguments(item: pytest.Item) -> Sequence[str]:
+    """The fixtures that a test function names in its arguments."""
+    return tuple(getattr(getattr(item, "_fixtureinfo", None), "argnames", ()))
+
+
+def fixture_definitions(item: pytest.Item) -> Mapping[str, Sequence[Any]]:
+    """The definitions of the fixtures that a test uses, by name; of several the last is in force."""
+    definitions: Mapping[str, Sequence[Any]] = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    return definitions
+
+
+def use_tracking_uri(uri: str) -> AbstractContextManager[None]:
+    """Use another MLflow store for a while; unlike `mlflow.set_tracking_uri` it restores that none was set, too."""
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
+
+    context: AbstractContextManager[None] = _use_tracking_uri(uri)
+    return context
+
+
+@contextmanager
+def no_active_experiment() -> Iterator[None]:
+    """Forget the user's `mlflow.set_experiment` for a while; it makes MLflow refuse runs of other experiments."""
+    from mlflow.tracking import fluent
+
+    before = fluent._active_experiment_id  # no public function resets it
+    fluent._active_experiment_id = None
+    try:
+        yield
+    finally:
+        fluent._active_experiment_id = before
+
+
+def sampling_loop(model: Any) -> Callable[..., Any]:
+    """The loop of `model.generate` for greedy decoding and sampling, after its arguments are prepared."""
+    loop: Callable[..., Any] = model._sample
+    return loop
+
+
+def beam_search_loop(model: Any) -> Callable[..., Any]:
+    """The loop of `model.generate` for beam search, after its arguments are prepared."""
+    loop: Callable[..., Any] = model._beam_search
+    return loop

@@ -8,62 +8,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from .errors import UsageError
-from .run.stash import CONTEST, OBSERVATION, PINNED, SETTINGS, SOURCE
+from .run.stash import MODEL_COMPARISON, OBSERVATION, is_worker, session_of
 
 if TYPE_CHECKING:
-    from .baselines.sources.protocol import BaselineReader, Outputs, OutputsOf
+    from pathlib import Path
+
     from .comparison.model_comparison import ModelComparison
     from .generation import Generation
     from .records import Case, GroupKey, GroupResult
     from .run.assertion import StoredBaseline
-    from .run.controller import Run
     from .run.parametrize import Asked
-
-RUN: pytest.StashKey[Run] = pytest.StashKey()
-"""On the config: the state of the run, from the first test that asks for our fixtures on."""
-
-
-def run_of(config: pytest.Config) -> Run:
-    """The state of the run, made on first use: most pytest runs of an environment have nothing to do with us."""
-    if RUN not in config.stash:
-        from .run.controller import Run
-
-        config.stash[RUN] = Run(config, config.stash[SETTINGS], source_of(config))
-    return config.stash[RUN]
-
-
-def outputs_in(config: pytest.Config) -> OutputsOf:
-    """What tables and models of the run said, for a source of baselines that is opened before there is a run."""
-
-    def outputs(key: GroupKey) -> Outputs:
-        return run_of(config).session.outputs(key)
-
-    return outputs
-
-
-def source_of(config: pytest.Config) -> BaselineReader:
-    """Where the baselines of the run come from, opened on first use.
-
-    Raises:
-        UsageError: It cannot be opened, or is asked for what it does not do.
-    """
-    if SOURCE not in config.stash:
-        from .run.baseline_source import reference
-        from .run.hook_calls import Hooks
-
-        hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
-        pinned = getattr(config, "workerinput", {}).get(PINNED, "")
-        try:
-            found = reference(config.stash[SETTINGS], config.rootpath, hooks, pinned, outputs_in(config))
-        except UsageError as error:  # kept, so that it is not tried once per test file
-            config.stash[SOURCE] = error
-        else:
-            config.stash[SOURCE] = found
-    source = config.stash[SOURCE]
-    if isinstance(source, UsageError):
-        raise source
-    return source
+    from .run.session import Session
 
 
 def no_models(request: pytest.FixtureRequest) -> str:
@@ -76,16 +31,21 @@ def no_models(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def evaluating(item: pytest.Item, run: Run, *keys: GroupKey) -> Iterator[None]:
+def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
     from .run.interruption import time_for
 
     try:
-        with time_for(item, run.session.remaining(*keys)):
+        with time_for(item, session.remaining(*keys)):
             yield
     except pytest.fail.Exception as error:
-        run.session.give_up(keys, str(error))
+        session.give_up(keys, str(error))
         raise
+
+
+def use_scratch(config: pytest.Config, base: Path) -> None:
+    """Set the folder for scratch files, given the temporary folder of this process; xdist's workers share one."""
+    session_of(config).scratch = (base.parent if is_worker(config) else base) / "llmcompare"
 
 
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
@@ -114,7 +74,7 @@ def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
     key, row = llm_parameter
     if row is None:  # a test whose arguments ask for a case is parametrised by rows
         fail_late(request)
-    first, *further = run_of(request.config).session.groups[key].samples(row).values()
+    first, *further = session_of(request.config).groups[key].samples(row).values()
     seen = tuple(Observation(case, request.node.nodeid) for case in further)
     request.node.stash[OBSERVATION] = Observation(first, request.node.nodeid, further=seen)
     return first
@@ -125,12 +85,16 @@ def llm_group(
     request: pytest.FixtureRequest, llm_parameter: Asked, tmp_path_factory: pytest.TempPathFactory
 ) -> GroupResult:
     """What this test's table and model gave; the first test that asks evaluates them (internal)."""
-    run = run_of(request.config)
-    run.use_folder(tmp_path_factory.getbasetemp())
-    with evaluating(request.node, run, llm_parameter[0]):
-        result = run.session.result(llm_parameter[0])
+    session, key = session_of(request.config), llm_parameter[0]
+    result = session.results.get(key)
+    if result is None:
+        use_scratch(request.config, tmp_path_factory.getbasetemp())
+        with evaluating(request.node, session, key):
+            result = session.result(key)
     if result.error:
-        run.reporting.fail(request.node, result.error)
+        from .run.reporting import fail_without_output
+
+        fail_without_output(request.node, result.error, session)
     return result
 
 
@@ -142,7 +106,9 @@ def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupR
     for seen in observation.samples:
         row = seen.case.key.row
         if row in llm_group.failures:
-            run_of(request.config).reporting.fail(request.node, llm_group.failures[row])
+            from .run.reporting import fail_without_output
+
+            fail_without_output(request.node, llm_group.failures[row], session_of(request.config))
         seen.generation = llm_group.generations[row]
     generation = llm_group.generations[observation.case.key.row]
     if not observation.further:
@@ -158,16 +124,15 @@ def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: Grou
     from .run.assertion import StoredBaseline
 
     del llm_case  # asked for so that the observation exists
-    run = run_of(request.config)
-    command = run.invocation.accepting(request.node.nodeid)
-    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, run.settings, command)
+    session = session_of(request.config)
+    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, session.settings, session.command_line.accepting)
 
 
 @pytest.fixture
 def llm_model(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
     """The MLflow-logged, loaded `mlflow.pyfunc.PyFuncModel` of this test's model."""
     del llm_group  # evaluated first, so that its model is the one in memory
-    return run_of(request.config).session.model(llm_parameter[0])
+    return session_of(request.config).model(llm_parameter[0])
 
 
 @pytest.fixture
@@ -181,7 +146,7 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
 
     if faults := [text for text in (llm_group.evaluation_fault, *failed_gates(llm_group)) if text]:
         pytest.fail("\n".join(faults), pytrace=False)
-    return run_of(request.config).session.evaluation(llm_parameter[0])
+    return session_of(request.config).evaluation(llm_parameter[0])
 
 
 @pytest.fixture
@@ -207,8 +172,8 @@ def llm_comparison(
 
     `llm_comparison["B"].not_worse_than("A", metric="exact_match", margin=0.05)`, `llm_comparison.agreement("A", "B")`.
     """
-    run = run_of(request.config)
-    run.use_folder(tmp_path_factory.getbasetemp())
-    with evaluating(request.node, run, *llm_table):
-        contest = request.node.stash[CONTEST] = run.session.contest(llm_table)
-    return contest
+    session = session_of(request.config)
+    use_scratch(request.config, tmp_path_factory.getbasetemp())
+    with evaluating(request.node, session, *llm_table):
+        comparison = request.node.stash[MODEL_COMPARISON] = session.compare_models(llm_table)
+    return comparison

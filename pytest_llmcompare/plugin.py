@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,6 @@ import pytest
 from . import hookspecs
 from .errors import UsageError
 from .fixtures import (
-    RUN,
     llm_baseline,
     llm_case,
     llm_comparison,
@@ -22,21 +19,28 @@ from .fixtures import (
     llm_output,
     llm_parameter,
     llm_table,
-    run_of,
-    source_of,
 )
 from .options import add_options, read_settings
+from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
+from .run.interruption import TIMER, release_sigterm, watch_sigterm
 from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
-from .run.stash import ATTEMPT, ENDED, GROUPS, OBSERVATION, PINNED, REPORT, SETTINGS, SOURCE, TIMER
-from .settings import FILES
+from .run.stash import (
+    ENDED,
+    OBSERVATION,
+    SESSION,
+    SETTINGS,
+    SOURCE,
+    is_worker,
+    session_of,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .baselines.sources.protocol import BaselineReader, OutputsOf
     from .judgement import Judgement
-    from .run.interruption import Termination
 
 __all__ = [
     "llm_baseline",
@@ -55,17 +59,11 @@ OURS = ALL
 
 PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
-LISTINGS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
-"""Options (as pytest keeps them) with which it lists something and runs no test."""
-
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
     "similarity, metrics, thresholds, model_type, experiment): run the test for each row of a prompt table and each "
     "model (pytest-llmcompare)"
 )
-
-TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
-"""On the config: what SIGTERM does in this run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,8 +85,8 @@ def pytest_configure(config: pytest.Config) -> None:
             source_of(config)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Controller(config), "llmcompare-controller")
+    if not is_worker(config):
+        config.pluginmanager.register(Controller(config), CONTROLLER)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -101,13 +99,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if PARAMETERS.isdisjoint(metafunc.fixturenames):
         return
     try:
-        run = run_of(metafunc.config)
+        session = session_of(metafunc.config)
     except UsageError as error:
         raise pytest.Collector.CollectError(str(error)) from None
     from .models.warning_filters import library_warnings_ignored
+    from .run.parametrize import expand
 
-    with library_warnings_ignored():  # pandas and pyarrow, where a table needs them
-        run.collection.expand(metafunc)
+    with library_warnings_ignored():  # of pandas and pyarrow, if a table needs them
+        expand(metafunc, session)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside the wrappers that leave tests out, such as that of --lf
@@ -132,15 +131,19 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     faults = config.stash.setdefault(MARKERS, MarkerFaults())
     faults.refuse_unused(session)
     faults.refuse_late(session, items)
-    if run := config.stash.get(RUN, None):
-        run.arrange(items)
+    if ours := config.stash.get(SESSION, None):
+        from .run.parametrize import arrange
+
+        arrange(items, ours, config)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Note what is left after `-k`, `--lf` and the like."""
-    if run := session.config.stash.get(RUN, None):
-        run.select(session)
-        if run.session.groups:
+    if ours := session.config.stash.get(SESSION, None):
+        from .run.parametrize import select
+
+        select(session.items, ours, all_collected=session.testsfailed == 0)  # so far, only collecting can have failed
+        if ours.groups:
             watch_sigterm(session.config)
 
 
@@ -167,20 +170,22 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let the report say and carry what the test found."""
-    run = item.config.stash.get(RUN, None)
-    if run:
-        run.reporting.explain(item, call)
+    session = item.config.stash.get(SESSION, None)
+    if session:
+        from .run import reporting
+
+        reporting.explain(item, call, session)
     report = yield
     if call.when == "call" and report.passed and (text := added_late(item)):
         report.outcome, report.longrepr = "failed", text
-    if run:
-        run.reporting.attach(item, call, report)
+    if session:
+        reporting.attach(item, call, report)
     return report
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
     """Say what sets `llm_output` apart from the text that a test compared it with."""
-    if RUN not in config.stash:
+    if SESSION not in config.stash:
         return None
     from .reports.mismatch import mismatch_lines
 
@@ -189,35 +194,21 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Let reports that quote a model travel from xdist's workers: a lone surrogate would end the worker."""
+    """Let reports and what they carry travel from xdist's workers."""
     data = yield
-    if data is None or RUN not in config.stash:
+    if data is None or SESSION not in config.stash:
         return data
-    from .run.xdist import sendable
+    from .run.reporting import serializable
 
-    return sendable(data)
+    return serializable(data)
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Hand over to the controller, or write the baselines, and say last of all why the run failed.
-
-    Only collecting changes nothing, whatever else is asked.
-    """
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Let a worker send its results; the controller has a hook of its own."""
     config = session.config
-    asked_for = config.stash[SETTINGS].models_are_asked_for or config.stash[SETTINGS].reports
-    lists = any(getattr(config.option, name, None) for name in LISTINGS)
-    if not lists and (RUN in config.stash or asked_for):
-        from .models.warning_filters import library_warnings_ignored
-
-        with library_warnings_ignored():
-            run_of(config).end(session)
-    try:
-        return (yield)
-    finally:
-        run = config.stash.get(RUN, None)
-        if run and run.display:
-            run.display.show_faults()
+    if is_worker(config) and SESSION in config.stash and not only_lists(config):
+        config.workeroutput.update(worker_output(config.stash[SESSION]))  # type: ignore[attr-defined]  # xdist's
 
 
 @pytest.hookimpl(trylast=True)
@@ -236,67 +227,12 @@ def pytest_llmcompare_judge(judgement: Judgement) -> Judgement:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Models side by side, a line per model, and how to go on."""
-    if run := config.stash.get(RUN, None):
-        run.show(terminalreporter)
+    if controller := config.pluginmanager.getplugin(CONTROLLER):
+        controller.show(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Free the model, and give SIGTERM back."""
-    if termination := config.stash.get(TERMINATION, None):
-        termination.release()
-    if run := config.stash.get(RUN, None):
-        run.session.close()
-
-
-def watch_sigterm(config: pytest.Config) -> None:
-    """Have SIGTERM end this run as Ctrl-C does."""
-    from .run.interruption import Termination
-
-    config.stash[TERMINATION] = Termination()
-    config.stash[TERMINATION].watch()
-
-
-class Controller:
-    """Takes in what tests report: from the tests of this process, or from xdist's workers."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-        self.started = time.time() - 1  # file systems have coarser clocks
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
-        """Say at the very end what an interrupted run has kept, whatever the verbosity."""
-        yield
-        ended = (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        if reporter and session.exitstatus in ended:
-            from .run.interruption import kept_line
-
-            if line := kept_line(self.config.rootpath, self.started):
-                reporter.write_line(line, yellow=True)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in what a report carries: how the test went, and the result of its case."""
-        if text := getattr(report, ATTEMPT, ""):
-            run_of(self.config).note_attempt(text, report.location)
-        if text := getattr(report, REPORT, ""):
-            failed_at_end = report.when == "teardown" and report.failed
-            run_of(self.config).record(text, report.location, at_end=failed_at_end)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """Have a worker compare with the very baselines that this process has opened."""
-        if self.config.stash[SETTINGS].models:
-            watch_sigterm(self.config)
-        pinned = ""
-        if self.config.stash[SETTINGS].baseline != FILES:
-            with contextlib.suppress(UsageError):  # a worker that needs them says so
-                pinned = source_of(self.config).pinned
-        node.workerinput[PINNED] = pinned
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Take in what a worker hands over at its end; one that crashed hands over nothing."""
-        output = getattr(node, "workeroutput", {})
-        if GROUPS in output:
-            run_of(self.config).take_over(output)
+    if session := config.stash.get(SESSION, None):
+        session.close()
+    release_sigterm(config)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from .generation import Generation
@@ -129,12 +130,12 @@ class Case:
         """Whether the output is drawn instead of chosen."""
         return bool(self.gen_config.get("do_sample"))
 
-    @property
+    @cached_property
     def input_hash(self) -> str:
         """8 hex digits that change with the prompt or its examples."""
         return digest(self.prompt)
 
-    @property
+    @cached_property
     def settings_hash(self) -> str:
         """8 hex digits that change with the decoding settings, the chat template or (where it draws) the seed."""
         facts: dict[str, Any] = {"gen_config": dict(self.gen_config)}
@@ -270,6 +271,10 @@ class GroupResult:
     gates: tuple[Gate, ...] = ()
     seconds: float = 0.0
     tokens: int = 0
+
+    def without_outputs(self) -> GroupResult:
+        """The same result without what the tests report case by case."""
+        return replace(self, generations={}, failures={}, judgements={}, baseline_texts={}, baseline_tokens={})
 
 
 def digest(text: str) -> str:

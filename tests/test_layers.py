@@ -35,7 +35,7 @@ DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
     "torch": {"decoding.*", "models.device", "models.local"},
     "transformers": {"decoding.*", "models.gen_config", "models.local", "models.loading", "models.safety"},
-    "mlflow": {"evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
+    "mlflow": {"compat", "evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
     "pandas": {"evaluation.*", "suite.*"},
     "scipy": {"comparison.statistics"},
     "huggingface_hub": {"evaluation.metrics", "models.*"},

@@ -62,8 +62,9 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
-        *("errors", "fixtures", "hookspecs", "models", "models.config_file", "options", "plugin"),
-        *("run", "run.header", "run.marker_faults", "run.stash", "run.uncollected", "settings", "text"),
+        *("compat", "errors", "fixtures", "hookspecs", "models", "models.config_file", "options", "plugin"),
+        *("run", "run.controller", "run.header", "run.interruption", "run.items", "run.marker_faults"),
+        *("run.stash", "run.uncollected", "settings", "text"),
     }
 
 

@@ -71,10 +71,11 @@ def check_budget(cells: Mapping[CaseKey, Seen], settings: Settings, *, whole: bo
     """
     if settings.drift_budget is None:
         return ()
-    models = dict.fromkeys(key.group.model for key in sorted(cells))
-    own = {model: [cell for key, cell in sorted(cells.items()) if key.group.model == model] for model in models}
-    found = [checked(model, seen, settings.drift_budget, settings) for model, seen in own.items()]
-    checks = tuple(check for check in found if check.rate.total)
+    by_model: dict[str, list[Seen]] = {}
+    for key in sorted(cells):
+        by_model.setdefault(key.group.model, []).append(cells[key])
+    every = [checked(model, own, settings.drift_budget, settings) for model, own in by_model.items()]
+    checks = tuple(check for check in every if check.rate.total)
     excused = not whole or any(cell.accepted for cell in cells.values())
     if checks or excused:
         return checks

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.judgement import COMPARED, MATCHING, Verdict, severity_of
@@ -139,9 +140,18 @@ class Summary:
     @property
     def further_notes(self) -> tuple[str, ...]:
         """The notes that are not among the faults."""
-        return tuple(note for note in self.notes if note not in self.faults)
+        faults = set(self.faults)
+        return tuple(note for note in self.notes if note not in faults)
 
-    @property
+    def with_notes(self, notes: Iterable[str]) -> Summary:
+        """The same summary with further notes."""
+        return replace(self, notes=each_once((*self.notes, *notes)))
+
+    def with_fault(self, fault: str) -> Summary:
+        """The same summary with a further reason to fail, which is a note, too."""
+        return replace(self.with_notes([fault]), faults=each_once((*self.faults, fault)))
+
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """All cases, in the order of the tables."""
         return tuple(cell for table in self.tables for row in table.rows for cell in row.cells if cell is not None)
@@ -176,8 +186,31 @@ def summarize(
         models: Names of the run's models, in the order they were given.
         faults: Why the run fails although its tests may have passed.
     """
+    return summary_of(
+        worst_cells(results, settings),
+        groups,
+        declared=declared,
+        notes=notes,
+        obsolete=obsolete,
+        budgets=budgets,
+        models=models,
+        faults=faults,
+    )
+
+
+def summary_of(
+    cells: Mapping[CaseKey, Cell],
+    groups: Sequence[GroupResult],
+    *,
+    declared: Mapping[GroupKey, Iterable[RowKey]] | None = None,
+    notes: Iterable[str] = (),
+    obsolete: Mapping[GroupKey, Sequence[RowKey]] | None = None,
+    budgets: Iterable[BudgetCheck] = (),
+    models: Sequence[str] = (),
+    faults: Iterable[str] = (),
+) -> Summary:
+    """Put a run's cells and records together; the arguments are those of `summarize`."""
     order = Order(models, declared or {})
-    cells = worst_cells(results, settings)
     by_group = {result.key: result for result in sorted(groups, key=lambda result: order.of_group(result.key))}
     said = [note for result in by_group.values() for note in result.notes]
     return Summary(
@@ -230,18 +263,20 @@ def model_lines(
     cells: Mapping[CaseKey, Cell], groups: Mapping[GroupKey, GroupResult], order: Order
 ) -> tuple[ModelLine, ...]:
     """One line per model that was asked anything."""
-    names = {key.group.model for key in cells} | {key.model for key in groups}
+    by_model: dict[str, list[Cell]] = {key.model: [] for key in groups}
+    for key, cell in cells.items():
+        by_model.setdefault(key.group.model, []).append(cell)
     lines = []
-    for model in sorted(names, key=order.of_model):
-        own = [cell for key, cell in cells.items() if key.group.model == model]
-        asked = [groups[key] for key in sorted(groups) if key.model == model]
+    for model in sorted(by_model, key=order.of_model):
+        counts = Counter(cell.verdict for cell in by_model[model])
+        results = [groups[key] for key in sorted(groups) if key.model == model]
         lines.append(
             ModelLine(
                 model=model,
-                counts=Counter(cell.verdict for cell in own),
-                accepted=sum(cell.accepted for cell in own),
-                tokens=sum(result.tokens for result in asked),
-                seconds=sum(result.seconds for result in asked),
+                counts={verdict: counts[verdict] for verdict in (*Verdict, None) if counts[verdict]},
+                accepted=sum(cell.accepted for cell in by_model[model]),
+                tokens=sum(result.tokens for result in results),
+                seconds=sum(result.seconds for result in results),
             )
         )
     return tuple(lines)

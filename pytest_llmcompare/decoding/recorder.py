@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList, StopStringCriteria
 
+from pytest_llmcompare.compat import beam_search_loop, sampling_loop
+
 from .near_ties import is_draw_sure, least_margin
 
 NOT_A_NUMBER = "the model's scores are not a number at token {position} of the output"
@@ -172,7 +174,7 @@ def record(
     """
     beams = generation_config.num_beams > 1
     recorder: Any = BeamGuard() if beams else ScoreRecorder(model, bool(generation_config.do_sample), check_draws)
-    loop = model._beam_search if beams else model._sample
+    loop = beam_search_loop(model) if beams else sampling_loop(model)
     sequences: Tensor = loop(
         input_ids,
         logits_processor=LogitsProcessorList([*logits_processor, recorder]),

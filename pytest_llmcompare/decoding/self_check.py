@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteria, StoppingCriteriaList
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
+from pytest_llmcompare.compat import sampling_loop
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, quiet
 
@@ -196,7 +197,7 @@ def _written(model: LocalModel, prompts: Sequence[Sequence[int]], prefix: Shared
     def write(inner: Any, input_ids: Tensor, **prepared: Any) -> None:
         prepared["logits_processor"] = LogitsProcessorList([force])
         prepared["stopping_criteria"] = StoppingCriteriaList([MaxLengthCriteria(input_ids.shape[1] + STEPS)])
-        inner._sample(input_ids, **prepared)
+        sampling_loop(inner)(input_ids, **prepared)
 
     call(model, prompts, _greedy_config(), write, prefix)
     return torch.stack(steps, dim=1)

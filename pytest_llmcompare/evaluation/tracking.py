@@ -18,11 +18,10 @@ from mlflow.data.dataset_source import DatasetSource
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.models.evaluation import EvaluationResult
-from mlflow.tracking import fluent
-from mlflow.tracking._tracking_service.utils import _use_tracking_uri  # puts back that none was set, too
 from mlflow.tracking.context.registry import resolve_tags
 
 from pytest_llmcompare.baselines import folder_lock, run_outputs
+from pytest_llmcompare.compat import no_active_experiment, use_tracking_uri
 from pytest_llmcompare.errors import TrackingError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
@@ -71,7 +70,7 @@ class Store:
             stack.enter_context(bounded_requests())
             with working_in(self.folder):
                 uri = self.uri or mlflow.get_tracking_uri()
-                stack.enter_context(_use_tracking_uri(uri))
+                stack.enter_context(use_tracking_uri(uri))
                 make(uri)
             try:
                 yield
@@ -225,17 +224,6 @@ def reopened(run_id: str) -> Iterator[Run]:
         opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
     with opened as run:
         yield run
-
-
-@contextmanager
-def no_active_experiment() -> Iterator[None]:
-    """Forget the user's `mlflow.set_experiment`, because of which MLflow refuses runs of other experiments."""
-    before = fluent._active_experiment_id  # no public function takes it back
-    fluent._active_experiment_id = None
-    try:
-        yield
-    finally:
-        fluent._active_experiment_id = before
 
 
 def mark_failed(run_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -12,6 +13,9 @@ from pytest_llmcompare.reports.messages import failure_lines
 from pytest_llmcompare.settings import Settings
 
 WRITE = "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
+
+Accepting = Callable[[str], str]
+"""Gives the command that takes a test's output as its baseline, by its node id."""
 
 
 @dataclass
@@ -77,11 +81,11 @@ class StoredBaseline:
     too: the run as a whole decides on those.
     """
 
-    def __init__(self, observation: Observation, group: GroupResult, settings: Settings, command: str) -> None:
+    def __init__(self, observation: Observation, group: GroupResult, settings: Settings, accepting: Accepting) -> None:
         self._observation = observation
         self._group = group
         self._settings = settings
-        self._command = command
+        self._accepting = accepting
         observation.wants_baseline = True
 
     @property
@@ -135,7 +139,7 @@ class StoredBaseline:
         ]
         if failed:
             worst = self._observation.worst
-            lines = failure_lines(worst.result(passed=False), self._command)
+            lines = failure_lines(worst.result(passed=False), self._accepting(worst.nodeid))
             if self._observation.further:
                 lines.insert(
                     1,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-class Invocation:
+class CommandLine:
     """How pytest was started.
 
     Args:

@@ -1,188 +1,201 @@
-"""State of one pytest run: settings, session, and (on the controller) what the tests reported."""
+"""The controller's part of a run: takes the tests' reports, keeps what is pending, finishes the run, shows the result.
+
+It is registered in every pytest run, so it imports little.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Generator, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_llmcompare.baselines.sources.protocol import BaselineReader, BaselineWriter
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.github import Location
-from pytest_llmcompare.reports.messages import FailureBudget
-from pytest_llmcompare.reports.progress import Silent, TerminalProgress
-from pytest_llmcompare.serialization import (
-    attempt_from_json,
-    case_result_from_json,
-    declared_from_json,
-    declared_to_json,
-    group_result_from_json,
-    group_result_to_json,
+from pytest_llmcompare.settings import FILES
+
+from .interruption import kept_line, watch_sigterm
+from .stash import (
+    ATTEMPT,
+    DECLARED,
+    GROUPS,
+    PINNED,
+    REPORT,
+    SELECTED,
+    SESSION,
+    SETTINGS,
+    WHOLE,
+    session_of,
+    source_of,
 )
-from pytest_llmcompare.settings import Settings
-from pytest_llmcompare.suite.extensions import Progress
 
-from . import xdist as workers
-from .command_line import Invocation
-from .display import Display
-from .finish import Conclusion
-from .hook_calls import Hooks
-from .parametrize import Collection, asked, left_out, model_major
-from .pending_tracker import Waiting
-from .reporting import Reporting
-from .session import Once, Session
-from .stash import DECLARED, GROUPS, SELECTED, WHOLE
+if TYPE_CHECKING:
+    from pytest_llmcompare.comparison.summary import Summary
+    from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+    from pytest_llmcompare.reports.document import Report
+    from pytest_llmcompare.reports.github import Location
 
-MOST_IN_FULL = 20
-"""Failures that a run shows in full, its workers together."""
+    from .pending_tracker import PendingTracker
+    from .session import Session
+
+CONTROLLER = "llmcompare-controller"
+"""Name under which the controller is registered as a plugin."""
+
+LISTINGS = ("collectonly", "showfixtures", "show_fixtures_per_test", "cacheshow")
+"""Options, as pytest stores them, under which it lists something and runs no test."""
 
 
-class Run:
-    """One pytest run in one process.
+class Controller:
+    """A pytest plugin that exists once per run: in the only process, or in xdist's main process.
 
     Attributes:
-        settings: Settings of the run.
-        hooks: Our own hooks, of all plugins.
-        source: Where baselines come from.
-        writer: The same, where it can be written to.
-        session: Drives the models.
-        collection: Expands the markers.
-        reporting: Adds to the reports of this process's tests.
-        attempts: How the tests of ours went, by test; of a test that ran again, the last.
-        results: What the tests found, by test and case; of a test that ran again, the last.
+        attempts: How the tests of ours went, by node id; of a test that ran again, the last attempt.
+        results: What the tests observed, by node id and case; of a test that ran again, the last results.
         locations: Where the tests stand, by node id.
-        groups: What the groups gave, less their outputs.
-        declared: The rows that the tables have, by process.
-        whole: Whether all test files could be collected.
-        selected: Whether any test of ours was selected to run.
-        invocation: How pytest was started.
-        conclusion: What became of the baselines, once the run has ended.
-        display: Shows how the run ended, on the controller.
-        waiting: What differs and is not accepted.
+        groups: Results of the groups, without their outputs.
+        declared: The rows of the tables, one mapping per process.
+        all_collected: Whether all test files could be collected.
+        any_selected: Whether any test of ours was selected to run.
+        report: The finished run as the reports show it; None before its end.
     """
 
-    def __init__(self, config: pytest.Config, settings: Settings, source: BaselineReader) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.settings = settings
-        xdist = getattr(config, "workerinput", None)
-        self.is_worker = xdist is not None
-        once: Once = workers.compute_once if self.is_worker else workers.compute
-        self.hooks = Hooks(lambda: config.hook, config.hook, config.rootpath)
-        self.source = source
-        self.session = Session(settings, config.rootpath, self.progress(), once, self.hooks, source=source)
-        self.collection = Collection(self.session)
-        self.reporting = Reporting(FailureBudget(max(1, MOST_IN_FULL // (xdist["workercount"] if xdist else 1))))
+        self.settings = config.stash[SETTINGS]
+        self.started = time.time() - 1  # file systems have coarser clocks
         self.attempts: dict[str, Attempt] = {}
         self.results: dict[tuple[str, CaseKey], CaseResult] = {}
         self.locations: dict[str, Location] = {}
         self.groups: dict[GroupKey, GroupResult] = {}
         self.declared: list[Mapping[GroupKey, tuple[RowKey, ...]]] = []
-        self.whole = True
-        self.selected = False
-        self.invocation = Invocation(config, settings)
-        self.conclusion: Conclusion | None = None
-        self.display: Display | None = None
-        self.writer = source if isinstance(source, BaselineWriter) else None
-        self.waiting = Waiting(config.rootpath, settings, against="" if self.writer else source.title)
+        self.all_collected = True
+        self.any_selected = False
+        self.report: Report | None = None
 
-    def progress(self) -> Progress:
-        """Where a group's progress is shown: nowhere on a worker, which has no terminal."""
-        if self.is_worker or self.config.get_verbosity() < 0:
-            return Silent()
-        capture = self.config.pluginmanager.getplugin("capturemanager")
-        uncaptured = capture.global_and_fixture_disabled if capture is not None else contextlib.nullcontext
-        return TerminalProgress(sys.__stderr__ or sys.stderr, uncaptured)
+    @cached_property
+    def pending(self) -> PendingTracker:
+        """The outputs that differ from their baselines and are not accepted yet."""
+        from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
 
-    def arrange(self, items: list[pytest.Item]) -> None:
-        """Put the tests of one model next to each other; one that the others are compared with is not compared."""
-        reference = self.session.reference
-        if reference and (own := left_out(items, reference)):
-            self.config.hook.pytest_deselected(items=own)
-        model_major(items, self.session.groups, reference)
+        from .pending_tracker import PendingTracker
 
-    def select(self, session: pytest.Session) -> None:
-        """Note what the selected tests need."""
-        wanted = [found for item in session.items for found in asked(item)]
-        self.session.select(wanted)
-        self.selected = bool(wanted)
-        self.whole = session.testsfailed == 0  # so far, only collecting can have failed
+        source = source_of(self.config)
+        return PendingTracker(
+            self.config.rootpath, self.settings, against="" if isinstance(source, BaselineWriter) else source.title
+        )
 
-    def use_folder(self, base: Path) -> None:
-        """Settle where scratch files go, from the temporary folder of this process."""
-        self.session.scratch = (base.parent if self.is_worker else base) / "llmcompare"
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take what a report carries: how the test went, and the results of its case."""
+        if attempt := getattr(report, ATTEMPT, None):
+            self.take_attempt(attempt, report.location)
+        if results := getattr(report, REPORT, ()):
+            self.take_results(results, report.location, failed_at_end=report.when == "teardown" and report.failed)
 
-    def note_attempt(self, text: str, location: Location) -> None:
-        """Take in how a test went, and where it stands."""
-        attempt = attempt_from_json(text)
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let a worker compare with the very baselines that this process has opened."""
+        if self.settings.models:
+            watch_sigterm(self.config)
+        pinned = ""
+        if self.settings.baseline != FILES:
+            with contextlib.suppress(UsageError):  # a worker that needs them reports it
+                pinned = source_of(self.config).pinned
+        node.workerinput[PINNED] = pinned
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what a worker sends at its end; one that crashed sends nothing."""
+        output = getattr(node, "workeroutput", {})
+        if GROUPS in output:
+            self.take_worker_output(output)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
+        """Finish the run, and say last of all why it failed and what an interrupted run has kept.
+
+        A run that only lists tests changes nothing, whatever the options.
+        """
+        uses_us = SESSION in self.config.stash or self.settings.models_are_asked_for or self.settings.reports
+        if uses_us and not only_lists(self.config):
+            from pytest_llmcompare.models.warning_filters import library_warnings_ignored
+
+            with library_warnings_ignored():
+                self.finish(session)
+        try:
+            result = yield
+        finally:
+            self.show_faults()
+        if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            self.show_kept()
+        return result
+
+    def take_attempt(self, attempt: Attempt | str, location: Location) -> None:
+        """Record how a test went, and where it stands. A worker sends its records as JSON."""
+        if isinstance(attempt, str):
+            from pytest_llmcompare.serialization import attempt_from_json
+
+            attempt = attempt_from_json(attempt)
         self.attempts[attempt.nodeid] = attempt
         self.locations[attempt.nodeid] = location
 
-    def record(self, text: str, location: Location, *, at_end: bool) -> None:
-        """Take in what a test found, sample by sample, and where it stands.
+    def take_results(self, samples: tuple[CaseResult, ...] | str, location: Location, *, failed_at_end: bool) -> None:
+        """Record the results of a test, and where it stands.
 
         Args:
-            text: The results.
+            samples: A result per sample of the case; from a worker, a line of JSON for each.
             location: Where the test stands.
-            at_end: Whether the test failed at its end, after it had reported once.
+            failed_at_end: Whether the test failed in its teardown, after it had reported once.
         """
-        samples = [case_result_from_json(line) for line in text.splitlines()]
+        if isinstance(samples, str):
+            from pytest_llmcompare.serialization import case_result_from_json
+
+            samples = tuple(case_result_from_json(line) for line in samples.splitlines())
         for result in samples:
             self.results[result.nodeid, result.key] = result
             self.locations[result.nodeid] = location
-        self.waiting.take(samples, failed_at_end=at_end)
+        self.pending.take(samples, failed_at_end=failed_at_end)
 
-    def take_over(self, output: Mapping[str, Any]) -> None:
-        """Take in what a worker handed over."""
+    def take_worker_output(self, output: Mapping[str, Any]) -> None:
+        """Record what a worker has sent."""
+        from pytest_llmcompare.serialization import declared_from_json, group_result_from_json
+
         self.declared.append(declared_from_json(output[DECLARED]))
-        self.whole = self.whole and bool(output[WHOLE])
-        self.selected = self.selected or bool(output[SELECTED])
+        self.all_collected = self.all_collected and bool(output[WHOLE])
+        self.any_selected = self.any_selected or bool(output[SELECTED])
         for text in output[GROUPS]:
             result = group_result_from_json(text)
             self.groups.setdefault(result.key, result)
 
-    def end(self, session: pytest.Session) -> None:
-        """Hand over to the controller, or conclude. What went wrong in that makes the run fail."""
-        groups = {key: without_outputs(result) for key, result in self.session.results.items()}
-        finished = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-        if self.is_worker:
-            session.config.workeroutput.update(  # type: ignore[attr-defined]  # xdist's
-                {
-                    DECLARED: declared_to_json(self.session.declared()),
-                    GROUPS: [group_result_to_json(result) for result in groups.values()],
-                    WHOLE: self.whole,
-                    SELECTED: self.selected,
-                }
-            )
-            return
-        self.groups.update(groups)
-        if finished:
-            self.session.complete(self.groups.values())
-        self.declared.append(self.session.declared())
-        self.conclusion = Conclusion(self.settings, self.results.values(), self.groups, self.writer)
-        with contextlib.suppress(UsageError):  # specs that cannot be read have ended collection already
-            self.conclusion.models = tuple(spec.name for spec in self.session.specs())
-        if self.writer is None:
-            self.conclusion.notes.append(self.measure())
+    def finish(self, session: pytest.Session) -> None:
+        """Write and delete baselines as the options say, summarize the run, tell plugins and write the reports."""
+        from pytest_llmcompare.reports.document import Report
+
+        from .display import mark_failure, write_reports
+        from .hook_calls import Hooks
+
+        ended_by_itself = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        tests_passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        self._take_own(ended_by_itself=ended_by_itself)
         stopped = session.shouldfail or session.shouldstop
         empty = session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
-        whole = (finished or empty) and self.whole and not stopped
-        self.conclusion.reach(self.declared, whole=whole)
-        tables = any(self.declared)
-        self.conclusion.judge_tests(self.attempts, self.place, tables=tables, selected=self.selected, whole=whole)
-        self.waiting.end(self.conclusion.kept)
-        self.conclusion.notes.extend(self.waiting.notes)
-        self.tell()
-        self.display = Display(self.invocation, self.conclusion, self.groups.values(), self.declared)
-        tests_passed = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        self.display.write_reports(tests_passed=tests_passed, finished=whole)
-        self.display.mark_failure()
-        if self.conclusion.failed and tests_passed:
+        whole = bool((ended_by_itself or empty) and self.all_collected and not stopped)
+        summary = self._summary(whole=whole)
+        if fault := Hooks.of_run(self.config).run_finished(summary):
+            summary = summary.with_fault(fault)
+        command = session_of(self.config).command_line
+        report = Report(
+            summary,
+            tuple(self.groups.values()),
+            passed=tests_passed and not summary.faults,
+            finished=whole,
+            command=command.repeated(),
+            accepting=command.accepting,
+        )
+        self.report = write_reports(report, self.settings.reports, self.config)
+        mark_failure(self.report.summary, self.config)
+        if self.report.summary.faults and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def place(self, nodeid: str) -> str:
@@ -190,29 +203,84 @@ class Run:
         file, line, _ = self.locations[nodeid]
         return f"{file}:{(line or 0) + 1}"
 
-    def measure(self) -> str:
-        """What the outputs were compared with, where that is not files."""
-        model = self.session.reference
-        own = f"; {model!r} itself is compared with nothing, so its tests that compare are left out" if model else ""
-        return f"baselines: {self.source.title}{own}"
-
-    def tell(self) -> None:
-        """Tell plugins what the run found; a notification that failed makes the run fail."""
-        assert self.conclusion is not None
-        faults = [self.groups[key].notification_fault for key in sorted(self.groups)]
-        for fault in (*faults, self.hooks.run_finished(self.conclusion.summary(self.declared))):
-            if fault:
-                self.conclusion.fail(fault)
-
     def show(self, reporter: pytest.TerminalReporter) -> None:
-        """Write the summary."""
-        if self.display is not None:
-            self.display.show(reporter, waits=self.waiting.holds)
-            self.display.annotate(reporter, self.locations)
+        """Write the summary to the terminal, and annotations for GitHub."""
+        if self.report is not None:
+            from .display import annotate, show
+
+            show(self.report, reporter, self.config, waits=self.pending.holds)
+            annotate(self.report, reporter, self.config, self.locations)
+
+    def show_faults(self) -> None:
+        """Say why the run failed: last of all, after pytest's own last line, and however quiet the run is."""
+        if self.report is not None:
+            from .display import show_faults
+
+            show_faults(self.report.summary.faults, self.config)
+
+    def show_kept(self) -> None:
+        """Say what an interrupted run has kept, whatever the verbosity."""
+        reporter = self.config.pluginmanager.getplugin("terminalreporter")
+        line = kept_line(self.config.rootpath, self.started) if reporter else ""
+        if line:
+            reporter.write_line(line, yellow=True)
+
+    def _take_own(self, *, ended_by_itself: bool) -> None:
+        """Record the groups of this process: all of them, but under xdist."""
+        session = session_of(self.config)
+        self.groups.update(session.results_without_outputs())
+        self.declared.append(session.declared())
+        self.all_collected = self.all_collected and session.all_collected
+        self.any_selected = self.any_selected or session.any_selected
+        if ended_by_itself:
+            session.complete(self.groups.values())
+
+    def _summary(self, *, whole: bool) -> Summary:
+        """Finish the run on what was reported; the only place where a summary is computed."""
+        from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
+        from pytest_llmcompare.comparison.acceptance import merged
+
+        from .finish import Notes, RunRecords, finish
+
+        session, source = session_of(self.config), source_of(self.config)
+        writer = source if isinstance(source, BaselineWriter) else None
+        records = RunRecords(
+            tuple(self.results.values()),
+            self.attempts,
+            self.groups,
+            merged(self.declared),
+            models=session.model_names(),
+            selected=self.any_selected,
+            whole=whole,
+            place=self.place,
+        )
+        notes = Notes() if writer else Notes([source_note(source.title, session.reference)])
+        return finish(records, self.settings, writer, self.pending, notes)
 
 
-def without_outputs(result: GroupResult) -> GroupResult:
-    """A group's result without what its tests report one by one."""
-    return dataclasses.replace(
-        result, generations={}, judgements={}, baseline_texts={}, baseline_tokens={}, failures={}
-    )
+def only_lists(config: pytest.Config) -> bool:
+    """Whether pytest lists something and runs no test."""
+    return any(getattr(config.option, name, None) for name in LISTINGS)
+
+
+def worker_output(session: Session) -> dict[str, Any]:
+    """What a worker sends to the controller at its end."""
+    from pytest_llmcompare.serialization import declared_to_json, group_result_to_json
+
+    return {
+        DECLARED: declared_to_json(session.declared()),
+        GROUPS: [group_result_to_json(result) for result in session.results_without_outputs().values()],
+        WHOLE: session.all_collected,
+        SELECTED: session.any_selected,
+    }
+
+
+def source_note(title: str, model: str) -> str:
+    """What the outputs were compared with, if not with files.
+
+    Args:
+        title: The source of baselines.
+        model: Name of the model whose outputs are the baselines; empty if no model's are.
+    """
+    own = f"; {model!r} itself is compared with nothing, so its tests that compare are left out" if model else ""
+    return f"baselines: {title}{own}"

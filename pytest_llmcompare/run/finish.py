@@ -1,168 +1,175 @@
-"""The end of a run, on the controller: baselines are written and deleted as the options say."""
+"""The end of a run: baselines are written and deleted as the options say, and the run is summarized."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
-from pytest_llmcompare.baselines.store import UpdateReport
-from pytest_llmcompare.comparison.acceptance import acceptances, merged
-from pytest_llmcompare.comparison.attempts import Place, nothing_compared, own_comparisons, skipped_late, unseen_faults
-from pytest_llmcompare.comparison.drift_budget import BudgetCheck, check_budget
-from pytest_llmcompare.comparison.summary import Summary, summarize, worst_cells
+from pytest_llmcompare.comparison.acceptance import acceptances
+from pytest_llmcompare.comparison.attempts import nothing_compared, own_comparisons, skipped_late, unseen_faults
+from pytest_llmcompare.comparison.drift_budget import check_budget
+from pytest_llmcompare.comparison.summary import Summary, summary_of, worst_cells
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import failed_gates
 from pytest_llmcompare.reports.terminal import sentence
 from pytest_llmcompare.settings import Settings, Update
 
-Declared = Mapping[GroupKey, Iterable[RowKey]]
+from .pending_tracker import PendingTracker
 
 
-class Conclusion:
-    """What became of the baselines.
+@dataclass(frozen=True)
+class RunRecords:
+    """All that the tests and groups of a run have reported.
 
     Attributes:
-        writer: Where they are written to; None where they were only read, which leaves nothing to write or to tidy.
-        results: What the tests found.
-        notes: What the user should know.
-        faults: Why the run fails although its tests may have passed: all reasons, in the order they were found.
-        obsolete: Baselines of rows that are gone from their tables, where they were not deleted.
-        budgets: The models against the drift budget.
-        kept: Cases whose output is now their baseline.
+        results: Results of the cases; several tests may share a case.
+        attempts: How the tests of ours went, by node id.
+        groups: Results of the groups.
+        declared: The rows of the tables, in their order.
         models: Names of the run's models, in the order they were given.
+        selected: Whether any test of a prompt table was selected to run.
+        whole: Whether the run came to its end and knows all tables: not after an interruption or a collection error.
+            Otherwise nothing is deleted, and what did not happen proves nothing.
+        place: Gives where a test stands, by its node id.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        results: Collection[CaseResult],
-        groups: Mapping[GroupKey, GroupResult],
-        writer: BaselineWriter | None,
-    ) -> None:
-        self.settings = settings
-        self.writer = writer
-        self.results = tuple(results)
-        self.groups = groups
-        self.notes: list[str] = []
-        self.faults: list[str] = []
-        self.obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
-        self.budgets: tuple[BudgetCheck, ...] = ()
-        self.kept: set[CaseKey] = set()
-        self.models: tuple[str, ...] = ()
+    results: Sequence[CaseResult]
+    attempts: Mapping[str, Attempt]
+    groups: Mapping[GroupKey, GroupResult]
+    declared: Mapping[GroupKey, tuple[RowKey, ...]]
+    models: tuple[str, ...]
+    selected: bool
+    whole: bool
+    place: Callable[[str], str]
 
-    @property
-    def failed(self) -> bool:
-        """Whether something that was asked for could not be done, or too much drifted."""
-        return bool(self.faults)
 
-    def reach(self, declared: Iterable[Declared], *, whole: bool) -> None:
-        """Write what is accepted, then look for what is obsolete.
+@dataclass
+class Notes:
+    """Sentences about the end of a run, collected step by step.
 
-        Args:
-            declared: The rows that the tables have, by process.
-            whole: Whether the run came to its end and knows all tables: not after an interruption or a collection
-                error. Else nothing is deleted, and nothing follows from what did not happen.
-        """
-        tables = merged(declared)
-        self.look_at_gates()
-        if self.writer is not None:
-            self.write(self.writer)
-            self.tidy(self.writer, tables, safe_to_delete=whole)
-        self.budgets = check_budget(worst_cells(self.results, self.settings), self.settings, whole=whole)
-        self.faults.extend(sentence(check) for check in self.budgets if check.fails)
+    Attributes:
+        notes: What the user should know.
+        faults: Why the run fails although its tests may have passed, in the order it was noticed.
+    """
 
-    def judge_tests(
-        self, attempts: Mapping[str, Attempt], place: Place, *, tables: bool, selected: bool, whole: bool
-    ) -> None:
-        """Fail the run if tests passed unseen, or if none compared.
+    notes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
-        Args:
-            attempts: How the tests went, by node id.
-            place: Where a test stands.
-            tables: Whether any test that was collected has a prompt table.
-            selected: Whether any of those was selected to run.
-            whole: As in `reach`.
-        """
-        tried = attempts.values()
-        for fault in unseen_faults(self.results, attempts, self.settings, place):
-            self.fail(fault)
-        nothing = nothing_compared(tried, self.settings, place, tables=tables, selected=selected) if whole else ""
-        if nothing:
-            self.fail(nothing)
-        notes = [own_comparisons(tried), "" if nothing else skipped_late(tried, place)]
-        self.notes.extend(note for note in notes if note)
+    def fail(self, fault: str) -> None:
+        """Add a reason to fail, which is a note, too."""
+        self.notes.append(fault)
+        self.faults.append(fault)
 
-    def fail(self, note: str) -> None:
-        """Note what could not be done."""
-        self.notes.append(note)
-        self.faults.append(note)
 
-    def look_at_gates(self) -> None:
-        """A threshold that a table did not reach fails the run, whether or not a test asked for its evaluation."""
-        for key in sorted(self.groups):
-            for line in failed_gates(self.groups[key]):
-                self.fail(line)
+def finish(
+    records: RunRecords, settings: Settings, writer: BaselineWriter | None, pending: PendingTracker, notes: Notes
+) -> Summary:
+    """Write the accepted outputs, look for what makes the run fail, and summarize the run.
 
-    def write(self, writer: BaselineWriter) -> None:
-        """Write the accepted outputs."""
-        refresh = self.settings.update is Update.ALL
-        for acceptance in acceptances(self.results, self.settings.update):
-            try:
-                report = writer.update(
-                    acceptance.group, acceptance.baselines, refresh=refresh, shifted=acceptance.shifted
-                )
-            except BaselineError as error:
-                self.fail(str(error))
-                continue
-            self.kept.update(
-                CaseKey(acceptance.group, baseline.row.prompt_id, baseline.row.variant)
-                for baseline in acceptance.baselines
-            )
-            if report.written:
-                self.notes.append(self.written(report))
+    Args:
+        records: What the run has reported.
+        settings: Settings of the run.
+        writer: Where baselines are written to; None if they are only read, so that nothing is written or deleted.
+        pending: The outputs that wait to be accepted; it learns which of them are baselines now.
+        notes: Notes so far; this function adds its own.
+    """
+    for key in sorted(records.groups):  # a missed threshold fails the run even if no test asks for its evaluation
+        for line in failed_gates(records.groups[key]):
+            notes.fail(line)
+    cells = worst_cells(records.results, settings)
+    written: set[CaseKey] = set()
+    obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
+    if writer is not None:
+        written = write_accepted(records.results, settings, writer, notes)
+        obsolete = delete_or_list_obsolete(records, settings, writer, notes)
+    budgets = check_budget(cells, settings, whole=records.whole)
+    notes.faults.extend(sentence(check) for check in budgets if check.fails)
+    check_tests(records, settings, notes)
+    pending.end(written)
+    notes.notes.extend(pending.notes)
+    for key in sorted(records.groups):
+        if fault := records.groups[key].notification_fault:
+            notes.fail(fault)
+    return summary_of(
+        cells,
+        tuple(records.groups.values()),
+        declared=records.declared,
+        notes=notes.notes,
+        obsolete=obsolete,
+        budgets=budgets,
+        models=records.models,
+        faults=notes.faults,
+    )
 
-    def written(self, report: UpdateReport) -> str:
-        """One line on what an update wrote."""
-        return f"{self.shown(report.path)}: {report.counts}"
 
-    def tidy(self, writer: BaselineWriter, declared: Declared, *, safe_to_delete: bool) -> None:
-        """Look for baselines of rows that are gone from their tables; delete them where `--llm-prune` says so."""
-        if self.settings.prune and not safe_to_delete:
-            self.fail("--llm-prune deleted nothing: the run was cut short, or a test file could not be collected.")
-        for group, rows in declared.items():
-            try:
-                if self.settings.prune and safe_to_delete:
-                    self.prune(writer, group, frozenset(rows))
-                elif gone := writer.obsolete(group, frozenset(rows)):
-                    self.obsolete[group] = gone
-            except BaselineError as error:
-                if self.settings.prune:  # else the group's own tests have said so
-                    self.fail(str(error))
+def write_accepted(
+    results: Sequence[CaseResult], settings: Settings, writer: BaselineWriter, notes: Notes
+) -> set[CaseKey]:
+    """Write the outputs that the update option accepts.
 
-    def prune(self, writer: BaselineWriter, group: GroupKey, rows: frozenset[RowKey]) -> None:
-        """Delete the obsolete baselines of one group."""
-        gone = writer.prune(group, rows, confirmed=self.settings.prune == "yes")
-        if gone:
-            path = self.shown(writer.path_of(group))
-            self.notes.append(f"{path}: {len(gone)} deleted: {', '.join(map(str, gone))}")
+    Returns:
+        The cases whose output is their baseline now.
+    """
+    written: set[CaseKey] = set()
+    for acceptance in acceptances(results, settings.update):
+        refresh = settings.update is Update.ALL
+        try:
+            report = writer.update(acceptance.group, acceptance.baselines, refresh=refresh, shifted=acceptance.shifted)
+        except BaselineError as error:
+            notes.fail(str(error))
+            continue
+        rows = (baseline.row for baseline in acceptance.baselines)
+        written.update(CaseKey(acceptance.group, row.prompt_id, row.variant) for row in rows)
+        if report.written:
+            notes.notes.append(f"{_shown(report.path)}: {report.counts}")
+    return written
 
-    def shown(self, path: Path) -> str:
-        """A path as the user can open it: relative to the working folder where it lies below."""
-        here = Path.cwd()
-        return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
-    def summary(self, declared: Iterable[Declared]) -> Summary:
-        """What the reports are drawn from."""
-        return summarize(
-            self.results,
-            tuple(self.groups.values()),
-            self.settings,
-            declared=merged(declared),
-            notes=self.notes,
-            obsolete=self.obsolete,
-            budgets=self.budgets,
-            models=self.models,
-            faults=self.faults,
-        )
+def delete_or_list_obsolete(
+    records: RunRecords, settings: Settings, writer: BaselineWriter, notes: Notes
+) -> dict[GroupKey, tuple[RowKey, ...]]:
+    """Find baselines whose rows are gone from their tables; delete them if `--llm-prune` says so.
+
+    Returns:
+        Those that were not deleted, by group.
+    """
+    obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
+    if settings.prune and not records.whole:
+        notes.fail("--llm-prune deleted nothing: the run was cut short, or a test file could not be collected.")
+    for group, declared in records.declared.items():
+        rows = frozenset(declared)
+        try:
+            if settings.prune and records.whole:
+                if gone := writer.prune(group, rows, confirmed=settings.prune == "yes"):
+                    names = ", ".join(map(str, gone))
+                    notes.notes.append(f"{_shown(writer.path_of(group))}: {len(gone)} deleted: {names}")
+            elif gone := writer.obsolete(group, rows):
+                obsolete[group] = gone
+        except BaselineError as error:
+            if settings.prune:  # otherwise the tests of the group have reported it
+                notes.fail(str(error))
+    return obsolete
+
+
+def check_tests(records: RunRecords, settings: Settings, notes: Notes) -> None:
+    """Fail the run if a test passed over a difference, or if nothing was compared."""
+    for fault in unseen_faults(records.results, records.attempts, settings, records.place):
+        notes.fail(fault)
+    attempts = records.attempts.values()
+    nothing = ""
+    if records.whole:
+        tables = bool(records.declared)
+        nothing = nothing_compared(attempts, settings, records.place, tables=tables, selected=records.selected)
+    if nothing:
+        notes.fail(nothing)
+    also = [own_comparisons(attempts), "" if nothing else skipped_late(attempts, records.place)]
+    notes.notes.extend(filter(None, also))
+
+
+def _shown(path: Path) -> str:
+    """A path as the user can open it: relative to the working folder if it lies below."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()

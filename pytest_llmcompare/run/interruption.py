@@ -1,4 +1,4 @@
-"""What ends a run or a test early: SIGTERM, pytest-timeout."""
+"""What ends a run or a test early: SIGTERM, pytest-timeout. Imported in every pytest run, so it imports little."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .stash import TIMER
+TIMER: pytest.StashKey[Any] = pytest.StashKey()
+"""On an item: the settings that pytest-timeout uses for it, if its timer runs."""
+
+TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
+"""On the config: what SIGTERM does in this run."""
 
 REPEATED = 5.0  # seconds; `timeout` and most schedulers signal the process and its group, so it arrives twice
 LOADING = 600.0  # seconds that loading models may take, whatever a single test may
@@ -58,6 +63,18 @@ class Termination:
             return
         self.received = now
         raise KeyboardInterrupt("SIGTERM")
+
+
+def watch_sigterm(config: pytest.Config) -> None:
+    """Let SIGTERM end this run as Ctrl-C does."""
+    config.stash[TERMINATION] = Termination()
+    config.stash[TERMINATION].watch()
+
+
+def release_sigterm(config: pytest.Config) -> None:
+    """Give SIGTERM back, if this run has taken it."""
+    if termination := config.stash.get(TERMINATION, None):
+        termination.release()
 
 
 def kept_line(root: Path, started: float) -> str:

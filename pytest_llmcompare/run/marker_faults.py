@@ -6,14 +6,15 @@ It is imported in every pytest run, so it imports little.
 from __future__ import annotations
 
 import difflib
-import inspect
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_llmcompare.compat import fixture_arguments, fixture_definitions
+
+from .items import asked_by_fixtures, callspec, chain, code_place, is_unittest, markers, place, replaced_by
 from .uncollected import MARKER, has_constructor, passed_over, uncollected
 
 PARAMETER = "llm_parameter"
@@ -23,8 +24,6 @@ PER_MODEL = frozenset({"llm_model", "llm_evaluation"})
 PER_TABLE = frozenset({"llm_comparison"})
 ALL = PER_CASE | PER_MODEL | PER_TABLE
 INTERNAL = frozenset({"llm_group", PARAMETER, TABLE_PARAMETER})
-FIXTURES = "pytest_llmcompare.fixtures"
-
 MOST = 10
 """Faults shown of one file."""
 
@@ -50,9 +49,9 @@ class MarkerFaults:
         if not report.passed:
             return
         self._open.discard(collector)
-        marked = [node for node in _chain(collector) if _marks(node)]
+        marked = [node for node in chain(collector) if markers(node)]
         tests = [item for item in report.result if isinstance(item, pytest.Function)]
-        faults = [text for node in marked if tests and len(_marks(node)) > 1 for text in [_several(node)]]
+        faults = [text for node in marked if tests and len(markers(node)) > 1 for text in [_several(node)]]
         for test in tests:
             faults.extend(_faults(test, marked))
         for name, what in uncollected(collector, report.result):
@@ -93,20 +92,10 @@ MARKERS: pytest.StashKey[MarkerFaults] = pytest.StashKey()
 """On the config: what was collected so far, as far as markers go."""
 
 
-def place(node: pytest.Item | pytest.Collector) -> str:
-    """Where a test or class stands, as editors open it: `test_geo.py:4`."""
-    if isinstance(node, pytest.Item):
-        path, line, _ = node.location
-        return f"{path}:{(line or 0) + 1}"
-    path = node.nodeid.partition("::")[0]
-    line = node.reportinfo()[1] if isinstance(node, pytest.Class) else None
-    return path if line is None else f"{path}:{line + 1}"
-
-
 def asked_late(item: pytest.Item) -> str:
     """What to say of a fixture of ours that is asked for while the test runs already."""
     name = getattr(item, "originalname", None) or item.name
-    if _is_unittest(item):
+    if is_unittest(item):
         return f"{place(item)}: {PLAIN_CLASS.format(name)}"
     marker = "" if item.get_closest_marker(MARKER) else ' Mark it with @pytest.mark.llm_prompts("prompts.csv"), too.'
     return (
@@ -118,14 +107,13 @@ def asked_late(item: pytest.Item) -> str:
 
 def compares_in_fixtures(item: pytest.Item, name: str = "llm_baseline") -> bool:
     """Whether the baseline is compared by a fixture, maybe only when that is torn down, and not by the test itself."""
-    info = getattr(item, "_fixtureinfo", None)
-    return name not in getattr(info, "argnames", ()) or _asked_by_fixtures(item, name)
+    return name not in fixture_arguments(item) or asked_by_fixtures(item, name)
 
 
 def added_late(item: pytest.Item) -> str:
     """What to say of a marker that was added to a test when its rows could no longer be chosen; empty if none was."""
-    marks = _marks(item)
-    if not marks or (len(marks) == 1 and not {PARAMETER, TABLE_PARAMETER}.isdisjoint(_callspec(item, "params"))):
+    marks = markers(item)
+    if not marks or (len(marks) == 1 and not {PARAMETER, TABLE_PARAMETER}.isdisjoint(callspec(item, "params"))):
         return ""
     return (
         f"{place(item)}: an llm_prompts marker ({_table(marks[-1])}) was added to "
@@ -136,36 +124,51 @@ def added_late(item: pytest.Item) -> str:
 
 
 def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterator[str]:
-    """What is wrong with one test."""
-    own = _marks(item)
-    parameters = _callspec(item, "params")
+    """What is wrong with one test; `marked` are the classes and modules above it that have a marker."""
+    own = markers(item)
     ours = ALL.intersection(item.fixturenames)
-    leads = {name for name in (PARAMETER, TABLE_PARAMETER) if name in item.fixturenames and not _theirs(item, name)}
-    method = _is_unittest(item) and (own or leads or any(isinstance(node, pytest.Class) for node in marked))
+    leads = {name for name in (PARAMETER, TABLE_PARAMETER) if name in item.fixturenames and not replaced_by(item, name)}
+    method = is_unittest(item) and (own or leads or any(isinstance(node, pytest.Class) for node in marked))
     if not own and not ours and not leads and not method:
         yield from _marked_fixtures(item)
         return
-    where, name = place(item), item.originalname
-    if any(mark.name == MARKER for mark in _callspec(item, "marks")):
-        yield f"{where}: {_IN_PARAM.format(name)}"
+    if any(mark.name == MARKER for mark in callspec(item, "marks")):
+        yield f"{place(item)}: {_IN_PARAM.format(item.originalname)}"
         return
     if own or leads or (ours and marked):
         names = (ALL | INTERNAL).intersection(item.fixturenames)
-        yield from (f"{where}: {text}" for text in _replaced(item, names, parameters))
+        yield from (f"{place(item)}: {text}" for text in _replaced(item, names, callspec(item, "params")))
     if len(own) > 1:
         yield _several(item)
-    elif method:
-        yield f"{where}: {name}: {PLAIN_CLASS.format(name)}"
-    elif leads and not own and not marked:
+    elif leads and not method and not own and not marked:
         yield from _marked_fixtures(item)
-        yield f"{where}: {NO_TABLE.format(name, ', '.join(sorted(ours & set(_arguments(item)) or ours)))}"
-    elif own and not ours:
-        yield f"{where}: {_unasked(item)}"
-    elif leads and leads.isdisjoint(parameters):
-        yield f"{where}: pytest runs {name} without the rows of its table, as it does with generators. Use no yield."
-    elif own and ours and not _sees(item, ours):
+        asked = ", ".join(sorted(ours & set(fixture_arguments(item)) or ours))
+        yield f"{place(item)}: {NO_TABLE.format(item.originalname, asked)}"
+    elif text := _compares_nothing(item, ours, leads, marked=bool(own), method=bool(method)):
+        yield f"{place(item)}: {text}"
+
+
+def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *, marked: bool, method: bool) -> str:
+    """Why a test compares nothing although it has a marker; empty if it may compare.
+
+    Args:
+        item: The test.
+        ours: The fixtures of ours that it uses.
+        leads: Those of `PARAMETER` and `TABLE_PARAMETER` that these lead to.
+        marked: Whether the test itself has a marker.
+        method: Whether it is a method of a `unittest.TestCase`.
+    """
+    name = item.originalname
+    if method:
+        return f"{name}: {PLAIN_CLASS.format(name)}"
+    if marked and not ours:
+        return _unasked(item)
+    if leads and leads.isdisjoint(callspec(item, "params")):
+        return f"pytest runs {name} without the rows of its table, as it does with generators. Use no yield."
+    if marked and ours and not _sees(item, ours):
         asked = ", ".join(sorted(ours))
-        yield f"{where}: {name} asks for {asked} by usefixtures, so it never sees the value. {EXAMPLE.format(name)}"
+        return f"{name} asks for {asked} by usefixtures, so it never sees the value. {EXAMPLE.format(name)}"
+    return ""
 
 
 _IN_PARAM = (
@@ -181,16 +184,16 @@ def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[
         if name in parameters and name not in INTERNAL:
             yield f"parametrize gives {name} values of its own, so nothing would be compared. Rename that parameter."
             continue
-        for fixture in _theirs(item, name):
+        for fixture in replaced_by(item, name):
             yield (
-                f"{item.originalname} gets its {name} from a fixture of yours at {_code_place(item, fixture)}, so "
+                f"{item.originalname} gets its {name} from a fixture of yours at {code_place(item, fixture)}, so "
                 f"ours is not in force. Give that fixture another name, such as my_{name.removeprefix('llm_')}."
             )
 
 
 def _unasked(item: pytest.Function) -> str:
     """What to say of a test with a marker that asks for nothing."""
-    name, known = item.originalname, getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
+    name, known = item.originalname, fixture_definitions(item)
     near = {
         wrong: match[0]
         for wrong in item.fixturenames
@@ -206,9 +209,9 @@ def _unasked(item: pytest.Function) -> str:
 
 def _several(node: pytest.Item | pytest.Collector) -> str:
     """What to say of several markers in one place."""
-    tables = ", ".join(_table(mark) for mark in _marks(node))
+    tables = ", ".join(_table(mark) for mark in markers(node))
     return (
-        f"{place(node)}: {len(_marks(node))} llm_prompts markers on {_described(node)} ({tables}), of which one would "
+        f"{place(node)}: {len(markers(node))} llm_prompts markers on {_described(node)} ({tables}), of which one would "
         "count. Write a test for each table; for several settings of one table use variants={...}."
     )
 
@@ -216,7 +219,7 @@ def _several(node: pytest.Item | pytest.Collector) -> str:
 def _unused(node: pytest.Collector) -> str:
     """What to say of the marker of a class or module that no test uses."""
     return (
-        f"{place(node)}: the llm_prompts marker on {_described(node)} ({_table(_marks(node)[0])}) is used by none "
+        f"{place(node)}: the llm_prompts marker on {_described(node)} ({_table(markers(node)[0])}) is used by none "
         "of its tests: they have markers of their own, or ask for none of its fixtures. "
         f"Remove it, or use it. {EXAMPLE.format('test_it')}"
     )
@@ -237,78 +240,26 @@ def _table(mark: pytest.Mark) -> str:
 
 def _marked_fixtures(item: pytest.Function) -> Iterator[str]:
     """Fixtures with a marker, which pytest before 9 ignores there."""
-    info = getattr(item, "_fixtureinfo", None)
-    for name, fixtures in getattr(info, "name2fixturedefs", {}).items():
+    for name, fixtures in fixture_definitions(item).items():
         for fixture in fixtures:
             marks = getattr(fixture.func, "pytestmark", ())
             if any(getattr(mark, "name", "") == MARKER for mark in marks):
                 yield (
-                    f"{_code_place(item, fixture)}: the llm_prompts marker on the fixture {name} does nothing. "
+                    f"{code_place(item, fixture)}: the llm_prompts marker on the fixture {name} does nothing. "
                     "Put it on the tests that use the fixture."
                 )
-
-
-def _marks(node: pytest.Item | pytest.Collector) -> list[pytest.Mark]:
-    """The markers that stand on a test, class or module itself."""
-    return [mark for mark in node.own_markers if mark.name == MARKER]
-
-
-def _chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
-    """A class or module and those that it lies in, the outermost first; of a test those that it lies in."""
-    return [above for above in node.listchain() if isinstance(above, pytest.Collector)]
 
 
 def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
     """Whether a test runs the table of the marker on a class or module above it."""
     if ALL.isdisjoint(test.fixturenames):
         return False
-    return not _marks(test) and next(above for above in reversed(_chain(test)) if _marks(above)) is node
+    return not markers(test) and next(above for above in reversed(chain(test)) if markers(above)) is node
 
 
 def _sees(item: pytest.Function, ours: Iterable[str]) -> bool:
     """Whether the test, or a fixture of its user's, gets the value of one of our fixtures."""
-    arguments = {*_arguments(item)}
+    arguments = {*fixture_arguments(item)}
     if "request" in arguments or "llm_evaluation" in ours:  # which fails by itself if a threshold is not met
         return True
-    return any(name in arguments or _asked_by_fixtures(item, name) for name in ours)
-
-
-def _asked_by_fixtures(item: pytest.Item, name: str) -> bool:
-    """Whether a fixture that is not ours asks for one of ours."""
-    info = getattr(item, "_fixtureinfo", None)
-    every = [fixture for found in getattr(info, "name2fixturedefs", {}).values() for fixture in found]
-    return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
-
-
-def _arguments(item: pytest.Function) -> Sequence[str]:
-    """The fixtures that the test function itself names."""
-    return tuple(getattr(getattr(item, "_fixtureinfo", None), "argnames", ()))
-
-
-def _theirs(item: pytest.Item, name: str) -> list[Any]:
-    """The fixture that stands in for ours of the same name, if there is one."""
-    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    return [fixture for fixture in tuple(known.get(name, ()))[-1:] if fixture.func.__module__ != FIXTURES]
-
-
-def _callspec(item: pytest.Item, what: str) -> Any:
-    """Parameters or marks of a parametrised test; empty for others."""
-    return getattr(getattr(item, "callspec", None), what, ())
-
-
-def _code_place(item: pytest.Item, fixture: Any) -> str:
-    """Where a fixture stands, relative to pytest's root if it lies below."""
-    function = inspect.unwrap(fixture.func)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return str(fixture.func)
-    path, root = Path(code.co_filename), item.config.rootpath
-    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-    return f"{shown}:{code.co_firstlineno}"
-
-
-def _is_unittest(item: pytest.Item) -> bool:
-    """Whether a test is a method of a `unittest.TestCase`."""
-    unittest = sys.modules.get("unittest")
-    cls = getattr(item, "cls", None)
-    return unittest is not None and isinstance(cls, type) and issubclass(cls, unittest.TestCase)
+    return any(name in arguments or asked_by_fixtures(item, name) for name in ours)

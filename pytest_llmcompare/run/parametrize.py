@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import pytest
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
 from pytest_llmcompare.records import GroupKey, RowKey
-from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare
 
 from .hook_calls import Hooks
@@ -27,69 +26,84 @@ NO_MODELS = (
     "[tool.llmcompare.models.NAME] in pyproject.toml, or in the marker with models=[...]."
 )
 
+NO_MODELS_ID = "no_models"
+"""In brackets behind the name of a test that has no models."""
+
 ONE_MODEL = (
     "llm_comparison compares models, and there is only {!r}. "
     "Name another one with it: --llm-models=A,B, default_models in pyproject.toml, or models=[...] in the marker."
 )
 
 
-class Collection:
-    """Expands markers; remembers what it has read, since several tests may carry one marker."""
+DECLARATIONS: pytest.StashKey[dict[tuple[int, str], tuple[pytest.Mark, Declaration]]] = pytest.StashKey()
+"""On the config: the markers that were read, by id and test name, since several tests may carry one marker."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.read: dict[tuple[int, str], tuple[pytest.Mark, Declaration]] = {}
 
-    def expand(self, metafunc: pytest.Metafunc) -> None:
-        """Parametrise a test that asks for our fixtures.
+def expand(metafunc: pytest.Metafunc, session: Session) -> None:
+    """Parametrize a test that asks for our fixtures.
 
-        Raises:
-            pytest.Collector.CollectError: A faulty marker or table.
-        """
-        wanted = set(metafunc.fixturenames)
-        mark = metafunc.definition.get_closest_marker(MARKER)
-        if mark is None or wanted.isdisjoint((PARAMETER, TABLE_PARAMETER)):
-            return  # `marker_faults` says what is missing
-        test = metafunc.definition.nodeid
-        try:
-            check_alone(wanted)
-            hooks = self.hooks(metafunc)
-            groups = self.session.declare(self.declaration(mark, metafunc, hooks), test, hooks)
-        except LlmCompareError as error:
-            raise pytest.Collector.CollectError(f"{test}: {error}") from None
-        if TABLE_PARAMETER in wanted:
-            keys = tuple(group.key for group in groups)
-            metafunc.parametrize(TABLE_PARAMETER, [keys], ids=[keys[0].table if keys else "no_models"], indirect=True)
-            return
-        asked: list[Asked] = []
-        for group in groups:
-            asked.extend(group.asked if wanted & PER_CASE else [(group.key, None)])
-        ids = unique_ids([label(key, row) for key, row in asked])
-        if not asked:
-            metafunc.parametrize(PARAMETER, [None], ids=["no_models"], indirect=True)
-            return
-        metafunc.parametrize(PARAMETER, asked, ids=ids, indirect=True)
+    Raises:
+        pytest.Collector.CollectError: A faulty marker or table.
+    """
+    fixtures = set(metafunc.fixturenames)
+    mark = metafunc.definition.get_closest_marker(MARKER)
+    if mark is None or fixtures.isdisjoint((PARAMETER, TABLE_PARAMETER)):
+        return  # `marker_faults` reports what is missing
+    test = metafunc.definition.nodeid
+    try:
+        check_alone(fixtures)
+        hooks = hooks_of(metafunc)
+        groups = session.declare(read_marker(mark, metafunc, hooks), test, hooks)
+    except LlmCompareError as error:
+        raise pytest.Collector.CollectError(f"{test}: {error}") from None
+    if TABLE_PARAMETER in fixtures:
+        keys = tuple(group.key for group in groups)
+        metafunc.parametrize(TABLE_PARAMETER, [keys], ids=[keys[0].table if keys else NO_MODELS_ID], indirect=True)
+        return
+    asked: list[Asked] = []
+    for group in groups:
+        asked.extend(group.asked if fixtures & PER_CASE else [(group.key, None)])
+    ids = unique_ids([label(key, row) for key, row in asked])
+    metafunc.parametrize(PARAMETER, asked or [None], ids=ids or [NO_MODELS_ID], indirect=True)
 
-    def hooks(self, metafunc: pytest.Metafunc) -> Hooks:
-        """Our own hooks as they are in the test's folder."""
-        config, module = metafunc.config, metafunc.definition.parent
-        assert module is not None  # the session alone has no parent
-        return Hooks(lambda: module.ihook, config.hook, config.rootpath)
 
-    def declaration(self, mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> Declaration:
-        """Read a marker, once for all tests that carry it.
+def hooks_of(metafunc: pytest.Metafunc) -> Hooks:
+    """Our own hooks as they are in the test's folder."""
+    config, module = metafunc.config, metafunc.definition.parent
+    assert module is not None  # only the session has no parent
+    return Hooks(lambda: module.ihook, config.hook, config.rootpath)
 
-        Raises:
-            LlmCompareError: It is faulty.
-        """
-        test = metafunc.function.__name__
-        known = self.read.get((id(mark), test))
-        if known is None:
-            base = metafunc.definition.path.parent
-            folder = relative_folder(base, metafunc.config.rootpath)
-            declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base, load=hooks.load_table)
-            known = self.read[id(mark), test] = (mark, declaration)  # the mark is kept, so that its id stays its own
-        return known[1]
+
+def read_marker(mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> Declaration:
+    """Read a marker, once for all tests that carry it.
+
+    Raises:
+        LlmCompareError: It is faulty.
+    """
+    test = metafunc.function.__name__
+    declarations = metafunc.config.stash.setdefault(DECLARATIONS, {})
+    known = declarations.get((id(mark), test))
+    if known is None:
+        base = metafunc.definition.path.parent
+        folder = relative_folder(base, metafunc.config.rootpath)
+        declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base, load=hooks.load_table)
+        known = declarations[id(mark), test] = (mark, declaration)  # the mark is kept, so that its id stays its own
+    return known[1]
+
+
+def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -> None:
+    """Put the tests of one model next to each other, and leave out those that compare the reference with itself."""
+    if session.reference and (own := left_out(items, session.reference)):
+        config.hook.pytest_deselected(items=own)
+    model_major(items, session.groups, session.reference)
+
+
+def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -> None:
+    """Note which cases the selected tests need."""
+    wanted = [one for item in items for one in asked(item)]
+    session.select(wanted)
+    session.any_selected = bool(wanted)
+    session.all_collected = all_collected
 
 
 def relative_folder(base: Path, root: Path) -> str:
@@ -156,26 +170,23 @@ def compares(item: pytest.Item) -> bool:
     return "llm_baseline" in getattr(item, "fixturenames", ())
 
 
-def model_major(items: list[pytest.Item], groups: dict[GroupKey, Group], reference: str = "") -> None:
+def model_major(items: list[pytest.Item], groups: Iterable[GroupKey], reference: str = "") -> None:
     """Put the tests of one model next to each other, so that one model is in memory at a time.
 
     A test on all models comes after those of the last of its models. Only our own items change places among themselves;
     all others stay where they are.
 
     Args:
-        items: All tests, in order.
+        items: All tests, in order; sorted in place.
         groups: The groups.
-        reference: The model whose outputs the others are compared with: it comes first.
+        reference: The model whose outputs are the baselines of the others: it comes first.
     """
-    places = [place for place, item in enumerate(items) if asked(item)]
     models = dict.fromkeys(key.model for key in groups)
     order = {model: at for at, model in enumerate(sorted(models, key=lambda model: model != reference))}
-    ours = [items[place] for place in places]
-
-    def place_of(item: pytest.Item) -> tuple[int, int]:
-        models = {key.model for key, _ in asked(item)}
-        return max(order[model] for model in models), len(models)
-
-    ours.sort(key=place_of)
-    for place, item in zip(places, ours, strict=True):
-        items[place] = item
+    ours: list[tuple[int, int, int]] = []  # place of the last model, number of models, index of the item
+    for index, item in enumerate(items):
+        if models_asked := {key.model for key, _ in asked(item)}:
+            ours.append((max(order[model] for model in models_asked), len(models_asked), index))
+    sorted_items = [items[index] for *_, index in sorted(ours)]
+    for (*_, index), item in zip(ours, sorted_items, strict=True):
+        items[index] = item

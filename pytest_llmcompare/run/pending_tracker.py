@@ -32,7 +32,7 @@ class UnreadableError(Exception):
     """The files of a group cannot be read, so nobody knows what accepting would replace."""
 
 
-class Waiting:
+class PendingTracker:
     """Keeps the pending file as the tests report.
 
     Whatever happens to that file, the run goes on: it is an aid.

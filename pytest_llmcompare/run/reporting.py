@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,92 +20,94 @@ from pytest_llmcompare.comparison.attempts import (
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Attempt
 from pytest_llmcompare.reports.junit import properties
-from pytest_llmcompare.reports.messages import FailureBudget, headline
+from pytest_llmcompare.reports.messages import headline
 from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
 
 from .assertion import Observation
-from .marker_faults import TABLE_PARAMETER, compares_in_fixtures, place
+from .items import place
+from .marker_faults import TABLE_PARAMETER, compares_in_fixtures
 from .parametrize import asked
-from .stash import ATTEMPT, CONTEST, ENDED, OBSERVATION, REPORT
+from .session import Session
+from .stash import ATTEMPT, MODEL_COMPARISON, ENDED, OBSERVATION, REPORT
+from .xdist import sendable
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
 """What pytest says of a failed comparison. A message of the user's own stands before it."""
 
 
-class Reporting:
-    """Adds to the reports of this process's tests.
+def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoReturn:
+    """Fail a test because its model gave no output."""
+    if (observation := item.stash.get(OBSERVATION, None)) is not None:
+        observation.judgement = Judgement(Verdict.ERROR, reason=reason)
+    shown = reason in session.shown_reasons
+    session.shown_reasons.add(reason)
+    pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if shown else reason, pytrace=False)
 
-    Attributes:
-        budget: How many failures are still shown in full.
-        told: Reasons of failures that were shown in full: one model that cannot be loaded fails all of its tests.
+
+def explain(item: pytest.Item, call: pytest.CallInfo[None], session: Session) -> None:
+    """Make the explanation of a failed comparison the message of its `AssertionError`.
+
+    Of an assertion's own explanation pytest would show 8 lines, after the word `assert`.
     """
+    observation = item.stash.get(OBSERVATION, None)
+    if observation is None or not observation.explanation or call.excinfo is None:
+        return
+    if isinstance(call.excinfo.value, AssertionError):
+        own = COMPARISON.sub("", str(call.excinfo.value))
+        lines = [*session.failure_budget.spend(list(observation.explanation)), *([own] if own else [])]
+        call.excinfo.value.args = ("\n".join(lines),)
 
-    def __init__(self, budget: FailureBudget) -> None:
-        self.budget = budget
-        self.told: set[str] = set()
 
-    def fail(self, item: pytest.Item, reason: str) -> NoReturn:
-        """Fail a test because its model gave no output."""
-        if (observation := item.stash.get(OBSERVATION, None)) is not None:
-            observation.judgement = Judgement(Verdict.ERROR, reason=reason)
-        told = reason in self.told
-        self.told.add(reason)
-        pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if told else reason, pytrace=False)
+def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Attach to a report how its test went and the results of its case, and give JUnit its properties.
 
-    def explain(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        """Let a failed comparison say why.
-
-        As the message itself, because of an assertion's explanation pytest shows 8 lines, after the word `assert`.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is None or not observation.explanation or call.excinfo is None:
-            return
-        if isinstance(call.excinfo.value, AssertionError):
-            own = COMPARISON.sub("", str(call.excinfo.value))
-            lines = [*self.budget.spend(list(observation.explanation)), *([own] if own else [])]
-            call.excinfo.value.args = ("\n".join(lines),)
-
-    def attach(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Let a test's report carry what it found; JUnit's properties are taken from the item.
-
-        A test that fails at its end reports a second time: it did not pass. So does one whose fixtures compare then.
-        """
-        observation = item.stash.get(OBSERVATION, None)
-        if observation is not None:
-            observation.failed = observation.failed or report.failed
-        if call.when == "call" and of_subtest(item, observation):
-            return  # the test itself reports when it ends
-        if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
-            return
-        before = item.stash.get(TOLD, None)
-        if call.when == "teardown" and before is None:
-            return  # the body did not run, as with --setup-only
+    A test that fails in its teardown reports a second time: it did not pass. So does one whose fixtures compare there.
+    """
+    observation = item.stash.get(OBSERVATION, None)
+    if observation is not None:
+        observation.failed = observation.failed or report.failed
+    if call.when == "call" and of_subtest(item, observation):
+        return  # the test itself reports when it ends
+    if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
+        return
+    before = item.stash.get(REPORTED, None)
+    if call.when == "teardown" and before is None:
+        return  # the body did not run, as with --setup-only
+    attempt = attempt_of(item, call, report, observation)
+    if report.passed and (missed := missing_comparison(item, call, attempt)):
+        report.outcome, report.longrepr = "failed", missed.format(place(item))
         attempt = attempt_of(item, call, report, observation)
-        if report.passed and (missed := missing_comparison(item, call, attempt)):
-            report.outcome, report.longrepr = "failed", missed.format(place(item))
-            attempt = attempt_of(item, call, report, observation)
-        if call.when == "teardown" and report.passed and attempt == before:
-            return
-        item.stash[TOLD] = attempt
-        setattr(report, ATTEMPT, attempt_to_json(attempt))
-        if observation is not None:
-            passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
-            attach_results(item, report, observation, passed=passed)
+    if call.when == "teardown" and report.passed and attempt == before:
+        return
+    item.stash[REPORTED] = attempt
+    setattr(report, ATTEMPT, attempt)
+    if observation is not None:
+        passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
+        attach_results(item, report, observation, passed=passed)
+
+
+def serializable(data: dict[str, Any]) -> dict[str, Any]:
+    """A report's data as xdist can send it: records as JSON, and no lone surrogate, which would end the worker."""
+    if attempt := data.get(ATTEMPT):
+        data[ATTEMPT] = attempt_to_json(attempt)
+    if results := data.get(REPORT):
+        data[REPORT] = "\n".join(map(case_result_to_json, results))
+    return {name: sendable(value) for name, value in data.items()}
 
 
 def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
     """Whether a report comes while the body of a test of ours still runs."""
     if observation is not None:
         return not observation.ended
-    return CONTEST in item.stash and not item.stash.get(ENDED, True)
+    return MODEL_COMPARISON in item.stash and not item.stash.get(ENDED, True)
 
 
 def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: Attempt) -> str:
     """What to say of a test that passed and never compared what it asked for; empty if it did, or still may."""
-    contest = item.stash.get(CONTEST, None)
+    comparison = item.stash.get(MODEL_COMPARISON, None)
     if saw_nothing(attempt):
         name, missed = "llm_baseline", NOTHING_SEEN
-    elif contest is not None and not contest.compared and attempt.outcome == PASSED:
+    elif comparison is not None and not comparison.compared and attempt.outcome == PASSED:
         name, missed = "llm_comparison", NO_MODELS_COMPARED
     else:
         return ""
@@ -114,8 +116,7 @@ def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: 
 
 def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
     """Let a report carry the cases of its test."""
-    results = [seen.result(passed=passed) for seen in observation.samples]
-    setattr(report, REPORT, "\n".join(map(case_result_to_json, results)))
+    setattr(report, REPORT, tuple(seen.result(passed=passed) for seen in observation.samples))
     if report.when == "teardown":
         return
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -126,8 +127,8 @@ def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Ob
     item.user_properties.extend(properties(observation.worst.result(passed=passed)))
 
 
-TOLD: pytest.StashKey[Attempt] = pytest.StashKey()
-"""On an item: how it went, as its last report said."""
+REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()
+"""On an item: how it went, as of its last report."""
 
 
 def attempt_of(
@@ -138,7 +139,7 @@ def attempt_of(
 ) -> Attempt:
     """How a test went, by what is known when one of its phases ends."""
     judgement = observation.worst.judgement if observation else None
-    before = item.stash.get(TOLD, None) if call.when == "teardown" else None
+    before = item.stash.get(REPORTED, None) if call.when == "teardown" else None
     outcome = outcome_of(report)
     return Attempt(
         nodeid=item.nodeid,

@@ -1,4 +1,4 @@
-"""Drives a run: which groups there are, what was selected, and what each gave. It does not import pytest."""
+"""The groups of a run in one process: which there are, what was selected, and what each gave. No pytest in here."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.baselines.journal import Journal
-from pytest_llmcompare.baselines.sources.protocol import BaselineReader, Outputs
+from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
-from pytest_llmcompare.errors import BaselineError, LlmCompareError, ModelError, UsageError
+from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError
 from pytest_llmcompare.models.faults import unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
-from pytest_llmcompare.records import Baseline, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
+from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
+
+from .command_line import CommandLine
 
 if TYPE_CHECKING:
     from pytest_llmcompare.evaluation.evaluate import Evaluator
@@ -31,7 +34,29 @@ Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
 
 
 class Session:
-    """State of one run in one process."""
+    """One run in one process: its groups and their results.
+
+    Args:
+        settings: Settings of the run.
+        root: pytest's root folder.
+        progress: Shows how the evaluation of a group proceeds.
+        once: Computes a group's result, or takes it from another process of the run.
+        extensions: What plugins add to the whole run.
+        source: Where baselines come from.
+        command_line: The pytest command of the run.
+        most_in_full: How many failures this process shows in full.
+
+    Attributes:
+        reference: The model whose outputs are the baselines; empty if no model's are.
+        groups, results: The groups that tests have declared, and the results of those that are evaluated.
+        owners: For each folder and table, a fingerprint of its cases and the first test that declared it.
+        failure_budget: How many failures are still shown in full.
+        shown_reasons: Reasons of failures that were shown in full: a model that cannot be loaded fails all its tests.
+        all_collected: Whether all test files could be collected.
+        any_selected: Whether any test of ours was selected to run.
+        scratch: Folder for files of this run, shared by xdist's workers; set by the first test that runs.
+        started: Folder that pytest was started in; a test may change to another.
+    """
 
     def __init__(
         self,
@@ -42,6 +67,8 @@ class Session:
         extensions: Extensions,
         *,
         source: BaselineReader,
+        command_line: CommandLine,
+        most_in_full: int,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -55,8 +82,13 @@ class Session:
         self.owners: dict[tuple[str, str], tuple[str, str]] = {}
         self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
         self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
-        self.scratch = Path()  # settled by the first test that runs
-        self.started = Path.cwd()  # a test may change to another folder
+        self.command_line = command_line
+        self.failure_budget = FailureBudget(most_in_full)
+        self.shown_reasons: set[str] = set()
+        self.all_collected = True
+        self.any_selected = False
+        self.scratch = Path()
+        self.started = Path.cwd()
         self.evaluator: Evaluator | None = None
 
     def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
@@ -71,6 +103,13 @@ class Session:
             self.parsed[wanted] = tuple(self.with_settings(spec) for spec in parsed)
         return self.parsed[wanted]
 
+    def model_names(self) -> tuple[str, ...]:
+        """Names of the run's models, in the order they were given; none if they cannot be read."""
+        try:
+            return tuple(spec.name for spec in self.specs())
+        except UsageError:  # it has ended collection already
+            return ()
+
     def with_settings(self, spec: ModelSpec) -> ModelSpec:
         """A run's device and dtype beat a named model's where they were given for this run, not in the file."""
 
@@ -82,7 +121,7 @@ class Session:
         return dataclasses.replace(spec, device=nearer("device", spec.device), dtype=nearer("dtype", spec.dtype))
 
     def declare(self, declaration: Declaration, owner: str, extensions: Extensions) -> list[Group]:
-        """Take in what a test declares; tests that declare the same table share its groups.
+        """The groups of a test's table, one per model; tests that declare the same table share them.
 
         Args:
             declaration: The marker, read.
@@ -109,37 +148,15 @@ class Session:
         """The group of a table and a model, made on first use.
 
         Raises:
-            UsageError: The same model name stands for two sources.
+            UsageError: The same model name stands for two sources, or two tests name different experiments.
         """
         key = GroupKey(declaration.folder, declaration.table, spec.name)
         group = self.groups.get(key)
         if group is None:
             cases = {case.key.row: case for case in declaration.cases(spec)}
             group = self.groups[key] = Group(key, spec, declaration, owner, cases, extensions)
-        self.settle_experiment(group, declaration, owner)
-        if group.spec != spec:
-            raise UsageError(
-                f"model name {spec.name!r} stands for {shown(group.spec)!r} and for {shown(spec)!r}. "
-                f"Name one of them: NAME={shown(spec)}"
-            )
-        group.metrics.extend(metric for metric in declaration.metrics if metric not in group.metrics)
-        group.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in group.thresholds)
+        group.join(declaration, spec, owner)
         return group
-
-    def settle_experiment(self, group: Group, declaration: Declaration, owner: str) -> None:
-        """Take the experiment that one of the group's tests names; else it is named after the first of them.
-
-        Raises:
-            UsageError: Two tests name different ones.
-        """
-        if not declaration.names_experiment or group.declaration.experiment == declaration.experiment:
-            return
-        if group.declaration.names_experiment:
-            raise UsageError(
-                f"experiment={declaration.experiment!r}, but {group.owner} evaluates the same table "
-                f"{declaration.table!r} in the experiment {group.declaration.experiment!r}. Name one of the two."
-            )
-        group.declaration, group.owner = declaration, owner
 
     def select(self, asked: Iterable[tuple[GroupKey, RowKey | None]]) -> None:
         """Note which cases the selected tests need; None stands for the whole table."""
@@ -147,8 +164,7 @@ class Session:
             group = self.groups[key]
             group.selected.update(group.cases if row is None else group.samples(row))
         for group in [*self.groups.values()] if self.reference else ():
-            first = self.groups.get(dataclasses.replace(group.key, model=self.reference))
-            if first is not None:
+            if first := self.groups.get(dataclasses.replace(group.key, model=self.reference)):
                 first.selected.update({row: first.cases[row] for row in group.selected if row in first.cases})
 
     def result(self, key: GroupKey) -> GroupResult:
@@ -170,27 +186,6 @@ class Session:
         """Keep why the first of these groups that has no result was not evaluated to its end."""
         if late := next((key for key in keys if key not in self.results), None):
             self.results[late] = GroupResult(late, error=f"its evaluation was ended: {why}")
-
-    def outputs(self, key: GroupKey) -> Outputs:
-        """What a group gave, as baselines for other models.
-
-        Raises:
-            BaselineError: There is no such group, or it failed as a whole.
-        """
-        group = self.groups.get(key)
-        if group is None:
-            raise BaselineError(
-                f"table {key.table!r} is not asked of model {key.model!r}, so there is nothing to compare with.\n"
-                "Name that model, too: models=[...] in the marker."
-            )
-        result = self.result(key)
-        if result.error:
-            raise BaselineError(f"model {key.model!r}, which the others are compared with, failed: {result.error}")
-        found = {
-            row: Baseline(row, output, group.cases[row].input_hash, group.cases[row].settings_hash)
-            for row, output in result.generations.items()
-        }
-        return Outputs(found, result.failures)
 
     def finish(self, group: Group) -> GroupResult:
         """Evaluate a group and tell plugins of it."""
@@ -246,11 +241,11 @@ class Session:
         """MLflow's `EvaluationResult` of a group."""
         return self.heavy().saved(self.result(key))
 
-    def contest(self, keys: Sequence[GroupKey]) -> ModelComparison:
+    def compare_models(self, keys: Sequence[GroupKey]) -> ModelComparison:
         """All models of a table, evaluated one after the other, to be compared with each other."""
-        return ModelComparison({key.model: self.entrant(key) for key in keys})
+        return ModelComparison({key.model: self.model_result(key) for key in keys})
 
-    def entrant(self, key: GroupKey) -> ModelResult:
+    def model_result(self, key: GroupKey) -> ModelResult:
         """One model of a table; its scores are read when somebody asks for them."""
         group, result = self.groups[key], self.result(key)
         return ModelResult(
@@ -282,6 +277,10 @@ class Session:
         """Free the model."""
         if self.evaluator is not None:
             self.evaluator.close()
+
+    def results_without_outputs(self) -> dict[GroupKey, GroupResult]:
+        """The results, without what the tests report case by case."""
+        return {key: result.without_outputs() for key, result in self.results.items()}
 
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
         """The rows that the tables have, whatever was selected."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.models.spec import ModelSpec
+from pytest_llmcompare.errors import UsageError
+from pytest_llmcompare.models.spec import ModelSpec, shown
 from pytest_llmcompare.records import Case, GroupKey, RowKey
 
 from .marker import Declaration
@@ -41,6 +42,35 @@ class Group:
     metrics: list[Any] = field(default_factory=list)
     thresholds: list[Threshold] = field(default_factory=list)
     selected: dict[RowKey, Case] = field(default_factory=dict)
+
+    def join(self, declaration: Declaration, spec: ModelSpec, owner: str) -> None:
+        """Add what a further test asks of the same table and model: metrics, thresholds, an experiment.
+
+        The experiment is the one that any of the tests names; if none does, it is named after the first of them.
+
+        Args:
+            declaration: The test's marker, which declares the same cases.
+            spec: The model, as this test names it.
+            owner: The test, for messages.
+
+        Raises:
+            UsageError: The same model name stands for two sources, or two tests name different experiments.
+        """
+        mine = self.declaration
+        if self.spec != spec:
+            raise UsageError(
+                f"model name {spec.name!r} stands for {shown(self.spec)!r} and for {shown(spec)!r}. "
+                f"Name one of them: NAME={shown(spec)}"
+            )
+        if declaration.names_experiment and mine.experiment != declaration.experiment:
+            if mine.names_experiment:
+                raise UsageError(
+                    f"experiment={declaration.experiment!r}, but {self.owner} evaluates the same table "
+                    f"{declaration.table!r} in the experiment {mine.experiment!r}. Name one of the two."
+                )
+            self.declaration, self.owner = declaration, owner
+        self.metrics.extend(metric for metric in declaration.metrics if metric not in self.metrics)
+        self.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in self.thresholds)
 
     @property
     def asked(self) -> list[tuple[GroupKey, RowKey | None]]:

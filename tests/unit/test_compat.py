@@ -1,10 +1,23 @@
-"""Private names of pytest: each does what we need of it, in the version that is installed."""
+"""Private names of pytest, MLflow and transformers: each does what we need, in the version that is installed."""
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from xml.etree import ElementTree
 
+import mlflow
 import pytest
+import transformers
+
+from pytest_llmcompare.compat import (
+    beam_search_loop,
+    fixture_arguments,
+    fixture_definitions,
+    no_active_experiment,
+    sampling_loop,
+    use_tracking_uri,
+)
 
 CONFTEST = """
 import pytest
@@ -68,3 +81,50 @@ def test_columns_of_the_terminal(pytester: pytest.Pytester, monkeypatch: pytest.
     pytester.makeconftest(CONFTEST)
     result = pytester.runpytest_inprocess("-s")
     assert "columns: 67" in result.stdout.str()
+
+
+def test_fixtures_of_a_test(pytester: pytest.Pytester) -> None:
+    """Those that it names itself, and the definitions of all that it uses; of several the last is in force."""
+    item = pytester.getitem(
+        "import pytest\n"
+        "@pytest.fixture\ndef tmp_path(tmp_path): return 1\n"
+        "@pytest.fixture\ndef inner(): return 2\n"
+        "@pytest.fixture\ndef outer(inner): return 3\n"
+        "@pytest.mark.usefixtures('tmp_path')\ndef test_func(outer): pass\n"
+    )
+    assert fixture_arguments(item) == ("outer",)
+    definitions = fixture_definitions(item)
+    assert {"inner", "outer", "tmp_path"} <= definitions.keys()
+    assert [fixture.func.__module__ for fixture in definitions["tmp_path"]][-1] == item.module.__name__  # type: ignore[attr-defined]
+    assert definitions["outer"][-1].argnames == ("inner",)
+
+
+def test_another_store_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Afterwards no store is set, as before: MLflow takes the one of the working folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = mlflow.get_tracking_uri()
+    with use_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}"):
+        assert mlflow.get_tracking_uri() == f"sqlite:///{tmp_path / 'other.db'}"
+    assert mlflow.get_tracking_uri() == before
+
+
+def test_no_active_experiment(tmp_path: Path) -> None:
+    """A run of another experiment can be opened again, which MLflow refuses while one is set."""
+    with use_tracking_uri(f"sqlite:///{tmp_path / 'store.db'}"), no_active_experiment():
+        other = mlflow.MlflowClient().create_run(mlflow.MlflowClient().create_experiment("other"))
+        mlflow.set_experiment("mine")
+        with pytest.raises(mlflow.MlflowException, match="active experiment ID"):
+            mlflow.start_run(run_id=other.info.run_id)
+        with no_active_experiment(), mlflow.start_run(run_id=other.info.run_id) as run:
+            assert run.info.experiment_id == other.info.experiment_id
+        with pytest.raises(mlflow.MlflowException, match="active experiment ID"):  # that is in force again
+            mlflow.start_run(run_id=other.info.run_id)
+
+
+def test_loops_of_generate() -> None:
+    """The inner loops of `generate` take what `generate` has prepared."""
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=16))
+    for loop in (sampling_loop(model), beam_search_loop(model)):
+        wanted = {"input_ids", "logits_processor", "stopping_criteria", "generation_config"}
+        assert wanted <= inspect.signature(loop).parameters.keys()

@@ -1,0 +1,75 @@
+"""What pytest knows of a test, class or module: its markers, parameters and fixtures, and where it stands.
+
+It is imported in every pytest run, so it imports little.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmcompare.compat import fixture_definitions
+
+from .uncollected import MARKER
+
+FIXTURES = "pytest_llmcompare.fixtures"
+"""The module of our own fixtures."""
+
+
+def place(node: pytest.Item | pytest.Collector) -> str:
+    """Where a test or class stands, as editors open it: `test_geo.py:4`."""
+    if isinstance(node, pytest.Item):
+        path, line, _ = node.location
+        return f"{path}:{(line or 0) + 1}"
+    path = node.nodeid.partition("::")[0]
+    line = node.reportinfo()[1] if isinstance(node, pytest.Class) else None
+    return path if line is None else f"{path}:{line + 1}"
+
+
+def markers(node: pytest.Item | pytest.Collector) -> list[pytest.Mark]:
+    """The markers that stand on a test, class or module itself."""
+    return [mark for mark in node.own_markers if mark.name == MARKER]
+
+
+def chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
+    """A class or module and those that it lies in, the outermost first; of a test those that it lies in."""
+    return [above for above in node.listchain() if isinstance(above, pytest.Collector)]
+
+
+def asked_by_fixtures(item: pytest.Item, name: str) -> bool:
+    """Whether a fixture that is not ours asks for one of ours."""
+    every = [fixture for definitions in fixture_definitions(item).values() for fixture in definitions]
+    return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
+
+
+def replaced_by(item: pytest.Item, name: str) -> list[Any]:
+    """The fixture that stands in for ours of the same name, if there is one."""
+    in_force = tuple(fixture_definitions(item).get(name, ()))[-1:]
+    return [fixture for fixture in in_force if fixture.func.__module__ != FIXTURES]
+
+
+def callspec(item: pytest.Item, what: str) -> Any:
+    """Parameters or marks of a parametrised test; empty for others."""
+    return getattr(getattr(item, "callspec", None), what, ())
+
+
+def code_place(item: pytest.Item, fixture: Any) -> str:
+    """Where a fixture stands, relative to pytest's root if it lies below."""
+    function = inspect.unwrap(fixture.func)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return str(fixture.func)
+    path, root = Path(code.co_filename), item.config.rootpath
+    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+    return f"{shown}:{code.co_firstlineno}"
+
+
+def is_unittest(item: pytest.Item) -> bool:
+    """Whether a test is a method of a `unittest.TestCase`."""
+    unittest = sys.modules.get("unittest")
+    cls = getattr(item, "cls", None)
+    return unittest is not None and isinstance(cls, type) and issubclass(cls, unittest.TestCase)
