@@ -28,7 +28,7 @@ from .items import place
 from .marker_faults import TABLE_PARAMETER, compares_in_fixtures
 from .parametrize import asked
 from .session import Session
-from .stash import ATTEMPT, MODEL_COMPARISON, ENDED, OBSERVATION, REPORT
+from .stash import ATTEMPT, ENDED, MODEL_COMPARISON, OBSERVATION, REPORT
 from .xdist import sendable
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
