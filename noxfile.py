@@ -26,7 +26,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=["3.11", "3.12", "3.13", "3.14"])
 def tests(session: nox.Session) -> None:
     session.install(*INSTALL)
-    session.run("python", "-m", "pytest", "-n2", *session.posargs, env={"HF_HUB_OFFLINE": "1"})
+    session.run("python", "-m", "pytest", *session.posargs, env={"HF_HUB_OFFLINE": "1"})
 
 
 @nox.session

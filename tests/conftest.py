@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -64,6 +65,12 @@ def warm_interpreter(request: pytest.FixtureRequest) -> Iterator[Callable[[], st
     yield path
     if started and not worker:
         warm_python.stop(started[0])
+
+
+@pytest.fixture
+def warm_executable(warm_interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test start warm processes as `sys.executable`, and as commands in its folder."""
+    monkeypatch.setattr(sys, "executable", warm_interpreter())
 
 
 @pytest.fixture

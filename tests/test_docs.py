@@ -159,6 +159,7 @@ def test_no_block_and_no_excuse_is_forgotten() -> None:
     assert set(NOT_RUN) <= given
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_set_up_and_the_table_of_all_models(clone: Path) -> None:
     """The command for a fresh clone is green, and the code for MLflow then prints the models side by side."""
     shell = Shell(clone)
@@ -170,6 +171,7 @@ def test_set_up_and_the_table_of_all_models(clone: Path) -> None:
     assert [row[0] for row in rows] == ["favorite", "sky", "sum", "trees", "vader"]
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_quick_start_and_what_follows_in_its_folder(clone: Path) -> None:
     """The quick start as a story, in order; then the blocks that go on with its models."""
     shell = Shell(clone)
@@ -213,6 +215,7 @@ def follow_up(shell: Shell) -> None:
     assert drawn.startswith("[' ")
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_article_models_command_is_understood(clone: Path) -> None:
     """The command for the article's models selects five questions for each of them, and loads nothing."""
     assert ARTICLE in commands(blocks("The example suite", "bash")[0])
@@ -287,6 +290,7 @@ def script() -> ModuleType:
     return module
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_picture_shows_what_a_run_says_today(script: ModuleType, tmp_path: Path) -> None:
     """But for times and speeds, and the spaces and lines that fill up around them."""
     drawn = script.draw(script.record(tmp_path / "example_suite"))

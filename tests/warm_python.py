@@ -9,6 +9,7 @@ imports them once and forks for each process that is asked for:
   code or signal. If it is killed, so is the forked process.
 - The server has one thread and has never computed anything, so a fork of it is as good as a new process. It has not
   imported `pytest_llmcompare` or any pytest plugin, which pytest rewrites on import.
+- Its folder has the commands `llmcompare`, `mlflow` and `pytest`, too, to be put on a PATH.
 - Where a forked process could differ from a new one (interpreter options, variables that are read once, at start-up or
   when a library is imported) the launcher becomes the real interpreter. Resource limits are not handed over.
 
@@ -67,10 +68,13 @@ def start(folder: Path, owner: int) -> Interpreter:
         folder: Folder for the socket and the executable, with a short path.
         owner: Process with which the server ends.
     """
-    if sys.platform != "linux" or any(name.startswith("COV") for name in os.environ):
-        return Interpreter(sys.executable, 0)
+    import locale
+
     import filelock
 
+    coverage = any(name.startswith("COV") for name in os.environ)
+    if sys.platform != "linux" or coverage or locale.getpreferredencoding(do_setlocale=False).lower() != "utf-8":
+        return Interpreter(sys.executable, 0)
     folder.mkdir(mode=0o700, exist_ok=True)
     launcher = folder / "python"
     with filelock.FileLock(folder / "lock"):
@@ -92,6 +96,10 @@ def start(folder: Path, owner: int) -> Interpreter:
         command = f"'{sys.executable}' -IS '{__file__}' '{folder}' \"$0\" '{sys.executable}' \"$@\""
         launcher.write_text(f"#!/bin/sh\nexec {command}\n")
         launcher.chmod(0o700)
+        for script in ("llmcompare", "mlflow", "pytest"):  # for those who put the folder on their PATH
+            command = f"'{launcher}' '{os.path.dirname(sys.executable)}/{script}'"
+            (folder / script).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            (folder / script).chmod(0o700)
     return Interpreter(str(launcher), server)
 
 

@@ -12,9 +12,12 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from tests.stores import without_sync  # noqa: E402
 from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, alive, receive  # noqa: E402
 
-del sys.path[0], sys.modules["tests"], sys.modules["tests.warm_python"]  # users have packages of this name
+del sys.path[0]
+for name in ("tests", "tests.stores", "tests.warm_python"):  # users have packages of this name
+    del sys.modules[name]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +55,7 @@ READ_ONCE = (
     "TRANSFORMERS_",
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
-APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED")
+APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8")
 
 
 def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
@@ -88,6 +91,7 @@ def import_libraries() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ModuleNotFoundError):  # of another version
             importlib.import_module(name)
+    without_sync()
     for entry in importlib.metadata.entry_points(group="pytest11"):
         module = sys.modules.get(entry.module.partition(".")[0])
         if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
