@@ -24,6 +24,8 @@ from tests.platforms import needs_signals
 
 from .stores import in_force
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).parents[1] / "example_suite"
 MODELS = ["tiny-bloom", "tiny-gpt2", "tiny-gpt2-distil"]
 EXPERIMENTS = {

@@ -93,12 +93,12 @@ def start(folder: Path, owner: int) -> Interpreter:
             message = pipe.read().decode()
         if message != "ready":
             raise RuntimeError(f"the warm interpreter did not start: {message or (folder / 'errors').read_text()}")
-        command = f"'{sys.executable}' -IS '{__file__}' '{folder}' \"$0\" '{sys.executable}' \"$@\""
-        launcher.write_text(f"#!/bin/sh\nexec {command}\n")
+        line = f"'{sys.executable}' -IS '{__file__}' '{folder}' \"$0\" '{sys.executable}' \"$@\""
+        launcher.write_text(f"#!/bin/sh\nexec {line}\n")
         launcher.chmod(0o700)
         for script in ("llmcompare", "mlflow", "pytest"):  # for those who put the folder on their PATH
-            command = f"'{launcher}' '{os.path.dirname(sys.executable)}/{script}'"
-            (folder / script).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+            line = f"'{launcher}' '{os.path.dirname(sys.executable)}/{script}'"
+            (folder / script).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
             (folder / script).chmod(0o700)
     return Interpreter(str(launcher), server)
 
@@ -112,7 +112,8 @@ def stop(interpreter: Interpreter) -> None:
 
 def launch(folder: str, launcher: str, real: str, arguments: list[str]) -> NoReturn:
     """Run a command line of the interpreter in a fork of the server; else in the real one."""
-    process, early = 0, []
+    process = 0
+    early: list[int] = []
 
     def forward(number: int, _: object) -> None:
         if process:
@@ -121,7 +122,7 @@ def launch(folder: str, launcher: str, real: str, arguments: list[str]) -> NoRet
             early.append(number)
 
     ignored = [int(number) for number in FORWARDED if signal.getsignal(number) is signal.SIG_IGN]
-    for number in set(FORWARDED) - set(ignored):
+    for number in {*map(int, FORWARDED)} - {*ignored}:
         signal.signal(number, forward)
     mask = os.umask(0)
     os.umask(mask)

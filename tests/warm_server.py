@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from tests.stores import without_sync  # noqa: E402
+from tests.stores import hurry  # noqa: E402
 from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, alive, receive  # noqa: E402
 
 del sys.path[0]
@@ -91,7 +91,7 @@ def import_libraries() -> None:
     for name in LIBRARIES:
         with contextlib.suppress(ModuleNotFoundError):  # of another version
             importlib.import_module(name)
-    without_sync()
+    hurry()
     for entry in importlib.metadata.entry_points(group="pytest11"):
         module = sys.modules.get(entry.module.partition(".")[0])
         if module is not None:  # otherwise pytest warns that it comes too late to rewrite it

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from pytest_llmcompare.models import in_memory
-from tests.stores import in_force, without_sync
+from tests.stores import hurry, in_force
 
-without_sync()
+hurry()
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import mlflow
 import pytest
 
 from pytest_llmcompare.models import in_memory
-from tests.stores import without_sync
+from tests.stores import hurry
 
 from .suites import TEST, TRIVIA, Prepared, Suite, outside_xdist, record
 
-without_sync()
+hurry()
 
 
 @pytest.fixture(scope="session")
