@@ -76,7 +76,7 @@ def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
     except BaseException as error:
         os.write(ready, repr(error).encode())
         raise
-    warnings.filters[:] = filters  # those that libraries set at import are gone in a test that imports them, too
+    warnings.filters[:] = filters  # type: ignore[index]  # those that libraries set at import are gone in a test that imports them, too
     os.write(ready, b"ready")
     os.close(ready)
     return Server(listener, owner, environment).run()
