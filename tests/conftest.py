@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests import warm_python
 
 settings.register_profile("house", deadline=None)  # the machines of CI are slow now and then
 settings.load_profile("house")
@@ -15,7 +22,10 @@ settings.load_profile("house")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the models are tiny, and threads that wait for each other take longer
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-OUTSIDE = ("LLMCOMPARE_", "GITHUB_", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME")
+OUTSIDE = (
+    *("LLMCOMPARE_", "GITHUB_", "PYTEST_ADDOPTS", "PYTEST_XDIST_"),
+    *("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"),
+)
 for name in [*os.environ]:
     if name.startswith(OUTSIDE):
         del os.environ[name]
@@ -34,6 +44,33 @@ MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 def example_models() -> Path:
     """Folder with the small models that ship with the repository."""
     return MODELS
+
+
+@pytest.fixture(scope="session")
+def warm_interpreter(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Path of an interpreter with the heavy libraries imported, see `tests/warm_python.py`; started on the first call.
+
+    All workers of pytest-xdist share one.
+    """
+    worker = getattr(request.config, "workerinput", None)
+    run = worker["testrunuid"] if worker else uuid.uuid4().hex
+    folder = Path(tempfile.gettempdir()) / f"warm-{run}"
+    started: list[warm_python.Interpreter] = []
+
+    @functools.cache
+    def path() -> str:
+        started.append(warm_python.start(folder, os.getppid() if worker else os.getpid()))
+        return started[0].path
+
+    yield path
+    if started and not worker:
+        warm_python.stop(started[0])
+
+
+@pytest.fixture
+def warm_executable(warm_interpreter: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test start warm processes as `sys.executable`, and as commands in its folder."""
+    monkeypatch.setattr(sys, "executable", warm_interpreter())
 
 
 @pytest.fixture

@@ -154,6 +154,7 @@ def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 160
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_installed_clone_is_green(clone: Path) -> None:
     """What the README says to run in a fresh clone passes."""
     shell = Shell(clone)
@@ -161,6 +162,7 @@ def test_installed_clone_is_green(clone: Path) -> None:
         shell.run(*commands(block))
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_sixty_seconds(clone: Path) -> None:
     """The quick start as a story, in order."""
     shell = Shell(clone)
@@ -188,6 +190,7 @@ def test_sixty_seconds(clone: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_article_models_command_is_understood(clone: Path) -> None:
     """The command for the article's models selects five questions for each of them, and loads nothing."""
     assert f"  {ARTICLE}\n" in page("quickstart.md")
@@ -283,6 +286,7 @@ def script() -> ModuleType:
     return load_script("terminal_picture")
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_picture_shows_what_a_run_says_today(script: ModuleType, tmp_path: Path) -> None:
     """But for times and speeds, and the spaces and lines that fill up around them."""
     drawn = script.draw(script.record(tmp_path / "example_suite"))

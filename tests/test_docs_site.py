@@ -20,6 +20,8 @@ from pytest_llmcompare.settings import FILE_KEYS
 from pytest_llmcompare.suite.marker import llm_prompts
 from tests.test_docs import REFERENCE
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 LARGEST = 500_000  # bytes, of all pictures of screens

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ import pytest
 from tests.platforms import needs_signals
 
 from .stores import in_force
+
+pytestmark = pytest.mark.slow
 
 SUITE = Path(__file__).parents[1] / "example_suite"
 MODELS = ["tiny-bloom", "tiny-gpt2", "tiny-gpt2-distil"]
@@ -42,9 +44,9 @@ def environment() -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 
-def run(folder: Path, *options: str) -> str:
+def run(python: str, folder: Path, *options: str) -> str:
     """Run the suite as the README does; what it says."""
-    command = [sys.executable, "-m", "pytest", folder.name, *options]
+    command = [python, "-m", "pytest", folder.name, *options]
     ended = subprocess.run(
         command, cwd=folder.parent, env=environment(), capture_output=True, encoding="utf-8", check=False
     )
@@ -67,10 +69,10 @@ def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(copied: Path) -> Path:
+def ran(copied: Path, warm_interpreter: Callable[[], str]) -> Path:
     """The suite after a run in two processes: green, with all of its tests, and without another byte in its folder."""
     before = contents(copied)
-    said = run(copied, "-n2")
+    said = run(warm_interpreter(), copied, "-n2")
     assert f"{TESTS} passed" in said
     assert contents(copied) == before
     return copied
@@ -123,10 +125,10 @@ def test_rows_with_their_own_settings_are_logged_as_the_pyfunc_that_reads_them(s
     assert {run.data.params["class"] for run in runs_of("compare_small_models")} == {"PyfuncTransformer"}
 
 
-def test_one_process_is_green_as_well(ran: Path) -> None:
+def test_one_process_is_green_as_well(ran: Path, warm_interpreter: Callable[[], str]) -> None:
     """Without pytest-xdist the same tests pass, and nothing changes in the folder."""
     before = contents(ran)
-    said = run(ran, "-p", "no:xdist")
+    said = run(warm_interpreter(), ran, "-p", "no:xdist")
     assert f"{TESTS} passed" in said
     assert contents(ran) == before
 

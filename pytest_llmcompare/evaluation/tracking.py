@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -124,8 +125,24 @@ def make(uri: str) -> None:
     with store_errors("its database", (Exception,)), ExitStack() as locks:
         if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
             locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
+            check_opens(database)
         mlflow.MlflowClient().search_experiments(max_results=1)
     _made.add(uri)
+
+
+def check_opens(database: Path) -> None:
+    """Open a SQLite database, which makes an empty one; MLflow tries for 100 seconds to open one that cannot be opened.
+
+    Raises:
+        sqlite3.DatabaseError: It cannot be opened, or is no database.
+    """
+    if database.parent.is_dir():
+        with closing(sqlite3.connect(database)) as connection:
+            try:
+                connection.execute("SELECT 1 FROM sqlite_master")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error):
+                    raise
 
 
 def restore_variable(name: str, value: str | None) -> None:

@@ -11,6 +11,8 @@ from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, foun
 from .chromium import Chromium
 from .conftest import Show
 
+pytestmark = pytest.mark.slow
+
 IDS = "[...document.querySelectorAll('tbody tr')].map(row => row.querySelector('th').firstChild.textContent)"
 HEADING = "document.querySelector('#panel:not([hidden]) h2')?.textContent"
 COUNT = "document.getElementById('count').textContent"

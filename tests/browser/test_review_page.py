@@ -22,6 +22,8 @@ from tests.unit.reports.runs import HOSTILE
 from .chromium import Chromium
 from .test_html_report import CONTRAST, HEADING, press
 
+pytestmark = pytest.mark.slow
+
 LEFT = "document.getElementById('left').textContent"
 TALLY = "document.getElementById('tally').textContent"
 DONE = "document.getElementById('done').textContent"

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from pytest_llmcompare.models import in_memory
-from tests.stores import in_force
+from tests.stores import hurry, in_force
+
+hurry()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -47,13 +48,15 @@ class Suite:
         pytester: pytest's own, whose folder it is.
         store: Database of the store.
         models: Folder with the small models.
+        warm: Path of an interpreter with the heavy libraries imported, which starts on the first call.
     """
 
-    def __init__(self, pytester: pytest.Pytester, store: Path, models: Path) -> None:
+    def __init__(self, pytester: pytest.Pytester, store: Path, models: Path, warm: Callable[[], str]) -> None:
         self.pytester = pytester
         self.path = pytester.path
         self.uri = f"sqlite:///{store}"
         self.models = models
+        self.warm = warm
         self.client = MlflowClient(tracking_uri=self.uri)
 
     def compare(self, keywords: str = "", *, name: str = "trivia", table: str = "CASES", cases: Any = None) -> None:
@@ -73,6 +76,12 @@ class Suite:
     def run(self, *specs: str, args: Sequence[str] = ("--llm-update",)) -> pytest.RunResult:
         """Run the suite with some models."""
         return self.pytester.runpytest_inprocess(f"--llm-models={','.join(specs)}", "-p", "no:cacheprovider", *args)
+
+    def run_apart(self, *args: str) -> pytest.RunResult:
+        """Run pytest in a process of its own, a warm one; its workers, too."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "executable", self.warm())
+            return self.pytester.runpytest_subprocess(*args, timeout=180)
 
     def experiments(self) -> set[str]:
         """Names of the experiments in the store, less MLflow's own."""
@@ -157,12 +166,16 @@ def made_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suite(
-    pytester: pytest.Pytester, made_template: Path, example_models: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester,
+    made_template: Path,
+    example_models: Path,
+    warm_interpreter: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Suite]:
     """An empty suite; its store is in force, by environment variable, as a user would set it."""
     store = pytester.path / "mlflow.db"
     shutil.copy(made_template, store)
-    made = Suite(pytester, store, example_models)
+    made = Suite(pytester, store, example_models, warm_interpreter)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", made.uri)
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("CI", "BUILD_NUMBER"):  # where these are set pytest cuts no message

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
 from mlflow import MlflowClient
@@ -32,7 +31,7 @@ def test_workers_make_the_store(without_store: Suite) -> None:
     """Two workers that begin with different tables make one store and evaluate each table once."""
     without_store.compare()
     without_store.compare(name="arithmetic")
-    result = without_store.pytester.runpytest_subprocess(
+    result = without_store.run_apart(
         *("-n2", "--dist=loadfile", "--llm-update", f"--llm-models={without_store.spec('a')}")
     )
     result.assert_outcomes(passed=6)
@@ -43,7 +42,7 @@ def test_processes_make_the_store(without_store: Suite) -> None:
     """Two pytest processes that start at once make one store; both pass, and each has its own run."""
     without_store.compare()
     commands = [
-        [sys.executable, "-m", "pytest", "-q", "--llm-update", f"--llm-models={without_store.spec(name)}"]
+        [without_store.warm(), "-m", "pytest", "-q", "--llm-update", f"--llm-models={without_store.spec(name)}"]
         for name in ("a", "b")
     ]
     started = [

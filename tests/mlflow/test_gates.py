@@ -167,7 +167,7 @@ def test_under_xdist(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker found fails the controller's run."""
     write(suite, EXACT % 0.8, PER_CASE)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    result = suite.pytester.runpytest_subprocess("-n2", "--llm-update", f"--llm-models={suite.spec('m')}")
+    result = suite.run_apart("-n2", "--llm-update", f"--llm-models={suite.spec('m')}")
     result.assert_outcomes(passed=2)
     assert result.ret == 1
     assert parts(result)[1].count(HALF) == 1

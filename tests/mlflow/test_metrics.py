@@ -293,7 +293,7 @@ def test_one_evaluation_under_xdist(suite: Suite, monkeypatch: pytest.MonkeyPatc
     """Two workers share the evaluations: one run per model, whoever needs it, and the tables reach both."""
     write(suite, PER_CASE, PER_MODEL, PER_MODEL.replace("test_whole", "test_whole_again"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    result = suite.pytester.runpytest_subprocess(
+    result = suite.run_apart(
         *("-n2", "--llm-update", f"--llm-models={suite.spec('a')},{suite.spec('b', 'tiny-bloom')}")
     )
     result.assert_outcomes(passed=10)

@@ -34,7 +34,7 @@ EXAMPLES = "Q: Is fire hot?\nA: Yes.\n\n"
 SAMPLED = json.dumps({"do_sample": True, "top_k": 10, "max_new_tokens": 8})
 PATIENCE = 120.0  # seconds until a server has to be up
 
-pytestmark = needs_signals  # the server's processes are ended as a group
+pytestmark = [pytest.mark.slow, needs_signals]  # the server's processes are ended as a group
 
 
 @dataclass(frozen=True)

@@ -155,9 +155,7 @@ def test_default_store_from_a_subfolder(suite: Suite, monkeypatch: pytest.Monkey
     suite.compare()
     (suite.path / "test_trivia.py").rename(sub / "test_trivia.py")
     monkeypatch.chdir(sub)
-    result = suite.pytester.runpytest_subprocess(
-        f"--llm-models={suite.spec('a')}", "--llm-update", f"--basetemp={suite.path / 'base'}"
-    )
+    result = suite.run_apart(f"--llm-models={suite.spec('a')}", "--llm-update", f"--basetemp={suite.path / 'base'}")
     result.assert_outcomes(passed=3)
     assert not (suite.path / "mlflow.db").exists()
     assert [path.parent for path in suite.path.rglob("mlflow.db")] == [sub]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from pytest_llmcompare.models import in_memory
+from tests.stores import hurry
 
 from .suites import TEST, TRIVIA, Prepared, Suite, outside_xdist, record
+
+hurry()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +42,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> 
 
 @pytest.fixture
 def suite(
-    pytester: pytest.Pytester, prepared: Prepared, example_models: Path, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester,
+    prepared: Prepared,
+    example_models: Path,
+    warm_interpreter: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Suite:
     """An empty suite with an MLflow store of its own."""
     shutil.copy(prepared.store, pytester.path / "mlflow.db")
@@ -48,4 +55,4 @@ def suite(
     for name in ("CI", "BUILD_NUMBER"):  # where these are set pytest cuts no message
         monkeypatch.delenv(name, raising=False)
     outside_xdist(monkeypatch)
-    return Suite(pytester, example_models, prepared)
+    return Suite(pytester, example_models, prepared, warm_interpreter)

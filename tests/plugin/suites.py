@@ -9,7 +9,7 @@ import signal
 import sys
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +46,15 @@ class Suite:
         path: The folder.
         models: Folder with the small models.
         prepared: What is there to be copied.
+        warm: Path of an interpreter with the heavy libraries imported, which starts on the first call.
     """
 
-    def __init__(self, pytester: pytest.Pytester, models: Path, prepared: Prepared) -> None:
+    def __init__(self, pytester: pytest.Pytester, models: Path, prepared: Prepared, warm: Callable[[], str]) -> None:
         self.pytester = pytester
         self.path = pytester.path
         self.models = models
         self.prepared = prepared
+        self.warm = warm
 
     def spec(self, name: str = "m", model: str = "tiny-gpt2") -> str:
         """A model spec."""
@@ -82,9 +84,14 @@ class Suite:
         """Run pytest in this process; on `tiny-gpt2` by the name `m`, where no models are given."""
         return self.pytester.runpytest_inprocess(*self.named(models), *args, no_reraise_ctrlc=True)
 
-    def run_apart(self, *args: str, models: Sequence[str] | None = None, timeout: float = 180) -> pytest.RunResult:
-        """Run pytest in a process of its own."""
-        return self.pytester.runpytest_subprocess(*self.named(models), *args, timeout=timeout)
+    def run_apart(
+        self, *args: str, models: Sequence[str] | None = None, timeout: float = 180, warm: bool = True
+    ) -> pytest.RunResult:
+        """Run pytest in a process of its own, its workers too: warm ones, or new ones if the subject is start-up."""
+        with pytest.MonkeyPatch.context() as patch:
+            if warm:
+                patch.setattr(sys, "executable", self.warm())
+            return self.pytester.runpytest_subprocess(*self.named(models), *args, timeout=timeout)
 
     def fork(self, *args: str, models: Sequence[str] | None = None) -> int:
         """Start pytest in a process of its own that may be killed; torch is loaded there already. Its process id."""

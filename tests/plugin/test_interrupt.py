@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import mlflow
@@ -175,7 +174,7 @@ def test_sigterm_under_xdist(suite: Suite) -> None:
     """The main process ends as by Ctrl-C, and what the workers have finished is kept."""
     suite.write("test_numbers.py", NUMBERS)
     suite.write("conftest.py", TEXTS)
-    command = [sys.executable, "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", "--llm-models=s=slow:x"]
+    command = [suite.warm(), "-m", "pytest", "-q", "-n2", "-p", "no:cacheprovider", "--llm-models=s=slow:x"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         wait_until_asked(suite, 8)
         process.terminate()

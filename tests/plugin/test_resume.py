@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -27,10 +26,6 @@ def test_sums(llm_output, llm_baseline):
 TAKEN = "outputs are taken from the journal of a run that was interrupted"
 
 
-def pytest_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-
-
 def journal_lines(folder: Path) -> int:
     return sum(path.read_bytes().count(b'"key"') for path in folder.glob(".llmcompare/journal/*.jsonl"))
 
@@ -51,7 +46,9 @@ def test_the_next_run_goes_on_where_the_last_was_ended(how: str, suite: Suite) -
     suite.write("test_sums.py", SUITE)
     models = f"--llm-models={suite.spec('tiny')}"
     with subprocess.Popen(
-        pytest_command(models, "--llm-update"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [suite.warm(), "-m", "pytest", "-p", "no:cacheprovider", models, "--llm-update"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     ) as process:
         wait_for_lines(suite.path, process, 10)
         process.send_signal(signal.Signals[how])

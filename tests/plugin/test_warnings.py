@@ -64,7 +64,7 @@ def models(suite: Suite) -> list[str]:
 
 def test_every_warning_is_an_error_in_a_fresh_process(suite: Suite, models: list[str]) -> None:
     """Recording: imports of MLflow, torch, transformers and pandas count, too, and nothing leaks at the end."""
-    result = suite.run_apart("-W", "error", "--llm-update", models=models)
+    result = suite.run_apart("-W", "error", "--llm-update", models=models, warm=False)
     result.assert_outcomes(passed=4)
     assert result.ret == 0
     assert "Warning" not in result.stdout.str() + result.stderr.str()

@@ -14,6 +14,8 @@ import pytest
 
 from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGE = (DOCS / "verdicts.md").read_text(encoding="utf-8")
