@@ -280,6 +280,19 @@ def test_links_lead_somewhere() -> None:
             assert anchor in {heading.lower().replace(" ", "-") for heading in headings}, anchor
 
 
+def test_architecture_names_rooms_and_files_that_are_there() -> None:
+    """Each file that a question leads to exists, and the picture has every room."""
+    text = page("architecture.md")
+    package = ROOT / "pytest_llmcompare"
+    files = set(re.findall(r"`(?:\w+/)*\w+\.py`", text))
+    assert len(files) > 20
+    assert [name for name in files if not any((root / name.strip("`")).is_file() for root in (package, ROOT))] == []
+    picture = text.partition("```text\n")[2].partition("```")[0]
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"\b(\w+)/ ", picture)) == rooms
+    assert {path.stem for path in package.glob("*.py")} - {"__init__"} <= set(re.findall(r"\w+", picture))
+
+
 @pytest.fixture
 def script() -> ModuleType:
     """The script that draws the picture."""
