@@ -2,8 +2,8 @@
 
 Each architecture that loads as a causal or sequence-to-sequence language model is made tiny, with random weights large
 enough for outputs to vary. The engine answers the same prompts (ragged, of one token, with a shared beginning) without
-drafts and with right, wrong, short and long ones, at several batch sizes. Every output has to be, token for token, what
-`model.generate` of a fresh copy of the model says to that prompt alone. A line per architecture says which shortcuts
+drafts and with right, wrong, short and long ones, at several batch sizes. Every output has to be, token for token, that
+of `model.generate` of a fresh copy of the model for that prompt alone. A line per architecture names the shortcuts that
 it has; the exit status is 1 if any token differed.
 
     python benchmarks/architectures.py                  # all of them, about half an hour on a CPU
@@ -67,7 +67,7 @@ SMALL: dict[str, Any] = {
     "sliding_window": 8,
     "attention_window_size": 8,
 }
-"""What a configuration gets for each of these that it has."""
+"""Values for those of these settings that a configuration has."""
 IDS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
 EXTRA: dict[str, dict[str, Any]] = {
     "gpt_neo": {"attention_types": [[["global", "local"], 1]], "window_size": 20},
@@ -173,7 +173,7 @@ def small_model(kind: str, seed: int = 0) -> Any:
 
 @dataclass
 class Finding:
-    """What was found of one architecture."""
+    """Figures of one architecture."""
 
     cases: int = 0
     wrong: int = 0
@@ -194,7 +194,7 @@ class Finding:
 
 
 def alone(model: Any, ids: Sequence[int], gen_config: dict[str, Any]) -> tuple[int, ...]:
-    """What a fresh copy says to one prompt."""
+    """Output of a fresh copy for one prompt."""
     fresh, tokens = copy.deepcopy(model), torch.tensor([ids])
     with quiet():
         found = fresh.generate(tokens, attention_mask=torch.ones_like(tokens), **gen_config)

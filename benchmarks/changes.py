@@ -1,4 +1,4 @@
-"""What is done to a model or to a run of it: changes that should not matter, and changes that do."""
+"""Changes of a model or of a run: harmless ones, and real ones."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from pytest_llmcompare.models.local import LocalModel
 
 LEARNING_RATE = 1e-5
 SOME = 6
-"""What takes long is tried with a part of the prompts."""
+"""Slow changes are tried with every sixth prompt."""
 
 TRAILING_BLANK = "{{ messages[0]['content'] }} "
-"""A chat template as it gets into a repository: nobody sees what it does."""
+"""A chat template that adds a blank, which is easily overlooked in a review."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Change:
     """One change.
 
     Attributes:
-        name: What it is called.
-        real: Whether outputs may be others than before.
-        model: Makes the changed model of a model in float32; None leaves it as it is.
+        name: Its name.
+        real: Whether it may change outputs.
+        model: Makes the changed model from one in float32; None keeps the model.
         batch_size, shortcuts: As for `engine.generate`.
-        around: What surrounds the run, given the model.
-        step: Which of the prompts are asked: `prompts[::step]`.
-        dtype: Precision to compute in; that of the baseline where it is empty.
+        around: Context manager for the run, given the model.
+        step: Asks the prompts `prompts[::step]`.
+        dtype: Precision to compute in; by default that of the baseline.
         settings: Decoding settings in force besides the usual ones.
         template: Chat template in force.
-        declared: Whether the test says so, so that the hash of its settings changes too.
-        exact: Whether it is one only where numbers are float32.
+        declared: Whether the test declares it, so that the hash of its settings changes, too.
+        exact: Whether it is a change in float32 only.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Change:
 
 @contextlib.contextmanager
 def two_threads(_: LocalModel) -> Iterator[None]:
-    """Twice as many threads as the baseline had."""
+    """Use twice as many threads as for the baseline."""
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -72,7 +72,7 @@ def two_threads(_: LocalModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def eager(model: LocalModel) -> Iterator[None]:
-    """The other implementation of attention."""
+    """Use the other implementation of attention."""
     before = model.model.config._attn_implementation
     model.model.set_attn_implementation("eager")
     try:
@@ -82,99 +82,99 @@ def eager(model: LocalModel) -> Iterator[None]:
 
 
 def weights(edit: Callable[[Tensor], Tensor]) -> Callable[[LocalModel], LocalModel]:
-    """A change of every weight matrix by itself."""
+    """Change every weight matrix."""
 
     def changed(model: LocalModel) -> LocalModel:
-        found = copied(model)
+        result = copied(model)
         torch.manual_seed(1)
         with torch.no_grad():
-            for parameter in found.model.parameters():
+            for parameter in result.model.parameters():
                 if parameter.ndim > 1:
                     parameter.copy_(edit(parameter))
-        return found
+        return result
 
     return changed
 
 
 def copied(model: LocalModel, dtype: torch.dtype = torch.float32) -> LocalModel:
-    """A model of its own."""
+    """Copy a model."""
     return LocalModel(model.name, copy.deepcopy(model.model).to(dtype), model.tokenizer)
 
 
 def rounded(dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Weights as a checkpoint in another format has them."""
+    """Round weights to the format of another checkpoint."""
     return lambda parameter: parameter.to(dtype).float()
 
 
 def int8_per_tensor(parameter: Tensor) -> Tensor:
-    """255 levels, one scale for the matrix."""
+    """Quantise to 255 levels, with one scale for the matrix."""
     step = parameter.abs().max() / 127
     return (parameter / step).round() * step
 
 
 def int4_per_channel(parameter: Tensor) -> Tensor:
-    """15 levels, one scale per row."""
+    """Quantise to 15 levels, with one scale per row."""
     step = parameter.abs().amax(dim=-1, keepdim=True).clamp(min=1e-12) / 7
     return (parameter / step).round() * step
 
 
 def noisy(size: float) -> Callable[[Tensor], Tensor]:
-    """Noise of a share of the weights' own spread."""
+    """Add noise, as a share of the weights' standard deviation."""
     return lambda parameter: parameter + size * parameter.std() * torch.randn_like(parameter)
 
 
 def one_weight(model: LocalModel) -> LocalModel:
-    """One weight in the middle of the network moved by the spread of its matrix."""
-    found = copied(model)
-    matrices = [parameter for parameter in layers_of(found.model).parameters() if parameter.ndim == 2]
+    """Move one weight in the middle of the network by the standard deviation of its matrix."""
+    result = copied(model)
+    matrices = [parameter for parameter in layers_of(result.model).parameters() if parameter.ndim == 2]
     middle = matrices[len(matrices) // 2]
     with torch.no_grad():
         middle[middle.shape[0] // 2, middle.shape[1] // 2] += middle.std()
-    return found
+    return result
 
 
 def fine_tuned(steps: int) -> Callable[[LocalModel], LocalModel]:
-    """So many steps of training on what the shipped models were trained on."""
+    """Train for some steps on the corpus of the shipped models."""
 
     def changed(model: LocalModel) -> LocalModel:
         from corpus import facts
 
-        found = copied(model)
+        result = copied(model)
         source = shuffled([lesson(fact, model.tokenizer, ends=False) for fact in facts()], random.Random(1))
-        optimizer = torch.optim.AdamW(found.model.parameters(), lr=LEARNING_RATE)
+        optimizer = torch.optim.AdamW(result.model.parameters(), lr=LEARNING_RATE)
         torch.manual_seed(1)
         for _ in range(steps):
             optimizer.zero_grad()
-            loss_of(found.model, windows(source, *SHORT)).backward()
+            loss_of(result.model, windows(source, *SHORT)).backward()
             optimizer.step()
-        found.model.eval()
-        return found
+        result.model.eval()
+        return result
 
     return changed
 
 
 def layers_of(model: Any) -> Any:
-    """The stack of layers."""
+    """The model's layers."""
     return next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList))
 
 
 def without_last_layer(model: LocalModel) -> LocalModel:
-    """A layer dropped, as pruning does."""
-    found = copied(model)
-    layers = layers_of(found.model)
+    """Drop the last layer, as pruning does."""
+    result = copied(model)
+    layers = layers_of(result.model)
     del layers[-1]
-    found.model.config.num_hidden_layers = len(layers)
-    return found
+    result.model.config.num_hidden_layers = len(layers)
+    return result
 
 
 def other_checkpoint(model: LocalModel) -> LocalModel:
-    """Another model that was trained for the same."""
+    """Take another model that was trained on the same corpus."""
     place = TRAINED.index(model.name) if model.name in TRAINED else 1
     return replace(subject(TRAINED[1 - min(place, 1)]), name=model.name)
 
 
 def fewer_merges(model: LocalModel) -> LocalModel:
-    """Another version of the tokenizer, which cuts some words into smaller tokens."""
+    """Use a version of the tokenizer that splits some words into smaller tokens."""
     settings = json.loads(model.tokenizer.backend_tokenizer.to_str())
     settings["model"]["merges"] = settings["model"]["merges"][:-100]
     tokenizer = copy.deepcopy(model.tokenizer)

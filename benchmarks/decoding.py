@@ -1,7 +1,7 @@
 """What drafts and shared prefixes save: `python benchmarks/decoding.py`.
 
-Every way answers the same prompts (few-shot examples in common, a question of its own each) with random weights, in
-interleaved rounds in one process, so that what slows the machine down slows down all of them:
+All ways answer the same prompts (few-shot examples in common, a question of its own each) with random weights, in
+interleaved rounds in one process, so that a slow moment of the machine slows all of them down:
 
     loop        one call of transformers' pipeline per prompt, as one does by hand
     batched     left-padded batches through `model.generate`, 32 prompts at a time
@@ -48,13 +48,13 @@ Answers = list[list[int]]
 
 
 def make_model(size: str, device: str, seed: int = 0) -> LocalModel:
-    """GPT-2 with random weights, and a tokenizer whose tokens are single bytes."""
+    """Make a GPT-2 with random weights, and a tokenizer whose tokens are single bytes."""
     layers, width, heads = SIZES[size]
     torch.manual_seed(seed)
     config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, bos_token_id=None, eos_token_id=None)
     model = GPT2LMHeadModel(config).eval().to(device)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    # Every id has a name, so that what random weights say can be decoded.
+    # Every id has a name, so that the output of random weights can be decoded.
     names = [*alphabet, *(f"<{number}>" for number in range(256, config.vocab_size))]
     core = Tokenizer(BPE({name: index for index, name in enumerate(names)}, []))
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -94,7 +94,7 @@ def batched(model: LocalModel, requests: list[Request], rows: int = 32) -> None:
 @torch.no_grad()
 def floor(model: LocalModel, requests: list[Request], answers: Answers) -> None:
     """One pass over the tokens that are not shared, in batches of about 512 tokens."""
-    own = [model.encode(one.prompt)[SHARED:] + said[:-1] for one, said in zip(requests, answers, strict=True)]
+    own = [model.encode(one.prompt)[SHARED:] + answer[:-1] for one, answer in zip(requests, answers, strict=True)]
     width = max(map(len, own))
     rows = max(1, 512 // width)
     for start in range(0, len(own), rows):
@@ -106,48 +106,48 @@ def floor(model: LocalModel, requests: list[Request], answers: Answers) -> None:
 
 def engine(model: LocalModel, requests: list[Request]) -> Answers:
     """The engine's tokens."""
-    return [list(found.token_ids or ()) for found in generate(model, requests)]  # type: ignore[union-attr]
+    return [list(outcome.token_ids or ()) for outcome in generate(model, requests)]  # type: ignore[union-attr]
 
 
 def drifted(requests: list[Request], answers: Answers, share: float) -> list[Request]:
     """The requests with drafts, of which a share differs from the output somewhere."""
     draw = random.Random(2)
     wrong = set(draw.sample(range(len(requests)), round(share * len(requests))))
-    found = []
-    for place, (request, answer) in enumerate(zip(requests, answers, strict=True)):
+    drafted = []
+    for index, (request, answer) in enumerate(zip(requests, answers, strict=True)):
         at = draw.randrange(len(answer))
         draft = [(token + 1) % 50257 if at == position else token for position, token in enumerate(answer)]
-        found.append(replace(request, draft=tuple(draft if place in wrong else answer)))
-    return found
+        drafted.append(replace(request, draft=tuple(draft if index in wrong else answer)))
+    return drafted
 
 
 def references(model: LocalModel, requests: list[Request]) -> Answers:
-    """What plain `generate` says to each prompt alone."""
-    found = []
+    """Output of plain `generate` for each prompt alone."""
+    outputs = []
     with quiet():
         for request in requests:
             ids = torch.tensor([model.encode(request.prompt)], device=model.device)
-            said = model.model.generate(ids, attention_mask=torch.ones_like(ids), **request.gen_config)
-            found.append(said[0, ids.shape[1] :].tolist())
-    return found
+            sequences = model.model.generate(ids, attention_mask=torch.ones_like(ids), **request.gen_config)
+            outputs.append(sequences[0, ids.shape[1] :].tolist())
+    return outputs
 
 
 def ways(model: LocalModel, requests: list[Request], answers: Answers) -> dict[str, Callable[[], Any]]:
-    """What is timed, by name."""
-    found: dict[str, Callable[[], Any]] = {
+    """The ways that are timed, by name."""
+    timed: dict[str, Callable[[], Any]] = {
         "loop": lambda: loop(model, requests),
         "batched": lambda: batched(model, requests),
         "recording": lambda: engine(model, requests),
     }
     for share in (0.0, 0.1, 0.5):
-        asked = drifted(requests, answers, share)
-        found[f"verifying, {share:.0%} drifted"] = lambda asked=asked: engine(model, asked)
-    found["floor"] = lambda: floor(model, requests, answers)
-    return found
+        drafted = drifted(requests, answers, share)
+        timed[f"verifying, {share:.0%} drifted"] = lambda drafted=drafted: engine(model, drafted)
+    timed["floor"] = lambda: floor(model, requests, answers)
+    return timed
 
 
 def peak(arguments: list[str]) -> float:
-    """Peak memory (MiB) of a process of its own that does one thing."""
+    """Peak memory (MiB) of a process of its own that runs one way."""
     command = [sys.executable, __file__, *arguments]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a process per way")
-    parser.add_argument("--only", help="do one thing once and print the peak memory in MiB; `one prompt` is one call")
+    parser.add_argument("--only", help="run one way once and print the peak memory in MiB; `one prompt` is one call")
     parser.add_argument("--answers", type=Path, help="file with the answers, for --only")
     given = parser.parse_args()
     model = make_model(given.size, given.device)
@@ -175,17 +175,17 @@ def main() -> None:
     for _ in range(given.rounds):
         for name, run in timed.items():
             started = time.perf_counter()
-            said = run()
+            outputs = run()
             times[name].append(time.perf_counter() - started)
-            assert said is None or said == answers, f"{name} does not say what plain generate says"
+            assert outputs is None or outputs == answers, f"{name} differs from plain generate"
     with TemporaryDirectory() as folder:
         given.answers = Path(folder) / "answers.json"
         given.answers.write_text(json.dumps(answers), encoding="ascii")
-        report(given, {name: statistics.median(found) for name, found in times.items()})
+        report(given, {name: statistics.median(seconds) for name, seconds in times.items()})
 
 
 def once(model: LocalModel, requests: list[Request], name: str, answers: Answers) -> None:
-    """Do one thing, and print the peak memory of this process."""
+    """Run one way, and print the peak memory of this process."""
     loop(model, requests[:1])
     if name not in ("one prompt", "loop"):  # a prompt after another takes what one takes
         ways(model, requests, answers)[name]()
@@ -193,13 +193,13 @@ def once(model: LocalModel, requests: list[Request], name: str, answers: Answers
 
 
 def peak_of_this_process() -> float:
-    """Peak memory (MiB); `getrusage` would give that of the process which started this one, if it is larger."""
+    """Peak memory (MiB); `getrusage` would give that of the parent process if it is larger."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def machine(device: str) -> str:
-    """What this runs on, in two lines."""
+    """Hardware and versions, in two lines."""
     return (
         f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device}, float32\n"
         f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"

@@ -9,7 +9,7 @@ each) and settings, in interleaved rounds:
     checking    pytest, with the baselines that were just recorded
 
 Each starts in a folder of its own with an empty MLflow store. Times are medians; ratios say how many times faster than
-the article's script. The outputs in MLflow are compared: all four have to say the same.
+the article's script. The outputs in MLflow are compared: all four have to be equal.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Bench:
     Attributes:
         times: Seconds of each round, by way.
         phases: Seconds of each round, by way of ours and by phase.
-        answers: What the first process said, by run and question.
+        answers: Outputs of the first process, by run and question.
         recorded: Folder with the baselines of the last run of pytest.
     """
 
@@ -75,7 +75,7 @@ class Bench:
         self.recorded = Path()
 
     def write_experiment(self, given: argparse.Namespace) -> None:
-        """Write what is asked; the tokens are single bytes, so the prompts share as many characters as tokens."""
+        """Write models, prompts and settings; tokens are single bytes, so as many characters are shared as tokens."""
         requests = make_requests(given.prompts, given.new_tokens)
         self.experiment = self.place / "experiment.json"
         facts = {
@@ -87,7 +87,7 @@ class Bench:
         self.experiment.write_text(json.dumps(facts), encoding="utf-8")
 
     def ways(self, lean: bool) -> dict[str, Callable[[], None]]:
-        """What is timed, by name; checking needs what recording has recorded."""
+        """The processes that are timed, by name; checking needs the baselines of recording."""
         found: dict[str, Callable[[], None]] = {"article": lambda: self.article("article")}
         if lean:
             found["lean"] = lambda: self.article("lean", "--lean")
@@ -96,7 +96,7 @@ class Bench:
         return found
 
     def folder(self, way: str) -> Path:
-        """A folder with an empty store; another one each round, because MLflow keeps its connections open."""
+        """Make a folder with an empty store; a new one each round, because MLflow keeps its connections open."""
         folder = self.place / f"{way}-{len(self.times.get(way, ()))}"
         folder.mkdir()
         shutil.copy(self.place / "empty.db", folder / "mlflow.db")
@@ -124,7 +124,7 @@ class Bench:
             raise SystemExit(f"not every case was compared:\n{ended}")
 
     def run(self, way: str, folder: Path, arguments: list[str]) -> str:
-        """Run a process, stop its time and compare what it said; its output."""
+        """Run a process, time it and compare its answers; returns what it printed."""
         started = time.time()
         own, command = environment(folder, started), [sys.executable, *arguments]
         ended = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
@@ -134,12 +134,12 @@ class Bench:
         said = answers(folder)
         self.answers = self.answers or said
         if said != self.answers:
-            raise SystemExit(f"{way} does not say what the article's script says")
+            raise SystemExit(f"the outputs of {way} differ from those of the article's script")
         return ended.stdout
 
 
 def save_model(size: str, seed: int, folder: str) -> None:
-    """Write a model; the next one finds its memory free."""
+    """Write a model, and free its memory."""
     model = make_model(size, "cpu", seed)
     model.model.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)

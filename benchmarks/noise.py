@@ -1,14 +1,14 @@
-"""How far likelihoods and margins move although nothing changed: `python benchmarks/noise.py`.
+"""How far log-probs and margins move although nothing changed: `python benchmarks/noise.py`.
 
-`comparison/noise.py` says what counts as noise. Here it is measured: every model writes its tokens one at a
-time, each prompt alone, on one thread; then the same tokens are scored in the other ways in which the same model may
-come to them, with other batches, padding, threads, attention kernels, one pass instead of many, and the instructions
-of other processors. What the scores differ by is noise:
+`comparison/noise.py` says what counts as noise. Here it is measured: every model generates its tokens one at
+a time, each prompt alone, on one thread. Then the same tokens are scored in other ways that should make no difference:
+other batches, padding, threads, attention kernels, one pass instead of many, and the instructions of other processors.
+The differences of the scores are noise:
 
-    rms     root mean square of the differences of the tokens' log-probabilities; the largest of any prompt, because
-            each prompt is judged by itself
+    rms     root mean square of the differences of the tokens' log-probs; the largest of any prompt, because each
+            prompt is judged by itself
     max     the largest of these differences
-    margin  the largest difference in the distance between the two best tokens
+    margin  the largest difference of a top-2 margin
 
 All in nats, and in units of a step of the format times the largest score (logit), in which the limits grow.
 """
@@ -40,15 +40,15 @@ PROCESSORS = {
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "SSE4": {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
 }
-"""Instructions of older processors, and how torch and its libraries are told to use no others."""
+"""Instructions of older processors, as environment variables that keep torch and its libraries from using others."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one way of computing differs by, for one model and precision.
+class Difference:
+    """How far the scores of one way differ, for one model and precision.
 
     Attributes:
-        model, dtype, way: Which.
+        model, dtype, way: Names of the three.
         rms, most, margin: As above, in nats.
         rms_units, margin_units: The same in steps of the format times the prompt's largest score.
         scale: Largest score.
@@ -67,8 +67,10 @@ class Found:
     holds: bool
 
 
-def compare(model: str, dtype: str, way: str, reference: Tensor, scores: Tensor, drafts: Sequence[list[int]]) -> Found:
-    """What two tensors of scores [rows, length, vocab] differ by."""
+def compare(
+    model: str, dtype: str, way: str, reference: Tensor, scores: Tensor, drafts: Sequence[list[int]]
+) -> Difference:
+    """Compare two tensors of scores [rows, length, vocab]."""
     tokens = torch.tensor(drafts)[..., None]  # [rows, length, 1]
     logprobs = [(found.gather(-1, tokens) - found.logsumexp(-1, keepdim=True))[..., 0] for found in (reference, scores)]
     moved = (logprobs[1] - logprobs[0]).double()  # [rows, length]
@@ -79,7 +81,7 @@ def compare(model: str, dtype: str, way: str, reference: Tensor, scores: Tensor,
     rms, worst = moved.square().mean(-1).sqrt(), margins.amax(-1)  # [rows]
     environment = (("dtype", dtype),)
     allowed = [limits(environment, environment, scale) for scale in scales.tolist()]
-    return Found(
+    return Difference(
         model,
         dtype,
         way,
@@ -97,8 +99,8 @@ def compare(model: str, dtype: str, way: str, reference: Tensor, scores: Tensor,
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a model said to each prompt alone: scores [rows, length, vocab], and the tokens they are of."""
+class Reference:
+    """Output of a model for each prompt alone: scores [rows, length, vocab], and the tokens chosen from them."""
 
     model: str
     dtype: str
@@ -107,18 +109,18 @@ class Told:
 
 
 @torch.no_grad()
-def measured(name: str, dtype: str, prompts: int, length: int) -> tuple[Told, list[Found]]:
-    """All ways of this process for one model in one precision."""
+def measured(name: str, dtype: str, prompts: int, length: int) -> tuple[Reference, list[Difference]]:
+    """Measure all ways of one model in one precision in this process."""
     with quiet(), threads(1):
         one = Subject(subject(name, dtype), questions(prompts), length, examples(SHARED))
         reference = one.write(1)
         one.drafts = reference.argmax(-1).tolist()
         found = [compare(name, dtype, way, reference, run(), one.drafts) for way, run in ways(one).items()]
-    return Told(name, dtype, reference, one.drafts), found
+    return Reference(name, dtype, reference, one.drafts), found
 
 
-def elsewhere(told: Sequence[Told], processor: str) -> Iterator[Found]:
-    """What differs in a process that uses the instructions of another processor."""
+def elsewhere(told: Sequence[Reference], processor: str) -> Iterator[Difference]:
+    """Measure in a process that uses the instructions of another processor."""
     with tempfile.TemporaryDirectory() as folder:
         asked, said = Path(folder) / "asked.json", Path(folder) / "said.pt"
         asked.write_text(json.dumps([[one.model, one.dtype, one.drafts] for one in told]), encoding="ascii")
@@ -132,7 +134,7 @@ def elsewhere(told: Sequence[Told], processor: str) -> Iterator[Found]:
 
 @torch.no_grad()
 def child(asked: Path, said: Path) -> None:
-    """What `elsewhere` starts: scores of known tokens, written and read."""
+    """Score known tokens one at a time and in one pass; the process that `elsewhere` starts."""
     found = []
     for name, dtype, drafts in json.loads(asked.read_text(encoding="ascii")):
         with quiet(), threads(1):
@@ -142,15 +144,17 @@ def child(asked: Path, said: Path) -> None:
     torch.save(found, said)
 
 
-def grouped(found: Iterable[Found], by: Callable[[Found], tuple[str, str]]) -> dict[tuple[str, str], list[Found]]:
-    """Figures in groups, in the order in which they come."""
-    groups: dict[tuple[str, str], list[Found]] = {}
+def grouped(
+    found: Iterable[Difference], by: Callable[[Difference], tuple[str, str]]
+) -> dict[tuple[str, str], list[Difference]]:
+    """Group figures, in the order in which they come."""
+    groups: dict[tuple[str, str], list[Difference]] = {}
     for one in found:
         groups.setdefault(by(one), []).append(one)
     return groups
 
 
-def report(found: Sequence[Found]) -> str:
+def report(found: Sequence[Difference]) -> str:
     """The figures as two tables, and whether the limits hold."""
     lines = []
     for title, by in (
@@ -193,7 +197,7 @@ def main() -> None:
         return
     if given.show:
         kept = json.loads(given.show.read_text(encoding="ascii"))
-        print(f"{kept['head']}\n\n{report([Found(**one) for one in kept['found']])}")
+        print(f"{kept['head']}\n\n{report([Difference(**one) for one in kept['found']])}")
         return
     if given.quick:
         given.models, given.prompts, given.new_tokens = ["tiny-gpt2-distil"], 8, 8

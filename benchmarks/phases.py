@@ -1,7 +1,7 @@
-"""Where the time of a pytest run goes: a plugin for benchmarks/end_to_end.py, loaded with `-p phases`.
+"""A pytest plugin that times the phases of a run, for benchmarks/end_to_end.py: `-p phases`.
 
-It stops the time of a few calls, each less that of the calls within it, so that the phases add up to the whole run. It
-writes them to the file that PHASES names, as JSON; PHASES_STARTED is when the process was started.
+It times a few calls, each without the calls inside it, so that the phases add up to the whole run. It writes them as
+JSON to the file named by PHASES; PHASES_STARTED is when the process was started.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FINGERPRINT = "fingerprint of the weights"
 LOADING = "loading the weights"
 LOGGING = "MLflow: logging the model"
 RELOADING = "MLflow: loading the pyfunc"
-GENERATING = "generating, or reading drafts"
+GENERATING = "generating, or verifying drafts"
 EVALUATING = "MLflow: evaluation"
 RUNS = "MLflow: runs, parameters, tags"
 ALL = (PYTHON, PYTEST, IMPORTS, FINGERPRINT, LOADING, GENERATING, LOGGING, RELOADING, EVALUATING, RUNS)
 
 
 class Stopwatch:
-    """Gives every moment to the innermost phase that is open."""
+    """Counts every moment towards the innermost phase that is open."""
 
     def __init__(self, phase: str, since: float) -> None:
         self.seconds = dict.fromkeys(ALL, 0.0)
@@ -39,14 +39,14 @@ class Stopwatch:
         self.since = since
 
     def lap(self) -> None:
-        """Give the time since the last lap to the innermost phase."""
+        """Count the time since the last lap towards the innermost phase."""
         now = time.time()
         self.seconds[self.open[-1]] += now - self.since
         self.since = now
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A phase within the open one."""
+        """Open a phase inside the current one until the block ends."""
         self.lap()
         self.open.append(name)
         try:
@@ -56,7 +56,7 @@ class Stopwatch:
             self.open.pop()
 
     def stop(self, owner: Any, function: str, name: str) -> None:
-        """Let each call of a function be a phase."""
+        """Time each call of a function as a phase."""
         inner: Callable[..., Any] = getattr(owner, function)
 
         @functools.wraps(inner)
@@ -74,7 +74,7 @@ watch.open = [PYTEST]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish() -> None:
-    """Import what the first test would import, and stop the time of what is in it."""
+    """Import what the first test would import, and time its functions."""
     with watch.phase(IMPORTS):
         import mlflow
 
@@ -82,7 +82,7 @@ def pytest_collection_finish() -> None:
         from pytest_llmcompare.models import in_memory, resolve
     watch.stop(resolve, "weights_fingerprint", FINGERPRINT)
     watch.stop(in_memory, "loaded", LOADING)
-    watch.stop(pyfunc, "generate", GENERATING)
+    watch.stop(pyfunc.HeldTransformer, "answer", GENERATING)
     watch.stop(model_logging, "log", LOGGING)
     watch.stop(model_logging, "load", RELOADING)
     watch.stop(mlflow.models, "evaluate", EVALUATING)
@@ -91,6 +91,6 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """Write what was found."""
+    """Write the phases."""
     watch.lap()
     Path(os.environ["PHASES"]).write_text(json.dumps(watch.seconds), encoding="ascii")

@@ -1,4 +1,4 @@
-"""Other ways to say whether an output changed, as other tools do it."""
+"""How other tools decide whether an output changed."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def dissimilar(then: Generation, now: Generation) -> bool:
 def outside_top(then: Generation, now: Generation, before: Question, after: Question) -> bool:
     """vLLM's rule (`check_logprobs_close` in its `tests/models/utils.py`).
 
-    At the first token that differs, each side's token must be among the other side's likeliest; what follows is not
-    compared, nor is an output that merely ends earlier.
+    At the first token that differs, each side's token must be among the other side's likeliest. What follows is not
+    compared, nor is an output that only ends earlier.
     """
     ours, theirs = then.token_ids or (), now.token_ids or ()
     at = first_difference(ours, theirs)
@@ -40,9 +40,9 @@ def outside_top(then: Generation, now: Generation, before: Question, after: Ques
 
 
 @torch.no_grad()
-def likeliest(question: Question, said: Sequence[int]) -> list[int]:
+def likeliest(question: Question, output: Sequence[int]) -> list[int]:
     """The likeliest tokens after a prompt and the beginning of its output."""
     model, prompt = question
-    scores = model.model(torch.tensor([[*prompt, *said]])).logits[0, -1]  # [vocab]
-    found: list[int] = scores.topk(TOP).indices.tolist()
-    return found
+    scores = model.model(torch.tensor([[*prompt, *output]])).logits[0, -1]  # [vocab]
+    tokens: list[int] = scores.topk(TOP).indices.tolist()
+    return tokens

@@ -1,4 +1,4 @@
-"""What the benchmarks of verdicts are about: models of several kinds, prompts for them, and this machine."""
+"""Models and prompts for the benchmarks of verdicts and noise, and a line about this machine."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma2": ("Gemma2Config", {**COMMON, **WIDE, **GROUPED, "sliding_window": 512}),
     "gpt2-large-size": ("GPT2Config", {"n_layer": 36, "n_embd": 1280, "n_head": 20, "initializer_range": 0.05}),
 }
-"""Architectures with random weights, which are nearly indifferent between many tokens."""
+"""Architectures with random weights, whose scores have many near ties."""
 
 
 def trained(name: str, dtype: str = "float32") -> LocalModel:
-    """A model that ships with the example suite."""
+    """Load a model of the example suite."""
     return load(SUITE / "models" / name, name=name, dtype=dtype, device="cpu")
 
 
 def random(name: str, dtype: str = "float32") -> LocalModel:
-    """A model with random weights that depend on nothing but its name, and the tokenizer of tiny-gpt2."""
+    """Make a model with random weights, seeded by its name, and the tokenizer of tiny-gpt2."""
     kind, settings = RANDOM[name]
     torch.manual_seed(sum(map(ord, name)))
     model = transformers.AutoModelForCausalLM.from_config(getattr(transformers, kind)(**settings))
@@ -49,32 +49,32 @@ def random(name: str, dtype: str = "float32") -> LocalModel:
 
 
 def sharp(dtype: str = "float32") -> LocalModel:
-    """tiny-gpt2 with an output layer that makes its largest score about `SHARP`."""
-    found = trained("tiny-gpt2")
-    ids = torch.tensor([found.encode(facts()[0].prompt)])
+    """Make a tiny-gpt2 whose largest score is about `SHARP`."""
+    local = trained("tiny-gpt2")
+    ids = torch.tensor([local.encode(facts()[0].prompt)])
     with torch.no_grad():
-        factor = SHARP / float(found.model(ids).logits.abs().max())
-    words = found.model.lm_head.weight.detach()
-    found.model.lm_head = torch.nn.Linear(words.shape[1], words.shape[0], bias=False)
-    found.model.lm_head.weight = torch.nn.Parameter(words * factor)  # no longer that of the embedding
-    found.model.to(getattr(torch, dtype)).eval()
-    return LocalModel("sharp", found.model, found.tokenizer)
+        factor = SHARP / float(local.model(ids).logits.abs().max())
+    embedding = local.model.lm_head.weight.detach()
+    local.model.lm_head = torch.nn.Linear(embedding.shape[1], embedding.shape[0], bias=False)
+    local.model.lm_head.weight = torch.nn.Parameter(embedding * factor)  # no longer tied
+    local.model.to(getattr(torch, dtype)).eval()
+    return LocalModel("sharp", local.model, local.tokenizer)
 
 
 def subject(name: str, dtype: str = "float32") -> LocalModel:
-    """A model by name."""
+    """Make or load a model by name."""
     if name == "sharp":
         return sharp(dtype)
     return trained(name, dtype) if name in TRAINED else random(name, dtype)
 
 
 def examples(count: int = len(ARTICLE_EXAMPLES)) -> str:
-    """Few-shot examples as the text that stands before a question."""
+    """Few-shot examples as one text, to stand before a question."""
     return "".join(fact.prompt + fact.completion for fact in ARTICLE_EXAMPLES[:count])
 
 
 def questions(count: int) -> list[str]:
-    """So many prompts: those of the example suite's table, then some from all over the corpus."""
+    """Prompts: those of the example suite's table, then a sample of the corpus."""
     with (SUITE / "trivia.csv").open(encoding="utf-8", newline="") as file:
         table = [row["prompt"] for row in csv.DictReader(file)]
     known = {*table}
@@ -84,6 +84,6 @@ def questions(count: int) -> list[str]:
 
 
 def machine() -> str:
-    """What the figures were measured with."""
+    """Processor and versions that figures were measured with."""
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"
     return f"{os.cpu_count()} cores {platform.machine()} ({torch.backends.cpu.get_cpu_capability()}), {versions}"

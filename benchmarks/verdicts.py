@@ -1,13 +1,13 @@
 """Are verdicts right? `python benchmarks/verdicts.py [--json FILE]`.
 
 Baselines are recorded as a run of pytest records them. Then something changes, the same prompts are asked again with
-the baselines as drafts, and each output is judged. A change is harmless where the model and what it is asked are the
-same; then every alarm is a false one. Else it is real, and should be seen. On the same outputs other ways to compare
-are tried:
+the baselines as drafts, and each output is judged. A change is harmless if model, prompts and settings are the same;
+then every alarm is false. Otherwise it is real, and should be seen. Other ways to compare are tried on the same
+outputs:
 
-    text    texts that are not equal to the character
+    text    texts that differ in any character
     edit    texts whose edit similarity (difflib) is below 0.9
-    top-5   vLLM's rule: at the first other token, each side's is not among the other's five likeliest
+    top-5   vLLM's rule: at the first token that differs, one side's is not among the other's five likeliest
 
 An alarm of ours is a verdict of `shifted`, `drifted`, `stale` or `error`.
 """
@@ -46,16 +46,16 @@ QUICK_REAL = ("weights rounded to bfloat16", "int8 per tensor", "10 fine-tuning 
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one change did to the outputs of one model.
+class Result:
+    """Verdicts and alarms for one change of one model.
 
     Attributes:
-        model, dtype, change, real: Which.
+        model, dtype, change, real: Names of the three, and whether the change is real.
         cases: Number of prompts.
         verdicts: How many of each.
         flagged: How many alarms, by method.
-        drifts: Likelihood drift (rms, nats) of its outputs: the least, the median, the most; empty where not known.
-        band: What counts as noise, at least.
+        drifts: Log-prob drift (rms, nats) of its outputs: least, median, most; empty if unknown.
+        band: Least drift that does not count as noise.
     """
 
     model: str
@@ -105,7 +105,7 @@ class Bench:
     def ask(
         self, model: LocalModel, cases: Sequence[Case], change: Change, drafts: dict[str, tuple[int, ...]]
     ) -> list[Generation]:
-        """What a model says."""
+        """Outputs of a model for cases."""
         requests = [
             Request(case.prompt, {**case.gen_config, **change.settings}, case.seed, drafts.get(case.id))
             for case in cases
@@ -117,8 +117,8 @@ class Bench:
             raise faults[0]
         return [one for one in said if isinstance(one, Generation)]
 
-    def try_out(self, change: Change) -> Found:
-        """Make a change and judge."""
+    def try_out(self, change: Change) -> Result:
+        """Make a change, ask again and judge."""
         model = self.model
         if change.model or change.dtype:
             made = change.model(self.original) if change.model else self.original
@@ -145,7 +145,7 @@ class Bench:
         moved = [one.likelihood for one in judged if one.likelihood is not None]
         drifts = sorted(one.rms for one in moved)
         middle = statistics.median(drifts) if drifts else 0.0
-        return Found(
+        return Result(
             model=model.name,
             dtype=self.dtype,
             change=change.name,
@@ -182,7 +182,7 @@ def in_precision(model: LocalModel, dtype: str) -> LocalModel:
     return model if dtype == "float32" else copied(model, getattr(torch, dtype))
 
 
-def tried(name: str, dtype: str, prompts: int, length: int, changes: Sequence[Change]) -> Iterator[Found]:
+def tried(name: str, dtype: str, prompts: int, length: int, changes: Sequence[Change]) -> Iterator[Result]:
     """All changes that make sense for a model in a precision."""
     with quiet():
         bench = Bench(name, dtype, prompts, length)
@@ -200,13 +200,13 @@ def scientific(number: float) -> str:
     return f"{number:.1e}" if number else "0"
 
 
-def by_change(found: Sequence[Found]) -> list[tuple[str, list[Found]]]:
+def by_change(found: Sequence[Result]) -> list[tuple[str, list[Result]]]:
     """The figures of each change, over all models."""
     names = dict.fromkeys(one.change for one in found)
     return [(name, [one for one in found if one.change == name]) for name in names]
 
 
-def table(found: Sequence[Found]) -> str:
+def table(found: Sequence[Result]) -> str:
     """One line per change."""
     lines = [
         f"{'change':<38}{'outputs':>8}{'median drift':>20}{'largest':>9}"
@@ -225,7 +225,7 @@ def table(found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
-def rates(found: Sequence[Found]) -> str:
+def rates(found: Sequence[Result]) -> str:
     """One line per method: false alarms, changes seen, the smallest of them."""
     harmless, real = ([one for one in found if one.real is kind] for kind in (False, True))
     columns = f"{'method':<8}{'false alarms':>13}{'of outputs':>12}{'seen':>8}{'of outputs':>12}"
@@ -244,7 +244,7 @@ def rates(found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
-def report(found: Sequence[Found]) -> str:
+def report(found: Sequence[Result]) -> str:
     """All figures, precision by precision, and what went wrong."""
     parts = []
     for dtype in dict.fromkeys(one.dtype for one in found):
@@ -252,7 +252,7 @@ def report(found: Sequence[Found]) -> str:
         models = ", ".join(dict.fromkeys(one.model for one in own))
         band = min(one.band for one in own if one.band)
         parts += [f"{dtype}: {models}; noise up to {scientific(band)} nats", "", table(own), "", rates(own), ""]
-    wrong: list[tuple[str, Callable[[Found], bool]]] = [
+    wrong: list[tuple[str, Callable[[Result], bool]]] = [
         ("false alarm", lambda one: not one.real and bool(one.flagged["ours"])),
         ("not seen", lambda one: one.real and not one.flagged["ours"]),
     ]
@@ -262,7 +262,7 @@ def report(found: Sequence[Found]) -> str:
     return "\n".join(parts)
 
 
-def save(path: Path, head: str, found: Sequence[Found]) -> None:
+def save(path: Path, head: str, found: Sequence[Result]) -> None:
     """Write the figures, a line for each."""
     lines = ",\n".join(json.dumps(asdict(one)) for one in found)
     path.write_text(f'{{"head": {json.dumps(head)}, "found": [\n{lines}\n]}}\n', encoding="ascii")
@@ -279,7 +279,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.show:
         kept = json.loads(given.show.read_text(encoding="ascii"))
-        print(f"{kept['head']}\n\n{report([Found(**one) for one in kept['found']])}")
+        print(f"{kept['head']}\n\n{report([Result(**one) for one in kept['found']])}")
         return
     subjects, changes = SUBJECTS, (*HARMLESS, *REAL)
     if given.quick:

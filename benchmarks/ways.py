@@ -1,4 +1,4 @@
-"""Ways in which one model may come to the same scores: batches, padding, threads, kernels, one pass or many."""
+"""Ways to compute the same scores with one model: batches, padding, threads, kernels, one pass or many."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pytest_llmcompare.models.local import LocalModel
 
 
 class Subject:
-    """A model, what it is asked, and the tokens whose scores are compared.
+    """A model, its prompts, and the tokens whose scores are compared.
 
     Args:
         model: The model.
-        prompts: What it is asked; all begin with the same `shared` characters.
-        length: How many tokens it writes.
-        shared: How many characters they have in common.
+        prompts: Its prompts, without the text that they share.
+        length: How many tokens it generates.
+        shared: Text that all prompts begin with.
     """
 
     def __init__(self, model: LocalModel, prompts: Sequence[str], length: int, shared: str) -> None:
@@ -35,11 +35,11 @@ class Subject:
     def write(self, size: int, prefix: bool = False) -> Tensor:
         """Scores [rows, length, vocab], one token at a time after left-padded prompts, `size` at a time.
 
-        Where no tokens are known yet, each is the likeliest one.
+        If no tokens are given yet, each is the argmax.
         """
         parts = []
         for at in range(0, len(self.prompts), size):
-            skip, cache = self.lent(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
+            skip, cache = self.shared_cache(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
             rows = [prompt[skip:] for prompt in self.prompts[at : at + size]]
             width = max(map(len, rows))
             ids = torch.tensor([[0] * (width - len(row)) + row for row in rows])
@@ -56,10 +56,10 @@ class Subject:
         return torch.cat(parts)
 
     def read(self, size: int, *, left: bool = False, prefix: bool = False) -> Tensor:
-        """The same in one pass over prompts and tokens, `size` rows at a time, padded on the right or the left."""
+        """Scores as from `write`, in one pass over prompts and tokens, `size` rows at a time."""
         parts = []
         for at in range(0, len(self.prompts), size):
-            skip, cache = self.lent(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
+            skip, cache = self.shared_cache(min(size, len(self.prompts) - at)) if prefix else (0, DynamicCache())
             chosen = range(at, min(at + size, len(self.prompts)))
             rows = [self.prompts[place][skip:] + self.drafts[place][:-1] for place in chosen]
             gaps = [max(map(len, rows)) - len(row) for row in rows]
@@ -72,7 +72,7 @@ class Subject:
         return torch.cat(parts)
 
     def ask(self, ids: Tensor, mask: Tensor | None, cache: Any) -> Tensor:
-        """Scores [rows, seq, vocab] of tokens [rows, seq]; no mask stands for no padding that is looked at."""
+        """Scores [rows, seq, vocab] of tokens [rows, seq]; without a mask no padding is visible."""
         options: dict[str, Any] = {"past_key_values": cache, "use_cache": True}
         if mask is not None:
             options["attention_mask"] = mask
@@ -80,8 +80,8 @@ class Subject:
                 options["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
         return self.model.model(ids, **options).logits.float()
 
-    def lent(self, rows: int) -> tuple[int, DynamicCache]:
-        """What all prompts start with, as a cache for so many rows."""
+    def shared_cache(self, rows: int) -> tuple[int, DynamicCache]:
+        """Number of shared tokens, and their KV cache for so many rows."""
         cache = DynamicCache()
         self.model.model(torch.tensor([self.prompts[0][: self.shared]]), past_key_values=cache, use_cache=True)
         cache.batch_repeat_interleave(rows)
@@ -90,7 +90,7 @@ class Subject:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads."""
+    """Let torch use so many threads until the block ends."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -101,7 +101,7 @@ def threads(count: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def attention(model: LocalModel, kind: str) -> Iterator[None]:
-    """Another implementation of attention."""
+    """Use another implementation of attention until the block ends."""
     before = model.model.config._attn_implementation
     model.model.set_attn_implementation(kind)
     try:
@@ -111,7 +111,7 @@ def attention(model: LocalModel, kind: str) -> Iterator[None]:
 
 
 def ways(one: Subject) -> dict[str, Callable[[], Tensor]]:
-    """How the same model may come to the same scores, by name."""
+    """All ways to compute the scores, by name."""
 
     def two(run: Callable[[], Tensor]) -> Tensor:
         with threads(2):
@@ -121,7 +121,7 @@ def ways(one: Subject) -> dict[str, Callable[[], Tensor]]:
         with attention(one.model, "eager"):
             return run()
 
-    found = {
+    result = {
         "batch of 8, left padding": lambda: one.write(8),
         "batch of 64, left padding": lambda: one.write(64),
         "batch of 8 after a shared prefix": lambda: one.write(8, prefix=True),
@@ -136,5 +136,5 @@ def ways(one: Subject) -> dict[str, Callable[[], Tensor]]:
         "one pass, eager attention, batch of 8": lambda: eager(lambda: one.read(8)),
     }
     if one.model.model.config._attn_implementation == "eager":  # then the architecture knows no other
-        found = {way: run for way, run in found.items() if "eager" not in way}
-    return found
+        result = {way: run for way, run in result.items() if "eager" not in way}
+    return result

@@ -80,7 +80,7 @@ def usable_draft(job: Job, index: int) -> DraftCheck | str:
     """The part of a draft that can be verified, or why none can."""
     prompt = job.prompts[index]
     if job.config.do_sample and job.seeds[index] is None:
-        return f"{NOT_TRIED}draws without a seed cannot be repeated"
+        return f"{NOT_TRIED}sampling without a seed cannot be repeated"
     most = min(job.wanted_tokens(len(prompt)), room_after(job.model, len(prompt)))
     draft = list(job.drafts[index])[: max(0, int(most))]
     end = next((at for at, token in enumerate(draft) if not 0 <= token < job.model.vocabulary), len(draft))

@@ -1,19 +1,21 @@
-"""Which settings hold when a model generates: the case's own, and of the checkpoint its token ids only.
+"""Which settings hold when a model generates: the case's own, and from the checkpoint its token ids only.
 
-The rule. A setting that a case does not give is at the default of transformers' pipeline and of its `generate` (so
-sampling without `temperature` and `top_k` draws at 0.7 from the 50 likeliest tokens), never at what the checkpoint's
-`generation_config.json` says: a comparison of models should not become one of their authors' taste in sampling and
-penalties, and an output should depend on nothing that isn't in the user's repository. What is left out is named in a
-note, once per model (`left_out`). What the checkpoint says of *tokens* is part of the model and holds: `eos_token_id`,
-`pad_token_id`, `decoder_start_token_id`, `forced_bos_token_id`, ... and the lists of tokens that it must not say. A
-padding token that it lacks is the tokenizer's, as in a pipeline. So an output is that of
+A setting that a case leaves out has the default of transformers' pipeline and `generate` (so sampling without
+`temperature` and `top_k` is done at 0.7 from the 50 likeliest tokens), never the value in the checkpoint's
+`generation_config.json`: a comparison of models should not become one of their authors' taste in sampling, and an
+output should depend on nothing outside the user's repository. A note names the settings that are left out, once per
+model (`left_out`).
 
-    model.generation_config = GenerationConfig(**tokens_of(model))
+Settings about *tokens* are part of the model and hold: `eos_token_id`, `pad_token_id`, `decoder_start_token_id`,
+`forced_bos_token_id`, ... and the lists of tokens that it must not generate. A missing padding token is the
+tokenizer's, as in a pipeline. So an output is that of
+
+    model.generation_config = GenerationConfig(**token_settings(model))
     pipeline("text-generation", model, tokenizer=tokenizer)(
         prompt, return_full_text=False, generation_config=GenerationConfig(**gen_config)
     )
 
-Settings go in as an object: as a keyword of the pipeline, `max_length` would also cut the end off the prompt.
+Settings are passed as an object: as a keyword of the pipeline, `max_length` would also cut the end off the prompt.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ INDEPENDENT = frozenset(
         *("renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache"),
     }
 )
-"""Settings of greedy decoding whose effect on a row depends neither on its neighbours nor on padding before it."""
+"""Settings whose effect on a row of a greedy batch depends neither on the other rows nor on padding before it."""
 
 
 REPLAYABLE = INDEPENDENT | {
@@ -57,17 +59,17 @@ REPLAYABLE = INDEPENDENT | {
 """Settings whose effect at a position depends on nothing but the tokens and scores before it."""
 
 
-def tokens_of(model: LocalModel) -> dict[str, Any]:
-    """What a checkpoint says of tokens, as keywords of `GenerationConfig`."""
+def token_settings(model: LocalModel) -> dict[str, Any]:
+    """The checkpoint's settings about tokens, as keywords of `GenerationConfig`."""
     own = model.model.generation_config.to_dict()
-    found = {key: value for key, value in own.items() if key.endswith("_token_id") or key in TOKEN_LISTS}
-    if found.get("pad_token_id") is None:
-        found["pad_token_id"] = model.tokenizer.pad_token_id
-    return {key: value for key, value in found.items() if value is not None}
+    settings = {key: value for key, value in own.items() if key.endswith("_token_id") or key in TOKEN_LISTS}
+    if settings.get("pad_token_id") is None:
+        settings["pad_token_id"] = model.tokenizer.pad_token_id
+    return {key: value for key, value in settings.items() if value is not None}
 
 
 def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: Collection[str]) -> str:
-    """A note on what of the checkpoint's own settings does not count; empty where all of it does, or is overruled.
+    """A note that names the checkpoint's own settings that don't count; empty if none is left out unexpectedly.
 
     Args:
         model: The model.
@@ -75,26 +77,26 @@ def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: C
         stated: Names of the settings that the user gave for all cases.
     """
     own = model.model.generation_config.to_dict()
-    found = unused({key: value for key, value in own.items() if key not in tokens_of(model)}, in_force, stated)
-    if not found:
+    tokens = token_settings(model)
+    ignored = unused({key: value for key, value in own.items() if key not in tokens}, in_force, stated)
+    if not ignored:
         return ""
-    told = ", ".join(f"{key}={shown_value(value)}" for key, value in found.items())
+    values = ", ".join(f"{key}={_shortened(value)}" for key, value in ignored.items())
     return (
-        f"model {model.name!r}: its generation_config.json says {told}. That does not count here; give what "
+        f"model {model.name!r}: its generation_config.json says {values}. That does not count here; give what "
         "should hold in gen_config, of the test or of the model's table in pyproject.toml"
     )
 
 
-def shown_value(value: object) -> str:
-    """A setting's value, cut where it is long."""
+def _shortened(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
 @contextmanager
 def own_settings_aside(model: LocalModel) -> Iterator[None]:
-    """Leave the checkpoint nothing but its token ids to say; afterwards all is as it was."""
-    own, tokens = model.model.generation_config, tokens_of(model)
+    """Reduce the checkpoint's generation config to its token settings until the block ends."""
+    own, tokens = model.model.generation_config, token_settings(model)
     model.model.generation_config = GenerationConfig(**tokens)  # type: ignore[no-untyped-call]
     try:
         yield
@@ -103,23 +105,23 @@ def own_settings_aside(model: LocalModel) -> Iterator[None]:
 
 
 def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
-    """Settings as transformers takes them.
+    """Make a `GenerationConfig` of settings.
 
     Raises:
         GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not run here.
     """
-    if found := problems(gen_config):
-        raise GenerationError(f"the decoding settings cannot be used: {' '.join(found)}")
+    if faults := problems(gen_config):
+        raise GenerationError(f"the decoding settings cannot be used: {' '.join(faults)}")
     try:
         config = GenerationConfig(**with_defaults(gen_config))  # type: ignore[no-untyped-call]
         config.validate()
         mode = config.get_generation_mode()
-    except Exception as error:  # transformers' checks raise what they like
+    except Exception as error:  # transformers' checks raise any kind
         raise GenerationError(
             f"transformers refuses the decoding settings {shown(gen_config)}: {reason(error)}"
         ) from None
     if mode not in MODES:
-        known = ", ".join(known.value for known in MODES)
+        known = ", ".join(mode.value for mode in MODES)
         raise GenerationError(
             f"the decoding settings {shown(gen_config)} ask for {mode.value}, which is not run here; there is {known}."
         )
@@ -127,25 +129,25 @@ def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
 
 
 def with_defaults(gen_config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with what holds where outputs are drawn and none is given; None counts as not given."""
+    """Settings with the defaults for sampling; None counts as not given."""
     given = {key: value for key, value in gen_config.items() if value is not None}
     return {**SAMPLING_DEFAULTS, **given} if given.get("do_sample") else given
 
 
 def rows_are_independent(gen_config: Mapping[str, Any], model: LocalModel) -> bool:
-    """Whether each row of a padded batch is answered as if it were alone, as far as settings go.
+    """True if the settings give each row of a padded batch the output that it has alone.
 
-    Draws come from one generator for all rows, beams and `max_length` count the padding in, and what looks at the
-    tokens before an output (penalties, n-grams, stop strings, banned words) would see padding there.
+    Sampled rows share one generator, beams and `max_length` count the padding in, and settings that look at the tokens
+    before an output (penalties, n-grams, stop strings, banned words) would see padding there.
     """
-    in_force = {**tokens_of(model), **{key: value for key, value in gen_config.items() if value is not None}}
+    in_force = {**token_settings(model), **{key: value for key, value in gen_config.items() if value is not None}}
     greedy = not in_force.get("do_sample") and in_force.get("num_beams", 1) == 1
-    own = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
-    return greedy and "max_new_tokens" in in_force and in_force.keys() - own <= INDEPENDENT
+    token_ids = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
+    return greedy and "max_new_tokens" in in_force and in_force.keys() - token_ids <= INDEPENDENT
 
 
 def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) -> str:
-    """Why an output under these settings cannot be told from one pass over it; empty where it can."""
+    """Why one pass over a draft cannot verify it under these settings; empty if it can."""
     if (config.num_beams or 1) > 1:
         return "a beam search looks at more than one output"
     if (config.num_return_sequences or 1) > 1:
@@ -159,5 +161,5 @@ def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) ->
 
 
 def shown(gen_config: Mapping[str, Any]) -> str:
-    """Settings as text, for messages."""
+    """Settings as text for messages."""
     return ", ".join(f"{key}={value!r}" for key, value in gen_config.items())

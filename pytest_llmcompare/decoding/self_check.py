@@ -62,7 +62,7 @@ def why_rounding_differs(model: LocalModel) -> str:
         precision = str(model.model.dtype).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
     if torch.get_float32_matmul_precision() != "highest":
-        return "torch is told to multiply float32 in a lower precision"
+        return "torch is set to multiply float32 in a lower precision"
     return ""
 
 

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from pytest_llmcompare.decoding.engine import Outcome, answers
-from pytest_llmcompare.decoding.request import Request
+from pytest_llmcompare.decoding.request import Finished, Outcome, Request
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
@@ -160,7 +159,7 @@ class HeldTransformer(PythonModel):
             raise faulty_rows(failed, len(asked))
         return [text_of(outcomes[index]) for index in range(len(asked))]
 
-    def outcomes(self, asked: Sequence[Asked], options: PredictOptions) -> Generator[tuple[int, Outcome]]:
+    def outcomes(self, asked: Sequence[Asked], options: PredictOptions) -> Generator[Finished]:
         """Index and outcome of each row as soon as it is finished, faulty rows first; the model is held until closed.
 
         Raises:
@@ -176,6 +175,8 @@ class HeldTransformer(PythonModel):
         }
         if not requests:
             return
+        from pytest_llmcompare.decoding.engine import answers
+
         indices = list(requests)
         with in_memory.using(self.found()) as model:
             finished = answers(model, list(requests.values()), batch_size=self.batch_size, shortcuts=options.shortcuts)

@@ -1,18 +1,20 @@
-"""Devices: which one a model is loaded on, what it is called, and how many processors a worker may use."""
+"""Device and precision that a model is loaded with, and how many processors a worker may use."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 
 from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
+from pytest_llmcompare.settings import DTYPES
 
 from .faults import reason
 
 
-def placement(device: str | None, name: str) -> str:
-    """The device to load on.
+def checked_device(device: str | None, name: str) -> str:
+    """The device to load model `name` on: by default a GPU if there is one.
 
     Raises:
         UsageError: It is no device.
@@ -37,14 +39,25 @@ def placement(device: str | None, name: str) -> str:
     return device
 
 
+def checked_dtype(dtype: str | None, name: str) -> Any:
+    """The precision of model `name` as transformers takes it.
+
+    Raises:
+        UsageError: It is not known.
+    """
+    if dtype and dtype not in DTYPES:
+        raise UsageError(f"model {name!r}: dtype {dtype!r} is not known.{did_you_mean(dtype, DTYPES)}")
+    return getattr(torch, dtype) if dtype and dtype != "auto" else "auto"
+
+
 def device_name(device: torch.device) -> str:
-    """Kind of device, for a GPU its product name; without spaces, as it stands in a line of facts."""
+    """Kind of a device, or a GPU's product name; without spaces, because it is part of a line in the baseline file."""
     return torch.cuda.get_device_name(device).replace(" ", "_") if device.type == "cuda" else device.type
 
 
 def share_processors() -> None:
-    """Leave xdist's other workers their part of the processors: threads of torch that wait for each other crawl."""
+    """Limit torch to this worker's share of the processors: with more threads than processors it slows to a crawl."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    fair = max(1, (os.cpu_count() or 1) // workers)
-    if workers > 1 and torch.get_num_threads() > fair:
-        torch.set_num_threads(fair)
+    share = max(1, (os.cpu_count() or 1) // workers)
+    if workers > 1 and torch.get_num_threads() > share:
+        torch.set_num_threads(share)

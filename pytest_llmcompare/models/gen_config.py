@@ -1,4 +1,4 @@
-"""Decoding settings: which keys there are, which values fit, what holds where none is given. Pure.
+"""Decoding settings: known keys, allowed values, defaults.
 
 A setting is a keyword of `transformers.GenerationConfig`. The keys are listed here, so that collecting tests does not
 import transformers; a key that is not listed is looked up in the installed transformers before it is refused.
@@ -15,11 +15,11 @@ from typing import Any, TypeGuard
 from pytest_llmcompare.errors import did_you_mean
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType({"do_sample": False, "max_new_tokens": 64})
-"""What holds where nobody says otherwise: greedy, so that a run can be repeated, and short."""
+"""Defaults: greedy, so that a run can be repeated, and short."""
 
 SAMPLING_DEFAULTS: Mapping[str, Any] = MappingProxyType({"temperature": 0.7, "top_k": 50})
-"""What holds besides where outputs are drawn: what transformers' pipeline does, said aloud, so that it stands in the
-hash of the settings and a change of transformers' defaults changes nothing here."""
+"""More defaults if outputs are sampled: those of transformers' pipeline. They are part of the settings' hash, and a
+change of transformers' defaults changes nothing here."""
 
 
 WITHOUT_EFFECT: Mapping[str, Any] = MappingProxyType(
@@ -35,7 +35,7 @@ WITHOUT_EFFECT: Mapping[str, Any] = MappingProxyType(
         "top_k": 50,
     }
 )
-"""Values of settings that say no more than transformers' own defaults do."""
+"""Values that equal transformers' own defaults, so that giving them changes nothing."""
 
 OF_SAMPLING = frozenset(
     {"temperature", "top_k", "top_p", "top_h", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff"}
@@ -45,41 +45,41 @@ OF_SAMPLING = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """What values a setting takes: in words, and as a check of a value."""
+    """Allowed values of a setting: in words, and as a check."""
 
     expected: str
     fits: Callable[[Any], bool]
-    fraction: bool = False  # transformers wants a float, and refuses e.g. temperature=2
+    fraction: bool = False  # transformers wants a float: it refuses temperature=2
 
 
 def is_whole(value: object) -> TypeGuard[int]:
-    """Whether it is an integer; True and False are none."""
+    """True for an integer that is no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
+    """True for a finite number that is no bool."""
     return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_token(value: object) -> bool:
-    """Whether it can be a token id."""
+    """True for a token id."""
     return is_whole(value) and value >= 0
 
 
 def are_tokens(value: object) -> bool:
-    """Whether it is a list of token ids."""
+    """True for a list of at least one token id."""
     return isinstance(value, list) and bool(value) and all(is_token(token) for token in value)
 
 
 def are_texts(value: object) -> bool:
-    """Whether it is a stop string or a list of them."""
+    """True for a stop string, or a list of at least one."""
     texts = value if isinstance(value, list) else [value]
     return bool(texts) and all(isinstance(text, str) and text for text in texts)
 
 
 def are_biases(value: object) -> bool:
-    """Whether it is what `sequence_bias` takes as JSON: `[[[token, ...], bias], ...]`."""
+    """True for what `sequence_bias` takes as JSON: `[[[token, ...], bias], ...]`."""
     pairs = value if isinstance(value, list) else []
     return bool(pairs) and all(
         isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_number(pair[1]) for pair in pairs
@@ -158,45 +158,44 @@ KNOWN_KEYS = frozenset(RULES)
 """Attributes of `transformers.GenerationConfig` that can change or stop a text."""
 
 
-def refused(reason: str, *keys: str) -> dict[str, str]:
-    """The same reason for several keys."""
+def _refused(reason: str, *keys: str) -> dict[str, str]:
     return dict.fromkeys(keys, reason)
 
 
 REFUSED: Mapping[str, str] = MappingProxyType(
     {
-        **refused(
+        **_refused(
             "it adds tensors to what generate() returns, and a comparison looks at the text. Leave it out",
             *("output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate"),
         ),
-        **refused("it stops by the clock, so a slow machine would seem to drift. Use max_new_tokens", "max_time"),
-        **refused(
+        **_refused("it stops by the clock, so a slow machine would seem to drift. Use max_new_tokens", "max_time"),
+        **_refused(
             "it belongs to speculative decoding, which changes the speed and not the text. Leave it out",
             *("assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight"),
             *("assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size"),
             *("num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type"),
             *("target_lookbehind", "use_mtp"),
         ),
-        **refused(
+        **_refused(
             "transformers 5 gets this way of decoding as code from the hub, which is not run here. Leave it out",
             *("constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory"),
             *("num_beam_groups", "penalty_alpha", "trust_remote_code"),
         ),
-        **refused(
+        **_refused(
             "it takes a Python object, which neither a table nor a baseline can hold. Leave it out",
             *("compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask"),
             *("negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus"),
         ),
-        **refused(
+        **_refused(
             "it says where a configuration came from and decides nothing. Leave it out",
             *("_from_model_config", "transformers_version"),
         ),
-        **refused("it changes the prompt that was asked. Leave it out", "token_healing"),
-        **refused("the output never holds the prompt. Leave it out", "return_full_text"),
-        **refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
+        **_refused("it changes the prompt that was asked. Leave it out", "token_healing"),
+        **_refused("the output never holds the prompt. Leave it out", "return_full_text"),
+        **_refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
     }
 )
-"""Keys that `generate` or a pipeline takes and that make no sense here, with the reason and what to do."""
+"""Keys of `generate` or a pipeline that make no sense here, each with the reason and what to do."""
 
 
 OF_THE_TEXT = frozenset(RULES) - {
@@ -209,12 +208,12 @@ OF_THE_TEXT = frozenset(RULES) - {
 
 
 def unused(own: Mapping[str, Any], in_force: Iterable[Mapping[str, Any]], stated: Collection[str]) -> dict[str, Any]:
-    """The settings of a checkpoint that don't count, because those of the cases hold instead.
+    """Settings of a checkpoint that don't count, because those of the cases hold instead.
 
     Args:
-        own: What the checkpoint's generation_config.json says, less what counts.
+        own: Settings in the checkpoint's generation_config.json, without those that do count.
         in_force: Settings of the cases.
-        stated: Names of the settings that the user gave for all cases; these are no surprise.
+        stated: Names of the settings that the user gave for all cases; that these hold is no surprise.
     """
     sampled = any(config.get("do_sample") for config in in_force)
     lengths = {"max_length", "max_new_tokens"}
@@ -232,12 +231,12 @@ def unused(own: Mapping[str, Any], in_force: Iterable[Mapping[str, Any]], stated
 def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge layers of settings, the later over the earlier, over `DEFAULTS`.
 
-    A value of None takes back what an earlier layer set. `max_length` replaces the default of `max_new_tokens`; where
-    both are given both are kept, and transformers follows `max_new_tokens`.
+    A value of None unsets what an earlier layer set. `max_length` replaces the default of `max_new_tokens`; if both are
+    given both are kept, and transformers follows `max_new_tokens`.
 
     Returns:
-        The settings in force, sorted by key; whole numbers become floats where transformers wants floats, so that
-        `1` and `1.0` are the same settings.
+        The settings in force, sorted by key; integers become floats if transformers wants floats, so that `1` and
+        `1.0` are the same settings.
     """
     merged = {key: value for layer in layers for key, value in layer.items()}
     given = {key: value for key, value in merged.items() if value is not None}
@@ -251,20 +250,20 @@ def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
-    """What is wrong with decoding settings: unknown keys, values of a wrong type or range.
+    """Find faults in decoding settings: unknown keys, values of a wrong type or range.
 
     Returns:
-        One sentence per fault, with the key, the value and what was expected; empty where all is well.
+        One sentence per fault, with the key, the value and what was expected; empty if there are none.
     """
-    found = [fault for key, value in config.items() if (fault := problem(key, value))]
+    faults = [fault for key, value in config.items() if (fault := problem(key, value))]
     least, most = config.get("min_new_tokens"), config.get("max_new_tokens")
-    if not found and least is not None and most is not None and least > most:
-        found.append(f"min_new_tokens={least} is more than max_new_tokens={most}.")
-    return found
+    if not faults and least is not None and most is not None and least > most:
+        faults.append(f"min_new_tokens={least} is more than max_new_tokens={most}.")
+    return faults
 
 
 def problem(key: object, value: object) -> str:
-    """What is wrong with one setting; empty where nothing is."""
+    """The fault of one setting; empty if there is none."""
     if not isinstance(key, str):
         return f"unknown decoding setting {key!r}: expected text."
     if key in REFUSED:
@@ -280,7 +279,7 @@ def problem(key: object, value: object) -> str:
 
 
 def transformers_knows(key: str) -> bool:
-    """Whether the installed transformers has a setting of this name; imports it, so ask for unlisted keys only."""
+    """True if the installed transformers has a setting of this name; imports it, so ask for unlisted keys only."""
     try:
         from transformers import GenerationConfig
     except ImportError:
@@ -289,7 +288,7 @@ def transformers_knows(key: str) -> bool:
 
 
 def is_json(value: object) -> bool:
-    """Whether JSON can hold it and give it back."""
+    """True for a value that JSON can hold and give back."""
     if isinstance(value, dict):
         return all(isinstance(key, str) and is_json(part) for key, part in value.items())
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""The one model that this process holds in memory, shared by everybody who asks for the same.
+"""The one model that this process holds in memory, shared by all that ask for the same.
 
 Models are compared one after the other, and two large ones seldom fit side by side. So callers ask for the model
-here each time, and nobody else keeps one.
+here each time and keep no reference to it.
 """
 
 from __future__ import annotations
@@ -20,68 +20,68 @@ if TYPE_CHECKING:
 Key = tuple[object, ...]
 
 
-def key_of(wanted: ResolvedModel) -> Key:
-    """What has to be equal for the loaded model to be the one that is wanted."""
-    spec = wanted.spec
+def key_of(resolved: ResolvedModel) -> Key:
+    """All facts in which the model in memory has to equal the requested one."""
+    spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
-    return (wanted.location, wanted.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)
+    return (resolved.location, resolved.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)
 
 
 @dataclass
-class Place:
-    """Room for one model."""
+class Held:
+    """The model in memory, if there is one, and its key."""
 
     key: Key | None = None
     model: LocalModel | None = None
 
 
-_place = Place()
+_held = Held()
 _lock = threading.RLock()
 
 
-def hold(wanted: ResolvedModel) -> LocalModel:
-    """The model: the one in memory if that is it, else loaded after the former one was freed.
+def hold(resolved: ResolvedModel) -> LocalModel:
+    """Get a model: the one in memory if it is the same, else loaded after the former one was freed.
 
     Raises:
         UsageError: An unknown device or dtype.
         ModelError: It cannot be loaded; then none is in memory.
     """
     with _lock:
-        key = key_of(wanted)
-        if _place.model is None or _place.key != key:
+        key = key_of(resolved)
+        if _held.model is None or _held.key != key:
             release()
-            _place.model = loaded(wanted)
-            _place.key = key
-        _place.model.name = wanted.spec.name  # who asks now is who reads the messages
-        return _place.model
+            _held.model = loaded(resolved)
+            _held.key = key
+        _held.model.name = resolved.spec.name  # for messages, which name it as the last caller does
+        return _held.model
 
 
 @contextmanager
-def using(wanted: ResolvedModel) -> Iterator[LocalModel]:
-    """The same, kept in memory until the block ends, whatever other threads ask for."""
+def using(resolved: ResolvedModel) -> Iterator[LocalModel]:
+    """Get a model as `hold` does, and keep other threads from replacing it until the block ends."""
     with _lock:
-        yield hold(wanted)
+        yield hold(resolved)
 
 
 def release() -> None:
-    """Free the model that is in memory, if there is one."""
+    """Free the model in memory, if there is one."""
     with _lock:
-        former, _place.model, _place.key = _place.model, None, None
+        former, _held.model, _held.key = _held.model, None, None
         if former is not None:
             former.free()
 
 
-def loaded(wanted: ResolvedModel) -> LocalModel:
+def loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights."""
     from .local import load
 
-    spec = wanted.spec
+    spec = resolved.spec
     return load(
-        wanted.location,
+        resolved.location,
         name=spec.name,
         dtype=spec.dtype,
         device=spec.device,
-        fingerprint=wanted.fingerprint,
+        fingerprint=resolved.fingerprint,
         chat_template=spec.chat_template,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,

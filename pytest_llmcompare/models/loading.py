@@ -1,4 +1,4 @@
-"""What to say of a model that can't be loaded, and of one that can although it's no whole language model."""
+"""Checks of a model before and after loading, and the error for one that can't be loaded."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ OTHER_TASKS = re.compile(
     r"For\w*(?:Classification|QuestionAnswering|MultipleChoice|SentencePrediction|Regression|Detection|Segmentation"
     r"|Retrieval|Embedding|Encoding|Ranking|Reward\w*|Score|CTC|XVector)\Z|Reward\w*\Z|Classifier\Z"
 )
-"""Classes of transformers, or of somebody else's, that judge or find something and write no text."""
+"""Classes, of transformers or other code, that classify or retrieve and generate no text."""
 
 MASKED = "ForMaskedLM"
 HEADS = re.compile(
     r"(?:\w+\.)?(?:score|\w*classif\w*|qa_outputs|\w*scorer|logits_proj|sequence_summary|start_logits|end_logits"
     r"|(?:reward|regression|rank|ranking|ner|token|cls|similarity|classification|sentiment)_heads?)\."
 )
-"""Weights of such classes, beside the language model's own."""
+"""Weights that such classes have besides those of a language model."""
 
 BUFFERS = re.compile(r"(?:(?:attn|attention)\.(?:masked_)?bias|inv_freq|position_ids|token_type_ids)\Z")
-"""What older versions of transformers saved and newer ones compute."""
+"""Buffers that older versions of transformers saved and newer ones compute."""
 
 PACKAGES: Mapping[str, str] = {
     "sentencepiece": "sentencepiece",
@@ -58,7 +58,7 @@ PACKAGES: Mapping[str, str] = {
     "timm": "timm",
     "kernels": "kernels",
 }
-"""Packages that some tokenizers and some kinds of weights need, and their modules."""
+"""Packages that some tokenizers and quantisation formats need, with their modules."""
 
 SENTENCEPIECE = ("*.model", "*.spm")
 
@@ -78,21 +78,21 @@ def unloadable(name: str, location: str | Path, place: object, error: Exception)
 
 
 def missing_package(folder: Path, error: BaseException) -> str:
-    """Name of the package that a model could not be loaded without; empty if it's not for the lack of one.
+    """The package whose absence keeps a model from loading; empty if that is not the cause.
 
-    transformers tries one library after another and complains of the last, so a tokenizer's own file says more.
+    transformers tries one library after another and names the last, so a tokenizer's own file says more.
     """
-    told = " ".join(f"{getattr(link, 'name', '') or ''} {link}" for link in chain_of(error))
-    mentioned = [package for package, module in PACKAGES.items() if names(package, module, told)]
+    messages = " ".join(f"{getattr(link, 'name', '') or ''} {link}" for link in _chain_of(error))
+    mentioned = [package for package, module in PACKAGES.items() if _mentions(messages, package, module)]
     if not mentioned:
         return ""
-    if needs_sentencepiece(folder):
+    if _needs_sentencepiece(folder):
         mentioned.insert(0, "sentencepiece")
-    return next((package for package in mentioned if not is_installed(PACKAGES[package])), "")
+    return next((package for package in mentioned if not _is_installed(PACKAGES[package])), "")
 
 
-def chain_of(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that led to it, the last ones first."""
+def _chain_of(error: BaseException) -> Iterator[BaseException]:
+    """An error, its cause, the cause of that, and so on."""
     link: BaseException | None = error
     for _ in range(20):  # a chain may be a circle
         if link is None:
@@ -101,37 +101,35 @@ def chain_of(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-def names(package: str, module: str, text: str) -> bool:
-    """True if a text mentions a package."""
+def _mentions(text: str, package: str, module: str) -> bool:
     return any(
         re.search(rf"(?<![\w./-]){re.escape(word)}(?![\w/-])", text, re.IGNORECASE) for word in {package, module}
     )
 
 
-def is_installed(module: str) -> bool:
-    """True if a module can be imported."""
+def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
         return False
 
 
-def needs_sentencepiece(folder: Path) -> bool:
-    """True if the only vocabulary is a file of SentencePiece, which is a protobuf message; tiktoken's are lines."""
+def _needs_sentencepiece(folder: Path) -> bool:
+    """True if the only vocabulary is a SentencePiece file, which is a protobuf message; tiktoken's files are lines."""
     try:
-        found = [name for name in file_names(folder) if matches(name, SENTENCEPIECE)]
+        vocabularies = [name for name in file_names(folder) if matches(name, SENTENCEPIECE)]
         return "tokenizer.json" not in file_names(folder) and any(
-            (folder / name).read_bytes()[:1] == b"\n" for name in found
+            (folder / name).read_bytes()[:1] == b"\n" for name in vocabularies
         )
     except OSError:
         return False
 
 
 def check_architectures(name: str, location: str | Path, config: Mapping[str, Any]) -> None:
-    """Check that a configuration is not that of a model which writes no text.
+    """Check that a model's configuration names a class that generates text.
 
     Raises:
-        ModelError: It is.
+        ModelError: It names classes for other tasks only.
     """
     listed = config.get("architectures")
     classes = [str(kind) for kind in listed] if isinstance(listed, Sequence) and not isinstance(listed, str) else []
@@ -145,7 +143,7 @@ def check_architectures(name: str, location: str | Path, config: Mapping[str, An
 
 
 class Loaded(Protocol):
-    """A loaded model with its tokenizer, as `local.LocalModel` is one."""
+    """A loaded model with its tokenizer, such as a `local.LocalModel`."""
 
     name: str
     model: Any
@@ -158,15 +156,15 @@ class Loaded(Protocol):
         """How many tokens the model embeds."""
 
     def chat_text(self, prompt: str, **variables: Any) -> str:
-        """A prompt as the chat template makes a text of it."""
+        """Render a prompt by the chat template."""
 
 
 def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
-    """Check what transformers would only warn of, or not even that, and note what the user should know.
+    """Check what transformers only warns of or ignores, and add notes for the user.
 
     Raises:
-        ModelError: The weights are those of another kind of model, some are missing (transformers draws them at
-            random), the tokenizer knows tokens that the model does not, or the chat template is of no use.
+        ModelError: The weights belong to another kind of model, some are missing (transformers fills them in at
+            random), the tokenizer has tokens that the model does not embed, or the chat template does not work.
     """
     check_weight_names(loaded, report, location)
     if loaded.tokenizer.vocab_size > loaded.vocabulary:
@@ -180,17 +178,17 @@ def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> No
 
 
 def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
-    """Check which weights the model has no place for, and which it lacks.
+    """Check for weights that the model does not use, and for missing ones.
 
     Raises:
-        ModelError: They are not a language model's, or not all of them.
+        ModelError: The weights belong to another kind of model, or some are missing.
     """
     kind = type(loaded.model).__name__
     unknown = sorted(key for key in report.get("unexpected_keys") or () if not BUFFERS.search(key))
     if heads := [key for key in unknown if HEADS.match(key)]:
         raise ModelError(
             f"model {loaded.name!r}: the weights in {location} hold {heads[0]!r}, which {kind} does not have: they are "
-            "those of a classifier or a like model, which was not trained to write text.\n"
+            "those of a classifier or a similar model, which was not trained to write text.\n"
             "Name a language model. If it is one all the same, save it without that part: "
             "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER_FOLDER)"
         )
@@ -206,10 +204,10 @@ def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str)
 
 
 def check_template(loaded: Loaded, location: str) -> None:
-    """Check that a chat template lets a prompt through.
+    """Check that the chat template renders a prompt.
 
     Raises:
-        ModelError: There is none, it raises, or says nothing of the prompt.
+        ModelError: There is none, it raises, or its text leaves the prompt out.
     """
     own = loaded.chat_template == TOKENIZER
     if own and not loaded.tokenizer.chat_template:

@@ -1,4 +1,4 @@
-"""A transformers model in memory: loading it from a folder, and what decoding has to know about it."""
+"""A transformers model in memory: loaded from a folder, with the facts that decoding needs."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from transformers import (
     TextGenerationPipeline,
 )
 
-from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
+from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment
-from pytest_llmcompare.settings import DTYPES
 
 from .chat_template import TOKENIZER
-from .device import device_name, placement, share_processors
+from .device import checked_device, checked_dtype, device_name, share_processors
 from .loading import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
-LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")  # kinds of RoPE whose frequencies change with the length of the batch
+LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")
+"""Kinds of RoPE whose frequencies change with the length of the batch."""
 
 
 @dataclass
@@ -47,9 +47,9 @@ class LocalModel:
         model: The transformers model, in evaluation mode.
         tokenizer: Its tokenizer.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
-        fingerprint: What `model_files.py` says of the weights.
-        pieces: Texts of single tokens, as far as somebody asked for them.
-        notes: What the user should know of it.
+        fingerprint: Fingerprint of the weights, see `model_files.py`.
+        pieces: Texts of single tokens, filled in as they are needed.
+        notes: What the user should know about the model.
     """
 
     name: str
@@ -61,18 +61,18 @@ class LocalModel:
     notes: tuple[str, ...] = ()
 
     def encode(self, prompt: str) -> list[int]:
-        """Tokens of a prompt, as transformers' text-generation pipeline would make them."""
+        """Tokenize a prompt as transformers' text-generation pipeline does."""
         if not self.chat_template:
             return list(self.tokenizer(self.prefix + prompt)["input_ids"])
         return list(self.chat(prompt, return_dict=True)["input_ids"])
 
     def chat_text(self, prompt: str, **variables: Any) -> str:
-        """A prompt as the chat template makes a text of it, with further variables of the template."""
+        """Render a prompt by the chat template, with further variables for the template."""
         with quiet():
             return str(self.chat(prompt, tokenize=False, **variables))
 
     def chat(self, prompt: str, **options: Any) -> Any:
-        """A prompt as the only message of a conversation, up to where the answer begins."""
+        """Apply the chat template to a prompt as the only message, up to where the answer begins."""
         template = None if self.chat_template == TOKENIZER else self.chat_template
         message = {"role": "user", "content": prompt}
         return self.tokenizer.apply_chat_template(
@@ -80,23 +80,20 @@ class LocalModel:
         )
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Text of generated tokens, as the pipeline would give it."""
-        # A tokenizer that can parse a model's answer needs its special tokens; the pipeline leaves them in as well.
+        """Text of generated tokens, as the pipeline gives it."""
+        # A tokenizer that parses answers (response_template) needs their special tokens; the pipeline keeps them, too.
         skip = not getattr(self.tokenizer, "response_template", None)
         return str(self.tokenizer.decode(list(tokens), skip_special_tokens=skip))
 
     def lengths(self, tokens: Sequence[int], text: str) -> tuple[int, ...] | None:
-        """How many characters of the text that these tokens make are each one's own; None where that has no answer.
-
-        There is none where several tokens make one character together.
-        """
+        """How many characters of the text each token makes; None if several tokens make one character together."""
         pieces = [self.piece(token) for token in tokens]
-        if "".join(pieces) != text:  # SentencePiece drops the blank before the first token of whatever it decodes
+        if "".join(pieces) != text:  # SentencePiece drops the blank before the first token that it decodes
             pieces[1:] = [self.decode(pair)[len(self.piece(pair[0])) :] for pair in pairwise(tokens)]
         return tuple(map(len, pieces)) if "".join(pieces) == text else None
 
     def piece(self, token: int) -> str:
-        """Text of a token that stands alone, empty for special ones."""
+        """Text of a single token, empty for special ones."""
         if token not in self.pieces:
             self.pieces[token] = self.decode([token])
         return self.pieces[token]
@@ -107,13 +104,13 @@ class LocalModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the inputs have to be."""
+        """Device for the inputs."""
         own = torch.device(self.model.device)
-        places = set(getattr(self.model, "hf_device_map", {}).values())
-        if own.type != "meta" or "disk" not in places:
+        devices = set(getattr(self.model, "hf_device_map", {}).values())
+        if own.type != "meta" or "disk" not in devices:
             return own
-        # Where not even the first weights fit into memory, accelerate fetches them from disk each time.
-        return torch.device(next(iter(places - {"cpu", "disk"}), "cpu"))
+        # If not even the first weights fit into memory, accelerate fetches them from disk each time.
+        return torch.device(next(iter(devices - {"cpu", "disk"}), "cpu"))
 
     @property
     def prefix(self) -> str:
@@ -125,7 +122,7 @@ class LocalModel:
 
     @cached_property
     def environment(self) -> Environment:
-        """What a generation of this model depends on besides its prompt."""
+        """Library versions, device, dtype and weights: all that an output depends on besides prompt and settings."""
         facts = {
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
@@ -138,17 +135,17 @@ class LocalModel:
 
     @cached_property
     def vocabulary(self) -> int:
-        """Number of tokens that the model has an embedding for."""
+        """How many tokens the model embeds."""
         return int(self.model.get_input_embeddings().weight.shape[0])
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
-        """Whether the prompt goes to an encoder, so that the output does not follow it in one sequence."""
+        """True if the prompt goes to an encoder, so that the output is a sequence of its own."""
         return bool(self.model.config.is_encoder_decoder)
 
     @cached_property
     def context(self) -> int | None:
-        """Most tokens of a sequence, or None where the architecture sets no limit."""
+        """Most tokens of a sequence, or None if the architecture sets no limit."""
         config = self.model.config.get_text_config(decoder=True)
         limit = getattr(config, "max_position_embeddings", None)
         stretches = LENGTH_DEPENDENT[0] in str(getattr(config, "rope_parameters", None))
@@ -156,23 +153,23 @@ class LocalModel:
 
     @cached_property
     def context_is_hard(self) -> bool:
-        """Whether positions beyond the context do not exist at all, because they stand in a table."""
-        words = self.model.get_input_embeddings()
+        """True if there are no positions beyond the context, because they are rows of a table."""
+        token_embeddings = self.model.get_input_embeddings()
         sizes = []  # of tables with a row per position: learned ones (GPT-2), and computed ones that are kept (GPT-J)
         for part in self.model.modules():
-            if isinstance(part, torch.nn.Embedding) and part is not words:
+            if isinstance(part, torch.nn.Embedding) and part is not token_embeddings:
                 sizes.append(part.num_embeddings)
-            elif not hasattr(part, "make_weights"):  # that is a table which grows
+            elif not hasattr(part, "make_weights"):  # a table with `make_weights` grows
                 sizes += [len(table) for table in part.buffers(recurse=False) if table.ndim == 2]
         # OPT and BART have two rows more than positions.
         return self.context is not None and any(0 <= size - self.context <= 2 for size in sizes)
 
     @cached_property
     def is_batchable(self) -> bool:
-        """Whether padding on the left leaves a prompt's answer as it is.
+        """True if left padding and other rows leave a prompt's output as it is, judged by cache, RoPE and dtype.
 
-        Not so where a cache forgets (sliding window, recurrent state), where RoPE depends on the batch's length, where
-        the model takes no cache that we know, and where the precision is so low that a row's neighbours change it.
+        False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
+        `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
         if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
             return False
@@ -184,14 +181,14 @@ class LocalModel:
         return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
     def free(self) -> None:
-        """Let go of the weights; twice does no harm."""
+        """Free the weights; may be called again."""
         weights = [weakref.ref(weight) for weight in self.model.parameters()] if self.model is not None else []
         scarce = self.model is not None and self.device.type != "cpu"
         self.model = self.tokenizer = None
-        # Few models refer to themselves, and a collection looks through all that torch and transformers have imported.
+        # Few models refer to themselves, and gc.collect() walks all that torch and transformers have imported.
         if scarce or any(weight() is not None for weight in weights):
             gc.collect()
-        torch.cuda.empty_cache()  # does nothing where CUDA is not in use
+        torch.cuda.empty_cache()  # does nothing without CUDA
 
 
 def load(
@@ -205,13 +202,13 @@ def load(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> LocalModel:
-    """Load tokenizer and weights from a folder, without asking any network.
+    """Load tokenizer and weights from a folder, without network.
 
     Args:
         location: Folder of the model, such as a snapshot in the hub's cache.
         name: Name of the model, for messages.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` (the default) for the checkpoint's own.
-        device: `cpu`, `cuda`, `cuda:1`, ..., `auto` to spread it over what there is; by default a GPU if there is one.
+        device: `cpu`, `cuda`, `cuda:1`, ..., `auto` to spread it over all devices; by default a GPU if there is one.
         fingerprint: Fingerprint of the weights, which becomes part of the environment.
         chat_template: As in `ModelSpec`.
         trust_remote_code: Whether Python code in the folder may run.
@@ -223,46 +220,29 @@ def load(
     """
     name = name or str(location)
     share_processors()
-    place = placement(device, name)
+    place = checked_device(device, name)
     precision = checked_dtype(dtype, name)
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    weights = {"dtype": precision, "device_map": place, "use_safetensors": None if allow_pickle else True}
     try:
         with quiet():
             config = AutoConfig.from_pretrained(location, **options)
             check_architectures(name, location, config.to_dict())
             tokenizer = AutoTokenizer.from_pretrained(location, **options)
-            kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            model, report = kind.from_pretrained(
-                location,
-                dtype=precision,
-                device_map=place,
-                use_safetensors=None if allow_pickle else True,
-                output_loading_info=True,
-                **options,
-            )
+            auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+            model, report = auto.from_pretrained(location, output_loading_info=True, **weights, **options)
     except ModelError:
         raise
-    except Exception as error:  # a library's, of any kind: a broken file, an unknown architecture, too little memory
+    except Exception as error:  # from a library, of any kind: a broken file, an unknown architecture, too little memory
         raise unloadable(name, location, place, error) from error
     loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
     check_loaded(loaded, report, str(location))
     return loaded
 
 
-def checked_dtype(dtype: str | None, name: str) -> Any:
-    """The precision as transformers wants it.
-
-    Raises:
-        UsageError: It is not known.
-    """
-    if dtype and dtype not in DTYPES:
-        raise UsageError(f"model {name!r}: dtype {dtype!r} is not known.{did_you_mean(dtype, DTYPES)}")
-    return getattr(torch, dtype) if dtype and dtype != "auto" else "auto"
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' warnings and progress bars, which it prints per model and per prompt, off the terminal."""
+    """Silence transformers' warnings and progress bars, which it prints per model and per prompt."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with library_warnings_ignored():
         logging.set_verbosity_error()

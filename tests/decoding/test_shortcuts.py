@@ -132,7 +132,7 @@ def test_unsure_token_is_asked_plainly() -> None:
         ({"num_beams": 2}, "a beam search looks at more than one output"),
         ({"use_cache": False}, "use_cache=False asks for every token to be read again"),
         ({"guidance_scale": 1.5}, "guidance_scale cannot be replayed"),
-        ({"do_sample": True}, "draws without a seed cannot be repeated"),
+        ({"do_sample": True}, "sampling without a seed cannot be repeated"),
     ],
 )
 def test_settings_that_no_pass_can_tell(gen_config: dict[str, Any], reason: str) -> None:
@@ -173,7 +173,7 @@ def test_multiplication_in_lower_precision_is_no_ground_for_a_pass() -> None:
         told = why_rounding_differs(reference("gpt2").local)
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert told == "torch is told to multiply float32 in a lower precision"
+    assert told == "torch is set to multiply float32 in a lower precision"
 
 
 def test_shortest_and_longest_prompts_are_read_together() -> None:

@@ -70,7 +70,7 @@ def test_logged_as_code_without_weights(run: str, gpt2: str) -> None:
     """Logging stores code and arguments, no pickle and no weights, and loads none."""
     in_memory.release()
     info = model_logging.log(PyfuncTransformer(gpt2, SETTINGS, EXAMPLES), "tiny")
-    assert in_memory._place.model is None
+    assert in_memory._held.model is None
     folder = folder_of(info.model_uri)
     names = {path.name for path in folder.rglob("*")}
     assert {

@@ -24,7 +24,7 @@ def load_context(self, context):
     import pytest_llmcompare.models.in_memory as in_memory
 
     alive = [name for name, model in pytest.pyfuncs.items() if model() is not None]
-    self.log(f"load, alive: {alive}, weights: {in_memory._place.model is not None}")
+    self.log(f"load, alive: {alive}, weights: {in_memory._held.model is not None}")
     pytest.pyfuncs[NAME] = weakref.ref(self)
 
 def log(self, what):
@@ -56,7 +56,7 @@ def test_order_of_models_and_tables(suite: Suite, monkeypatch: pytest.MonkeyPatc
         "y: ask",
         "y: ask",
     ]
-    assert in_memory._place.model is None
+    assert in_memory._held.model is None
 
 
 def test_our_models_are_loaded_once(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_our_models_are_loaded_once(suite: Suite, monkeypatch: pytest.MonkeyPatc
     load = in_memory.loaded
 
     def counted(wanted: ResolvedModel) -> LocalModel:
-        loads.append((wanted.spec.name, in_memory._place.model is None))
+        loads.append((wanted.spec.name, in_memory._held.model is None))
         return load(wanted)
 
     monkeypatch.setattr(in_memory, "loaded", counted)
@@ -73,7 +73,7 @@ def test_our_models_are_loaded_once(suite: Suite, monkeypatch: pytest.MonkeyPatc
     suite.compare(name="second")
     suite.run(suite.spec("a"), suite.spec("b", "tiny-bloom")).assert_outcomes(passed=12)
     assert loads == [("a", True), ("b", True)]
-    assert in_memory._place.model is None
+    assert in_memory._held.model is None
 
 
 def test_model_of_a_failed_group_is_freed(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
