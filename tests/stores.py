@@ -15,6 +15,7 @@ def hurry() -> None:
     """
     import importlib_metadata
     import mlflow.store.db.utils
+    import mlflow.utils.requirements_utils
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -26,6 +27,9 @@ def hurry() -> None:
     for module, name in ((mlflow.store.db.utils, "_get_latest_schema_revision"), (importlib_metadata, "version")):
         if hasattr(module, name):
             setattr(module, name, functools.cache(getattr(module, name)))
+    packages = getattr(mlflow.utils.requirements_utils, "_init_packages_to_modules_map", None)
+    if packages is not None:
+        packages()
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def run(*command: str, **options: str) -> subprocess.CompletedProcess[str]:
         ("-u", "-c", "import threading, time; threading.Timer(0.1, print, ['late']).start()"),
         ("-c", "import os, sys; print(sorted(os.environ.items()), sys.dont_write_bytecode, sys.pycache_prefix)"),
         ("-c", "import random, sys; print(sys.flags, random.random() == random.Random(1).random())"),
+        ("-c", "import sys; sys.stdout.reconfigure(errors='replace'); print(sys.stdout.seekable(), sys.stdout.name)"),
         ("-m", "calendar", "2026", "1"),
         ("-mcalendar", "nonsense"),
         ("-W", "error", "-c", "import warnings; warnings.warn('x')"),

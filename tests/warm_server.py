@@ -20,38 +20,21 @@ for name in ("tests", "tests.stores", "tests.warm_python"):  # users have packag
     del sys.modules[name]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 LIBRARIES = (
-    *(
-        "_pytest.pytester",
-        "execnet",
-        "filelock",
-        "jinja2",
-        "matplotlib.figure",
-        "numpy",
-        "pandas",
-        "pytest",
-        "scipy.stats",
-    ),
-    *("sklearn.metrics", "torch", "torch._dynamo", "transformers", "yaml"),
-    *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.models.evaluation.default_evaluator", "mlflow.transformers"),
-    *("mlflow.models.evaluation.evaluators.classifier", "mlflow.models.evaluation.evaluators.default"),
-    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store", "alembic.command"),
+    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
+    *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
+    *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
+    *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
+    *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
+    *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
+    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
     *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
 )
 READ_ONCE = (
-    "COV",
-    "HF_",
-    "LANG",
-    "LC_",
-    "LD_",
-    "OMP_",
-    "MKL_",
-    "OPENBLAS_",
-    "PYTHON",
-    "TOKENIZERS_",
-    "TORCH",
+    *("COV", "HF_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TOKENIZERS_", "TORCH"),
     "TRANSFORMERS_",
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
@@ -67,7 +50,7 @@ def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
     import warnings
 
     os.set_inheritable(ready, False)
-    environment, filters = once(os.environ), warnings.filters[:]  # before libraries change them
+    before, filters = once(os.environ), warnings.filters[:]
     try:
         import_libraries()
         listener = socket.socket(socket.AF_UNIX)
@@ -76,10 +59,10 @@ def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
     except BaseException as error:
         os.write(ready, repr(error).encode())
         raise
-    warnings.filters[:] = filters  # type: ignore[index]  # those that libraries set at import are gone in a test that imports them, too
+    warnings.filters[:] = filters  # type: ignore[index]  # pytest, too, forgets those that a library sets in a test
     os.write(ready, b"ready")
     os.close(ready)
-    return Server(listener, owner, environment).run()
+    return Server(listener, owner, (before, once(os.environ))).run()
 
 
 def import_libraries() -> None:
@@ -106,11 +89,11 @@ def import_libraries() -> None:
 class Server:
     """Forks a process for each connection, and reports how it ended."""
 
-    def __init__(self, listener: socket.socket, owner: int, environment: dict[str, str]) -> None:
+    def __init__(self, listener: socket.socket, owner: int, environments: Sequence[dict[str, str]]) -> None:
         self.listener = listener
         self.owner = owner
         self.connections: dict[int, socket.socket] = {}  # by process
-        self.environment = environment
+        self.environments = environments  # before and after libraries were imported, which set variables
         self.wakeup = socket.socketpair()
 
     def run(self) -> Callable[[], object] | None:
@@ -164,7 +147,7 @@ class Server:
         connection.settimeout(None)
         command = parse(request["argv"][1:])
         process = 0
-        if command is not None and once(request["environment"]) == self.environment:
+        if command is not None and self.suits(once(request["environment"])):
             process = os.fork()
             if not process:
                 for one in (*self.wakeup, *self.connections.values(), connection, self.listener):
@@ -180,6 +163,11 @@ class Server:
         else:
             connection.close()
         return None
+
+    def suits(self, environment: dict[str, str]) -> bool:
+        """True if each variable that is read once is as it was here."""
+        names = {*environment}.union(*self.environments)
+        return all(environment.get(name) in [one.get(name) for one in self.environments] for name in names)
 
 
 def once(environment: Mapping[str, str]) -> dict[str, str]:
@@ -212,11 +200,30 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
         os.close(fd)
     sys.argv = sys.orig_argv = request["argv"]
     sys.executable = sys.argv[0]
-    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty() or "PYTHONUNBUFFERED" in os.environ or "-u" in sys.argv)  # type: ignore[union-attr]
+    open_streams()
     sys.dont_write_bytecode = bool(os.environ.get("PYTHONDONTWRITEBYTECODE"))
     sys.pycache_prefix = os.environ.get("PYTHONPYCACHEPREFIX")
     paths = [os.path.abspath(path) for path in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     sys.path[:0] = dict.fromkeys(paths)
+
+
+def open_streams() -> None:
+    """Make Python's standard streams anew, for other kinds of files, and let handlers of logging write there."""
+    import logging
+
+    unbuffered = "PYTHONUNBUFFERED" in os.environ or "-u" in sys.argv[1:2]
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        new = open(fd, "w" if fd else "r", encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
+        new.buffer.raw.name = f"<{name}>"  # type: ignore[attr-defined]
+        if fd:
+            new.reconfigure(line_buffering=fd == 2 or unbuffered or new.isatty())
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+        for reference in logging._handlerList:  # type: ignore[attr-defined]
+            handler = reference()
+            if getattr(handler, "stream", None) is old:
+                handler.setStream(new)
 
 
 def parse(arguments: list[str]) -> Callable[[], object] | None:

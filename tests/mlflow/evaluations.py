@@ -81,7 +81,7 @@ class Suite:
         """Run pytest in a process of its own, a warm one; its workers, too."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "executable", self.warm())
-            return self.pytester.runpytest_subprocess(*args, timeout=180)
+            return self.pytester.runpytest_subprocess("-p", "no:hypothesispytest", *args, timeout=180)
 
     def experiments(self) -> set[str]:
         """Names of the experiments in the store, less MLflow's own."""

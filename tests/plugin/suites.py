@@ -29,6 +29,9 @@ def test_trivia(llm_output, llm_baseline):
     assert llm_output == llm_baseline
 """
 
+WITHOUT = ("-p", "no:hypothesispytest")
+"""Options of runs in other processes: that plugin imports all of hypothesis to say nothing."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -91,7 +94,7 @@ class Suite:
         with pytest.MonkeyPatch.context() as patch:
             if warm:
                 patch.setattr(sys, "executable", self.warm())
-            return self.pytester.runpytest_subprocess(*self.named(models), *args, timeout=timeout)
+            return self.pytester.runpytest_subprocess(*WITHOUT, *self.named(models), *args, timeout=timeout)
 
     def fork(self, *args: str, models: Sequence[str] | None = None) -> int:
         """Start pytest in a process of its own that may be killed; torch is loaded there already. Its process id."""
