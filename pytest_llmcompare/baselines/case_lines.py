@@ -17,9 +17,9 @@ from pytest_llmcompare.records import Baseline, RowKey
 from .document import LineFault, Record
 from .escapes import escape, escape_name, escape_word, unescape
 
-WIDE = 100  # columns, beyond which a line of text is parted after its sentences
+WIDE = 100  # columns; longer lines of text are split after sentences
 MARKER_BAR = "|" * 7
-"""How git's diff3 marker begins. Lines of text begin with a bar too, so one with six more gets an escape."""
+"""Start of git's diff3 marker. Lines of text start with a bar, too, so one that goes on with six more is escaped."""
 
 _SENTENCE = re.compile(r"""(?:(?<=\w\w[.!?…])|(?<=\w[.!?…]["'”’)]))(?= \S)|(?<=[。！？])(?=\S)""")
 _LINES = re.compile(r"([^\n]+)\n((?:\.[^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
@@ -29,7 +29,7 @@ _KNOWN = frozenset(f".{fact}" for fact in _FACTS)
 
 
 def record_of(baseline: Baseline, environment: str) -> Record:
-    """A baseline as it stands in a file where its environment has this name."""
+    """The record of a baseline in a file that calls its environment by this name."""
     generation = baseline.generation
     tokens = None if generation.token_ids is None else len(generation.token_ids)
     return written(
@@ -47,7 +47,7 @@ def record_of(baseline: Baseline, environment: str) -> Record:
 
 
 def written(record: Record) -> Record:
-    """The record with its lines made anew."""
+    """The record with its lines rewritten from its fields."""
     name = escape_name(record.row.prompt_id)
     if record.row.variant:
         name += f" @{escape_name(record.row.variant)}"
@@ -63,9 +63,9 @@ def written(record: Record) -> Record:
 
 
 def text_lines(text: str) -> list[str]:
-    """A text, line by line; `|` begins a line of it, `~` goes on with the line before.
+    """The lines of a text: `|` starts one, `~` continues the one before.
 
-    The parting depends on one sentence at a time, so that a changed word changes one line.
+    Lines are split by sentences, so that a changed word changes one line.
     """
     lines = []
     for line in text.split("\n"):
@@ -77,10 +77,10 @@ def text_lines(text: str) -> list[str]:
 
 
 def read_record(block: str, number: int) -> Record:
-    """Read a case from its lines, less the word `case`.
+    """Parse a case from its lines, without the word `case`.
 
     Raises:
-        LineFault: A line does not belong there.
+        LineFault: A line cannot be parsed.
     """
     try:
         return _read(block, number)
@@ -108,10 +108,10 @@ def _read(block: str, number: int) -> Record:
 
 
 def read_name(line: str) -> RowKey:
-    """The name of a case, as it stands behind the word `case`.
+    """Parse the name of a case after the word `case`.
 
     Raises:
-        ValueError: It is not complete, or holds an unknown escape.
+        ValueError: It is incomplete, or has an unknown escape.
     """
     name, mark, variant = line.partition(" @")
     if not name or (mark and not variant):
@@ -128,7 +128,7 @@ def _facts(lines: str) -> dict[str, str]:
 
 
 def _fault(block: str, number: int) -> LineFault:
-    """The first line of a case that cannot be right."""
+    """The first faulty line of a case."""
     name, *lines = block.split("\n")
     what = _wrong_name(name)
     if what:
@@ -186,5 +186,5 @@ def _wrong_escape(line: str) -> str:
 
 
 def shortened(line: str) -> str:
-    """A line to show in a message."""
+    """A line for a message, at most 60 characters."""
     return repr(line if len(line) <= 60 else line[:57] + "...")

@@ -1,4 +1,4 @@
-"""All baseline files of a project, whatever tests there are."""
+"""All baseline files of a project, with or without a test."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Stored(NamedTuple):
 
     Attributes:
         path: The file.
-        source: What it is called in messages.
-        group: The group that it says it is for.
-        contents: What stands in it.
+        source: Its name for messages.
+        group: The group that it names as its own.
+        contents: Its content.
     """
 
     path: Path
@@ -52,7 +52,7 @@ def take(root: Path) -> Inventory:
 
 
 def faults(root: Path, stored: Stored) -> list[str]:
-    """What is wrong with a file that can be read: cases that a merge left in two versions, and its name."""
+    """Faults of a file that can be read: cases that a merge left in two versions, a wrong file name."""
     conflicts = stored.contents.document.conflicts
     told = [
         f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
@@ -66,7 +66,7 @@ def faults(root: Path, stored: Stored) -> list[str]:
 
 
 def paths(root: Path) -> Iterator[Path]:
-    """The baseline files below a folder, sorted; not those in hidden folders."""
+    """The baseline files below a folder, sorted, hidden folders left out."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in NOT_LOOKED_INTO)
         if Path(folder).parent.name == FOLDER:

@@ -1,9 +1,8 @@
 """Baseline files that a merge left with conflict markers.
 
-Both sides of the merge are read as if each had won; a case is in conflict where one of its lines stands between
-markers and the sides differ. So it does not matter where git's hunks begin and end: they may cut through cases, or
-span several. A case that stands twice is in conflict too: git writes no markers where both sides add a case of one
-name in places that it takes for different ones.
+Both sides of the merge are parsed as whole files. A case is in conflict if one of its lines is between markers and the
+sides differ, so hunks may cut through cases or span several. A case that occurs twice is in conflict, too: git writes
+no markers if both sides add a case of the same name in different places.
 
     <<<<<<< HEAD                   # opening
     ||||||| merged common ancestors  # with merge.conflictStyle=diff3; what follows is left out
@@ -29,7 +28,7 @@ _MARKER = re.compile(r"(<{7,}|\|{7,}|={7,}|>{7,})(?: .*)?")
 
 
 class Hunk(NamedTuple):
-    """A pair of markers with what stands between them: numbers of the first and last line, and those lines."""
+    """A pair of conflict markers: their line numbers and their lines."""
 
     first: int
     last: int
@@ -38,17 +37,17 @@ class Hunk(NamedTuple):
 
     @property
     def parting(self) -> str:
-        """The marker between the sides; all markers of a conflict are equally long."""
+        """The marker between the sides, as long as the other markers of the conflict."""
         return "=" * marker_size(self.opening)
 
 
 class Side(NamedTuple):
-    """The file as if one side had won.
+    """One side of the merge as a whole file.
 
     Attributes:
         lines: Its lines.
         numbers: The number of each line in the file, from 1.
-        hunks: The hunk that each line stands in, or None.
+        hunks: The hunk that each line is in, or None.
     """
 
     lines: list[str]
@@ -61,14 +60,14 @@ class Side(NamedTuple):
         return "\n".join(self.lines)
 
     def add(self, numbered: list[tuple[int, str]], hunk: Hunk | None) -> None:
-        """Take in lines."""
+        """Append lines."""
         for number, line in numbered:
             self.lines.append(line)
             self.numbers.append(number)
             self.hunks.append(hunk)
 
     def touched(self, document: Document) -> dict[RowKey, set[Hunk]]:
-        """The hunks in which each case of this side has a line."""
+        """The hunks in which each case has a line."""
         records = sorted([*document.records.values(), *document.repeated], key=lambda record: record.number)
         starts = [record.number - 1 for record in records]
         touched: dict[RowKey, set[Hunk]] = {record.row: set() for record in records}
@@ -83,12 +82,12 @@ class Side(NamedTuple):
 
 
 Numbered = tuple[int, str]
-_TWICE = Hunk(0, 0, f"{OPENING} first", f"{'>' * 7} second")  # where a merge left no markers
+_TWICE = Hunk(0, 0, f"{OPENING} first", f"{'>' * 7} second")  # if a merge left no markers
 _SHAPES = ("<=>", "<|=>")  # the order of the markers, without and with the common ancestor
 
 
 def take_apart(text: str) -> tuple[Side, Side]:
-    """Our side and theirs.
+    """Split a file into our side and theirs.
 
     Raises:
         LineFault: A marker lacks its counterparts.
@@ -107,7 +106,7 @@ def take_apart(text: str) -> tuple[Side, Side]:
 
 
 def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[str, list[Numbered]]]:
-    """Read on to the end of a hunk; its lines, by the marker they stand behind."""
+    """Read to the end of a hunk; return its lines by the marker before them."""
     markers = kind = opening[1][0]
     size = marker_size(opening[1])
     parts: dict[str, list[Numbered]] = {kind: []}
@@ -127,12 +126,12 @@ def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[
 
 
 def marker_size(marker: str) -> int:
-    """How often a marker repeats its character."""
+    """Number of characters of a marker, without its label."""
     return len(marker) - len(marker.lstrip(marker[0]))
 
 
 def reconcile(ours: Document, our_side: Side, theirs: Document, their_side: Side) -> Document:
-    """The file as it can be used: what is equal on both sides, and which cases are in conflict."""
+    """Join both sides: cases that are equal can be used, the others are in conflict."""
     environments, new_names = _merged_environments(ours, theirs)
     ambiguous = tuple(name for name, new in new_names.items() if new != name and name in ours.environments)
     touched, their_touched = our_side.touched(ours), their_side.touched(theirs)
@@ -157,7 +156,7 @@ def _renamed(record: Record, names: dict[str, str]) -> Record:
 
 
 def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, Environment], dict[str, str]]:
-    """The environments of both sides, and what theirs are called now."""
+    """The environments of both sides, and the new names of theirs."""
     merged = dict(ours.environments)
     new_names = {}
     for name, environment in theirs.environments.items():
@@ -169,7 +168,7 @@ def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, En
 
 
 def _equal(records: list[Record]) -> bool:
-    """Whether they say the same; on which machine is nothing that anybody has to choose."""
+    """True if records differ in nothing but the environment, which needs no choice."""
     return len({record._replace(lines="", number=0, environment="") for record in records}) == 1
 
 

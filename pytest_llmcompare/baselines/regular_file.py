@@ -1,6 +1,6 @@
-"""Regular files alone: a named pipe or a device in the place of a file would never end, and git stores links to them.
+"""Reading and appending to regular files only: reading a named pipe or a device (git stores links) never ends.
 
-What is refused is an `OSError`, so that it is told as any other file that cannot be read.
+Anything else raises an `OSError`, as other files that cannot be read do.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _KINDS = {
 
 
 class IrregularFileError(OSError):
-    """Something that is not a regular file, or is too large to be one of ours."""
+    """Not a regular file, or one that is too large to be a baseline or pending file."""
 
 
 def read(path: Path, largest: int = LARGEST) -> bytes:
     """The content of a regular file; links are followed.
 
     Raises:
-        IrregularFileError: It is something else, or larger than `largest`.
+        IrregularFileError: It is not a regular file, or larger than `largest`.
         OSError: It cannot be read.
     """
     check(_stat(path), path, largest)
@@ -52,10 +52,10 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def open_to_append(path: Path) -> BinaryIO:
-    """Open a regular file to read and append, made where it is not there.
+    """Open a regular file to read and append; create it if needed.
 
     Raises:
-        IrregularFileError: It is something else.
+        IrregularFileError: It is not a regular file.
         OSError: It cannot be opened.
     """
     if os.path.lexists(path):
@@ -70,15 +70,15 @@ def open_to_append(path: Path) -> BinaryIO:
 
 
 def check(found: os.stat_result, path: Path, largest: int | None = None) -> None:
-    """Refuse what is not a regular file.
+    """Raise an error unless a file is a regular one.
 
     Args:
-        found: What the system says of it.
-        path: What it is called in the error.
-        largest: Most bytes that it may have.
+        found: Its status, as `os.stat` returns it.
+        path: Its path, for the error.
+        largest: Maximum size in bytes.
 
     Raises:
-        IrregularFileError: It is something else, or too large.
+        IrregularFileError: It is not a regular file, or too large.
     """
     kind = stat.S_IFMT(found.st_mode)
     if kind == stat.S_IFDIR:

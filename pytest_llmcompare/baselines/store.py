@@ -1,4 +1,4 @@
-"""Baseline files beside the tests: read, update, prune."""
+"""Baseline files beside the tests: read, update, rename and prune them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from .group_file import Change, Contents
 from .paths import FOLDER, OvertakenError, OwnPlace, Place
 
 NOTHING_RECORDED = "no baseline is recorded for this case"
-PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
+PRUNE_SHARE = 0.2  # of a file; deleting more needs a confirmation
 
-ATTEMPTS = 20  # to write what nobody else has written meanwhile
+ATTEMPTS = 20  # to read and write a file that other processes keep writing
 
 T = TypeVar("T")
 
@@ -29,16 +29,16 @@ _AGAIN = "The baselines are as they were. Mend that, and run the update again."
 
 @dataclass(frozen=True)
 class BaselineSet:
-    """The stored baselines of a group.
+    """The baselines of a group.
 
     Attributes:
-        path: The baseline file, there or not; None where they are from elsewhere.
-        baselines: What can be compared with, by row.
-        conflicts: Rows that a merge left in two versions, and where: `PATH, lines 12-19`.
-        warnings: What could not be used (tokens, environments), and whose outputs they are.
-        lacking: What to say of a row that has none.
-        faults: Rows whose baseline cannot be had, and why.
-        of_model: Name of the model that they are outputs of, where that is not the group's own.
+        path: The baseline file, which need not exist; None for another source.
+        baselines: The usable baselines, by row.
+        conflicts: Places of rows that a merge left in two versions: `PATH, lines 12-19`.
+        warnings: Messages about tokens and environments that could not be used, and about the source.
+        lacking: Message about a row that has no baseline.
+        faults: Reasons why the baseline of a row cannot be used, by row.
+        of_model: Name of the model whose outputs they are, if it is not the group's own.
     """
 
     path: Path | None = None
@@ -57,15 +57,15 @@ class BaselineSet:
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What an update did, row by row in the order given.
+    """Effect of an update, with rows in the order given.
 
     Attributes:
         path: The baseline file.
         added: Rows that had no baseline.
-        changed: Rows with another text, other tokens, stop reason or hashes than before.
-        refreshed: Rows that say the same, with other facts (environment, log-probabilities).
-        unchanged: Rows whose lines are as they were.
-        moved: Rows that were not written, because their baseline is not the one that was expected.
+        changed: Rows with a new text, new tokens, finish reason or hashes.
+        refreshed: Rows with only a new environment or log-probabilities.
+        unchanged: Rows whose lines stayed the same.
+        moved: Rows that were not written, because their baseline was not the expected one.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class UpdateReport:
 
     @property
     def written(self) -> bool:
-        """Whether the files were touched at all."""
+        """Whether the files were written."""
         return bool(self.added or self.changed or self.refreshed)
 
     @property
@@ -88,7 +88,7 @@ class UpdateReport:
 
 
 def path_of(root: Path, group: GroupKey) -> Path:
-    """The baseline file of a group, there or not; its tokens file stands beside it.
+    """The baseline file of a group, which need not exist; its tokens file is beside it.
 
     Raises:
         BaselineError: The folder cannot be read.
@@ -97,7 +97,7 @@ def path_of(root: Path, group: GroupKey) -> Path:
 
 
 def load(root: Path, group: GroupKey) -> BaselineSet:
-    """Read the baselines of a group; an empty set where there is no file.
+    """Read the baselines of a group; an empty set if there is no file.
 
     Args:
         root: Pytest's root folder.
@@ -115,7 +115,7 @@ def load(root: Path, group: GroupKey) -> BaselineSet:
 
 
 def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | None]]:
-    """What a group's file says of each case: its fingerprint, and its text (None where a merge left two).
+    """Fingerprint and text of each case in a group's file; the text is None if a merge left two.
 
     Raises:
         BaselineError: The file cannot be read.
@@ -128,7 +128,7 @@ def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | N
 
 
 def snapshot(root: Path, group: GroupKey) -> Contents:
-    """What a group's files say now, empty where there are none.
+    """Read both files of a group; empty if there are none.
 
     Raises:
         BaselineError: The file cannot be read.
@@ -145,18 +145,18 @@ def update(
     shifted: Collection[RowKey] = (),
     expected: Mapping[RowKey, str] | None = None,
 ) -> UpdateReport:
-    """Write baselines into a group's file; all others in it stay, nothing is deleted.
+    """Write baselines into a group's file; all others in it stay.
 
-    The file is read again under a lock, so that runs at the same time do not undo each other's updates. What says the
-    same as before keeps its lines to the byte, and where nothing changes no file is touched.
+    The file is read again under a lock, so that simultaneous runs do not undo each other's updates. Baselines that are
+    the same as before keep their lines byte for byte, and if nothing changes no file is written.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        baselines: What to write; cases in conflict are settled by it.
-        refresh: Write environment and log-probabilities anew, also where the text is the same.
-        shifted: Rows for which that is done in any case, because their log-probabilities are what moved.
-        expected: The fingerprints that the baselines must have to be replaced; None replaces whatever is there.
+        baselines: The new baselines; they also resolve merge conflicts of their cases.
+        refresh: Also rewrite environment and log-probabilities of baselines whose text is the same.
+        shifted: Rows for which to do that in any case, because their log-probabilities moved.
+        expected: Fingerprints that the baselines must have to be replaced; None replaces any.
 
     Raises:
         BaselineError: The file cannot be read (it is never overwritten then) or written.
@@ -186,7 +186,7 @@ def update(
 
 
 def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
-    """Give cases of a group's file other names, all of them or none.
+    """Rename cases in a group's file, all of them or none.
 
     Args:
         root: Pytest's root folder.
@@ -219,20 +219,20 @@ def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowK
     """Rows in a group's file that its table no longer has, sorted.
 
     Args:
-        baselines: What was loaded.
-        declared: All rows of the table, whatever was selected.
+        baselines: The baselines of the group.
+        declared: All rows of the table, selected or not.
     """
     return tuple(sorted(baselines.rows - set(declared), key=sort_key))
 
 
 def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirmed: bool) -> tuple[RowKey, ...]:
-    """Delete a group's obsolete baselines; a file without any left is removed.
+    """Delete a group's obsolete baselines; an empty file is removed.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        declared: All rows of the table, whatever was selected.
-        confirmed: Whether more than a fifth of the file may go.
+        declared: All rows of the table, selected or not.
+        confirmed: Whether more than a fifth of the file may be deleted.
 
     Returns:
         The rows deleted, sorted.
@@ -265,15 +265,15 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
 
 
 def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents], T], *, make: bool = False) -> T:
-    """Read a group's files and change them, with no other process writing there.
+    """Read and change a group's files under a lock.
 
-    Should one have written in spite of the lock (a file system whose locks reach one machine only), they are read anew.
+    If another process has written in spite of it (some file systems lock for one machine only), they are read again.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        change: Changes them, and writes them where that is to be.
-        make: Make the folder where it is not there.
+        change: Changes them, and writes them if needed.
+        make: Create the folder if needed.
     """
     folder = root / group.folder / FOLDER
     try:

@@ -1,4 +1,4 @@
-"""Model folders: whether a whole model is in one, and what to do where it is not."""
+"""Model folders: checks that a folder has a whole model, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokeniz
 
 
 def check_folder(spec: ModelSpec, root: Path) -> Path:
-    """The folder of a spec, once it is sure that a whole model is in it.
+    """Check that the folder of a spec has a whole model, and return the folder.
 
     Raises:
-        ModelError: It is not.
+        ModelError: It does not exist, or lacks something.
     """
     folder = Path(os.path.normpath(folder_path(spec.source, root)))
     if not folder.is_dir():
@@ -42,7 +42,7 @@ def check_folder(spec: ModelSpec, root: Path) -> Path:
 
 
 def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
-    """The error for a folder that lacks files: with where the model may be, or what is there instead."""
+    """The error for a folder that lacks files, with a hint at where the model is or what is there instead."""
     if elsewhere := model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)
@@ -56,7 +56,7 @@ def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Model
 
 
 def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
-    """The error for a folder that has models in folders of it; None for any other."""
+    """The error for a folder whose subfolders have models, or that belongs to a hub cache; None for others."""
     if (folder / "snapshots").is_dir() or folder.name.startswith(PREFIX):
         return is_cache(spec, folder)
     if CONFIG in missing and (inner := model_folders(folder)):
@@ -72,7 +72,7 @@ def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> 
 
 
 def model_folders(folder: Path) -> list[Path]:
-    """Folders in a folder that look like models, such as a trainer's checkpoints, the latest step first."""
+    """Subfolders that look like models, such as a trainer's checkpoints, the latest step first."""
     found = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
 
     def order(path: Path) -> tuple[int, str]:
@@ -83,7 +83,7 @@ def model_folders(folder: Path) -> list[Path]:
 
 
 def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
-    """The error for a folder whose models are in folders of it."""
+    """The error for a folder whose subfolders have models."""
     checkpoints = all(path.name.startswith("checkpoint") for path in inner)
     what = "checkpoints of a training run, in" if checkpoints else "no model itself, but models in"
     named = ", ".join(f"{path.name}/" for path in inner[:LISTED])
@@ -95,12 +95,12 @@ def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
 
 
 def is_part_of_cache(folder: Path) -> bool:
-    """True if a folder is one of those that a repository in the hub's cache consists of."""
+    """True for `snapshots`, `blobs` and `refs` of a repository in a hub cache."""
     return folder.name in ("snapshots", "blobs", "refs") and folder.parent.name.startswith(PREFIX)
 
 
 def is_cache(spec: ModelSpec, folder: Path) -> ModelError:
-    """The error for a repository in the hub's cache, or for the whole cache."""
+    """The error for the folder of a repository in a hub cache."""
     repo = folder.name.removeprefix(PREFIX).replace("--", "/")
     commit = next((found for name in ("main", *cached_revisions(folder)) if (found := find_commit(folder, name))), "")
     snapshots = sorted(path for path in (folder / "snapshots").glob("*") if path.is_dir())
@@ -113,7 +113,7 @@ def is_cache(spec: ModelSpec, folder: Path) -> ModelError:
 
 
 def is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
-    """The error for a clone without the files that git-lfs has."""
+    """The error for a git-lfs pointer in the place of a file."""
     return ModelError(
         f"model {spec.name!r}: {name} in {folder} is a pointer of git-lfs, not the file itself.\n"
         f"Fetch it: git -C {folder} lfs pull"
@@ -121,7 +121,7 @@ def is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
 
 
 def no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
-    """The error for a folder that is not there, or is no folder."""
+    """The error for a folder that does not exist or is a file."""
     if folder.exists():
         return is_file(spec, folder)
     beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
@@ -134,7 +134,7 @@ def no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
 
 
 def is_file(spec: ModelSpec, path: Path) -> ModelError:
-    """The error for a file in the place of a folder."""
+    """The error for a file that was named instead of its folder."""
     if is_lfs_pointer(path):
         return is_pointer(spec, path.parent, path.name)
     whole = f"model {spec.name!r}: {path} is a file. Name the folder of the model instead"
@@ -147,7 +147,7 @@ def is_file(spec: ModelSpec, path: Path) -> ModelError:
 
 
 def is_logged(spec: ModelSpec, folder: Path) -> ModelError:
-    """The error for the folder of an MLflow model, which MLflow has to load."""
+    """The error for the folder of an MLflow model, which has to be named by its URI."""
     inner = next((path for path in sorted(folder.glob("*/config.json"))), None)
     also = f"\nThe transformers model in it can be named too: {spec.name}={inner.parent}" if inner else ""
     return ModelError(

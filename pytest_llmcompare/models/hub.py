@@ -96,10 +96,9 @@ def shown_endpoint() -> str:
 
 def timeout() -> float:
     """Seconds that one answer of the hub may take."""
-    try:
+    with contextlib.suppress(ValueError):
         return float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or TIMEOUT)
-    except ValueError:
-        return TIMEOUT
+    return TIMEOUT
 
 
 def offline() -> str:
@@ -165,9 +164,8 @@ def find_commit(folder: Path, revision: str) -> str:
 
 def write_ref(repo: str, revision: str | None, commit: str) -> None:
     """Note the commit of a branch or tag in the cache, so that the next run finds it without the hub."""
-    revision = revision or "main"
-    if not COMMIT.fullmatch(revision):
-        path = repository(repo) / "refs" / revision
+    if not COMMIT.fullmatch(revision or "main"):
+        path = repository(repo) / "refs" / (revision or "main")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.write_text(commit, encoding="utf-8")
@@ -242,7 +240,6 @@ def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
 
 
 def _searched(spec: ModelSpec) -> str:
-    """The folder of a hub model, and what is there."""
     folder = repository(spec.source)
     if not folder.is_dir():
         return f"{folder}: there is no such folder"

@@ -1,4 +1,4 @@
-"""Models in MLflow: what a `models:/` or `runs:/` URI means now, asked of the tracking store that is set."""
+"""Models in MLflow: resolves `models:/` and `runs:/` URIs in the current tracking store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A model in MLflow, in the version that its URI means now.
+    """A model in MLflow, in the version that its URI resolves to.
 
     Attributes:
         uri: `models:/NAME/VERSION`, `models:/m-ID`, or `runs:/ID/PATH` for a model of MLflow 2.
@@ -64,10 +64,10 @@ def pin(spec: ModelSpec) -> Pinned:
 
 
 def fingerprint(pinned: Pinned) -> str:
-    """12 hex digits: of the model id where there is one, else the digest over the model's files, fetched for that.
+    """12 hex digits: of the model id if there is one, else a digest of the model's files, which are downloaded.
 
     Raises:
-        TrackingError: They cannot be fetched.
+        TrackingError: The files cannot be downloaded.
     """
     if pinned.model_id:
         return id_fingerprint(pinned.model_id)
@@ -117,7 +117,7 @@ def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str 
 
 
 def pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:
-    """Resolve `runs:/ID/PATH`; of several models that a run logged under one name, the last, as MLflow does."""
+    """Resolve `runs:/ID/PATH`; if a run logged several models under one name, to the last, as MLflow does."""
     run = found_or_none(lambda: client.get_run(run_id))
     if run is None:
         raise ModelError(f"model {spec.name!r}: MLflow at {store()} has no run {run_id!r}.\n{ELSEWHERE}")

@@ -17,8 +17,8 @@ REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads b
 def weights_fingerprint(folder: Path) -> str:
     """Digest over weights, configuration, tokenizer and generation settings of a model folder; 12 hex digits.
 
-    It depends on names and content of these files, not on the folder's name or place, nor on other files in it. Where
-    the folder has no weights that transformers would load, as a folder logged by MLflow, every file in it counts.
+    It depends on names and content of these files, not on the folder's path, nor on other files in it. If the folder
+    has no weights that transformers would load, such as a folder logged by MLflow, it covers every file.
     """
     weights = weight_files(folder)
     if not weights:
@@ -75,19 +75,19 @@ SETTINGS = (
     "merges.txt",
     *VOCABULARIES,
 )
-"""Small files that decide what a model says: configuration, tokenizer, generation settings, chat template."""
+"""Small files that affect outputs: configuration, tokenizer, generation settings, chat template."""
 
 BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a file name fits one of the patterns."""
+    """True if a file name matches one of the patterns."""
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def file_names(folder: Path) -> tuple[str, ...]:
-    """Names of the files in a folder, sorted; a link to nothing is not a file."""
+    """Names of the files in a folder, sorted, without broken links."""
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
 
 
@@ -97,7 +97,7 @@ def index_of(weights: str) -> str:
 
 
 def weight_files(folder: Path) -> tuple[str, ...]:
-    """Names of the weight files that transformers would load, there or not, with their index; empty where none are."""
+    """Names of the weight files that transformers would load, with their index; shards need not exist."""
     for weights in FORMATS:
         if (folder / weights).is_file():
             return (weights,)
@@ -107,7 +107,7 @@ def weight_files(folder: Path) -> tuple[str, ...]:
 
 
 def shards(index: Path) -> tuple[str, ...]:
-    """Names of the shards that an index lists, sorted; empty where it cannot be read."""
+    """Names of the shards that an index lists, sorted; empty if it cannot be read."""
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return tuple(sorted({str(name) for name in listed.values()}))

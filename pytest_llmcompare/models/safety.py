@@ -1,10 +1,9 @@
-"""What is refused: weights and models whose loading runs code that nobody agreed to.
+"""Checks before loading: weights and models that would run code without the user's consent are refused.
 
 A pickle runs any code when it is read, so pickled weights and pickled pyfuncs need `allow_pickle`; Python code of a hub
-repository needs `trust_remote_code`. Files are judged by their content (`pickles.py`), models in MLflow by what loads
-them, too: what is not known to read no pickle is taken to read one. A `models:/` or `runs:/` URI that the user named is
-consent to run the code that was logged with that model (models from code, `code_paths`): naming it means running it, as
-with any package.
+repository needs `trust_remote_code`. Files are judged by their content (`pickles.py`), models in MLflow also by their
+loader, which must be known to read no pickle. Naming a `models:/` or `runs:/` URI is consent to run the code that was
+logged with that model (models from code, `code_paths`), as with any package.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .pickles import NAMES, is_pickle
 from .spec import ModelSpec, shown
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
-"""What of MLflow loads models without a pickle: code that was logged with them, and transformers' safetensors."""
+"""Loaders of MLflow that read no pickle: logged code, and transformers' safetensors."""
 
 TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.bin")  # pickled, and never loaded
 
@@ -42,7 +41,7 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
     """Check that loading a transformers model from `folder` runs no code that the user has not agreed to.
 
     Raises:
-        ModelError: Pickled weights and no safetensors, or code of the repository.
+        ModelError: The weights are pickled, or the model needs code of its repository.
     """
     check_index(folder, spec)
     if not spec.allow_pickle:
@@ -59,7 +58,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
     Args:
         spec: The model.
         names: Files of the repository.
-        where: What to call the repository in messages.
+        where: Name of the repository for messages.
 
     Raises:
         ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
@@ -91,18 +90,18 @@ def check_index(folder: Path, spec: ModelSpec) -> None:
 
 
 def is_safe(folder: Path) -> bool:
-    """Whether the weights that transformers would load from `folder` are safetensors."""
+    """True if the weights that transformers would load from `folder` are safetensors."""
     weights = weight_files(folder)
     return bool(weights) and not weights[0].startswith(PICKLED)
 
 
 def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
-    """Check that loading the MLflow model in `folder` unpickles nothing, unless the user has agreed to it.
+    """Check that loading the MLflow model in `folder` reads no pickle, unless the user has allowed it.
 
-    Code that was logged with it may run: see the module's docstring.
+    Code that was logged with it may run, see above.
 
     Raises:
-        ModelError: A pickle, or a folder that is not an MLflow model's.
+        ModelError: It would read a pickle, or is not an MLflow model.
     """
     flavors = read_flavors(folder, spec)
     if spec.allow_pickle:
@@ -123,19 +122,19 @@ def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
     data = folder / str(pyfunc.get("data") or ".")
     if not data.resolve().is_relative_to(folder.resolve()):
         raise pickle_refused(spec, str(pyfunc["data"]), str(folder))
-    if data != folder and (data / "MLmodel").is_file():  # which is what MLflow would go by
+    if data != folder and (data / "MLmodel").is_file():  # MLflow would read that one
         check_mlflow_model(data, spec)
 
 
 def is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
-    """True if what loads a model is Python code that was logged with it: naming the model is consent to run that."""
+    """True if a model's loader is code that was logged with it: naming the model is consent to run that."""
     code = folder / str(pyfunc.get("code") or "code")
     module = code.joinpath(*loader.split("."))
     return code.is_dir() and (module.with_suffix(".py").is_file() or (module / "__init__.py").is_file())
 
 
 def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
-    """The error for a model that is loaded by what may read pickles."""
+    """The error for a model whose loader may read pickles."""
     return ModelError(
         f"model {spec.name!r} is refused: the model in {place} is loaded by {loader}, which may read a pickle, and "
         "reading a pickle can run any code.\n"
@@ -145,7 +144,7 @@ def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
 
 
 def pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
-    """The error for a pickle: what it is, where, and the table that allows it."""
+    """The error for a pickle: its name, its place, and the TOML that allows it."""
     return ModelError(
         f"model {spec.name!r} is refused: {file} in {place} is pickled, and reading a pickle can run any code.\n"
         "Take a model saved as safetensors (or logged from code), or if you trust this one, allow it by name "
@@ -159,7 +158,7 @@ def allowed(spec: ModelSpec, key: str) -> str:
 
 
 def pickles(folder: Path, pattern: str) -> list[str]:
-    """Pickled files below `folder`, by their path in it; what a training run leaves behind last is left out."""
+    """Paths of pickled files below `folder`, without those that only training reads."""
     files = (path for path in folder.glob(pattern) if not matches(path.name.lower(), TRAINING))
     return sorted(
         path.relative_to(folder).as_posix()
@@ -169,16 +168,16 @@ def pickles(folder: Path, pattern: str) -> list[str]:
 
 
 def beside_safetensors(path: Path) -> bool:
-    """Whether transformers would pass over these weights for safetensors in the same folder."""
+    """True if transformers would load safetensors in the same folder instead of this file."""
     names = (SAFETENSORS, index_of(SAFETENSORS))
     return matches(path.name, ("pytorch_model*.bin",)) and any((path.parent / name).is_file() for name in names)
 
 
 def check_code(folder: Path, spec: ModelSpec) -> None:
-    """Check that the model's class is one of transformers' own, whose code then runs, not the repository's.
+    """Check that the model's class is one of transformers, or that the user allowed code of the repository.
 
     Raises:
-        ModelError: It is not, and the user has not agreed to run the repository's.
+        ModelError: It needs code of the repository, which the user has not allowed.
     """
     if spec.trust_remote_code:
         return
@@ -196,14 +195,14 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
 
 
 def is_native(model_type: str) -> bool:
-    """Whether transformers has the model type itself; many repositories still carry the code from before it had."""
+    """True if transformers has the model type; many repositories still carry code from before it had."""
     from transformers import CONFIG_MAPPING
 
     return model_type in CONFIG_MAPPING
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none."""
+    """Read a JSON object; empty if there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -212,7 +211,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
-    """The flavours that an MLmodel file lists.
+    """The flavors that an MLmodel file lists.
 
     Raises:
         ModelError: There is no such file, or it cannot be read.

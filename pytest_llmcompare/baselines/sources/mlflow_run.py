@@ -1,4 +1,4 @@
-"""`runs:/ID`: what an MLflow run keeps of a model's outputs. A run of ours has tokens, too, any other the texts."""
+"""`runs:/ID`: outputs that an MLflow run keeps. Runs of this plugin have texts and tokens, other runs only texts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 FORM = re.compile(r"runs:/([0-9A-Za-z_-]+)/?")
 TABLE, MODEL, TEST_FOLDER = "llmcompare.table", "llmcompare.model", "llmcompare.folder"
-"""Tags of our runs."""
+"""Tags of this plugin's runs."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run keeps.
+    """Outputs that a run keeps.
 
     Attributes:
-        table: Name of its prompt table; empty for a run that is not ours.
+        table: Name of its prompt table; empty for a run that this plugin did not log.
         model: Name of its model.
         folder: Folder of the test file, relative to pytest's root.
-        outputs: What the model said, with its tokens; None for a run that has a results table alone.
-        rows: That table.
+        outputs: The outputs with their tokens; None for a run that has only a results table.
+        rows: Rows of the results table.
     """
 
     table: str
@@ -65,7 +65,7 @@ class RunBaselines:
         """The outputs of the run, as baselines of a group.
 
         Raises:
-            BaselineError: The run keeps none, or those of another table.
+            BaselineError: The run keeps no outputs, or those of another table.
             TrackingError: The store does not answer.
         """
         kept = self.kept()
@@ -90,7 +90,7 @@ class RunBaselines:
         )
 
     def kept(self) -> Kept:
-        """What the run keeps, fetched once.
+        """The outputs of the run, fetched once.
 
         Raises:
             LlmCompareError: As `load` does.
@@ -152,7 +152,7 @@ def fetch(run_id: str) -> Kept:
 
 
 def outputs_in(folder: Path, source: str) -> Contents | None:
-    """What a run of ours keeps, fetched into a folder; None where there is something else.
+    """Outputs of a run of this plugin, read from a folder; None if there are none.
 
     Raises:
         BaselineError: It cannot be read.
@@ -164,6 +164,6 @@ def outputs_in(folder: Path, source: str) -> Contents | None:
 
 
 def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:
-    """The results table of a run, fetched into a folder."""
+    """Rows of the results table of a run, downloaded into a folder."""
     path = Path(client.download_artifacts(run_id, results_table.NAME, folder))
     return results_table.read(path.read_bytes(), f"runs:/{run_id}/{results_table.NAME}")

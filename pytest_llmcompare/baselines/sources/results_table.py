@@ -41,7 +41,7 @@ def read(text: str | bytes, source: str) -> list[Row]:
 
     Args:
         text: Its JSON.
-        source: What to call it in messages.
+        source: Name of the table for messages.
 
     Raises:
         BaselineError: It is not such a table, or lacks a column with outputs or prompts.
@@ -76,17 +76,17 @@ def read(text: str | bytes, source: str) -> list[Row]:
 
 
 def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineSet:
-    """The baselines that a results table has for some cases.
+    """Baselines for cases, from a results table.
 
-    Decoding settings are not in it, so they count as those of the case.
+    The table does not have decoding settings, so they count as those of the case.
 
     Args:
-        rows: The table.
+        rows: Rows of the results table.
         cases: The cases.
-        title: What to call the table in messages.
+        title: Name of the run for messages.
 
     Raises:
-        BaselineError: It has nothing for any of them.
+        BaselineError: It has no output for any of them.
     """
     found: dict[RowKey, Baseline] = {}
     faults: dict[RowKey, str] = {}
@@ -112,13 +112,13 @@ def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineS
 
 
 def rows_for(case: Case, by_name: Mapping[RowKey, list[Row]], by_prompt: Mapping[str | None, list[Row]]) -> list[Row]:
-    """The rows that are about a case: by its name where the table has names, else by its prompt."""
+    """The rows for a case: by its prompt id if the table has such a column, else by its prompt."""
     if by_name:
         return by_name.get(case.key.row, [])
     return by_prompt.get(case.input) or by_prompt.get(case.prompt) or []
 
 
 def baseline_of(case: Case, row: Row) -> Baseline:
-    """A row as the baseline of a case; stale where it had another prompt."""
+    """A row as the baseline of a case; stale if it had another prompt."""
     same = row.prompt is None or row.prompt in (case.input, case.prompt)
     return Baseline(case.key.row, Generation(row.text), case.input_hash if same else OTHER_PROMPT, case.settings_hash)
