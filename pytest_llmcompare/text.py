@@ -43,25 +43,25 @@ def without_secrets(address: str) -> str:
 
 def source_without_secrets(text: str) -> str:
     """A model spec or a source of baselines, `[NAME=]KIND:REST`, without the secrets of an address in it."""
-    found = SOURCE.fullmatch(text)
-    return f"{found[1] or ''}{without_secrets(found[2])}" if found else OPAQUE_USER.sub(r"\1", text)
+    match = SOURCE.fullmatch(text)
+    return f"{match[1] or ''}{without_secrets(match[2])}" if match else OPAQUE_USER.sub(r"\1", text)
 
 
 def in_text_without_secrets(text: str) -> str:
     """A text, such as the message of a library, without the secrets of all addresses and paths in it."""
-    return WORD.sub(lambda found: _word(found[0]), text)
+    return WORD.sub(lambda match: _word(match[0]), text)
 
 
 def _split(rest: str) -> tuple[str, str, str]:
     """The parts before and after the first `?` or `#`, and that sign between them."""
-    found = re.search(r"[?#]", rest)
-    return (rest[: found.start()], found[0], rest[found.end() :]) if found else (rest, "", "")
+    match = re.search(r"[?#]", rest)
+    return (rest[: match.start()], match[0], rest[match.end() :]) if match else (rest, "", "")
 
 
 def _nested(path: str) -> str:
     """A path without the secrets of addresses in it."""
-    found = START.search(path)
-    return path if found is None else path[: found.start()] + without_secrets(path[found.start() :].replace("\\/", "/"))
+    match = START.search(path)
+    return path if match is None else path[: match.start()] + without_secrets(path[match.start() :].replace("\\/", "/"))
 
 
 def _word(word: str) -> str:
@@ -69,9 +69,9 @@ def _word(word: str) -> str:
     inner = word.rstrip(CLOSING)
     end = word[len(inner) :]
     inner = ENCODED.sub(HIDDEN, inner)
-    found = START.search(inner)
-    before = inner if found is None else inner[: found.start()]
-    address = "" if found is None else without_secrets(inner[found.start() :].replace("\\/", "/"))
+    match = START.search(inner)
+    before = inner if match is None else inner[: match.start()]
+    address = "" if match is None else without_secrets(inner[match.start() :].replace("\\/", "/"))
     return PARAMETERS.sub("", OPAQUE_USER.sub(r"\1", before)) + address + end
 
 

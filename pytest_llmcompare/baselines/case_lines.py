@@ -14,7 +14,7 @@ import re
 from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
 
-from .document import LineFault, Record
+from .document import CaseRecord, LineFault
 from .escapes import escape, escape_name, escape_word, unescape
 
 WIDE = 100  # columns; longer lines of text are split after sentences
@@ -28,12 +28,12 @@ _FACTS = {"input", "settings", "env", "stop", "tokens"}
 _KNOWN = frozenset(f".{fact}" for fact in _FACTS)
 
 
-def record_of(baseline: Baseline, environment: str) -> Record:
+def record_of(baseline: Baseline, environment: str) -> CaseRecord:
     """The record of a baseline in a file that calls its environment by this name."""
     generation = baseline.generation
     tokens = None if generation.token_ids is None else len(generation.token_ids)
     return written(
-        Record(
+        CaseRecord(
             baseline.row,
             generation.text,
             generation.stop,
@@ -46,7 +46,7 @@ def record_of(baseline: Baseline, environment: str) -> Record:
     )
 
 
-def written(record: Record) -> Record:
+def written(record: CaseRecord) -> CaseRecord:
     """The record with its lines rewritten from its fields."""
     name = escape_name(record.row.prompt_id)
     if record.row.variant:
@@ -76,7 +76,7 @@ def text_lines(text: str) -> list[str]:
     return lines
 
 
-def read_record(block: str, number: int) -> Record:
+def read_record(block: str, number: int) -> CaseRecord:
     """Parse a case from its lines, without the word `case`.
 
     Raises:
@@ -88,13 +88,13 @@ def read_record(block: str, number: int) -> Record:
         raise _fault(block, number) from None
 
 
-def _read(block: str, number: int) -> Record:
+def _read(block: str, number: int) -> CaseRecord:
     match = _LINES.fullmatch(block) or _LINES.fullmatch(_BLANK.sub("\n", block))
     if match is None or "\n" + MARKER_BAR in block:
         raise ValueError
     facts = _facts(match[2])
     body: str = match[3]
-    return Record(
+    return CaseRecord(
         read_name(match[1]),
         unescape(body[1:].replace("\n~", "").replace("\n|", "\n")),
         unescape(facts.get(".stop", "")),

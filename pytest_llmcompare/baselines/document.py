@@ -67,7 +67,7 @@ def restore(source: str) -> str:
     return f"git checkout -- {shlex.quote(source)}"
 
 
-class Record(NamedTuple):
+class CaseRecord(NamedTuple):
     """A case in a baseline file.
 
     Attributes:
@@ -127,8 +127,8 @@ class Document:
     table: str
     model: str
     environments: dict[str, Environment] = field(default_factory=dict)
-    records: dict[RowKey, Record] = field(default_factory=dict)
-    repeated: list[Record] = field(default_factory=list)
+    records: dict[RowKey, CaseRecord] = field(default_factory=dict)
+    repeated: list[CaseRecord] = field(default_factory=list)
     conflicts: dict[RowKey, Conflict] = field(default_factory=dict)
     ambiguous: tuple[str, ...] = ()
     newline: str = "\n"
@@ -145,7 +145,7 @@ class Document:
         self.environments[name] = environment
         return name
 
-    def versions(self, row: RowKey) -> list[Record]:
+    def versions(self, row: RowKey) -> list[CaseRecord]:
         """All records with a name."""
         first = [self.records[row]] if row in self.records else []
         return first + [record for record in self.repeated if record.row == row]

@@ -15,7 +15,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 from . import file_format
 from .case_lines import record_of, written
-from .document import Document, LineFault, Record, sort_key
+from .document import CaseRecord, Document, LineFault, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
@@ -184,7 +184,7 @@ def _is_whole(document: Document, tokens: Tokens) -> bool:
     return any(line.text_hash == digest(last.text) for line in tokens.lines.get(sort_key(last.row), ()))
 
 
-def _baseline(record: Record, line: TokenLine | None, document: Document) -> Baseline:
+def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) -> Baseline:
     generation = Generation(
         record.text,
         line.token_ids if line else None,

@@ -12,7 +12,7 @@ from pytest_llmcompare.records import GroupKey
 
 from .document import shown, sort_key
 from .group_file import Contents
-from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, Place, read_pair
+from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, GroupFiles, read_pair
 
 NOT_LOOKED_INTO = frozenset({"node_modules", "__pycache__", "site-packages"})
 
@@ -42,27 +42,27 @@ class Inventory(NamedTuple):
 
 def take(root: Path) -> Inventory:
     """Read all baseline files below a folder."""
-    found = Inventory([], [])
+    inventory = Inventory([], [])
     for path in paths(root):
         try:
-            found.files.append(_read(path, root))
+            inventory.files.append(_read(path, root))
         except BaselineError as error:
-            found.faults.append(str(error))
-    return found
+            inventory.faults.append(str(error))
+    return inventory
 
 
 def faults(root: Path, stored: Stored) -> list[str]:
     """Faults of a file that can be read: cases that a merge left in two versions, a wrong file name."""
     conflicts = stored.contents.document.conflicts
-    told = [
+    messages = [
         f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
         "Settle them: pytest --llm-update"
         for row in sorted(conflicts, key=sort_key)
     ]
-    place = Place(root, stored.group)
-    if place.path != stored.path:
-        told.append(_misplaced(stored, place.source, taken=place.path.exists()))
-    return told
+    files = GroupFiles(root, stored.group)
+    if files.path != stored.path:
+        messages.append(_misplaced(stored, files.source, taken=files.path.exists()))
+    return messages
 
 
 def paths(root: Path) -> Iterator[Path]:

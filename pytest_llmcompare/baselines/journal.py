@@ -51,11 +51,11 @@ class Journal:
 
     def read(self) -> dict[str, Generation]:
         """The generations by key; lines that are cut off or foreign are ignored."""
-        found = {}
+        generations = {}
         for entry in entries(self.path):
             with contextlib.suppress(ValueError, KeyError):
-                found[str(entry["key"])] = from_plain(Generation, entry["generation"])
-        return found
+                generations[str(entry["key"])] = from_plain(Generation, entry["generation"])
+        return generations
 
     def append(self, key: str, finished: Generation) -> None:
         """Add a generation. If that is not possible (full disk, read-only folder) the run goes on without a journal."""
@@ -101,11 +101,11 @@ def kept_since(root: Path, started: float) -> Kept | None:
         root: pytest's root folder.
         started: The moment, in seconds of the clock of the file system.
     """
-    found: list[Kept] = []
+    kept: list[Kept] = []
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
-        found += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
-    return Kept(sum(one.outputs for one in found), sum(one.asked for one in found)) if found else None
+        kept += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
+    return Kept(sum(one.outputs for one in kept), sum(one.asked for one in kept)) if kept else None
 
 
 def kept_in(path: Path) -> Kept:

@@ -20,7 +20,7 @@ from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
 
 from .case_lines import shortened, written
-from .document import Conflict, Document, LineFault, Record, next_name
+from .document import CaseRecord, Conflict, Document, LineFault, next_name
 
 OPENING, CLOSING = "<" * 7, ">" * 7
 
@@ -75,7 +75,7 @@ class Side(NamedTuple):
             touched[record.row].update(hunk for hunk in self.hunks[start:end] if hunk)
         return touched
 
-    def span(self, record: Record) -> tuple[int, int]:
+    def span(self, record: CaseRecord) -> tuple[int, int]:
         """Numbers of the first and the last line of a case."""
         first = self.numbers[record.number - 1]
         return first, first + record.lines.count("\n")
@@ -151,7 +151,7 @@ def reconcile(ours: Document, our_side: Side, theirs: Document, their_side: Side
     return document
 
 
-def _renamed(record: Record, names: dict[str, str]) -> Record:
+def _renamed(record: CaseRecord, names: dict[str, str]) -> CaseRecord:
     return written(record._replace(environment=names.get(record.environment, record.environment)))
 
 
@@ -167,12 +167,12 @@ def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, En
     return merged, new_names
 
 
-def _equal(records: list[Record]) -> bool:
+def _equal(records: list[CaseRecord]) -> bool:
     """True if records differ in nothing but the environment, which needs no choice."""
     return len({record._replace(lines="", number=0, environment="") for record in records}) == 1
 
 
-def _conflict(our: list[Record], their: list[Record], spans: Sequence[tuple[int, int]], hunk: Hunk) -> Conflict:
+def _conflict(our: list[CaseRecord], their: list[CaseRecord], spans: Sequence[tuple[int, int]], hunk: Hunk) -> Conflict:
     sides = ["\n\n".join([record.lines for record in side]) for side in (our, their)]
     lines = (hunk.opening, sides[0], hunk.parting, sides[1], hunk.closing)
     return Conflict(

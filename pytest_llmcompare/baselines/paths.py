@@ -137,7 +137,7 @@ class Observed(Disk):
             raise OvertakenError
 
 
-class Place:
+class GroupFiles:
     """The two files of a group.
 
     Attributes:
@@ -167,10 +167,10 @@ class Place:
         stored = read_pair(self.path, self.tokens, self.source, self.tokens_source, self.shelf)
         if stored is None:
             return None
-        found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
-        if found != wanted:
+        own, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
+        if own != wanted:
             raise DamagedFileError(
-                f"{self.source}: these are the baselines of table {found[0]!r} and model {found[1]!r}, "
+                f"{self.source}: these are the baselines of table {own[0]!r} and model {own[1]!r}, "
                 f"expected table {wanted[0]!r} and model {wanted[1]!r}.",
                 "Move the file to where it belongs, or restore it",
                 self.source,
@@ -178,7 +178,7 @@ class Place:
         return stored
 
 
-class OwnPlace(Place):
+class WritableGroupFiles(GroupFiles):
     """The two files of a group on the disk, to be written."""
 
     def __init__(self, root: Path, group: GroupKey) -> None:

@@ -244,12 +244,12 @@ def _known(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return numbers if numbers is not None and all(map(math.isfinite, numbers)) else None
 
 
-def _finite_judgement(found: Judgement) -> dict[str, Any]:
+def _finite_judgement(judged: Judgement) -> dict[str, Any]:
     """A judgement as plain data, with None for numbers that are not finite, as JSON needs."""
-    whole = to_plain(found)
+    whole = to_plain(judged)
     numbers = {name: whole[name] for name in ("margin", "tolerance")}
     unusable = [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]
-    if found.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):
+    if judged.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):
         unusable.append("likelihood")
     return {**whole, **dict.fromkeys(unusable)}
 

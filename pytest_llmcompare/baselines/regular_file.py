@@ -69,25 +69,25 @@ def open_to_append(path: Path) -> BinaryIO:
         raise
 
 
-def check(found: os.stat_result, path: Path, largest: int | None = None) -> None:
+def check(status: os.stat_result, path: Path, largest: int | None = None) -> None:
     """Raise an error unless a file is a regular one.
 
     Args:
-        found: Its status, as `os.stat` returns it.
+        status: Its status, as `os.stat` returns it.
         path: Its path, for the error.
         largest: Maximum size in bytes.
 
     Raises:
         IrregularFileError: It is not a regular file, or too large.
     """
-    kind = stat.S_IFMT(found.st_mode)
+    kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise IrregularFileError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG:
         what = _KINDS.get(kind, "something else")
         raise IrregularFileError(errno.EINVAL, f"it is {what}, expected a regular file", str(path))
-    if largest is not None and found.st_size > largest:
-        raise _too_large(path, found.st_size, largest)
+    if largest is not None and status.st_size > largest:
+        raise _too_large(path, status.st_size, largest)
 
 
 def _stat(path: Path) -> os.stat_result:
@@ -100,5 +100,5 @@ def _stat(path: Path) -> os.stat_result:
 
 
 def _too_large(path: Path, size: int, largest: int) -> IrregularFileError:
-    told = f"it has {size / 2**20:,.0f} MiB or more, expected at most {largest / 2**20:,.0f}"
-    return IrregularFileError(errno.EFBIG, told, str(path))
+    what = f"it has {size / 2**20:,.0f} MiB or more, expected at most {largest / 2**20:,.0f}"
+    return IrregularFileError(errno.EFBIG, what, str(path))

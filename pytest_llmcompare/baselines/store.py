@@ -15,7 +15,7 @@ from . import group_file
 from .atomic_write import locked, remove_leftovers
 from .document import shown, sort_key
 from .group_file import Change, Contents
-from .paths import FOLDER, OvertakenError, OwnPlace, Place
+from .paths import FOLDER, GroupFiles, OvertakenError, WritableGroupFiles
 
 NOTHING_RECORDED = "no baseline is recorded for this case"
 PRUNE_SHARE = 0.2  # of a file; deleting more needs a confirmation
@@ -93,7 +93,7 @@ def path_of(root: Path, group: GroupKey) -> Path:
     Raises:
         BaselineError: The folder cannot be read.
     """
-    return Place(root, group).path
+    return GroupFiles(root, group).path
 
 
 def load(root: Path, group: GroupKey) -> BaselineSet:
@@ -106,12 +106,12 @@ def load(root: Path, group: GroupKey) -> BaselineSet:
     Raises:
         BaselineError: The file cannot be read, is damaged, newer than this program, or another group's.
     """
-    place = Place(root, group)
-    stored = place.read()
+    files = GroupFiles(root, group)
+    stored = files.read()
     if stored is None:
-        return BaselineSet(place.path)
-    conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
-    return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
+        return BaselineSet(files.path)
+    conflicts = {row: f"{files.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+    return BaselineSet(files.path, stored.baselines, conflicts, stored.warnings)
 
 
 def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | None]]:
@@ -120,7 +120,7 @@ def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | N
     Raises:
         BaselineError: The file cannot be read.
     """
-    stored = Place(root, group).read()
+    stored = GroupFiles(root, group).read()
     if stored is None:
         return {}
     texts = {row: baseline.generation.text for row, baseline in stored.baselines.items()}
@@ -133,7 +133,7 @@ def snapshot(root: Path, group: GroupKey) -> Contents:
     Raises:
         BaselineError: The file cannot be read.
     """
-    return Place(root, group).read() or group_file.empty(group)
+    return GroupFiles(root, group).read() or group_file.empty(group)
 
 
 def update(
@@ -162,7 +162,7 @@ def update(
         BaselineError: The file cannot be read (it is never overwritten then) or written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> UpdateReport:
+    def change(files: WritableGroupFiles, stored: Contents) -> UpdateReport:
         moved = {
             one.row
             for one in baselines
@@ -174,12 +174,12 @@ def update(
             if baseline.row not in moved
         }
         report = UpdateReport(
-            place.path,
+            files.path,
             moved=tuple(sorted(moved, key=sort_key)),
             **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
         )
         if report.written:
-            place.write(stored)
+            files.write(stored)
         return report
 
     return _changed(root, group, change, make=bool(baselines))
@@ -197,20 +197,20 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
         BaselineError: A case is not there, is in conflict, or the new name is taken; or the file cannot be written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> None:
+    def change(files: WritableGroupFiles, stored: Contents) -> None:
         for old, new in names.items():
             if old in stored.document.conflicts:
                 where = stored.document.conflicts[old].where
                 raise BaselineError(
-                    f"{place.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    f"{files.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
                     "Settle that first: pytest --llm-update"
                 )
             if old not in stored.document.records:
-                raise BaselineError(f"{place.source}: there is no case '{shown(old)}'.")
+                raise BaselineError(f"{files.source}: there is no case '{shown(old)}'.")
             if new in stored.rows:
-                raise BaselineError(f"{place.source}: there is a case '{shown(new)}' already. Choose another name.")
+                raise BaselineError(f"{files.source}: there is a case '{shown(new)}' already. Choose another name.")
             stored.rename(old, new)
-        place.write(stored)
+        files.write(stored)
 
     _changed(root, group, change)
 
@@ -241,15 +241,15 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
         BaselineError: More would go than was confirmed, or the file cannot be read or written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> tuple[RowKey, ...]:
+    def change(files: WritableGroupFiles, stored: Contents) -> tuple[RowKey, ...]:
         gone = sorted(stored.rows - set(declared), key=sort_key)
         if len(gone) > PRUNE_SHARE * len(stored.rows) and not confirmed:
-            raise BaselineError(_many_obsolete(place.source, gone, len(stored.rows)))
+            raise BaselineError(_many_obsolete(files.source, gone, len(stored.rows)))
         stored.remove(gone)
         if gone and stored.rows:
-            place.write(stored)
+            files.write(stored)
         elif gone:
-            place.remove()
+            files.remove()
         return tuple(gone)
 
     return _changed(root, group, change)
@@ -264,7 +264,9 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     )
 
 
-def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents], T], *, make: bool = False) -> T:
+def _changed(
+    root: Path, group: GroupKey, change: Callable[[WritableGroupFiles, Contents], T], *, make: bool = False
+) -> T:
     """Read and change a group's files under a lock.
 
     If another process has written in spite of it (some file systems lock for one machine only), they are read again.
@@ -279,12 +281,12 @@ def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents],
     try:
         with locked(folder, make=make):
             for _ in range(ATTEMPTS):
-                place = OwnPlace(root, group)
-                for path in (place.path, place.tokens, place.attributes):
+                files = WritableGroupFiles(root, group)
+                for path in (files.path, files.tokens, files.attributes):
                     remove_leftovers(path)
                 with contextlib.suppress(OvertakenError):
-                    return change(place, place.read() or group_file.empty(group))
+                    return change(files, files.read() or group_file.empty(group))
     except OSError as error:
         where = error.filename or folder
         raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
-    raise BaselineError(f"{place.source}: another run writes this file all the time.\n{_AGAIN}")
+    raise BaselineError(f"{files.source}: another run writes this file all the time.\n{_AGAIN}")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pytest_llmcompare.records import Baseline, RowKey, digest
 
-from .document import Record, restore, shown, sort_key
+from .document import CaseRecord, restore, shown, sort_key
 from .escapes import escape, unescape, with_line_breaks
 
 WARNINGS = 5  # that are shown one by one
@@ -79,7 +79,7 @@ class Tokens:
         else:
             self.problems.append(f"{self.source}, line {number}: broken, so it is not used.")
 
-    def fitting(self, record: Record) -> TokenLine | None:
+    def fitting(self, record: CaseRecord) -> TokenLine | None:
         """The line whose tokens make the text of a case; notes a problem if there is none."""
         lines = self.lines.get(sort_key(record.row), ())
         text_hash = digest(record.text)

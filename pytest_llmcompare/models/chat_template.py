@@ -170,13 +170,13 @@ def _from_json(path: Path, where: str) -> str:
         read = json.loads(text)
     except ValueError:
         return text  # a template that ends in .json
-    found = read.get("chat_template") if isinstance(read, Mapping) else None
-    if isinstance(found, list):  # named templates
-        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
-        found = named.get("default")
-    if not isinstance(found, str):
+    template = read.get("chat_template") if isinstance(read, Mapping) else None
+    if isinstance(template, list):  # named templates
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, Mapping)}
+        template = named.get("default")
+    if not isinstance(template, str):
         raise UsageError(f"{where}: {path} has no text under the key 'chat_template'. {_expected()}")
-    return found
+    return template
 
 
 def _nearest(path: Path) -> str:

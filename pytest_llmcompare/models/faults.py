@@ -43,12 +43,12 @@ def is_adapter(spec: ModelSpec, where: str) -> ModelError:
 def no_weights(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
     """The error for a repository without weights that transformers can load."""
     foreign = foreign_format(names)
-    told = (
+    what = (
         f"model {spec.name!r}: {where} has no model.safetensors that transformers could load. There is {listed(names)}."
     )
     if foreign is None:
-        return ModelError(f"{told}\nName a repository that has, or convert it and name the folder.")
-    return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+        return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
+    return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -46,13 +46,13 @@ def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Model
     if elsewhere := model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)
-    told = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
     if any("-of-" in name for name in missing):
-        return ModelError(f"{told}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
+        return ModelError(f"{what}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
     foreign = foreign_format(names) if SAFETENSORS in missing else None
     if foreign:
-        return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
-    return ModelError(f"{told}\n{SAVING}")
+        return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+    return ModelError(f"{what}\n{SAVING}")
 
 
 def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
@@ -73,13 +73,13 @@ def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> 
 
 def model_folders(folder: Path) -> list[Path]:
     """Subfolders that look like models, such as a trainer's checkpoints, the latest step first."""
-    found = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
+    models = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
 
     def order(path: Path) -> tuple[int, str]:
         step = STEP.match(path.name)
         return (-int(step[1]) if step else 0, path.name)
 
-    return sorted(found, key=order)
+    return sorted(models, key=order)
 
 
 def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
@@ -102,14 +102,14 @@ def is_part_of_cache(folder: Path) -> bool:
 def is_cache(spec: ModelSpec, folder: Path) -> ModelError:
     """The error for the folder of a repository in a hub cache."""
     repo = folder.name.removeprefix(PREFIX).replace("--", "/")
-    commit = next((found for name in ("main", *cached_revisions(folder)) if (found := find_commit(folder, name))), "")
+    commit = next(filter(None, (find_commit(folder, name) for name in ("main", *cached_revisions(folder)))), "")
     snapshots = sorted(path for path in (folder / "snapshots").glob("*") if path.is_dir())
     snapshot = next((path for path in snapshots if path.name == commit), snapshots[-1] if snapshots else None)
-    told = f"model {spec.name!r}: {folder} is a repository in the cache of the Hugging Face hub, not a model folder."
+    what = f"model {spec.name!r}: {folder} is a repository in the cache of the Hugging Face hub, not a model folder."
     if snapshot is None:
-        return ModelError(f"{told} There is no snapshot in it: it was not downloaded.\nDownload it: hf download {repo}")
+        return ModelError(f"{what} There is no snapshot in it: it was not downloaded.\nDownload it: hf download {repo}")
     name = f"Name it by its id, {spec.name}={repo}, or " if folder.name.startswith(PREFIX) else "Name "
-    return ModelError(f"{told}\n{name}the folder of its files: {spec.name}={snapshot}")
+    return ModelError(f"{what}\n{name}the folder of its files: {spec.name}={snapshot}")
 
 
 def is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:

@@ -83,9 +83,9 @@ TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_ar
 
 def foreign_format(names: Iterable[str]) -> tuple[str, Format] | None:
     """The first file with weights in another format, and that format; None if there is none."""
-    found = [name for name in names if not matches(name.rpartition("/")[2].lower(), TRAINING)]
+    candidates = [name for name in names if not matches(name.rpartition("/")[2].lower(), TRAINING)]
     for kind in FORMATS:
-        for name in found:
+        for name in candidates:
             if matches(name.rpartition("/")[2].lower(), kind.patterns):
                 return name, kind
     return None

@@ -100,20 +100,20 @@ def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str 
     if not latest:
         raise ModelError(f"model {spec.name!r}: the registered model {name!r} in MLflow at {store()} has no versions.")
     if alias:
-        found = found_or_none(lambda: client.get_model_version_by_alias(name, alias))
+        model_version = found_or_none(lambda: client.get_model_version_by_alias(name, alias))
         lack = f"alias {alias!r}.{did_you_mean(alias, model.aliases)}"
     else:
         wanted = str(latest) if version == "latest" else str(version)
-        found = found_or_none(lambda: client.get_model_version(name, wanted))
+        model_version = found_or_none(lambda: client.get_model_version(name, wanted))
         lack = f"version {wanted}."
-    if found is None:
+    if model_version is None:
         raise ModelError(
             f"model {spec.name!r}: the registered model {name!r} in MLflow at {store()} has no {lack}\n"
             f"Its latest version is models:/{name}/{latest}. {ELSEWHERE}"
         )
-    logged = LOGGED.fullmatch(str(found.source))
-    model_id = str(found.model_id or (logged["id"] if logged else ""))
-    return Pinned(f"models:/{name}/{found.version}", str(found.version), model_id)
+    logged = LOGGED.fullmatch(str(model_version.source))
+    model_id = str(model_version.model_id or (logged["id"] if logged else ""))
+    return Pinned(f"models:/{name}/{model_version.version}", str(model_version.version), model_id)
 
 
 def pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:

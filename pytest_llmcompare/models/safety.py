@@ -46,9 +46,9 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
     check_index(folder, spec)
     if not spec.allow_pickle:
         weights = weight_files(folder)
-        found = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
-        if found:
-            raise pickle_refused(spec, found[0], str(folder))
+        refused = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
+        if refused:
+            raise pickle_refused(spec, refused[0], str(folder))
     check_code(folder, spec)
 
 
@@ -110,9 +110,9 @@ def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
     pyfunc = pyfunc if isinstance(pyfunc, dict) else {}
     if pyfunc.get("python_model") and not pyfunc.get("model_code_path"):
         raise pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
-    found = [path for path in pickles(folder, "**/*") if not beside_safetensors(folder / path)]
-    if found:
-        raise pickle_refused(spec, found[0], str(folder))
+    refused = [path for path in pickles(folder, "**/*") if not beside_safetensors(folder / path)]
+    if refused:
+        raise pickle_refused(spec, refused[0], str(folder))
     loader = str(pyfunc.get("loader_module") or LOADERS[0])
     known = any(loader == name or loader.startswith(f"{name}.") for name in LOADERS)
     if not known and not is_logged_code(folder, pyfunc, loader):

@@ -17,12 +17,12 @@ from pytest_llmcompare.errors import SourceError
 def git_commit(folder: Path) -> str:
     """Hash of the commit that is checked out in a folder; empty if there is none."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 SECONDS = 30.0  # for one call; a partial clone may have to fetch a file
@@ -53,10 +53,10 @@ class Repository:
         """
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise SourceError(f"{ref!r} cannot name a commit. Name a branch, a tag or a commit: git:origin/main")
-        found = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-        if found.returncode or not HASH.fullmatch(text_of(found)):  # `^main` excludes a commit, and names none
+        result = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        if result.returncode or not HASH.fullmatch(text_of(result)):  # `^main` excludes a commit, and names none
             raise SourceError(self.unknown(ref))
-        return text_of(found)
+        return text_of(result)
 
     def unknown(self, ref: str) -> str:
         """The message about a name that does not exist: near names, and the command that fetches it."""
@@ -77,7 +77,7 @@ class Repository:
         depth = ["--depth=1"] if shallow else []
         for remote in remotes:
             if branch := ref.removeprefix(f"{remote}/") if ref.startswith(f"{remote}/") else "":
-                # A clone of a single branch keeps others only where it is told where to.
+                # A clone of a single branch fetches others only if the refspec says where to.
                 return shlex.join([*command, *depth, remote, f"{branch}:refs/remotes/{remote}/{branch}"])
         first = "origin" if "origin" in remotes else remotes[0]
         if HASH.fullmatch(ref):
@@ -94,10 +94,10 @@ class Repository:
         Raises:
             SourceError: The commit cannot be read.
         """
-        found = git(self.root, "ls-tree", "-z", "--name-only", "--full-tree", commit, "--", f"{folder}/")
-        if found.returncode:
-            raise SourceError(f"commit {commit[:8]} cannot be read: {complaint_of(found)}")
-        return [os.fsdecode(name).rpartition("/")[2] for name in found.stdout.split(b"\0") if name]
+        result = git(self.root, "ls-tree", "-z", "--name-only", "--full-tree", commit, "--", f"{folder}/")
+        if result.returncode:
+            raise SourceError(f"commit {commit[:8]} cannot be read: {complaint_of(result)}")
+        return [os.fsdecode(name).rpartition("/")[2] for name in result.stdout.split(b"\0") if name]
 
     def content(self, commit: str, path: str) -> bytes:
         """Content of a file of a commit.
@@ -108,10 +108,10 @@ class Repository:
         size = text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
         if size.isdecimal() and int(size) > LARGEST:
             raise SourceError(f"{commit[:8]}:{path} has {int(size):,} bytes, expected at most {LARGEST:,}.")
-        found = git(self.root, "cat-file", "blob", f"{commit}:{path}")
-        if found.returncode:
-            raise SourceError(f"{commit[:8]}:{path} cannot be read: {complaint_of(found)}")
-        return found.stdout
+        result = git(self.root, "cat-file", "blob", f"{commit}:{path}")
+        if result.returncode:
+            raise SourceError(f"{commit[:8]}:{path} cannot be read: {complaint_of(result)}")
+        return result.stdout
 
 
 def repository_of(root: Path) -> Repository:
@@ -120,15 +120,15 @@ def repository_of(root: Path) -> Repository:
     Raises:
         SourceError: There is none, or no git to read it.
     """
-    found = git(root, "rev-parse", "--show-toplevel", "--show-prefix")
-    if found.returncode:
+    result = git(root, "rev-parse", "--show-toplevel", "--show-prefix")
+    if result.returncode:
         # git names the command for a folder of somebody else's, as containers of CI services have them.
-        allowing = [line.strip() for line in os.fsdecode(found.stderr).splitlines() if "git config" in line]
+        allowing = [line.strip() for line in os.fsdecode(result.stderr).splitlines() if "git config" in line]
         way_out = (
             f"Allow it: {allowing[0]}" if allowing else "Run in a clone, or compare with files: --llm-baseline=files"
         )
-        raise SourceError(f"{root} is in no git repository that can be read: {complaint_of(found)}\n{way_out}")
-    return Repository(root, os.fsdecode(found.stdout).split("\n")[-2])
+        raise SourceError(f"{root} is in no git repository that can be read: {complaint_of(result)}\n{way_out}")
+    return Repository(root, os.fsdecode(result.stdout).split("\n")[-2])
 
 
 def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -157,17 +157,17 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         ) from None
 
 
-def text_of(found: subprocess.CompletedProcess[bytes]) -> str:
+def text_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """Output of git without white space around it."""
-    return os.fsdecode(found.stdout).strip()
+    return os.fsdecode(result.stdout).strip()
 
 
-def lines_of(found: subprocess.CompletedProcess[bytes]) -> list[str]:
+def lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
     """Lines of the output of git; none if it failed."""
-    return os.fsdecode(found.stdout).split("\n")[:-1] if not found.returncode else []
+    return os.fsdecode(result.stdout).split("\n")[:-1] if not result.returncode else []
 
 
-def complaint_of(found: subprocess.CompletedProcess[bytes]) -> str:
+def complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """The first line of git's error message."""
-    complaint = found.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-    return complaint.partition("\n")[0] or f"git ended with {found.returncode}"
+    complaint = result.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+    return complaint.partition("\n")[0] or f"git ended with {result.returncode}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmcompare.baselines.document import DamagedFileError
-from pytest_llmcompare.baselines.paths import FOLDER, Place
+from pytest_llmcompare.baselines.paths import FOLDER, GroupFiles
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.errors import SourceError
 from pytest_llmcompare.records import Case, GroupKey
@@ -54,16 +54,16 @@ class GitBaselines:
         """
         del cases  # their rows are in the file
         try:
-            place = Place(self.repository.root, group, self)
-            stored = place.read()
+            files = GroupFiles(self.repository.root, group, self)
+            stored = files.read()
         except DamagedFileError as error:
             raise error.elsewhere("Mend it there, or compare with another commit: git:REF") from None
-        path = self.path_in_tree(place.path)
+        path = self.path_in_tree(files.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."
         if stored is None:
             return BaselineSet(lacking=lacking)
-        conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+        conflicts = {row: f"{files.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
         return BaselineSet(None, stored.baselines, conflicts, stored.warnings_elsewhere, lacking)
 
     def names(self, folder: Path) -> list[str]:
