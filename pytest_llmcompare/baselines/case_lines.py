@@ -95,7 +95,7 @@ def _read(block: str, number: int) -> CaseRecord:
     facts = _facts(match[2])
     body: str = match[3]
     return CaseRecord(
-        read_name(match[1]),
+        _read_name(match[1]),
         unescape(body[1:].replace("\n~", "").replace("\n|", "\n")),
         unescape(facts.get(".stop", "")),
         facts.get(".env", ""),
@@ -107,7 +107,7 @@ def _read(block: str, number: int) -> CaseRecord:
     )
 
 
-def read_name(line: str) -> RowKey:
+def _read_name(line: str) -> RowKey:
     """Parse the name of a case after the word `case`.
 
     Raises:
@@ -144,7 +144,7 @@ def _fault(block: str, number: int) -> LineFault:
 
 def _wrong_name(name: str) -> str:
     try:
-        read_name(name)
+        _read_name(name)
     except ValueError:
         return _wrong_escape(name) or f"{shortened(f'case {name}')} lacks the name of the case or of its variant."
     return ""

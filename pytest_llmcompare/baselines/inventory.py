@@ -43,7 +43,7 @@ class Inventory(NamedTuple):
 def take(root: Path) -> Inventory:
     """Read all baseline files below a folder."""
     inventory = Inventory([], [])
-    for path in paths(root):
+    for path in _paths(root):
         try:
             inventory.files.append(_read(path, root))
         except BaselineError as error:
@@ -65,7 +65,7 @@ def faults(root: Path, stored: Stored) -> list[str]:
     return messages
 
 
-def paths(root: Path) -> Iterator[Path]:
+def _paths(root: Path) -> Iterator[Path]:
     """The baseline files below a folder, sorted, hidden folders left out."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in NOT_LOOKED_INTO)

@@ -104,11 +104,11 @@ def kept_since(root: Path, started: float) -> Kept | None:
     kept: list[Kept] = []
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
-        kept += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
+        kept += [_kept_in(path) for path in paths if path.stat().st_mtime >= started]
     return Kept(sum(one.outputs for one in kept), sum(one.asked for one in kept)) if kept else None
 
 
-def kept_in(path: Path) -> Kept:
+def _kept_in(path: Path) -> Kept:
     """Count the outputs of the last run in a journal."""
     asked, resumed, keys = 0, 0, set[str]()
     for entry in entries(path):

@@ -38,7 +38,7 @@ class Hunk(NamedTuple):
     @property
     def parting(self) -> str:
         """The marker between the sides, as long as the other markers of the conflict."""
-        return "=" * marker_size(self.opening)
+        return "=" * _marker_size(self.opening)
 
 
 class Side(NamedTuple):
@@ -108,7 +108,7 @@ def take_apart(text: str) -> tuple[Side, Side]:
 def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[str, list[Numbered]]]:
     """Read to the end of a hunk; return its lines by the marker before them."""
     markers = kind = opening[1][0]
-    size = marker_size(opening[1])
+    size = _marker_size(opening[1])
     parts: dict[str, list[Numbered]] = {kind: []}
     for line in following:
         marker = _MARKER.fullmatch(line[1])
@@ -125,7 +125,7 @@ def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[
     return Hunk(opening[0], line[0], opening[1], line[1]), parts
 
 
-def marker_size(marker: str) -> int:
+def _marker_size(marker: str) -> int:
     """Number of characters of a marker, without its label."""
     return len(marker) - len(marker.lstrip(marker[0]))
 

@@ -35,10 +35,10 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
         IrregularFileError: It is not a regular file, or larger than `largest`.
         OSError: It cannot be read.
     """
-    check(_stat(path), path, largest)
+    _check(_stat(path), path, largest)
     handle = os.open(path, os.O_RDONLY | _FLAGS)
     try:
-        check(os.fstat(handle), path, largest)  # it may be another one by now
+        _check(os.fstat(handle), path, largest)  # it may be another one by now
         chunks = []
         size = 0
         while chunk := os.read(handle, _CHUNK):  # files below /proc have no size, and some no end
@@ -59,17 +59,17 @@ def open_to_append(path: Path) -> BinaryIO:
         OSError: It cannot be opened.
     """
     if os.path.lexists(path):
-        check(_stat(path), path)
+        _check(_stat(path), path)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, 0o666)
     try:
-        check(os.fstat(handle), path)
+        _check(os.fstat(handle), path)
         return os.fdopen(handle, "a+b")
     except BaseException:
         os.close(handle)
         raise
 
 
-def check(status: os.stat_result, path: Path, largest: int | None = None) -> None:
+def _check(status: os.stat_result, path: Path, largest: int | None = None) -> None:
     """Raise an error unless a file is a regular one.
 
     Args:

@@ -45,25 +45,25 @@ def read_template(text: str, where: str, root: Path) -> str:
         return text
     if not text.strip():
         raise UsageError(f"{where}: it is empty. Expected {EXPECTED}, or leave it out.")
-    if has_expressions(text):
-        check_syntax(text, where)
+    if _has_expressions(text):
+        _check_syntax(text, where)
         return text
     path = _path(text.strip(), root)
     if path is None:
         raise UsageError(f"{where}: {_cut(text)!r} {SAYS_NOTHING}. Expected {EXPECTED}.")
     template = _from_json(path, where) if path.suffix.lower() == ".json" else _content(path, where)
-    if not has_expressions(template):
+    if not _has_expressions(template):
         raise UsageError(f"{where}: the text of {path} {SAYS_NOTHING}.")
-    check_syntax(template, f"{where}: {path}")
+    _check_syntax(template, f"{where}: {path}")
     return template
 
 
-def has_expressions(template: str) -> bool:
+def _has_expressions(template: str) -> bool:
     """True if a template has Jinja expressions or statements."""
     return "{{" in template or "{%" in template
 
 
-def check_syntax(template: str, where: str) -> None:
+def _check_syntax(template: str, where: str) -> None:
     """Check the syntax of a template.
 
     Raises:

@@ -37,7 +37,7 @@ def read_file(path: Path) -> dict[str, Any]:
     return table
 
 
-def unread_file(test: Path, root: Path) -> Path | None:
+def _unread_file(test: Path, root: Path) -> Path | None:
     """The nearest `pyproject.toml` above a test file that has our section and was not read.
 
     Args:
@@ -62,7 +62,7 @@ def unread_note(test: Path, root: Path, started: Path) -> str:
         root: pytest's root folder.
         started: The folder that pytest was started in; shown paths are relative to it.
     """
-    path = unread_file(test, root)
+    path = _unread_file(test, root)
     if path is None:
         return ""
     folder, tests = (shlex.quote(os.path.relpath(place, started)) for place in (path.parent, test.parent))

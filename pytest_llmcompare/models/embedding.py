@@ -40,7 +40,7 @@ class Embedding:
         texts = [text.encode("utf-8", "replace").decode() for text in (one, other)]
         count = self.parts(texts)
         vectors = self.encode([part for text in texts for part in cut(text, count)])
-        return min(dot(vectors[at], vectors[count + at]) for at in range(count))
+        return min(_dot(vectors[at], vectors[count + at]) for at in range(count))
 
     def parts(self, texts: list[str]) -> int:
         """Number of equal parts to cut both texts into, so that each fits into the model's window."""
@@ -66,7 +66,7 @@ def cut(text: str, count: int) -> list[str]:
     return [text[start:end] for start, end in itertools.pairwise(places)]
 
 
-def dot(one: list[float], other: list[float]) -> float:
+def _dot(one: list[float], other: list[float]) -> float:
     """Scalar product."""
     return math.fsum(left * right for left, right in zip(one, other, strict=True))
 

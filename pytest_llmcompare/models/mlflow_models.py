@@ -48,12 +48,12 @@ def pin(spec: ModelSpec) -> Pinned:
         with bounded_requests():
             client = MlflowClient()
             if logged := LOGGED.fullmatch(spec.source):
-                return pin_logged(client, spec, logged["id"])
+                return _pin_logged(client, spec, logged["id"])
             if registered := REGISTERED.fullmatch(spec.source):
-                return pin_registered(client, spec, registered["name"], registered["alias"], registered["version"])
+                return _pin_registered(client, spec, registered["name"], registered["alias"], registered["version"])
             run = RUN.fullmatch(spec.source)
             assert run is not None
-            return pin_run(client, spec, run["run"], run["path"])
+            return _pin_run(client, spec, run["run"], run["path"])
     except ModelError:
         raise
     except Exception as error:  # a store may be a server or any database, each with errors of its own
@@ -80,14 +80,14 @@ def fingerprint(pinned: Pinned) -> str:
             raise TrackingError(f"the files of {pinned.uri} cannot be fetched: {reason(error)}") from error
 
 
-def pin_logged(client: MlflowClient, spec: ModelSpec, model_id: str) -> Pinned:
+def _pin_logged(client: MlflowClient, spec: ModelSpec, model_id: str) -> Pinned:
     """Resolve `models:/m-ID`."""
     if found_or_none(lambda: client.get_logged_model(model_id)) is None:
         raise ModelError(f"model {spec.name!r}: MLflow at {store()} has no logged model {model_id!r}.\n{ELSEWHERE}")
     return Pinned(f"models:/{model_id}", model_id, model_id)
 
 
-def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str | None, version: str | None) -> Pinned:
+def _pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str | None, version: str | None) -> Pinned:
     """Resolve `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `models:/NAME/latest`."""
     model = found_or_none(lambda: client.get_registered_model(name))
     if model is None:
@@ -116,7 +116,7 @@ def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str 
     return Pinned(f"models:/{name}/{model_version.version}", str(model_version.version), model_id)
 
 
-def pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:
+def _pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:
     """Resolve `runs:/ID/PATH`; if a run logged several models under one name, to the last, as MLflow does."""
     run = found_or_none(lambda: client.get_run(run_id))
     if run is None:

@@ -42,13 +42,13 @@ def files_digest(folder: Path, files: list[Path]) -> str:
     whole = hashlib.sha256()
     for path in files:
         facts = path.stat()
-        content = content_digest(path, facts.st_size, facts.st_mtime_ns)
+        content = _content_digest(path, facts.st_size, facts.st_mtime_ns)
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()[:LENGTH]
 
 
 @cache  # a model that several tables use is read once
-def content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
+def _content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
     """SHA-256 of a file's content, read in pieces."""
     content = hashlib.sha256()
     with path.open("rb") as file:
@@ -122,11 +122,11 @@ def misplaced_shards(folder: Path) -> tuple[str, str] | None:
     """
     index, *names = weight_files(folder) or ("",)
     ending = Path(index.removesuffix(".index.json")).suffix
-    wrong = [name for name in names if not is_plain(name) or not name.endswith(ending)]
+    wrong = [name for name in names if not _is_plain(name) or not name.endswith(ending)]
     return (index, wrong[0]) if wrong else None
 
 
-def is_plain(name: str) -> bool:
+def _is_plain(name: str) -> bool:
     """True if a name is that of a file in the folder itself."""
     return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
 
@@ -137,13 +137,13 @@ def missing_files(folder: Path) -> tuple[str, ...]:
     missing = [] if (folder / CONFIG).is_file() else [CONFIG]
     if len(weights) == 1 and weights[0] not in FORMATS:
         missing.append(f"{weights[0]} (it cannot be read)")
-    missing += [name for name in weights or (SAFETENSORS,) if is_plain(name) and not (folder / name).is_file()]
-    if not has_tokenizer(folder):
+    missing += [name for name in weights or (SAFETENSORS,) if _is_plain(name) and not (folder / name).is_file()]
+    if not _has_tokenizer(folder):
         missing.append("tokenizer.json")
     return tuple(missing)
 
 
-def has_tokenizer(folder: Path) -> bool:
+def _has_tokenizer(folder: Path) -> bool:
     """Whether there is a vocabulary, or a tokenizer that needs none."""
     names = file_names(folder)
     if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):

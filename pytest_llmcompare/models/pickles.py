@@ -54,15 +54,15 @@ def is_pickle(path: Path) -> bool:
         if zipfile.is_zipfile(path):
             return _in_zip(path)
         with path.open("rb") as file:
-            if holds_pickle(file.read(HEAD)):
+            if _holds_pickle(file.read(HEAD)):
                 return True
             file.seek(0)
-            return runs_late(file)
+            return _runs_late(file)
     except OSError:
         return False
 
 
-def runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
+def _runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
     """True if a file, maybe compressed, is a pickle of protocol 0 or 1, recognized by reading its instructions.
 
     Such pickles have no magic bytes and may begin with long texts. Other files fail at their first bytes.
@@ -73,18 +73,18 @@ def runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
         for magic, opener in OPENERS.items():
             if start.startswith(magic):
                 try:
-                    return runs_late(BytesIO(opener(file).read(MOST)), depth - 1)
+                    return _runs_late(BytesIO(opener(file).read(MOST)), depth - 1)
                 except (OSError, EOFError, zlib.error, lzma.LZMAError):
                     return False
-        if is_zlib(start):
+        if _is_zlib(start):
             try:
-                return runs_late(BytesIO(zlib.decompressobj().decompress(file.read(), MOST)), depth - 1)
+                return _runs_late(BytesIO(zlib.decompressobj().decompress(file.read(), MOST)), depth - 1)
             except zlib.error:
                 return False
     return _runs(file)
 
 
-def holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
+def _holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
     """True if bytes are the beginning of a pickle or of a compressed one."""
     if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return True
@@ -92,7 +92,7 @@ def holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
         return True
     if depth:
         inner = _decompressed(data)
-        if inner and holds_pickle(inner, depth - 1):
+        if inner and _holds_pickle(inner, depth - 1):
             return True
     return (data.startswith(b"\x93NUMPY") and b"'|O'" in data[:256]) or _runs(data)
 
@@ -103,7 +103,7 @@ def _in_zip(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    if member.filename.endswith((".pkl", ".pickle")) or holds_pickle(file.read(HEAD)):
+                    if member.filename.endswith((".pkl", ".pickle")) or _holds_pickle(file.read(HEAD)):
                         return True
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
         return True  # it cannot be told
@@ -115,7 +115,7 @@ def _decompressed(data: bytes) -> bytes:
     for magic, opener in OPENERS.items():
         if data.startswith(magic):
             return b"".join(_pieces(opener(BytesIO(data))))
-    if is_zlib(data):
+    if _is_zlib(data):
         try:
             return zlib.decompressobj().decompress(data, HEAD)
         except zlib.error:
@@ -123,7 +123,7 @@ def _decompressed(data: bytes) -> bytes:
     return b""
 
 
-def is_zlib(data: bytes) -> bool:
+def _is_zlib(data: bytes) -> bool:
     """True if bytes have a valid zlib header."""
     return data[:1] == b"\x78" and len(data) > 1 and (data[0] * 256 + data[1]) % 31 == 0
 

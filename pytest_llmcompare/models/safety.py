@@ -48,7 +48,7 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
         weights = weight_files(folder)
         refused = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
         if refused:
-            raise pickle_refused(spec, refused[0], str(folder))
+            raise _pickle_refused(spec, refused[0], str(folder))
     check_code(folder, spec)
 
 
@@ -68,7 +68,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
     for weights in FORMATS:
         for name in (weights, index_of(weights)):
             if name in names and weights == PICKLED and not spec.allow_pickle:
-                raise pickle_refused(spec, name, where)
+                raise _pickle_refused(spec, name, where)
             if name in names:
                 return name
     raise no_weights(spec, where, names)
@@ -103,37 +103,37 @@ def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
     Raises:
         ModelError: It would read a pickle, or is not an MLflow model.
     """
-    flavors = read_flavors(folder, spec)
+    flavors = _read_flavors(folder, spec)
     if spec.allow_pickle:
         return
     pyfunc = flavors.get("python_function")
     pyfunc = pyfunc if isinstance(pyfunc, dict) else {}
     if pyfunc.get("python_model") and not pyfunc.get("model_code_path"):
-        raise pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
-    refused = [path for path in pickles(folder, "**/*") if not beside_safetensors(folder / path)]
+        raise _pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
+    refused = [path for path in pickles(folder, "**/*") if not _beside_safetensors(folder / path)]
     if refused:
-        raise pickle_refused(spec, refused[0], str(folder))
+        raise _pickle_refused(spec, refused[0], str(folder))
     loader = str(pyfunc.get("loader_module") or LOADERS[0])
     known = any(loader == name or loader.startswith(f"{name}.") for name in LOADERS)
-    if not known and not is_logged_code(folder, pyfunc, loader):
-        raise loader_refused(spec, loader, str(folder))
+    if not known and not _is_logged_code(folder, pyfunc, loader):
+        raise _loader_refused(spec, loader, str(folder))
     for index in folder.rglob(index_of(SAFETENSORS)):
         check_index(index.parent, spec)
     data = folder / str(pyfunc.get("data") or ".")
     if not data.resolve().is_relative_to(folder.resolve()):
-        raise pickle_refused(spec, str(pyfunc["data"]), str(folder))
+        raise _pickle_refused(spec, str(pyfunc["data"]), str(folder))
     if data != folder and (data / "MLmodel").is_file():  # MLflow would read that one
         check_mlflow_model(data, spec)
 
 
-def is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
+def _is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
     """True if a model's loader is code that was logged with it: naming the model is consent to run that."""
     code = folder / str(pyfunc.get("code") or "code")
     module = code.joinpath(*loader.split("."))
     return code.is_dir() and (module.with_suffix(".py").is_file() or (module / "__init__.py").is_file())
 
 
-def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
+def _loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
     """The error for a model whose loader may read pickles."""
     return ModelError(
         f"model {spec.name!r} is refused: the model in {place} is loaded by {loader}, which may read a pickle, and "
@@ -143,7 +143,7 @@ def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
     )
 
 
-def pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
+def _pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
     """The error for a pickle: its name, its place, and the TOML that allows it."""
     return ModelError(
         f"model {spec.name!r} is refused: {file} in {place} is pickled, and reading a pickle can run any code.\n"
@@ -167,7 +167,7 @@ def pickles(folder: Path, pattern: str) -> list[str]:
     )
 
 
-def beside_safetensors(path: Path) -> bool:
+def _beside_safetensors(path: Path) -> bool:
     """True if transformers would load safetensors in the same folder instead of this file."""
     names = (SAFETENSORS, index_of(SAFETENSORS))
     return matches(path.name, ("pytorch_model*.bin",)) and any((path.parent / name).is_file() for name in names)
@@ -183,7 +183,7 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
         return
     config = read_json(folder / CONFIG)
     code = config.get("auto_map")
-    if not code or is_native(str(config.get("model_type", ""))):
+    if not code or _is_native(str(config.get("model_type", ""))):
         return
     files = sorted({str(place).rpartition(".")[0] + ".py" for place in code.values()}) if isinstance(code, dict) else []
     raise ModelError(
@@ -194,7 +194,7 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
     )
 
 
-def is_native(model_type: str) -> bool:
+def _is_native(model_type: str) -> bool:
     """True if transformers has the model type; many repositories still carry code from before it had."""
     from transformers import CONFIG_MAPPING
 
@@ -210,7 +210,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
+def _read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
     """The flavors that an MLmodel file lists.
 
     Raises:

@@ -54,13 +54,13 @@ class Repository:
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise SourceError(f"{ref!r} cannot name a commit. Name a branch, a tag or a commit: git:origin/main")
         result = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-        if result.returncode or not HASH.fullmatch(text_of(result)):  # `^main` excludes a commit, and names none
+        if result.returncode or not HASH.fullmatch(_text_of(result)):  # `^main` excludes a commit, and names none
             raise SourceError(self.unknown(ref))
-        return text_of(result)
+        return _text_of(result)
 
     def unknown(self, ref: str) -> str:
         """The message about a name that does not exist: near names, and the command that fetches it."""
-        names = lines_of(git(self.root, "for-each-ref", "--format=%(refname:short)"))
+        names = _lines_of(git(self.root, "for-each-ref", "--format=%(refname:short)"))
         near = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         fetch = self.fetch(ref)
@@ -69,10 +69,10 @@ class Repository:
 
     def fetch(self, ref: str) -> str:
         """The command that fetches a name; empty if the repository has no remote."""
-        remotes = lines_of(git(self.root, "remote"))
+        remotes = _lines_of(git(self.root, "remote"))
         if not remotes:
             return ""
-        shallow = text_of(git(self.root, "rev-parse", "--is-shallow-repository")) == "true"
+        shallow = _text_of(git(self.root, "rev-parse", "--is-shallow-repository")) == "true"
         command = ["git", "fetch"]
         depth = ["--depth=1"] if shallow else []
         for remote in remotes:
@@ -96,7 +96,7 @@ class Repository:
         """
         result = git(self.root, "ls-tree", "-z", "--name-only", "--full-tree", commit, "--", f"{folder}/")
         if result.returncode:
-            raise SourceError(f"commit {commit[:8]} cannot be read: {complaint_of(result)}")
+            raise SourceError(f"commit {commit[:8]} cannot be read: {_complaint_of(result)}")
         return [os.fsdecode(name).rpartition("/")[2] for name in result.stdout.split(b"\0") if name]
 
     def content(self, commit: str, path: str) -> bytes:
@@ -105,12 +105,12 @@ class Repository:
         Raises:
             SourceError: It cannot be read.
         """
-        size = text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
+        size = _text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
         if size.isdecimal() and int(size) > LARGEST:
             raise SourceError(f"{commit[:8]}:{path} has {int(size):,} bytes, expected at most {LARGEST:,}.")
         result = git(self.root, "cat-file", "blob", f"{commit}:{path}")
         if result.returncode:
-            raise SourceError(f"{commit[:8]}:{path} cannot be read: {complaint_of(result)}")
+            raise SourceError(f"{commit[:8]}:{path} cannot be read: {_complaint_of(result)}")
         return result.stdout
 
 
@@ -127,7 +127,7 @@ def repository_of(root: Path) -> Repository:
         way_out = (
             f"Allow it: {allowing[0]}" if allowing else "Run in a clone, or compare with files: --llm-baseline=files"
         )
-        raise SourceError(f"{root} is in no git repository that can be read: {complaint_of(result)}\n{way_out}")
+        raise SourceError(f"{root} is in no git repository that can be read: {_complaint_of(result)}\n{way_out}")
     return Repository(root, os.fsdecode(result.stdout).split("\n")[-2])
 
 
@@ -157,17 +157,17 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         ) from None
 
 
-def text_of(result: subprocess.CompletedProcess[bytes]) -> str:
+def _text_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """Output of git without white space around it."""
     return os.fsdecode(result.stdout).strip()
 
 
-def lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
+def _lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
     """Lines of the output of git; none if it failed."""
     return os.fsdecode(result.stdout).split("\n")[:-1] if not result.returncode else []
 
 
-def complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
+def _complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """The first line of git's error message."""
     complaint = result.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
     return complaint.partition("\n")[0] or f"git ended with {result.returncode}"

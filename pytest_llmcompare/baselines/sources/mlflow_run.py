@@ -97,7 +97,7 @@ class RunBaselines:
         """
         if self._content is None:
             try:
-                self._content = fetch(self.run_id)
+                self._content = _fetch(self.run_id)
             except LlmCompareError as error:
                 self._content = error
         if isinstance(self._content, LlmCompareError):
@@ -118,7 +118,7 @@ def open_run(source: str) -> RunBaselines:
 
 
 @library_warnings_ignored()
-def fetch(run_id: str) -> RunContent:
+def _fetch(run_id: str) -> RunContent:
     """Fetch the outputs that a run in the current store keeps.
 
     Raises:

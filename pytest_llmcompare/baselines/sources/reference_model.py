@@ -51,7 +51,7 @@ class ModelBaselines:
             f"decoding settings or chat templates, so {otherwise} of {len(known)} outputs are compared by their text"
         )
         return BaselineSet(
-            baselines={row: as_asked(rows[row], baseline) for row, baseline in known.items()},
+            baselines={row: _as_asked(rows[row], baseline) for row, baseline in known.items()},
             warnings=(note,) if otherwise else (),
             lacking=f"model {self.name!r} was not asked this case",
             faults={row: f"there is nothing to compare with: {why}" for row, why in outputs.failures.items()},
@@ -59,7 +59,7 @@ class ModelBaselines:
         )
 
 
-def as_asked(case: Case, baseline: Baseline) -> Baseline:
+def _as_asked(case: Case, baseline: Baseline) -> Baseline:
     """Another model's output as a baseline of a case; only its text if the models have different settings."""
     if not stale_reason(case, baseline):
         return baseline

@@ -97,7 +97,7 @@ def matched(rows: Sequence[OutputRow], cases: Sequence[Case], title: str) -> Bas
         if row.name is not None:
             by_name.setdefault(row.name, []).append(row)
     for case in cases:
-        same = rows_for(case, by_name, by_prompt)
+        same = _rows_for(case, by_name, by_prompt)
         if len({row.text for row in same}) > 1:
             numbers = ", ".join(str(row.number) for row in same)
             faults[case.key.row] = (
@@ -105,13 +105,13 @@ def matched(rows: Sequence[OutputRow], cases: Sequence[Case], title: str) -> Bas
                 "so none of them counts"
             )
         elif same:
-            baselines[case.key.row] = baseline_of(case, same[0])
+            baselines[case.key.row] = _baseline_of(case, same[0])
     if not baselines and not faults:
         raise BaselineError(f"{title} has none of the {len(cases)} prompts of table {cases[0].key.group.table!r}.")
     return BaselineSet(baselines=baselines, faults=faults, lacking=f"{title} has no output for this case")
 
 
-def rows_for(
+def _rows_for(
     case: Case, by_name: Mapping[RowKey, list[OutputRow]], by_prompt: Mapping[str | None, list[OutputRow]]
 ) -> list[OutputRow]:
     """The rows for a case: by its prompt id if the table has such a column, else by its prompt."""
@@ -120,7 +120,7 @@ def rows_for(
     return by_prompt.get(case.input) or by_prompt.get(case.prompt) or []
 
 
-def baseline_of(case: Case, row: OutputRow) -> Baseline:
+def _baseline_of(case: Case, row: OutputRow) -> Baseline:
     """A row as the baseline of a case; stale if it had another prompt."""
     same = row.prompt is None or row.prompt in (case.input, case.prompt)
     return Baseline(case.key.row, Generation(row.text), case.input_hash if same else OTHER_PROMPT, case.settings_hash)
