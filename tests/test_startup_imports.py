@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
-    *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
+    *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "pydantic"),
+    *("scipy", "tokenizers", "torch", "tqdm", "transformers", "yaml"),
 )
 
 NOTE_IMPORTS = """
