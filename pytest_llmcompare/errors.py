@@ -1,7 +1,7 @@
 """Errors that a user can see.
 
-Every message says what is wrong (with the value), where, what was expected and what to do. Anything else that
-escapes is a bug of ours and keeps its traceback.
+Every message says what is wrong (with the value), where, what was expected and what to do. Any other exception is a
+bug of this plugin and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .text import in_text_without_secrets
 
 
 class LlmCompareError(Exception):
-    """An error with a message for the user; shown without a traceback, and without the secrets of addresses in it."""
+    """Base of all errors for the user: shown without a traceback, and without secrets of addresses in the message."""
 
     def __str__(self) -> str:
         return in_text_without_secrets(super().__str__())
@@ -36,7 +36,7 @@ class ModelError(LlmCompareError):
 
 
 class GenerationError(LlmCompareError):
-    """A model that gave no usable output for a case."""
+    """A model that returned no usable output for a case."""
 
 
 class BaselineError(LlmCompareError):
@@ -44,7 +44,7 @@ class BaselineError(LlmCompareError):
 
 
 class SelectionError(LlmCompareError):
-    """A name or pattern that nothing has."""
+    """A name or pattern that matches nothing."""
 
 
 class TrackingError(LlmCompareError):
@@ -52,11 +52,11 @@ class TrackingError(LlmCompareError):
 
 
 class HookError(LlmCompareError):
-    """A hook of a plugin's or a conftest's that raised, or gave what it must not."""
+    """A hook in a plugin or conftest that raised, or returned something it must not."""
 
 
 class ReportError(LlmCompareError):
-    """A report that cannot be written or drawn again."""
+    """A report that cannot be written, or not be drawn again from its file."""
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What a model says: outputs with their likelihoods. Standard library only, no I/O."""
+"""Outputs of models with their log-probabilities. Standard library only, no I/O."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
 Environment = tuple[tuple[str, str], ...]
-"""What a generation depended on besides the prompt, as sorted pairs: library versions, device, dtype, weights."""
+"""Library versions, device, dtype and weights that a generation depends on, as sorted pairs of name and value."""
 
 
 @dataclass(frozen=True)
 class Path:
-    """What a model says along given tokens, whatever it would have said itself (teacher forcing).
+    """A model's log-probs of given tokens (teacher forcing), whatever it would have generated itself.
 
-    All per position, in the processed distribution. Where the output would have ended before the given tokens do, what
-    follows is not told.
+    Values are per position and of the processed distribution (after logits processors). They end where the model's
+    own output would have ended, if that is before the given tokens do.
 
     Attributes:
         tokens: The given tokens.
-        choices: The model's own choice after the given tokens before it: the likeliest token, or its draw.
-        logprobs: Natural logarithm of the given token's probability.
-        margins: By how much (nats) the likeliest token is ahead of the given one; 0 where that is the likeliest.
-        leads: By how much (nats) the likeliest token is ahead of the second.
-        scale: Largest score (logit) of a likeliest token by magnitude: numerical noise grows with it.
-        stop: Why the output ends after the last of `choices`; empty where it would go on.
-        draws: Whether tokens are drawn, so that another choice than the likeliest token means nothing.
+        choices: The model's own token at each position, given the tokens before it: the argmax, or its sample.
+        logprobs: Log-probability (nats) of each given token.
+        margins: Log-prob of the argmax minus that of the given token (nats); 0 if they are the same.
+        leads: Top-2 margin: log-prob of the argmax minus that of the second (nats).
+        scale: Largest logit of an argmax by magnitude; numerical noise grows with it.
+        stop: Finish reason after the last of `choices`; empty if the model would go on.
+        draws: True for sampled decoding, where a choice other than the argmax means nothing.
     """
 
     tokens: tuple[int, ...]
@@ -41,27 +41,27 @@ class Path:
 
 @dataclass(frozen=True, repr=False)
 class Generation(str):
-    """Output of a model for a case: its text, with what is known of it besides.
+    """Output of a model for a case: a `str` that also knows its tokens, log-probs and environment.
 
-    It is a `str`, so `"Paris" in llm_output`, `llm_output == "Paris."`, `llm_output.strip()`, `re.search("[0-9]+",
-    llm_output)` and `json.loads(llm_output)` do what they do with the text. Equal to a text means equal to the
-    character. Two generations are equal if their tokens, log-probabilities, stop and environment are, too.
+    As a `str` it works in `"Paris" in llm_output`, `llm_output == "Paris."`, `llm_output.strip()`,
+    `re.search("[0-9]+", llm_output)` and `json.loads(llm_output)`. It equals a plain text that is the same character
+    by character, and another generation only if tokens, log-probs, finish reason and environment are equal, too.
 
     Attributes:
         text: The generated text, without the prompt.
-        token_ids: Generated tokens, or None for a model that we cannot look into.
-        logprobs: Natural logarithm of each token's probability in the processed distribution (nats), where known.
-        stop: Why it ended: `eos`, `length`, `stop` (a stop string) or `` (unknown).
-        environment: What it depended on besides the prompt.
-        margins: By how much (nats) the likeliest token led the second, at each position, where known.
-        verified: Whether it is a draft that one forward pass confirmed.
-        unverified: Why it is not, where there was a draft; empty otherwise.
-        path: What the model says along the draft, where there was one and the model can be looked into.
-        samples: All draws of the case, this one the first, where a test asked for several.
-        lengths: How many characters of `text` each token makes, for reports to mark them; None where tokens by
-            themselves do not make up the text.
+        token_ids: Generated tokens, or None if the model does not expose them.
+        logprobs: Log-probability (nats) of each token in the processed distribution, or None.
+        stop: Finish reason: `eos`, `length`, `stop` (a stop string) or `` (unknown).
+        environment: Library versions, device, dtype and weights that it depends on.
+        margins: Top-2 margin (nats) at each position, or None.
+        verified: True if it is a draft (the baseline's tokens) that one forward pass confirmed.
+        unverified: Why its draft was not confirmed; empty otherwise.
+        path: The model's log-probs of the draft, if there was one and the model exposes them.
+        samples: All outputs of the case, this one first, if a test asked for several.
+        lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
+            tokens do not add up to the text.
 
-    The last six tell how it came about, and count for nothing when two are compared.
+    The last six describe how it came about; equality ignores them.
     """
 
     text: str
@@ -112,7 +112,7 @@ class Generation(str):
 
     @property
     def _compared(self) -> tuple[object, ...]:
-        """The fields that count when two are compared."""
+        """The fields that equality compares."""
         return tuple(getattr(self, one.name) for one in fields(self) if one.compare)
 
     def __str__(self) -> str:
@@ -125,12 +125,12 @@ class Generation(str):
 
 
 def end_of(generation: Generation) -> str:
-    """What to show where a generation has ended."""
+    """What reports show at the end of a generation: `<eos>`."""
     return f"<{generation.stop or 'end'}>"
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length where one begins the other, None where equal."""
+    """Index of the first item that differs, the shorter length if one is a prefix of the other, None if equal."""
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return at
@@ -138,12 +138,12 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
 
 
 def joined(text: str) -> str:
-    """A text whose characters are whole: two halves of one, side by side, are that one in every JSON file."""
+    """A text whose surrogate pairs are joined to the characters they encode, as reading it from JSON would do."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def harmless(text: str) -> str:
-    """The `repr` of a text, with nothing in it that a CI service obeys in the middle of a line (`##[group]`)."""
+    """The `repr` of a text without commands that a CI service obeys in the middle of a line (`##[group]`)."""
     return re.sub(r"##(?=[A-Za-z]*\[)", r"#\\x23", repr(text))

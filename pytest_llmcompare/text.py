@@ -1,4 +1,4 @@
-r"""Foreign text made harmless for a terminal and for a log: visible escapes such as `\x1b`, nothing that acts. Pure.
+r"""Text for people: foreign text escaped for terminals and logs, addresses without secrets, numbers with units. Pure.
 
 Models, prompt tables and test names can hold anything: escape sequences, bidirectional overrides, lone surrogates,
 characters without width by the thousand, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
@@ -48,38 +48,38 @@ def without_secrets(address: str) -> str:
 
 
 def source_without_secrets(text: str) -> str:
-    """A model spec or a source of baselines, `[NAME=]KIND:ANYTHING`, without the secrets of an address in it."""
-    found = SOURCE.fullmatch(text)
-    return f"{found[1] or ''}{without_secrets(found[2])}" if found else OPAQUE_USER.sub(r"\1", text)
+    """A model spec or a source of baselines, `[NAME=]KIND:REST`, without the secrets of an address in it."""
+    match = SOURCE.fullmatch(text)
+    return f"{match[1] or ''}{without_secrets(match[2])}" if match else OPAQUE_USER.sub(r"\1", text)
 
 
 def in_text_without_secrets(text: str) -> str:
-    """The same for every address in a text, such as the message of a library; parameters of bare paths go, too."""
-    return WORD.sub(lambda found: _word(found[0]), text)
+    """A text, such as the message of a library, without the secrets of all addresses and paths in it."""
+    return WORD.sub(lambda match: _word(match[0]), text)
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """What stands before the first `?` or `#`, that sign, and what stands after it."""
-    found = re.search(r"[?#]", rest)
-    return (rest[: found.start()], found[0], rest[found.end() :]) if found else (rest, "", "")
+    """The parts before and after the first `?` or `#`, and that sign between them."""
+    match = re.search(r"[?#]", rest)
+    return (rest[: match.start()], match[0], rest[match.end() :]) if match else (rest, "", "")
 
 
 def _nested(path: str) -> str:
-    """A path in which further addresses may stand."""
-    found = START.search(path)
-    return path if found is None else path[: found.start()] + without_secrets(path[found.start() :].replace("\\/", "/"))
+    """A path without the secrets of addresses in it."""
+    match = START.search(path)
+    return path if match is None else path[: match.start()] + without_secrets(path[match.start() :].replace("\\/", "/"))
 
 
 def _word(word: str) -> str:
-    """A word of a text, cleaned."""
+    """A word of a text without secrets."""
     inner = word.rstrip(CLOSING)
     end = word[len(inner) :]
     if ECHO.fullmatch(inner):
         return word
     inner = ENCODED.sub(HIDDEN, inner)
-    found = START.search(inner)
-    before = inner if found is None else inner[: found.start()]
-    address = "" if found is None else without_secrets(inner[found.start() :].replace("\\/", "/"))
+    match = START.search(inner)
+    before = inner if match is None else inner[: match.start()]
+    address = "" if match is None else without_secrets(inner[match.start() :].replace("\\/", "/"))
     return PARAMETERS.sub("", OPAQUE_USER.sub(r"\1", before)) + address + end
 
 
@@ -103,7 +103,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(number: float, seconds: float) -> str:
-    """How many in a second: `41.7`, `1,234`; empty where it is not known."""
+    """A number per second: `41.7`, `1,234`; empty if unknown."""
     if number <= 0 or seconds <= 0:
         return ""
     per_second = number / seconds
@@ -111,7 +111,7 @@ def rate(number: float, seconds: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent. Only nothing is `0%` and only all is `100%`; empty where there is no whole."""
+    """A part of a whole in percent, never rounded to `0%` or `100%`; empty if the whole is 0."""
     if not whole:
         return ""
     if part in (0, whole):
@@ -121,12 +121,12 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty where it is not known."""
+    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty if unknown."""
     return "" if value is None else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
-    """A share, from 0 to 1, in percent: `0%`, `4.2%`, `100%`."""
+    """A share from 0 to 1 in percent: `0%`, `4.2%`, `100%`."""
     return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
 
 
@@ -139,12 +139,12 @@ _HOLDS_COMMAND = re.compile(r"##(?=[A-Za-z]*\[)")  # obeyed anywhere in a line
 
 
 def escape(text: str) -> str:
-    """Text of a model on one line, without loss: backslashes of its own are doubled, as in `repr`."""
+    """Escape model output to one line without loss: its own backslashes are doubled, as in `repr`."""
     return disarm(text.replace("\\", "\\\\"))
 
 
 def disarm(text: str) -> str:
-    """Text of ours with foreign names in it on one line; backslashes stay as they are, so that commands still work."""
+    """Escape a message with foreign names in it to one line; backslashes stay, so that commands in it still work."""
     if not (text.isascii() and text.isprintable()):
         text = _visible(text)
     return _HOLDS_COMMAND.sub(r"#\\x23", _STARTS_COMMAND.sub(r"\1\\x3a", text))
@@ -159,7 +159,7 @@ def escape_char(char: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Text with escapes for what an output in this encoding cannot hold."""
+    """Escape the characters that an output in this encoding cannot hold."""
     try:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     except LookupError:
@@ -167,7 +167,7 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def quoted(text: str, columns: int) -> str:
-    """Text in quotes, escaped and cut to at most so many columns, quotes included."""
+    """Text in quotes, escaped and cut to at most `columns` columns, quotes included."""
     shown = cut(escape(text), columns - 2)
     mark = '"' if "'" in shown and '"' not in shown else "'"
     return f"{mark}{shown}{mark}"
@@ -184,12 +184,12 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "…") -> str:
-    """Text with its end replaced by a mark where it is wider than `columns`."""
+    """Text with its end replaced by a mark if it is wider than `columns`."""
     return text if width(text) <= columns else _first(text, columns - len(mark)) + mark[: max(columns, 0)]
 
 
 def shorten(name: str, columns: int, mark: str = "…") -> str:
-    """A name with its middle replaced by a mark where it is wider than `columns`: ends tell names apart."""
+    """A name with its middle replaced by a mark if it is wider than `columns`: names differ at their ends."""
     if width(name) <= columns:
         return name
     room = columns - len(mark)
@@ -198,7 +198,7 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Text filled with blanks to so many columns."""
+    """Text padded with blanks to a number of columns."""
     return text + " " * (columns - width(text))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 HEAVY = (
-    *("accelerate", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow", "scipy"),
-    *("rich", "tokenizers", "torch", "tqdm", "transformers", "wcwidth", "yaml"),
+    *("accelerate", "click", "filelock", "huggingface_hub", "jinja2", "mlflow", "numpy", "pandas", "pyarrow"),
+    *("pydantic", "rich", "scipy", "tokenizers", "torch", "tqdm", "transformers", "wcwidth", "yaml"),
 )
 
 NOTE_IMPORTS = """

@@ -44,16 +44,16 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
 
 
 def replace(files: Mapping[Path, bytes], last_look: Callable[[], None] = lambda: None) -> None:
-    """Replace files, in this order; none of them where one cannot be written.
+    """Replace files in this order; none of them if one cannot be written.
 
-    A link stays, what it points to is replaced. The file's mode stays.
+    The target of a link is replaced, and the link stays. Files keep their mode.
 
     Args:
-        files: What they are to hold.
-        last_look: Called when all is written and nothing is replaced yet; what it raises leaves the old ones.
+        files: New content by path.
+        last_look: Called when all drafts are written and no file is replaced yet; if it raises, the old files stay.
 
     Raises:
-        OSError: A file could not be written, its `filename` says which; the old ones are as they were.
+        OSError: A file could not be written, its `filename` says which; all files are unchanged.
     """
     drafts: list[tuple[Path, Path]] = []
     with contextlib.ExitStack() as cleaning:
@@ -72,7 +72,7 @@ def replace(files: Mapping[Path, bytes], last_look: Callable[[], None] = lambda:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove drafts that killed runs left beside a file, none that a process is writing. Call it under the lock."""
+    """Remove drafts that killed runs left beside a file, but none that is being written. Call it under the lock."""
     target = _target(path)
     for draft in target.parent.glob(f"{_stem(target)}*.tmp"):
         with contextlib.suppress(OSError):  # whatever is wrong with it, the next update tries again
@@ -81,13 +81,13 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _target(path: Path) -> Path:
-    """What a link leads to; of links that lead to each other, one of them."""
+    """The target of a link; one of them for links that point to each other."""
     return Path(os.path.realpath(path))
 
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Errors name the file, not its draft, which is gone by the time that somebody reads them."""
+    """Let errors name the file, not its draft, which will be gone."""
     try:
         yield
     except OSError as error:
@@ -96,12 +96,12 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def _stem(target: Path) -> str:
-    """How the name of a file's drafts begins; short, so that it fits wherever the file's own name does."""
+    """Prefix of the names of a file's drafts; short, so that they fit wherever the file's own name does."""
     return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
 def _write(draft: Path, data: bytes, target: Path, cleaning: contextlib.ExitStack) -> None:
-    """Write a draft. Until it is in its place it stays locked, so that nobody takes it for the leftover of a kill."""
+    """Write a draft. It stays locked until the rename, so that no process takes it for the leftover of a kill."""
     cleaning.callback(draft.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
     file = draft.open("xb", buffering=0)
     cleaning.enter_context(file)
@@ -121,7 +121,7 @@ def _write_all(file: io.FileIO, data: bytes) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """Make a rename last through a power failure, where the system can."""
+    """Make a rename survive a power failure, if the system can."""
     with contextlib.suppress(OSError):  # Windows cannot open folders
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -14,12 +14,12 @@ import re
 from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
 
-from .document import LineFault, Record
+from .document import CaseRecord, LineFault
 from .escapes import escape, escape_name, escape_word, unescape
 
-WIDE = 100  # columns, beyond which a line of text is parted after its sentences
+WIDE = 100  # columns; longer lines of text are split after sentences
 MARKER_BAR = "|" * 7
-"""How git's diff3 marker begins. Lines of text begin with a bar too, so one with six more gets an escape."""
+"""Start of git's diff3 marker. Lines of text start with a bar, too, so one that goes on with six more is escaped."""
 
 _SENTENCE = re.compile(r"""(?:(?<=\w\w[.!?…])|(?<=\w[.!?…]["'”’)]))(?= \S)|(?<=[。！？])(?=\S)""")
 _LINES = re.compile(r"([^\n]+)\n((?:\.[^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
@@ -28,12 +28,12 @@ _FACTS = {"input", "settings", "env", "stop", "tokens"}
 _KNOWN = frozenset(f".{fact}" for fact in _FACTS)
 
 
-def record_of(baseline: Baseline, environment: str) -> Record:
-    """A baseline as it stands in a file where its environment has this name."""
+def record_of(baseline: Baseline, environment: str) -> CaseRecord:
+    """The record of a baseline in a file that calls its environment by this name."""
     generation = baseline.generation
     tokens = None if generation.token_ids is None else len(generation.token_ids)
     return written(
-        Record(
+        CaseRecord(
             baseline.row,
             generation.text,
             generation.stop,
@@ -46,8 +46,8 @@ def record_of(baseline: Baseline, environment: str) -> Record:
     )
 
 
-def written(record: Record) -> Record:
-    """The record with its lines made anew."""
+def written(record: CaseRecord) -> CaseRecord:
+    """The record with its lines rewritten from its fields."""
     name = escape_name(record.row.prompt_id)
     if record.row.variant:
         name += f" @{escape_name(record.row.variant)}"
@@ -63,9 +63,9 @@ def written(record: Record) -> Record:
 
 
 def text_lines(text: str) -> list[str]:
-    """A text, line by line; `|` begins a line of it, `~` goes on with the line before.
+    """The lines of a text: `|` starts one, `~` continues the one before.
 
-    The parting depends on one sentence at a time, so that a changed word changes one line.
+    Lines are split by sentences, so that a changed word changes one line.
     """
     lines = []
     for line in text.split("\n"):
@@ -76,11 +76,11 @@ def text_lines(text: str) -> list[str]:
     return lines
 
 
-def read_record(block: str, number: int) -> Record:
-    """Read a case from its lines, less the word `case`.
+def read_record(block: str, number: int) -> CaseRecord:
+    """Parse a case from its lines, without the word `case`.
 
     Raises:
-        LineFault: A line does not belong there.
+        LineFault: A line cannot be parsed.
     """
     try:
         return _read(block, number)
@@ -88,14 +88,14 @@ def read_record(block: str, number: int) -> Record:
         raise _fault(block, number) from None
 
 
-def _read(block: str, number: int) -> Record:
+def _read(block: str, number: int) -> CaseRecord:
     match = _LINES.fullmatch(block) or _LINES.fullmatch(_BLANK.sub("\n", block))
     if match is None or "\n" + MARKER_BAR in block:
         raise ValueError
     facts = _facts(match[2])
     body: str = match[3]
-    return Record(
-        read_name(match[1]),
+    return CaseRecord(
+        _read_name(match[1]),
         unescape(body[1:].replace("\n~", "").replace("\n|", "\n")),
         unescape(facts.get(".stop", "")),
         facts.get(".env", ""),
@@ -107,11 +107,11 @@ def _read(block: str, number: int) -> Record:
     )
 
 
-def read_name(line: str) -> RowKey:
-    """The name of a case, as it stands behind the word `case`.
+def _read_name(line: str) -> RowKey:
+    """Parse the name of a case after the word `case`.
 
     Raises:
-        ValueError: It is not complete, or holds an unknown escape.
+        ValueError: It is incomplete, or has an unknown escape.
     """
     name, mark, variant = line.partition(" @")
     if not name or (mark and not variant):
@@ -128,7 +128,7 @@ def _facts(lines: str) -> dict[str, str]:
 
 
 def _fault(block: str, number: int) -> LineFault:
-    """The first line of a case that cannot be right."""
+    """The first faulty line of a case."""
     name, *lines = block.split("\n")
     what = _wrong_name(name)
     if what:
@@ -144,7 +144,7 @@ def _fault(block: str, number: int) -> LineFault:
 
 def _wrong_name(name: str) -> str:
     try:
-        read_name(name)
+        _read_name(name)
     except ValueError:
         return _wrong_escape(name) or f"{shortened(f'case {name}')} lacks the name of the case or of its variant."
     return ""
@@ -186,5 +186,5 @@ def _wrong_escape(line: str) -> str:
 
 
 def shortened(line: str) -> str:
-    """A line to show in a message."""
+    """A line for a message, at most 60 characters."""
     return repr(line if len(line) <= 60 else line[:57] + "...")

@@ -1,4 +1,4 @@
-"""What stands in a baseline file: the text of each case with its facts, apart from the tokens."""
+"""The parsed content of a baseline file, and errors about it."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ def restore(source: str) -> str:
     return f"git checkout -- {shlex.quote(source)}"
 
 
-class Record(NamedTuple):
-    """A case as it stands in the file.
+class CaseRecord(NamedTuple):
+    """A case in a baseline file.
 
     Attributes:
         row: Name of the case.
         text: The approved text.
-        stop: Why it ended.
-        environment: Name of its environment in this file; empty where it is not known.
+        stop: Finish reason.
+        environment: Name of its environment in this file; empty if unknown.
         input_hash: As in `Baseline`.
         settings_hash: As in `Baseline`.
-        tokens: Number of its tokens, or None where it was recorded without.
-        lines: Its lines to the letter, without line break at the end.
-        number: Number of its first line, from 1; 0 where it was not read from a file.
+        tokens: Number of its tokens, or None if it was recorded without.
+        lines: Its lines verbatim, without line break at the end.
+        number: Number of its first line, from 1; 0 if it was not read from a file.
     """
 
     row: RowKey
@@ -98,7 +98,7 @@ class Conflict:
     """A case that a merge left in two versions.
 
     Attributes:
-        lines: Both versions between conflict markers, as they are written back until one is chosen.
+        lines: Both versions between conflict markers, written back unchanged until one is chosen.
         where: The lines in the file, `lines 12-19`.
         environments: Names of the environments that the versions refer to.
     """
@@ -110,32 +110,32 @@ class Conflict:
 
 @dataclass
 class Document:
-    """A baseline file, taken apart.
+    """A parsed baseline file.
 
     Attributes:
         table: True name of the prompt table.
         model: True name of the model.
         environments: Environments by their name in this file (`e1`).
         records: Cases that can be used.
-        repeated: What stands a second time, with the same name as one of the `records`, before it is settled.
+        repeated: Further cases with the same name as one of the `records`; a merge can leave them.
         conflicts: Cases that a merge left in two versions.
-        ambiguous: Names that a merge left with two environments; their cases are read without one.
+        ambiguous: Names of environments that a merge left with two meanings; their cases are read without one.
         newline: Line break of the file.
-        unended: Number of the last line where it has no line break, so that it may have been cut; 0 where it has one.
+        unended: Number of the last line if it has no line break, so that it may be cut off; else 0.
     """
 
     table: str
     model: str
     environments: dict[str, Environment] = field(default_factory=dict)
-    records: dict[RowKey, Record] = field(default_factory=dict)
-    repeated: list[Record] = field(default_factory=list)
+    records: dict[RowKey, CaseRecord] = field(default_factory=dict)
+    repeated: list[CaseRecord] = field(default_factory=list)
     conflicts: dict[RowKey, Conflict] = field(default_factory=dict)
     ambiguous: tuple[str, ...] = ()
     newline: str = "\n"
     unended: int = 0
 
     def environment_name(self, environment: Environment) -> str:
-        """Name of an environment in this file; a new one gets the next number, so that no name changes its meaning."""
+        """Name of an environment in this file; a new one gets the next number, so that names keep their meaning."""
         if not environment:
             return ""
         for name, known in self.environments.items():
@@ -145,8 +145,8 @@ class Document:
         self.environments[name] = environment
         return name
 
-    def versions(self, row: RowKey) -> list[Record]:
-        """What stands under a name."""
+    def versions(self, row: RowKey) -> list[CaseRecord]:
+        """All records with a name."""
         first = [self.records[row]] if row in self.records else []
         return first + [record for record in self.repeated if record.row == row]
 
@@ -163,12 +163,12 @@ class Document:
 
 
 def sort_key(row: RowKey) -> tuple[str, str]:
-    """Sorts as the record itself does, but faster."""
+    """Sort key that orders rows as their own comparison does, but faster."""
     return row.prompt_id, row.variant
 
 
 def next_name(names: Iterable[str]) -> str:
-    """The name after the highest of these, those left aside that can be no environment's."""
+    """The next free name for an environment: `e3` after `e2`."""
     return f"e{max((int(name[1:]) for name in names if ENVIRONMENT_NAME.fullmatch(name)), default=0) + 1}"
 
 

@@ -1,7 +1,7 @@
 r"""Backslash escapes: any text on one line of a file that editors, hooks and git treat as text.
 
-Escaped is what a line cannot hold (controls, lone surrogates), what tools strip (white space at the end), and what
-a reviewer would not see (bidirectional overrides, zero-width characters). All else stands as it is.
+It escapes characters that a line cannot hold (controls, lone surrogates), that tools strip (white space at the end),
+and that a reviewer would not see (bidirectional overrides, zero-width characters). All others stay.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def unescape(text: str) -> str:
 
 
 def with_line_breaks(text: str) -> str:
-    """A file with the line breaks of any system, and perhaps a byte order mark: none of them stands for a text here."""
+    """The text of a file without byte order mark, its line breaks those of Unix."""
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 

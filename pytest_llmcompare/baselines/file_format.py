@@ -9,10 +9,10 @@
     .input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
     | Blue.
 
-A file whose last case has no tokens has a last line `#end`.
+If the last case has no tokens, the last line is `#end`.
 
-Every line says by its beginning what it is, so no white space at its ends and no blank line means anything, and
-conflict markers of a merge cannot be taken for content, nor content for them.
+The first characters of a line say what it is. So blank lines and white space at its ends mean nothing, and content and
+conflict markers of a merge cannot be mistaken for each other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .merge_conflicts import CLOSING, OPENING, Side, reconcile, take_apart
 VERSION = 1
 
 END = "#end"
-"""Last line of a file whose last case has no tokens, so that a file without a line break at its end can be trusted."""
+"""Last line if the last case has no tokens; without it, a missing line break at the end may mean a cut-off file."""
 
 _END_LINE = re.compile(rf"^{END}$", re.MULTILINE)
 _FIRST_LINE = re.compile(r"#llmcompare-baseline ([0-9]+)")
@@ -40,7 +40,7 @@ def parse(text: str, source: str) -> Document:
 
     Args:
         text: All of the file; line breaks of any system.
-        source: What to call the file in messages.
+        source: Name of the file for messages.
 
     Raises:
         BaselineError: A line cannot be read, or the file was written by a newer version.
@@ -69,7 +69,7 @@ def parse(text: str, source: str) -> Document:
 
 
 def dump(document: Document) -> str:
-    """The text of a baseline file, cases sorted, environments that no case refers to left out."""
+    """The text of a baseline file: cases sorted, unused environments left out."""
     used = document.used_environments()
     head = [
         f"#llmcompare-baseline {VERSION}",
@@ -85,7 +85,7 @@ def dump(document: Document) -> str:
 
 
 def _shows_its_end(document: Document) -> bool:
-    """Whether it can be seen in what way the last case ends: the tokens file has a hash of its text."""
+    """True if the tokens file tells whether the last case is complete, by the hash of its text."""
     last = document.records.get(max(document.records.keys() | document.conflicts.keys(), key=sort_key, default=NO_ROW))
     return last is None or last.tokens is not None
 
@@ -95,13 +95,13 @@ def _key(key: str) -> str:
 
 
 def _merged(text: str) -> Document:
-    """A file that a merge left with conflict markers, or with a case that stands twice."""
+    """Parse a file that a merge left with conflict markers or duplicate cases."""
     ours, theirs = take_apart(text)
     return reconcile(_side(ours), ours, _side(theirs), theirs)
 
 
 def _side(side: Side) -> Document:
-    """One side of a merge."""
+    """Parse one side of a merge."""
     try:
         return _document(side.text)
     except LineFault as fault:
@@ -110,7 +110,7 @@ def _side(side: Side) -> Document:
 
 
 def _document(text: str) -> Document:
-    """A file without conflict markers."""
+    """Parse a file without conflict markers."""
     head, *blocks = text.split("\ncase ")
     document = _head(head)
     number = head.count("\n") + 2

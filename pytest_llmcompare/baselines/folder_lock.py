@@ -1,8 +1,8 @@
-"""A lock on a folder: the folder itself is what is locked.
+"""A lock on a folder, held on the folder itself.
 
-So every process that writes there asks for the same lock, whatever its folder for temporary files, its user, its
-container or the link by which it came; nothing is left behind, and the system lets go of it when a process is killed.
-Where folders cannot be locked (Windows, NFS), a lock file in the folder is, beneath a `.gitignore` of its own.
+So all processes that write there share one lock, whatever their temporary folder, user, container or link to it.
+Nothing is left behind, and the system releases it when a process is killed. If folders cannot be locked (Windows, NFS),
+a lock file in the folder is locked, with a `.gitignore` of its own.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _MODE = 0o666  # other users of a shared folder wait for the same file
 
 @contextlib.contextmanager
 def held(folder: Path, seconds: float) -> Iterator[None]:
-    """Keep other processes from changing the files in a folder, which is made where it is not there.
+    """Hold the lock of a folder, which is created if needed.
 
     Raises:
-        TimeoutError: Another process has held it for so long.
-        OSError: The folder cannot be made or opened.
+        TimeoutError: Another process has held it for that long.
+        OSError: The folder cannot be created or opened.
     """
     made = not folder.is_dir()
     until = time.monotonic() + seconds
@@ -47,7 +47,7 @@ def held(folder: Path, seconds: float) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process that is alive has the file open and locked, as writers of drafts do."""
+    """True if a living process has the file open and locked, as writers of drafts do."""
     if fcntl is None:
         return False  # Windows does not remove files that are open
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -61,14 +61,14 @@ def is_held(path: Path) -> bool:
 
 
 def hold(handle: int) -> None:
-    """Lock a file that nobody else knows of, until it is closed or the process ends."""
+    """Lock a new file until it is closed or the process ends."""
     if fcntl is not None:
-        with contextlib.suppress(OSError):  # not on every file system
+        with contextlib.suppress(OSError):  # some file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _locked_folder(folder: Path, until: float) -> int | None:
-    """The open folder, locked; None where that file system cannot lock folders."""
+    """The open folder, locked; None if the file system cannot lock folders."""
     pause = _SHORTEST
     while True:
         _make(folder)
@@ -93,7 +93,7 @@ def _locked_folder(folder: Path, until: float) -> int | None:
 
 @contextlib.contextmanager
 def _lock_file(folder: Path, until: float) -> Iterator[None]:
-    """Lock a file in the folder. Where not even that is possible, the check before each rename has to do."""
+    """Lock a file in the folder. If not even that is possible, only the check before each rename protects the files."""
     from filelock import FileLock, Timeout
 
     _make(folder)

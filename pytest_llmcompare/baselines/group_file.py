@@ -1,4 +1,4 @@
-"""Both files of a group, put together: baselines as records, and what the files become when some of them change."""
+"""Both files of a group together: their baselines, and their new content when some of these change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
 from . import file_format
 from .case_lines import record_of, written
-from .document import Document, LineFault, Record, sort_key
+from .document import CaseRecord, Document, LineFault, sort_key
 from .tokens import TokenLine, Tokens, line_of, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
@@ -23,7 +23,7 @@ _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore 
 
 
 class Change(Enum):
-    """What an update did to a baseline."""
+    """Effect of an update on a baseline."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -32,13 +32,13 @@ class Change(Enum):
 
 
 class Contents:
-    """The baselines of a group, with the lines that they stand in.
+    """The baselines of a group with their lines in both files.
 
-    A baseline that says the same as before keeps its lines to the byte, in both files.
+    A baseline that is the same as before keeps its lines byte for byte, in both files.
 
     Attributes:
-        document: The baseline file.
-        baselines: The baselines that can be used, by row.
+        document: The parsed baseline file.
+        baselines: The usable baselines, by row.
         warnings: What is wrong with the tokens file, or was left open by a merge.
         warnings_elsewhere: The same for a file that does not lie beside the tests, where nothing can be restored.
     """
@@ -67,9 +67,9 @@ class Contents:
         return self.document.records.keys() | self.document.conflicts.keys()
 
     def put(self, baseline: Baseline, *, refresh: bool) -> Change:
-        """Take in a baseline; one that says the same as before changes nothing, unless its facts are to be refreshed.
+        """Set a baseline; one that is the same as before changes nothing, unless `refresh` rewrites its facts.
 
-        A case in conflict is settled by it.
+        It also resolves a merge conflict of its case.
         """
         row = baseline.row
         old = self.baselines.get(row)
@@ -90,9 +90,9 @@ class Contents:
         return change
 
     def fingerprint(self, row: RowKey) -> str:
-        """16 hex digits that change with what the baseline file says of a case; empty where it says nothing.
+        """16 hex digits that change with a case in the baseline file; empty if it is not there.
 
-        The tokens file counts for nothing, as it may be missing; nor do names of environments, as a merge changes them.
+        The tokens file is left out, as it may be missing, and so are names of environments, as a merge changes them.
         """
         facts: tuple[object, ...]
         if row in self.document.conflicts:
@@ -106,17 +106,17 @@ class Contents:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def is_at(self, baseline: Baseline, fingerprint: str, *, shifted: bool) -> bool:
-        """Whether a case stands as it did when it had this fingerprint, or says already what it is to say.
+        """True if a case still has this fingerprint, or already is the new baseline.
 
         Args:
-            baseline: What it is to say.
+            baseline: The new baseline.
             fingerprint: The fingerprint.
-            shifted: Whether its log-probabilities are what is new about it.
+            shifted: Whether the new baseline differs by its log-probabilities.
         """
         return self.fingerprint(baseline.row) == fingerprint or self.says(baseline, shifted=shifted)
 
     def says(self, baseline: Baseline, *, shifted: bool) -> bool:
-        """Whether a case says already what it is to say; arguments as above."""
+        """True if a case already is the new baseline; arguments as above."""
         old = self.baselines.get(baseline.row)
         return (
             old is not None
@@ -125,7 +125,7 @@ class Contents:
         )
 
     def remove(self, rows: Iterable[RowKey]) -> None:
-        """Leave rows out."""
+        """Remove rows."""
         for row in rows:
             self.document.records.pop(row, None)
             self.document.conflicts.pop(row, None)
@@ -133,7 +133,7 @@ class Contents:
             self._token_lines.pop(row, None)
 
     def rename(self, old: RowKey, new: RowKey) -> None:
-        """Give a case another name; all else stays as it is, in both files."""
+        """Give a case another name in both files, otherwise unchanged."""
         token_line = self._token_lines.pop(old, "")
         self.document.records[new] = written(self.document.records.pop(old)._replace(row=new))
         self.baselines[new] = dataclasses.replace(self.baselines.pop(old), row=new)
@@ -141,11 +141,11 @@ class Contents:
             self._token_lines[new] = renamed(token_line, new)
 
     def text(self) -> str:
-        """The baseline file."""
+        """New text of the baseline file."""
         return file_format.dump(self.document)
 
     def tokens_text(self) -> str:
-        """The tokens file; empty where no tokens are known."""
+        """New text of the tokens file; empty if no tokens are known."""
         lines = [self._token_lines[row] for row in sorted(self._token_lines, key=sort_key)]
         return "".join([f"{line}\n" for line in lines]).replace("\n", self._newline)
 
@@ -160,9 +160,9 @@ def read(text: str, tokens_text: str | None, source: str, tokens_source: str) ->
 
     Args:
         text: The baseline file.
-        tokens_text: The tokens file, or None where there is none.
-        source: What to call the baseline file in messages.
-        tokens_source: What to call the tokens file.
+        tokens_text: The tokens file, or None if there is none.
+        source: Name of the baseline file for messages.
+        tokens_source: Name of the tokens file for messages.
 
     Raises:
         BaselineError: The baseline file cannot be read. Faults of the tokens file are warnings.
@@ -174,9 +174,9 @@ def read(text: str, tokens_text: str | None, source: str, tokens_source: str) ->
 
 
 def _is_whole(document: Document, tokens: Tokens) -> bool:
-    """Whether a file without a line break at its end lacks nothing else.
+    """True if a file lacks nothing but the line break at its end.
 
-    The tokens file knows a hash of the last text, and no case that the file does not have.
+    The tokens file has the hash of the last text, and no case that the file lacks.
     """
     last = max(document.records.values(), key=lambda record: record.number, default=None)
     if last is None or document.conflicts or not tokens.lines.keys() <= set(map(sort_key, document.records)):
@@ -184,7 +184,7 @@ def _is_whole(document: Document, tokens: Tokens) -> bool:
     return any(line.text_hash == digest(last.text) for line in tokens.lines.get(sort_key(last.row), ()))
 
 
-def _baseline(record: Record, line: TokenLine | None, document: Document) -> Baseline:
+def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) -> Baseline:
     generation = Generation(
         record.text,
         line.token_ids if line else None,
@@ -196,20 +196,20 @@ def _baseline(record: Record, line: TokenLine | None, document: Document) -> Bas
 
 
 def _alike(old: Generation, new: Generation) -> bool:
-    """Whether the facts of two equal outputs are the same but for noise, which is no reason to dirty a file."""
+    """True if the facts of two equal outputs differ by no more than noise, which is no reason to change a file."""
     if old.environment != new.environment or old.logprobs is None or new.logprobs is None:
         return False
     return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
 
 
 def _says(baseline: Baseline) -> tuple[object, ...]:
-    """What of a baseline counts as the same: not its environment, nor the last digits of its log-probabilities."""
+    """The fields by which baselines are compared: not the environment, nor log-probabilities."""
     generation = baseline.generation
     return generation.text, generation.token_ids, generation.stop, baseline.input_hash, baseline.settings_hash
 
 
 def _environment_warnings(document: Document, source: str) -> list[str]:
-    """What a merge did to the environments, with markers or (where one side dropped a line) without."""
+    """Warnings about environments that a merge left ambiguous or without a description."""
     missing = document.used_environments() - document.environments.keys() - {""}
     whats = [f"a merge left two environments named {name!r}" for name in document.ambiguous]
     whats += [f"no #env line describes environment {name!r}" for name in sorted(missing)]

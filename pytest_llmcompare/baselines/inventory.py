@@ -1,4 +1,4 @@
-"""All baseline files of a project, whatever tests there are."""
+"""All baseline files of a project, with or without a test."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_llmcompare.records import GroupKey
 
 from .document import shown, sort_key
 from .group_file import Contents
-from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, Place, read_pair
+from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, GroupFiles, read_pair
 
 NOT_LOOKED_INTO = frozenset({"node_modules", "__pycache__", "site-packages"})
 
@@ -22,9 +22,9 @@ class Stored(NamedTuple):
 
     Attributes:
         path: The file.
-        source: What it is called in messages.
-        group: The group that it says it is for.
-        contents: What stands in it.
+        source: Its name for messages.
+        group: The group that it names as its own.
+        contents: Its content.
     """
 
     path: Path
@@ -42,31 +42,31 @@ class Inventory(NamedTuple):
 
 def take(root: Path) -> Inventory:
     """Read all baseline files below a folder."""
-    found = Inventory([], [])
-    for path in paths(root):
+    inventory = Inventory([], [])
+    for path in _paths(root):
         try:
-            found.files.append(_read(path, root))
+            inventory.files.append(_read(path, root))
         except BaselineError as error:
-            found.faults.append(str(error))
-    return found
+            inventory.faults.append(str(error))
+    return inventory
 
 
 def faults(root: Path, stored: Stored) -> list[str]:
-    """What is wrong with a file that can be read: cases that a merge left in two versions, and its name."""
+    """Faults of a file that can be read: cases that a merge left in two versions, a wrong file name."""
     conflicts = stored.contents.document.conflicts
-    told = [
+    messages = [
         f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
         "Settle them: pytest --llm-update"
         for row in sorted(conflicts, key=sort_key)
     ]
-    place = Place(root, stored.group)
-    if place.path != stored.path:
-        told.append(_misplaced(stored, place.source, taken=place.path.exists()))
-    return told
+    files = GroupFiles(root, stored.group)
+    if files.path != stored.path:
+        messages.append(_misplaced(stored, files.source, taken=files.path.exists()))
+    return messages
 
 
-def paths(root: Path) -> Iterator[Path]:
-    """The baseline files below a folder, sorted; not those in hidden folders."""
+def _paths(root: Path) -> Iterator[Path]:
+    """The baseline files below a folder, sorted, hidden folders left out."""
     for folder, names, files in os.walk(root):
         names[:] = sorted(name for name in names if not name.startswith(".") and name not in NOT_LOOKED_INTO)
         if Path(folder).parent.name == FOLDER:

@@ -1,11 +1,11 @@
-"""The journal of a group: its finished generations, so that a run that was ended early goes on where it was.
+"""The journal of a group: its finished generations, from which the next run resumes if a run is cut short.
 
     .llmcompare/journal/3f1c9a2e5b7d4c01.jsonl      {"asked": 300, "resumed": 0}
                                                     {"key": "...", "generation": {...}}
 
-A generation is found again only under everything that it depended on: model, prompt, settings, seed, library versions,
-device and precision. A key without the model would give one model's text as another's. What each run began with stands
-there, too, so that an interrupted run can say how much of it is kept, under pytest-xdist as well.
+The key of a generation is a hash of everything it depends on: model, prompt, settings, seed, library versions, device
+and precision. Each run also notes how many outputs it needs, so that an interrupted run can say how much of it is
+kept, under pytest-xdist as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Journal:
         group: The group.
 
     Attributes:
-        works: Whether it can be written to.
+        works: False once it could not be written to.
     """
 
     def __init__(self, root: Path, group: GroupKey) -> None:
@@ -46,19 +46,19 @@ class Journal:
         self.works = True
 
     def begin(self, asked: int, resumed: int = 0) -> None:
-        """Note that so many cases are asked for, of which so many were found here."""
+        """Note how many outputs a run needs, and how many of them the journal already has."""
         self._add({"asked": asked, "resumed": resumed})
 
     def read(self) -> dict[str, Generation]:
-        """The generations by key; a line that was cut off, or is none of ours, is passed over."""
-        found = {}
+        """The generations by key; lines that are cut off or foreign are ignored."""
+        generations = {}
         for entry in entries(self.path):
             with contextlib.suppress(ValueError, KeyError):
-                found[str(entry["key"])] = from_plain(Generation, entry["generation"])
-        return found
+                generations[str(entry["key"])] = from_plain(Generation, entry["generation"])
+        return generations
 
     def append(self, key: str, finished: Generation) -> None:
-        """Add a generation. Where that is not possible (a full disk, a read-only folder) the run goes on without."""
+        """Add a generation. If that is not possible (full disk, read-only folder) the run goes on without a journal."""
         self._add({"key": key, "generation": to_plain(finished)})
 
     def _add(self, entry: Mapping[str, Any]) -> None:
@@ -74,7 +74,7 @@ class Journal:
             self.works = False
 
     def discard(self) -> None:
-        """Remove the journal, and the folders if nothing else is in them."""
+        """Remove the journal, and its folders if they are empty."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
             self.path.parent.rmdir()
@@ -83,11 +83,11 @@ class Journal:
 
 @dataclass(frozen=True)
 class Kept:
-    """How much of what a run asked is in its journals.
+    """How much of an interrupted run its journals keep.
 
     Attributes:
-        outputs: Finished outputs.
-        asked: Outputs that were asked for.
+        outputs: Number of finished outputs.
+        asked: Number of outputs that the run needed.
     """
 
     outputs: int
@@ -95,21 +95,21 @@ class Kept:
 
 
 def kept_since(root: Path, started: float) -> Kept | None:
-    """What journals that were written to since a moment keep; None where there are none.
+    """Count the outputs in the journals written since a moment; None if there are none.
 
     Args:
         root: pytest's root folder.
         started: The moment, in seconds of the clock of the file system.
     """
-    found: list[Kept] = []
+    kept: list[Kept] = []
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
-        found += [kept_in(path) for path in paths if path.stat().st_mtime >= started]
-    return Kept(sum(one.outputs for one in found), sum(one.asked for one in found)) if found else None
+        kept += [_kept_in(path) for path in paths if path.stat().st_mtime >= started]
+    return Kept(sum(one.outputs for one in kept), sum(one.asked for one in kept)) if kept else None
 
 
-def kept_in(path: Path) -> Kept:
-    """What the last run that wrote a journal has in it."""
+def _kept_in(path: Path) -> Kept:
+    """Count the outputs of the last run in a journal."""
     asked, resumed, keys = 0, 0, set[str]()
     for entry in entries(path):
         if isinstance(entry.get("asked"), int) and isinstance(entry.get("resumed"), int):
@@ -120,7 +120,7 @@ def kept_in(path: Path) -> Kept:
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a journal; a line that was cut off, or is none of ours, is passed over."""
+    """The entries of a journal; lines that are cut off or foreign are ignored."""
     try:
         lines = regular_file.read(path).decode("ascii", "replace").splitlines()
     except OSError:
@@ -133,21 +133,21 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def key_of_row(facts: Mapping[str, Any], model: str) -> str:
-    """Names an answer of a model that is asked by the columns of its signature.
+    """Key of an output of a model that takes the columns of its signature.
 
     Args:
-        facts: All that the model is told.
-        model: All of it that decides what it answers.
+        facts: Everything that the model is given.
+        model: Identity of the model: everything about it that decides its output.
     """
     return hashlib.sha256(json.dumps([model, facts], sort_keys=True, default=repr).encode()).hexdigest()
 
 
 def key_of(case: Case, model: str, environment: Environment) -> str:
-    """Names a generation by all that it depends on.
+    """Key of a generation: a hash of everything it depends on.
 
     Args:
-        case: What is asked.
-        model: All of the model that decides what it answers.
+        case: The case.
+        model: Identity of the model: everything about it that decides its output.
         environment: Versions, device, precision and weights.
     """
     facts: list[Any] = [model, environment, case.prompt, dict(case.gen_config), case.template, case.seed]

@@ -1,9 +1,8 @@
 """Baseline files that a merge left with conflict markers.
 
-Both sides of the merge are read as if each had won; a case is in conflict where one of its lines stands between
-markers and the sides differ. So it does not matter where git's hunks begin and end: they may cut through cases, or
-span several. A case that stands twice is in conflict too: git writes no markers where both sides add a case of one
-name in places that it takes for different ones.
+Both sides of the merge are parsed as whole files. A case is in conflict if one of its lines is between markers and the
+sides differ, so hunks may cut through cases or span several. A case that occurs twice is in conflict, too: git writes
+no markers if both sides add a case of the same name in different places.
 
     <<<<<<< HEAD                   # opening
     ||||||| merged common ancestors  # with merge.conflictStyle=diff3; what follows is left out
@@ -21,7 +20,7 @@ from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
 
 from .case_lines import shortened, written
-from .document import Conflict, Document, LineFault, Record, next_name
+from .document import CaseRecord, Conflict, Document, LineFault, next_name
 
 OPENING, CLOSING = "<" * 7, ">" * 7
 
@@ -29,7 +28,7 @@ _MARKER = re.compile(r"(<{7,}|\|{7,}|={7,}|>{7,})(?: .*)?")
 
 
 class Hunk(NamedTuple):
-    """A pair of markers with what stands between them: numbers of the first and last line, and those lines."""
+    """A pair of conflict markers: their line numbers and their lines."""
 
     first: int
     last: int
@@ -38,17 +37,17 @@ class Hunk(NamedTuple):
 
     @property
     def parting(self) -> str:
-        """The marker between the sides; all markers of a conflict are equally long."""
-        return "=" * marker_size(self.opening)
+        """The marker between the sides, as long as the other markers of the conflict."""
+        return "=" * _marker_size(self.opening)
 
 
 class Side(NamedTuple):
-    """The file as if one side had won.
+    """One side of the merge as a whole file.
 
     Attributes:
         lines: Its lines.
         numbers: The number of each line in the file, from 1.
-        hunks: The hunk that each line stands in, or None.
+        hunks: The hunk that each line is in, or None.
     """
 
     lines: list[str]
@@ -61,14 +60,14 @@ class Side(NamedTuple):
         return "\n".join(self.lines)
 
     def add(self, numbered: list[tuple[int, str]], hunk: Hunk | None) -> None:
-        """Take in lines."""
+        """Append lines."""
         for number, line in numbered:
             self.lines.append(line)
             self.numbers.append(number)
             self.hunks.append(hunk)
 
     def touched(self, document: Document) -> dict[RowKey, set[Hunk]]:
-        """The hunks in which each case of this side has a line."""
+        """The hunks in which each case has a line."""
         records = sorted([*document.records.values(), *document.repeated], key=lambda record: record.number)
         starts = [record.number - 1 for record in records]
         touched: dict[RowKey, set[Hunk]] = {record.row: set() for record in records}
@@ -76,19 +75,19 @@ class Side(NamedTuple):
             touched[record.row].update(hunk for hunk in self.hunks[start:end] if hunk)
         return touched
 
-    def span(self, record: Record) -> tuple[int, int]:
+    def span(self, record: CaseRecord) -> tuple[int, int]:
         """Numbers of the first and the last line of a case."""
         first = self.numbers[record.number - 1]
         return first, first + record.lines.count("\n")
 
 
 Numbered = tuple[int, str]
-_TWICE = Hunk(0, 0, f"{OPENING} first", f"{'>' * 7} second")  # where a merge left no markers
+_TWICE = Hunk(0, 0, f"{OPENING} first", f"{'>' * 7} second")  # if a merge left no markers
 _SHAPES = ("<=>", "<|=>")  # the order of the markers, without and with the common ancestor
 
 
 def take_apart(text: str) -> tuple[Side, Side]:
-    """Our side and theirs.
+    """Split a file into our side and theirs.
 
     Raises:
         LineFault: A marker lacks its counterparts.
@@ -107,9 +106,9 @@ def take_apart(text: str) -> tuple[Side, Side]:
 
 
 def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[str, list[Numbered]]]:
-    """Read on to the end of a hunk; its lines, by the marker they stand behind."""
+    """Read to the end of a hunk; return its lines by the marker before them."""
     markers = kind = opening[1][0]
-    size = marker_size(opening[1])
+    size = _marker_size(opening[1])
     parts: dict[str, list[Numbered]] = {kind: []}
     for line in following:
         marker = _MARKER.fullmatch(line[1])
@@ -126,13 +125,13 @@ def _hunk(opening: Numbered, following: Iterator[Numbered]) -> tuple[Hunk, dict[
     return Hunk(opening[0], line[0], opening[1], line[1]), parts
 
 
-def marker_size(marker: str) -> int:
-    """How often a marker repeats its character."""
+def _marker_size(marker: str) -> int:
+    """Number of characters of a marker, without its label."""
     return len(marker) - len(marker.lstrip(marker[0]))
 
 
 def reconcile(ours: Document, our_side: Side, theirs: Document, their_side: Side) -> Document:
-    """The file as it can be used: what is equal on both sides, and which cases are in conflict."""
+    """Join both sides: cases that are equal can be used, the others are in conflict."""
     environments, new_names = _merged_environments(ours, theirs)
     ambiguous = tuple(name for name, new in new_names.items() if new != name and name in ours.environments)
     touched, their_touched = our_side.touched(ours), their_side.touched(theirs)
@@ -152,12 +151,12 @@ def reconcile(ours: Document, our_side: Side, theirs: Document, their_side: Side
     return document
 
 
-def _renamed(record: Record, names: dict[str, str]) -> Record:
+def _renamed(record: CaseRecord, names: dict[str, str]) -> CaseRecord:
     return written(record._replace(environment=names.get(record.environment, record.environment)))
 
 
 def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, Environment], dict[str, str]]:
-    """The environments of both sides, and what theirs are called now."""
+    """The environments of both sides, and the new names of theirs."""
     merged = dict(ours.environments)
     new_names = {}
     for name, environment in theirs.environments.items():
@@ -168,12 +167,12 @@ def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, En
     return merged, new_names
 
 
-def _equal(records: list[Record]) -> bool:
-    """Whether they say the same; on which machine is nothing that anybody has to choose."""
+def _equal(records: list[CaseRecord]) -> bool:
+    """True if records differ in nothing but the environment, which needs no choice."""
     return len({record._replace(lines="", number=0, environment="") for record in records}) == 1
 
 
-def _conflict(our: list[Record], their: list[Record], spans: Sequence[tuple[int, int]], hunk: Hunk) -> Conflict:
+def _conflict(our: list[CaseRecord], their: list[CaseRecord], spans: Sequence[tuple[int, int]], hunk: Hunk) -> Conflict:
     sides = ["\n\n".join([record.lines for record in side]) for side in (our, their)]
     lines = (hunk.opening, sides[0], hunk.parting, sides[1], hunk.closing)
     return Conflict(

@@ -1,6 +1,6 @@
-"""Where the two files of a group are, and how they are read and written as a pair.
+"""Paths of the two files of a group, and reading and writing them as a pair.
 
-They are read from a shelf, which is the disk or a commit; they are written on the disk alone.
+They are read from a shelf: the disk or a git commit. They are only written to the disk.
 """
 
 from __future__ import annotations
@@ -34,15 +34,14 @@ _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$)", re.IGNO
 def safe_name(true_name: str, taken: Collection[str] = ()) -> str:
     """The name of a file (without suffix) or folder for a table or model; safe on every file system.
 
-    The name itself where that is possible, else a cleaned one with `~` and 6 hex digits of the true name's SHA-256.
-    This depends on the name alone, with one exception: of two names that differ only in case (`Qa`, `qa`) the one
-    that came first has the plain file, and the other one gets digits. Digits for every name with a capital letter
-    would need no exception, but most models have one. What is there already always wins, so that a file once
-    written is found again whatever comes and goes beside it.
+    It is the name itself if possible, else a cleaned one with `~` and 6 hex digits of the true name's SHA-256.
+    It depends on the name alone, with one exception: of two names that differ only in case (`Qa`, `qa`) the first one
+    has the plain file and the other one gets digits. An existing file always keeps its name, so that it is found
+    again whatever is added or removed beside it.
 
     Args:
         true_name: The name.
-        taken: Names that stand in the folder already, without suffix.
+        taken: Names that already exist in the folder, without suffix.
     """
     plain = _cleaned(true_name)
     digits = hashlib.sha256(true_name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
@@ -54,7 +53,7 @@ def safe_name(true_name: str, taken: Collection[str] = ()) -> str:
 
 
 def without_suffix(file_name: str) -> str:
-    """The name that a file was named after."""
+    """The file name without the suffix of a baseline or tokens file."""
     return next((file_name[: -len(end)] for end in (TEXT_SUFFIX, TOKENS_SUFFIX) if file_name.endswith(end)), file_name)
 
 
@@ -69,24 +68,24 @@ FOLDER = "__baselines__"
 
 _GIT_ATTRIBUTES = f"*{TEXT_SUFFIX} text eol=lf\n*{TOKENS_SUFFIX} -diff merge=union text eol=lf\n"
 
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # how some editors, and PowerShell, begin what they save
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # some editors, and PowerShell, save files so
 
 
 class Shelf(Protocol):
-    """Where files are read from, by the paths that they have on the disk."""
+    """A place to read files from, by the paths they have on the disk."""
 
     def names(self, folder: Path) -> Sequence[str]:
         """Names in a folder that may not be there."""
 
     def content(self, path: Path) -> bytes | None:
-        """A file, or None where there is none."""
+        """Content of a file; None if there is none."""
 
     def shown(self, path: Path, root: Path) -> str:
-        """What a file is called in messages."""
+        """Name of a file for messages."""
 
 
 class Disk:
-    """The files that are there now."""
+    """The files on the disk."""
 
     def names(self, folder: Path) -> list[str]:
         """Names in a folder that may not be there."""
@@ -98,14 +97,14 @@ class Disk:
             raise BaselineError(f"{folder}: cannot be read: {error.strerror}.") from error
 
     def content(self, path: Path) -> bytes | None:
-        """A file, or None where there is none."""
+        """Content of a file; None if there is none."""
         try:
             return regular_file.read(path)
         except FileNotFoundError:
             return None
 
     def shown(self, path: Path, root: Path) -> str:
-        """What a file is called in messages."""
+        """Name of a file for messages."""
         return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
 
 
@@ -113,39 +112,39 @@ DISK = Disk()
 
 
 class OvertakenError(Exception):
-    """A file is no longer what was read: another process has written it, although this one holds the lock."""
+    """Another process has changed a file since it was read, although this one holds the lock."""
 
 
 class Observed(Disk):
-    """The files that are there now, each of which can be compared with what was read."""
+    """The files on the disk, remembered as read, so that a change by another process is noticed."""
 
     def __init__(self) -> None:
         self.read: dict[Path, bytes | None] = {}
 
     def content(self, path: Path) -> bytes | None:
-        """A file, or None where there is none."""
+        """Content of a file; None if there is none."""
         self.read[path] = super().content(path)
         return self.read[path]
 
     def check(self) -> None:
-        """Compare what was read with what is there.
+        """Check that no file has changed since it was read.
 
         Raises:
-            OvertakenError: A file is another one.
+            OvertakenError: A file has changed.
             OSError: A file cannot be read.
         """
         if any(DISK.content(path) != data for path, data in self.read.items()):
             raise OvertakenError
 
 
-class Place:
-    """Where the two files of a group are.
+class GroupFiles:
+    """The two files of a group.
 
     Attributes:
         path: The baseline file.
         tokens: The tokens file.
-        attributes: What git is told about both, in the folder above.
-        source: What to call the baseline file in messages.
+        attributes: The `.gitattributes` file for both, in the folder above.
+        source: Name of the baseline file for messages.
 
     Raises:
         BaselineError: A folder cannot be read.
@@ -164,14 +163,14 @@ class Place:
         self.tokens_source = shelf.shown(self.tokens, root)
 
     def read(self) -> Contents | None:
-        """Both files, or None where there is no baseline file."""
+        """Read both files; None if there is no baseline file."""
         stored = read_pair(self.path, self.tokens, self.source, self.tokens_source, self.shelf)
         if stored is None:
             return None
-        found, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
-        if found != wanted:
+        own, wanted = (stored.document.table, stored.document.model), (self.group.table, self.group.model)
+        if own != wanted:
             raise DamagedFileError(
-                f"{self.source}: these are the baselines of table {found[0]!r} and model {found[1]!r}, "
+                f"{self.source}: these are the baselines of table {own[0]!r} and model {own[1]!r}, "
                 f"expected table {wanted[0]!r} and model {wanted[1]!r}.",
                 "Move the file to where it belongs, or restore it",
                 self.source,
@@ -179,18 +178,18 @@ class Place:
         return stored
 
 
-class OwnPlace(Place):
-    """Where the two files of a group are on the disk, to be written."""
+class WritableGroupFiles(GroupFiles):
+    """The two files of a group on the disk, to be written."""
 
     def __init__(self, root: Path, group: GroupKey) -> None:
         self.observed = Observed()
         super().__init__(root, group, self.observed)
 
     def write(self, stored: Contents) -> None:
-        """Write both files, the tokens first: where a kill comes between, the text decides which of them count.
+        """Write both files, the tokens first: after a kill in between, lines that do not fit the texts are ignored.
 
         Raises:
-            OvertakenError: They are no longer what was read.
+            OvertakenError: They have changed since they were read.
             OSError: They cannot be written.
         """
         files: dict[Path, bytes] = {}
@@ -204,7 +203,7 @@ class OwnPlace(Place):
         replace(files, last_look=self.observed.check)
 
     def remove(self) -> None:
-        """Remove both files, and their folder where nothing else is in it. Raises as `write` does."""
+        """Remove both files, and their folder if it is empty then. Raises as `write` does."""
         self.observed.check()
         for path in (self.path, self.tokens):
             for file in (path.resolve(), path):
@@ -214,10 +213,10 @@ class OwnPlace(Place):
 
 
 def read_pair(path: Path, tokens: Path, source: str, tokens_source: str, shelf: Shelf = DISK) -> Contents | None:
-    """A baseline file and the tokens file beside it, or None where there is no baseline file.
+    """Read a baseline file and its tokens file; None if there is no baseline file.
 
     Raises:
-        BaselineError: The baseline file cannot be read, or what stands in the place of the other one is no file.
+        BaselineError: The baseline file cannot be read, or the tokens file is not a regular file.
     """
     try:
         data = shelf.content(path)

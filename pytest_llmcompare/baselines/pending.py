@@ -1,9 +1,9 @@
-"""Pending outputs: what a run found to differ and nobody has accepted or rejected yet.
+"""Pending outputs: those that differ from their baseline and were neither accepted nor rejected yet.
 
     .llmcompare/pending.jsonl      {"pending": 1, "key": {...}, "run": "...", "old": "3f1c9a2e5b7d4c01", "new": {...}}
 
-One line per finding, appended at once. Of several lines on a case the last one counts; a line without `new` says that
-nothing waits any more. A line that was cut off by a kill spoils no other.
+One line per output, appended as soon as it is known. Of several lines about a case the last one counts; a line without
+`new` removes the case. A line that was cut off by a kill spoils no other.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ NAME = "pending.jsonl"
 
 @dataclass(frozen=True)
 class Entry:
-    """An output that waits to be accepted or rejected.
+    """An output to be accepted or rejected.
 
     Attributes:
         key: Name of the case.
-        test: The test that found it.
-        run: Names the run that found it.
-        commit: The git commit that was checked out; empty where there was none.
-        old: Fingerprint of the baseline in the files; empty where there was none.
-        new: Today's output, to be the baseline.
+        test: Node id of the test that found it.
+        run: Id of the run that found it.
+        commit: The git commit that was checked out; empty if none.
+        old: Fingerprint of the baseline in the files; empty if none.
+        new: Today's output, to become the baseline.
         judgement: The verdict.
         baseline: Text of the baseline that it was compared with, or None.
         prompt: The prompt's own text (without examples), to show.
-        against: Where that baseline is from, where it is not from the files: `git:origin/main (1a2b3c4d)`.
+        against: Source of that baseline, unless it is the files: `git:origin/main (1a2b3c4d)`.
     """
 
     key: CaseKey
@@ -62,12 +62,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Pending:
-    """What waits.
+    """The content of a pending file.
 
     Attributes:
         entries: The entries by case, in the order in which they came.
-        notes: Lines that could not be used.
-        unknown: Those of them that another version has written, as they are.
+        notes: One message for each line that could not be used.
+        unknown: Lines that another version of this program has written, unchanged.
     """
 
     entries: Mapping[CaseKey, Entry]
@@ -97,15 +97,15 @@ class PendingFile:
         self.source = f"{state_folder.FOLDER}/{NAME}"
 
     def read(self) -> Pending:
-        """What waits; nothing where there is no file.
+        """Read the file; empty if there is none.
 
         Raises:
-            BaselineError: It cannot be read, or is of another version.
+            BaselineError: It cannot be read, or another version has written all of it.
         """
         return read(self.path, self.source) if os.path.lexists(self.path) else Pending({})
 
     def append(self, *entries: Entry) -> None:
-        """Add entries, each in the place of an earlier one of its case.
+        """Add entries; each replaces an earlier one of the same case.
 
         Raises:
             BaselineError: Another process keeps the folder locked.
@@ -114,11 +114,11 @@ class PendingFile:
         self._write([line_of(entry) for entry in entries])
 
     def remove(self, keys: Iterable[CaseKey]) -> None:
-        """Note that nothing waits for these cases. Raises as `append` does."""
+        """Remove the entries of these cases. Raises as `append` does."""
         self._write([_line({"key": to_plain(key)}) for key in keys])
 
     def compact(self) -> None:
-        """Leave only the lines that count; where there are none, remove file and folder.
+        """Drop lines that no longer count; if none is left, remove file and folder.
 
         Raises:
             BaselineError: It cannot be read, or is of another version.
@@ -136,7 +136,7 @@ class PendingFile:
                 state_folder.remove_if_empty(self.root)
 
     def _write(self, lines: list[str]) -> None:
-        """Append lines in one piece, on a line of their own whatever stands before them."""
+        """Append lines in one write, after a line break if the file does not end in one."""
         if not lines:
             return
         with locked(self.folder):
@@ -183,7 +183,7 @@ def read(path: Path, source: str) -> Pending:
 
 
 def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
-    """Take in a line.
+    """Apply a line to the entries.
 
     Raises:
         LineError: It cannot be used, or is of another version.
@@ -210,7 +210,7 @@ def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
 
 
 def line_of(entry: Entry) -> str:
-    """An entry as a line, without its line break."""
+    """An entry as a JSON line, without line break."""
     output = _finite(entry.new.generation)
     new = {"input_hash": entry.new.input_hash, "settings_hash": entry.new.settings_hash}
     return _line(
@@ -234,7 +234,7 @@ def _line(facts: Mapping[str, Any]) -> str:
 
 
 def _finite(output: Generation) -> Generation:
-    """An output as JSON can hold it: log-probabilities are known for all of its tokens, or not known."""
+    """An output whose log-probs and margins are finite or None, as JSON needs."""
     return dataclasses.replace(
         output, path=None, samples=(), logprobs=_known(output.logprobs), margins=_known(output.margins)
     )
@@ -244,12 +244,12 @@ def _known(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return numbers if numbers is not None and all(map(math.isfinite, numbers)) else None
 
 
-def _finite_judgement(found: Judgement) -> dict[str, Any]:
-    """A judgement as JSON can hold it."""
-    whole = to_plain(found)
+def _finite_judgement(judged: Judgement) -> dict[str, Any]:
+    """A judgement as plain data, with None for numbers that are not finite, as JSON needs."""
+    whole = to_plain(judged)
     numbers = {name: whole[name] for name in ("margin", "tolerance")}
     unusable = [name for name, number in numbers.items() if number is not None and not math.isfinite(number)]
-    if found.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):
+    if judged.likelihood and not all(map(math.isfinite, whole["likelihood"].values())):
         unusable.append("likelihood")
     return {**whole, **dict.fromkeys(unusable)}
 

@@ -1,6 +1,6 @@
-"""Regular files alone: a named pipe or a device in the place of a file would never end, and git stores links to them.
+"""Reading and appending to regular files only: reading a named pipe or a device (git stores links) never ends.
 
-What is refused is an `OSError`, so that it is told as any other file that cannot be read.
+Anything else raises an `OSError`, as other files that cannot be read do.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _KINDS = {
 
 
 class IrregularFileError(OSError):
-    """Something that is not a regular file, or is too large to be one of ours."""
+    """Not a regular file, or one that is too large to be a baseline or pending file."""
 
 
 def read(path: Path, largest: int = LARGEST) -> bytes:
     """The content of a regular file; links are followed.
 
     Raises:
-        IrregularFileError: It is something else, or larger than `largest`.
+        IrregularFileError: It is not a regular file, or larger than `largest`.
         OSError: It cannot be read.
     """
-    check(_stat(path), path, largest)
+    _check(_stat(path), path, largest)
     handle = os.open(path, os.O_RDONLY | _FLAGS)
     try:
-        check(os.fstat(handle), path, largest)  # it may be another one by now
+        _check(os.fstat(handle), path, largest)  # it may be another one by now
         chunks = []
         size = 0
         while chunk := os.read(handle, _CHUNK):  # files below /proc have no size, and some no end
@@ -52,42 +52,42 @@ def read(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def open_to_append(path: Path) -> BinaryIO:
-    """Open a regular file to read and append, made where it is not there.
+    """Open a regular file to read and append; create it if needed.
 
     Raises:
-        IrregularFileError: It is something else.
+        IrregularFileError: It is not a regular file.
         OSError: It cannot be opened.
     """
     if os.path.lexists(path):
-        check(_stat(path), path)
+        _check(_stat(path), path)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | _FLAGS, 0o666)
     try:
-        check(os.fstat(handle), path)
+        _check(os.fstat(handle), path)
         return os.fdopen(handle, "a+b")
     except BaseException:
         os.close(handle)
         raise
 
 
-def check(found: os.stat_result, path: Path, largest: int | None = None) -> None:
-    """Refuse what is not a regular file.
+def _check(status: os.stat_result, path: Path, largest: int | None = None) -> None:
+    """Raise an error unless a file is a regular one.
 
     Args:
-        found: What the system says of it.
-        path: What it is called in the error.
-        largest: Most bytes that it may have.
+        status: Its status, as `os.stat` returns it.
+        path: Its path, for the error.
+        largest: Maximum size in bytes.
 
     Raises:
-        IrregularFileError: It is something else, or too large.
+        IrregularFileError: It is not a regular file, or too large.
     """
-    kind = stat.S_IFMT(found.st_mode)
+    kind = stat.S_IFMT(status.st_mode)
     if kind == stat.S_IFDIR:
         raise IrregularFileError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG:
         what = _KINDS.get(kind, "something else")
         raise IrregularFileError(errno.EINVAL, f"it is {what}, expected a regular file", str(path))
-    if largest is not None and found.st_size > largest:
-        raise _too_large(path, found.st_size, largest)
+    if largest is not None and status.st_size > largest:
+        raise _too_large(path, status.st_size, largest)
 
 
 def _stat(path: Path) -> os.stat_result:
@@ -100,5 +100,5 @@ def _stat(path: Path) -> os.stat_result:
 
 
 def _too_large(path: Path, size: int, largest: int) -> IrregularFileError:
-    told = f"it has {size / 2**20:,.0f} MiB or more, expected at most {largest / 2**20:,.0f}"
-    return IrregularFileError(errno.EFBIG, told, str(path))
+    what = f"it has {size / 2**20:,.0f} MiB or more, expected at most {largest / 2**20:,.0f}"
+    return IrregularFileError(errno.EFBIG, what, str(path))

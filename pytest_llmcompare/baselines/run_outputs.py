@@ -1,7 +1,7 @@
-"""What an MLflow run keeps of a group's outputs, in its folder `llmcompare`: the two files that baselines would be.
+"""A group's outputs in an MLflow run: its folder `llmcompare` has them in the two files of baselines.
 
-`outputs.baseline` has the texts, hashes of what was asked and the environment, `outputs.tokens.jsonl` token ids and
-log-probabilities.
+`outputs.baseline` has texts, hashes of prompts and settings, and the environment; `outputs.tokens.jsonl` has token ids
+and log-probabilities.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def write(folder: Path, group: GroupKey, outputs: Iterable[Baseline]) -> None:
 
 
 def read(folder: Path, source: str) -> Contents | None:
-    """What was written; None where nothing was.
+    """Read the outputs that `write` wrote; None if there are none.
 
     Args:
         folder: The folder.
-        source: What to call it in messages.
+        source: Name of the folder for messages.
 
     Raises:
         BaselineError: It cannot be read.

@@ -1,4 +1,4 @@
-"""The folder in pytest's root for what is not to be committed; it brings its own `.gitignore`."""
+"""The folder `.llmcompare` in pytest's root for files that are not committed; it has its own `.gitignore`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _IGNORED = "*\n"
 
 
 def make(root: Path) -> Path:
-    """The folder, made where it is not there.
+    """Create the folder if needed, and return it.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def make(root: Path) -> Path:
 
 
 def remove_if_empty(root: Path) -> None:
-    """Remove the folder where nothing but its `.gitignore` is left in it."""
+    """Remove the folder if only its `.gitignore` is left in it."""
     folder = root / FOLDER
     with contextlib.suppress(OSError):
         if [path.name for path in folder.iterdir()] == [".gitignore"]:

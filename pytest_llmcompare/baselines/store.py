@@ -1,4 +1,4 @@
-"""Baseline files beside the tests: read, update, prune."""
+"""Baseline files beside the tests: read, update, rename and prune them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from . import group_file
 from .atomic_write import locked, remove_leftovers
 from .document import shown, sort_key
 from .group_file import Change, Contents
-from .paths import FOLDER, OvertakenError, OwnPlace, Place
+from .paths import FOLDER, GroupFiles, OvertakenError, WritableGroupFiles
 
 NOTHING_RECORDED = "no baseline is recorded for this case"
-PRUNE_SHARE = 0.2  # of a file, beyond which deleting wants a second word
+PRUNE_SHARE = 0.2  # of a file; deleting more needs a confirmation
 
-ATTEMPTS = 20  # to write what nobody else has written meanwhile
+ATTEMPTS = 20  # to read and write a file that other processes keep writing
 
 T = TypeVar("T")
 
@@ -29,16 +29,16 @@ _AGAIN = "The baselines are as they were. Mend that, and run the update again."
 
 @dataclass(frozen=True)
 class BaselineSet:
-    """The stored baselines of a group.
+    """The baselines of a group.
 
     Attributes:
-        path: The baseline file, there or not; None where they are from elsewhere.
-        baselines: What can be compared with, by row.
-        conflicts: Rows that a merge left in two versions, and where: `PATH, lines 12-19`.
-        warnings: What could not be used (tokens, environments), and whose outputs they are.
-        lacking: What to say of a row that has none.
-        faults: Rows whose baseline cannot be had, and why.
-        of_model: Name of the model that they are outputs of, where that is not the group's own.
+        path: The baseline file, which need not exist; None for another source.
+        baselines: The usable baselines, by row.
+        conflicts: Places of rows that a merge left in two versions: `PATH, lines 12-19`.
+        warnings: Messages about tokens and environments that could not be used, and about the source.
+        lacking: Message about a row that has no baseline.
+        faults: Reasons why the baseline of a row cannot be used, by row.
+        of_model: Name of the model whose outputs they are, if it is not the group's own.
     """
 
     path: Path | None = None
@@ -57,15 +57,15 @@ class BaselineSet:
 
 @dataclass(frozen=True)
 class UpdateReport:
-    """What an update did, row by row in the order given.
+    """Effect of an update, with rows in the order given.
 
     Attributes:
         path: The baseline file.
         added: Rows that had no baseline.
-        changed: Rows with another text, other tokens, stop reason or hashes than before.
-        refreshed: Rows that say the same, with other facts (environment, log-probabilities).
-        unchanged: Rows whose lines are as they were.
-        moved: Rows that were not written, because their baseline is not the one that was expected.
+        changed: Rows with a new text, new tokens, finish reason or hashes.
+        refreshed: Rows with only a new environment or log-probabilities.
+        unchanged: Rows whose lines stayed the same.
+        moved: Rows that were not written, because their baseline was not the expected one.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class UpdateReport:
 
     @property
     def written(self) -> bool:
-        """Whether the files were touched at all."""
+        """Whether the files were written."""
         return bool(self.added or self.changed or self.refreshed)
 
     @property
@@ -88,16 +88,16 @@ class UpdateReport:
 
 
 def path_of(root: Path, group: GroupKey) -> Path:
-    """The baseline file of a group, there or not; its tokens file stands beside it.
+    """The baseline file of a group, which need not exist; its tokens file is beside it.
 
     Raises:
         BaselineError: The folder cannot be read.
     """
-    return Place(root, group).path
+    return GroupFiles(root, group).path
 
 
 def load(root: Path, group: GroupKey) -> BaselineSet:
-    """Read the baselines of a group; an empty set where there is no file.
+    """Read the baselines of a group; an empty set if there is no file.
 
     Args:
         root: Pytest's root folder.
@@ -106,21 +106,21 @@ def load(root: Path, group: GroupKey) -> BaselineSet:
     Raises:
         BaselineError: The file cannot be read, is damaged, newer than this program, or another group's.
     """
-    place = Place(root, group)
-    stored = place.read()
+    files = GroupFiles(root, group)
+    stored = files.read()
     if stored is None:
-        return BaselineSet(place.path)
-    conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
-    return BaselineSet(place.path, stored.baselines, conflicts, stored.warnings)
+        return BaselineSet(files.path)
+    conflicts = {row: f"{files.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+    return BaselineSet(files.path, stored.baselines, conflicts, stored.warnings)
 
 
 def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | None]]:
-    """What a group's file says of each case: its fingerprint, and its text (None where a merge left two).
+    """Fingerprint and text of each case in a group's file; the text is None if a merge left two.
 
     Raises:
         BaselineError: The file cannot be read.
     """
-    stored = Place(root, group).read()
+    stored = GroupFiles(root, group).read()
     if stored is None:
         return {}
     texts = {row: baseline.generation.text for row, baseline in stored.baselines.items()}
@@ -128,12 +128,12 @@ def fingerprints(root: Path, group: GroupKey) -> dict[RowKey, tuple[str, str | N
 
 
 def snapshot(root: Path, group: GroupKey) -> Contents:
-    """What a group's files say now, empty where there are none.
+    """Read both files of a group; empty if there are none.
 
     Raises:
         BaselineError: The file cannot be read.
     """
-    return Place(root, group).read() or group_file.empty(group)
+    return GroupFiles(root, group).read() or group_file.empty(group)
 
 
 def update(
@@ -145,24 +145,24 @@ def update(
     shifted: Collection[RowKey] = (),
     expected: Mapping[RowKey, str] | None = None,
 ) -> UpdateReport:
-    """Write baselines into a group's file; all others in it stay, nothing is deleted.
+    """Write baselines into a group's file; all others in it stay.
 
-    The file is read again under a lock, so that runs at the same time do not undo each other's updates. What says the
-    same as before keeps its lines to the byte, and where nothing changes no file is touched.
+    The file is read again under a lock, so that simultaneous runs do not undo each other's updates. Baselines that are
+    the same as before keep their lines byte for byte, and if nothing changes no file is written.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        baselines: What to write; cases in conflict are settled by it.
-        refresh: Write environment and log-probabilities anew, also where the text is the same.
-        shifted: Rows for which that is done in any case, because their log-probabilities are what moved.
-        expected: The fingerprints that the baselines must have to be replaced; None replaces whatever is there.
+        baselines: The new baselines; they also resolve merge conflicts of their cases.
+        refresh: Also rewrite environment and log-probabilities of baselines whose text is the same.
+        shifted: Rows for which to do that in any case, because their log-probabilities moved.
+        expected: Fingerprints that the baselines must have to be replaced; None replaces any.
 
     Raises:
         BaselineError: The file cannot be read (it is never overwritten then) or written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> UpdateReport:
+    def change(files: WritableGroupFiles, stored: Contents) -> UpdateReport:
         moved = {
             one.row
             for one in baselines
@@ -174,19 +174,19 @@ def update(
             if baseline.row not in moved
         }
         report = UpdateReport(
-            place.path,
+            files.path,
             moved=tuple(sorted(moved, key=sort_key)),
             **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
         )
         if report.written:
-            place.write(stored)
+            files.write(stored)
         return report
 
     return _changed(root, group, change, make=bool(baselines))
 
 
 def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
-    """Give cases of a group's file other names, all of them or none.
+    """Rename cases in a group's file, all of them or none.
 
     Args:
         root: Pytest's root folder.
@@ -197,20 +197,20 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
         BaselineError: A case is not there, is in conflict, or the new name is taken; or the file cannot be written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> None:
+    def change(files: WritableGroupFiles, stored: Contents) -> None:
         for old, new in names.items():
             if old in stored.document.conflicts:
                 where = stored.document.conflicts[old].where
                 raise BaselineError(
-                    f"{place.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    f"{files.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
                     "Settle that first: pytest --llm-update"
                 )
             if old not in stored.document.records:
-                raise BaselineError(f"{place.source}: there is no case '{shown(old)}'.")
+                raise BaselineError(f"{files.source}: there is no case '{shown(old)}'.")
             if new in stored.rows:
-                raise BaselineError(f"{place.source}: there is a case '{shown(new)}' already. Choose another name.")
+                raise BaselineError(f"{files.source}: there is a case '{shown(new)}' already. Choose another name.")
             stored.rename(old, new)
-        place.write(stored)
+        files.write(stored)
 
     _changed(root, group, change)
 
@@ -219,20 +219,20 @@ def obsolete(baselines: BaselineSet, declared: Collection[RowKey]) -> tuple[RowK
     """Rows in a group's file that its table no longer has, sorted.
 
     Args:
-        baselines: What was loaded.
-        declared: All rows of the table, whatever was selected.
+        baselines: The baselines of the group.
+        declared: All rows of the table, selected or not.
     """
     return tuple(sorted(baselines.rows - set(declared), key=sort_key))
 
 
 def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirmed: bool) -> tuple[RowKey, ...]:
-    """Delete a group's obsolete baselines; a file without any left is removed.
+    """Delete a group's obsolete baselines; an empty file is removed.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        declared: All rows of the table, whatever was selected.
-        confirmed: Whether more than a fifth of the file may go.
+        declared: All rows of the table, selected or not.
+        confirmed: Whether more than a fifth of the file may be deleted.
 
     Returns:
         The rows deleted, sorted.
@@ -241,15 +241,15 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
         BaselineError: More would go than was confirmed, or the file cannot be read or written.
     """
 
-    def change(place: OwnPlace, stored: Contents) -> tuple[RowKey, ...]:
+    def change(files: WritableGroupFiles, stored: Contents) -> tuple[RowKey, ...]:
         gone = sorted(stored.rows - set(declared), key=sort_key)
         if len(gone) > PRUNE_SHARE * len(stored.rows) and not confirmed:
-            raise BaselineError(_many_obsolete(place.source, gone, len(stored.rows)))
+            raise BaselineError(_many_obsolete(files.source, gone, len(stored.rows)))
         stored.remove(gone)
         if gone and stored.rows:
-            place.write(stored)
+            files.write(stored)
         elif gone:
-            place.remove()
+            files.remove()
         return tuple(gone)
 
     return _changed(root, group, change)
@@ -264,27 +264,29 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     )
 
 
-def _changed(root: Path, group: GroupKey, change: Callable[[OwnPlace, Contents], T], *, make: bool = False) -> T:
-    """Read a group's files and change them, with no other process writing there.
+def _changed(
+    root: Path, group: GroupKey, change: Callable[[WritableGroupFiles, Contents], T], *, make: bool = False
+) -> T:
+    """Read and change a group's files under a lock.
 
-    Should one have written in spite of the lock (a file system whose locks reach one machine only), they are read anew.
+    If another process has written in spite of it (some file systems lock for one machine only), they are read again.
 
     Args:
         root: Pytest's root folder.
         group: The group.
-        change: Changes them, and writes them where that is to be.
-        make: Make the folder where it is not there.
+        change: Changes them, and writes them if needed.
+        make: Create the folder if needed.
     """
     folder = root / group.folder / FOLDER
     try:
         with locked(folder, make=make):
             for _ in range(ATTEMPTS):
-                place = OwnPlace(root, group)
-                for path in (place.path, place.tokens, place.attributes):
+                files = WritableGroupFiles(root, group)
+                for path in (files.path, files.tokens, files.attributes):
                     remove_leftovers(path)
                 with contextlib.suppress(OvertakenError):
-                    return change(place, place.read() or group_file.empty(group))
+                    return change(files, files.read() or group_file.empty(group))
     except OSError as error:
         where = error.filename or folder
         raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
-    raise BaselineError(f"{place.source}: another run writes this file all the time.\n{_AGAIN}")
+    raise BaselineError(f"{files.source}: another run writes this file all the time.\n{_AGAIN}")

@@ -2,8 +2,8 @@
 
     {"id": "sky_color", "variant": "", "text": "3f1c9a2e", "tokens": [4518, 13], "logprobs": [-0.251304, -0.000215]}
 
-It is no more than an aid: a line counts where its hash fits the text of the baseline, anything else is passed over
-with a warning. So the two files need not change in one step, and a line of either side of a merge serves.
+It only adds to the baseline file: a line is used if its hash fits the text of the baseline, other lines are ignored
+with a warning. So the two files need not change in one step, and lines from either side of a merge will do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pytest_llmcompare.records import Baseline, RowKey, digest
 
-from .document import Record, restore, shown, sort_key
+from .document import CaseRecord, restore, shown, sort_key
 from .escapes import escape, unescape, with_line_breaks
 
 WARNINGS = 5  # that are shown one by one
@@ -29,14 +29,14 @@ T = TypeVar("T")
 
 
 class TokenLine(NamedTuple):
-    """One line; `token_ids` is None where it is broken.
+    """One line; `token_ids` is None if it is broken.
 
     Attributes:
         number: Its number, from 1.
-        line: The line to the letter.
+        line: The line verbatim.
         text_hash: Hash of the text that the tokens make.
         token_ids: Token ids.
-        logprobs: Natural logarithms of their probabilities, 6 decimals, or None where they are not known.
+        logprobs: Log-probabilities (nats, 6 decimals), or None if unknown.
     """
 
     number: int
@@ -47,12 +47,12 @@ class TokenLine(NamedTuple):
 
 
 class Tokens:
-    """A tokens file, taken apart.
+    """A parsed tokens file.
 
     Attributes:
-        source: What the file is called in messages.
+        source: Name of the file for messages.
         newline: Line break of the file.
-        lines: The lines of each case; after a merge there may be two.
+        lines: The lines of each case, which are two after some merges.
         problems: What was not used, and why.
         missing: Number of cases that lack their tokens because there is no file; None if there is one.
     """
@@ -79,8 +79,8 @@ class Tokens:
         else:
             self.problems.append(f"{self.source}, line {number}: broken, so it is not used.")
 
-    def fitting(self, record: Record) -> TokenLine | None:
-        """The line whose tokens make the text of a case; notes a problem where there is none."""
+    def fitting(self, record: CaseRecord) -> TokenLine | None:
+        """The line whose tokens make the text of a case; notes a problem if there is none."""
         lines = self.lines.get(sort_key(record.row), ())
         text_hash = digest(record.text)
         for line in lines:
@@ -120,7 +120,7 @@ class Tokens:
 
 
 def line_of(baseline: Baseline) -> str:
-    """The line of a case; empty where its tokens are not known."""
+    """The line of a case; empty if its tokens are unknown."""
     generation = baseline.generation
     if generation.token_ids is None:
         return ""
@@ -133,20 +133,20 @@ def line_of(baseline: Baseline) -> str:
 
 
 def renamed(lines: str, row: RowKey) -> str:
-    """The lines of a case under another name; all else stays to the byte."""
+    """The lines of a case under another name, otherwise unchanged."""
     names = f'{{"id": {_quoted(escape(row.prompt_id))}, "variant": {_quoted(escape(row.variant))}'
     return "\n".join(_NAMES.sub(lambda _: names, line, count=1) for line in lines.split("\n"))
 
 
 def _numbers(logprobs: tuple[float, ...] | None) -> str:
-    """JSON numbers with 6 decimals; JSON has none that are not finite, so those make all of them unknown."""
+    """A JSON list of numbers with 6 decimals; `null` if one is not finite, which JSON cannot hold."""
     if logprobs is None or not all(map(math.isfinite, logprobs)):
         return "null"
     return f"[{', '.join(['%.6f'] * len(logprobs)) % tuple(logprobs)}]".replace("-0.000000", "0.000000")
 
 
 def _values(lines: list[str]) -> list[Any]:
-    """The JSON value of each line, None where it has none; all at once where all are sound, which is faster."""
+    """The JSON value of each line, None if it is broken; parsed all at once if none is, which is faster."""
     try:
         values: list[Any] = json.loads(f"[{','.join(lines)}]")
     except (ValueError, RecursionError):
@@ -162,7 +162,7 @@ def _value(line: str) -> Any:
 
 
 def _name(line: str, value: Any) -> tuple[str, str] | None:
-    """Id and variant of the case, of a broken line too where they can still be read."""
+    """Prompt id and variant of a line; of a broken one, too, if they can still be read."""
     try:
         if isinstance(value, dict):
             return unescape(value["id"]), unescape(value["variant"])
@@ -184,5 +184,5 @@ def _token_line(number: int, line: str, value: Any) -> TokenLine:
 
 
 def _values_of(values: Any, kind: type[T]) -> tuple[T, ...] | None:
-    """The values as a tuple, or None where they are no list of that kind."""
+    """A list of values of one kind as a tuple, else None."""
     return tuple(values) if isinstance(values, list) and set(map(type, values)) <= {kind} else None

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from pytest_llmcompare.baselines import store
-from pytest_llmcompare.baselines.sources.mlflow_run import Kept, open_run
+from pytest_llmcompare.baselines.sources.mlflow_run import RunContent, open_run
 from pytest_llmcompare.errors import BaselineError, UsageError
 from pytest_llmcompare.models.config_file import read_file
 from pytest_llmcompare.records import GroupKey
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     root = pending_root(options.root)
     source = open_run(options.source)
     with Store(options.tracking_uri or tracking_uri(root), Path.cwd()).used():
-        kept = source.kept()
+        kept = source.content()
     if kept.outputs is None:
         raise BaselineError(
             f"{source.title} keeps texts alone, without what was asked, so they cannot become baselines.\n"
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def folder_in(root: Path, kept: Kept, title: str) -> str:
+def folder_in(root: Path, kept: RunContent, title: str) -> str:
     """The folder of a run's table.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Chat templates: what `chat_template` in a model's table means, and whether a template can be asked with.
+"""Chat templates: reads the setting `chat_template` of a model, and checks that a template passes on the prompt.
 
-A template is text; a path is read here, so that what counts is the content of the file and not its name. What jinja can
-tell of a text is told when the settings are read. `probe` asks the rest of a loaded tokenizer.
+A template is text; the content of a file counts, not its path. Syntax is checked when the settings are read; `probe`
+checks the rest with a loaded tokenizer.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_llmcompare.errors import UsageError
 from .model_files import is_lfs_pointer
 
 TOKENIZER = "tokenizer"
-"""Stands for the template that the tokenizer itself has."""
+"""The setting for the tokenizer's own template."""
 
 EXPECTED = "true for the tokenizer's own template, the path of a file with a Jinja template, or the template as text"
 ENDINGS = (".jinja", ".jinja2", ".j2", ".txt", ".json", ".tmpl", ".tpl", ".template", ".md", ".html", ".yaml", ".yml")
@@ -31,7 +31,7 @@ Render = Callable[..., str]
 
 
 def read_template(text: str, where: str, root: Path) -> str:
-    """The template that a setting stands for.
+    """The template that a setting names or contains.
 
     Args:
         text: The setting: a template, the path of a file with one, or `tokenizer`.
@@ -39,32 +39,32 @@ def read_template(text: str, where: str, root: Path) -> str:
         root: Folder that a path is relative to.
 
     Raises:
-        UsageError: There is no such file, or no template in it; the template is broken, or has no place for a prompt.
+        UsageError: There is no such file, or no template in it; the template is broken, or cannot contain a prompt.
     """
     if text == TOKENIZER:
         return text
     if not text.strip():
         raise UsageError(f"{where}: it is empty. Expected {EXPECTED}, or leave it out.")
-    if has_expressions(text):
-        check_syntax(text, where)
+    if _has_expressions(text):
+        _check_syntax(text, where)
         return text
     path = _path(text.strip(), root)
     if path is None:
         raise UsageError(f"{where}: {_cut(text)!r} {SAYS_NOTHING}. Expected {EXPECTED}.")
     template = _from_json(path, where) if path.suffix.lower() == ".json" else _content(path, where)
-    if not has_expressions(template):
+    if not _has_expressions(template):
         raise UsageError(f"{where}: the text of {path} {SAYS_NOTHING}.")
-    check_syntax(template, f"{where}: {path}")
+    _check_syntax(template, f"{where}: {path}")
     return template
 
 
-def has_expressions(template: str) -> bool:
-    """True if a template holds anything that jinja computes."""
+def _has_expressions(template: str) -> bool:
+    """True if a template has Jinja expressions or statements."""
     return "{{" in template or "{%" in template
 
 
-def check_syntax(template: str, where: str) -> None:
-    """Check a template as far as jinja can without rendering it.
+def _check_syntax(template: str, where: str) -> None:
+    """Check the syntax of a template.
 
     Raises:
         UsageError: It is not valid Jinja.
@@ -73,7 +73,7 @@ def check_syntax(template: str, where: str) -> None:
     from jinja2.ext import Extension, loopcontrols
 
     class Generation(Extension):
-        """`{% generation %}` of transformers, which marks what an assistant says."""
+        """`{% generation %}` of transformers, which marks the assistant's text."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja's own are
 
@@ -92,19 +92,19 @@ def check_syntax(template: str, where: str) -> None:
 
 
 def probe(render: Render) -> str:
-    """What is wrong with a template, told by rendering a few messages with it; empty if nothing is.
+    """Render a few messages with a template; return what is wrong with it, empty if nothing.
 
     Args:
-        render: Renders a message of the user, with further variables of the template as keywords.
+        render: Renders a user message; keywords are further variables of the template.
     """
     words = [f"word{number:02}" for number in range(24)]
     texts = [" ".join(words)]  # and as long, with another word at the start, in the middle, at the end
     texts += [" ".join([*words[:at], f"wert{at:02}", *words[at + 1 :]]) for at in (0, 12, 23)]
     try:
         rendered = [render(text) for text in texts]
-    except Exception as error:  # raise_exception(), an undefined name, a syntax error: whatever a template does
-        told = str(error).strip().splitlines() or [""]
-        return f"raises {type(error).__name__} on a message of the user: {told[0][:300]}"
+    except Exception as error:  # raise_exception(), an undefined name, a syntax error
+        lines = str(error).strip().splitlines() or [""]
+        return f"raises {type(error).__name__} on a message of the user: {lines[0][:300]}"
     if len(set(rendered)) == 1:
         return "says nothing of the user's message, so every prompt would read the same"
     if len(set(rendered)) < len(rendered):
@@ -113,7 +113,7 @@ def probe(render: Render) -> str:
 
 
 def tells_the_time(render: Render) -> bool:
-    """True if a template that can be rendered asks for the time; one that only looks whether it could does not."""
+    """True if a template uses the current time; only testing for `strftime_now` does not count."""
     try:
         return render("a", strftime_now="") != render("a")
     except Exception:  # a text can't be called
@@ -121,7 +121,7 @@ def tells_the_time(render: Render) -> bool:
 
 
 def _path(text: str, root: Path) -> Path | None:
-    """The file that a text names; None if it does not look like a path."""
+    """The file that a text names; None if the text does not look like a path."""
     if "\n" in text or len(text) > 1000 or "\0" in text:
         return None
     try:
@@ -170,17 +170,17 @@ def _from_json(path: Path, where: str) -> str:
         read = json.loads(text)
     except ValueError:
         return text  # a template that ends in .json
-    found = read.get("chat_template") if isinstance(read, Mapping) else None
-    if isinstance(found, list):  # named templates
-        named = {entry.get("name"): entry.get("template") for entry in found if isinstance(entry, Mapping)}
-        found = named.get("default")
-    if not isinstance(found, str):
+    template = read.get("chat_template") if isinstance(read, Mapping) else None
+    if isinstance(template, list):  # named templates
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, Mapping)}
+        template = named.get("default")
+    if not isinstance(template, str):
         raise UsageError(f"{where}: {path} has no text under the key 'chat_template'. {_expected()}")
-    return found
+    return template
 
 
 def _nearest(path: Path) -> str:
-    """A file of nearly that name, as a question."""
+    """A question about a file with a similar name."""
     beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     return f" Did you mean {near[0]!r} beside it?" if near else ""

@@ -1,4 +1,4 @@
-"""The `[tool.llmcompare]` section of pyproject.toml: the one that is read, and one that is not."""
+"""The `[tool.llmcompare]` section of pyproject.toml, and hints at one that pytest does not read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pytest_llmcompare.settings import FILE
 
 
 def read_file(path: Path) -> dict[str, Any]:
-    """The `[tool.llmcompare]` table of a `pyproject.toml`, empty where there is none.
+    """The `[tool.llmcompare]` table of a `pyproject.toml`; empty if there is none.
 
     Raises:
-        UsageError: It is no file, or not TOML.
+        UsageError: It is not a regular file, or not TOML.
     """
     try:
         if not path.is_file() and path.exists() and not path.is_dir():
@@ -37,8 +37,8 @@ def read_file(path: Path) -> dict[str, Any]:
     return table
 
 
-def unread_file(test: Path, root: Path) -> Path | None:
-    """The nearest `pyproject.toml` around a test file that has our section and is not the one that was read.
+def _unread_file(test: Path, root: Path) -> Path | None:
+    """The nearest `pyproject.toml` above a test file that has our section and was not read.
 
     Args:
         test: The test file.
@@ -55,14 +55,14 @@ def unread_file(test: Path, root: Path) -> Path | None:
 
 
 def unread_note(test: Path, root: Path, started: Path) -> str:
-    """What to do where a test has no models, but a `pyproject.toml` beside it would; empty where there is none.
+    """A hint for a test without models that has a `pyproject.toml` nearby with our section; empty if it has none.
 
     Args:
         test: The test file.
         root: pytest's root folder.
-        started: The folder that pytest was started in, which shown paths are relative to.
+        started: The folder that pytest was started in; shown paths are relative to it.
     """
-    path = unread_file(test, root)
+    path = _unread_file(test, root)
     if path is None:
         return ""
     folder, tests = (shlex.quote(os.path.relpath(place, started)) for place in (path.parent, test.parent))

@@ -1,4 +1,4 @@
-"""Embedding models of sentence-transformers: found like other models, the hub's cache first; one is kept loaded."""
+"""Embedding models of sentence-transformers: from a folder or the hub, cache first; one is kept loaded."""
 
 from __future__ import annotations
 
@@ -22,64 +22,64 @@ if TYPE_CHECKING:
 
 MODULES = "modules.json"
 FILES = (".json", ".txt", ".model", ".safetensors")
-"""What is downloaded: settings, tokenizer, weights that are not pickled."""
+"""Endings of files to download: settings, tokenizer, weights that are not pickled."""
 
 OTHER_RUNTIMES = ("onnx", "openvino")
 FOLDER = 'name a folder that holds it: semantic_model = "./FOLDER" under [tool.llmcompare] in pyproject.toml'
 
 
 class Embedding:
-    """A loaded embedding model. Texts longer than what it reads at once are compared in parts."""
+    """A loaded embedding model. Texts longer than its window are compared in parts."""
 
     def __init__(self, model: SentenceTransformer) -> None:
         self.model = model
         self.window = int(model.max_seq_length or 0)  # tokens; 0 for a model without a limit
 
     def similarity(self, one: str, other: str) -> float:
-        """Cosine of two texts' embeddings; of long ones that of the parts that are least alike."""
+        """Cosine similarity of two texts' embeddings; for long texts, that of their least similar parts."""
         texts = [text.encode("utf-8", "replace").decode() for text in (one, other)]
         count = self.parts(texts)
         vectors = self.encode([part for text in texts for part in cut(text, count)])
-        return min(dot(vectors[at], vectors[count + at]) for at in range(count))
+        return min(_dot(vectors[at], vectors[count + at]) for at in range(count))
 
     def parts(self, texts: list[str]) -> int:
-        """Into how many equal parts both texts are cut, so that the model reads each to its end."""
+        """Number of equal parts to cut both texts into, so that each fits into the model's window."""
         count = 1
         while self.window and any(self.tokens(part) > self.window for text in texts for part in cut(text, count)):
             count *= 2
         return count
 
     def tokens(self, text: str) -> int:
-        """Number of tokens, the special ones included."""
+        """Number of tokens, special ones included."""
         return len(self.model.tokenizer(text, verbose=False)["input_ids"])
 
     def encode(self, texts: list[str]) -> list[list[float]]:
         """Embeddings of length 1."""
         with quiet():
-            found = self.model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-        return [[float(number) for number in vector] for vector in found]
+            vectors = self.model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        return [[float(number) for number in vector] for vector in vectors]
 
 
 def cut(text: str, count: int) -> list[str]:
-    """A text in so many parts of equal length."""
+    """Cut a text into a number of equal parts."""
     places = [len(text) * at // count for at in range(count + 1)]
     return [text[start:end] for start, end in itertools.pairwise(places)]
 
 
-def dot(one: list[float], other: list[float]) -> float:
+def _dot(one: list[float], other: list[float]) -> float:
     """Scalar product."""
     return math.fsum(left * right for left, right in zip(one, other, strict=True))
 
 
 def locate(model: str, root: Path) -> Path:
-    """The folder of an embedding model, downloaded where it has to be and may be.
+    """The folder of an embedding model, downloaded if needed and allowed.
 
     Args:
         model: Hub id or folder.
-        root: What a folder is relative to.
+        root: Folder that a relative path starts from.
 
     Raises:
-        ModelError: It is nowhere.
+        ModelError: It cannot be found.
     """
     folder = folder_path(model, root)
     if folder.is_dir():
@@ -110,6 +110,8 @@ def _snapshot(model: str) -> Path:
         raise _absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
     try:
         return _download(model)
+    except ModelError:
+        raise
     except Exception as error:  # anything that the network, the disk and their libraries raise
         raise _absent(model, f"{shown_endpoint()} did not give it ({reason(error)})", "") from None
 
@@ -117,6 +119,8 @@ def _snapshot(model: str) -> Path:
 def _download(model: str) -> Path:
     """Download a model without pickled weights. `MODULES` comes last: if it is there, all of the model is."""
     commit, names = contents(model, None)
+    if MODULES not in names:
+        raise _absent(model, f"{shown_endpoint()} has it without {MODULES}, so it is no embedding model", "")
     wanted = [name for name in names if name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES]
     fetch(model, commit, [name for name in wanted if name != MODULES])
     folder = fetch(model, commit, [MODULES])
@@ -135,7 +139,7 @@ def _absent(model: str, why: str, remedy: str) -> ModelError:
 
 @functools.lru_cache(maxsize=1)
 def loaded(model: str) -> Embedding:
-    """An embedding model in memory, on the CPU: a GPU is for the models that are compared.
+    """Load an embedding model on the CPU, as a GPU is for the models that are compared.
 
     Raises:
         ModelError: It cannot be found or loaded.
@@ -147,7 +151,7 @@ def loaded(model: str) -> Embedding:
         with quiet():
             safe = {"use_safetensors": True}
             return Embedding(SentenceTransformer(str(folder), device="cpu", local_files_only=True, model_kwargs=safe))
-    except Exception as error:  # whatever the library and the files raise
+    except Exception as error:  # anything that the library and the files raise
         raise ModelError(
             f"semantic_model {model!r}: sentence-transformers cannot load {folder}: {reason(error)}.\n"
             "Weights have to be in model.safetensors; pickled ones are refused."

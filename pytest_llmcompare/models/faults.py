@@ -18,7 +18,7 @@ LISTED = 12  # names in a message, at most
 
 
 def nearest(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
-    """What else may have been meant by a hub id: a configured model, a folder, a model in the cache."""
+    """A hint at what may have been meant by a hub id: a configured model, a folder, a cached model."""
     if spec.near:
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
     if (root / spec.source).is_dir():
@@ -33,7 +33,7 @@ def nearest(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
 
 
 def is_adapter(spec: ModelSpec, where: str) -> ModelError:
-    """The error for a PEFT adapter, which is no model without its base."""
+    """The error for a PEFT adapter without its base model."""
     return ModelError(
         f"model {spec.name!r}: {where} holds a PEFT adapter ({ADAPTER}), not a whole model.\n"
         "Merge it into its base model (merge_and_unload() of PEFT), save_pretrained() the result and name that folder."
@@ -41,30 +41,30 @@ def is_adapter(spec: ModelSpec, where: str) -> ModelError:
 
 
 def no_weights(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
-    """The error for a repository without weights that transformers loads."""
+    """The error for a repository without weights that transformers can load."""
     foreign = foreign_format(names)
-    told = (
+    what = (
         f"model {spec.name!r}: {where} has no model.safetensors that transformers could load. There is {listed(names)}."
     )
     if foreign is None:
-        return ModelError(f"{told}\nName a repository that has, or convert it and name the folder.")
-    return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+        return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
+    return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence, the first of them where they are many."""
+    """Names for a sentence, at most 12 of them."""
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return (", ".join(names[:LISTED]) or "nothing") + rest
 
 
 def reason(error: Exception) -> str:
-    """Class and first line of an error of a library, without secrets."""
+    """Class and first line of a library's error, without secrets."""
     first = (str(error).strip().splitlines() or [""])[0]
     return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"
 
 
 def unforeseen(error: Exception) -> str:
-    """What to say of an error that is a bug of ours or of a library: its name first, then its traceback."""
+    """Message for an error that is a bug of this plugin or a library: its name, then its traceback."""
     what = "".join(traceback.format_exception_only(error)).strip()
     trace = "".join(traceback.format_exception(error))
     return in_text_without_secrets(f"{' '.join(what.split())[:500]} (unforeseen; please report it)\n{trace}")

@@ -1,4 +1,4 @@
-"""Model folders: whether a whole model is in one, and what to do where it is not."""
+"""Model folders: checks that a folder has a whole model, with errors that say what to do."""
 
 from __future__ import annotations
 
@@ -21,48 +21,48 @@ SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokeniz
 
 
 def check_folder(spec: ModelSpec, root: Path) -> Path:
-    """The folder of a spec, once it is sure that a whole model is in it.
+    """Check that the folder of a spec has a whole model, and return the folder.
 
     Raises:
-        ModelError: It is not.
+        ModelError: It does not exist, or lacks something.
     """
     folder = Path(os.path.normpath(folder_path(spec.source, root)))
     if not folder.is_dir():
-        raise no_folder(spec, folder, root)
+        raise _no_folder(spec, folder, root)
     if (folder / "MLmodel").is_file():
-        raise is_logged(spec, folder)
+        raise _is_logged(spec, folder)
     if pointers := lfs_pointers(folder):
-        raise is_pointer(spec, folder, pointers[0])
+        raise _is_pointer(spec, folder, pointers[0])
     missing = missing_files(folder)
     if missing and (folder / ADAPTER).is_file():
         raise is_adapter(spec, str(folder))
     if missing:
-        raise incomplete(spec, folder, missing)
+        raise _incomplete(spec, folder, missing)
     return folder
 
 
-def incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
-    """The error for a folder that lacks files: with where the model may be, or what is there instead."""
-    if elsewhere := model_elsewhere(spec, folder, missing):
+def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
+    """The error for a folder that lacks files, with a hint at where the model is or what is there instead."""
+    if elsewhere := _model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)
-    told = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
     if any("-of-" in name for name in missing):
-        return ModelError(f"{told}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
+        return ModelError(f"{what}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
     foreign = foreign_format(names) if SAFETENSORS in missing else None
     if foreign:
-        return ModelError(f"{told}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
-    return ModelError(f"{told}\n{SAVING}")
+        return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+    return ModelError(f"{what}\n{SAVING}")
 
 
-def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
-    """The error for a folder that has models in folders of it; None for any other."""
+def _model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
+    """The error for a folder whose subfolders have models, or that belongs to a hub cache; None for others."""
     if (folder / "snapshots").is_dir() or folder.name.startswith(PREFIX):
-        return is_cache(spec, folder)
-    if CONFIG in missing and (inner := model_folders(folder)):
-        return inside(spec, folder, inner)
-    if is_part_of_cache(folder):
-        return is_cache(spec, folder.parent)
+        return _is_cache(spec, folder)
+    if CONFIG in missing and (inner := _model_folders(folder)):
+        return _inside(spec, folder, inner)
+    if _is_part_of_cache(folder):
+        return _is_cache(spec, folder.parent)
     if repos := cached_models(folder):
         return ModelError(
             f"model {spec.name!r}: {folder} is a cache of the Hugging Face hub, not a model folder.\n"
@@ -71,19 +71,19 @@ def model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> 
     return None
 
 
-def model_folders(folder: Path) -> list[Path]:
-    """Folders in a folder that look like models, such as a trainer's checkpoints, the latest step first."""
-    found = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
+def _model_folders(folder: Path) -> list[Path]:
+    """Subfolders that look like models, such as a trainer's checkpoints, the latest step first."""
+    models = [path for path in folder.iterdir() if (path / CONFIG).is_file() or (path / ADAPTER).is_file()]
 
     def order(path: Path) -> tuple[int, str]:
         step = STEP.match(path.name)
         return (-int(step[1]) if step else 0, path.name)
 
-    return sorted(found, key=order)
+    return sorted(models, key=order)
 
 
-def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
-    """The error for a folder whose models are in folders of it."""
+def _inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
+    """The error for a folder whose subfolders have models."""
     checkpoints = all(path.name.startswith("checkpoint") for path in inner)
     what = "checkpoints of a training run, in" if checkpoints else "no model itself, but models in"
     named = ", ".join(f"{path.name}/" for path in inner[:LISTED])
@@ -94,36 +94,36 @@ def inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
     )
 
 
-def is_part_of_cache(folder: Path) -> bool:
-    """True if a folder is one of those that a repository in the hub's cache consists of."""
+def _is_part_of_cache(folder: Path) -> bool:
+    """True for `snapshots`, `blobs` and `refs` of a repository in a hub cache."""
     return folder.name in ("snapshots", "blobs", "refs") and folder.parent.name.startswith(PREFIX)
 
 
-def is_cache(spec: ModelSpec, folder: Path) -> ModelError:
-    """The error for a repository in the hub's cache, or for the whole cache."""
+def _is_cache(spec: ModelSpec, folder: Path) -> ModelError:
+    """The error for the folder of a repository in a hub cache."""
     repo = folder.name.removeprefix(PREFIX).replace("--", "/")
-    commit = next((found for name in ("main", *cached_revisions(folder)) if (found := find_commit(folder, name))), "")
+    commit = next(filter(None, (find_commit(folder, name) for name in ("main", *cached_revisions(folder)))), "")
     snapshots = sorted(path for path in (folder / "snapshots").glob("*") if path.is_dir())
     snapshot = next((path for path in snapshots if path.name == commit), snapshots[-1] if snapshots else None)
-    told = f"model {spec.name!r}: {folder} is a repository in the cache of the Hugging Face hub, not a model folder."
+    what = f"model {spec.name!r}: {folder} is a repository in the cache of the Hugging Face hub, not a model folder."
     if snapshot is None:
-        return ModelError(f"{told} There is no snapshot in it: it was not downloaded.\nDownload it: hf download {repo}")
+        return ModelError(f"{what} There is no snapshot in it: it was not downloaded.\nDownload it: hf download {repo}")
     name = f"Name it by its id, {spec.name}={repo}, or " if folder.name.startswith(PREFIX) else "Name "
-    return ModelError(f"{told}\n{name}the folder of its files: {spec.name}={snapshot}")
+    return ModelError(f"{what}\n{name}the folder of its files: {spec.name}={snapshot}")
 
 
-def is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
-    """The error for a clone without the files that git-lfs has."""
+def _is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
+    """The error for a git-lfs pointer in the place of a file."""
     return ModelError(
         f"model {spec.name!r}: {name} in {folder} is a pointer of git-lfs, not the file itself.\n"
         f"Fetch it: git -C {folder} lfs pull"
     )
 
 
-def no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
-    """The error for a folder that is not there, or is no folder."""
+def _no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
+    """The error for a folder that does not exist or is a file."""
     if folder.exists():
-        return is_file(spec, folder)
+        return _is_file(spec, folder)
     beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
     near = difflib.get_close_matches(folder.name, beside, n=1)
     hint = f" Did you mean {near[0]!r} beside it?" if near else ""
@@ -133,10 +133,10 @@ def no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
     )
 
 
-def is_file(spec: ModelSpec, path: Path) -> ModelError:
-    """The error for a file in the place of a folder."""
+def _is_file(spec: ModelSpec, path: Path) -> ModelError:
+    """The error for a file that was named instead of its folder."""
     if is_lfs_pointer(path):
-        return is_pointer(spec, path.parent, path.name)
+        return _is_pointer(spec, path.parent, path.name)
     whole = f"model {spec.name!r}: {path} is a file. Name the folder of the model instead"
     if not missing_files(path.parent):
         return ModelError(f"{whole}: {spec.name}={path.parent}")
@@ -146,8 +146,8 @@ def is_file(spec: ModelSpec, path: Path) -> ModelError:
     return ModelError(f"model {spec.name!r}: {path} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
 
 
-def is_logged(spec: ModelSpec, folder: Path) -> ModelError:
-    """The error for the folder of an MLflow model, which MLflow has to load."""
+def _is_logged(spec: ModelSpec, folder: Path) -> ModelError:
+    """The error for the folder of an MLflow model, which has to be named by its URI."""
     inner = next((path for path in sorted(folder.glob("*/config.json"))), None)
     also = f"\nThe transformers model in it can be named too: {spec.name}={inner.parent}" if inner else ""
     return ModelError(

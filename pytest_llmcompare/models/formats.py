@@ -1,4 +1,4 @@
-"""Files of models in formats that transformers doesn't load here: what they are, and what to do. Pure."""
+"""Weight formats that transformers does not load: their names and what to do. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Format(NamedTuple):
     """A format of weights.
 
     Attributes:
-        patterns: How its files are called.
-        name: What it is called.
-        advice: How to come to a model that can be named.
+        patterns: Patterns of its file names.
+        name: Its name.
+        advice: How to get a model that can be used.
     """
 
     patterns: tuple[str, ...]
@@ -75,17 +75,17 @@ FORMATS = (
         "Save the whole model with save_pretrained(FOLDER), or rename the file if it is the whole model.",
     ),
 )
-"""The first that fits a file says what it is."""
+"""In order: the first one that matches a file applies."""
 
 TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.bin", "tokenizer*", "spiece.model")
-"""What is beside weights and isn't weights."""
+"""Files beside the weights that are not weights."""
 
 
 def foreign_format(names: Iterable[str]) -> tuple[str, Format] | None:
-    """The file among these that holds weights which are not read, and its format; None where there is none."""
-    found = [name for name in names if not matches(name.rpartition("/")[2].lower(), TRAINING)]
+    """The first file with weights in another format, and that format; None if there is none."""
+    candidates = [name for name in names if not matches(name.rpartition("/")[2].lower(), TRAINING)]
     for kind in FORMATS:
-        for name in found:
+        for name in candidates:
             if matches(name.rpartition("/")[2].lower(), kind.patterns):
                 return name, kind
     return None

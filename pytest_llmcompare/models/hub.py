@@ -10,6 +10,7 @@ models--org--name/trees/COMMIT.json       files of the repository at that commit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -26,7 +27,6 @@ from .safety import check_code, check_index, choose_weights, is_safe
 from .spec import ModelSpec, shown
 
 TIMEOUT = 5.0  # seconds that the hub may take to answer, unless HF_HUB_ETAG_TIMEOUT says otherwise
-ENDPOINT = "https://huggingface.co"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 PREFIX = "models--"
@@ -69,13 +69,9 @@ def fetch(repo: str, commit: str, names: Sequence[str]) -> Path:
     """Download files of a repository that the cache lacks; return the snapshot's folder."""
     from huggingface_hub import snapshot_download
 
+    place, hub, seconds = cache_folder(), endpoint(), timeout()
     folder = snapshot_download(
-        repo,
-        revision=commit,
-        cache_dir=cache_folder(),
-        endpoint=endpoint(),
-        etag_timeout=timeout(),
-        allow_patterns=[*names],
+        repo, revision=commit, cache_dir=place, endpoint=hub, etag_timeout=seconds, allow_patterns=[*names]
     )
     return Path(folder)
 
@@ -90,7 +86,7 @@ def contents(repo: str, revision: str | None) -> tuple[str, list[str]]:
 
 def endpoint() -> str:
     """Address of the hub, or of the mirror that `HF_ENDPOINT` names."""
-    return (os.environ.get("HF_ENDPOINT") or ENDPOINT).rstrip("/")
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def shown_endpoint() -> str:
@@ -100,10 +96,9 @@ def shown_endpoint() -> str:
 
 def timeout() -> float:
     """Seconds that one answer of the hub may take."""
-    try:
+    with contextlib.suppress(ValueError):
         return float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or TIMEOUT)
-    except ValueError:
-        return TIMEOUT
+    return TIMEOUT
 
 
 def offline() -> str:
@@ -147,10 +142,9 @@ def find_snapshot(repo: str, revision: str | None) -> Snapshot | None:
     snapshot = folder / "snapshots" / commit
     if not commit or not snapshot.is_dir():
         return None
-    try:
+    files: list[str] = []
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         files = sorted(json.loads((folder / "trees" / f"{commit}.json").read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        files = []
     lost = [name for name in files if matches(name, DECISIVE) and not (snapshot / name).is_file()]
     return Snapshot(snapshot, commit, (*missing_files(snapshot), *lost))
 
@@ -159,10 +153,9 @@ def find_commit(folder: Path, revision: str) -> str:
     """The commit of a revision, as far as a repository's folder knows it; else empty."""
     if COMMIT.fullmatch(revision):
         return revision
-    try:
+    commit = ""
+    with contextlib.suppress(OSError, ValueError):
         commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        commit = ""
     if not COMMIT.fullmatch(commit) and SHORT_COMMIT.fullmatch(revision):
         known = [path.name for path in (folder / "snapshots").glob(f"{revision}*")]
         commit = known[0] if len(known) == 1 else ""
@@ -171,9 +164,8 @@ def find_commit(folder: Path, revision: str) -> str:
 
 def write_ref(repo: str, revision: str | None, commit: str) -> None:
     """Note the commit of a branch or tag in the cache, so that the next run finds it without the hub."""
-    revision = revision or "main"
-    if not COMMIT.fullmatch(revision):
-        path = repository(repo) / "refs" / revision
+    if not COMMIT.fullmatch(revision or "main"):
+        path = repository(repo) / "refs" / (revision or "main")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.write_text(commit, encoding="utf-8")
@@ -183,7 +175,8 @@ def write_ref(repo: str, revision: str | None, commit: str) -> None:
 def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
     """Download the missing files of a model: first settings, and weights only if nothing in these is refused."""
     commit, names = _ask(spec, root, cached.commit if cached else spec.revision)
-    weights = choose_weights(spec, names, f"{shown(spec)} at {shown_endpoint()}")
+    where = f"{shown(spec)} at {shown_endpoint()}"
+    weights = choose_weights(spec, names, where)
     try:
         folder = fetch(spec.source, commit, [name for name in names if _is_setting(spec, name)] or [CONFIG])
         check_code(folder, spec)
@@ -202,9 +195,7 @@ def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
     complete = find_snapshot(spec.source, commit)
     if complete is None or complete.missing:
         lacks = ", ".join(complete.missing) if complete else "every file"
-        raise ModelError(
-            f"model {spec.name!r}: {shown(spec)} at {shown_endpoint()} lacks {lacks}; transformers cannot load it."
-        )
+        raise ModelError(f"model {spec.name!r}: {where} lacks {lacks}; transformers cannot load it.")
     return complete
 
 
@@ -249,7 +240,6 @@ def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
 
 
 def _searched(spec: ModelSpec) -> str:
-    """The folder of a hub model, and what is there."""
     folder = repository(spec.source)
     if not folder.is_dir():
         return f"{folder}: there is no such folder"

@@ -1,4 +1,4 @@
-"""Models in MLflow: what a `models:/` or `runs:/` URI means now, asked of the tracking store that is set."""
+"""Models in MLflow: resolves `models:/` and `runs:/` URIs in the current tracking store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pinned:
-    """A model in MLflow, in the version that its URI means now.
+    """A model in MLflow, in the version that its URI resolves to.
 
     Attributes:
         uri: `models:/NAME/VERSION`, `models:/m-ID`, or `runs:/ID/PATH` for a model of MLflow 2.
@@ -48,12 +48,12 @@ def pin(spec: ModelSpec) -> Pinned:
         with bounded_requests():
             client = MlflowClient()
             if logged := LOGGED.fullmatch(spec.source):
-                return pin_logged(client, spec, logged["id"])
+                return _pin_logged(client, spec, logged["id"])
             if registered := REGISTERED.fullmatch(spec.source):
-                return pin_registered(client, spec, registered["name"], registered["alias"], registered["version"])
+                return _pin_registered(client, spec, registered["name"], registered["alias"], registered["version"])
             run = RUN.fullmatch(spec.source)
             assert run is not None
-            return pin_run(client, spec, run["run"], run["path"])
+            return _pin_run(client, spec, run["run"], run["path"])
     except ModelError:
         raise
     except Exception as error:  # a store may be a server or any database, each with errors of its own
@@ -64,10 +64,10 @@ def pin(spec: ModelSpec) -> Pinned:
 
 
 def fingerprint(pinned: Pinned) -> str:
-    """12 hex digits: of the model id where there is one, else the digest over the model's files, fetched for that.
+    """12 hex digits: of the model id if there is one, else a digest of the model's files, which are downloaded.
 
     Raises:
-        TrackingError: They cannot be fetched.
+        TrackingError: The files cannot be downloaded.
     """
     if pinned.model_id:
         return id_fingerprint(pinned.model_id)
@@ -80,14 +80,14 @@ def fingerprint(pinned: Pinned) -> str:
             raise TrackingError(f"the files of {pinned.uri} cannot be fetched: {reason(error)}") from error
 
 
-def pin_logged(client: MlflowClient, spec: ModelSpec, model_id: str) -> Pinned:
+def _pin_logged(client: MlflowClient, spec: ModelSpec, model_id: str) -> Pinned:
     """Resolve `models:/m-ID`."""
     if found_or_none(lambda: client.get_logged_model(model_id)) is None:
         raise ModelError(f"model {spec.name!r}: MLflow at {store()} has no logged model {model_id!r}.\n{ELSEWHERE}")
     return Pinned(f"models:/{model_id}", model_id, model_id)
 
 
-def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str | None, version: str | None) -> Pinned:
+def _pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str | None, version: str | None) -> Pinned:
     """Resolve `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `models:/NAME/latest`."""
     model = found_or_none(lambda: client.get_registered_model(name))
     if model is None:
@@ -100,24 +100,24 @@ def pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str 
     if not latest:
         raise ModelError(f"model {spec.name!r}: the registered model {name!r} in MLflow at {store()} has no versions.")
     if alias:
-        found = found_or_none(lambda: client.get_model_version_by_alias(name, alias))
+        model_version = found_or_none(lambda: client.get_model_version_by_alias(name, alias))
         lack = f"alias {alias!r}.{did_you_mean(alias, model.aliases)}"
     else:
         wanted = str(latest) if version == "latest" else str(version)
-        found = found_or_none(lambda: client.get_model_version(name, wanted))
+        model_version = found_or_none(lambda: client.get_model_version(name, wanted))
         lack = f"version {wanted}."
-    if found is None:
+    if model_version is None:
         raise ModelError(
             f"model {spec.name!r}: the registered model {name!r} in MLflow at {store()} has no {lack}\n"
             f"Its latest version is models:/{name}/{latest}. {ELSEWHERE}"
         )
-    logged = LOGGED.fullmatch(str(found.source))
-    model_id = str(found.model_id or (logged["id"] if logged else ""))
-    return Pinned(f"models:/{name}/{found.version}", str(found.version), model_id)
+    logged = LOGGED.fullmatch(str(model_version.source))
+    model_id = str(model_version.model_id or (logged["id"] if logged else ""))
+    return Pinned(f"models:/{name}/{model_version.version}", str(model_version.version), model_id)
 
 
-def pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:
-    """Resolve `runs:/ID/PATH`; of several models that a run logged under one name, the last, as MLflow does."""
+def _pin_run(client: MlflowClient, spec: ModelSpec, run_id: str, path: str) -> Pinned:
+    """Resolve `runs:/ID/PATH`; if a run logged several models under one name, to the last, as MLflow does."""
     run = found_or_none(lambda: client.get_run(run_id))
     if run is None:
         raise ModelError(f"model {spec.name!r}: MLflow at {store()} has no run {run_id!r}.\n{ELSEWHERE}")

@@ -17,8 +17,8 @@ REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads b
 def weights_fingerprint(folder: Path) -> str:
     """Digest over weights, configuration, tokenizer and generation settings of a model folder; 12 hex digits.
 
-    It depends on names and content of these files, not on the folder's name or place, nor on other files in it. Where
-    the folder has no weights that transformers would load, as a folder logged by MLflow, every file in it counts.
+    It depends on names and content of these files, not on the folder's path, nor on other files in it. If the folder
+    has no weights that transformers would load, such as a folder logged by MLflow, it covers every file.
     """
     weights = weight_files(folder)
     if not weights:
@@ -42,13 +42,13 @@ def files_digest(folder: Path, files: list[Path]) -> str:
     whole = hashlib.sha256()
     for path in files:
         facts = path.stat()
-        content = content_digest(path, facts.st_size, facts.st_mtime_ns)
+        content = _content_digest(path, facts.st_size, facts.st_mtime_ns)
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()[:LENGTH]
 
 
 @cache  # a model that several tables use is read once
-def content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
+def _content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
     """SHA-256 of a file's content, read in pieces."""
     content = hashlib.sha256()
     with path.open("rb") as file:
@@ -75,19 +75,19 @@ SETTINGS = (
     "merges.txt",
     *VOCABULARIES,
 )
-"""Small files that decide what a model says: configuration, tokenizer, generation settings, chat template."""
+"""Small files that affect outputs: configuration, tokenizer, generation settings, chat template."""
 
 BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether a file name fits one of the patterns."""
+    """True if a file name matches one of the patterns."""
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
 def file_names(folder: Path) -> tuple[str, ...]:
-    """Names of the files in a folder, sorted; a link to nothing is not a file."""
+    """Names of the files in a folder, sorted, without broken links."""
     return tuple(sorted(path.name for path in folder.iterdir() if path.is_file()))
 
 
@@ -97,7 +97,7 @@ def index_of(weights: str) -> str:
 
 
 def weight_files(folder: Path) -> tuple[str, ...]:
-    """Names of the weight files that transformers would load, there or not, with their index; empty where none are."""
+    """Names of the weight files that transformers would load, with their index; shards need not exist."""
     for weights in FORMATS:
         if (folder / weights).is_file():
             return (weights,)
@@ -107,7 +107,7 @@ def weight_files(folder: Path) -> tuple[str, ...]:
 
 
 def shards(index: Path) -> tuple[str, ...]:
-    """Names of the shards that an index lists, sorted; empty where it cannot be read."""
+    """Names of the shards that an index lists, sorted; empty if it cannot be read."""
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         return tuple(sorted({str(name) for name in listed.values()}))
@@ -122,11 +122,11 @@ def misplaced_shards(folder: Path) -> tuple[str, str] | None:
     """
     index, *names = weight_files(folder) or ("",)
     ending = Path(index.removesuffix(".index.json")).suffix
-    wrong = [name for name in names if not is_plain(name) or not name.endswith(ending)]
+    wrong = [name for name in names if not _is_plain(name) or not name.endswith(ending)]
     return (index, wrong[0]) if wrong else None
 
 
-def is_plain(name: str) -> bool:
+def _is_plain(name: str) -> bool:
     """True if a name is that of a file in the folder itself."""
     return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
 
@@ -137,13 +137,13 @@ def missing_files(folder: Path) -> tuple[str, ...]:
     missing = [] if (folder / CONFIG).is_file() else [CONFIG]
     if len(weights) == 1 and weights[0] not in FORMATS:
         missing.append(f"{weights[0]} (it cannot be read)")
-    missing += [name for name in weights or (SAFETENSORS,) if is_plain(name) and not (folder / name).is_file()]
-    if not has_tokenizer(folder):
+    missing += [name for name in weights or (SAFETENSORS,) if _is_plain(name) and not (folder / name).is_file()]
+    if not _has_tokenizer(folder):
         missing.append("tokenizer.json")
     return tuple(missing)
 
 
-def has_tokenizer(folder: Path) -> bool:
+def _has_tokenizer(folder: Path) -> bool:
     """Whether there is a vocabulary, or a tokenizer that needs none."""
     names = file_names(folder)
     if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):

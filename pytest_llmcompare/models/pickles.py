@@ -1,6 +1,6 @@
-"""Whether a file holds a pickle, told by its content: reading one can run any code, whatever the file is called.
+"""Detects pickles by their content: reading one can run any code, whatever the file is called.
 
-Names still count where they are those of pickles, so that an empty or damaged file of that name is refused, too.
+Files with the usual names of pickles are refused even if they are empty or damaged.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ NAMES = (
     "*.dill",
     "pytorch_model*.bin",
 )
-HEAD = 1 << 16  # bytes of a file that are looked at
-MOST = 1 << 26  # bytes that are unpacked of a file
+HEAD = 1 << 16  # bytes of a file that are searched
+MOST = 1 << 26  # bytes of a file that are unpacked
 DEPTH = 3  # archives within archives
 
 RUNNING = frozenset({"REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4"})
@@ -41,31 +41,31 @@ OPENERS: Mapping[bytes, Callable[[BinaryIO], Any]] = {
     b"\xfd7zXZ\x00": lzma.LZMAFile,
     b"]\x00\x00": lzma.LZMAFile,
 }
-"""First bytes of what joblib and MLflow compress pickles with, and what reads it."""
+"""First bytes of the formats in which joblib and MLflow compress pickles, and their readers."""
 
-LZ4 = b"\x04\x22\x4d\x18"  # joblib's, which the standard library can't look into
+LZ4 = b"\x04\x22\x4d\x18"  # also used by joblib; the standard library cannot read it
 
 
 def is_pickle(path: Path) -> bool:
-    """True if a file is a pickle, or a zip or compressed file with one inside; False for what can't be read."""
+    """True if a file is a pickle, or a zip or compressed file with one inside; False if it cannot be read."""
     try:
         if not path.is_file():  # a pipe would never end
             return False
         if zipfile.is_zipfile(path):
             return _in_zip(path)
         with path.open("rb") as file:
-            if holds_pickle(file.read(HEAD)):
+            if _holds_pickle(file.read(HEAD)):
                 return True
             file.seek(0)
-            return runs_late(file)
+            return _runs_late(file)
     except OSError:
         return False
 
 
-def runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
-    """True if a file, or what is compressed in it, is a pickle without a mark whose beginning tells nothing.
+def _runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
+    """True if a file, maybe compressed, is a pickle of protocol 0 or 1, recognized by reading its instructions.
 
-    Pickles of protocol 0 and 1 may begin with long texts. What is none of them ends at its first bytes.
+    Such pickles have no magic bytes and may begin with long texts. Other files fail at their first bytes.
     """
     start = file.read(8)
     file.seek(0)
@@ -73,26 +73,26 @@ def runs_late(file: BinaryIO, depth: int = DEPTH) -> bool:
         for magic, opener in OPENERS.items():
             if start.startswith(magic):
                 try:
-                    return runs_late(BytesIO(opener(file).read(MOST)), depth - 1)
+                    return _runs_late(BytesIO(opener(file).read(MOST)), depth - 1)
                 except (OSError, EOFError, zlib.error, lzma.LZMAError):
                     return False
-        if is_zlib(start):
+        if _is_zlib(start):
             try:
-                return runs_late(BytesIO(zlib.decompressobj().decompress(file.read(), MOST)), depth - 1)
+                return _runs_late(BytesIO(zlib.decompressobj().decompress(file.read(), MOST)), depth - 1)
             except zlib.error:
                 return False
     return _runs(file)
 
 
-def holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
-    """True if bytes, maybe the first of more, are those of a pickle or of a compressed one."""
+def _holds_pickle(data: bytes, depth: int = DEPTH) -> bool:
+    """True if bytes are the beginning of a pickle or of a compressed one."""
     if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return True
     if data.startswith(LZ4):
         return True
     if depth:
         inner = _decompressed(data)
-        if inner and holds_pickle(inner, depth - 1):
+        if inner and _holds_pickle(inner, depth - 1):
             return True
     return (data.startswith(b"\x93NUMPY") and b"'|O'" in data[:256]) or _runs(data)
 
@@ -103,19 +103,19 @@ def _in_zip(path: Path) -> bool:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    if member.filename.endswith((".pkl", ".pickle")) or holds_pickle(file.read(HEAD)):
+                    if member.filename.endswith((".pkl", ".pickle")) or _holds_pickle(file.read(HEAD)):
                         return True
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
-        return True  # who could tell?
+        return True  # it cannot be told
     return False
 
 
 def _decompressed(data: bytes) -> bytes:
-    """The first bytes of what is compressed; empty if nothing is."""
+    """The first bytes of compressed data, decompressed; empty for other data."""
     for magic, opener in OPENERS.items():
         if data.startswith(magic):
             return b"".join(_pieces(opener(BytesIO(data))))
-    if is_zlib(data):
+    if _is_zlib(data):
         try:
             return zlib.decompressobj().decompress(data, HEAD)
         except zlib.error:
@@ -123,13 +123,13 @@ def _decompressed(data: bytes) -> bytes:
     return b""
 
 
-def is_zlib(data: bytes) -> bool:
-    """Whether bytes may be the first of what zlib has compressed, by its own check."""
+def _is_zlib(data: bytes) -> bool:
+    """True if bytes have a valid zlib header."""
     return data[:1] == b"\x78" and len(data) > 1 and (data[0] * 256 + data[1]) % 31 == 0
 
 
 def _pieces(file: Any) -> Iterator[bytes]:
-    """What can be read of a compressed file that is cut off."""
+    """The readable pieces of a compressed file, which may be cut off."""
     try:
         for _ in range(HEAD // 4096):
             if not (piece := file.read(4096)):
@@ -140,7 +140,7 @@ def _pieces(file: Any) -> Iterator[bytes]:
 
 
 def _runs(data: bytes | BinaryIO) -> bool:
-    """True if bytes read as a pickle of protocol 0 or 1, which has no mark, import something and run it."""
+    """True if bytes, read as a pickle of protocol 0 or 1, import something and run it."""
     stack: list[bool] = []  # True stands for a mark
     imported = False
     try:
@@ -150,13 +150,13 @@ def _runs(data: bytes | BinaryIO) -> bool:
             imported = imported or opcode.name in IMPORTING
             if opcode.name == "INST" or (imported and opcode.name in RUNNING):
                 return True
-    except Exception:  # pickletools raises what it likes for what is no pickle
+    except Exception:  # pickletools raises any error for other data
         return False
     return False
 
 
 def _step(opcode: pickletools.OpcodeInfo, stack: list[bool]) -> bool:
-    """What an instruction does to the stack; False if the stack lacks what it takes, so that reading ends there."""
+    """Apply an instruction to the stack; False if the stack lacks its operands."""
     taken = list(opcode.stack_before)
     if pickletools.markobject in taken:
         if True not in stack:

@@ -1,10 +1,9 @@
-"""What is refused: weights and models whose loading runs code that nobody agreed to.
+"""Checks before loading: weights and models that would run code without the user's consent are refused.
 
 A pickle runs any code when it is read, so pickled weights and pickled pyfuncs need `allow_pickle`; Python code of a hub
-repository needs `trust_remote_code`. Files are judged by their content (`pickles.py`), models in MLflow by what loads
-them, too: what is not known to read no pickle is taken to read one. A `models:/` or `runs:/` URI that the user named is
-consent to run the code that was logged with that model (models from code, `code_paths`): naming it means running it, as
-with any package.
+repository needs `trust_remote_code`. Files are judged by their content (`pickles.py`), models in MLflow also by their
+loader, which must be known to read no pickle. Naming a `models:/` or `runs:/` URI is consent to run the code that was
+logged with that model (models from code, `code_paths`), as with any package.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from .pickles import NAMES, is_pickle
 from .spec import ModelSpec, shown
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
-"""What of MLflow loads models without a pickle: code that was logged with them, and transformers' safetensors."""
+"""Loaders of MLflow that read no pickle: logged code, and transformers' safetensors."""
 
 TRAINING = ("optimizer.*", "scheduler.*", "scaler.*", "rng_state*", "training_args.bin")  # pickled, and never loaded
 
@@ -42,14 +41,14 @@ def check_weights(folder: Path, spec: ModelSpec) -> None:
     """Check that loading a transformers model from `folder` runs no code that the user has not agreed to.
 
     Raises:
-        ModelError: Pickled weights and no safetensors, or code of the repository.
+        ModelError: The weights are pickled, or the model needs code of its repository.
     """
     check_index(folder, spec)
     if not spec.allow_pickle:
         weights = weight_files(folder)
-        found = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
-        if found:
-            raise pickle_refused(spec, found[0], str(folder))
+        refused = [name for name in weights if is_pickle(folder / name)] if is_safe(folder) else pickles(folder, "*")
+        if refused:
+            raise _pickle_refused(spec, refused[0], str(folder))
     check_code(folder, spec)
 
 
@@ -59,7 +58,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
     Args:
         spec: The model.
         names: Files of the repository.
-        where: What to call the repository in messages.
+        where: Name of the repository for messages.
 
     Raises:
         ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
@@ -69,7 +68,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
     for weights in FORMATS:
         for name in (weights, index_of(weights)):
             if name in names and weights == PICKLED and not spec.allow_pickle:
-                raise pickle_refused(spec, name, where)
+                raise _pickle_refused(spec, name, where)
             if name in names:
                 return name
     raise no_weights(spec, where, names)
@@ -91,51 +90,51 @@ def check_index(folder: Path, spec: ModelSpec) -> None:
 
 
 def is_safe(folder: Path) -> bool:
-    """Whether the weights that transformers would load from `folder` are safetensors."""
+    """True if the weights that transformers would load from `folder` are safetensors."""
     weights = weight_files(folder)
     return bool(weights) and not weights[0].startswith(PICKLED)
 
 
 def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
-    """Check that loading the MLflow model in `folder` unpickles nothing, unless the user has agreed to it.
+    """Check that loading the MLflow model in `folder` reads no pickle, unless the user has allowed it.
 
-    Code that was logged with it may run: see the module's docstring.
+    Code that was logged with it may run, see above.
 
     Raises:
-        ModelError: A pickle, or a folder that is not an MLflow model's.
+        ModelError: It would read a pickle, or is not an MLflow model.
     """
-    flavors = read_flavors(folder, spec)
+    flavors = _read_flavors(folder, spec)
     if spec.allow_pickle:
         return
     pyfunc = flavors.get("python_function")
     pyfunc = pyfunc if isinstance(pyfunc, dict) else {}
     if pyfunc.get("python_model") and not pyfunc.get("model_code_path"):
-        raise pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
-    found = [path for path in pickles(folder, "**/*") if not beside_safetensors(folder / path)]
-    if found:
-        raise pickle_refused(spec, found[0], str(folder))
+        raise _pickle_refused(spec, str(pyfunc["python_model"]), str(folder))
+    refused = [path for path in pickles(folder, "**/*") if not _beside_safetensors(folder / path)]
+    if refused:
+        raise _pickle_refused(spec, refused[0], str(folder))
     loader = str(pyfunc.get("loader_module") or LOADERS[0])
     known = any(loader == name or loader.startswith(f"{name}.") for name in LOADERS)
-    if not known and not is_logged_code(folder, pyfunc, loader):
-        raise loader_refused(spec, loader, str(folder))
+    if not known and not _is_logged_code(folder, pyfunc, loader):
+        raise _loader_refused(spec, loader, str(folder))
     for index in folder.rglob(index_of(SAFETENSORS)):
         check_index(index.parent, spec)
     data = folder / str(pyfunc.get("data") or ".")
     if not data.resolve().is_relative_to(folder.resolve()):
-        raise pickle_refused(spec, str(pyfunc["data"]), str(folder))
-    if data != folder and (data / "MLmodel").is_file():  # which is what MLflow would go by
+        raise _pickle_refused(spec, str(pyfunc["data"]), str(folder))
+    if data != folder and (data / "MLmodel").is_file():  # MLflow would read that one
         check_mlflow_model(data, spec)
 
 
-def is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
-    """True if what loads a model is Python code that was logged with it: naming the model is consent to run that."""
+def _is_logged_code(folder: Path, pyfunc: Mapping[str, Any], loader: str) -> bool:
+    """True if a model's loader is code that was logged with it: naming the model is consent to run that."""
     code = folder / str(pyfunc.get("code") or "code")
     module = code.joinpath(*loader.split("."))
     return code.is_dir() and (module.with_suffix(".py").is_file() or (module / "__init__.py").is_file())
 
 
-def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
-    """The error for a model that is loaded by what may read pickles."""
+def _loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
+    """The error for a model whose loader may read pickles."""
     return ModelError(
         f"model {spec.name!r} is refused: the model in {place} is loaded by {loader}, which may read a pickle, and "
         "reading a pickle can run any code.\n"
@@ -144,8 +143,8 @@ def loader_refused(spec: ModelSpec, loader: str, place: str) -> ModelError:
     )
 
 
-def pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
-    """The error for a pickle: what it is, where, and the table that allows it."""
+def _pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
+    """The error for a pickle: its name, its place, and the TOML that allows it."""
     return ModelError(
         f"model {spec.name!r} is refused: {file} in {place} is pickled, and reading a pickle can run any code.\n"
         "Take a model saved as safetensors (or logged from code), or if you trust this one, allow it by name "
@@ -159,7 +158,7 @@ def allowed(spec: ModelSpec, key: str) -> str:
 
 
 def pickles(folder: Path, pattern: str) -> list[str]:
-    """Pickled files below `folder`, by their path in it; what a training run leaves behind last is left out."""
+    """Paths of pickled files below `folder`, without those that only training reads."""
     files = (path for path in folder.glob(pattern) if not matches(path.name.lower(), TRAINING))
     return sorted(
         path.relative_to(folder).as_posix()
@@ -168,23 +167,23 @@ def pickles(folder: Path, pattern: str) -> list[str]:
     )
 
 
-def beside_safetensors(path: Path) -> bool:
-    """Whether transformers would pass over these weights for safetensors in the same folder."""
+def _beside_safetensors(path: Path) -> bool:
+    """True if transformers would load safetensors in the same folder instead of this file."""
     names = (SAFETENSORS, index_of(SAFETENSORS))
     return matches(path.name, ("pytorch_model*.bin",)) and any((path.parent / name).is_file() for name in names)
 
 
 def check_code(folder: Path, spec: ModelSpec) -> None:
-    """Check that the model's class is one of transformers' own, whose code then runs, not the repository's.
+    """Check that the model's class is one of transformers, or that the user allowed code of the repository.
 
     Raises:
-        ModelError: It is not, and the user has not agreed to run the repository's.
+        ModelError: It needs code of the repository, which the user has not allowed.
     """
     if spec.trust_remote_code:
         return
     config = read_json(folder / CONFIG)
     code = config.get("auto_map")
-    if not code or is_native(str(config.get("model_type", ""))):
+    if not code or _is_native(str(config.get("model_type", ""))):
         return
     files = sorted({str(place).rpartition(".")[0] + ".py" for place in code.values()}) if isinstance(code, dict) else []
     raise ModelError(
@@ -195,15 +194,15 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
     )
 
 
-def is_native(model_type: str) -> bool:
-    """Whether transformers has the model type itself; many repositories still carry the code from before it had."""
+def _is_native(model_type: str) -> bool:
+    """True if transformers has the model type; many repositories still carry code from before it had."""
     from transformers import CONFIG_MAPPING
 
     return model_type in CONFIG_MAPPING
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object, empty where there is none."""
+    """Read a JSON object; empty if there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -211,8 +210,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
-    """The flavours that an MLmodel file lists.
+def _read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
+    """The flavors that an MLmodel file lists.
 
     Raises:
         ModelError: There is no such file, or it cannot be read.

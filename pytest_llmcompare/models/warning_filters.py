@@ -1,17 +1,17 @@
-"""Which warnings reach the user's filter: those of the user's own code, not those of libraries that we import and call.
+"""Keeps warnings of libraries that the plugin calls away from the user's warning filter; those of user code reach it.
 
     with library_warnings_ignored():
         import mlflow
         with users_filter():
             hook()
 
-Under `filterwarnings = error` a library that warns while it is imported would fail the user's tests, and under the
-default its warnings would fill pytest's summary. Neither is for the user to deal with.
+Under `filterwarnings = error` a library that warns on import would fail the user's tests, and by default its warnings
+would fill pytest's summary. The user can do nothing about either.
 
-None of this is safe with threads: a warning filter belongs to the whole process, so a thread of the user's that warns
-while the main thread is in such a block is ignored too, and a thread of ours that outlives the block meets the user's
-filter. Python 3.14 can give each context a filter of its own (`-X context_aware_warnings`); before that there is no
-way. pytest itself replaces the filter in the same manner around each test.
+This is not thread-safe, because a warning filter belongs to the whole process: warnings of a user's thread are ignored
+while the main thread is in such a block, and a thread of the plugin that outlives the block meets the user's filter.
+Python 3.14 can give each context a filter of its own (`-X context_aware_warnings`). pytest itself replaces the filter
+in the same way around each test.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _outer: list[tuple[list[Any], Any]] = []  # filters and showwarning of the user,
 
 @contextmanager
 def library_warnings_ignored() -> Iterator[None]:
-    """Show and raise no warning inside the block, whatever filter the user has set.
+    """Ignore all warnings inside the block, whatever filter the user has set.
 
-    Works as a decorator, too. Not safe with threads, see above.
+    Also works as a decorator. Not thread-safe, see above.
     """
     nested = bool(_outer)
     with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def library_warnings_ignored() -> Iterator[None]:
 
 @contextmanager
 def users_filter() -> Iterator[None]:
-    """Apply the user's own warning filter again, inside such a block; elsewhere it applies anyway."""
+    """Restore the user's warning filter inside a `library_warnings_ignored` block; does nothing elsewhere."""
     if not _outer:
         yield
         return
@@ -66,7 +66,7 @@ def users_filter() -> Iterator[None]:
 
 
 def under_users_filter(function: Callable[P, T]) -> Callable[P, T]:
-    """A function of the user's that a library calls for us, with the user's filter while it runs."""
+    """Wrap a user's function, which a library calls, so that it runs under the user's warning filter."""
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,7 +77,7 @@ def under_users_filter(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def computed_under_users_filter(metric: T) -> T:
-    """An MLflow metric; one whose function is the user's own is computed under the user's filter."""
+    """An MLflow metric; if its function is the user's, it is computed under the user's warning filter."""
     compute = getattr(metric, "eval_fn", None)
     if compute is None or str(getattr(compute, "__module__", "")).partition(".")[0] in OF_LIBRARIES:
         return metric
@@ -87,7 +87,7 @@ def computed_under_users_filter(metric: T) -> T:
 
 
 def _pattern(part: Any) -> str:
-    """The pattern of one part of a filter; Python's own filters hold text where others hold a compiled pattern."""
+    """The pattern of one part of a filter, which is text or a compiled pattern."""
     return "" if part is None else str(getattr(part, "pattern", part))
 
 

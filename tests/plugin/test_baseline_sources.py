@@ -294,13 +294,13 @@ def test_an_earlier_run(suite: Suite) -> None:
     source = f"runs:/{run_of(suite, 'm')}"
     result = suite.run(f"--llm-baseline={source}")
     result.assert_outcomes(passed=3)
-    assert f"table 'trivia', model 'm': compared with what model 'm' said in {source}" in shown(result)
+    assert f"table 'trivia', model 'm': compared with the outputs of model 'm' in {source}" in shown(result)
     assert f" baselines: {source} " in shown(result)
     assert waiting(suite) == ["sky", "hamlet", "ice"]  # as the first run left them: the files have nothing
     other = suite.run(f"--llm-baseline={source}", models=[suite.spec("d", DISTIL)])
     other.assert_outcomes(passed=2, failed=1)
     assert said(other, "drift ").startswith("drift @tok 1/")
-    assert f"table 'trivia', model 'd': compared with what model 'm' said in {source}" in shown(other)
+    assert f"table 'trivia', model 'd': compared with the outputs of model 'm' in {source}" in shown(other)
 
 
 def test_a_run_is_copied_into_files(suite: Suite, capsys: pytest.CaptureFixture[str]) -> None:
@@ -388,7 +388,7 @@ def test_the_texts_of_any_run(suite: Suite) -> None:
     result = suite.run(f"--llm-baseline=runs:/{run_id}")
     result.assert_outcomes(passed=0, failed=3)
     text = shown(result)
-    assert f"compared with what its model said in runs:/{run_id}, by its text alone" in text
+    assert f"compared with the outputs of its model in runs:/{run_id}, by its text alone" in text
     assert f"missing: runs:/{run_id} has no output for this case" in text
     assert "drift @char 2/4 'No.' -> 'Yes.'" in text
 

@@ -1,4 +1,4 @@
-"""A git repository, read through git's own command line: what a name stands for, and which files a commit has."""
+"""A git repository, read with the git command: commits by name, and their files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pytest_llmcompare.errors import SourceError
 
 
 def git_commit(folder: Path) -> str:
-    """The commit that is checked out in a folder; empty where there is none."""
+    """Hash of the commit that is checked out in a folder; empty if there is none."""
     try:
-        found = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return result.stdout.strip() if result.returncode == 0 else ""
 
 
 SECONDS = 30.0  # for one call; a partial clone may have to fetch a file
@@ -30,7 +30,7 @@ HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Variables that git sets for its hooks; the repository that counts is the one around pytest's root folder."""
 
-SETTLED = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+ENVIRONMENT = {"GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class Repository:
     prefix: str
 
     def commit(self, ref: str) -> str:
-        """The hash of the commit that a branch, a tag or an abbreviated hash stands for.
+        """Resolve a branch, a tag or an abbreviated hash to the hash of its commit.
 
         Raises:
-            SourceError: Nothing has this name.
+            SourceError: There is no such branch, tag or commit.
         """
         if not ref or ref.startswith("-") or not ref.isprintable():
             raise SourceError(f"{ref!r} cannot name a commit. Name a branch, a tag or a commit: git:origin/main")
-        found = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-        if found.returncode or not HASH.fullmatch(text_of(found)):  # `^main` excludes a commit, and names none
+        result = git(self.root, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        if result.returncode or not HASH.fullmatch(_text_of(result)):  # `^main` excludes a commit, and names none
             raise SourceError(self.unknown(ref))
-        return text_of(found)
+        return _text_of(result)
 
     def unknown(self, ref: str) -> str:
-        """What to say of a name that nothing has."""
-        names = lines_of(git(self.root, "for-each-ref", "--format=%(refname:short)"))
+        """The message about a name that does not exist: near names, and the command that fetches it."""
+        names = _lines_of(git(self.root, "for-each-ref", "--format=%(refname:short)"))
         near = [name for name in names if name.endswith(f"/{ref}")] or difflib.get_close_matches(ref, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         fetch = self.fetch(ref)
@@ -68,16 +68,16 @@ class Repository:
         return f"there is no branch, tag or commit {ref!r} in the repository of {self.root}.{hint}\n{way_out}"
 
     def fetch(self, ref: str) -> str:
-        """The command that fetches a name; empty where there is nowhere to fetch from."""
-        remotes = lines_of(git(self.root, "remote"))
+        """The command that fetches a name; empty if the repository has no remote."""
+        remotes = _lines_of(git(self.root, "remote"))
         if not remotes:
             return ""
-        shallow = text_of(git(self.root, "rev-parse", "--is-shallow-repository")) == "true"
+        shallow = _text_of(git(self.root, "rev-parse", "--is-shallow-repository")) == "true"
         command = ["git", "fetch"]
         depth = ["--depth=1"] if shallow else []
         for remote in remotes:
             if branch := ref.removeprefix(f"{remote}/") if ref.startswith(f"{remote}/") else "":
-                # A clone of a single branch keeps others only where it is told where to.
+                # A clone of a single branch fetches others only if the refspec says where to.
                 return shlex.join([*command, *depth, remote, f"{branch}:refs/remotes/{remote}/{branch}"])
         first = "origin" if "origin" in remotes else remotes[0]
         if HASH.fullmatch(ref):
@@ -85,7 +85,7 @@ class Repository:
         return shlex.join([*command, *(["--unshallow"] if shallow else []), "--tags", first])
 
     def names(self, commit: str, folder: str) -> list[str]:
-        """Names in a folder of a commit; none where there is no such folder.
+        """Names in a folder of a commit; empty if there is no such folder.
 
         Args:
             commit: Hash of the commit.
@@ -94,24 +94,24 @@ class Repository:
         Raises:
             SourceError: The commit cannot be read.
         """
-        found = git(self.root, "ls-tree", "-z", "--name-only", "--full-tree", commit, "--", f"{folder}/")
-        if found.returncode:
-            raise SourceError(f"commit {commit[:8]} cannot be read: {said(found)}")
-        return [os.fsdecode(name).rpartition("/")[2] for name in found.stdout.split(b"\0") if name]
+        result = git(self.root, "ls-tree", "-z", "--name-only", "--full-tree", commit, "--", f"{folder}/")
+        if result.returncode:
+            raise SourceError(f"commit {commit[:8]} cannot be read: {_complaint_of(result)}")
+        return [os.fsdecode(name).rpartition("/")[2] for name in result.stdout.split(b"\0") if name]
 
     def content(self, commit: str, path: str) -> bytes:
-        """A file of a commit.
+        """Content of a file of a commit.
 
         Raises:
             SourceError: It cannot be read.
         """
-        size = text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
+        size = _text_of(git(self.root, "cat-file", "-s", f"{commit}:{path}"))
         if size.isdecimal() and int(size) > LARGEST:
             raise SourceError(f"{commit[:8]}:{path} has {int(size):,} bytes, expected at most {LARGEST:,}.")
-        found = git(self.root, "cat-file", "blob", f"{commit}:{path}")
-        if found.returncode:
-            raise SourceError(f"{commit[:8]}:{path} cannot be read: {said(found)}")
-        return found.stdout
+        result = git(self.root, "cat-file", "blob", f"{commit}:{path}")
+        if result.returncode:
+            raise SourceError(f"{commit[:8]}:{path} cannot be read: {_complaint_of(result)}")
+        return result.stdout
 
 
 def repository_of(root: Path) -> Repository:
@@ -120,22 +120,22 @@ def repository_of(root: Path) -> Repository:
     Raises:
         SourceError: There is none, or no git to read it.
     """
-    found = git(root, "rev-parse", "--show-toplevel", "--show-prefix")
-    if found.returncode:
+    result = git(root, "rev-parse", "--show-toplevel", "--show-prefix")
+    if result.returncode:
         # git names the command for a folder of somebody else's, as containers of CI services have them.
-        allowing = [line.strip() for line in os.fsdecode(found.stderr).splitlines() if "git config" in line]
+        allowing = [line.strip() for line in os.fsdecode(result.stderr).splitlines() if "git config" in line]
         way_out = (
             f"Allow it: {allowing[0]}" if allowing else "Run in a clone, or compare with files: --llm-baseline=files"
         )
-        raise SourceError(f"{root} is in no git repository that can be read: {said(found)}\n{way_out}")
-    return Repository(root, os.fsdecode(found.stdout).split("\n")[-2])
+        raise SourceError(f"{root} is in no git repository that can be read: {_complaint_of(result)}\n{way_out}")
+    return Repository(root, os.fsdecode(result.stdout).split("\n")[-2])
 
 
 def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run git; whether it succeeded is for the caller to see.
+    """Run git; the caller checks its exit status.
 
     Raises:
-        SourceError: It is not installed, or does not end.
+        SourceError: It is not installed, or does not end in time.
     """
     kept = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_REPOSITORY}
     try:
@@ -145,7 +145,7 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
             capture_output=True,
             timeout=SECONDS,
             check=False,
-            env={**kept, **SETTLED},
+            env={**kept, **ENVIRONMENT},
         )
     except FileNotFoundError:
         raise SourceError("git is not installed. Install it, or compare with files: --llm-baseline=files") from None
@@ -157,17 +157,17 @@ def git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         ) from None
 
 
-def text_of(found: subprocess.CompletedProcess[bytes]) -> str:
-    """What git printed, on one line."""
-    return os.fsdecode(found.stdout).strip()
+def _text_of(result: subprocess.CompletedProcess[bytes]) -> str:
+    """Output of git without white space around it."""
+    return os.fsdecode(result.stdout).strip()
 
 
-def lines_of(found: subprocess.CompletedProcess[bytes]) -> list[str]:
-    """What git printed, line by line."""
-    return os.fsdecode(found.stdout).split("\n")[:-1] if not found.returncode else []
+def _lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
+    """Lines of the output of git; none if it failed."""
+    return os.fsdecode(result.stdout).split("\n")[:-1] if not result.returncode else []
 
 
-def said(found: subprocess.CompletedProcess[bytes]) -> str:
-    """What git complains of."""
-    complaint = found.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-    return complaint.partition("\n")[0] or f"git ended with {found.returncode}"
+def _complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
+    """The first line of git's error message."""
+    complaint = result.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
+    return complaint.partition("\n")[0] or f"git ended with {result.returncode}"

@@ -1,4 +1,4 @@
-"""`git:REF`: baselines as they are in a commit, whatever the working tree says, so that no change edits its measure."""
+"""`git:REF`: baselines of a commit, whatever the working tree has, so that a change cannot edit what judges it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmcompare.baselines.document import DamagedFileError
-from pytest_llmcompare.baselines.paths import FOLDER, Place
+from pytest_llmcompare.baselines.paths import FOLDER, GroupFiles
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.errors import SourceError
 from pytest_llmcompare.records import Case, GroupKey
@@ -25,9 +25,9 @@ class GitBaselines:
     """The baselines of a commit.
 
     Attributes:
-        repository: Where the commit is.
-        ref: What the user calls it.
-        pinned: Its hash.
+        repository: The repository.
+        ref: The branch, tag or commit that the user named.
+        pinned: Hash of the commit.
     """
 
     repository: Repository
@@ -36,34 +36,34 @@ class GitBaselines:
 
     @property
     def title(self) -> str:
-        """What the header and messages call it."""
+        """Name for the header and messages."""
         return f"git:{self.ref}" if self.ref == self.pinned else f"git:{self.ref} ({self.pinned[:SHOWN]})"
 
     @property
     def copying(self) -> str:
-        """The command that makes the commit's baselines those of the working tree."""
+        """The command that copies the commit's baselines into the working tree."""
         below = f":(top,glob){self.repository.prefix}**/{FOLDER}/**"
         return f"git checkout {shlex.quote(self.ref)} -- {shlex.quote(below)}"
 
     def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
-        """The baselines of a group, as they are in the commit.
+        """The baselines of a group in the commit.
 
         Raises:
-            BaselineError: The file is damaged there.
-            SourceError: git cannot read it, or it is outside of the repository.
+            BaselineError: The file is damaged in the commit.
+            SourceError: git cannot read it, or it is outside the repository.
         """
         del cases  # their rows are in the file
         try:
-            place = Place(self.repository.root, group, self)
-            stored = place.read()
+            files = GroupFiles(self.repository.root, group, self)
+            stored = files.read()
         except DamagedFileError as error:
             raise error.elsewhere("Mend it there, or compare with another commit: git:REF") from None
-        path = self.path_in_tree(place.path)
+        path = self.path_in_tree(files.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."
         if stored is None:
             return BaselineSet(lacking=lacking)
-        conflicts = {row: f"{place.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
+        conflicts = {row: f"{files.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}
         return BaselineSet(None, stored.baselines, conflicts, stored.warnings_elsewhere, lacking)
 
     def names(self, folder: Path) -> list[str]:
@@ -71,13 +71,13 @@ class GitBaselines:
         return self.repository.names(self.pinned, self.path_in_tree(folder))
 
     def content(self, path: Path) -> bytes | None:
-        """A file of the commit, or None where there is none."""
+        """Content of a file of the commit; None if there is none."""
         if path.name not in self.names(path.parent):
             return None
         return self.repository.content(self.pinned, self.path_in_tree(path))
 
     def shown(self, path: Path, root: Path) -> str:
-        """What a file is called in messages, as git calls it."""
+        """Name of a file for messages, as in git: `REF:PATH`."""
         del root  # the repository's own counts
         return f"{self.ref}:{self.path_in_tree(path)}"
 
@@ -85,15 +85,15 @@ class GitBaselines:
         """Path of a file from the repository's top folder.
 
         Raises:
-            SourceError: It is outside of the repository.
+            SourceError: It is outside the repository.
         """
         below = Path(os.path.relpath(path, self.repository.root)).as_posix()
-        found = posixpath.normpath(posixpath.join(self.repository.prefix, below))
-        if found.startswith("../"):
+        path_in_tree = posixpath.normpath(posixpath.join(self.repository.prefix, below))
+        if path_in_tree.startswith("../"):
             raise SourceError(
                 f"{path} is outside of the git repository of {self.repository.root}, so no commit of it has that file."
             )
-        return found
+        return path_in_tree
 
 
 def open_commit(root: Path, ref: str, pinned: str) -> GitBaselines:
@@ -102,7 +102,7 @@ def open_commit(root: Path, ref: str, pinned: str) -> GitBaselines:
     Args:
         root: pytest's root folder.
         ref: A branch, a tag or a commit.
-        pinned: The commit that it stands for in this run; empty where that is yet to be seen.
+        pinned: The commit that another process of this run has resolved it to; else empty.
 
     Raises:
         SourceError: There is no such commit, no repository or no git.

@@ -1,4 +1,4 @@
-"""`runs:/ID`: what an MLflow run keeps of a model's outputs. A run of ours has tokens, too, any other the texts."""
+"""`runs:/ID`: outputs that an MLflow run keeps. Runs of this plugin have texts and tokens, other runs only texts."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ if TYPE_CHECKING:
 
 FORM = re.compile(r"runs:/([0-9A-Za-z_-]+)/?")
 TABLE, MODEL, TEST_FOLDER = "llmcompare.table", "llmcompare.model", "llmcompare.folder"
-"""Tags of our runs."""
+"""Tags of this plugin's runs."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a run keeps.
+class RunContent:
+    """Outputs that a run keeps.
 
     Attributes:
-        table: Name of its prompt table; empty for a run that is not ours.
+        table: Name of its prompt table; empty for a run that this plugin did not log.
         model: Name of its model.
         folder: Folder of the test file, relative to pytest's root.
-        outputs: What the model said, with its tokens; None for a run that has a results table alone.
-        rows: That table.
+        outputs: The outputs with their tokens; None for a run that has only a results table.
+        rows: Rows of the results table.
     """
 
     table: str
     model: str
     folder: str
     outputs: Contents | None = None
-    rows: list[results_table.Row] = field(default_factory=list)
+    rows: list[results_table.OutputRow] = field(default_factory=list)
 
 
 class RunBaselines:
@@ -59,67 +59,67 @@ class RunBaselines:
         self.run_id = run_id
         self.title = f"runs:/{run_id}"
         self.copying = f"llmcompare copy {self.title}"
-        self._kept: Kept | LlmCompareError | None = None
+        self._content: RunContent | LlmCompareError | None = None
 
     def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
         """The outputs of the run, as baselines of a group.
 
         Raises:
-            BaselineError: The run keeps none, or those of another table.
+            BaselineError: The run keeps no outputs, or those of another table.
             TrackingError: The store does not answer.
         """
-        kept = self.kept()
-        if kept.table and kept.table != group.table:
+        content = self.content()
+        if content.table and content.table != group.table:
             raise BaselineError(
-                f"{self.title} holds the outputs of table {kept.table!r} and model {kept.model!r}, not of table "
-                f"{group.table!r}.\nRun the tests of {kept.table!r} alone, or name a run of {group.table!r}."
+                f"{self.title} holds the outputs of table {content.table!r} and model {content.model!r}, not of table "
+                f"{group.table!r}.\nRun the tests of {content.table!r} alone, or name a run of {group.table!r}."
             )
-        whose = f"model {kept.model!r}" if kept.model else "its model"
-        note = f"table {group.table!r}, model {group.model!r}: compared with what {whose} said in {self.title}"
-        of_model = kept.model if kept.model != group.model else ""
-        if kept.outputs is None:
-            found = results_table.matched(kept.rows, cases, self.title)
+        whose = f"model {content.model!r}" if content.model else "its model"
+        note = f"table {group.table!r}, model {group.model!r}: compared with the outputs of {whose} in {self.title}"
+        of_model = content.model if content.model != group.model else ""
+        if content.outputs is None:
+            matched = results_table.matched(content.rows, cases, self.title)
             texts = f"{note}, by its text alone"
-            return BaselineSet(None, found.baselines, {}, (texts,), found.lacking, found.faults, of_model)
-        lacking = f"{self.title} (table {kept.table!r}, model {kept.model!r}) has no output for this case"
+            return BaselineSet(None, matched.baselines, {}, (texts,), matched.lacking, matched.faults, of_model)
+        lacking = f"{self.title} (table {content.table!r}, model {content.model!r}) has no output for this case"
         return BaselineSet(
-            baselines=kept.outputs.baselines,
-            warnings=(note, *kept.outputs.warnings_elsewhere),
+            baselines=content.outputs.baselines,
+            warnings=(note, *content.outputs.warnings_elsewhere),
             lacking=lacking,
             of_model=of_model,
         )
 
-    def kept(self) -> Kept:
-        """What the run keeps, fetched once.
+    def content(self) -> RunContent:
+        """The outputs of the run, fetched once.
 
         Raises:
             LlmCompareError: As `load` does.
         """
-        if self._kept is None:
+        if self._content is None:
             try:
-                self._kept = fetch(self.run_id)
+                self._content = _fetch(self.run_id)
             except LlmCompareError as error:
-                self._kept = error
-        if isinstance(self._kept, LlmCompareError):
-            raise self._kept
-        return self._kept
+                self._content = error
+        if isinstance(self._content, LlmCompareError):
+            raise self._content
+        return self._content
 
 
 def open_run(source: str) -> RunBaselines:
-    """Open the outputs of a run; whether it is there is seen when they are needed.
+    """Open the outputs of a run; it is fetched when they are first needed.
 
     Raises:
         SourceError: The source does not name a run.
     """
-    found = FORM.fullmatch(source)
-    if found is None:
+    match = FORM.fullmatch(source)
+    if match is None:
         raise SourceError("expected runs:/ID, the id of an MLflow run. `mlflow ui` shows it.")
-    return RunBaselines(found[1])
+    return RunBaselines(match[1])
 
 
 @library_warnings_ignored()
-def fetch(run_id: str) -> Kept:
-    """What a run in the current store keeps.
+def _fetch(run_id: str) -> RunContent:
+    """Fetch the outputs that a run in the current store keeps.
 
     Raises:
         BaselineError: There is no such run, or it keeps no outputs.
@@ -135,15 +135,15 @@ def fetch(run_id: str) -> Kept:
         if run is None:
             raise BaselineError(f"MLflow at {store()} has no run {run_id!r}.\n{ELSEWHERE}")
         table, model, test_folder = (str(run.data.tags.get(name, "")) for name in (TABLE, MODEL, TEST_FOLDER))
-        artifacts = {found.path for found in client.list_artifacts(run_id)}
+        artifacts = {artifact.path for artifact in client.list_artifacts(run_id)}
         with tempfile.TemporaryDirectory() as folder:
             if run_outputs.FOLDER in artifacts:
                 downloaded = Path(client.download_artifacts(run_id, run_outputs.FOLDER, folder))
-                outputs = outputs_in(downloaded, f"runs:/{run_id}/{run_outputs.FOLDER}")
+                outputs = _outputs_in(downloaded, f"runs:/{run_id}/{run_outputs.FOLDER}")
                 if outputs is not None:
-                    return Kept(outputs.document.table, outputs.document.model, test_folder, outputs)
+                    return RunContent(outputs.document.table, outputs.document.model, test_folder, outputs)
             if results_table.NAME in artifacts:
-                return Kept(table, model, test_folder, rows=results_rows(client, run_id, folder))
+                return RunContent(table, model, test_folder, rows=_results_rows(client, run_id, folder))
     raise BaselineError(
         f"run {run_id!r} in MLflow at {store()} keeps no outputs: it has neither "
         f"{run_outputs.FOLDER}/{run_outputs.TEXT} nor {results_table.NAME}.\n"
@@ -151,8 +151,8 @@ def fetch(run_id: str) -> Kept:
     )
 
 
-def outputs_in(folder: Path, source: str) -> Contents | None:
-    """What a run of ours keeps, fetched into a folder; None where there is something else.
+def _outputs_in(folder: Path, source: str) -> Contents | None:
+    """Outputs of a run of this plugin, read from a folder; None if there are none.
 
     Raises:
         BaselineError: It cannot be read.
@@ -163,7 +163,7 @@ def outputs_in(folder: Path, source: str) -> Contents | None:
         raise error.elsewhere("It is not as it was logged. Name another run.") from None
 
 
-def results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.Row]:
-    """The results table of a run, fetched into a folder."""
+def _results_rows(client: MlflowClient, run_id: str, folder: str) -> list[results_table.OutputRow]:
+    """Rows of the results table of a run, downloaded into a folder."""
     path = Path(client.download_artifacts(run_id, results_table.NAME, folder))
     return results_table.read(path.read_bytes(), f"runs:/{run_id}/{results_table.NAME}")

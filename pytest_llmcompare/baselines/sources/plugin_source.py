@@ -1,4 +1,4 @@
-"""Baselines that a plugin reads, taken as what ours are, and checked."""
+"""Baselines from a plugin's source, checked."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class GivenBaselines:
     """A source of baselines that a plugin opened.
 
     Attributes:
-        title: What the header and messages call it.
-        given: What the plugin gave: an object with `load(group, cases)`.
-        guarded: Runs the plugin's code; what it raises is named.
-        wrong: The error for what it must not give.
+        title: Name for the header and messages.
+        given: The plugin's source: an object with `load(group, cases)`.
+        guarded: Runs the plugin's code; an error names the plugin.
+        wrong: Makes the error for a value that the plugin must not return.
     """
 
     title: str
@@ -32,26 +32,26 @@ class GivenBaselines:
 
     @property
     def pinned(self) -> str:
-        """What the source stands for in this run, where the plugin says so."""
+        """What the source resolves to in this run, if the plugin says so."""
         return str(getattr(self.given, "pinned", ""))
 
     @property
     def copying(self) -> str:
-        """The command that copies its baselines into files, where the plugin names one."""
+        """The command that copies its baselines into files, if the plugin names one."""
         return str(getattr(self.given, "copying", ""))
 
     def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
         """The baselines of a group.
 
         Raises:
-            HookError: The plugin raised, or gave what it must not.
+            HookError: The plugin raised, or returned something it must not.
         """
-        found = self.guarded(lambda: self.given.load(group, cases))
-        if not isinstance(found, Mapping):
-            raise self.wrong(f"gave baselines whose load returned {type(found).__name__}, expected {EXPECTED}.")
+        given = self.guarded(lambda: self.given.load(group, cases))
+        if not isinstance(given, Mapping):
+            raise self.wrong(f"gave baselines whose load returned {type(given).__name__}, expected {EXPECTED}.")
         by_key = {case.key: case for case in cases}
         baselines = {}
-        for key, value in found.items():
+        for key, value in given.items():
             case = by_key.get(key)
             if case is None:
                 raise self.wrong(f"gave a baseline for {key!r}, which is the key of none of the cases.")
@@ -59,7 +59,7 @@ class GivenBaselines:
         return BaselineSet(baselines=baselines, lacking=f"{self.title} has no baseline of this case")
 
     def baseline(self, case: Case, value: object) -> Baseline:
-        """One of them; what does not say what it answers answers the case."""
+        """A value from the plugin as a baseline; without hashes of its own it counts as recorded for this case."""
         if isinstance(value, Baseline):
             return replace(value, row=case.key.row)
         if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What can give baselines, and what can also take them: two types, so that nothing is written to what is only read."""
+"""Protocols of sources of baselines: readers, and writers that also take new ones."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ class BaselineReader(Protocol):
 
     @property
     def title(self) -> str:
-        """What the header and messages call it: `git:origin/main (1a2b3c4d)`."""
+        """Name for the header and messages: `git:origin/main (1a2b3c4d)`."""
 
     @property
     def pinned(self) -> str:
-        """What it stands for in this run, such as a commit, so that every process of the run opens the same."""
+        """What it resolves to in this run, such as a commit, so that all processes of the run use the same."""
 
     @property
     def copying(self) -> str:
-        """The command that copies its baselines into files; empty where there is none."""
+        """The command that copies its baselines into files; empty if there is none."""
 
     def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
         """The baselines of a group.
 
         Args:
             group: The group.
-            cases: Every case of it, selected or not.
+            cases: All cases of the group, selected or not.
 
         Raises:
             LlmCompareError: They cannot be read.
@@ -40,30 +40,30 @@ class BaselineReader(Protocol):
 
 @runtime_checkable
 class BaselineWriter(BaselineReader, Protocol):
-    """A source of baselines that takes new ones, too."""
+    """A source of baselines that can also be written to."""
 
     def path_of(self, group: GroupKey) -> Path:
-        """The baseline file of a group, there or not."""
+        """The baseline file of a group, which need not exist."""
 
     def update(
         self, group: GroupKey, baselines: Sequence[Baseline], *, refresh: bool, shifted: Collection[RowKey]
     ) -> UpdateReport:
-        """Write baselines; see `baselines.files.update`."""
+        """Write baselines; see `baselines.store.update`."""
 
     def obsolete(self, group: GroupKey, declared: Collection[RowKey]) -> tuple[RowKey, ...]:
         """Rows that the group's table no longer has."""
 
     def prune(self, group: GroupKey, declared: Collection[RowKey], *, confirmed: bool) -> tuple[RowKey, ...]:
-        """Delete obsolete baselines; see `baselines.files.prune`."""
+        """Delete obsolete baselines; see `baselines.store.prune`."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a table and model of this run gave, as baselines for other models.
+    """Outputs of a table and model of this run, as baselines for other models.
 
     Attributes:
-        baselines: The outputs, with the hashes of what was asked.
-        failures: Why there is no output, by row.
+        baselines: The outputs, with hashes of prompts and settings, by row.
+        failures: Reasons for missing outputs, by row.
     """
 
     baselines: Mapping[RowKey, Baseline] = field(default_factory=dict)
@@ -71,4 +71,4 @@ class Outputs:
 
 
 OutputsOf = Callable[[GroupKey], Outputs]
-"""Evaluates a table and model of this run, where that has not been done, and gives what it said."""
+"""Gives the outputs of a table and model of this run, evaluating them if needed."""

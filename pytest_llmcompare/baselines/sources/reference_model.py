@@ -1,4 +1,4 @@
-"""`model:NAME`: what another model of this run says is what the others are compared with."""
+"""`model:NAME`: all models are compared with the outputs of one model of this run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ModelBaselines:
 
     Attributes:
         name: Its name.
-        outputs: Gives what it says to a table.
+        outputs: Gives its outputs for a table.
     """
 
     name: str
@@ -30,42 +30,42 @@ class ModelBaselines:
 
     @property
     def title(self) -> str:
-        """What the header and messages call it."""
+        """Name for the header and messages."""
         return f"model:{self.name}"
 
     def load(self, group: GroupKey, cases: Sequence[Case]) -> BaselineSet:
-        """What the model says to the same table.
+        """The model's outputs for the same table.
 
         Raises:
-            BaselineError: It is not asked that table, or failed as a whole.
+            BaselineError: It does not run with that table, or failed as a whole.
         """
         if group.model == self.name:
             why = f"model {self.name!r} is what this run compares with, so it is compared with nothing itself"
             return BaselineSet(lacking=why)
-        said = self.outputs(dataclasses.replace(group, model=self.name))
+        outputs = self.outputs(dataclasses.replace(group, model=self.name))
         rows = {case.key.row: case for case in cases}
-        known = {row: baseline for row, baseline in said.baselines.items() if row in rows}
+        known = {row: baseline for row, baseline in outputs.baselines.items() if row in rows}
         otherwise = sum(bool(stale_reason(rows[row], baseline)) for row, baseline in known.items())
         note = (
             f"table {group.table!r}: models {group.model!r} and {self.name!r} are asked with different examples, "
             f"decoding settings or chat templates, so {otherwise} of {len(known)} outputs are compared by their text"
         )
         return BaselineSet(
-            baselines={row: as_asked(rows[row], baseline) for row, baseline in known.items()},
+            baselines={row: _as_asked(rows[row], baseline) for row, baseline in known.items()},
             warnings=(note,) if otherwise else (),
             lacking=f"model {self.name!r} was not asked this case",
-            faults={row: f"there is nothing to compare with: {why}" for row, why in said.failures.items()},
+            faults={row: f"there is nothing to compare with: {why}" for row, why in outputs.failures.items()},
             of_model=self.name,
         )
 
 
-def as_asked(case: Case, baseline: Baseline) -> Baseline:
-    """Another model's output as a baseline of a case; the text alone where the models were not asked the same."""
+def _as_asked(case: Case, baseline: Baseline) -> Baseline:
+    """Another model's output as a baseline of a case; only its text if the models have different settings."""
     if not stale_reason(case, baseline):
         return baseline
     return Baseline(case.key.row, Generation(baseline.generation.text), case.input_hash, case.settings_hash)
 
 
 def reference_model(source: BaselineReader) -> str:
-    """Name of the model that a run compares with; empty where it is no model of the run."""
+    """Name of the model that a run compares with; empty for other sources."""
     return source.name if isinstance(source, ModelBaselines) else ""

@@ -35,7 +35,7 @@ class FileBaselines:
         return store.load(self.root, group)
 
     def path_of(self, group: GroupKey) -> Path:
-        """The baseline file of a group, there or not."""
+        """The baseline file of a group, which need not exist."""
         return store.path_of(self.root, group)
 
     def update(

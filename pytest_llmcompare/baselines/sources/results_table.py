@@ -20,7 +20,7 @@ OTHER_PROMPT = "-"
 """In the place of a hash: the row had another prompt."""
 
 
-class Row(NamedTuple):
+class OutputRow(NamedTuple):
     """One row of a results table.
 
     Attributes:
@@ -36,12 +36,12 @@ class Row(NamedTuple):
     text: str
 
 
-def read(text: str | bytes, source: str) -> list[Row]:
+def read(text: str | bytes, source: str) -> list[OutputRow]:
     """Read a results table.
 
     Args:
         text: Its JSON.
-        source: What to call it in messages.
+        source: Name of the table for messages.
 
     Raises:
         BaselineError: It is not such a table, or lacks a column with outputs or prompts.
@@ -64,7 +64,7 @@ def read(text: str | bytes, source: str) -> list[Row]:
             f"{source}: no column with {lack}. Expected one of {known}; there are {', '.join(columns) or 'none'}."
         )
     return [
-        Row(
+        OutputRow(
             number,
             RowKey(str(row[PROMPT_ID]), str(row.get(VARIANT) or "")) if PROMPT_ID in columns else None,
             str(row[prompt]) if prompt else None,
@@ -75,29 +75,29 @@ def read(text: str | bytes, source: str) -> list[Row]:
     ]
 
 
-def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineSet:
-    """The baselines that a results table has for some cases.
+def matched(rows: Sequence[OutputRow], cases: Sequence[Case], title: str) -> BaselineSet:
+    """Baselines for cases, from a results table.
 
-    Decoding settings are not in it, so they count as those of the case.
+    The table does not have decoding settings, so they count as those of the case.
 
     Args:
-        rows: The table.
+        rows: Rows of the results table.
         cases: The cases.
-        title: What to call the table in messages.
+        title: Name of the run for messages.
 
     Raises:
-        BaselineError: It has nothing for any of them.
+        BaselineError: It has no output for any of them.
     """
-    found: dict[RowKey, Baseline] = {}
+    baselines: dict[RowKey, Baseline] = {}
     faults: dict[RowKey, str] = {}
-    by_name: dict[RowKey, list[Row]] = {}
-    by_prompt: dict[str | None, list[Row]] = {}
+    by_name: dict[RowKey, list[OutputRow]] = {}
+    by_prompt: dict[str | None, list[OutputRow]] = {}
     for row in rows:
         by_prompt.setdefault(row.prompt, []).append(row)
         if row.name is not None:
             by_name.setdefault(row.name, []).append(row)
     for case in cases:
-        same = rows_for(case, by_name, by_prompt)
+        same = _rows_for(case, by_name, by_prompt)
         if len({row.text for row in same}) > 1:
             numbers = ", ".join(str(row.number) for row in same)
             faults[case.key.row] = (
@@ -105,20 +105,22 @@ def matched(rows: Sequence[Row], cases: Sequence[Case], title: str) -> BaselineS
                 "so none of them counts"
             )
         elif same:
-            found[case.key.row] = baseline_of(case, same[0])
-    if not found and not faults:
+            baselines[case.key.row] = _baseline_of(case, same[0])
+    if not baselines and not faults:
         raise BaselineError(f"{title} has none of the {len(cases)} prompts of table {cases[0].key.group.table!r}.")
-    return BaselineSet(baselines=found, faults=faults, lacking=f"{title} has no output for this case")
+    return BaselineSet(baselines=baselines, faults=faults, lacking=f"{title} has no output for this case")
 
 
-def rows_for(case: Case, by_name: Mapping[RowKey, list[Row]], by_prompt: Mapping[str | None, list[Row]]) -> list[Row]:
-    """The rows that are about a case: by its name where the table has names, else by its prompt."""
+def _rows_for(
+    case: Case, by_name: Mapping[RowKey, list[OutputRow]], by_prompt: Mapping[str | None, list[OutputRow]]
+) -> list[OutputRow]:
+    """The rows for a case: by its prompt id if the table has such a column, else by its prompt."""
     if by_name:
         return by_name.get(case.key.row, [])
     return by_prompt.get(case.input) or by_prompt.get(case.prompt) or []
 
 
-def baseline_of(case: Case, row: Row) -> Baseline:
-    """A row as the baseline of a case; stale where it had another prompt."""
+def _baseline_of(case: Case, row: OutputRow) -> Baseline:
+    """A row as the baseline of a case; stale if it had another prompt."""
     same = row.prompt is None or row.prompt in (case.input, case.prompt)
     return Baseline(case.key.row, Generation(row.text), case.input_hash if same else OTHER_PROMPT, case.settings_hash)

@@ -84,6 +84,12 @@ BAD: dict[str, tuple[str, str]] = {
     "verdict as list": (with_value("judgement.verdict", [1]), "judgement.verdict is [1], expected one of identical"),
     "NaN": (with_value("judgement.margin", math.nan), "judgement.margin is nan, expected a finite number"),
     "infinity": (with_value("new.generation.logprobs.0", math.inf), "logprobs[0] is inf, expected a finite number"),
+    "a number of absurd size": (
+        with_value("judgement.margin", 1e30),
+        "margin is 1e+30, expected a number of reasonable",
+    ),
+    "an integer beyond floats": (with_value("judgement.margin", 10**400), "margin is a huge number, expected a finite"),
+    "a lone surrogate as verdict": (with_value("judgement.verdict", "\ud800"), "expected text without lone surrogates"),
     "a huge number": (GOOD.replace("[1, 2]", f"[{'9' * 400}, 2]"), "token_ids[0] is a huge number"),
     "a truth value as number": (with_value("new.generation.token_ids.1", True), "token_ids[1] is True"),
     "a fraction as token": (with_value("new.generation.token_ids.1", 1.5), "token_ids[1] is 1.5"),

@@ -58,6 +58,15 @@ def test_download(hub: Hub, tmp_path: Path) -> None:
     assert len(hub.asked) == before
 
 
+def test_model_of_the_hub_that_sentence_transformers_did_not_save(hub: Hub, weights: Path, tmp_path: Path) -> None:
+    """A language model is no embedding model; nothing of it is downloaded."""
+    hub.repositories["org/m"] = weights / "gpt2"
+    with pytest.raises(ModelError) as caught:
+        locate("org/m", tmp_path)
+    assert f"and {hub.address} has it without modules.json, so it is no embedding model.\n" in str(caught.value)
+    assert hub.downloaded == []
+
+
 def test_hub_that_does_not_have_it(hub: Hub, tmp_path: Path) -> None:
     """The error names the hub that was asked."""
     with pytest.raises(ModelError) as caught:
