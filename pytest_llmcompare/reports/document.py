@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
-from pytest_llmcompare.comparison.statistics import Rate
+from pytest_llmcompare.comparison.statistics import Interval, Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
@@ -92,11 +92,15 @@ class Report:
     @property
     def sentence(self) -> str:
         """What was found, worst first: `15 cases: 2 drifted, 13 identical`."""
-        cells = self.summary.cells
-        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in cells)
+        counts = self.counts
+        return f"{count(len(self.summary.cells), 'case')}: {counts}" if counts else "no case was looked at"
+
+    @property
+    def counts(self) -> str:
+        """Cases by verdict, worst first: `2 drifted, 13 identical`."""
+        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in self.summary.cells)
         looks = (*(verdict.look for verdict in WORST_FIRST), NO_VERDICT, ACCEPTED)
-        parts = [f"{counts[look]:,} {look.label}" for look in looks if counts[look]]
-        return f"{count(len(cells), 'case')}: {', '.join(parts)}" if parts else "no case was looked at"
+        return ", ".join(f"{counts[look]:,} {look.label}" for look in looks if counts[look])
 
     @property
     def accept_all(self) -> str:
@@ -168,6 +172,11 @@ def row(key: RowKey) -> Document:
 def rate(found: Rate) -> Document:
     """A rate with its interval."""
     return {"count": found.count, "total": found.total, "low": found.interval.low, "high": found.interval.high}
+
+
+def rate_of(record: Document) -> Rate:
+    """The rate that a report holds."""
+    return Rate(record["count"], record["total"], Interval(record["low"], record["high"]))
 
 
 def model(line: ModelLine) -> Document:

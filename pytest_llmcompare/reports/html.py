@@ -13,11 +13,14 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Look
+from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
+from pytest_llmcompare.text import count, number
 
-from .document import Document
+from .document import Document, judgement, rate_of
+from .messages import budget_sentence, where
 from .text_diff import Range, word_changes
 
+MOST_REASON = 160  # characters of a reason in a cell
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
 SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
@@ -28,7 +31,8 @@ POLICY = (
 )
 """What a page in a file may do: a file has no headers that could name its own script."""
 
-NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
+CASE_NOT_SHOWN = ("judgement", "input_hash", "settings_hash", "differs", "passed")
+OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
 """What the page has no place for; it would make the file several times as large."""
 
 
@@ -39,11 +43,29 @@ def html_report(document: Document) -> str:
 
 
 def slim_document(document: Document) -> Document:
-    """A report without what the page does not show."""
+    """A report as the page takes it: without what it does not show, and with its sentences made."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)
+    data["budgets"] = [{"text": _budget_line(check), "failed": check["failed"]} for check in document["budgets"]]
+    data["pairs"] = [_pair_line(pair) for pair in document["pairs"]]
     return data
+
+
+def _budget_line(check: Document) -> str:
+    rate = rate_of(check["drifted"])
+    told = budget_sentence(rate, check["percent"], over=check["failed"])
+    return f"{check['model']}: {told}" if rate.total else told
+
+
+def _pair_line(pair: Document) -> str:
+    agreement, targets = pair["agreement"], pair["targets"]
+    line = f"{pair['first']} / {pair['second']}: {agreement['count']:,} of {count(agreement['total'], 'text')} alike"
+    if targets is None:
+        return line
+    names = {"better": f"{pair['second']} is better", "worse": f"{pair['first']} is better"}
+    better = names.get(targets["finding"], targets["finding"])
+    return f"{line}; on targets: {better} (McNemar p {targets['p_value']:.3f})"
 
 
 def script_of(*names: str) -> str:
@@ -83,21 +105,56 @@ def slim(table: Document) -> Document:
 
 
 def slim_case(case: Document) -> Document:
-    """A case without what the page does not show, and with the words in which its texts differ.
+    """A case without what the page does not show, and with its evidence and the words in which its texts differ.
 
     Log-probs have as many digits as the page shows.
     """
-    output, baseline = case["candidate"], case["baseline"]
+    output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
+    slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
+    if judged is not None:
+        found = judgement(judged)
+        slim |= {"why": why(found), "evidence": evidence(found), "reason": found.reason}
     if output is None:
-        return case
-    kept = {key: value for key, value in output.items() if key not in NOT_SHOWN}
+        return slim
+    slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
     if output["logprobs"] is not None:
-        kept["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
-    slim = {**case, "candidate": kept}
+        slim["candidate"]["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
     if baseline is not None and baseline != output["text"]:
         removed, added = word_changes(baseline, output["text"])
         slim["changes"] = {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(output["text"], added)}
     return slim
+
+
+def why(judged: Judgement) -> str:
+    """The evidence of a verdict in a few words."""
+    if judged.verdict in (Verdict.DRIFTED, Verdict.NEAR_TIE) and (judged.baseline_token or judged.candidate_token):
+        return _change(judged) + ("" if judged.margin is None else f", margin {number(judged.margin)}")
+    if judged.verdict is Verdict.SHIFTED and judged.likelihood:
+        return f"{number(judged.likelihood.rms)} nats per token"
+    return judged.reason.partition("\n")[0][:MOST_REASON]
+
+
+def evidence(judged: Judgement) -> list[tuple[str, str]]:
+    """The evidence of a verdict, item by item."""
+    items = []
+    if judged.position is not None:
+        items.append(("first difference", where(judged)))
+        items.append(("change", _change(judged)))
+    if judged.margin is not None:
+        tie = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)})"
+        items.append(("margin there", f"{number(judged.margin)} nats{tie}"))
+    if judged.mismatches:
+        items.append(("tokens that differ", f"{judged.mismatches} of {judged.length}, along the baseline"))
+    if (moved := judged.likelihood) is not None:
+        noise = f"{'within' if moved.is_noise else 'beyond'} noise (up to {number(moved.band)})"
+        items.append(("likelihood drift", f"{number(moved.rms)} nats per token, {noise}"))
+        if not moved.is_noise:
+            items.append(("worst token", f"{number(moved.worst)} nats at token {moved.position + 1}"))
+    return items
+
+
+def _change(judged: Judgement) -> str:
+    return f"'{judged.baseline_token}' → '{judged.candidate_token}'"
 
 
 def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
-from .document import Document, case_result
-from .messages import FAILED, OK, failure_lines
+from .document import Document, case_result, rate_of
+from .messages import FAILED, OK, budget_sentence, failure_lines
 
 
 def code(text: str) -> str:
@@ -145,14 +145,9 @@ def numbered(value: int | None) -> str:
 def budgets(document: Document) -> Iterator[str]:
     """Each model against the drift budget."""
     for check in document["budgets"]:
-        drifted = check["drifted"]
-        if drifted["total"]:
-            seen = f"{drifted['count']:,} of {count(drifted['total'], 'case')} drifted"
-            span = f"95% interval {percent(drifted['low'])} to {percent(drifted['high'])}"
-            where = "**over**" if check["failed"] else "within"
-            yield f"{code(check['model'])}: {seen} ({span}), {where} the drift budget of {check['percent']:g}%."
-        else:
-            yield f"No case was compared with a baseline, so the drift budget of {check['percent']:g}% was not checked."
+        rate = rate_of(check["drifted"])
+        told = budget_sentence(rate, check["percent"], over=check["failed"])
+        yield f"{code(check['model'])}: {told}." if rate.total else f"{told[:1].upper()}{told[1:]}."
 
 
 def commands(document: Document) -> Iterator[str]:

@@ -8,9 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from pytest_llmcompare.comparison.statistics import Rate
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult
-from pytest_llmcompare.text import count, disarm, duration, encodable, number, quoted, rate, share, shorten, width
+from pytest_llmcompare.text import (
+    count,
+    disarm,
+    duration,
+    encodable,
+    number,
+    percent,
+    quoted,
+    rate,
+    share,
+    shorten,
+    width,
+)
 
 from .style import Page, Styled
 from .terminal_table import Line, table_lines
@@ -86,6 +99,23 @@ def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Sty
         wanted[1] = width(page.name(gate.metric, page.columns // 2))
         lines.append(Line(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
     yield from table_lines(lines, page, flexible=(1,), indent="  ")
+
+
+def budget_sentence(rate: Rate, budget: float, *, over: bool, origin: str = "") -> str:
+    """One model against the drift budget: drifted cases, their share with its interval, and the budget.
+
+    Args:
+        rate: Cases that drifted, of those that could.
+        budget: Percentage of cases that may drift.
+        over: Whether more drifted.
+        origin: Where the budget was given.
+    """
+    if not rate.total:
+        given = f" ({origin})" if origin else ""
+        return f"no case was compared with a baseline, so the drift budget of {budget:g}%{given} was not checked"
+    span = f"95% interval {percent(rate.interval.low)} to {percent(rate.interval.high)}"
+    drifted = f"{rate.count:,} of {count(rate.total, 'case')} drifted, {share(rate.count, rate.total)} ({span})"
+    return f"{drifted}, {'over' if over else 'within'} the drift budget of {budget:g}%"
 
 
 TOKEN = 16  # columns of a token in the first line
@@ -177,7 +207,9 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
             return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
-        what = f"{name} drifted{_where(judgement)}: {_change(judgement, WIDE_TOKEN)}"
+        place = where(judgement)
+        at = "" if place.startswith("after") else "at "
+        what = f"{name} drifted {at}{place}: {_change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} rates its output otherwise than the baseline does", *_evidence(judgement)]
@@ -209,15 +241,15 @@ def _evidence(judgement: Judgement) -> list[str]:
     return lines
 
 
-def _where(judgement: Judgement) -> str:
-    """The position in words."""
+def where(judgement: Judgement) -> str:
+    """The position in words: `token 17 of 118`."""
     unit = UNITS.get(judgement.unit, judgement.unit)
     if judgement.position is None:
         return ""
     if judgement.length is not None and judgement.position >= judgement.length:
-        return f" after the baseline's end ({count(judgement.length, unit)})"
+        return f"after the baseline's end ({count(judgement.length, unit)})"
     of = "" if judgement.length is None else f" of {judgement.length}"
-    return f" at {unit} {judgement.position + 1}{of}"
+    return f"{unit} {judgement.position + 1}{of}"
 
 
 def _texts(result: CaseResult, judgement: Judgement) -> list[str]:

@@ -6,12 +6,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.comparison.statistics import Interval
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
 from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
-from pytest_llmcompare.text import count, disarm, encodable, number, percent, quoted, share, width
+from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
 
-from .messages import gate_blocks, headline
+from .messages import budget_sentence, gate_blocks, headline
 from .model_table import model_lines
 from .pair_table import pair_lines
 from .side_by_side import grid_lines, rows_shown
@@ -44,13 +43,9 @@ def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> I
 
 
 def sentence(check: BudgetCheck) -> str:
-    """Rate, interval and budget of a model."""
-    budget = f"the drift budget of {check.budget:g}%"
-    if not check.rate.total:
-        return f"no case was compared with a baseline, so {budget} ({check.origin}) was not checked"
-    drifted, total = check.rate.count, check.rate.total
-    seen = f"{drifted:,} of {count(total, 'case')} drifted, {share(drifted, total)} ({span_of(check.rate.interval)})"
-    return f"{check.model}: {seen}, {'over' if check.fails else 'within'} {budget}"
+    """One model against the drift budget."""
+    told = budget_sentence(check.rate, check.budget, over=check.fails, origin=check.origin)
+    return f"{check.model}: {told}" if check.rate.total else told
 
 
 MOST_EQUAL = 3  # groups of equal drifts shown
@@ -225,8 +220,3 @@ def command_lines(label: str, command: str, page: Page) -> Iterator[Styled]:
             line = " "
         line += f" {shown}"
     yield Styled(line)
-
-
-def span_of(interval: Interval) -> str:
-    """A confidence interval of a share: `95% interval 0.2% to 5.4%`."""
-    return f"95% interval {percent(interval.low)} to {percent(interval.high)}"
