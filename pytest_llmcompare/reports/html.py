@@ -16,7 +16,7 @@ from itertools import accumulate
 from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
 from pytest_llmcompare.text import count, number
 
-from .document import Document, judgement, rate_of
+from .document import ReportData, judgement_of, rate_of
 from .messages import budget_sentence, where
 from .text_diff import Range, word_changes
 
@@ -36,13 +36,13 @@ OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "
 """What the page has no place for; it would make the file several times as large."""
 
 
-def html_report(document: Document) -> str:
+def html_report(document: ReportData) -> str:
     """A report as one HTML page."""
     style, script = style_of("report.css"), script_of(*SHARED, "start.js")
     return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
 
 
-def slim_document(document: Document) -> Document:
+def slim_document(document: ReportData) -> ReportData:
     """A report as the page takes it: without what it does not show, and with its sentences made."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
@@ -52,13 +52,13 @@ def slim_document(document: Document) -> Document:
     return data
 
 
-def _budget_line(check: Document) -> str:
+def _budget_line(check: ReportData) -> str:
     rate = rate_of(check["drifted"])
     told = budget_sentence(rate, check["percent"], over=check["failed"])
     return f"{check['model']}: {told}" if rate.total else told
 
 
-def _pair_line(pair: Document) -> str:
+def _pair_line(pair: ReportData) -> str:
     agreement, targets = pair["agreement"], pair["targets"]
     line = f"{pair['first']} / {pair['second']}: {agreement['count']:,} of {count(agreement['total'], 'text')} alike"
     if targets is None:
@@ -74,7 +74,7 @@ def script_of(*names: str) -> str:
     return f'(() => {{\n"use strict";\n{scripts}\n}})();'
 
 
-def assembled(*, style: str, script: str, policy: str, data: Document, further: str = "", keys: str = "") -> str:
+def assembled(*, style: str, script: str, policy: str, data: ReportData, further: str = "", keys: str = "") -> str:
     """The page.
 
     Args:
@@ -98,13 +98,13 @@ def assembled(*, style: str, script: str, policy: str, data: Document, further: 
     return "".join(parts.get(piece, piece) for piece in pieces)
 
 
-def slim(table: Document) -> Document:
+def slim(table: ReportData) -> ReportData:
     """A table without what the page does not show."""
     rows = [{**row, "cases": [case and slim_case(case) for case in row["cases"]]} for row in table["rows"]]
     return {**table, "rows": rows}
 
 
-def slim_case(case: Document) -> Document:
+def slim_case(case: ReportData) -> ReportData:
     """A case without what the page does not show, and with its evidence and the words in which its texts differ.
 
     Log-probs have as many digits as the page shows.
@@ -112,7 +112,7 @@ def slim_case(case: Document) -> Document:
     output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
     if judged is not None:
-        found = judgement(judged)
+        found = judgement_of(judged)
         slim |= {"why": why(found), "evidence": evidence(found), "reason": found.reason}
     if output is None:
         return slim
@@ -165,7 +165,7 @@ def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
     return [(units[start], units[end]) for start, end in ranges]
 
 
-def words() -> list[Document]:
+def words() -> list[ReportData]:
     """How the page shows cases of each kind, the worst first."""
     return [
         {
@@ -190,7 +190,7 @@ def style_of(*names: str) -> str:
     return "\n".join([f":root{{{colours}}}", *map(page_part, names)])
 
 
-def embedded(data: Document | list[Document]) -> str:
+def embedded(data: ReportData | list[ReportData]) -> str:
     r"""Data as JSON that can stand in a script element: nothing in it opens or closes a tag or a comment.
 
     It is ASCII, so the line separators U+2028 and U+2029 are escaped, too.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
-from .document import Document, case_result, rate_of
+from .document import ReportData, case_result, rate_of
 from .messages import FAILED, OK, budget_sentence, failure_lines
 
 
@@ -57,7 +57,7 @@ MOST_ROWS = 50  # of a side-by-side table
 RESERVE = 200  # bytes for the line that says what was left out
 
 
-def markdown_report(document: Document, *, most: int = MOST_BYTES) -> str:
+def markdown_report(document: ReportData, *, most: int = MOST_BYTES) -> str:
     """A report as Markdown text.
 
     Args:
@@ -77,7 +77,7 @@ def markdown_report(document: Document, *, most: int = MOST_BYTES) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sections(document: Document) -> Iterator[str]:
+def sections(document: ReportData) -> Iterator[str]:
     """The parts, in order; each can stand without the next."""
     yield f"## Model comparison: {document['outcome']}"
     yield f"**{document['sentence'][:1].upper()}{document['sentence'][1:]}.**"
@@ -98,14 +98,14 @@ def sections(document: Document) -> Iterator[str]:
     yield from notes(document)
 
 
-def faults(document: Document) -> Iterator[str]:
+def faults(document: ReportData) -> Iterator[str]:
     """Why the run failed. A report that an earlier version saved doesn't say."""
     if reasons := document.get("faults"):
         yield "Why the run failed:"
         yield block(line for reason in reasons for line in reason.splitlines())
 
 
-def gates(document: Document) -> Iterator[str]:
+def gates(document: ReportData) -> Iterator[str]:
     """The thresholds with the values of their metrics, failed ones first."""
     if found := sorted(document.get("gates", ()), key=lambda gate: bool(gate["passed"])):
         yield f"### {count(len(found), 'threshold')}, {sum(not gate['passed'] for gate in found):,} failed"
@@ -113,7 +113,7 @@ def gates(document: Document) -> Iterator[str]:
         yield table(heads, [gate_cells(gate) for gate in found])
 
 
-def gate_cells(gate: Document) -> list[str]:
+def gate_cells(gate: ReportData) -> list[str]:
     """A line on a threshold."""
     cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
     names = [code(gate["table"]), code(gate["model"])]
@@ -121,7 +121,7 @@ def gate_cells(gate: Document) -> list[str]:
     return [result, code(gate["metric"]), code(gate["shown"]), code(gate["wanted"]), *names, cases]
 
 
-def scoreboard(models: list[Document]) -> str:
+def scoreboard(models: list[ReportData]) -> str:
     """A line per model; columns without a number in them are left out."""
     columns = {
         "cases": [f"{line['cases']:,}" for line in models],
@@ -142,7 +142,7 @@ def numbered(value: int | None) -> str:
     return f"{value:,}" if value else ""
 
 
-def budgets(document: Document) -> Iterator[str]:
+def budgets(document: ReportData) -> Iterator[str]:
     """Each model against the drift budget."""
     for check in document["budgets"]:
         rate = rate_of(check["drifted"])
@@ -150,14 +150,14 @@ def budgets(document: Document) -> Iterator[str]:
         yield f"{code(check['model'])}: {told}." if rate.total else f"{told[:1].upper()}{told[1:]}."
 
 
-def commands(document: Document) -> Iterator[str]:
+def commands(document: ReportData) -> Iterator[str]:
     """How to go on, where there is something to accept."""
     if document["accept"]:
         yield "To accept all of today's outputs as baselines:"
         yield block([document["accept"]])
 
 
-def in_full(verdict: Verdict, cases: list[Document]) -> Iterator[str]:
+def in_full(verdict: Verdict, cases: list[ReportData]) -> Iterator[str]:
     """Cases of one verdict, each with the message of its failure."""
     if cases:
         yield f"### {verdict.look.sign} {len(cases):,} {verdict.look.label}"
@@ -166,7 +166,7 @@ def in_full(verdict: Verdict, cases: list[Document]) -> Iterator[str]:
         yield f"**{code(case['name'])}**\n\n{block(lines)}"
 
 
-def near_ties(cases: list[Document]) -> Iterator[str]:
+def near_ties(cases: list[ReportData]) -> Iterator[str]:
     """Near ties, a line each."""
     if cases:
         rows = []
@@ -179,7 +179,7 @@ def near_ties(cases: list[Document]) -> Iterator[str]:
         yield table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
 
 
-def shifts(cases: list[Document]) -> Iterator[str]:
+def shifts(cases: list[ReportData]) -> Iterator[str]:
     """Silent drift, a line each."""
     if cases:
         moved = [(case, case["judgement"]["likelihood"] or {}) for case in cases]
@@ -189,7 +189,7 @@ def shifts(cases: list[Document]) -> Iterator[str]:
         yield table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
 
 
-def side_by_side(one: Document) -> Iterator[str]:
+def side_by_side(one: ReportData) -> Iterator[str]:
     """The rows of a table in which models differ, from each other or from their baselines."""
     rows = [row for row in one["rows"] if row["differs"]]
     if not rows or len(one["models"]) < 2:
@@ -201,12 +201,12 @@ def side_by_side(one: Document) -> Iterator[str]:
         yield f"And {len(rows) - MOST_ROWS:,} more prompts with a difference."
 
 
-def row_name(row: Document) -> str:
+def row_name(row: ReportData) -> str:
     """Prompt id and variant."""
     return f"{row['prompt_id']}@{row['variant']}" if row["variant"] else str(row["prompt_id"])
 
 
-def cell(case: Document | None) -> str:
+def cell(case: ReportData | None) -> str:
     """What a model said, with the sign of its verdict."""
     if case is None:
         return ""
@@ -221,14 +221,14 @@ def token(text: str) -> str:
     return code(cut(text, TOKEN)) or "(end)"
 
 
-def pairs(found: list[Document]) -> Iterator[str]:
+def pairs(found: list[ReportData]) -> Iterator[str]:
     """Models against each other."""
     if found:
         yield "### Models against each other"
         yield table(["models", "same text", "alike", "better on targets"], [pair(one) for one in found])
 
 
-def pair(one: Document) -> list[str]:
+def pair(one: ReportData) -> list[str]:
     """A line on two models."""
     agreement, targets = one["agreement"], one["targets"]
     names = {"better": code(one["second"]), "worse": code(one["first"])}
@@ -240,7 +240,7 @@ def pair(one: Document) -> list[str]:
     return [both, said, share(agreement["count"], agreement["total"]), better]
 
 
-def notes(document: Document) -> Iterator[str]:
+def notes(document: ReportData) -> Iterator[str]:
     """Notes, and baselines that no row needs."""
     if document["obsolete"]:
         gone = document["obsolete"]

@@ -11,11 +11,11 @@ from pytest_llmcompare.baselines.atomic_write import replace
 from pytest_llmcompare.errors import ReportError
 from pytest_llmcompare.settings import GITHUB, STEP_SUMMARY
 
-from .document import Document, json_report
+from .document import ReportData, json_report
 from .html import html_report
 from .markdown import MOST_BYTES, markdown_report
 
-DRAWN: Mapping[str, Callable[[Document], str]] = {
+DRAWN: Mapping[str, Callable[[ReportData], str]] = {
     ".html": html_report,
     ".json": json_report,
     ".md": markdown_report,
@@ -23,7 +23,7 @@ DRAWN: Mapping[str, Callable[[Document], str]] = {
 
 
 def write_reports(
-    draw: Callable[[], Document], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
+    draw: Callable[[], ReportData], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
 ) -> list[str]:
     """Write reports. One that cannot be written keeps none of the others back, and each of them names it.
 
@@ -50,7 +50,7 @@ def write_reports(
     return [written[target] for target in dict.fromkeys(targets) if target in written]
 
 
-def write_report(document: Document, where: str, folder: Path) -> str:
+def write_report(document: ReportData, where: str, folder: Path) -> str:
     """Write a report.
 
     Args:
@@ -76,7 +76,7 @@ def write_report(document: Document, where: str, folder: Path) -> str:
     return where
 
 
-def append_to_summary(document: Document) -> str:
+def append_to_summary(document: ReportData) -> str:
     """Append a report to the summary of this step of a GitHub workflow.
 
     Raises:

@@ -19,7 +19,7 @@ from pytest_llmcompare.text import encodable
 from .command_line import Invocation
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.reports.document import Document
+    from pytest_llmcompare.reports.document import ReportData
 
     from .finish import Conclusion, Declared
 
@@ -60,11 +60,11 @@ class Display:
         """
         if not self.settings.reports:
             return
-        from pytest_llmcompare.reports.document import document
+        from pytest_llmcompare.reports.document import report_data
         from pytest_llmcompare.reports.write import write_reports
 
-        def draw() -> Document:
-            return document(self.report(passed=tests_passed and not self.conclusion.failed, finished=finished))
+        def draw() -> ReportData:
+            return report_data(self.report(passed=tests_passed and not self.conclusion.failed, finished=finished))
 
         folder = self.config.invocation_params.dir
         written = write_reports(draw, self.settings.reports, folder, self.conclusion.fail)
