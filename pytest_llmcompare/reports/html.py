@@ -38,7 +38,7 @@ OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "
 
 def html_report(document: ReportData) -> str:
     """A report as one HTML page."""
-    style, script = style_of("report.css"), script_of(*SHARED, "start.js")
+    style, script = page_part("report.css"), script_of(*SHARED, "start.js")
     return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
 
 
@@ -119,10 +119,15 @@ def slim_case(case: ReportData) -> ReportData:
     slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
     if output["logprobs"] is not None:
         slim["candidate"]["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
-    if baseline is not None and baseline != output["text"]:
-        removed, added = word_changes(baseline, output["text"])
-        slim["changes"] = {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(output["text"], added)}
-    return slim
+    return {**slim, "changes": changes(baseline, output["text"])}
+
+
+def changes(baseline: str | None, candidate: str) -> ReportData | None:
+    """Find the words in which two texts differ, in UTF-16 units as JavaScript counts; None if they do not differ."""
+    if baseline is None or baseline == candidate:
+        return None
+    removed, added = word_changes(baseline, candidate)
+    return {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(candidate, added)}
 
 
 def why(judged: Judgement) -> str:
@@ -184,12 +189,6 @@ def _looks() -> list[tuple[str, Look]]:
     return [*((str(verdict), verdict.look) for verdict in WORST_FIRST), ("none", NO_VERDICT), ("accepted", ACCEPTED)]
 
 
-def style_of(*names: str) -> str:
-    """The colours of verdicts, then these style sheets of the page."""
-    colours = "".join(f"--{kind}:light-dark({', '.join(look.css)});" for kind, look in _looks())
-    return "\n".join([f":root{{{colours}}}", *map(page_part, names)])
-
-
 def embedded(data: ReportData | list[ReportData]) -> str:
     r"""Data as JSON that can stand in a script element: nothing in it opens or closes a tag or a comment.
 
@@ -203,5 +202,6 @@ def embedded(data: ReportData | list[ReportData]) -> str:
 
 @cache
 def page_part(name: str) -> str:
-    """A file of the page."""
-    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+    """Read a file of the page; a style sheet gets the colours of verdicts where it has a mark for them."""
+    colours = " ".join(f"--{kind}: light-dark({', '.join(look.css)});" for kind, look in _looks())
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8").replace("/*COLOURS*/", colours)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from pytest_llmcompare.text import count, cut, escape, width
@@ -47,18 +47,19 @@ def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range
     start, end = common_ends(ours, theirs)
     one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
     if max(len(one), len(other)) > MOST_ALIGNED:
-        changes = [_Stretch(False, 0, len(one), 0, len(other))]
+        stretches = [_Stretch(False, 0, len(one), 0, len(other))]
     else:
-        changes = [stretch for stretch in _aligned(one, other) if not stretch.equal]
+        stretches = [*_aligned(one, other)]
     at, other_at = ([*accumulate(map(len, words), initial=0)][start:] for words in (ours, theirs))
-    return (
-        [(at[change.start], at[change.end]) for change in changes if change.start < change.end],
-        [
-            (other_at[change.other_start], other_at[change.other_end])
-            for change in changes
-            if change.other_start < change.other_end
-        ],
-    )
+    removed: list[Range] = []
+    added: list[Range] = []
+    # A blank between two changes does not part them.
+    for kept, group in groupby(stretches, lambda part: part.equal and any(map(str.strip, one[part.start : part.end]))):
+        parts = [*group]
+        if not kept:
+            removed.append((at[parts[0].start], at[parts[-1].end]))
+            added.append((other_at[parts[0].other_start], other_at[parts[-1].other_end]))
+    return [part for part in removed if part[0] < part[1]], [part for part in added if part[0] < part[1]]
 
 
 def _words(text: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
 from pytest_llmcompare.reports.document import Report, ReportData, report_data
-from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document, style_of
+from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "decisions.js", "dock.js", "connection.js")
@@ -36,7 +36,7 @@ class ReviewPage:
         self, results: Sequence[CaseResult], alike: Sequence[int], against: Sequence[str], notes: Sequence[str] = ()
     ) -> None:
         self.data = {**pending_document(results, notes), "alike": list(alike), "against": list(against)}
-        self.style = style_of(*STYLES)
+        self.style = "\n".join(map(page_part, STYLES))
         self.script = script_of(*SCRIPTS)
         self.policy = (
             f"default-src 'none'; style-src {source_of(self.style)}; script-src {source_of(self.script)}; "
