@@ -1,7 +1,7 @@
-r"""Text for people: foreign text escaped for terminals and logs, addresses without secrets, numbers with units. Pure.
+r"""Text for terminals and logs: escapes such as `\x1b`, widths, quantities, addresses without secrets. Pure.
 
 Models, prompt tables and test names can hold anything: escape sequences, bidirectional overrides, lone surrogates,
-characters without width by the thousand, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
+thousands of zero-width characters, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
 
 def without_secrets(address: str) -> str:
-    """An address without user, password, query and fragment."""
+    """Remove user, password, query and fragment from an address."""
     scheme, separator, rest = address.partition("://")
     if ECHO.fullmatch(address):
         return address
@@ -84,12 +84,12 @@ def _word(word: str) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 case`, `1,200 cases`."""
+    """Format a number with its noun: `1 case`, `1,200 cases`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
+    """Format a time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
@@ -103,7 +103,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(number: float, seconds: float) -> str:
-    """A number per second: `41.7`, `1,234`; empty if unknown."""
+    """Format a number per second: `41.7`, `1,234`; empty if it is unknown."""
     if number <= 0 or seconds <= 0:
         return ""
     per_second = number / seconds
@@ -111,7 +111,7 @@ def rate(number: float, seconds: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent, never rounded to `0%` or `100%`; empty if the whole is 0."""
+    """Format a part of a whole in percent. Only 0 is `0%`, only all is `100%`; empty if the whole is 0."""
     if not whole:
         return ""
     if part in (0, whole):
@@ -121,12 +121,12 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty if unknown."""
+    """Format a measurement with two significant digits: `1.8`, `0.0031`, `4e-06`; empty if it is None."""
     return "" if value is None else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1 in percent: `0%`, `4.2%`, `100%`."""
+    """Format a share from 0 to 1 in percent: `0%`, `4.2%`, `100%`."""
     return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
 
 
@@ -139,19 +139,19 @@ _HOLDS_COMMAND = re.compile(r"##(?=[A-Za-z]*\[)")  # obeyed anywhere in a line
 
 
 def escape(text: str) -> str:
-    """Escape model output to one line without loss: its own backslashes are doubled, as in `repr`."""
+    """Escape text of a model on one line, without loss: its own backslashes are doubled, as in `repr`."""
     return disarm(text.replace("\\", "\\\\"))
 
 
 def disarm(text: str) -> str:
-    """Escape a message with foreign names in it to one line; backslashes stay, so that commands in it still work."""
+    """Escape our own text with foreign names in it; backslashes stay, so that commands still work."""
     if not (text.isascii() and text.isprintable()):
         text = _visible(text)
     return _HOLDS_COMMAND.sub(r"#\\x23", _STARTS_COMMAND.sub(r"\1\\x3a", text))
 
 
 def escape_char(char: str) -> str:
-    """The escape of one character, whether it needs one or not."""
+    """Return the escape of a character, whether it needs one or not."""
     code = ord(char)
     return _NAMED.get(char) or (
         f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
@@ -159,7 +159,7 @@ def escape_char(char: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Escape the characters that an output in this encoding cannot hold."""
+    """Escape the characters that an encoding lacks."""
     try:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     except LookupError:
@@ -167,14 +167,14 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def quoted(text: str, columns: int) -> str:
-    """Text in quotes, escaped and cut to at most `columns` columns, quotes included."""
+    """Quote and escape text, cut to at most so many columns, quotes included."""
     shown = cut(escape(text), columns - 2)
     mark = '"' if "'" in shown and '"' not in shown else "'"
     return f"{mark}{shown}{mark}"
 
 
 def width(text: str) -> int:
-    """Columns that text takes on a terminal: 2 for CJK and for a sequence of emoji, 0 for combining marks."""
+    """Return the columns of a text on a terminal: 2 for CJK and for a sequence of emoji, 0 for combining marks."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth, wcwidth
@@ -184,12 +184,12 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "…") -> str:
-    """Text with its end replaced by a mark if it is wider than `columns`."""
+    """Replace the end of a text with a mark if it is wider than `columns`."""
     return text if width(text) <= columns else _first(text, columns - len(mark)) + mark[: max(columns, 0)]
 
 
 def shorten(name: str, columns: int, mark: str = "…") -> str:
-    """A name with its middle replaced by a mark if it is wider than `columns`: names differ at their ends."""
+    """Replace the middle of a name with a mark if it is wider than `columns`; both ends tell names apart."""
     if width(name) <= columns:
         return name
     room = columns - len(mark)
@@ -198,12 +198,12 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Text padded with blanks to a number of columns."""
+    """Fill a text with blanks to so many columns."""
     return text + " " * (columns - width(text))
 
 
 def _visible(text: str) -> str:
-    """Escapes for all that cannot be seen; joiners stay between letters that need them."""
+    """Escape invisible characters; joiners stay between letters that need them."""
     pieces = []
     marks = 0
     for at, char in enumerate(text):
@@ -219,17 +219,17 @@ def _joinable(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """True for characters without a width of their own."""
+    """True for a character without a width of its own."""
     return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 
 def _first(text: str, columns: int) -> str:
-    """The longest beginning of a text that fits; no sequence of emoji becomes wider by what follows it."""
+    """Return the longest beginning of a text that fits."""
     return text[: bisect_right(range(len(text) + 1), columns, key=lambda end: width(text[:end])) - 1]
 
 
 def _last(text: str, columns: int) -> str:
-    """The longest end of a text that fits, without marks that would sit on what stands before it."""
+    """Return the longest end of a text that fits, without marks at its start, which would join what stands before."""
     length = bisect_right(range(len(text) + 1), columns, key=lambda size: width(text[len(text) - size :])) - 1
     end = text[len(text) - length :]
     return end[next((at for at, char in enumerate(end) if not _is_mark(char)), len(end)) :]

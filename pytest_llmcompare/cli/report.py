@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmcompare.baselines import regular_file
 from pytest_llmcompare.errors import ReportError, UsageError
-from pytest_llmcompare.reports.document import SCHEMA_VERSION, Document
+from pytest_llmcompare.reports.document import SCHEMA_VERSION, ReportData
 from pytest_llmcompare.reports.write import write_report
 from pytest_llmcompare.settings import COMMAND_LINE, check_report
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> ReportData:
     """A saved report.
 
     Raises:
@@ -55,5 +55,5 @@ def read(path: Path) -> Document:
     if version != SCHEMA_VERSION:
         told = "no report of pytest-llmcompare" if version is None else f"a report of schema version {version}"
         raise UsageError(f"{path} ({COMMAND_LINE}) is {told}, expected schema version {SCHEMA_VERSION}.\n{HOW}")
-    found: Document = document
+    found: ReportData = document
     return found

@@ -1,7 +1,7 @@
-"""A report as plain data: dicts, lists, texts and numbers, in the order of the summary. Pure.
+"""A finished run, and the same as plain data for report files: dicts, lists, texts and numbers. Pure.
 
-`docs/reports.md` describes it. Removing a key or changing its meaning raises `SCHEMA_VERSION`; what
-reads a report has to bear more than it knows.
+`docs/reports.md` describes the data. Removing a key or changing its meaning raises `SCHEMA_VERSION`; readers ignore
+unknown keys.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
-from pytest_llmcompare.comparison.statistics import Rate
+from pytest_llmcompare.comparison.statistics import Interval, Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
@@ -36,45 +36,23 @@ from pytest_llmcompare.text import count, disarm
 from .messages import value_of
 from .pair_table import pairs_in
 
+SCHEMA_VERSION = 1
 
-def json_report(document: Document) -> str:
-    """A report as JSON text. It is ASCII, so that any text survives any channel, lone surrogates too."""
-    return json.dumps(document, allow_nan=False) + "\n"
-
-
-def case_result(case: Document) -> CaseResult:
-    """What a test found, as far as messages need it."""
-    said, judged = case["candidate"], case["judgement"]
-    return CaseResult(
-        CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),
-        case["test"],
-        None if said is None else Generation(said["text"], stop=said["stop"]),
-        None if judged is None else judgement(judged),
-        case["baseline"],
-        target=case["target"],
-        passed=case["passed"],
-    )
-
-
-def judgement(judged: Document) -> Judgement:
-    """A verdict with its evidence."""
-    moved = judged["likelihood"]
-    usable = moved is not None and None not in moved.values()
-    rest = {**judged, "verdict": Verdict(judged["verdict"]), "likelihood": Likelihood(**moved) if usable else None}
-    return Judgement(**rest)
+ReportData = dict[str, Any]
+"""A report, or a part of one, as it stands in JSON."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run, to be written to a file.
+    """A finished run.
 
     Attributes:
-        summary: What the run found.
-        groups: What evaluating the groups gave, outputs left out.
+        summary: Its cases, models, tables and notes.
+        groups: Results of the groups, without their outputs.
         passed: Whether the run passed.
-        finished: Whether it came to its end.
+        finished: False if the run was interrupted.
         command: The pytest command of this run, without options that update or prune.
-        accepting: The command that takes a test's output as its baseline, given the test.
+        accepting: Returns the command that accepts the output of a test, given its node id.
     """
 
     summary: Summary
@@ -86,98 +64,125 @@ class Report:
 
     @property
     def outcome(self) -> str:
-        """How the run ended: `passed`, `failed` or `interrupted`."""
+        """`passed`, `failed` or `interrupted`."""
         return "interrupted" if not self.finished else "passed" if self.passed else "failed"
 
     @property
     def sentence(self) -> str:
-        """What was found, worst first: `15 cases: 2 drifted, 13 identical`."""
-        cells = self.summary.cells
-        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in cells)
+        """Number of cases, and of cases by verdict: `15 cases: 2 drifted, 13 identical`."""
+        counts = self.counts
+        return f"{count(len(self.summary.cells), 'case')}: {counts}" if counts else "no case was looked at"
+
+    @property
+    def counts(self) -> str:
+        """Cases by verdict, the worst first: `2 drifted, 13 identical`."""
+        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in self.summary.cells)
         looks = (*(verdict.look for verdict in WORST_FIRST), NO_VERDICT, ACCEPTED)
-        parts = [f"{counts[look]:,} {look.label}" for look in looks if counts[look]]
-        return f"{count(len(cells), 'case')}: {', '.join(parts)}" if parts else "no case was looked at"
+        return ", ".join(f"{counts[look]:,} {look.label}" for look in looks if counts[look])
 
     @property
     def accept_all(self) -> str:
-        """The command that takes all outputs as baselines; empty where there is nothing to accept."""
+        """The command that accepts all outputs; empty if there is nothing to accept."""
         acceptable = any(self.accept(cell) for cell in self.summary.cells)
         return disarm(f"{self.command} --llm-update") if acceptable else ""
 
     def accept(self, cell: Cell) -> str:
-        """The command that takes today's output of a case as its baseline; empty where there is nothing to accept."""
+        """Return the command that accepts today's output of a case; empty if there is nothing to accept."""
         if cell.accepted or cell.verdict not in UNDECIDED or cell.text is None:
             return ""
         return disarm(self.accepting(cell.result.nodeid))
 
 
-SCHEMA_VERSION = 1
-
-Document = dict[str, Any]
-
-
-def document(report: Report) -> Document:
-    """All of a report."""
+def report_data(report: Report) -> ReportData:
+    """Convert a report to plain data."""
     summary = report.summary
-    whole = {
-        "schema_version": SCHEMA_VERSION,
-        "program": "pytest-llmcompare",
-        "outcome": report.outcome,
-        "sentence": report.sentence,
-        "faults": list(summary.faults),
-        "gates": [gate(key, one) for key, gates in summary.gates for one in gates],
-        "command": report.command,
-        "accept": report.accept_all,
-        "models": [model(line) for line in summary.models],
-        "tables": [table(one, report) for one in summary.tables],
-        "equal_drifts": [equal_drifts(drifts) for drifts in summary.equal_drifts],
-        "pairs": [pair(one) for one in pairs_in(summary.tables)],
-        "budgets": [budget(check) for check in summary.budgets],
-        "groups": [group(result) for result in sorted(report.groups, key=lambda result: result.key)],
-        "obsolete": [{**names(key), **row(one)} for key, rows in summary.obsolete for one in rows],
-        "notes": list(summary.notes),
-        "remarks": list(summary.remarks),
-    }
-    plain_whole: Document = plain(whole)
-    return plain_whole
+    data: ReportData = _plain(
+        {
+            "schema_version": SCHEMA_VERSION,
+            "program": "pytest-llmcompare",
+            "outcome": report.outcome,
+            "sentence": report.sentence,
+            "faults": list(summary.faults),
+            "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
+            "command": report.command,
+            "accept": report.accept_all,
+            "models": [_model(line) for line in summary.models],
+            "tables": [_table(table, report) for table in summary.tables],
+            "equal_drifts": [_equal_drifts(drifts) for drifts in summary.equal_drifts],
+            "pairs": [_pair(pair) for pair in pairs_in(summary.tables)],
+            "budgets": [_budget(check) for check in summary.budgets],
+            "groups": [_group(result) for result in sorted(report.groups, key=lambda result: result.key)],
+            "obsolete": [{**_names(key), **_row(row)} for key, rows in summary.obsolete for row in rows],
+            "notes": list(summary.notes),
+            "remarks": list(summary.remarks),
+        }
+    )
+    return data
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: JSON has no infinite numbers, and none that are not a number."""
+def json_report(data: ReportData) -> str:
+    """Write a report as JSON. It is ASCII, so that every text survives every channel, lone surrogates included."""
+    return json.dumps(data, allow_nan=False) + "\n"
+
+
+def case_result(case: ReportData) -> CaseResult:
+    """Restore the result of a test from a report, as far as messages need it."""
+    output, judged = case["candidate"], case["judgement"]
+    return CaseResult(
+        CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),
+        case["test"],
+        None if output is None else Generation(output["text"], stop=output["stop"]),
+        None if judged is None else judgement_of(judged),
+        case["baseline"],
+        target=case["target"],
+        passed=case["passed"],
+    )
+
+
+def judgement_of(judged: ReportData) -> Judgement:
+    """Restore a judgement from a report; a likelihood that holds no numbers is left out."""
+    moved = judged["likelihood"]
+    usable = moved is not None and None not in moved.values()
+    likelihood = Likelihood(**moved) if usable else None
+    return Judgement(**{**judged, "verdict": Verdict(judged["verdict"]), "likelihood": likelihood})
+
+
+def rate_of(rate: ReportData) -> Rate:
+    """Restore a rate from a report."""
+    return Rate(rate["count"], rate["total"], Interval(rate["low"], rate["high"]))
+
+
+def _plain(value: Any) -> Any:
+    """Make a value fit for JSON, which has neither infinity nor NaN; they become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Enum):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(one) for one in value]
+        return [_plain(one) for one in value]
     return value
 
 
-def names(key: GroupKey) -> Document:
-    """The names of a group."""
+def _names(key: GroupKey) -> ReportData:
     return {"folder": key.folder, "table": key.table, "model": key.model}
 
 
-def row(key: RowKey) -> Document:
-    """The names of a row."""
+def _row(key: RowKey) -> ReportData:
     return {"prompt_id": key.prompt_id, "variant": key.variant}
 
 
-def rate(found: Rate) -> Document:
-    """A rate with its interval."""
-    return {"count": found.count, "total": found.total, "low": found.interval.low, "high": found.interval.high}
+def _rate(rate: Rate) -> ReportData:
+    return {"count": rate.count, "total": rate.total, "low": rate.interval.low, "high": rate.interval.high}
 
 
-def model(line: ModelLine) -> Document:
-    """A model over all tables."""
-    counts = {str(verdict): line.counts.get(verdict, 0) for verdict in Verdict}
+def _model(line: ModelLine) -> ReportData:
     drifted = line.counts.get(Verdict.DRIFTED, 0)
     return {
         "model": line.model,
         "cases": line.cases,
-        "verdicts": counts,
+        "verdicts": {str(verdict): line.counts.get(verdict, 0) for verdict in Verdict},
         "not_compared": line.counts.get(None, 0),
         "accepted": line.accepted,
         "drift_rate": drifted / line.comparable if line.comparable else None,
@@ -186,31 +191,29 @@ def model(line: ModelLine) -> Document:
     }
 
 
-def table(one: Table, report: Report) -> Document:
-    """A table, its rows beside its models."""
+def _table(table: Table, report: Report) -> ReportData:
     return {
-        "folder": one.folder,
-        "table": one.name,
-        "models": list(one.models),
+        "folder": table.folder,
+        "table": table.name,
+        "models": list(table.models),
         "rows": [
             {
-                **row(line.row),
-                "input": line.input,
-                "differs": line.differs,
-                "cases": [None if cell is None else case(cell, report) for cell in line.cells],
+                **_row(row.row),
+                "input": row.input,
+                "differs": row.differs,
+                "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }
-            for line in one.rows
+            for row in table.rows
         ],
     }
 
 
-def case(cell: Cell, report: Report) -> Document:
-    """A case with its evidence."""
+def _case(cell: Cell, report: Report) -> ReportData:
     result = cell.result
     return {
         "name": str(cell.key),
-        **names(cell.key.group),
-        **row(cell.key.row),
+        **_names(cell.key.group),
+        **_row(cell.key.row),
         "test": result.nodeid,
         "passed": result.passed,
         "verdict": cell.verdict,
@@ -218,7 +221,7 @@ def case(cell: Cell, report: Report) -> Document:
         "differs": cell.differs,
         "target": result.target,
         "baseline": result.baseline_text,
-        "candidate": None if result.generation is None else generation(result.generation),
+        "candidate": None if result.generation is None else _generation(result.generation),
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,
@@ -226,60 +229,54 @@ def case(cell: Cell, report: Report) -> Document:
     }
 
 
-def generation(found: Generation) -> Document:
-    """An output, and what is known of its tokens."""
+def _generation(output: Generation) -> ReportData:
     return {
-        "text": found.text,
-        "stop": found.stop,
-        "tokens": pieces(found),
-        "token_ids": found.token_ids,
-        "logprobs": found.logprobs,
-        "margins": found.margins,
-        "verified": found.verified,
-        "unverified": found.unverified,
-        "path": None if found.path is None else asdict(found.path),
-        "environment": dict(found.environment),
+        "text": output.text,
+        "stop": output.stop,
+        "tokens": _token_texts(output),
+        "token_ids": output.token_ids,
+        "logprobs": output.logprobs,
+        "margins": output.margins,
+        "verified": output.verified,
+        "unverified": output.unverified,
+        "path": None if output.path is None else asdict(output.path),
+        "environment": dict(output.environment),
     }
 
 
-def pieces(found: Generation) -> list[str] | None:
-    """The text, cut into what its tokens make; None where that is not known."""
-    if found.lengths is None:
+def _token_texts(output: Generation) -> list[str] | None:
+    """Text of each token; None if it is not known where tokens end."""
+    if output.lengths is None:
         return None
-    ends = [*accumulate(found.lengths)]
-    return [found.text[end - length : end] for end, length in zip(ends, found.lengths, strict=True)]
+    ends = [*accumulate(output.lengths)]
+    return [output.text[end - length : end] for end, length in zip(ends, output.lengths, strict=True)]
 
 
-def equal_drifts(drifts: EqualDrifts) -> Document:
-    """Cases of a model with the same change."""
+def _equal_drifts(drifts: EqualDrifts) -> ReportData:
     return {
         "model": drifts.model,
         "baseline_token": drifts.baseline_token,
         "candidate_token": drifts.candidate_token,
-        "cases": [{**names(key.group), **row(key.row)} for key in drifts.cases],
+        "cases": [{**_names(key.group), **_row(key.row)} for key in drifts.cases],
     }
 
 
-def gate(key: GroupKey, one: Gate) -> Document:
-    """A threshold with the value of its metric."""
-    return {**names(key), **asdict(one), "shown": value_of(one)}
+def _gate(key: GroupKey, gate: Gate) -> ReportData:
+    return {**_names(key), **asdict(gate), "shown": value_of(gate)}
 
 
-def pair(one: Pair) -> Document:
-    """Two models against each other."""
-    targets = one.targets and {**asdict(one.targets), "finding": one.targets.finding}
-    return {"first": one.first, "second": one.second, "agreement": rate(one.agreement), "targets": targets}
+def _pair(pair: Pair) -> ReportData:
+    targets = pair.targets and {**asdict(pair.targets), "finding": pair.targets.finding}
+    return {"first": pair.first, "second": pair.second, "agreement": _rate(pair.agreement), "targets": targets}
 
 
-def budget(check: BudgetCheck) -> Document:
-    """A model against the drift budget."""
-    return {"model": check.model, "percent": check.budget, "drifted": rate(check.rate), "failed": check.fails}
+def _budget(check: BudgetCheck) -> ReportData:
+    return {"model": check.model, "percent": check.budget, "drifted": _rate(check.rate), "failed": check.fails}
 
 
-def group(result: GroupResult) -> Document:
-    """What evaluating a group gave."""
+def _group(result: GroupResult) -> ReportData:
     return {
-        **names(result.key),
+        **_names(result.key),
         "error": result.error,
         "evaluation_fault": result.evaluation_fault,
         "run_id": result.run_id,

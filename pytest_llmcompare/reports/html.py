@@ -1,6 +1,6 @@
-r"""The HTML report: one file with its data, style and script in it, which asks no network for anything. Pure.
+"""The HTML report: one file that holds its data, style and script and makes no network request. Pure.
 
-The data is JSON in a script element that no browser runs; the page puts it in place as text only. The parts of the page
+The data is JSON in a script element that browsers do not run; the page inserts it as text only. The parts of the page
 are in the folder `page`.
 """
 
@@ -13,55 +13,77 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Look
+from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
+from pytest_llmcompare.text import count, number
 
-from .document import Document
+from .document import ReportData, judgement_of, rate_of
+from .messages import budget_sentence, where
 from .text_diff import Range, word_changes
 
+MOST_REASON = 160  # characters of a reason in a cell
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
 SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
-"""In this order: each uses what stands before it."""
+"""In this order: each uses those before it."""
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
-"""What a page in a file may do: a file has no headers that could name its own script."""
+"""Content security policy of a page in a file, which has no headers that could name its own script."""
 
-NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
-"""What the page has no place for; it would make the file several times as large."""
+CASE_NOT_SHOWN = ("judgement", "input_hash", "settings_hash", "differs", "passed")
+OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
+"""Keys that the page does not show; with them the file would be several times as large."""
 
 
-def html_report(document: Document) -> str:
-    """A report as one HTML page."""
-    style, script = style_of("report.css"), script_of(*SHARED, "start.js")
+def html_report(document: ReportData) -> str:
+    """Write a report as one HTML page."""
+    style, script = page_part("report.css"), script_of(*SHARED, "start.js")
     return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
 
 
-def slim_document(document: Document) -> Document:
-    """A report without what the page does not show."""
+def slim_document(document: ReportData) -> ReportData:
+    """Prepare a report for the page: drop what it does not show, and make its sentences."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)
+    data["budgets"] = [{"text": _budget_line(check), "failed": check["failed"]} for check in document["budgets"]]
+    data["pairs"] = [_pair_line(pair) for pair in document["pairs"]]
     return data
 
 
+def _budget_line(check: ReportData) -> str:
+    rate = rate_of(check["drifted"])
+    text = budget_sentence(rate, check["percent"], over=check["failed"])
+    return f"{check['model']}: {text}" if rate.total else text
+
+
+def _pair_line(pair: ReportData) -> str:
+    agreement, targets = pair["agreement"], pair["targets"]
+    line = f"{pair['first']} / {pair['second']}: {agreement['count']:,} of {count(agreement['total'], 'text')} alike"
+    if targets is None:
+        return line
+    names = {"better": f"{pair['second']} is better", "worse": f"{pair['first']} is better"}
+    better = names.get(targets["finding"], targets["finding"])
+    return f"{line}; on targets: {better} (McNemar p {targets['p_value']:.3f})"
+
+
 def script_of(*names: str) -> str:
-    """Files of the page as one script."""
+    """Join files of the page to one script."""
     scripts = "\n".join(page_part(name) for name in names)
     return f'(() => {{\n"use strict";\n{scripts}\n}})();'
 
 
-def assembled(*, style: str, script: str, policy: str, data: Document, further: str = "", keys: str = "") -> str:
-    """The page.
+def assembled(*, style: str, script: str, policy: str, data: ReportData, further: str = "", keys: str = "") -> str:
+    """Put a page together.
 
     Args:
-        style: Its style sheet.
-        script: Its script.
-        policy: What the browser lets it do, as a content security policy.
-        data: What it shows.
-        further: More elements.
-        keys: More items of the list of keys.
+        style: Style sheet.
+        script: Script.
+        policy: Content security policy.
+        data: Data to show.
+        further: HTML of more elements.
+        keys: HTML of more items in the list of keys.
     """
     parts = {
         "/*POLICY*/": policy,
@@ -72,32 +94,69 @@ def assembled(*, style: str, script: str, policy: str, data: Document, further: 
         "/*DATA*/": embedded(data),
         "/*SCRIPT*/": script,
     }
-    pieces = MARK.split(page_part("report.html"))  # at once, so that what is in a part is never taken for a mark
+    pieces = MARK.split(page_part("report.html"))  # at once, so that marks inside of a part stay text
     return "".join(parts.get(piece, piece) for piece in pieces)
 
 
-def slim(table: Document) -> Document:
-    """A table without what the page does not show."""
+def slim(table: ReportData) -> ReportData:
+    """Prepare a table for the page."""
     rows = [{**row, "cases": [case and slim_case(case) for case in row["cases"]]} for row in table["rows"]]
     return {**table, "rows": rows}
 
 
-def slim_case(case: Document) -> Document:
-    """A case without what the page does not show, and with the words in which its texts differ.
-
-    Log-probs have as many digits as the page shows.
-    """
-    output, baseline = case["candidate"], case["baseline"]
+def slim_case(case: ReportData) -> ReportData:
+    """Prepare a case for the page: its evidence, the words in which its texts differ, log-probs of three digits."""
+    output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
+    slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
+    if judged is not None:
+        restored = judgement_of(judged)
+        slim |= {"why": why(restored), "evidence": evidence(restored), "reason": restored.reason}
     if output is None:
-        return case
-    kept = {key: value for key, value in output.items() if key not in NOT_SHOWN}
+        return slim
+    slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
     if output["logprobs"] is not None:
-        kept["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
-    slim = {**case, "candidate": kept}
-    if baseline is not None and baseline != output["text"]:
-        removed, added = word_changes(baseline, output["text"])
-        slim["changes"] = {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(output["text"], added)}
-    return slim
+        slim["candidate"]["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
+    return {**slim, "changes": changes(baseline, output["text"])}
+
+
+def changes(baseline: str | None, candidate: str) -> ReportData | None:
+    """Find the words in which two texts differ, in UTF-16 units as JavaScript counts; None if they do not differ."""
+    if baseline is None or baseline == candidate:
+        return None
+    removed, added = word_changes(baseline, candidate)
+    return {"baseline": _in_utf16(baseline, removed), "candidate": _in_utf16(candidate, added)}
+
+
+def why(judged: Judgement) -> str:
+    """Return the evidence of a verdict in a few words."""
+    if judged.verdict in (Verdict.DRIFTED, Verdict.NEAR_TIE) and (judged.baseline_token or judged.candidate_token):
+        return _change(judged) + ("" if judged.margin is None else f", margin {number(judged.margin)}")
+    if judged.verdict is Verdict.SHIFTED and judged.likelihood:
+        return f"{number(judged.likelihood.rms)} nats per token"
+    return judged.reason.partition("\n")[0][:MOST_REASON]
+
+
+def evidence(judged: Judgement) -> list[tuple[str, str]]:
+    """Return the evidence of a verdict as names and values."""
+    items = []
+    if judged.position is not None:
+        items.append(("first difference", where(judged)))
+        items.append(("change", _change(judged)))
+    if judged.margin is not None:
+        tie = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)})"
+        items.append(("margin there", f"{number(judged.margin)} nats{tie}"))
+    if judged.mismatches:
+        items.append(("tokens that differ", f"{judged.mismatches} of {judged.length}, along the baseline"))
+    if (moved := judged.likelihood) is not None:
+        noise = f"{'within' if moved.is_noise else 'beyond'} noise (up to {number(moved.band)})"
+        items.append(("log-probs moved", f"{number(moved.rms)} nats per token, {noise}"))
+        if not moved.is_noise:
+            items.append(("worst token", f"{number(moved.worst)} nats at token {moved.position + 1}"))
+    return items
+
+
+def _change(judged: Judgement) -> str:
+    return f"'{judged.baseline_token}' → '{judged.candidate_token}'"
 
 
 def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
@@ -108,8 +167,8 @@ def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
     return [(units[start], units[end]) for start, end in ranges]
 
 
-def words() -> list[Document]:
-    """How the page shows cases of each kind, the worst first."""
+def words() -> list[ReportData]:
+    """Return how the page shows cases of each kind, the worst first."""
     return [
         {
             "kind": kind,
@@ -123,18 +182,12 @@ def words() -> list[Document]:
 
 
 def _looks() -> list[tuple[str, Look]]:
-    """Kinds of cases as the script and the style sheet call them."""
+    """Kinds of cases, as the script and the style sheet call them, with their looks."""
     return [*((str(verdict), verdict.look) for verdict in WORST_FIRST), ("none", NO_VERDICT), ("accepted", ACCEPTED)]
 
 
-def style_of(*names: str) -> str:
-    """The colours of verdicts, then these style sheets of the page."""
-    colours = "".join(f"--{kind}:light-dark({', '.join(look.css)});" for kind, look in _looks())
-    return "\n".join([f":root{{{colours}}}", *map(page_part, names)])
-
-
-def embedded(data: Document | list[Document]) -> str:
-    r"""Data as JSON that can stand in a script element: nothing in it opens or closes a tag or a comment.
+def embedded(data: ReportData | list[ReportData]) -> str:
+    r"""Write data as JSON for a script element: nothing in it opens or closes a tag or a comment.
 
     It is ASCII, so the line separators U+2028 and U+2029 are escaped, too.
     """
@@ -146,5 +199,6 @@ def embedded(data: Document | list[Document]) -> str:
 
 @cache
 def page_part(name: str) -> str:
-    """A file of the page."""
-    return files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+    """Read a file of the page; a style sheet gets the colours of verdicts where it has a mark for them."""
+    colours = " ".join(f"--{kind}: light-dark({', '.join(look.css)});" for kind, look in _looks())
+    return files(__package__).joinpath("page", name).read_text(encoding="utf-8").replace("/*COLOURS*/", colours)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from pytest_llmcompare.text import count, cut, escape, width
@@ -47,18 +47,19 @@ def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range
     start, end = common_ends(ours, theirs)
     one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
     if max(len(one), len(other)) > MOST_ALIGNED:
-        changes = [_Stretch(False, 0, len(one), 0, len(other))]
+        stretches = [_Stretch(False, 0, len(one), 0, len(other))]
     else:
-        changes = [stretch for stretch in _aligned(one, other) if not stretch.equal]
+        stretches = [*_aligned(one, other)]
     at, other_at = ([*accumulate(map(len, words), initial=0)][start:] for words in (ours, theirs))
-    return (
-        [(at[change.start], at[change.end]) for change in changes if change.start < change.end],
-        [
-            (other_at[change.other_start], other_at[change.other_end])
-            for change in changes
-            if change.other_start < change.other_end
-        ],
-    )
+    removed: list[Range] = []
+    added: list[Range] = []
+    # A blank between two changes does not part them.
+    for kept, group in groupby(stretches, lambda part: part.equal and any(map(str.strip, one[part.start : part.end]))):
+        parts = [*group]
+        if not kept:
+            removed.append((at[parts[0].start], at[parts[-1].end]))
+            added.append((other_at[parts[0].other_start], other_at[parts[-1].other_end]))
+    return [part for part in removed if part[0] < part[1]], [part for part in added if part[0] < part[1]]
 
 
 def _words(text: str) -> list[str]:
@@ -122,12 +123,12 @@ def _common_items(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, i
 
 
 def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
-    """Baseline and candidate, escaped, with a label before each line.
+    """Show baseline and candidate, escaped, with a label before each line.
 
     Args:
         baseline: The approved text.
         candidate: Today's text.
-        why_equal: A line to add where the texts do not differ.
+        why_equal: A line to add if the texts do not differ.
     """
     if baseline == candidate:
         return [*single(EQUAL, candidate), *filter(None, [why_equal])]
@@ -144,7 +145,7 @@ def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
 
 
 def single(label: str, text: str) -> list[str]:
-    """One text under its label."""
+    """Show one text with a label before each line."""
     if not text:
         return [f"{label}(no text)"]
     lines = text.split("\n")
@@ -153,7 +154,7 @@ def single(label: str, text: str) -> list[str]:
 
 
 def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, int]:
-    """How many items two sequences share at the start, and how many of the others at the end."""
+    """Return how many items two sequences share at the start, and how many of the rest at the end."""
     most = min(len(ours), len(theirs))
     start = next((at for at in range(most) if ours[at] != theirs[at]), most)
     rest = most - start
@@ -161,7 +162,7 @@ def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, 
 
 
 def pair(ours: str, theirs: str) -> tuple[str, str]:
-    """Two lines that differ, each on at most `COLUMNS` columns with the first difference in sight."""
+    """Show two lines that differ, each on at most `COLUMNS` columns that include the first difference."""
     if max(len(ours), len(theirs)) <= COLUMNS and max(width(_line(ours)), width(_line(theirs))) <= COLUMNS:
         return _line(ours), _line(theirs)
     start, end = common_ends(ours, theirs)
@@ -214,7 +215,7 @@ def _elided(ours: str, theirs: str) -> tuple[str, str]:
 
 
 def _from_word(text: str) -> str:
-    """Text from its first whole word on."""
+    """Cut the text before its first whole word."""
     return text[text.find(" ") + 1 :]
 
 

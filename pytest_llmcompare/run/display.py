@@ -18,7 +18,7 @@ from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.reports.document import Document
+    from pytest_llmcompare.reports.document import ReportData
 
 ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
 """Name of the plugin that annotates every failed test."""
@@ -37,13 +37,13 @@ def write_reports(report: Report, targets: tuple[str, ...], config: pytest.Confi
     """
     if not targets:
         return report
-    from pytest_llmcompare.reports.document import document
+    from pytest_llmcompare.reports.document import report_data
     from pytest_llmcompare.reports.write import write_reports as write
 
     failed = report
 
-    def draw() -> Document:
-        return document(failed)
+    def draw() -> ReportData:
+        return report_data(failed)
 
     def fail(fault: str) -> None:
         nonlocal failed

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.reports.document import Document
+from pytest_llmcompare.reports.document import ReportData
 from pytest_llmcompare.reports.html import html_report
 
 from .chromium import INSTALL, Chromium, find
 
-Show = Callable[[Document], str]
+Show = Callable[[ReportData], str]
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +45,7 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
 def show(browser: Chromium, tmp_path: Path) -> Show:
     """Write a report and open it; its address."""
 
-    def write(document: Document) -> str:
+    def write(document: ReportData) -> str:
         path = tmp_path / "report.html"
         path.write_text(html_report(document), encoding="utf-8")
         browser.open(path.as_uri())

@@ -102,7 +102,7 @@ def test_a_case_in_full(browser: Chromium, show: Show) -> None:
     evidence = browser.js("document.querySelector('.evidence').innerText")
     assert "token 2 of 6" in evidence
     assert "1.8 nats (tie: up to 0.001)" in evidence
-    assert "0.7 nats per token, beyond noise (up to 0.00001)" in evidence
+    assert "0.7 nats per token, beyond noise (up to 1e-05)" in evidence
     browser.click("#shade")
     assert browser.js("[...document.querySelectorAll('.token')].map(node => node.title)")[-1] == (
         "token 6: −1.8 nats, 16.5%"

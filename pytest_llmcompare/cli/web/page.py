@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
-from pytest_llmcompare.reports.document import Document, Report, document
-from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document, style_of
+from pytest_llmcompare.reports.document import Report, ReportData, report_data
+from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "decisions.js", "dock.js", "connection.js")
@@ -36,7 +36,7 @@ class ReviewPage:
         self, results: Sequence[CaseResult], alike: Sequence[int], against: Sequence[str], notes: Sequence[str] = ()
     ) -> None:
         self.data = {**pending_document(results, notes), "alike": list(alike), "against": list(against)}
-        self.style = style_of(*STYLES)
+        self.style = "\n".join(map(page_part, STYLES))
         self.script = script_of(*SCRIPTS)
         self.policy = (
             f"default-src 'none'; style-src {source_of(self.style)}; script-src {source_of(self.script)}; "
@@ -56,7 +56,7 @@ class ReviewPage:
         return page, self.policy
 
 
-def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> Document:
+def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> ReportData:
     """A report of what is pending; each case has the number of its entry.
 
     It has no commands to accept with, no drift rates and no comparison of models: what passed is not in it.
@@ -66,7 +66,7 @@ def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> Doc
     for result in results:
         declared.setdefault(result.key.group, []).append(result.key.row)
     summary = summarize(results, (), Settings(), declared=declared, notes=notes, models=models)
-    data = slim_document(document(Report(summary, accepting=lambda _: "")))
+    data = slim_document(report_data(Report(summary, accepting=lambda _: "")))
     numbers = {result.key: number for number, result in enumerate(results)}
     cells = iter(summary.cells)
     for table in data["tables"]:

@@ -19,24 +19,6 @@ function preview(parent, found) {
   return text.length > end ? parent.append("\u2026") : undefined;
 }
 
-function quoted(token) {
-  return put(element("span", "piece"), `'${token}'`);
-}
-
-function reasonOf(found) {
-  const judged = found.judgement, made = element("span", "why");
-  if (!judged) return null;
-  if (found.verdict === "drifted" || found.verdict === "near_tie") {
-    if (!judged.baseline_token && !judged.candidate_token) return null;
-    made.append(quoted(judged.baseline_token), " \u2192 ", quoted(judged.candidate_token));
-    if (judged.margin !== null) made.append(`, margin ${nats(judged.margin)}`);
-  } else if (found.verdict === "shifted" && judged.likelihood) {
-    made.append(`${nats(judged.likelihood.rms)} nats per token`);
-  } else if (judged.reason) put(made, judged.reason.split("\n")[0].slice(0, 160));
-  else return null;
-  return made;
-}
-
 function cellOf(item) {
   const made = element("td"), { found } = item;
   const link = made.appendChild(colour(element("a", "cell"), kindOf(found)));
@@ -50,8 +32,7 @@ function cellOf(item) {
   said.dir = "auto";
   if (found.candidate) preview(said, found);
   else said.append("(no output)");
-  const why = reasonOf(found);
-  if (why) link.append(why);
+  if (found.why) put(link.appendChild(element("span", "why")), found.why);
   link.append(...added.cell(item, link), put(element("span", "name"), found.model));
   item.link = link;
   return made;

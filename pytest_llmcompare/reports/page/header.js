@@ -56,21 +56,6 @@ function showFaults() {
   tiles.hidden = !gates.length;
 }
 
-function budgetLine(check) {
-  const { count: drifted, total, low, high } = check.drifted;
-  if (!total) return `no case was compared with a baseline, so the drift budget of ${check.percent}% was not checked`;
-  const span = `95% interval ${percent(low)} to ${percent(high)}`;
-  return `${check.model}: ${drifted} of ${count(total, "case")} drifted (${span}), ${check.failed ? "over" : "within"} the drift budget of ${check.percent}%`;
-}
-
-function pairLine(pair) {
-  const { count: equal, total } = pair.agreement;
-  const line = `${pair.first} / ${pair.second}: ${equal} of ${count(total, "text")} alike`;
-  if (!pair.targets) return line;
-  const better = { better: `${pair.second} is better`, worse: `${pair.first} is better` }[pair.targets.finding];
-  return `${line}; on targets: ${better || pair.targets.finding} (McNemar p ${pair.targets.p_value.toFixed(3)})`;
-}
-
 function listed(title, lines, open) {
   if (!lines.length) return;
   const box = document.getElementById("further").appendChild(element("details"));
@@ -90,10 +75,10 @@ function showHeader() {
   for (const model of data.models) cards.append(cardOf(model));
   document.getElementById("models").hidden = !data.models.length;
   document.getElementById("results").hidden = !data.tables.length;
-  listed("Drift budget", data.budgets.map(budgetLine), data.budgets.some((check) => check.failed));
+  listed("Drift budget", data.budgets.map((check) => check.text), data.budgets.some((check) => check.failed));
   const notes = data.notes.filter((note) => !(data.faults || []).includes(note));
   listed(count(notes.length, "note"), notes, notes.length < 4);
-  listed("Models against each other", data.pairs.map(pairLine), false);
+  listed("Models against each other", data.pairs, false);
   const gone = data.obsolete.map((one) => `${one.table}/${one.model}/${rowName(one)}`);
   listed(count(gone.length, "obsolete baseline"), gone, false);
   document.title = `${data.outcome}: ${data.sentence}`;

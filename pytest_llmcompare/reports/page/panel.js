@@ -67,7 +67,7 @@ function shading(candidate) {
   if (known.length) {
     const [least, index] = known.reduce((worst, one) => (one[0] < worst[0] ? one : worst));
     const said = row.appendChild(element("span", "", `least likely: token ${index + 1} `));
-    said.append(quoted(candidate.tokens[index]), `, ${percent(Math.exp(least))}`);
+    said.append(put(element("span", "piece"), `'${candidate.tokens[index]}'`), `, ${percent(Math.exp(least))}`);
   }
   return row;
 }
@@ -89,33 +89,10 @@ function texts(found) {
   return made;
 }
 
-const UNITS = { tok: "token", char: "character" };
-
-function evidence(judged) {
+function evidence(items) {
   const list = element("dl", "evidence");
-  const add = (name, ...parts) => {
-    const value = element("dd");
-    value.append(...parts);
-    list.append(element("dt", "", name), value);
-  };
-  const unit = UNITS[judged.unit] || judged.unit;
-  if (judged.position !== null) {
-    const beyond = judged.length !== null && judged.position >= judged.length;
-    add("first difference", beyond ? `after the baseline's end (${count(judged.length, unit)})`
-      : `${unit} ${judged.position + 1}${judged.length === null ? "" : ` of ${judged.length}`}`);
-    add("change", quoted(judged.baseline_token), " \u2192 ", quoted(judged.candidate_token));
-  }
-  if (judged.margin !== null) {
-    add("margin there", `${nats(judged.margin)} nats${judged.tolerance === null ? "" : ` (tie: up to ${nats(judged.tolerance)})`}`);
-  }
-  if (judged.mismatches) add("tokens that differ", `${judged.mismatches} of ${judged.length}, along the baseline`);
-  const moved = judged.likelihood;
-  if (moved && moved.rms !== null) {
-    const noise = moved.rms <= moved.band;
-    add("likelihood drift", `${nats(moved.rms)} nats per token, ${noise ? "within" : "beyond"} noise (up to ${nats(moved.band)})`);
-    if (!noise) add("worst token", `${nats(moved.worst)} nats at token ${moved.position + 1}`);
-  }
-  return list.children.length ? list : null;
+  for (const [name, value] of items) list.append(element("dt", "", name), put(element("dd"), value));
+  return list;
 }
 
 function command(text) {
@@ -170,10 +147,8 @@ function show(item) {
   const badge = colour(element("p", "badge"), kindOf(found));
   badge.append(element("span", "sign", signOf(found)), wordOf(found));
   const parts = [bar(item), heading, badge, ...added.panel(item)];
-  if (found.judgement) {
-    parts.push(evidence(found.judgement));
-    if (found.judgement.reason) parts.push(put(element("p", "reason"), found.judgement.reason, true));
-  }
+  if (found.evidence && found.evidence.length) parts.push(evidence(found.evidence));
+  if (found.reason) parts.push(put(element("p", "reason"), found.reason, true));
   parts.push(texts(found));
   if (found.target !== null) parts.push(title("Expected answer"), textBox(found.target, [], "span", null));
   parts.push(title("Prompt"), textBox(item.known.row.input, [], "span", null));

@@ -9,7 +9,7 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Document, Report, document
+from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 PIECES = ("Eight", " legs", " and", " no", " wings", ".")
@@ -86,10 +86,10 @@ def mixed() -> list[CaseResult]:
 
 def drawn(
     results: list[CaseResult], groups: tuple[GroupResult, ...] = (), *notes: str, faults: Sequence[str] = ()
-) -> Document:
+) -> ReportData:
     """The report of a run of two models."""
     summary = summarize(results, groups, Settings(), notes=notes, models=("small", "large"), faults=faults)
-    return document(Report(summary, groups, passed=False, command="pytest --llm-models=small,large"))
+    return report_data(Report(summary, groups, passed=False, command="pytest --llm-models=small,large"))
 
 
 def hostile_results() -> list[CaseResult]:
@@ -101,7 +101,7 @@ def hostile_results() -> list[CaseResult]:
     return results
 
 
-def hostile() -> Document:
+def hostile() -> ReportData:
     """The same with notes, faults and gates that want to do harm."""
     gates = tuple(Gate(text, ">=1", None, False, 1, 2, text) for text in HOSTILE)
     groups = (GroupResult(GroupKey("tests", "zoo", HOSTILE[0]), gates=gates),)

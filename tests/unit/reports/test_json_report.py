@@ -16,7 +16,7 @@ from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, document, json_report
+from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, json_report, report_data
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, IDENTICAL, PIECES, drawn, found, generation, hostile, mixed
@@ -83,7 +83,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
     results = [found("spider", DRIFT, generation(ARMS)), found("fox", IDENTICAL, generation())]
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2), (results[0],))
     summary = summarize(results, [group], Settings(), obsolete={key: [RowKey("yak", "hot")]}, budgets=[budget])
-    whole = document(Report(summary, (group,), passed=False))
+    whole = report_data(Report(summary, (group,), passed=False))
     assert whole["outcome"] == "failed"
     assert whole["sentence"] == "2 cases: 1 drifted, 1 identical"
     assert whole["accept"] == "pytest --llm-update"
@@ -121,7 +121,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
 )
 def test_how_a_run_ended(passed: bool, finished: bool, outcome: str) -> None:
     """A run that did not come to its end is neither passed nor failed."""
-    whole = document(Report(Summary(), passed=passed, finished=finished))
+    whole = report_data(Report(Summary(), passed=passed, finished=finished))
     assert (whole["outcome"], whole["sentence"]) == (outcome, "no case was looked at")
 
 
@@ -129,7 +129,7 @@ def test_accepted_outputs_need_no_command() -> None:
     """What an update took is counted as accepted, and there is nothing more to accept."""
     results = [found("spider", DRIFT, generation(ARMS))]
     passed = [result.__class__(**{**result.__dict__, "passed": True}) for result in results]
-    whole = document(Report(summarize(passed, [], Settings(update=Update.CHANGED))))
+    whole = report_data(Report(summarize(passed, [], Settings(update=Update.CHANGED))))
     (case,) = whole["tables"][0]["rows"][0]["cases"]
     assert (case["accepted"], case["accept"], whole["accept"]) == (True, "", "")
     assert whole["sentence"] == "1 case: 1 accepted"
@@ -182,4 +182,4 @@ def test_every_key_is_documented() -> None:
     group = GroupResult(key, gates=(Gate("m", ">=1", 1.0, passed=True, cases=1, total=1),))
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2))
     summary = summarize(mixed(), [group], Settings(), obsolete={key: [RowKey("yak")]}, budgets=[budget])
-    assert sorted(keys(document(Report(summary, (group,)))) - documented) == []
+    assert sorted(keys(report_data(Report(summary, (group,)))) - documented) == []

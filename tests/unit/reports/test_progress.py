@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -45,13 +46,12 @@ def terminal() -> Iterator[Terminal]:
     fcntl, termios = (pytest.importorskip(name, reason="needs a pseudo terminal") for name in ("fcntl", "termios"))
     leader, follower = os.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-    os.set_blocking(leader, False)
 
     def seen() -> str:
-        try:
-            return os.read(leader, 100_000).decode()
-        except BlockingIOError:
-            return ""
+        written = b""
+        while select.select([leader], [], [], 0.05)[0]:  # the kernel passes it on in its own time
+            written += os.read(leader, 100_000)
+        return written.decode()
 
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         yield stream, seen
