@@ -23,7 +23,7 @@ from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.evaluation.evaluate import Evaluator
+    from pytest_llmcompare.evaluation.resources import Resources
     from pytest_llmcompare.suite.extensions import Extensions, Progress
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
@@ -57,7 +57,7 @@ class Session:
         self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
         self.scratch = Path()  # settled by the first test that runs
         self.started = Path.cwd()  # a test may change to another folder
-        self.evaluator: Evaluator | None = None
+        self.resources: Resources | None = None
 
     def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
         """The models of a marker, or else of the run, with the run's device and precision.
@@ -203,7 +203,9 @@ class Session:
         """Evaluate the selected cases of a group."""
         try:
             resolved = self.resolve(group.spec)
-            return self.heavy().evaluate(group, resolved, tuple(group.selected.values()), self.progress)
+            from pytest_llmcompare.evaluation.evaluate import evaluate
+
+            return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
@@ -244,7 +246,7 @@ class Session:
     @library_warnings_ignored()
     def evaluation(self, key: GroupKey) -> Any:
         """MLflow's `EvaluationResult` of a group."""
-        return self.heavy().saved(self.result(key))
+        return self.heavy().evaluation(self.result(key))
 
     def contest(self, keys: Sequence[GroupKey]) -> Contest:
         """All models of a table, evaluated one after the other, to be compared with each other."""
@@ -260,13 +262,13 @@ class Session:
             less_is_better=library_warnings_ignored()(lambda metric: self.heavy().lower_is_better(group, metric)),
         )
 
-    def heavy(self) -> Evaluator:
-        """The part that imports torch and mlflow; made on first use."""
-        if self.evaluator is None:
-            from pytest_llmcompare.evaluation.evaluate import Evaluator
+    def heavy(self) -> Resources:
+        """The tracking store and the loaded models; made on first use, because that imports mlflow."""
+        if self.resources is None:
+            from pytest_llmcompare.evaluation.resources import Resources
 
-            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
-        return self.evaluator
+            self.resources = Resources(self.settings, self.root, self.scratch, self.started, self.source)
+        return self.resources
 
     def complete(self, results: Iterable[GroupResult]) -> None:
         """The run came to its end by itself, so nothing is left to resume of what was evaluated, in whatever process.
@@ -280,8 +282,8 @@ class Session:
     @library_warnings_ignored()
     def close(self) -> None:
         """Free the model."""
-        if self.evaluator is not None:
-            self.evaluator.close()
+        if self.resources is not None:
+            self.resources.close()
 
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
         """The rows that the tables have, whatever was selected."""
