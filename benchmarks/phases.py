@@ -86,7 +86,7 @@ def pytest_collection_finish() -> None:
     watch.stop(model_logging, "log", LOGGING)
     watch.stop(model_logging, "load", RELOADING)
     watch.stop(mlflow.models, "evaluate", EVALUATING)
-    watch.stop(evaluate.Evaluator, "evaluate", RUNS)
+    watch.stop(evaluate, "evaluate", RUNS)
 
 
 @pytest.hookimpl(trylast=True)

@@ -175,7 +175,7 @@ class HeldTransformer(PythonModel):
         }
         if not requests:
             return
-        from pytest_llmcompare.decoding.engine import answers
+        from pytest_llmcompare.decoding.engine import answers  # imports torch, which loading the pyfunc must not
 
         indices = list(requests)
         with in_memory.using(self.found()) as model:
