@@ -57,6 +57,8 @@ class Observation:
     @property
     def worst(self) -> Observation:
         """The sample with the worst verdict; of equally bad ones the first."""
+        if not self.further:
+            return self
         return max(self.samples, key=lambda seen: SEVERITY[seen.judgement.verdict if seen.judgement else None])
 
     def result(self, *, passed: bool) -> CaseResult:

@@ -116,15 +116,17 @@ def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: 
 
 def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
     """Let a report carry the cases of its test."""
-    setattr(report, REPORT, tuple(seen.result(passed=passed) for seen in observation.samples))
+    results = tuple(seen.result(passed=passed) for seen in observation.samples)
+    setattr(report, REPORT, results)
     if report.when == "teardown":
         return
     crash = getattr(report.longrepr, "reprcrash", None)
-    judgement = observation.worst.judgement
+    worst = observation.worst
+    judgement = worst.judgement
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
         crash.message = headline(judgement)
-    item.user_properties.extend(properties(observation.worst.result(passed=passed)))
+    item.user_properties.extend(properties(next(one for one in results if one.key == worst.case.key)))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()
