@@ -10,6 +10,7 @@ import pytest
 
 from .errors import UsageError
 from .models.config_file import read_file
+from .models.uris import split_specs
 from .settings import (
     COMMAND_LINE,
     FILE,
@@ -22,7 +23,6 @@ from .settings import (
     check_file,
     check_values,
     percentage,
-    split_models,
 )
 
 MODELS = "llm_models"
@@ -55,8 +55,10 @@ FLAG: Mapping[str, Any] = {"action": "store_true"}
 OPTIONS = (
     Option(
         "--llm-models",
-        "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder or "
-        "an MLflow URI, or a NAME of [tool.llmcompare.models.NAME] (env LLMCOMPARE_MODELS; file default_models)",
+        "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder, "
+        "an MLflow URI, echo: (answers made from the prompt, to try a suite; echo:?drift=0.1&delay=0.01), or a NAME of "
+        "[tool.llmcompare.models.NAME]; a comma inside KIND:ANYTHING ends it only before another KIND:, a path or such "
+        "a NAME (env LLMCOMPARE_MODELS; file default_models)",
         taking("A,B", action="append", default=[], dest=MODELS),
     ),
     Option(
@@ -197,13 +199,13 @@ class Picked:
 
     def models(self, named: Mapping[str, Any]) -> tuple[str, ...]:
         """The models: as listed, else all named ones."""
-        given = split_models(self.config.getoption(MODELS))
+        given = split_specs(self.config.getoption(MODELS))
         if given:
             self.origins["models"] = COMMAND_LINE
             return given
         if os.environ.get("LLMCOMPARE_MODELS"):
             self.origins["models"] = "LLMCOMPARE_MODELS"
-            return split_models([os.environ["LLMCOMPARE_MODELS"]])
+            return split_specs([os.environ["LLMCOMPARE_MODELS"]])
         listed = self.table.get("default_models") or list(named)
         if listed:
             self.origins["models"] = FILE

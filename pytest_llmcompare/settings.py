@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
@@ -147,11 +147,6 @@ GITHUB = "github"
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 """The environment variable that names the file of that summary."""
-
-
-def split_models(values: Sequence[str]) -> tuple[str, ...]:
-    """Split repeated, comma-separated values into single model specs."""
-    return tuple(text for value in values for text in (part.strip() for part in value.split(",")) if text)
 
 
 def percentage(value: object, what: str, origin: str) -> float:

@@ -24,12 +24,17 @@ WORD = re.compile(r"""[^\s"<>`]+""")
 PARAMETERS = re.compile(
     r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL
 )
+ECHO = re.compile(r"(?:[^?#@&]*?echo:\?(?:&?(?:drift|delay)=[0-9.eE+-]+)+)+[^?#@&]*", re.IGNORECASE)
+"""A text in which the parameters of `echo:` models, which are no secrets, are the only ones."""
+
 CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
 
 def without_secrets(address: str) -> str:
     """An address without user, password, query and fragment."""
     scheme, separator, rest = address.partition("://")
+    if ECHO.fullmatch(address):
+        return address
     if not separator:
         return OPAQUE_USER.sub(r"\1", _split(address)[0]) if ":" in address else PARAMETERS.sub("", address)
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
@@ -68,6 +73,8 @@ def _word(word: str) -> str:
     """A word of a text, cleaned."""
     inner = word.rstrip(CLOSING)
     end = word[len(inner) :]
+    if ECHO.fullmatch(inner):
+        return word
     inner = ENCODED.sub(HIDDEN, inner)
     found = START.search(inner)
     before = inner if found is None else inner[: found.start()]

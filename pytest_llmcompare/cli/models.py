@@ -10,7 +10,8 @@ from pathlib import Path
 from pytest_llmcompare.errors import LlmCompareError, UsageError
 from pytest_llmcompare.models.config_file import read_file
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown_source
-from pytest_llmcompare.settings import check_file, split_models
+from pytest_llmcompare.models.uris import split_specs
+from pytest_llmcompare.settings import check_file
 from pytest_llmcompare.text import disarm
 
 from .project_root import CONFIG, Commands, find_root
@@ -40,7 +41,7 @@ def show_models(given: Sequence[str], root: Path) -> int:
     check_file(table, f"[tool.llmcompare] in {root / CONFIG}")
     named = table.get("models", {})
     listed = table.get("default_models") or list(named)
-    texts = split_models(given) or split_models([os.environ.get("LLMCOMPARE_MODELS", "")]) or tuple(listed)
+    texts = split_specs(given) or split_specs([os.environ.get("LLMCOMPARE_MODELS", "")]) or tuple(listed)
     if not texts:
         raise UsageError("no models. Name some (llmcompare models gpt2 ./models/tiny), or list them in pyproject.toml.")
     found = [show_model(spec, root) for spec in parse_specs(texts, named, root, others=True)]

@@ -17,6 +17,7 @@ from pytest_llmcompare.models.spec import SourceKind, shown
 
 from . import model_logging, plugin_models
 from .dataset import shared_settings
+from .echo_model import log_echo, parameters_of
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 
+ECHO_SOURCE = "echo:"
 NOT_DECIDING = ("name", "batch_size")
 """Arguments of our pyfuncs that no output depends on."""
 
@@ -38,11 +40,13 @@ class Identity:
         fingerprint: Its fingerprint, which may be unknown.
         text: All that decides, as text.
         certain: Whether another version of the model is sure to have another text.
+        takes_settings: Whether decoding settings can have a meaning to it.
     """
 
     fingerprint: str
     text: str
     certain: bool
+    takes_settings: bool = True
 
 
 def identity_of(resolved: ResolvedModel, model: HeldTransformer | None) -> Identity:
@@ -60,6 +64,8 @@ def identity_of(resolved: ResolvedModel, model: HeldTransformer | None) -> Ident
     if model is not None:
         config = {name: value for name, value in model.config().items() if name not in NOT_DECIDING}
         return Identity(fingerprint, json.dumps([*facts, config], sort_keys=True, default=repr), certain=True)
+    if spec.kind is SourceKind.ECHO:
+        return Identity(fingerprint, json.dumps(facts), certain=True, takes_settings=False)
     certain = spec.kind is not SourceKind.OTHER or fingerprint != plugin_models.UNKNOWN
     facts += [installed(), "" if certain else plugin_models.state()]
     return Identity(fingerprint, json.dumps(facts, default=repr), certain)
@@ -82,6 +88,8 @@ def log_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:
         return resolved.location
     if group.spec.kind is SourceKind.OTHER:
         return plugin_models.log(group.spec)
+    if group.spec.kind is SourceKind.ECHO:
+        return model_logging.logged(log_echo, group.spec)
     return model_logging.log(pyfunc_of(group, resolved, batch_size), group.spec.name).model_uri
 
 
@@ -147,8 +155,10 @@ def raw(group: Group, model: LocalModel) -> str:
 def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
     """Parameters of the run."""
     shared = shared_settings(tuple(group.cases.values()))
+    is_echo = group.spec.kind is SourceKind.ECHO
     return {
-        "source": shown(group.spec),
+        "source": ECHO_SOURCE if is_echo else shown(group.spec),
+        **({f"echo.{name}": value for name, value in parameters_of(group.spec).items()} if is_echo else {}),
         "revision": resolved.revision,
         "fingerprint": resolved.fingerprint,
         "table": group.key.table,

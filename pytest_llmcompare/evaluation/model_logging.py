@@ -76,6 +76,21 @@ class Flavor:
         mlflow.pyfunc.save_model(**options)
 
 
+def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) -> str:
+    """Have a model logged in the active run, quietly; its URI.
+
+    Raises:
+        TrackingError: MLflow's store does not take it.
+    """
+    try:
+        with bounded_requests(), quiet():
+            info = log_model(spec, slug(spec.name))
+            clean_tags(info.model_id)
+    except Exception as error:  # a store may be a server or any database, each with errors of its own
+        raise not_logged(spec.name, error) from error
+    return str(info.model_uri)
+
+
 def log(python_model: HeldTransformer, name: str) -> ModelInfo:
     """Log a pyfunc of ours in the active run, as a model from code: no pickle, and the weights are not touched.
 
@@ -95,7 +110,7 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
         )
     try:
         with bounded_requests(), quiet():
-            logged: ModelInfo = Model.log(
+            info: ModelInfo = Model.log(
                 artifact_path=None,
                 name=slug(name),
                 flavor=Flavor,
@@ -107,15 +122,20 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
                 input_example=input_example(kind),
                 validate_serving_input=False,
             )
-            clean_tags(logged.model_id)
+            clean_tags(info.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
-        raise TrackingError(
-            refusal(error, mlflow.get_tracking_uri())
-            or f"model {python_model.spec.name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
-            "See whether that store is running and can be written to, "
-            "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
-        ) from error
-    return logged
+        raise not_logged(python_model.spec.name, error) from error
+    return info
+
+
+def not_logged(name: str, error: Exception) -> TrackingError:
+    """The error for a model that MLflow's store does not take."""
+    return TrackingError(
+        refusal(error, mlflow.get_tracking_uri())
+        or f"model {name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+        "See whether that store is running and can be written to, "
+        "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+    )
 
 
 def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:

@@ -218,7 +218,7 @@ class Asking:
 
         environment = (("mlflow", mlflow.__version__), ("weights", self.identity.fingerprint))
         questions = foreign_pyfunc.Questions(self.model, self.cases)
-        if questions.note:
+        if questions.note and self.identity.takes_settings:
             self.notes.append(questions.note)
         keys = [key_of_row(facts, self.identity.text) for facts in questions.facts]
         outcomes = self.resumed(keys)

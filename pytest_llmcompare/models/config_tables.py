@@ -17,7 +17,7 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "source": ((str,), "text: a hub id, a folder or an MLflow URI"),
+    "source": ((str,), "text: a hub id, a folder, an MLflow URI or echo:"),
     "revision": ((str,), "text: a branch, tag or commit of the hub repository"),
     "gen_config": ((dict,), "a table of decoding settings"),
     "examples": ((str,), "text that is put before every prompt"),

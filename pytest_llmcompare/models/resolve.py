@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 
 from . import hub, mlflow_models
+from .echo import parse_echo
 from .folder import check_folder
 from .loading import check_architectures
 from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
@@ -23,7 +24,7 @@ class ResolvedModel:
     Attributes:
         spec: What was asked for.
         location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI with the version that the
-            alias means now, such as `models:/qa/3`.
+            alias means now, such as `models:/qa/3`; empty for an `echo:` model.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
         fingerprint: 12 hex digits that change with the weights; see `model_files.py`.
     """
@@ -51,6 +52,8 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
     if spec.kind is SourceKind.MLFLOW:
         pinned = mlflow_models.pin(spec)
         return ResolvedModel(spec, pinned.uri, pinned.revision, mlflow_models.fingerprint(pinned))
+    if spec.kind is SourceKind.ECHO:
+        return ResolvedModel(spec, "", "", parse_echo(spec.source, f"model {spec.name!r}").fingerprint)
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
             f"model {spec.name!r}: {shown(spec)} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"

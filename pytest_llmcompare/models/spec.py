@@ -5,10 +5,12 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then hold;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
-   or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
+   an `echo:` model (`echo.py`), or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
 4. a folder, if it holds a separator and is one below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
+
+A text that begins with a scheme of 3 is never split at `=` or `@`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +28,8 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
 from .config_tables import CONFIG_FILE, check_name, header, read_table
-from .uris import FORMS, MLFLOW_FORMS, SCHEME, is_mlflow
+from .echo import parse_echo
+from .uris import ECHO, FORMS, MLFLOW_FORMS, PATH_START, SCHEME, is_mlflow, is_whole, split_specs
 from .uris import default_name as mlflow_name
 
 
@@ -36,6 +39,7 @@ class SourceKind(StrEnum):
     HUB = "hub"
     FOLDER = "folder"
     MLFLOW = "mlflow"
+    ECHO = "echo"
     OTHER = "other"
 
 
@@ -45,7 +49,8 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, MLflow URI, or `KIND:ANYTHING` for a plugin.
+        source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or `KIND:ANYTHING`
+            for a plugin.
         kind: Which of these it is.
         revision: Branch, tag or commit of a hub repository; None takes its `main`.
         gen_config: Decoding settings of this model.
@@ -74,7 +79,6 @@ class ModelSpec:
     near: str = field(default="", compare=False)
 
 
-PATH_START = re.compile(r"[./~\\]|[A-Za-z]:[\\/]")
 HUB_ID = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,95}/)?[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 REVISION = re.compile(r"[\w+-][\w./+-]*", re.ASCII)
 
@@ -85,7 +89,7 @@ def parse_specs(
     """Parse model specs, in order.
 
     Args:
-        texts: Specs; each may hold several, separated by commas. A comma at the end is tolerated.
+        texts: Specs; each may hold several, separated by commas (see `split_specs`). A comma at the end is tolerated.
         named: The `[tool.llmcompare.models.NAME]` tables, all of which are checked.
         root: pytest's root folder, which folders are relative to.
         others: Whether there are plugins that load models of other kinds.
@@ -95,14 +99,18 @@ def parse_specs(
     """
     for name in named:
         parse_named(name, named=named, root=root, others=others)
-    specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text)]
+    specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text, named)]
     check_unique(specs)
     return tuple(specs)
 
 
-def split_texts(text: str) -> list[str]:
-    """The specs in one text, without the spaces around them."""
-    parts = [part for part in (piece.strip() for piece in text.split(",")) if part]
+def split_texts(text: str, named: Collection[str]) -> tuple[str, ...]:
+    """The specs in one text.
+
+    Raises:
+        UsageError: There are none.
+    """
+    parts = split_specs([text], named)
     if not parts:
         raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
     return parts
@@ -117,8 +125,8 @@ def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *,
     if text in named:
         return parse_named(text, named=named, root=root, others=others)
     where = f"model spec {source_without_secrets(text)!r}"
-    name, source = split_name(text, where, root)
-    configured, at, revision = source.partition("@")
+    name, source = split_name(text, where, root, others=others)
+    configured, at, revision = (source, "", "") if is_whole(source, others=others) else source.partition("@")
     if configured in named:
         if at and not revision:
             raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
@@ -157,6 +165,8 @@ def spec_of(
         raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")
     if revision and kind is SourceKind.MLFLOW:
         raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
+    if revision and kind is SourceKind.ECHO:
+        raise UsageError(f"{where}: an echo: model has no revisions, so {revision!r} cannot be one. Leave it out.")
     if revision and (not REVISION.fullmatch(revision) or ".." in revision):
         raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
     if kind is SourceKind.MLFLOW and fields.get("chat_template"):
@@ -164,6 +174,8 @@ def spec_of(
             f"{where}: a model in MLflow is asked as it was logged, so chat_template has no effect on it.\n"
             "Log it with the template (PyfuncTransformer(..., chat_template=...)), and leave chat_template out."
         )
+    if kind is SourceKind.ECHO and fields.get("chat_template"):
+        raise UsageError(f"{where}: an echo: model takes prompts as they are. Leave chat_template out.")
     if not name:
         name = default_name(base, kind, root).strip()
         try:
@@ -174,11 +186,11 @@ def spec_of(
     return ModelSpec(name, base, kind, revision, near=close[0] if close else "", **fields)
 
 
-def split_name(text: str, where: str, root: Path) -> tuple[str, str]:
-    """Split `NAME=SOURCE`; a folder, an MLflow URI or an address that itself holds `=` is left whole."""
+def split_name(text: str, where: str, root: Path, *, others: bool) -> tuple[str, str]:
+    """Split `NAME=SOURCE`; a folder, a text that begins with a scheme, or an address that holds `=` is left whole."""
     name, equals, source = (part.strip() for part in text.partition("="))
     address = "://" in name or "?" in name or "#" in name
-    if not equals or address or PATH_START.match(text) or text.startswith(("models:", "runs:")) or is_below(text, root):
+    if not equals or address or PATH_START.match(text) or is_whole(text, others=others) or is_below(text, root):
         return "", text
     if not name:
         raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")
@@ -201,8 +213,7 @@ def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[Sour
     if PATH_START.match(source):
         return SourceKind.FOLDER, source, ""
     if scheme := SCHEME.match(source):
-        mlflow = is_mlflow(source, scheme[1], where, others=others)
-        return SourceKind.MLFLOW if mlflow else SourceKind.OTHER, source, ""
+        return kind_of_scheme(source, scheme[1], where, others=others), source, ""
     if is_below(source, root):
         return SourceKind.FOLDER, source, ""
     base, at, revision = source.partition("@")
@@ -215,6 +226,18 @@ def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[Sour
     if "/" in base or "\\" in base:
         return SourceKind.FOLDER, base, revision
     raise UsageError(f"{where}: {base!r} is not a model. Expected {FORMS}.")
+
+
+def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> SourceKind:
+    """Kind of a source that begins with `scheme:`.
+
+    Raises:
+        UsageError: Nothing loads such a source, or what follows the scheme cannot be read.
+    """
+    if scheme.lower() == ECHO:
+        parse_echo(source, where)
+        return SourceKind.ECHO
+    return SourceKind.MLFLOW if is_mlflow(source, scheme, where, others=others) else SourceKind.OTHER
 
 
 def is_below(source: str, root: Path) -> bool:
@@ -231,6 +254,8 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
         return source.rpartition("/")[2]
     if kind is SourceKind.FOLDER:
         return Path(os.path.normpath(folder_path(source, root))).name
+    if kind is SourceKind.ECHO:
+        return ECHO
     if kind is SourceKind.OTHER:
         return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)

@@ -1,22 +1,25 @@
-"""URIs of MLflow models: which forms there are, and what they say. Pure."""
+"""Sources with a scheme (`models:/qa/3`, `echo:`, `KIND:ANYTHING`), and lists of specs with such sources. Pure."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import without_secrets
 
+PATH_START = re.compile(r"[./~\\]|[A-Za-z]:[\\/]")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 HUB_PAGE = re.compile(r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/{0,2})(?P<id>[^/?#]+(?:/[^/?#]+)?)")
 MLFLOW = ("models", "runs")
 SERVERS = ("http", "https", "openai")
-TAKEN = (*MLFLOW, *SERVERS, "hf")
+ECHO = "echo"
+TAKEN = (*MLFLOW, *SERVERS, "hf", ECHO)
 """Schemes with a meaning of their own, which no plugin is asked for."""
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "or an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model)"
+    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), or echo: for answers without a model"
 )
 HOOK = (
     "A model of a kind of your own is loaded by the hook pytest_llmcompare_load_model, in a plugin or in the "
@@ -88,3 +91,68 @@ def default_name(uri: str) -> str:
     if run := RUN.fullmatch(uri):
         return f"{run['path'].rpartition('/')[2]}-{run['run'][:8]}"
     return uri
+
+
+def is_whole(text: str, *, others: bool) -> bool:
+    """Whether a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
+    scheme = None if PATH_START.match(text) else SCHEME.match(text)
+    if scheme is None:
+        return False
+    kind = scheme[1].lower()
+    return kind in (*MLFLOW, ECHO) or (others and kind not in TAKEN)
+
+
+def split_specs(texts: Iterable[str], named: Collection[str] = ()) -> tuple[str, ...]:
+    """Split comma-separated lists of model specs, without the spaces around each.
+
+    A comma ends a spec, but not one such as `KIND:ANYTHING`, in which commas may stand. That ends where a new spec
+    plainly begins: another `KIND:`, a path, a configured name, or `NAME=` with one of these or with a folder.
+
+    Args:
+        texts: The lists.
+        named: Names of configured models.
+    """
+    return tuple(spec for text in texts for spec in _split(re.sub(r"[\s,]+$", "", text), named))
+
+
+def _split(text: str, named: Collection[str]) -> list[str]:
+    specs: list[str] = []
+    for piece in text.split(","):
+        if specs and _may_hold_commas(specs[-1]) and not _begins_spec(piece.strip(), named):
+            specs[-1] += f",{piece}"
+        else:
+            specs.append(piece)
+    return [spec.strip() for spec in specs if spec.strip()]
+
+
+def _source_of(spec: str) -> str:
+    name, equals, source = spec.strip().partition("=")
+    named = equals and not SCHEME.match(name.strip())
+    return source.strip() if named else spec.strip()
+
+
+def _may_hold_commas(spec: str) -> bool:
+    source = _source_of(spec)
+    scheme = None if PATH_START.match(source) else SCHEME.match(source)
+    if scheme is None or scheme[1].lower() == ECHO:
+        return False
+    return scheme[1].lower() not in MLFLOW or not is_complete(source)
+
+
+def _begins_spec(piece: str, named: Collection[str]) -> bool:
+    source = _source_of(piece)
+    if SCHEME.match(source) or PATH_START.match(source) or source.partition("@")[0] in named:
+        return True
+    return source != piece and ("/" in source or "\\" in source)
+
+
+def join_specs(specs: Sequence[str]) -> list[str]:
+    """Lists of specs, as few as possible, that `split_specs` splits into the same specs again."""
+    lists: list[str] = []
+    for spec in specs:
+        longer = f"{lists[-1]},{spec}" if lists else spec
+        if lists and split_specs([longer]) == (*split_specs([lists[-1]]), spec):
+            lists[-1] = longer
+        else:
+            lists.append(spec)
+    return lists

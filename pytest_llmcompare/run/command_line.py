@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_llmcompare.models.uris import join_specs
 from pytest_llmcompare.settings import COMMAND_LINE, FILES, Settings
 from pytest_llmcompare.text import source_without_secrets
 
@@ -28,8 +29,8 @@ class CommandLine:
 
     def command(self, *options: str) -> str:
         """The command that compares the same models, with further options, and takes outputs as baselines in files."""
-        models = ",".join(map(source_without_secrets, self.settings.models))
-        named = [f"--llm-models={models}"] if self.settings.models_are_asked_for else []
+        models = join_specs([source_without_secrets(text) for text in self.settings.models])
+        named = [f"--llm-models={text}" for text in models] if self.settings.models_are_asked_for else []
         given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
         decisive = [f"--llm-{name}={getattr(self.settings, name)}" for name in given]  # for what the model says
         elsewhere = self.settings.baseline != FILES

@@ -32,7 +32,7 @@ OBJECT = """
 
     def pytest_llmcompare_load_model(spec):
         kind, _, end = spec.source.partition(":")
-        return Echo(end) if kind == "echo" else None
+        return Echo(end) if kind == "mine" else None
 """
 PYTHON_MODEL = """
     import mlflow
@@ -92,15 +92,15 @@ def test_an_object_is_recorded_and_compared(suite: Suite, workers: tuple[str, ..
     suite.trivia()
     suite.write("conftest.py", OBJECT)
     run = suite.run_apart if workers else suite.run
-    run("--llm-update", *workers, models=["m=echo:!"]).assert_outcomes(passed=3)
+    run("--llm-update", *workers, models=["m=mine:!"]).assert_outcomes(passed=3)
     assert outputs(suite) == [f"{length}!" for length in LENGTHS]
     text = (suite.path / "__baselines__/trivia/m.baseline").read_text(encoding="utf-8")
     assert f"#env e1 mlflow={mlflow.__version__} weights=v1\n" in text
     (logged,) = suite.mlflow_runs()
-    assert logged.data.tags["llmcompare.source"] == "echo:!"
+    assert logged.data.tags["llmcompare.source"] == "mine:!"
     assert logged.data.tags["llmcompare.fingerprint"] == "v1"
-    suite.run(models=["m=echo:!"]).assert_outcomes(passed=3)
-    result = suite.run(models=["m=echo:?"])
+    suite.run(models=["m=mine:!"]).assert_outcomes(passed=3)
+    result = suite.run(models=["m=mine:?"])
     result.assert_outcomes(failed=3)
     assert message(result, "test_trivia[m-sky]")[0] == "drift @char 3/3 '28!' -> '28?'"
 
@@ -112,7 +112,7 @@ def test_a_named_model_of_the_file(suite: Suite) -> None:
         "pyproject.toml",
         """
         [tool.llmcompare.models.mine]
-        source = "echo:a/b"
+        source = "mine:a/b"
         revision = "r7"
         dtype = "float16"
         """,
@@ -121,7 +121,7 @@ def test_a_named_model_of_the_file(suite: Suite) -> None:
         "conftest.py",
         OBJECT.replace("return Echo(end)", 'return Echo(f"{spec.name} {end} {spec.revision} {spec.dtype}")'),
     )
-    suite.run("--llm-update", models=["mine", "echo:c/d"]).assert_outcomes(passed=6)
+    suite.run("--llm-update", models=["mine", "mine:c/d"]).assert_outcomes(passed=6)
     assert outputs(suite, "mine")[0] == f"{LENGTHS[0]}mine a/b r7 float16"
     assert outputs(suite, "d")[0] == f"{LENGTHS[0]}d c/d None None"
 
@@ -139,7 +139,7 @@ def test_a_python_model_gets_what_it_declares(suite: Suite, hint: str, rows: str
     """As any pyfunc, whatever its annotation makes MLflow hand it."""
     suite.trivia()
     suite.write("conftest.py", PYTHON_MODEL.format(hint=hint, rows=rows, answer=answer))
-    suite.run("--llm-update", models=["m=echo:x"]).assert_outcomes(passed=3)
+    suite.run("--llm-update", models=["m=mine:x"]).assert_outcomes(passed=3)
     assert outputs(suite) == [str(length) for length in LENGTHS]
     assert "weights=unknown" in (suite.path / "__baselines__/trivia/m.baseline").read_text(encoding="utf-8")
 
@@ -168,26 +168,26 @@ def test_models_from_code_can_be_loaded_later(suite: Suite) -> None:
     suite.trivia()
     suite.write("code/echo.py", CODE)
     suite.write("conftest.py", LOAD.format(given="'code/echo.py'"))
-    suite.run("--llm-update", models=["m=echo:x"]).assert_outcomes(passed=3)
-    assert outputs(suite) == [f"{length} echo:x" for length in LENGTHS]
+    suite.run("--llm-update", models=["m=mine:x"]).assert_outcomes(passed=3)
+    assert outputs(suite) == [f"{length} mine:x" for length in LENGTHS]
     (logged,) = suite.mlflow_runs()
     fingerprint = logged.data.tags["llmcompare.fingerprint"]
     assert re.fullmatch("[0-9a-f]{12}", fingerprint)
     plugin_models.release()
     later = mlflow.pyfunc.load_model(model_of(suite))
-    assert later.predict(pd.DataFrame({"input_text": ["four"]})) == ["4 echo:x"]
+    assert later.predict(pd.DataFrame({"input_text": ["four"]})) == ["4 mine:x"]
 
 
 def test_an_object_cannot_be_loaded_later(suite: Suite) -> None:
     """What MLflow has of it says so, and what to do."""
     suite.trivia()
     suite.write("conftest.py", OBJECT)
-    suite.run("--llm-update", models=["m=echo:!"])
+    suite.run("--llm-update", models=["m=mine:!"])
     uri = model_of(suite)
     with pytest.raises(ModelError) as caught:
         model_logging.load(uri, ModelSpec("late", uri, SourceKind.MLFLOW))
     assert str(caught.value) == (
-        "model 'm' (echo:!) was loaded by a plugin of pytest's and exists in that run alone.\n"
+        "model 'm' (mine:!) was loaded by a plugin of pytest's and exists in that run alone.\n"
         "To load it from MLflow, let pytest_llmcompare_load_model return the path of a file with models from code."
     )
 
@@ -197,7 +197,7 @@ def test_one_model_is_in_memory_at_a_time(suite: Suite) -> None:
     suite.trivia()
     suite.write("test_more.py", "from test_trivia import test_trivia as test_more")
     suite.write("conftest.py", OBJECT + COUNT)
-    result = suite.run("--llm-update", "-s", models=["m=echo:!", "n=echo:?", "t=" + str(suite.models / "tiny-gpt2")])
+    result = suite.run("--llm-update", "-s", models=["m=mine:!", "n=mine:?", "t=" + str(suite.models / "tiny-gpt2")])
     result.assert_outcomes(passed=18)
     assert [line.partition("LOADS ")[2] for line in result.outlines if "LOADS " in line] == ["! beside 0", "? beside 0"]
     gc.collect()
@@ -230,14 +230,14 @@ def test_the_model_itself_is_there_for_tests(suite: Suite, workers: tuple[str, .
             assert llm_model.predict(["four"]) == ["4!"]
     """
     suite.write("test_model.py", test)
-    (suite.run_apart if workers else suite.run)(*workers, models=["m=echo:!"]).assert_outcomes(passed=4)
+    (suite.run_apart if workers else suite.run)(*workers, models=["m=mine:!"]).assert_outcomes(passed=4)
 
 
 def test_a_row_that_the_model_cannot_answer_is_an_error_of_its_own(suite: Suite) -> None:
     """The others are answered."""
     suite.trivia()
     suite.write("conftest.py", OBJECT.replace("{len(prompt)}", "{1 / ('sky' not in prompt)}"))
-    result = suite.run("--llm-update", models=["m=echo:!"])
+    result = suite.run("--llm-update", models=["m=mine:!"])
     result.assert_outcomes(passed=2, errors=1)
     assert said(result, "model 'm', case 'sky'") == (
         "model 'm', case 'sky': the model raised ZeroDivisionError: division by zero"
@@ -269,7 +269,7 @@ def test_a_row_that_the_model_cannot_answer_is_an_error_of_its_own(suite: Suite)
         ),
         (
             "None",
-            "no plugin knows the kind 'echo'; each pytest_llmcompare_load_model returned None.",
+            "no plugin knows the kind 'mine'; each pytest_llmcompare_load_model returned None.",
         ),
         (
             "'broken.py'",
@@ -286,9 +286,9 @@ def test_models_that_are_none(suite: Suite, value: str, told: str) -> None:
     suite.trivia(recorded=True)
     suite.write("broken.py", "raise ValueError('not today')\n")
     suite.write("conftest.py", LOAD.format(given=value))
-    result = suite.run(models=[suite.spec(), "e=echo:x"])
+    result = suite.run(models=[suite.spec(), "e=mine:x"])
     result.assert_outcomes(passed=3, errors=3)
-    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in [f"model 'e' (echo:x): {told}"]])
+    result.stdout.fnmatch_lines([line.replace("[", "[[]") for line in [f"model 'e' (mine:x): {told}"]])
 
 
 NO_HOOK = (
@@ -300,7 +300,7 @@ NO_HOOK = (
 def test_without_a_hook_the_run_ends_before_it_starts(suite: Suite) -> None:
     """A kind that nobody loads is a usage error, which names the hook."""
     suite.trivia()
-    result = suite.run(models=["m=echo:x"])
+    result = suite.run(models=["m=mine:x"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert NO_HOOK in result.stderr.str()
 
@@ -308,7 +308,7 @@ def test_without_a_hook_the_run_ends_before_it_starts(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("m=echo:", "there is nothing after 'echo:'. Expected echo:ANYTHING, as its plugin wants it."),
+        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, as its plugin wants it."),
         ("m=openai:gpt", "servers are not supported by this version (openai:)."),
         ("m=models:x", "'models:x' is not a complete MLflow model URI."),
     ],
@@ -329,7 +329,7 @@ def test_a_released_model_is_let_go() -> None:
         def predict(self, prompts: list[str]) -> list[str]:
             return prompts
 
-    spec = ModelSpec("m", "echo:x", SourceKind.OTHER)
+    spec = ModelSpec("m", "mine:x", SourceKind.OTHER)
     held = plugin_models.hold(spec, lambda _: Given(Model(), "a plugin"), Path())
     assert isinstance(held.model, plugin_models.TextModel)
     alive = weakref.ref(held.model.inner)

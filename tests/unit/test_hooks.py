@@ -27,7 +27,7 @@ KEY = GroupKey("tests", "trivia", "m")
 CASE = Case(CaseKey(KEY, "sky"), Row("sky", "Sky?"), "", {}, seed=0)
 BASELINE = Baseline(CASE.key.row, Generation("Blue."), "", "")
 OURS = Judgement(Verdict.DRIFTED, position=0, length=5, baseline_token="Blue.", candidate_token="Red.")
-SPEC = ModelSpec("m", "echo:x", SourceKind.OTHER)
+SPEC = ModelSpec("m", "mine:x", SourceKind.OTHER)
 ROOT = Path(__file__).parent
 NONE = "which is none on an output. Expected one of identical, near_tie, shifted, drifted, error."
 
@@ -289,7 +289,7 @@ def test_the_line_is_that_of_the_function_behind_a_decorator() -> None:
     with pytest.raises(HookError) as caught:
         hooks(plugin(load_model=load_model)).load_model(SPEC)
     line = line_of(fail) + 1
-    assert str(caught.value) == f"pytest_llmcompare_load_model in plugin0, line {line}, raised ValueError: echo:x"
+    assert str(caught.value) == f"pytest_llmcompare_load_model in plugin0, line {line}, raised ValueError: mine:x"
 
 
 def test_rows_that_fail_while_they_are_read_name_the_plugin() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.judgement import Verdict
+from pytest_llmcompare.models.uris import split_specs
 from pytest_llmcompare.settings import (
     DTYPES,
     FILE_KEYS,
@@ -16,7 +17,6 @@ from pytest_llmcompare.settings import (
     check_file,
     check_values,
     percentage,
-    split_models,
 )
 
 WANT_TABLES = "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"
@@ -51,7 +51,7 @@ def test_what_an_update_accepts(update: Update, accepted: set[Verdict]) -> None:
 )
 def test_models_are_separated_by_commas_and_options(values: list[str], expected: tuple[str, ...]) -> None:
     """In order; blanks between them mean nothing."""
-    assert split_models(values) == expected
+    assert split_specs(values) == expected
 
 
 def test_a_good_file_passes() -> None:

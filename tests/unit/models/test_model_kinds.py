@@ -23,12 +23,12 @@ def parse(text: str, root: Path, named: Any = None) -> list[ModelSpec]:
 @pytest.mark.parametrize(
     ("text", "name", "source"),
     [
-        ("echo:x", "x", "echo:x"),
-        ("m=echo:x", "m", "echo:x"),
-        ("m=Echo+1.2:x y", "m", "Echo+1.2:x y"),
+        ("mine:x", "x", "mine:x"),
+        ("m=mine:x", "m", "mine:x"),
+        ("m=Mine+1.2:x y", "m", "Mine+1.2:x y"),
         ("gguf:./models/tiny.gguf", "tiny.gguf", "gguf:./models/tiny.gguf"),
         ("s3://bucket/model/", "model", "s3://bucket/model/"),
-        ("m=echo:a=b@c", "m", "echo:a=b@c"),
+        ("m=mine:a=b@c", "m", "mine:a=b@c"),
     ],
 )
 def test_text_names_kind(text: str, name: str, source: str, tmp_path: Path) -> None:
@@ -45,15 +45,15 @@ def test_other_forms_keep_their_meaning(tmp_path: Path) -> None:
 
 def test_a_named_model_has_all_its_settings(tmp_path: Path) -> None:
     """They are passed on to the plugin."""
-    table = {"source": "echo:x", "revision": "r7", "examples": "e", "dtype": "auto", "gen_config": {"top_k": 3}}
-    expected = ModelSpec("m", "echo:x", OTHER, "r7", {"top_k": 3}, "e", "auto")
+    table = {"source": "mine:x", "revision": "r7", "examples": "e", "dtype": "auto", "gen_config": {"top_k": 3}}
+    expected = ModelSpec("m", "mine:x", OTHER, "r7", {"top_k": 3}, "e", "auto")
     assert parse("m", tmp_path, {"m": table}) == [expected]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("m=echo:", "there is nothing after 'echo:'. Expected echo:ANYTHING, as its plugin wants it."),
+        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, as its plugin wants it."),
         ("http://host/x", "servers are not supported by this version (http:)."),
         ("hf:org/m", "a hub model is named by its id, not by its address. Write org/m"),
         ("models:x", "'models:x' is not a complete MLflow model URI."),
@@ -68,10 +68,10 @@ def test_what_no_plugin_is_asked_for(text: str, told: str, tmp_path: Path) -> No
 
 def test_outside_of_pytest_nobody_loads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The `llmcompare` command says so, and looks at the other models."""
-    spec = ModelSpec("m", "echo:x", OTHER)
-    told = f"model 'm': echo:x is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+    spec = ModelSpec("m", "mine:x", OTHER)
+    told = f"model 'm': mine:x is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
     with pytest.raises(ModelError) as caught:
         resolve(spec, root=tmp_path)
     assert str(caught.value) == told
-    assert main(["models", "m=echo:x", "--root", str(tmp_path)]) == 1
-    assert capsys.readouterr().out == "m  (other: echo:x)\n  " + told.replace("\n", "\n  ") + "\n"
+    assert main(["models", "m=mine:x", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().out == "m  (other: mine:x)\n  " + told.replace("\n", "\n  ") + "\n"

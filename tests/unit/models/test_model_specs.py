@@ -109,7 +109,7 @@ def test_one_source_under_two_names_is_fine(root: Path) -> None:
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "or an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model)"
+    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), or echo: for answers without a model"
 )
 MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/PATH"
 
@@ -245,8 +245,8 @@ def test_any_text_gives_specs_or_a_usage_error(text: str, others: bool) -> None:
         assert not set(spec.name) & set(",=")
         assert spec.source.isprintable()
         revision = f"@{spec.revision}" if spec.revision else ""
-        # A name that starts like a path cannot be given on the command line: there the path comes first.
-        name = f"nn{spec.name}"
+        # A name that starts like a path or a scheme cannot be given on the command line: there these come first.
+        name = f"nn{spec.name}".replace(":", "")
         again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"), others=others)
         assert again == (dataclasses.replace(spec, name=name),)
 
@@ -330,7 +330,7 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": 3},
             (
                 "[tool.llmcompare.models.tiny] in pyproject.toml: source = 3, "
-                "expected text: a hub id, a folder or an MLflow URI."
+                "expected text: a hub id, a folder, an MLflow URI or echo:."
             ),
         ),
         (
