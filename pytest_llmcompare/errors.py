@@ -13,7 +13,7 @@ from .text import in_text_without_secrets
 
 
 class LlmCompareError(Exception):
-    """An error with a message for the user; shown without a traceback, and without the secrets of addresses in it."""
+    """Base of all errors for the user; the message is shown without a traceback and without secrets of addresses."""
 
     def __str__(self) -> str:
         return in_text_without_secrets(super().__str__())
@@ -36,7 +36,7 @@ class ModelError(LlmCompareError):
 
 
 class GenerationError(LlmCompareError):
-    """A model that gave no usable output for a case."""
+    """A case for which a model gave no usable output."""
 
 
 class BaselineError(LlmCompareError):
@@ -44,7 +44,7 @@ class BaselineError(LlmCompareError):
 
 
 class SelectionError(LlmCompareError):
-    """A name or pattern that nothing has."""
+    """A name or pattern that matches nothing."""
 
 
 class TrackingError(LlmCompareError):
@@ -52,7 +52,7 @@ class TrackingError(LlmCompareError):
 
 
 class HookError(LlmCompareError):
-    """A hook of a plugin's or a conftest's that raised, or gave what it must not."""
+    """A hook of a plugin or `conftest.py` that raised, or returned something unexpected."""
 
 
 class ReportError(LlmCompareError):
@@ -60,7 +60,7 @@ class ReportError(LlmCompareError):
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
+    """Return `` Did you mean 'x'?`` for the known name nearest to `value`, otherwise all known names.
 
     Starts with a space, so that it can be appended to a sentence.
     """

@@ -1,4 +1,4 @@
-"""What a model says: outputs with their likelihoods. Standard library only, no I/O."""
+"""Outputs of models with their log-probs. Standard library only, no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Environment = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Path:
-    """What a model says along given tokens, whatever it would have said itself (teacher forcing).
+    """Log-probs of given tokens under a model (teacher forcing).
 
     All per position, in the processed distribution. Where the output would have ended before the given tokens do, what
     follows is not told.
@@ -41,7 +41,7 @@ class Path:
 
 @dataclass(frozen=True, repr=False)
 class Generation(str):
-    """Output of a model for a case: its text, with what is known of it besides.
+    """Output of a model for a case: its text, tokens and log-probs.
 
     It is a `str`, so `"Paris" in llm_output`, `llm_output == "Paris."`, `llm_output.strip()`, `re.search("[0-9]+",
     llm_output)` and `json.loads(llm_output)` do what they do with the text. Equal to a text means equal to the
@@ -105,12 +105,12 @@ class Generation(str):
 
 
 def end_of(generation: Generation) -> str:
-    """What to show where a generation has ended."""
+    """The text that stands for the end of a generation in messages."""
     return f"<{generation.stop or 'end'}>"
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length where one begins the other, None where equal."""
+    """Index of the first difference: the shorter length if one is a prefix of the other, None if equal."""
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return at
@@ -118,12 +118,12 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
 
 
 def joined(text: str) -> str:
-    """A text whose characters are whole: two halves of one, side by side, are that one in every JSON file."""
+    """A text with surrogate pairs joined to the characters that they stand for, as JSON files have them."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def harmless(text: str) -> str:
-    """The `repr` of a text, with nothing in it that a CI service obeys in the middle of a line (`##[group]`)."""
+    """The `repr` of a text, safe in CI logs: commands such as `##[group]` are escaped."""
     return re.sub(r"##(?=[A-Za-z]*\[)", r"#\\x23", repr(text))

@@ -1,4 +1,4 @@
-"""What a comparison says: verdicts with their evidence. Standard library only, no I/O."""
+"""Verdicts of comparisons, with their evidence. Standard library only, no I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What the comparison of a candidate with its baseline says."""
+    """Verdict on a candidate, compared with its baseline."""
 
     IDENTICAL = "identical"
     NEAR_TIE = "near_tie"
@@ -24,7 +24,7 @@ COMPARED = (Verdict.IDENTICAL, Verdict.NEAR_TIE, Verdict.SHIFTED, Verdict.DRIFTE
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How today's model rates the baseline's tokens, against how it rated them when the baseline was recorded.
+    """Log-probs of the baseline's tokens today, compared with those at the time of recording.
 
     Attributes:
         rms: Root mean square of the differences of log-probability (nats); signs would cancel in a mean.

@@ -1,4 +1,4 @@
-"""The vocabulary: frozen records that every other module speaks in. Standard library only, no I/O."""
+"""Frozen records that all modules share: names, rows, cases, results. Standard library only, no I/O."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GroupKey:
 
 @dataclass(frozen=True, order=True)
 class CaseKey:
-    """Names a case: one row of a table, one model, one decoding variant (empty where there are no variants)."""
+    """Names a case: one row of a table, one model, one decoding variant (empty without variants)."""
 
     group: GroupKey
     prompt_id: str
@@ -63,10 +63,10 @@ class Row:
     Attributes:
         id: Prompt id, unique in the table.
         input: The prompt.
-        target: The expected answer, where the table has one.
-        examples: Few-shot examples of this row, put before the input; None where the row has none of its own.
+        target: The expected answer; None if the table has none.
+        examples: Few-shot examples of this row, put before the input; None if the row has none of its own.
         gen_config: Decoding settings of this row alone.
-        columns: All other columns, kept and shown.
+        columns: All other columns.
     """
 
     id: str
@@ -79,17 +79,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """What a model is asked: the row with everything that decides the output settled.
+    """One prompt for one model, with everything that decides its output.
 
     Attributes:
         key: Name of the case.
         row: The row of the table.
         examples: Few-shot examples in force, put before `row.input`.
         gen_config: Decoding settings in force, defaults included.
-        seed: Seed of this case's draws; it counts where `gen_config` samples.
+        seed: Seed for sampling; unused if `gen_config` is greedy.
         template: Chat template in force: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
-        sample: Which of several draws of the same row it is, from 0. Each is a case of its own; those after the first
-            are named by their number, in the place of the variant.
+        sample: Number of the sample of its row, from 0. Each sample is a case of its own; the names of those after the
+            first have their number in the variant.
     """
 
     key: CaseKey
@@ -112,7 +112,7 @@ class Case:
 
     @property
     def target(self) -> str | None:
-        """The expected answer, where the table has one."""
+        """The expected answer; None if the table has none."""
         return self.row.target
 
     @property
@@ -127,7 +127,7 @@ class Case:
 
     @property
     def samples(self) -> bool:
-        """Whether the output is drawn instead of chosen."""
+        """Whether the output is sampled; otherwise decoding is greedy or a beam search."""
         return bool(self.gen_config.get("do_sample"))
 
     @cached_property
@@ -137,7 +137,7 @@ class Case:
 
     @cached_property
     def settings_hash(self) -> str:
-        """8 hex digits that change with the decoding settings, the chat template or (where it draws) the seed."""
+        """8 hex digits that change with the decoding settings, the chat template or (if it samples) the seed."""
         facts: dict[str, Any] = {"gen_config": dict(self.gen_config)}
         if self.template:
             facts["template"] = self.template
@@ -148,7 +148,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with the hashes of what it answered."""
+    """The approved generation of a case, with hashes of its prompt and settings."""
 
     row: RowKey
     generation: Generation
@@ -158,13 +158,13 @@ class Baseline:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What one test found for one case; travels from worker to controller as JSON on the test report.
+    """Result of one test for one case; attached to the test report, from a worker as JSON.
 
     Attributes:
         key: Name of the case.
         nodeid: The test.
-        generation: The candidate, or None where there was none.
-        judgement: The verdict, or None where the test did not compare.
+        generation: The candidate; None if there is none.
+        judgement: The verdict; None if the test did not compare.
         baseline_text: Text of the baseline compared with, or None.
         input: The prompt's own text (without examples), to show.
         input_hash, settings_hash: As in `Case`, for the record to write.
@@ -186,13 +186,13 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How one test of ours went; travels from worker to controller as JSON on the test report.
+    """How one test of ours went; attached to the test report, from a worker as JSON.
 
     Attributes:
         nodeid: The test.
         outcome: `passed`, `failed`, `skipped`, `xfailed` or `xpassed`.
         wants_baseline: Whether it asked for `llm_baseline`.
-        reached: Whether it came as far as its model's answers; not if a mark skipped it.
+        reached: Whether it came as far as its model's output; not if a mark skipped it.
         verdict: Worst verdict of its comparison; None if it did not compare.
         looked: Whether it read the baseline itself (text, tokens, judgement).
         reason: Why it was skipped, in pytest's words.
@@ -209,16 +209,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Gate:
-    """What a threshold on a metric of one table and model said.
+    """A threshold on a metric of one table and model, with the value of the metric.
 
     Attributes:
         metric: Name of the metric, as the threshold has it.
         wanted: The condition: `>=0.8`.
-        value: Value of the metric; None where there is none.
+        value: Value of the metric; None if it could not be computed.
         passed: Whether the value meets the condition.
         cases: Cases that it was computed over.
         total: Cases of the whole table.
-        why: Why there is no value, or what to know of one that is not enough, as a sentence; empty for nothing.
+        why: Why there is no value, or a hint on one that missed, as a sentence; empty for nothing.
     """
 
     metric: str
@@ -232,25 +232,25 @@ class Gate:
 
 @dataclass(frozen=True)
 class GroupResult:
-    """What evaluating a group gave; computed once per run, on whichever worker came first.
+    """Result of a group; evaluated once per run, under pytest-xdist by the first worker that needs it.
 
     Attributes:
         key: Name of the group.
-        generations: What the model said, by row.
-        failures: Why there is no generation, by row.
-        judgements: Verdicts, for the rows that have a generation.
+        generations: Outputs of the model, by row.
+        failures: Why a row has no output.
+        judgements: Verdicts, for the rows that have an output.
         baseline_texts: Texts of the baselines compared with, by row.
-        baseline_tokens: Their tokens, where they are recorded.
-        error: Why the whole group failed; empty where it did not.
-        notes: What the user should know once: metrics left out, baselines read in part.
-        remarks: The same, but worth saying only with `-v`.
+        baseline_tokens: Their token ids, if they are recorded.
+        error: Why the whole group failed; empty if it did not.
+        notes: What the user should know: metrics left out, baselines read in part.
+        remarks: Further notes that only `-v` shows.
         run_id: MLflow run.
         model_uri: MLflow URI of the model that was evaluated.
-        evaluation: Folder with MLflow's saved `EvaluationResult`; empty where a metric failed.
-        evaluation_fault: Why there is no evaluation.
-        notification_fault: What went wrong when plugins were told of it.
-        gates: What the thresholds on its metrics said.
-        seconds: Time the model took to generate.
+        evaluation: Folder with MLflow's saved `EvaluationResult`; empty if a metric failed.
+        evaluation_fault: Why there is no evaluation; empty if there is one.
+        notification_fault: What went wrong in the hooks that are notified of it.
+        gates: The thresholds on its metrics, with their values.
+        seconds: Time spent generating.
         tokens: Tokens generated.
     """
 

@@ -1,4 +1,4 @@
-"""JSON, JSON Lines and YAML: values keep their types. What the libraries say of broken text is put into sentences."""
+"""Read JSON, JSON Lines and YAML; values keep their types, and syntax errors become sentences with line numbers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ADVICE = (
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are all different: else the last would hide the others."""
+    """Build a JSON object and refuse repeated names, of which the last would win."""
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: set[str] = set()
@@ -53,7 +53,7 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def advice_on(what: str, otherwise: str = "") -> str:
-    """What to do about broken JSON."""
+    """What to do about invalid JSON."""
     return next((advice for words, advice in ADVICE if words in what), otherwise)
 
 
@@ -68,7 +68,7 @@ def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str,
 
 
 def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """One JSON object (or text) per line; blank lines are skipped."""
+    """Read one JSON object (or text) per line; blank lines are skipped."""
     text = decode(name, data)
     items: list[Item] = []
     faults: list[Fault] = []
@@ -119,7 +119,7 @@ def is_json_list(text: str) -> bool:
 
 
 def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """A list of objects (or texts).
+    """Read a list of objects (or texts).
 
     Raises:
         TableError: Broken JSON, or something else than a list.
@@ -163,7 +163,7 @@ def listed(name: str, found: object) -> list[Any]:
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """A list of mappings (or texts), read by the safe loader.
+    """Read a list of mappings (or texts) with the safe loader.
 
     Raises:
         TableError: Broken YAML, or something else than a list.
@@ -173,7 +173,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster, where it was built
 
     class Loader(base):  # type: ignore[misc]
-        """The safe loader, and no name may stand twice in a mapping."""
+        """The safe loader, which also refuses repeated names in a mapping."""
 
         def construct_mapping(self, node: Node, deep: bool = False) -> Any:
             names: set[object] = set()
@@ -226,7 +226,7 @@ def weight(value: object, known: dict[int, int]) -> int:
 
 
 def yaml_fault(name: str, error: Any, text: str) -> str:
-    """A whole sentence from the halves that YAML gives: what was read, and what was found there."""
+    """A sentence made of the two parts of a YAML error: its context and its problem."""
     mark = error.problem_mark or error.context_mark
     place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     problem = error.problem or "something is wrong"
@@ -248,6 +248,6 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
 
 
 def is_tab(text: str, mark: Any) -> bool:
-    """Whether a tab stands where YAML stopped, or right before."""
+    """Whether a tab is where YAML stopped, or right before."""
     lines = text.splitlines()
     return mark.line < len(lines) and "\t" in lines[mark.line][max(mark.column - 1, 0) : mark.column + 1]
