@@ -45,7 +45,7 @@ MARKER_KEYWORDS = frozenset(
         *("metrics", "thresholds", "model_type"),
     }
 )
-"""Keywords of the marker that somebody may try to set row by row. Not all of them: `name`, `input`, `table` and
+"""Keywords of the marker that users may try to set row by row. Not all of them: `name`, `input`, `table` and
 `experiment` are words for columns of one's own, too."""
 
 ROLE_OF_KEYWORD = {"examples": EXAMPLES, "gen_config": CONFIG}

@@ -110,7 +110,7 @@ def located(items: Sequence[Any], word: str) -> list[Item]:
 
 
 def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTable:
-    """A table of a pandas DataFrame; named indexes count as columns.
+    """A table from a pandas DataFrame; named indexes count as columns.
 
     Args:
         name: What messages call the table.

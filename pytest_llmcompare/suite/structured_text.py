@@ -210,7 +210,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
 
 def weight(value: object, known: dict[int, int]) -> int:
-    """How many values there are when each alias is written out; what holds itself is told elsewhere.
+    """How many values there are with each alias expanded; a value that contains itself counts once.
 
     Args:
         value: What was read.
