@@ -177,12 +177,12 @@ def summarize(
     cells = worst_cells(results, settings) if cells is None else cells
     order = Order(models, declared or {})
     by_group = {result.key: result for result in sorted(groups, key=lambda result: order.of_group(result.key))}
-    said = [note for result in by_group.values() for note in result.notes]
+    group_notes = [note for result in by_group.values() for note in result.notes]
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
         equal_drifts=equal_drifts(cells, order),
-        notes=each_once((*said, *notes)),
+        notes=each_once((*group_notes, *notes)),
         obsolete=tuple(
             (key, tuple(sorted(rows)))
             for key, rows in sorted((obsolete or {}).items(), key=lambda item: order.of_group(item[0]))

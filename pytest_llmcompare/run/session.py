@@ -225,10 +225,10 @@ class Session:
                 self.resolved[spec] = resolve(spec, root=self.root)
             except ModelError as error:
                 self.resolved[spec] = error
-        found = self.resolved[spec]
-        if isinstance(found, ModelError):
-            raise found
-        return found
+        model_or_error = self.resolved[spec]
+        if isinstance(model_or_error, ModelError):
+            raise model_or_error
+        return model_or_error
 
     @library_warnings_ignored()
     def model(self, key: GroupKey) -> Any:

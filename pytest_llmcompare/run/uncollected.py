@@ -11,7 +11,7 @@ import pytest
 MARKER = "llm_prompts"
 
 
-def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     """Functions and classes of a module or class that have a marker and are not collected.
 
     A function whose marker is also on a collected test was wrapped or renamed, so it is left out. So is a class whose
@@ -19,7 +19,7 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
 
     Args:
         collector: The module or class.
-        found: What pytest has collected of it.
+        collected: What pytest has collected of it.
 
     Yields:
         Name and object of each.
@@ -30,8 +30,8 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
         if any(map(raw_marks, (collector.obj, *vars(collector.obj).values()))):
             yield collector.name, collector.obj
         return
-    found = list(found)
-    used = {id(mark) for node in found if isinstance(node, pytest.Function) for mark in node.own_markers}
+    collected = list(collected)
+    used = {id(mark) for node in collected if isinstance(node, pytest.Function) for mark in node.own_markers}
     home = getattr(collector.obj, "__module__", None) or getattr(collector.obj, "__name__", None)
     for name, thing in list(vars(collector.obj).items()):
         what = getattr(thing, "__func__", thing) if isinstance(thing, (staticmethod, classmethod)) else thing
@@ -41,7 +41,7 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
             marks = raw_marks(what)
             if marks and not any(id(mark) in used for mark in marks):
                 yield name, what
-        elif isinstance(what, type) and not any(getattr(node, "obj", None) is what for node in found):
+        elif isinstance(what, type) and not any(getattr(node, "obj", None) is what for node in collected):
             tests = [value for key, value in vars(what).items() if key.startswith("test")]
             is_base = name.startswith("_") or any(word in name for word in ("Base", "Mixin", "Abstract", "Common"))
             if tests and not is_base and (raw_marks(what) or any(map(raw_marks, tests))):

@@ -64,10 +64,10 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
     if prompts is None and given.input is None:
         prompts = next((one for name in INPUT_COLUMNS if (one := role_column(table, name, faults))), None)
     free = [name for name in (ID, TARGET, EXAMPLES, CONFIG) if not (name == TARGET and given.target is not None)]
-    found = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
-    target = named["target"] or found.get(TARGET)
-    roles = Roles(prompts or "", found.get(ID), target, found.get(EXAMPLES), found.get(CONFIG))
-    missing = [name for name in free if found.get(name) is None]
+    columns = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
+    target = named["target"] or columns.get(TARGET)
+    roles = Roles(prompts or "", columns.get(ID), target, columns.get(EXAMPLES), columns.get(CONFIG))
+    missing = [name for name in free if columns.get(name) is None]
     if given.input is None:
         missing += earlier(prompts)
     explained = bool(prompts) or given.input is not None

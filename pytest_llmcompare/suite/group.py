@@ -84,9 +84,9 @@ class Group:
     @cached_property
     def _further(self) -> dict[RowKey, dict[RowKey, Case]]:
         """The samples after the first, by the row of the first."""
-        found: dict[RowKey, dict[RowKey, Case]] = {}
+        further: dict[RowKey, dict[RowKey, Case]] = {}
         for row, case in self.cases.items():
             if case.sample:
                 first = RowKey(row.prompt_id, row.variant.rpartition("#")[0])
-                found.setdefault(first, {})[row] = case
-        return found
+                further.setdefault(first, {})[row] = case
+        return further

@@ -113,13 +113,13 @@ class Declaration:
         Raises:
             UsageError: Several samples are asked for, but the settings are greedy.
         """
-        found = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
-        if self.samples > 1 and not any(case.sample for case in found):
+        cases = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
+        if self.samples > 1 and not any(case.sample for case in cases):
             raise UsageError(
                 f"llm_prompts: samples={self.samples}, but no row draws, so that all of them would be equal. "
                 'Add gen_config={"do_sample": True}, or leave samples out.'
             )
-        return found
+        return cases
 
     def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
         """The cases of one row in one variant: one, or one per sample.

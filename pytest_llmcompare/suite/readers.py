@@ -130,7 +130,7 @@ def too_large(name: str) -> TableError:
 
 
 def unpacked(name: str, data: bytes) -> bytes:
-    """What a gzip file holds.
+    """Unpack a gzip file.
 
     Raises:
         TableError: It is no gzip file, or broken.
@@ -140,15 +140,15 @@ def unpacked(name: str, data: bytes) -> bytes:
 
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            found = stream.read(MOST_BYTES + 1)
+            content = stream.read(MOST_BYTES + 1)
     except gzip.BadGzipFile as error:
         hint = "Take .gz off its name if it is not compressed."
         raise TableError(f"{name}: the file is not read by gzip: {error}. {hint}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise TableError(f"{name}: the gzip file is broken: {error}. Write it again.") from None
-    if len(found) > MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise too_large(name)
-    return found
+    return content
 
 
 def unknown_kind(name: str, path: Path) -> str:
@@ -225,9 +225,9 @@ def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         {column: without_nulls(cell) for column, cell in row.items() if not PANDAS_INDEX.fullmatch(column)}
         for row in rows
     ]
-    found = from_items(name, located(items, "row"), columns.input)
-    found.header = ""
-    return found
+    raw = from_items(name, located(items, "row"), columns.input)
+    raw.header = ""
+    return raw
 
 
 def without_nulls(cell: object) -> object:

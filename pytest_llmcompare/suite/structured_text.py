@@ -44,12 +44,12 @@ ADVICE = (
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Build a JSON object and refuse repeated names, of which the last would win."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown(found)}")
-    return found
+        raise ValueError(f"{name!r} stands twice in one object, {shown(mapping)}")
+    return mapping
 
 
 def advice_on(what: str, otherwise: str = "") -> str:
@@ -125,7 +125,7 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         TableError: Broken JSON, or something else than a list.
     """
     try:
-        found = json.loads(decode(name, data), object_pairs_hook=unique_names)
+        value = json.loads(decode(name, data), object_pairs_hook=unique_names)
     except json.JSONDecodeError as error:
         otherwise = "For one object per line, name the file .jsonl." if error.msg == "Extra data" else ""
         what, hint = syntax_fault(error, otherwise)
@@ -135,31 +135,31 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     except (ValueError, RecursionError) as error:
         hint = advice_on(str(error))
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
-    return from_items(name, located(listed(name, found), "row"), columns.input)
+    return from_items(name, located(listed(name, value), "row"), columns.input)
 
 
-def listed(name: str, found: object) -> list[Any]:
+def listed(name: str, content: object) -> list[Any]:
     """The rows of a file that should be a list.
 
     Raises:
         TableError: It is something else.
     """
-    if isinstance(found, list):
-        return found
+    if isinstance(content, list):
+        return content
     hint = ""
-    if isinstance(found, Mapping):
-        inside = [key for key, value in found.items() if isinstance(value, list)]
-        rows = [key for key in inside if found[key] and isinstance(found[key][0], Mapping)]
-        mappings = bool(found) and all(isinstance(value, Mapping) for value in found.values())
+    if isinstance(content, Mapping):
+        inside = [key for key, value in content.items() if isinstance(value, list)]
+        rows = [key for key in inside if content[key] and isinstance(content[key][0], Mapping)]
+        mappings = bool(content) and all(isinstance(value, Mapping) for value in content.values())
         if rows:
             hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
-        elif (inside and len(inside) == len(found)) or (mappings and "prompt" in found):
+        elif (inside and len(inside) == len(content)) or (mappings and "prompt" in content):
             hint = COLUMNS
         elif mappings:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
-        elif "prompt" in found:
+        elif "prompt" in content:
             hint = " A single row stands in a list, too."
-    raise TableError(f'{name}: {shown(found)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+    raise TableError(f'{name}: {shown(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
@@ -189,7 +189,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
     text = decode(name, data)
     try:
-        found = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+        value = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         raise TableError(yaml_fault(name, error, text)) from None
     except yaml.reader.ReaderError as error:
@@ -201,12 +201,12 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TableError(f"{name}: broken YAML: {' '.join(str(error).split())}. {QUOTE_YAML}") from None
-    if weight(found, {}) > MOST_VALUES:
+    if weight(value, {}) > MOST_VALUES:
         raise TableError(
             f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
             "Write the values out where they are needed."
         )
-    return from_items(name, located(listed(name, found), "row"), columns.input)
+    return from_items(name, located(listed(name, value), "row"), columns.input)
 
 
 def weight(value: object, known: dict[int, int]) -> int:

@@ -47,15 +47,15 @@ def read_thresholds(given: object) -> tuple[Threshold, ...]:
         return ()
     if not isinstance(given, Mapping) or not given:
         raise UsageError(f'llm_prompts: thresholds={given!r}, expected e.g. {{"exact_match": ">=0.8"}}.')
-    found, faults = [], []
+    thresholds, faults = [], []
     for metric, condition in given.items():
         try:
-            found.append(read_threshold(metric, condition))
+            thresholds.append(read_threshold(metric, condition))
         except UsageError as error:
             faults.append(str(error))
     if faults:
         raise UsageError("\n".join(faults))
-    return tuple(found)
+    return tuple(thresholds)
 
 
 def read_threshold(metric: object, condition: object) -> Threshold:
