@@ -78,15 +78,16 @@ def pytest_collection_finish() -> None:
     with watch.phase(IMPORTS):
         import mlflow
 
-        from pytest_llmcompare.evaluation import evaluate, model_logging, pyfunc
+        from pytest_llmcompare.decoding import engine
+        from pytest_llmcompare.evaluation import evaluate, model_logging
         from pytest_llmcompare.models import in_memory, resolve
     watch.stop(resolve, "weights_fingerprint", FINGERPRINT)
     watch.stop(in_memory, "loaded", LOADING)
-    watch.stop(pyfunc, "generate", GENERATING)
+    watch.stop(engine, "generate", GENERATING)
     watch.stop(model_logging, "log", LOGGING)
     watch.stop(model_logging, "load", RELOADING)
     watch.stop(mlflow.models, "evaluate", EVALUATING)
-    watch.stop(evaluate.Evaluator, "evaluate", RUNS)
+    watch.stop(evaluate, "evaluate", RUNS)
 
 
 @pytest.hookimpl(trylast=True)

@@ -14,6 +14,52 @@ HEAVY = (
     *("tokenizers", "torch", "tqdm", "transformers", "yaml"),
 )
 
+OF_LOCAL_MODELS = (
+    *("accelerate", "huggingface_hub", "safetensors", "sentence_transformers", "tokenizers", "torch", "transformers"),
+)
+"""What only a model in this process needs; MLflow imports none of them."""
+
+COMPARE = """
+import pytest
+
+
+@pytest.mark.llm_prompts(["Q: Is it cold?\\nA:"], models={models})
+def test_answer(llm_output, llm_baseline):
+    assert llm_output == llm_baseline
+"""
+
+LOGGED = """
+import mlflow
+
+with mlflow.start_run():
+    LOGGED = mlflow.pyfunc.log_model(name="theirs", python_model="theirs.py", pip_requirements=["mlflow"])
+"""
+
+THEIRS = """
+import mlflow
+import pandas as pd
+
+
+class Theirs(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: pd.DataFrame, params=None):
+        return ["Yes."] * len(model_input)
+
+
+mlflow.models.set_model(Theirs())
+"""
+
+HOOK = """
+
+
+class Mine:
+    def predict(self, prompts):
+        return ["No."] * len(prompts)
+
+
+def pytest_llmcompare_load_model(spec):
+    return Mine()
+"""
+
 NOTE_IMPORTS = """
 import json
 import sys
@@ -40,7 +86,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """pytest as its own process, with our plugin and no others."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture
@@ -62,9 +108,18 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
-        *("compat", "errors", "fixtures", "hookspecs", "models", "models.config_file", "options", "plugin"),
-        *("run", "run.controller", "run.header", "run.interruption", "run.items", "run.marker_faults"),
-        *("run.stash", "run.uncollected", "settings", "text"),
+        *("compat", "errors", "fixtures", "hookspecs", "models", "models.config_file", "models.uris"),
+        *(
+            "options",
+            "plugin",
+            "run",
+            "run.controller",
+            "run.header",
+            "run.interruption",
+            "run.items",
+            "run.marker_faults",
+        ),
+        *("run.marker_faults", "run.stash", "run.uncollected", "settings", "text"),
     }
 
 
@@ -99,3 +154,25 @@ def test_collecting_a_comparison_loads_no_model_and_writes_nothing(suite: Path, 
     assert [name for name in HEAVY if name in imported] == []
     assert not (suite / "mlflow.db").exists()
     assert not (suite / "__baselines__").exists()
+
+
+def test_a_run_over_echo_imports_nothing_of_local_models(suite: Path) -> None:
+    """An `echo:` model is logged, evaluated and compared by MLflow alone."""
+    (suite / "test_other.py").write_text(COMPARE.format(models=["echo:"]))
+    result = run(suite, "--llm-update")
+    assert result.returncode == 0, result.stdout + result.stderr
+    imported = json.loads((suite / "imported.json").read_text())
+    assert [name for name in OF_LOCAL_MODELS if name in imported] == []
+    assert "mlflow" in imported
+
+
+def test_a_run_over_models_of_others_imports_nothing_of_local_models(suite: Path) -> None:
+    """A pyfunc that the user logged, and an object that a plugin loads, bring what they import themselves."""
+    (suite / "theirs.py").write_text(THEIRS)
+    (suite / "conftest.py").write_text(NOTE_IMPORTS + HOOK)
+    models = '[f"theirs={LOGGED.model_uri}", "mine:x"]'
+    (suite / "test_other.py").write_text(LOGGED + COMPARE.format(models=models))
+    result = run(suite, "--llm-update")
+    assert result.returncode == 0, result.stdout + result.stderr
+    imported = json.loads((suite / "imported.json").read_text())
+    assert [name for name in OF_LOCAL_MODELS if name in imported] == []

@@ -1,4 +1,4 @@
-"""The DataFrame that MLflow evaluates: one row per case. Every column that the results table is to show is in it."""
+"""The DataFrame that MLflow evaluates: a row per case, with every column that the results table shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OURS = (
     *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline"),
     "outputs",
 )
-"""Columns of the results table that are no metrics."""
+"""Columns of the results table that are not metrics."""
 
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
 
@@ -31,7 +31,7 @@ class Shared(NamedTuple):
 
 
 def shared_settings(cases: Sequence[Case]) -> Shared | None:
-    """What all cases have in common, or None where they differ or draw (each case has a seed of its own)."""
+    """Settings that all cases share; None if they differ, or are sampled, because then each case has its own seed."""
     first = cases[0]
     alike = all(case.examples == first.examples and case.gen_config == first.gen_config for case in cases)
     return Shared(first.examples, dict(first.gen_config)) if alike and not first.samples else None
@@ -43,10 +43,10 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
     Args:
         cases: The cases.
         baselines: Texts of the baselines, by row.
-        per_row: Whether examples, decoding settings and seed stand in columns, because the model takes them from there.
+        per_row: Whether the model reads examples, decoding settings and seed from columns.
 
     Returns:
-        Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` where any row has one, the
+        Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` if any row has one, the
         table's own, and `baseline`.
     """
     columns: dict[str, list[Any]] = {
@@ -67,26 +67,26 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
 
 
 def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowKey, float]]:
-    """The scores in a results table, by column and row; what is no finite number is left out.
+    """The finite scores in a results table, by column and row.
 
     Args:
-        table: A results table of MLflow's, a row per case.
-        cases: The cases; numbers of their own columns are the same for every model, so they are no scores.
+        table: MLflow's results table, a row per case.
+        cases: The cases; their own columns are equal for every model, so they are not scores.
     """
     rows = [RowKey(*names) for names in zip(table["prompt_id"], table["variant"], strict=True)]
     others = {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
-    found: dict[str, dict[RowKey, float]] = {}
+    scores: dict[str, dict[RowKey, float]] = {}
     for column in table.columns.difference(list(others)):
         values = dict(zip(rows, table[column].tolist(), strict=True))
         numbers = {row: float(value) for row, value in values.items() if isinstance(value, int | float)}
         finite = {row: number for row, number in numbers.items() if math.isfinite(number)}
         if finite:
-            found[str(column)] = finite
-    return found
+            scores[str(column)] = finite
+    return scores
 
 
 def plain(values: Sequence[Any]) -> list[Any]:
-    """Values as MLflow can store a column: one simple type, else JSON text."""
+    """Cells of a column as MLflow can store them: all of one simple type, else as JSON text."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) <= 1 and kinds <= set(SCALARS) and not any(is_too_large(value) for value in values):
         return list(values)
@@ -97,10 +97,10 @@ def plain(values: Sequence[Any]) -> list[Any]:
 
 
 def storable(value: T) -> T:
-    r"""A value as pandas and MLflow can store it: `\ud83d` in the place of half a character, which is no UTF-8."""
+    r"""A value as pandas and MLflow can store it: a lone surrogate, which is not UTF-8, is written as `\ud83d`."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value  # type: ignore[return-value]
 
 
 def is_too_large(value: Any) -> bool:
-    """Whether a value is a whole number that would make the table unreadable."""
+    """Whether a value is an integer beyond 64 bits, which would make the table unreadable."""
     return isinstance(value, int) and not -LARGEST <= value <= LARGEST

@@ -1,8 +1,8 @@
 """Asks a pyfunc that is not ours: a user's own `PythonModel`, a transformers-flavour model, any other.
 
-What it wants to be given is read from its signature; what it returns is read by `texts_of`. A table is asked in
-parts, so that a run that is ended keeps what was answered. Their sizes follow from the number of rows alone: a model
-may pad or batch what comes in one call, and the same run has to ask it the same way again.
+Its signature says which columns it takes; `texts_of` reads what it returns. A table is asked in parts, so that a run
+that is interrupted keeps the answers so far. The sizes of the parts follow from the number of rows alone: a model may
+pad or batch the rows of one call, and a repeated run must ask it in the same way.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 TEXT_KEYS = ("generated_text", "output_text", "text", "output", "outputs", "prediction", "predictions", "answer")
-"""Where the text is looked for, in this order, in a dict or DataFrame that has more than one entry."""
+"""Keys or columns that may hold the text, in order of preference, in a dict or DataFrame with several."""
 
 
 class WrongCountError(GenerationError):
-    """A model returned more or fewer outputs than it was given prompts: no output can be told from another's."""
+    """A model returned more or fewer outputs than prompts, so that none can be assigned to its prompt."""
 
 
 ONE_EACH = "Let its predict return one text per row, in the order of the rows."
 
 
 def texts_of(output: object, count: int) -> list[str | GenerationError]:
-    """One text per prompt, or the error that stands for it.
+    """One text per prompt, or an error in its place.
 
     Args:
         output: What `predict` returned: a list, array, Series, DataFrame or dict of columns; each item a text, a dict
@@ -47,18 +47,18 @@ def texts_of(output: object, count: int) -> list[str | GenerationError]:
     """
     items = items_of(output, count)
     if items is None:
-        told = f"the model returned {described(output)}, expected {count} texts.\n{ONE_EACH}"
-        return [GenerationError(told) for _ in range(count)]
+        why = f"the model returned {described(output)}, expected {count} texts.\n{ONE_EACH}"
+        return [GenerationError(why) for _ in range(count)]
     if len(items) != count:
-        told = (
+        why = (
             f"the model returned {len(items)} of {count} outputs, so no output can be told from another's.\n{ONE_EACH}"
         )
-        return [WrongCountError(told) for _ in range(count)]
+        return [WrongCountError(why) for _ in range(count)]
     return [text_of(item) for item in items]
 
 
 def items_of(output: Any, count: int) -> list[Any] | None:
-    """The items of an output, one per prompt where all is well; None where it has none."""
+    """The items of an output, usually one per prompt; None if it has no items."""
     if is_frame(output):
         return items_of({str(name): output[name].tolist() for name in output.columns}, count)
     if isinstance(output, Mapping):
@@ -72,7 +72,7 @@ def items_of(output: Any, count: int) -> list[Any] | None:
 
 
 def only_key(named: Mapping[str, Any]) -> str:
-    """The key that holds the text: the only one, or the first that is called so; empty where there is none."""
+    """The key that holds the text: the only key, or the first of `TEXT_KEYS`; empty if there is none."""
     if len(named) == 1:
         return next(iter(named))
     return next((key for key in TEXT_KEYS if key in named), "")
@@ -99,12 +99,12 @@ def text_of(item: Any) -> str | GenerationError:
 
 
 def described(value: object) -> str:
-    """A value of an unexpected kind, with its kind where the value alone does not tell it."""
+    """A value of an unexpected kind, shortened, with its type."""
     return "None" if plain(value) is None else f"{shown(value)} ({type(value).__name__})"
 
 
 SMALLEST_LIMIT = 8
-"""Rows that are asked together at least, once there have been some."""
+"""Rows of a part once parts have grown to their full size, in a small table."""
 
 __all__ = ["Questions", "answers_in_parts", "input_frame", "params_of", "predict_each", "texts_of"]
 
@@ -112,10 +112,11 @@ __all__ = ["Questions", "answers_in_parts", "input_frame", "params_of", "predict
 def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
     """The input that a model's signature asks for, one row per case.
 
-    A single column, or no signature, gets the whole prompt. Several columns are each taken from the row.
+    A single column gets the whole prompt, and so does a model without a signature. Several columns are each taken from
+    the table's row.
 
     Raises:
-        ModelError: The signature requires what the table does not have.
+        ModelError: The signature requires a column that the table does not have.
     """
     import pandas as pd
 
@@ -134,14 +135,16 @@ def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
         raise lacks(cases, rows, lacking)
     columns = {name: [row.get(name) for row in rows] for name in present}
     # As objects texts stay as they are: pandas' own type for them makes NaN of None.
-    kinds = {name: object if any(isinstance(cell, str) for cell in found) else None for name, found in columns.items()}
-    return pd.DataFrame({name: pd.Series(found, dtype=kinds[name]) for name, found in columns.items()})
+    kinds = {
+        name: object if any(isinstance(cell, str) for cell in values) else None for name, values in columns.items()
+    }
+    return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
 
 
 def cells(case: Case, names: Sequence[str]) -> dict[str, Any]:
-    """What a case has to offer for a signature of these columns, by name of the column.
+    """Cells that a case can fill, by column name; the table's own columns take precedence over ours.
 
-    Examples go where the signature has a column for them, else before the input. The table's own columns come first.
+    Few-shot examples get their own column if the signature has one, else they stand before the input.
     """
     prompt = case.input if EXAMPLES in names else case.prompt
     column = next((name for name in INPUT_COLUMNS if name in names and name not in case.columns), INPUT)
@@ -173,10 +176,10 @@ def params_of(model: PyFuncModel, cases: Sequence[Case]) -> dict[str, Any]:
 
 
 class Questions:
-    """What a model is asked for a table: one row of input per case, and params that hold for all of them.
+    """The input of a model for a table: a row per case, and params that hold for all of them.
 
     Raises:
-        ModelError: The signature requires what the table does not have.
+        ModelError: The signature requires a column that the table does not have.
     """
 
     def __init__(self, model: PyFuncModel, cases: Sequence[Case]) -> None:
@@ -187,12 +190,12 @@ class Questions:
 
     @property
     def facts(self) -> list[dict[str, Any]]:
-        """All that the model is told of each case."""
+        """Everything the model is given for each case."""
         return [{"input": row, "params": self.params} for row in self.frame.to_dict("records")]
 
     @property
     def note(self) -> str:
-        """Which decoding settings of the cases do not reach the model; empty where all do."""
+        """A note on decoding settings of the cases that do not reach the model; empty if all do."""
         unused = unused_settings(self.model, self.cases)
         if not unused or CONFIG in self.frame.columns:
             return ""
@@ -202,14 +205,14 @@ class Questions:
         )
 
     def ask(self, places: Sequence[int]) -> list[str | GenerationError]:
-        """The texts for some of the cases, asked for at once; row by row where that raises, to find the guilty one."""
+        """Ask some of the cases in one call; if that raises, row by row, to find the row at fault."""
         whole = ask(self.model, self.rows(places), self.params)
         if isinstance(whole, list):
             return whole
         alone = [ask(self.model, self.rows([place]), self.params) for place in places]
-        if not any(isinstance(found, list) for found in alone):
+        if not any(isinstance(answer, list) for answer in alone):
             return [GenerationError(str(whole)) for _ in places]
-        return [found[0] if isinstance(found, list) else found for found in alone]
+        return [answer[0] if isinstance(answer, list) else answer for answer in alone]
 
     def rows(self, places: Sequence[int]) -> DataFrame:
         """Some rows of the input, numbered from 0."""
@@ -222,40 +225,40 @@ def answers_in_parts(
     """Ask some of the cases, part by part.
 
     Args:
-        questions: The table's.
-        places: Which cases.
-        done: Called with the place and answer of each case once its part is answered.
+        questions: Input of the table.
+        places: Indices of the cases to ask.
+        done: Called with the index and the answer of each case once its part is answered.
 
     Raises:
-        WrongCountError: A part has more or fewer outputs than rows. Then no output of the model can be trusted: two
-            outputs whatever is asked fit a part of two rows.
+        WrongCountError: A part has more or fewer outputs than rows. Then no output of the model can be trusted, not
+            even those of parts that fit by chance.
     """
     for start, end in parts(len(places)):
         some = places[start:end]
-        found = questions.ask(some)
-        if isinstance(found[0], WrongCountError) and all(isinstance(answer, WrongCountError) for answer in found):
-            raise found[0]
-        for place, answer in zip(some, found, strict=True):
+        answers = questions.ask(some)
+        if isinstance(answers[0], WrongCountError) and all(isinstance(answer, WrongCountError) for answer in answers):
+            raise answers[0]
+        for place, answer in zip(some, answers, strict=True):
             done(place, answer)
 
 
 def parts(count: int) -> list[tuple[int, int]]:
     """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
 
-    So little is lost when a run is ended, and a model that answers many rows together is given many.
+    An interruption costs little that way, and a model that answers many rows together is given many.
     """
     most = max(SMALLEST_LIMIT, -(-count // 16))
-    found: list[tuple[int, int]] = []
+    bounds: list[tuple[int, int]] = []
     start, size = 0, 2
     while start < count:
         end = start + size if start + size < count - 1 else count  # no call for a single row that is left over
-        found.append((start, end))
+        bounds.append((start, end))
         start, size = end, min(2 * size, most)
-    return found
+    return bounds
 
 
 def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:
-    """Names of the settings that somebody chose and that the model does not get as params."""
+    """Names of the settings that the user chose and the model does not get as params."""
     passed = params_of(model, cases)
     chosen: set[str] = set()
     for case in cases:
@@ -266,10 +269,10 @@ def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:
 
 
 def predict_each(model: PyFuncModel, cases: Sequence[Case]) -> list[str | GenerationError]:
-    """The texts of a model for all cases, asked for at once; row by row where that raises, to find who is guilty.
+    """Ask a model for all cases in one call; if that raises, row by row, to find the row at fault.
 
     Raises:
-        ModelError: The signature requires what the table does not have.
+        ModelError: The signature requires a column that the table does not have.
     """
     return Questions(model, cases).ask(range(len(cases)))
 
@@ -277,15 +280,15 @@ def predict_each(model: PyFuncModel, cases: Sequence[Case]) -> list[str | Genera
 def ask(
     model: PyFuncModel, frame: DataFrame, params: Mapping[str, Any]
 ) -> list[str | GenerationError] | GenerationError:
-    """One call of the model; the error instead where it raises."""
+    """Call the model once; its texts, or the error that it raised."""
     try:
         return texts_of(model.predict(frame, params=dict(params) or None), len(frame))
-    except Exception as error:  # it runs somebody's own code
+    except Exception as error:  # from the user's own code
         return GenerationError(f"the model raised {reason(error)}")
 
 
 def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]) -> ModelError:
-    """The error for columns that a signature requires and no row of the table has."""
+    """The error for columns that a signature requires and the table does not have."""
     group = cases[0].key.group
     offered = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
     lines = []
@@ -302,7 +305,7 @@ def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Seq
 
 
 def no_names(cases: Sequence[Case], count: int) -> ModelError:
-    """The error for a signature whose columns cannot be told from each other."""
+    """The error for a signature with several columns and no names."""
     return ModelError(
         f"model {cases[0].key.group.model!r}: its signature has {count} columns without names, "
         "so it does not say which of them is the prompt.\n"

@@ -1,4 +1,4 @@
-"""The one pyfunc that this process has loaded from MLflow: the next is loaded once it has gone."""
+"""Holds the pyfunc that was loaded last: before the next one is loaded, it is freed."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 
-class Loaded:
-    """Room for one pyfunc; a pyfunc of ours has its weights in `models/in_memory.py`, any other inside."""
+class LoadedPyfunc:
+    """Holds one loaded pyfunc. Ours keep their weights in `models/in_memory.py`, any other keeps them inside."""
 
     def __init__(self) -> None:
         self.key: tuple[str, ModelSpec] | None = None
         self.model: PyFuncModel | None = None
 
     def get(self, uri: str, spec: ModelSpec) -> PyFuncModel:
-        """The pyfunc: the one that is loaded if that is it, else loaded after the former one was freed.
+        """The pyfunc of a URI, loaded if it is not the one that is held; the former one is freed first.
 
         Args:
-            uri: Its URI, one that means one version.
-            spec: The model as the user named it, with what is allowed.
+            uri: A URI that pins a version.
+            spec: The model as the user named it; it says whether pickles may be loaded.
 
         Raises:
-            ModelError: It cannot be loaded; then none is.
+            ModelError: It cannot be loaded; then none is held.
         """
         if self.model is None or self.key != (uri, spec):
             self.forget(but=spec)
@@ -41,10 +41,10 @@ class Loaded:
         return self.model
 
     def hold(self, spec: ModelSpec, load: plugin_models.Load, root: Path) -> plugin_models.GivenModel:
-        """A model that plugins load, asked for after the former one was freed.
+        """A model that a plugin loads; the former model is freed first.
 
         Raises:
-            ModelError: No plugin knows it, or one does wrong.
+            ModelError: No plugin knows it, or a plugin gives something that is no model.
         """
         if not plugin_models.is_held(spec):
             self.forget()
@@ -52,7 +52,11 @@ class Loaded:
         return plugin_models.hold(spec, load, root)
 
     def forget(self, *, but: ModelSpec | None = None) -> None:
-        """Let go of the pyfunc, and of what somebody else's has inside; a plugin's model `but` stays."""
+        """Free the pyfunc and what it holds.
+
+        Args:
+            but: A plugin's model that stays.
+        """
         if but is None or not plugin_models.is_held(but):
             plugin_models.release()
         model_logging.forget_code()

@@ -1,4 +1,4 @@
-"""What to say of metrics that MLflow did not compute: at every run if somebody asked for them, else with `-v`."""
+"""Notes on metrics that MLflow did not compute: at every run if the user asked for them, else with `-v`."""
 
 from __future__ import annotations
 
@@ -16,42 +16,43 @@ if TYPE_CHECKING:
     from mlflow.models.evaluation import EvaluationResult
 
 TARGETS = "targets"
-"""Name of the parameter by which a metric's function asks for targets."""
+"""A metric's function that has a parameter of this name needs targets."""
 
 
-class Said(NamedTuple):
-    """What to say.
+class LeftOut(NamedTuple):
+    """Where to say what is left out.
 
     Attributes:
-        notes: At every run.
-        remarks: With `-v`.
+        notes: Shown at every run.
+        remarks: Shown with `-v`.
     """
 
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
 
-def said_of(left_out: str, group: Group, gates: Sequence[Gate]) -> Said:
-    """Where to say what is left out of a model type.
+def left_out_notes(left_out: str, group: Group, gates: Sequence[Gate]) -> LeftOut:
+    """Say which metrics of a model type are left out, louder if the user asked for them.
 
-    Most tables have the default model type, which nobody asked for. Metrics of one that the marker names, and those
-    that a threshold needs, were asked for.
+    They were asked for if the marker names the model type or a threshold needs one of them. Most tables have the
+    default model type.
 
     Args:
         left_out: What is left out; empty if nothing is.
         group: The group.
-        gates: What its thresholds said.
+        gates: Results of its thresholds.
     """
     if not left_out:
-        return Said()
+        return LeftOut()
     asked_for = group.declaration.names_model_type or any(gate.value is None for gate in gates)
-    return Said(notes=(left_out,)) if asked_for else Said(remarks=(left_out,))
+    return LeftOut(notes=(left_out,)) if asked_for else LeftOut(remarks=(left_out,))
 
 
 def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -> list[str]:
     """A note per metric that was asked for and has no value.
 
-    MLflow only logs a warning if one of its own metrics cannot be computed, for example for want of targets.
+    If one of MLflow's own metrics cannot be computed, for example because there are no targets, MLflow only logs a
+    warning.
 
     Args:
         group: The group.
@@ -64,7 +65,7 @@ def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -
 
 
 def has_value(wanted: EvaluationMetric, computed: Collection[str]) -> bool:
-    """Whether a metric is among the names of those that were computed for all rows together, or row by row."""
+    """Whether a metric is among the names of computed ones, of the whole table or row by row."""
     name = f"{wanted.name}/{wanted.version}" if wanted.version else wanted.name
     return any(found == name or found.startswith(f"{name}/") for found in computed)
 

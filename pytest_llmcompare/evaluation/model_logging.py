@@ -1,4 +1,4 @@
-"""Pyfuncs in MLflow: logging ours as models from code, loading any."""
+"""Logs our pyfuncs in MLflow as models from code, and loads any pyfunc."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
-from pytest_llmcompare.models import local
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, store
 from pytest_llmcompare.models.safety import check_mlflow_model
@@ -38,12 +37,12 @@ CLASSES: Mapping[str, type[HeldTransformer]] = {
 }
 CODE = Path(__file__).with_name("_logged_code.py")
 PACKAGES = ("pytest-llmcompare", "mlflow", "transformers", "torch", "accelerate", "pandas")
-"""What has to be installed to serve a logged pyfunc; each brings what it needs itself."""
+"""Packages that serving a logged pyfunc needs; each brings its own dependencies."""
 
 QUESTION = "Q: What color is the sky?\nA:"
 OUTPUT = Schema([ColSpec(DataType.string)])
 SIGNATURES = {
-    # Without a name, so that a text, a list of texts and a DataFrame with whatever column all fit.
+    # Without a name, so that a text, a list of texts and a DataFrame with any single column fit.
     "PyfuncTransformer": ModelSignature(Schema([ColSpec(DataType.string)]), OUTPUT),
     "PyfuncTransformerWithParams": ModelSignature(
         Schema(
@@ -65,9 +64,9 @@ FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the
 
 
 class Flavor:
-    """`mlflow.pyfunc` for `Model.log`, which would load the model to try the input example unless it is told not to.
+    """`mlflow.pyfunc` as a flavor for `Model.log`, so that the model is not loaded to try its input example.
 
-    `mlflow.pyfunc.log_model` has no way to tell it.
+    `mlflow.pyfunc.log_model` has no option for that.
     """
 
     @staticmethod
@@ -92,7 +91,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
 
 
 def log(python_model: HeldTransformer, name: str) -> ModelInfo:
-    """Log a pyfunc of ours in the active run, as a model from code: no pickle, and the weights are not touched.
+    """Log a pyfunc of ours in the active run as a model from code, without a pickle and without its weights.
 
     Args:
         python_model: The pyfunc.
@@ -144,17 +143,17 @@ def tags_without_secrets(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def clean_tags(model_id: str | None) -> None:
-    """Take the secrets out of the tags that MLflow itself gives a logged model."""
+    """Take secrets out of the tags that MLflow itself gives a logged model."""
     own = resolve_tags()
     if model_id and (changed := dict(tags_without_secrets(own).items() - own.items())):
         mlflow.MlflowClient().set_logged_model_tags(model_id, changed)
 
 
 def from_config(config: Mapping[str, Any]) -> HeldTransformer:
-    """The pyfunc that `log` was given.
+    """Make the pyfunc that was logged with this configuration.
 
     Raises:
-        ModelError: Another version of this package logged it, and this one does not know how to make it.
+        ModelError: Another version of this package logged it, with arguments that this version does not know.
     """
     arguments = dict(config)
     kind = CLASSES.get(str(arguments.pop("class", "")))
@@ -176,12 +175,12 @@ def unknown_config(why: str) -> ModelError:
 
 
 def slug(name: str) -> str:
-    """The name with what MLflow refuses in names of models replaced; the name itself where it is fine."""
+    """A name with the characters replaced that MLflow refuses in names of models."""
     return FORBIDDEN.sub("_", name).strip("_") or "model"
 
 
 def requirements() -> list[str]:
-    """What serving the pyfunc takes, in the versions that are installed here."""
+    """Requirements to serve a pyfunc, in the versions that are installed here."""
     # Builds such as torch 2.9.0+cpu are not on PyPI.
     return [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
 
@@ -195,12 +194,12 @@ def input_example(kind: str) -> pd.DataFrame:
 
 
 def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:
-    """Load a pyfunc that MLflow has, after a look at whether its files are safe.
+    """Load a pyfunc from MLflow, after a check that its files are safe.
 
     Args:
-        uri: `models:/...` or `runs:/...`, one that means one version.
-        spec: The model as the user named it, with what is allowed; by default a pickle is refused.
-        config: What the model's code is told besides what is stored with it.
+        uri: `models:/...` or `runs:/...`, pinned to a version.
+        spec: The model as the user named it; it says whether pickles are allowed, by default they are not.
+        config: Added to the configuration that is stored with the model's code.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
@@ -209,15 +208,29 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
     folder = fetched(uri, spec)
     check_mlflow_model(folder, spec)
     try:
-        with local.quiet():
+        with quiet_loading(folder):
             loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
-    except Exception as error:  # it runs a user's own code
+    except Exception as error:  # from the user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded
 
 
+@contextmanager
+def quiet_loading(folder: Path) -> Iterator[None]:
+    """Keep transformers' warnings and progress bars off the terminal, if the model in a folder may use transformers."""
+    files = [path for path in (folder / "MLmodel", folder / "requirements.txt") if path.is_file()]
+    if any("transformers" in path.read_text(encoding="utf-8", errors="replace") for path in files):
+        from pytest_llmcompare.models.local import quiet as transformers_quiet  # imports torch
+
+        with transformers_quiet():
+            yield
+    else:
+        with library_warnings_ignored():
+            yield
+
+
 def load_error(error: Exception, uri: str, spec: ModelSpec, folder: Path) -> LlmCompareError:
-    """What to say of a model that cannot be loaded; MLflow wraps what the model's code raises."""
+    """The error for a model that cannot be loaded; MLflow wraps what the model's code raises."""
     chain: list[BaseException] = [error]
     while further := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(further)
@@ -236,7 +249,7 @@ def load_error(error: Exception, uri: str, spec: ModelSpec, folder: Path) -> Llm
 
 
 def fetched(uri: str, spec: ModelSpec) -> Path:
-    """Folder with the files of a model: the store's own where it is on this machine, else a copy.
+    """Folder with the files of a model: the store's own if it is on this machine, else a copy.
 
     Raises:
         ModelError: They cannot be fetched.
@@ -254,7 +267,7 @@ def fetched(uri: str, spec: ModelSpec) -> Path:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MLflow's notes and its progress bars off the terminal; where the user has set the latter they stay."""
+    """Keep MLflow's log messages and progress bars off the terminal, unless the user has set these variables."""
     added = {name: value for name, value in SILENT.items() if name not in os.environ}
     notes, level = logging.getLogger("mlflow"), logging.getLogger("mlflow").level
     os.environ.update(added)
@@ -269,14 +282,14 @@ def quiet() -> Iterator[None]:
 
 
 def forget_code() -> None:
-    """Let MLflow forget the model that was last loaded from code, which it keeps for the case that code sets none."""
+    """Drop MLflow's reference to the model that was last loaded from code, so that it can be freed."""
     mlflow.models.model.__mlflow_model__ = None  # no public function does
 
 
 def python_model_of(pyfunc_model: PyFuncModel) -> HeldTransformer | None:
-    """Our own pyfunc inside a loaded model; None for a model of anybody else, subclasses of ours included.
+    """Our own pyfunc inside a loaded model; None for any other model, subclasses of ours included.
 
-    A subclass may change the texts that come out, so what it has inside says nothing of them.
+    A subclass may change the texts that come out, so its tokens need not belong to them.
     """
     unwrap: Callable[[], object] = pyfunc_model.unwrap_python_model
     try:

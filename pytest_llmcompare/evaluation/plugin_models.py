@@ -1,7 +1,7 @@
 """Models that plugins load: checked, held in memory one at a time, and logged in MLflow without a pickle.
 
-What is logged of an object is code that takes it from here (`_held_code.py`), so it can be loaded in this process
-alone; a file with models from code is logged as it is.
+An object is logged as code that fetches it from here (`_held_code.py`), so it can be loaded in this process only. A
+file with models from code is logged as it is.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ Load = Callable[[ModelSpec], Given | None]
 
 
 class TextModel(PythonModel):
-    """An object that answers texts with texts, as MLflow's models are asked."""
+    """An MLflow model around an object whose `predict` turns a list of texts into a list of texts."""
 
     def __init__(self, inner: Any) -> None:
         super().__init__()
         self.inner = inner
 
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's
-        """What the object answers."""
+        """Ask the object."""
         frame = pd.DataFrame(cast("Any", model_input))
-        with users_filter():  # it is somebody's own code
+        with users_filter():  # it is the user's own code
             return self.inner.predict([str(text) for text in frame.iloc[:, 0]])
 
 
@@ -72,10 +72,11 @@ class GivenModel:
     """A model as a plugin gave it.
 
     Attributes:
-        spec: What was asked for.
+        spec: The spec that it was loaded for.
         model: The model, or the file with its code.
-        fingerprint: Version of its weights, `unknown` if the model names none.
-        source: Whose it is, for messages.
+        fingerprint: Version of its weights; `unknown` if the model names none.
+        source: Which hook gave it, for messages.
+        state: Stands for the version if there is no fingerprint: a digest of code and attributes.
     """
 
     spec: ModelSpec
@@ -86,32 +87,32 @@ class GivenModel:
 
 
 @dataclass
-class Place:
-    """Room for one model."""
+class HeldModel:
+    """The model that is in memory, if there is one."""
 
     given: GivenModel | None = None
 
 
-_place = Place()
+_held = HeldModel()
 
 
 def is_held(spec: ModelSpec) -> bool:
-    """Whether it is this model that is in memory."""
-    return _place.given is not None and _place.given.spec == spec
+    """Whether this model is in memory."""
+    return _held.given is not None and _held.given.spec == spec
 
 
 def state() -> str:
-    """What stands for the version of the model that is in memory, where it names no fingerprint."""
-    return _place.given.state if _place.given else ""
+    """Digest that stands for the version of the model in memory if it names no fingerprint; else empty."""
+    return _held.given.state if _held.given else ""
 
 
 def release() -> None:
-    """Let go of the model that is in memory, if there is one."""
-    _place.given = None
+    """Free the model in memory, if there is one."""
+    _held.given = None
 
 
 def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
-    """The model: the one in memory if that is it, else asked of the plugins.
+    """A model that a plugin loads, unless it is in memory already; the former one is freed first.
 
     Args:
         spec: The model.
@@ -119,31 +120,31 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         root: pytest's root folder, which a path is relative to.
 
     Raises:
-        ModelError: No plugin knows it, or one does wrong.
+        ModelError: No plugin knows it, or a plugin raises or gives something that is no model.
     """
-    if _place.given is None or _place.given.spec != spec:
+    if _held.given is None or _held.given.spec != spec:
         release()
         try:
-            found = load(spec)
+            given = load(spec)
         except HookError as error:
             raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
-        if found is None:
+        if given is None:
             raise ModelError(
                 f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
                 "each pytest_llmcompare_load_model returned None.\n"
                 "See whether the kind is spelt right, or return a model for it."
             )
-        _place.given = checked(spec, found, root)
-    return _place.given
+        _held.given = checked(spec, given, root)
+    return _held.given
 
 
-def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
-    """What a plugin gave, as a model.
+def checked(spec: ModelSpec, given: Given, root: Path) -> GivenModel:
+    """Check what a plugin gave.
 
     Raises:
-        ModelError: It is none.
+        ModelError: It is no model.
     """
-    value, source = found
+    value, source = given
     where = f"model {spec.name!r} ({shown(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
@@ -165,9 +166,9 @@ def checked(spec: ModelSpec, found: Given, root: Path) -> GivenModel:
 
 
 def state_of(inner: object) -> str:
-    """Digest of what can be seen of a model: the file of its class, and its attributes.
+    """Digest of the file that a model's class is in, and of its attributes.
 
-    Addresses of objects are left out, so what an attribute refers to may change unseen.
+    Addresses in an attribute's `repr` are left out, so a change inside the object may go unseen.
     """
     try:
         code = Path(inspect.getfile(type(inner))).read_bytes()
@@ -180,13 +181,13 @@ def state_of(inner: object) -> str:
 
 
 def log(spec: ModelSpec) -> str:
-    """Log the model that is in memory in the active run; its URI.
+    """Log the model in memory in the active run; its URI.
 
     Raises:
         ModelError: MLflow cannot load its code.
         TrackingError: MLflow's store does not take it.
     """
-    given = _place.given
+    given = _held.given
     assert given is not None  # the caller has loaded it
     if isinstance(given.model, HeldTransformer):
         return model_logging.log(given.model, spec.name).model_uri
@@ -213,14 +214,14 @@ def log(spec: ModelSpec) -> str:
 
 
 def config_of(spec: ModelSpec) -> dict[str, Any]:
-    """What is stored for the code of a model, which gets it as `mlflow.models.ModelConfig`: no key of an address."""
+    """The `mlflow.models.ModelConfig` that is stored with a model's code, without the secrets of addresses."""
     facts = {name: getattr(spec, name) for name in ("name", "revision", "dtype", "device")}
     return {**facts, "source": shown_source(spec)}
 
 
 def unstored(spec: ModelSpec) -> dict[str, str] | None:
-    """What that code is told in this run instead: the source as the user wrote it."""
-    ours = _place.given is not None and isinstance(_place.given.model, HeldTransformer)
+    """What the model's code gets in this run in place of what is stored: the source with its secrets."""
+    ours = _held.given is not None and isinstance(_held.given.model, HeldTransformer)
     differs = is_held(spec) and not ours and shown_source(spec) != spec.source
     return {"source": spec.source} if differs else None
 
@@ -229,9 +230,9 @@ def held(config: Mapping[str, Any]) -> PythonModel:
     """The model in memory, for the code that MLflow runs to load it.
 
     Raises:
-        ModelError: It is another one: this process is not the one that logged it.
+        ModelError: Another model is in memory, because another process logged this one.
     """
-    given = _place.given
+    given = _held.given
     source = source_without_secrets(str(config.get("source")))
     if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from pytest_llmcompare.decoding.engine import Outcome, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError, UsageError
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 else:
     ModelInput = pd.DataFrame  # MLflow reads annotations: others make it warn at import, or convert what comes in
 
+Outcome = Generation | GenerationError
 Observer = Callable[[int, Outcome], None]
 Asked = Request | GenerationError
 OF_THIS_PROCESS = ("observer", "drafts", "shortcuts", "resolved")
@@ -135,6 +136,8 @@ class HeldTransformer(PythonModel):
         if outcomes and self.observer is None:  # no need to run the model to say so
             raise faulty_rows(failures(outcomes), len(asked))
         if requests:
+            from pytest_llmcompare.decoding.engine import generate  # imports torch, which loading the pyfunc must not
+
             places = list(requests)
             with in_memory.using(self.found()) as model:
                 generate(

@@ -1,4 +1,4 @@
-"""Arguments of the public pyfuncs, checked when one is made, all faults at once. Pure but for a look at folders."""
+"""Checks the arguments of the public pyfuncs, all faults at once. It looks at folders, and at nothing else outside."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ UNSET = {"revision": None, "dtype": None, "device": None}
 
 
 def checked_spec(where: str, model_name: object, options: Mapping[str, Any], faults: Sequence[str]) -> ModelSpec:
-    """The spec of a hub model or folder, which becomes absolute, so that it stays the same in another folder.
+    """The spec of a hub model or folder; a folder becomes absolute, so that it can be found from elsewhere.
 
     Args:
         where: The pyfunc, for messages.
         model_name: Hub id or folder.
-        options: Fields of `ModelSpec`; a None stands for no choice.
+        options: Fields of `ModelSpec`; None leaves a field to the defaults.
         faults: What is wrong with other arguments.
 
     Raises:
-        UsageError: These, and what is wrong with the name and the options.
+        UsageError: Any argument is faulty; the message names all that are.
     """
-    found = [*faults, *(fault for name, value in options.items() if (fault := option_fault(name, value)))]
+    all_faults = [*faults, *(fault for name, value in options.items() if (fault := option_fault(name, value)))]
     if not isinstance(model_name, str):
-        found.insert(0, f"model_name={model_name!r}, expected text: a hub id or a folder.")
-    if found:
-        raise UsageError("\n".join(f"{where}: {fault}" for fault in found))
+        all_faults.insert(0, f"model_name={model_name!r}, expected text: a hub id or a folder.")
+    if all_faults:
+        raise UsageError("\n".join(f"{where}: {fault}" for fault in all_faults))
     root = Path.cwd()
     template = str(options.get("chat_template") or "")
     read = {"chat_template": read_template(template, f"{where}: chat_template", root)} if template else {}
@@ -45,13 +45,15 @@ def checked_spec(where: str, model_name: object, options: Mapping[str, Any], fau
             f"{where}: this is a model in MLflow; expected a hub id or a folder.\n"
             f"Load it with mlflow.pyfunc.load_model({spec.source!r}), or compare it: --llm-models={spec.source}"
         )
+    if spec.kind is SourceKind.ECHO:
+        raise UsageError(f"{where}: {spec.source!r} is no transformers model; expected a hub id or a folder.")
     if spec.kind is SourceKind.FOLDER:
         return dataclasses.replace(spec, source=os.path.abspath(folder_path(spec.source, root)))  # noqa: PTH100 - as it is spelt
     return spec
 
 
 def option_fault(name: str, value: object) -> str:
-    """What is wrong with an option; empty where nothing is."""
+    """What is wrong with an option; empty if it is fine."""
     if name in UNSET and value is None:
         return ""
     kinds, wanted = ((str,), "text") if name in ("name", "chat_template") else KEYS[name]
@@ -65,13 +67,13 @@ def option_fault(name: str, value: object) -> str:
 
 
 def batch_fault(batch_size: object) -> str:
-    """What is wrong with a batch size; empty where nothing is."""
+    """What is wrong with a batch size; empty if it is fine."""
     fits = is_whole(batch_size) and batch_size >= 0
     return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
 
 
 def settings_faults(name: str, config: object) -> list[str]:
-    """What is wrong with decoding settings, alone or over the defaults; empty where nothing is."""
+    """What is wrong with decoding settings, alone or together with the defaults; empty if they are fine."""
     if config is None:
         return []
     if not isinstance(config, Mapping):

@@ -1,4 +1,4 @@
-"""What a pyfunc is handed, as rows: texts, lists, dicts, arrays, DataFrames. Pure."""
+"""Turns the input of a pyfunc (texts, lists, dicts, arrays, DataFrames) into rows. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 
 
 def records_in(given: object) -> list[Record]:
-    """The rows of a pyfunc's input; a bare text is a row with `input_text` alone.
+    """The rows of a pyfunc's input; a single text is one row with a column `input_text`.
 
     Raises:
         UsageError: It has no rows, or columns of different length.
@@ -53,15 +53,15 @@ def only(row: object) -> object:
 
 
 def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
-    """Rows of a dict of columns; what is no list holds for every row.
+    """Rows of a dict of columns; a value that isn't a list is repeated in every row.
 
     Raises:
         UsageError: Columns of different length.
     """
     lengths = {name: len(cells) for name, cells in columns.items() if isinstance(cells, list)}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise UsageError(f"the model's input has columns of different length ({told}). Give each one cell per row.")
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(f"the model's input has columns of different length ({listed}). Give each one cell per row.")
     count = next(iter(lengths.values()), 1)
     return [
         {name: cells[index] if name in lengths else cells for name, cells in columns.items()} for index in range(count)
@@ -69,7 +69,11 @@ def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
 
 
 def input_column(records: Sequence[Record], *, named: bool) -> str:
-    """The column of the prompts: `input_text`, or the only column where that need not be its name.
+    """Name of the column with the prompts: `input_text`, or whatever the only column is called.
+
+    Args:
+        records: The rows.
+        named: Whether it has to be called `input_text`.
 
     Raises:
         UsageError: There is no such column.
@@ -79,17 +83,17 @@ def input_column(records: Sequence[Record], *, named: bool) -> str:
         return INPUT
     if len(columns) == 1 and not named:
         return columns[0]
-    told = ", ".join(map(repr, columns)) or "none"
+    listed = ", ".join(map(repr, columns)) or "none"
     near = did_you_mean(INPUT, columns) if columns else ""
     raise UsageError(
-        f"the model's input has no column {INPUT!r}, which holds the prompts; its columns: {told}."
+        f"the model's input has no column {INPUT!r}, which holds the prompts; its columns: {listed}."
         f"{near if near.startswith(' Did') else ''}\n"
         f'Rename it: frame.rename(columns={{"...": "{INPUT}"}})'
     )
 
 
 def shared_requests(given: object, examples: str, gen_config: Mapping[str, Any]) -> list[Request | GenerationError]:
-    """A request per text, all with the same examples and settings; the error instead where a text is none."""
+    """A request per text, all with the same examples and settings; an error in place of a cell that holds no text."""
     records = records_in(given)
     column = input_column(records, named=False)
     return [shared_request(record, column, examples, gen_config) for record in records]
@@ -106,7 +110,7 @@ def shared_request(
 
 
 def own_requests(given: object) -> list[Request | GenerationError]:
-    """A request per row, each with examples, settings and seed of its own; the error instead for a faulty row."""
+    """A request per row, each with its own examples, settings and seed; an error in place of a faulty row."""
     records = records_in(given)
     input_column(records, named=True)
     return [own_request(record) for record in records]
@@ -123,22 +127,22 @@ def own_request(record: Record) -> Request | GenerationError:
 
 
 def settings_in(value: object) -> dict[str, Any]:
-    """Decoding settings over the defaults.
+    """The decoding settings of a cell, completed with the defaults.
 
     Raises:
-        CellError: They are faulty, alone or with the defaults.
+        CellError: They are faulty, alone or together with the defaults.
     """
-    found = complete(settings(CONFIG, value))
-    if faults := problems(found):
-        raise CellError(*(f"{CONFIG}: {what}" for what in faults))
-    return found
+    gen_config = complete(settings(CONFIG, value))
+    if faults := problems(gen_config):
+        raise CellError(*(f"{CONFIG}: {fault}" for fault in faults))
+    return gen_config
 
 
 def seed_in(value: object) -> int | None:
-    """A seed; where other rows have none, pandas makes it a float.
+    """The seed of a cell; pandas makes it a float if other rows have none.
 
     Raises:
-        CellError: It is none.
+        CellError: It is no whole number of 64 bits.
     """
     if value is None:
         return None

@@ -1,6 +1,6 @@
-"""MLflow metrics of our own, one score per row: verdicts, their evidence, tokens, and which outputs meet their targets.
+"""MLflow metrics of our own, one score per row: verdicts, their evidence, tokens, exact matches.
 
-MLflow tries a metric on the first row before it computes it, so they look rows up by name.
+MLflow first tries a metric on one row, so a metric finds its rows by their names, not by their position.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
 from pytest_llmcompare.records import Case, GroupKey, RowKey
 
 EXACT_MATCH = "exact_match"
-"""Share of the outputs that are their targets, as `Answer.on_target` has it."""
+"""Share of the outputs that equal their targets, by `Answer.on_target`."""
 
 MLFLOWS_EXACT_MATCH = "exact_match/v1"
-"""MLflow's metric of that name, which compares the white space around them, too."""
+"""MLflow's metric of that name, which is strict about surrounding white space."""
 
 TAKEN = frozenset({EXACT_MATCH, "verdict", "margin", "likelihood_drift"})
-"""Names that metrics of others cannot have."""
+"""Names that no other metric may have."""
 
 
 def of_rows(
@@ -34,13 +34,13 @@ def of_rows(
     *,
     count_tokens: bool,
 ) -> list[EvaluationMetric]:
-    """Our metrics. Judgements and generations are there once the model was asked, so they are looked up then.
+    """All of our metrics for a table.
 
     Args:
-        cases: What the model is asked.
+        cases: What the model was asked.
         judgements: Verdicts, by row.
         generations: Outputs, by row.
-        count_tokens: Whether to count tokens, because nobody else does.
+        count_tokens: Whether to count tokens, because no other metric does.
     """
     targets = {case.key.row: case.target for case in cases if case.target is not None}
     return [
@@ -56,15 +56,15 @@ def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     """Verdict of each row, and the share of drifted rows among those that have a baseline."""
 
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        found = [judgements.get(row) for row in rows(prompt_id, variant)]
-        said = [judgement.verdict if judgement else Verdict.ERROR for judgement in found]
-        return MetricValue(scores=[str(verdict) for verdict in said], aggregate_results=rates(said))
+        by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
+        all_verdicts = [judgement.verdict if judgement else Verdict.ERROR for judgement in by_row]
+        return MetricValue(scores=[str(one) for one in all_verdicts], aggregate_results=rates(all_verdicts))
 
     return made(make_metric(eval_fn=eval_fn, greater_is_better=False, name="verdict"))
 
 
 def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Shares of verdicts among the outputs that could be compared; none where nothing could."""
+    """Shares of verdicts among the outputs that could be compared; empty if none could."""
     comparable = [verdict for verdict in verdicts if verdict in COMPARED]
     if not comparable:
         return {}
@@ -75,11 +75,11 @@ def rates(verdicts: Sequence[Verdict]) -> dict[str, float]:
 def evidence(
     name: str, judgements: Mapping[RowKey, Judgement], number: Callable[[Judgement], float | None]
 ) -> EvaluationMetric:
-    """A number of each row's evidence, with its mean and largest value over the rows that have one."""
+    """A number from each row's judgement, with mean and maximum over the rows that have one."""
 
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        found = [judgements.get(row) for row in rows(prompt_id, variant)]
-        numbers = [None if judgement is None else number(judgement) for judgement in found]
+        by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
+        numbers = [None if judgement is None else number(judgement) for judgement in by_row]
         known = [value for value in numbers if value is not None and math.isfinite(value)]
         return MetricValue(
             scores=[float("nan") if value is None else value for value in numbers],
@@ -90,17 +90,17 @@ def evidence(
 
 
 def margin_of(judgement: Judgement) -> float | None:
-    """By how much another token is preferred where outputs part; 0 where they do not."""
+    """By how many nats the model prefers another token where outputs part; 0 if they are equal."""
     return 0.0 if judgement.verdict is Verdict.IDENTICAL else judgement.margin
 
 
 def likelihood_drift_of(judgement: Judgement) -> float | None:
-    """How far likelihoods moved (rms, nats)."""
+    """How far log-probs moved, rms in nats."""
     return None if judgement.likelihood is None else judgement.likelihood.rms
 
 
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
-    """Tokens of each output by the model's own tokenizer; rows of a model that we cannot look into have none."""
+    """Tokens of each output by the model's own tokenizer; NaN for a model that gives texts alone."""
 
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
         counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
@@ -114,32 +114,32 @@ def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
 
 
 def count_of(generation: Generation | None) -> int | None:
-    """Number of tokens, where they are known."""
-    known = None if generation is None else generation.token_ids
-    return None if known is None else len(known)
+    """Number of tokens of an output, if they are known."""
+    tokens = None if generation is None else generation.token_ids
+    return None if tokens is None else len(tokens)
 
 
 def exact_match(generations: Mapping[RowKey, Generation], targets: Mapping[RowKey, str]) -> EvaluationMetric:
-    """Which outputs are their targets, and the share of those over the rows that have one."""
+    """Which outputs equal their targets, and the share of these among the rows with a target."""
 
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
-        found = {row: answer(row, generations, targets).on_target for row in rows(prompt_id, variant) if row in targets}
+        hits = {row: answer(row, generations, targets).on_target for row in rows(prompt_id, variant) if row in targets}
         return MetricValue(
-            scores=[float(found.get(row, math.nan)) for row in rows(prompt_id, variant)],
-            aggregate_results={EXACT_MATCH: sum(found.values()) / len(found)} if found else {},
+            scores=[float(hits.get(row, math.nan)) for row in rows(prompt_id, variant)],
+            aggregate_results={EXACT_MATCH: sum(hits.values()) / len(hits)} if hits else {},
         )
 
     return made(make_metric(eval_fn=eval_fn, greater_is_better=True, name=EXACT_MATCH))
 
 
 def answer(row: RowKey, generations: Mapping[RowKey, Generation], targets: Mapping[RowKey, str]) -> Answer:
-    """What was said to a row, with its target."""
+    """The output of a row with its target."""
     generation = generations.get(row)
     return Answer(None if generation is None else generation.text, targets.get(row))
 
 
 def stricter(key: GroupKey, answers: Sequence[Answer], computed: Mapping[str, Any] | None) -> str:
-    """What to say where MLflow's metric misses targets because of white space alone; empty where it does not."""
+    """A note if MLflow's exact match misses targets because of white space alone; else empty."""
     value = (computed or {}).get(MLFLOWS_EXACT_MATCH)
     aimed = [one for one in answers if one.target is not None]
     apart = sum(one.on_target and one.text != one.target for one in aimed)
@@ -153,7 +153,7 @@ def stricter(key: GroupKey, answers: Sequence[Answer], computed: Mapping[str, An
 
 
 def made(metric: EvaluationMetric) -> EvaluationMetric:
-    """What `make_metric` made; MLflow does not say its type."""
+    """A metric with its type, which MLflow's `make_metric` does not declare."""
     return metric
 
 

@@ -1,4 +1,4 @@
-"""Whether the metrics of a table reach their thresholds. MLflow decides: `mlflow.validate_evaluation_results`."""
+"""Checks metrics of a table against their thresholds, with `mlflow.validate_evaluation_results`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .row_metrics import EXACT_MATCH, MLFLOWS_EXACT_MATCH
 
 VERDICTS = "verdict/"
 AGAINST_BASELINES = (VERDICTS, "margin/", "likelihood_drift/")
-"""How the metrics begin that compare outputs with baselines."""
+"""Prefixes of the metrics that compare outputs with baselines."""
 
 RATES = ("drift_rate", "near_tie_rate", "shift_rate")
-"""Metrics of the verdicts, which may be named without `verdict/`."""
+"""Metrics of the verdicts; a threshold may name them without `verdict/`."""
 
 
 class Scope(NamedTuple):
@@ -44,34 +44,34 @@ def check(
 ) -> tuple[Gate, ...]:
     """Check each threshold.
 
-    What an update option accepts is no drift any more, so thresholds on it are not checked then.
+    An update option accepts drift, so thresholds on drift are not checked then.
 
     Args:
-        thresholds: What is asked for.
-        computed: Metrics by name; None where the evaluation failed.
+        thresholds: The conditions.
+        computed: Metrics by name; None if the evaluation failed.
         scope: What they were computed over.
         update: The update option of the run.
     """
     gates = [gate(threshold, computed, scope) for threshold in thresholds]
-    return tuple(found for found in gates if computed is None or not is_settled(found, update))
+    return tuple(one for one in gates if computed is None or not is_settled(one, update))
 
 
 def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:
-    """Check one threshold; a metric that has no value does not pass."""
+    """Check one threshold; a metric without a value does not pass."""
     metric, wanted = threshold.metric, threshold.wanted
-    found = number(metric, computed or {})
-    if found is None:
+    value = number(metric, computed or {})
+    if value is None:
         return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
-    passed = passes(threshold, found)
-    why = "" if passed else why_low(metric, found, computed or {})
-    return Gate(metric, wanted, found, passed=passed, why=why, **scope._asdict())
+    passed = passes(threshold, value)
+    why = "" if passed else why_low(metric, value, computed or {})
+    return Gate(metric, wanted, value, passed=passed, why=why, **scope._asdict())
 
 
-def is_settled(found: Gate, update: Update) -> bool:
+def is_settled(gate: Gate, update: Update) -> bool:
     """Whether an update option makes a gate pointless."""
-    if update is Update.NOTHING or not compares(found.metric):
+    if update is Update.NOTHING or not compares(gate.metric):
         return False
-    return found.value is None or update.accepts(Verdict.DRIFTED)
+    return gate.value is None or update.accepts(Verdict.DRIFTED)
 
 
 def compares(metric: str) -> bool:
@@ -80,18 +80,18 @@ def compares(metric: str) -> bool:
 
 
 def number(metric: str, computed: Mapping[str, Any]) -> float | None:
-    """The value of a metric; None where there is none, or none that can be compared."""
+    """The value of a metric; None if it has none, or one that is no number or NaN."""
     names = (metric, f"{VERDICTS}{metric}") if metric in RATES else (metric,)
-    value = next((computed[name] for name in names if name in computed), None)
+    given = next((computed[name] for name in names if name in computed), None)
     try:
-        found = math.nan if value is None else float(value)
+        value = math.nan if given is None else float(given)
     except (TypeError, ValueError):
         return None
-    return None if math.isnan(found) else found
+    return None if math.isnan(value) else value
 
 
 def passes(threshold: Threshold, value: float) -> bool:
-    """What MLflow says of a value."""
+    """Whether a value meets its threshold, by MLflow's own check."""
     wanted = MetricThreshold(threshold=threshold.bound, greater_is_better=threshold.greater_is_better)
     result = EvaluationResult({threshold.metric: value}, {}, run_id="")
     try:
@@ -102,7 +102,7 @@ def passes(threshold: Threshold, value: float) -> bool:
 
 
 def why_low(metric: str, value: float, computed: Mapping[str, Any]) -> str:
-    """What to know of a value that does not reach its threshold; empty where there is nothing."""
+    """A hint on a value that does not reach its threshold; empty if there is none."""
     ours = computed.get(EXACT_MATCH)
     if metric != MLFLOWS_EXACT_MATCH or ours is None or ours <= value:
         return ""

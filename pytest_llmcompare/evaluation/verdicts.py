@@ -1,32 +1,84 @@
-"""Verdicts on a group's outputs: by its baselines, by similarity where the marker asks for it, at last by plugins."""
+"""Verdicts on a group's answers: by its baselines, by similarity if the marker asks for it, then by plugins."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
+from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.comparison.judge import judge
+from pytest_llmcompare.comparison.model_pairs import Answer
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
 
-from .predict import Judge, Tokenizer
+from .pyfunc import HeldTransformer, Outcome
+
+
+class Tokenizer(Protocol):
+    """Turns tokens into text."""
+
+    def show(self, token: int) -> str:
+        """Text of a single token, special tokens included."""
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Text of generated tokens."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The answers of a model with their verdicts.
+
+    Attributes:
+        generations: Answers by row, without the path that they were judged by, which is long.
+        judgements: Their verdicts.
+        failures: Why there is no answer, for the other rows.
+    """
+
+    generations: Mapping[RowKey, Generation]
+    judgements: Mapping[RowKey, Judgement]
+    failures: Mapping[RowKey, str]
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens generated, if they are known."""
+        return sum(len(generation.token_ids or ()) for generation in self.generations.values())
+
+    def text(self, case: Case) -> str:
+        """The answer to a case; empty if there is none."""
+        generation = self.generations.get(case.key.row)
+        return generation.text if generation else ""
+
+    def answers(self, cases: Sequence[Case]) -> list[Answer]:
+        """Answers with their targets, in the order of the cases."""
+        pairs = ((self.generations.get(case.key.row), case.target) for case in cases)
+        return [Answer(None if generation is None else generation.text, target) for generation, target in pairs]
+
+    def outputs(self, cases: Sequence[Case]) -> list[Baseline]:
+        """The answers as they would be recorded."""
+        return [
+            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash)
+            for case in cases
+            if case.key.row in self.generations
+        ]
 
 
 @dataclass
 class Baselines:
-    """The stored baselines of a group, or why they cannot be read; and what the marker says of comparing with them.
+    """The stored baselines of a group, or why they cannot be read, and how to compare with them.
 
     Attributes:
         stored: The baselines.
-        fault: Why there are none.
-        tolerance: Margin (nats) that counts as a tie; None takes what noise amounts to.
-        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
-        by_text_alone: The model for which tokens of another one were of no use, where that was so.
+        fault: Why they cannot be read; empty if they can.
+        tolerance: Margin (nats) that counts as a near tie; None takes the noise band.
+        similarity: How similar texts must be if there are no tokens to compare; None asks for equal texts.
+        by_text_alone: Name of the model, if its tokenizer differs from that of the model that gave the baselines.
     """
 
     stored: BaselineSet | None
@@ -36,7 +88,7 @@ class Baselines:
     by_text_alone: str = ""
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
-        """The verdict on a candidate."""
+        """The verdict on an answer."""
         row = case.key.row
         if self.stored is None:
             return Judgement(Verdict.ERROR, reason=self.fault)
@@ -56,7 +108,7 @@ class Baselines:
         return similar(judgement, self.samples(case), generation.text, self.similarity)
 
     def comparable(self, baseline: Baseline, case: Case, tokenizer: Tokenizer | None) -> Baseline:
-        """A baseline, less the tokens where they are another model's and mean another text to this one."""
+        """A baseline, without its tokens if they are another model's and decode to another text with this tokenizer."""
         generation = baseline.generation
         if not (self.stored and self.stored.of_model and tokenizer and generation.token_ids):
             return baseline
@@ -74,18 +126,23 @@ class Baselines:
         return [stored[row].generation.text for row in rows if row in stored]
 
     def texts(self) -> dict[RowKey, str]:
-        """The texts to show beside the candidates."""
+        """Texts of the baselines, to show beside the answers."""
         stored = self.stored.baselines if self.stored else {}
         return {row: baseline.generation.text for row, baseline in stored.items()}
 
     def tokens(self) -> dict[RowKey, tuple[int, ...]]:
-        """The tokens of the baselines, where they are recorded."""
+        """Token ids of the baselines that have them."""
         stored = self.stored.baselines if self.stored else {}
-        found = ((row, baseline.generation.token_ids) for row, baseline in stored.items())
-        return {row: tokens for row, tokens in found if tokens is not None}
+        by_row = ((row, baseline.generation.token_ids) for row, baseline in stored.items())
+        return {row: tokens for row, tokens in by_row if tokens is not None}
 
     def prepare(self, model: str, root: Path, *, foreign: bool) -> None:
-        """Find the model that judges similarity, where texts will be all there is.
+        """Find the embedding model that judges similarity, if any comparison will be by text alone.
+
+        Args:
+            model: The embedding model.
+            root: pytest's root folder.
+            foreign: Whether the model that is compared gives texts alone.
 
         Raises:
             ModelError: It cannot be found.
@@ -97,7 +154,7 @@ class Baselines:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What could not be used of them."""
+        """What of the baselines could not be used."""
         if self.stored is None or not self.by_text_alone:
             return self.stored.warnings if self.stored else ()
         both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"
@@ -105,19 +162,51 @@ class Baselines:
         return (*self.stored.warnings, note)
 
 
-def reviewed(baselines: Baselines, extensions: Extensions) -> Judge:
-    """The verdict on a candidate, after plugins had their say where there was something to compare."""
+def judge_answers(
+    cases: Sequence[Case],
+    outcomes: Sequence[Outcome],
+    baselines: Baselines,
+    extensions: Extensions,
+    tokenizer: Tokenizer | None,
+) -> Judged:
+    """Compare answers with the baselines, and let plugins change the verdicts on those that could be compared.
 
-    def verdict(case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
-        judgement = baselines.judge(case, generation, tokenizer)
-        baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
-        if baseline is None or judgement.verdict not in COMPARED:
-            return judgement
-        return extensions.judge(case, baseline, generation, judgement)
+    Args:
+        cases: What was asked.
+        outcomes: An answer per case, or why there is none.
+        baselines: What to compare with.
+        extensions: What plugins add.
+        tokenizer: The model's; None for a model that gives texts alone.
+    """
+    generations, judgements, failures = {}, {}, {}
+    for case, outcome in zip(cases, outcomes, strict=True):
+        row = case.key.row
+        if isinstance(outcome, Generation):
+            judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
+            generations[row] = replace(outcome, path=None)
+        else:
+            model = case.key.group.model
+            why = str(outcome).removeprefix(f"model {model!r}: ")
+            failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
+    return Judged(generations, judgements, failures)
 
-    return verdict
+
+def reviewed(
+    case: Case, generation: Generation, baselines: Baselines, extensions: Extensions, tokenizer: Tokenizer | None
+) -> Judgement:
+    """The verdict on an answer, after plugins had their say if there was something to compare it with."""
+    judgement = baselines.judge(case, generation, tokenizer)
+    baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
+    if baseline is None or judgement.verdict not in COMPARED:
+        return judgement
+    return extensions.judge(case, baseline, generation, judgement)
+
+
+def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
+    """The tokenizer of the local model inside a pyfunc."""
+    return in_memory.hold(ours.found()) if ours else None
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:
-    """Whether texts are all that can be compared."""
+    """Whether two answers can only be compared by their texts."""
     return expected.token_ids is None or actual.token_ids is None

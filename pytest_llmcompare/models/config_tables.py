@@ -1,4 +1,4 @@
-"""The `[tool.llmcompare.models.NAME]` tables: their keys, checked. Pure, but for the file of a chat template."""
+"""Checks `[tool.llmcompare.models.NAME]` tables. Pure, except that it reads the file of a chat template."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def header(name: str) -> str:
-    """The line that starts the table of `name`, quoted as TOML wants it."""
+    """The header line of a model's table, quoted as TOML requires."""
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     key = name if BARE_KEY.fullmatch(name) else f'"{escaped}"'
     return f"[tool.llmcompare.models.{key}]"
 
 
 def read_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
-    """Check the table of `name` and return its entries, the chat template as `ModelSpec` wants it.
+    """Check a model's table and return its entries as fields of `ModelSpec`.
 
     Args:
         name: Name of the model.
         table: The table.
-        root: pytest's root folder, which the file of a chat template is relative to.
+        root: pytest's root folder; the file of a chat template is relative to it.
 
     Raises:
-        UsageError: A name that cannot be used, an unknown key, a value of the wrong type, or no source.
+        UsageError: The name cannot be used, a key is unknown, a value has the wrong type, or there is no source.
     """
     where = f"{header(name)} in {CONFIG_FILE}"
     check_name(name, where)
@@ -70,10 +70,10 @@ def read_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any
 
 
 def check_name(name: str, where: str) -> None:
-    """Check that `name` can stand on a command line and in the header of a baseline file.
+    """Check that a model's name can stand on a command line and in the header of a baseline file.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: It can't.
     """
     if not name or name != name.strip() or not name.isprintable() or "," in name or "=" in name:
         raise UsageError(

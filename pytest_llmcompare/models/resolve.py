@@ -1,4 +1,4 @@
-"""From a model spec to what it stands for today: where the weights are, in which revision. Not for collection."""
+"""Finds the model of a spec: where its weights are, in which revision. Never called at collection."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .uris import HOOK
 
 @dataclass(frozen=True)
 class ResolvedModel:
-    """A model that is at hand.
+    """A model that was found.
 
     Attributes:
-        spec: What was asked for.
-        location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI with the version that the
-            alias means now, such as `models:/qa/3`; empty for an `echo:` model.
+        spec: The spec that it was found by.
+        location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI pinned to the version that its
+            alias names now, such as `models:/qa/3`; empty for an `echo:` model.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
-        fingerprint: 12 hex digits that change with the weights; see `model_files.py`.
+        fingerprint: 12 hex digits that change with the weights (see `model_files.py`) or with `echo:`'s parameters.
     """
 
     spec: ModelSpec
@@ -36,17 +36,17 @@ class ResolvedModel:
 
 
 def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
-    """Find a model, download what is missing of it, and check that loading it runs no code without consent.
+    """Find a model, download what is missing, and check that loading it runs no code without the user's consent.
 
-    For an MLflow URI it is the loader, which fetches the files, that has to call `safety.check_mlflow_model`. MLflow
-    is asked at the tracking URI that is set.
+    The files of an MLflow URI are not checked here: `model_logging.load` calls `safety.check_mlflow_model` once it has
+    fetched them. MLflow is asked at the tracking URI that is set.
 
     Args:
         spec: The model.
-        root: pytest's root folder, which folders are relative to.
+        root: pytest's root folder; relative folders start there.
 
     Raises:
-        ModelError: It cannot be found, is incomplete or is refused.
+        ModelError: The model cannot be found, is incomplete or is refused.
         TrackingError: MLflow's store does not answer.
     """
     if spec.kind is SourceKind.MLFLOW:
@@ -68,7 +68,7 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
 
 
 def check_whole(folder: Path, spec: ModelSpec) -> None:
-    """Check what can be told without loading: that nothing is refused, and that it is a model which writes text.
+    """Check a model's files without loading them: that nothing is refused, and that it is a model that writes text.
 
     Raises:
         ModelError: It is refused, or was trained for another task.

@@ -1,12 +1,12 @@
-r"""Model specs: the text that names a model, parsed. Pure, but for a look at which folders there are.
+r"""Parses model specs, the texts that name models. Pure, except that it looks which folders exist.
 
 A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 
-1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then hold;
+1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then apply;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
    an `echo:` model (`echo.py`), or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
-4. a folder, if it holds a separator and is one below pytest's root (`models/tiny`);
+4. a folder, if it has a separator and exists below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
 
@@ -51,17 +51,17 @@ class ModelSpec:
         name: Name in test ids, baselines and reports; unique in a run.
         source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or `KIND:ANYTHING`
             for a plugin.
-        kind: Which of these it is.
-        revision: Branch, tag or commit of a hub repository; None takes its `main`.
+        kind: Kind of the source.
+        revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
         examples: Few-shot examples put before every prompt.
-        dtype: Precision of the weights, such as `float32` or `auto`; None leaves it to the run.
-        device: Such as `cpu`, `cuda:1` or `auto`; None leaves it to the run.
-        chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
-        raw_prompts: Whether the user said that prompts are meant to be sent without a template.
-        allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded: they can run any code.
-        trust_remote_code: Whether Python code of the hub repository or folder may be run.
-        near: Name of a configured model that resembles the source, for the message where the hub has no such model.
+        dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's.
+        device: Such as `cpu`, `cuda:1` or `auto`; None takes the run's.
+        chat_template: `""` for none, `"tokenizer"` for the tokenizer's own, else a Jinja template.
+        raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
+        allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
+        trust_remote_code: Whether Python code of the hub repository or folder may run.
+        near: Name of a configured model that resembles the source, to suggest if the hub has no such model.
     """
 
     name: str
@@ -92,10 +92,10 @@ def parse_specs(
         texts: Specs; each may hold several, separated by commas (see `split_specs`). A comma at the end is tolerated.
         named: The `[tool.llmcompare.models.NAME]` tables, all of which are checked.
         root: pytest's root folder, which folders are relative to.
-        others: Whether there are plugins that load models of other kinds.
+        others: Whether plugins load models of other kinds.
 
     Raises:
-        UsageError: A spec or a table that cannot be read, or two models of the same name.
+        UsageError: A spec or a table cannot be read, or two models share a name.
     """
     for name in named:
         parse_named(name, named=named, root=root, others=others)
@@ -137,7 +137,7 @@ def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *,
 def parse_named(
     key: str, *, named: Mapping[str, Mapping[str, Any]], root: Path, others: bool, name: str = "", revision: str = ""
 ) -> ModelSpec:
-    """The spec of a configured model, under another name or at another revision where these are given."""
+    """The spec of a configured model, with another name or revision if given."""
     where = f"{header(key)} in {CONFIG_FILE}"
     fields = read_table(key, named[key], root)
     source = fields.pop("source").strip()
@@ -156,7 +156,11 @@ def spec_of(
     revision: str | None = None,
     **fields: Any,
 ) -> ModelSpec:
-    """Settle kind, revision and default name of a source."""
+    """Make the spec of a source: find its kind, its revision and its default name.
+
+    Raises:
+        UsageError: The source cannot be read, or settings do not fit its kind.
+    """
     kind, base, written = classify(source, where, root, others=others)
     if written and revision and written != revision:
         raise UsageError(f"{where}: two revisions, {written!r} and {revision!r}. Give one of them.")
@@ -201,10 +205,10 @@ def split_name(text: str, where: str, root: Path, *, others: bool) -> tuple[str,
 
 
 def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[SourceKind, str, str]:
-    """Kind, source without revision, and revision (empty where there is none) of a source.
+    """Kind, source without revision, and revision of a source; the revision is empty if there is none.
 
     Raises:
-        UsageError: It is of no kind that we know.
+        UsageError: The source is of no known kind.
     """
     if not source.isprintable():
         raise UsageError(
@@ -241,7 +245,7 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
 
 
 def is_below(source: str, root: Path) -> bool:
-    """Whether `source` has a separator and is a folder below `root`."""
+    """Whether `source` has a separator and is an existing folder below `root`."""
     try:
         return ("/" in source or os.sep in source) and (root / source).is_dir()
     except OSError:  # a name too long to be a file's
@@ -249,7 +253,7 @@ def is_below(source: str, root: Path) -> bool:
 
 
 def default_name(source: str, kind: SourceKind, root: Path) -> str:
-    """The name of a model that was given none."""
+    """The name of a model that the user did not name."""
     if kind is SourceKind.HUB:
         return source.rpartition("/")[2]
     if kind is SourceKind.FOLDER:
@@ -262,7 +266,7 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
 
 
 def folder_path(source: str, root: Path) -> Path:
-    """Where the folder of a spec is; relative ones are relative to `root`."""
+    """Path of a spec's folder; relative ones start at `root`."""
     try:
         return root / Path(source).expanduser()
     except RuntimeError:  # `~name` of a user that this machine does not have
@@ -273,7 +277,7 @@ def check_unique(specs: Sequence[ModelSpec]) -> None:
     """Check that no two models share a name.
 
     Raises:
-        UsageError: They do.
+        UsageError: Two models do.
     """
     seen: dict[str, ModelSpec] = {}
     for spec in specs:
@@ -289,10 +293,10 @@ def check_unique(specs: Sequence[ModelSpec]) -> None:
 
 
 def shown(spec: ModelSpec) -> str:
-    """A spec's source as one would write it, without the secrets of an address in it."""
+    """A spec's source and revision as the user would write them, without the secrets of addresses."""
     return f"{shown_source(spec)}@{spec.revision}" if spec.revision else shown_source(spec)
 
 
 def shown_source(spec: ModelSpec) -> str:
-    """The same without the revision; a folder may be named like an address."""
+    """A spec's source without the secrets of addresses; a folder is left alone, even if it looks like an address."""
     return source_without_secrets(spec.source) if spec.kind is SourceKind.OTHER else spec.source

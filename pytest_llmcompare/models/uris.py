@@ -15,7 +15,7 @@ MLFLOW = ("models", "runs")
 SERVERS = ("http", "https", "openai")
 ECHO = "echo"
 TAKEN = (*MLFLOW, *SERVERS, "hf", ECHO)
-"""Schemes with a meaning of their own, which no plugin is asked for."""
+"""Schemes that have a meaning of their own, so that plugins are not asked for them."""
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
@@ -28,16 +28,16 @@ HOOK = (
 
 
 def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
-    """Whether a source with a scheme is MLflow's; else a plugin loads it.
+    """Whether a source with a scheme is a model in MLflow; otherwise a plugin loads it.
 
     Args:
         uri: The source.
         scheme: Its scheme.
-        where: What it is part of, for messages.
-        others: Whether there are plugins that load models.
+        where: Where it was written, for messages.
+        others: Whether plugins load models.
 
     Raises:
-        UsageError: It is neither, or names no version.
+        UsageError: It is neither, or an MLflow URI that does not name a version.
     """
     scheme = scheme.lower()
     if scheme in MLFLOW:
@@ -56,7 +56,7 @@ def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
 
 
 def refused(uri: str, scheme: str, where: str) -> UsageError:
-    """The error for a scheme that nobody loads."""
+    """The error for a scheme that neither this package nor a plugin loads."""
     if page := HUB_PAGE.match(uri):
         return UsageError(f"{where}: a hub model is named by its id, not by its address. Write {page['id']}")
     if scheme in SERVERS:

@@ -26,7 +26,7 @@ from pytest_llmcompare.text import in_text_without_secrets
 from .command_line import CommandLine
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.evaluation.evaluate import Evaluator
+    from pytest_llmcompare.evaluation.resources import Resources
     from pytest_llmcompare.suite.extensions import Extensions, Progress
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
@@ -89,7 +89,7 @@ class Session:
         self.any_selected = False
         self.scratch = Path()
         self.started = Path.cwd()
-        self.evaluator: Evaluator | None = None
+        self.resources: Resources | None = None
 
     def specs(self, texts: tuple[str, ...] = ()) -> tuple[ModelSpec, ...]:
         """The models of a marker, or else of the run, with the run's device and precision.
@@ -202,7 +202,9 @@ class Session:
         """Evaluate the selected cases of a group."""
         try:
             resolved = self.resolve(group.spec)
-            return self.heavy().evaluate(group, resolved, tuple(group.selected.values()), self.progress)
+            from pytest_llmcompare.evaluation.evaluate import evaluate
+
+            return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
         except Exception as error:  # unexpected, so its traceback matters; but once, not for each test
@@ -243,7 +245,7 @@ class Session:
     @library_warnings_ignored()
     def evaluation(self, key: GroupKey) -> Any:
         """MLflow's `EvaluationResult` of a group."""
-        return self.heavy().saved(self.result(key))
+        return self.heavy().evaluation(self.result(key))
 
     def contest(self, keys: Sequence[GroupKey]) -> Contest:
         """All models of a table, evaluated one after the other, to be compared with each other."""
@@ -259,13 +261,13 @@ class Session:
             less_is_better=library_warnings_ignored()(lambda metric: self.heavy().lower_is_better(group, metric)),
         )
 
-    def heavy(self) -> Evaluator:
-        """The part that imports torch and mlflow; made on first use."""
-        if self.evaluator is None:
-            from pytest_llmcompare.evaluation.evaluate import Evaluator
+    def heavy(self) -> Resources:
+        """The tracking store and the loaded models; made on first use, because that imports mlflow."""
+        if self.resources is None:
+            from pytest_llmcompare.evaluation.resources import Resources
 
-            self.evaluator = Evaluator(self.settings, self.root, self.scratch, self.started, self.source)
-        return self.evaluator
+            self.resources = Resources(self.settings, self.root, self.scratch, self.started, self.source)
+        return self.resources
 
     def complete(self, results: Iterable[GroupResult]) -> None:
         """Discard the journals of groups that were evaluated to their end; those with an error resume next time."""
@@ -276,8 +278,8 @@ class Session:
     @library_warnings_ignored()
     def close(self) -> None:
         """Free the model."""
-        if self.evaluator is not None:
-            self.evaluator.close()
+        if self.resources is not None:
+            self.resources.close()
 
     def results_without_outputs(self) -> dict[GroupKey, GroupResult]:
         """The results, without what the tests report case by case."""

@@ -9,14 +9,16 @@ from textwrap import indent
 from typing import Any
 
 import mlflow
-import mlflow.transformers  # as below, of `pytest_llmcompare.evaluation.evaluate`
+import mlflow.transformers  # as below, of `pytest_llmcompare.evaluation`
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, Run
 from mlflow.tracking import fluent
 
-import pytest_llmcompare.evaluation.evaluate  # noqa: F401 - before pytester's runs, which forget what they imported themselves
+import pytest_llmcompare.evaluation.evaluate  # before pytester's runs, which forget what they imported themselves
+import pytest_llmcompare.evaluation.local_model
+import pytest_llmcompare.evaluation.resources  # noqa: F401
 from pytest_llmcompare.models import in_memory
 
 __all__ = ["CASES", "Suite", "datasets", "made_template", "models_asked", "models_logged", "suite"]

@@ -201,7 +201,7 @@ def test_one_model_is_in_memory_at_a_time(suite: Suite) -> None:
     result.assert_outcomes(passed=18)
     assert [line.partition("LOADS ")[2] for line in result.outlines if "LOADS " in line] == ["! beside 0", "? beside 0"]
     gc.collect()
-    assert plugin_models._place.given is None
+    assert plugin_models._held.given is None
 
 
 COUNT = """

@@ -1,0 +1,116 @@
+"""What a model is asked, and its answers as they come: journaled, and shown as progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlflow.pyfunc import PyFuncModel
+
+from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
+
+from .pyfunc import Outcome
+
+if TYPE_CHECKING:
+    from pytest_llmcompare.suite.extensions import Progress
+
+    from .group_model import Identity
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A model, the cases to ask it, and who follows the answers.
+
+    Attributes:
+        model: The loaded pyfunc.
+        identity: All of the model that decides what it answers.
+        cases: What to ask; at least one.
+        journal: Keeps each answer, so that a run that is interrupted can be resumed.
+        progress: Shows how far the asking is.
+        expected: Baselines by row, which a local model tries as drafts.
+        shortcuts: Whether a local model may save time with drafts and shared prefixes.
+    """
+
+    model: PyFuncModel
+    identity: Identity
+    cases: Sequence[Case]
+    journal: Journal
+    progress: Progress
+    expected: Mapping[RowKey, Baseline]
+    shortcuts: bool
+
+    @property
+    def group(self) -> GroupKey:
+        """Table and model."""
+        return self.cases[0].key.group
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The outcomes of all cases, in their order.
+
+    Attributes:
+        outcomes: A generation per case, or why there is none.
+        notes: What the user should know.
+        seconds: Time it took.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class Outcomes:
+    """Outcomes as they come: journaled, and shown as progress.
+
+    Attributes:
+        asking: What is asked.
+        keys: Name of each case's answer in the journal.
+        by_index: Outcomes so far, by index of the case.
+        notes: What the user should know.
+    """
+
+    asking: Asking
+    keys: Sequence[str]
+    by_index: dict[int, Outcome] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def resume(self) -> list[int]:
+        """Take the answers of an interrupted run from the journal; indices of the cases that are left to ask."""
+        asking = self.asking
+        journaled = asking.journal.read()
+        self.by_index.update({index: journaled[key] for index, key in enumerate(self.keys) if key in journaled})
+        asking.journal.begin(len(self.keys), resumed=len(self.by_index))
+        for outcome in self.by_index.values():
+            asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+        if self.by_index:
+            self.notes.append(self._resumed_note())
+        return [index for index in range(len(self.keys)) if index not in self.by_index]
+
+    def add(self, index: int, outcome: Outcome) -> None:
+        """Keep the outcome of a case."""
+        self.by_index[index] = outcome
+        if isinstance(outcome, Generation):
+            self.asking.journal.append(self.keys[index], outcome)
+        self.asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+
+    def in_order(self) -> list[Outcome]:
+        """All outcomes, in the order of the cases."""
+        return [self.by_index[index] for index in range(len(self.keys))]
+
+    def _resumed_note(self) -> str:
+        asking, group = self.asking, self.asking.group
+        note = (
+            f"table {group.table!r}, model {group.model!r}: {len(self.by_index)} of {len(self.keys)} outputs are taken "
+            "from the journal of a run that was interrupted"
+        )
+        if asking.identity.certain:
+            return note
+        return (
+            f"{note}. The model names no fingerprint: if it changed since then, delete {asking.journal.path} and run "
+            "again"
+        )

@@ -1,0 +1,170 @@
+"""Asks a transformers model in this process through its logged pyfunc, and says what the user should know of it.
+
+The only module here that imports torch: it is imported where a local model is asked, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pytest_llmcompare.baselines.journal import key_of
+from pytest_llmcompare.comparison.judge import stale_reason
+from pytest_llmcompare.decoding.drafts import NOT_TRIED, draft_of
+from pytest_llmcompare.decoding.engine import EngineWarning
+from pytest_llmcompare.decoding.generation_config import left_out
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models import in_memory
+from pytest_llmcompare.models.config_tables import header
+from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
+from pytest_llmcompare.models.spec import SourceKind
+
+from .answers import Asking, Outcomes
+from .dataset import frame_of
+from .pyfunc import HeldTransformer, Outcome, PyfuncTransformer
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.records import Case
+    from pytest_llmcompare.suite.group import Group
+
+INPUTS = ("input_text", "few_shot_examples", "config_dict", "seed")
+
+
+def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], list[str]]:
+    """Ask one of our pyfuncs in one batched call, less the cases that an interrupted run finished.
+
+    Args:
+        asking: What to ask.
+        ours: The pyfunc inside the loaded model; its observer takes what the texts leave out.
+
+    Returns:
+        Outcomes in the order of the cases, and notes for the user.
+
+    Raises:
+        ModelError: The model cannot be found or loaded.
+    """
+    model = in_memory.hold(ours.found())
+    keys = [key_of(case, asking.identity.text, model.environment) for case in asking.cases]
+    outcomes = Outcomes(asking, keys)
+    left = outcomes.resume()
+    if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, asking.cases)):
+        outcomes.notes.append(
+            f"model {asking.group.model!r} was logged with settings of its own: {', '.join(unused)} of the table does "
+            "not reach it. Log a PyfuncTransformerWithParams to have each row's settings in force."
+        )
+    if left:
+        drafts = _drafts(asking, left, model)
+        outcomes.notes.extend(_predict(asking, ours, outcomes, left, drafts))
+        outcomes.notes.extend(_untried(asking, [outcomes.by_index[index] for index in left], len(drafts)))
+    return outcomes.in_order(), outcomes.notes
+
+
+def _predict(
+    asking: Asking,
+    ours: HeldTransformer,
+    outcomes: Outcomes,
+    left: Sequence[int],
+    drafts: Mapping[int, tuple[int, ...]],
+) -> list[str]:
+    """Call `predict` of MLflow's loaded model, as anybody would; the engine's warnings."""
+    frame = _input_of([asking.cases[index] for index in left], ours)
+    ours.observer = lambda place, outcome: outcomes.add(left[place], outcome)
+    ours.drafts, ours.shortcuts = drafts, asking.shortcuts
+    try:
+        with warnings.catch_warnings(record=True) as caught:  # the user may have made warnings errors
+            warnings.simplefilter("always", EngineWarning)
+            asking.model.predict(frame)
+    finally:
+        ours.observer, ours.drafts, ours.shortcuts = None, None, True
+    return list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, EngineWarning)))
+
+
+def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:
+    """The columns that the pyfunc reads, a row per case.
+
+    A pyfunc logged without examples is sent whole prompts; one with settings of its own reads no others.
+    """
+    frame = frame_of(cases, {}, per_row=not isinstance(ours, PyfuncTransformer))
+    if isinstance(ours, PyfuncTransformer) and not ours.examples:
+        frame = frame.assign(input_text=[case.prompt for case in cases])
+    return frame[[column for column in INPUTS if column in frame]]
+
+
+def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int, tuple[int, ...]]:
+    """Tokens of the baselines that answer the same question, by place among the cases that are left."""
+    if not asking.shortcuts:
+        return {}
+    drafts = {}
+    for place, index in enumerate(left):
+        case = asking.cases[index]
+        baseline = asking.expected.get(case.key.row)
+        if baseline is not None and not stale_reason(case, baseline):
+            drafts[place] = draft_of(model, baseline.generation)
+    return drafts
+
+
+def _untried(asking: Asking, outcomes: Sequence[Outcome], drafts: int) -> list[str]:
+    """A note per reason for which drafts were not verified in one pass."""
+    group = asking.group
+    reasons = Counter(outcome.unverified for outcome in outcomes if isinstance(outcome, Generation))
+    return [
+        f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are compared token by token, not "
+        f"in one pass: {text.removeprefix(NOT_TRIED)}"
+        for text, count in reasons.items()
+        if text.startswith(NOT_TRIED)
+    ]
+
+
+def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
+    """Names of the settings that the user chose for the cases and that differ from the pyfunc's own."""
+    own = complete(ours.gen_config_dict)
+    usual = {**SAMPLING_DEFAULTS, **DEFAULTS}
+    chosen = [(name, value) for case in cases for name, value in case.gen_config.items() if value != usual.get(name)]
+    names = {name for name, value in chosen if value != own.get(name)}
+    if ours.examples and any(case.examples not in ("", ours.examples) for case in cases):
+        names.add("examples")
+    return sorted(names)
+
+
+def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> tuple[str, ...]:
+    """What the user should know of a local model, whatever it answers.
+
+    Equal for all tables with equal settings, so that it stands in the summary once.
+    """
+    model = in_memory.hold(ours.found())
+    settings = [case.gen_config for case in cases]
+    if isinstance(ours, PyfuncTransformer):
+        settings = [complete(ours.gen_config_dict)]
+    notes = (*model.notes, left_out(model, settings, _stated(group, ours)), _raw_prompts(group, model))
+    return tuple(note for note in notes if note)
+
+
+def _stated(group: Group, ours: HeldTransformer) -> set[str]:
+    """Names of the decoding settings that the user gave for every case of a group."""
+    declaration = group.declaration
+    nearer = [[row.gen_config for row in declaration.rows], [variant.gen_config for variant in declaration.variants]]
+    own = ours.gen_config_dict if isinstance(ours, PyfuncTransformer) and group.spec.kind is SourceKind.MLFLOW else {}
+    names = {*group.spec.gen_config, *declaration.gen_config, *own}
+    for configs in nearer:
+        names |= set.intersection(*map(set, configs)) if configs else set()
+    return names
+
+
+def _raw_prompts(group: Group, model: LocalModel) -> str:
+    """A note on a chat model that is asked without its template; empty if it has none, or the user wants it so."""
+    if model.chat_template or group.spec.raw_prompts or not getattr(model.tokenizer, "chat_template", None):
+        return ""
+    table = header(group.spec.name)
+    is_file = group.spec.kind in (SourceKind.HUB, SourceKind.FOLDER)
+    advice = (
+        f"set chat_template = true in {table} of pyproject.toml" if is_file else 'log it with chat_template="tokenizer"'
+    )
+    return (
+        f"model {model.name!r} has a chat template, but its prompts are sent as they are. If it is a chat model, "
+        f"{advice}; chat_template = false in {table} says that this is meant"
+    )
