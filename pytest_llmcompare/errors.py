@@ -60,7 +60,7 @@ class ReportError(LlmCompareError):
 
 
 def did_you_mean(value: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` for the known name nearest to `value`, else all of the known names.
+    """Return `` Did you mean 'x'?`` for the known name nearest to `value`, otherwise all known names.
 
     Starts with a space, so that it can be appended to a sentence.
     """

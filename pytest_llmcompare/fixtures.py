@@ -1,4 +1,4 @@
-"""What tests ask for. It is imported in every pytest run, so it imports little."""
+"""The fixtures. Imported in every pytest run, so it imports little."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def no_models(request: pytest.FixtureRequest) -> str:
-    """What to say where no models are named, and where they may be named without being read."""
+    """The fault of a run without models; mentions a file that names models and is not read."""
     from .models.config_file import unread_note
     from .run.parametrize import NO_MODELS
 
@@ -32,7 +32,7 @@ def no_models(request: pytest.FixtureRequest) -> str:
 
 @contextmanager
 def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator[None]:
-    """Evaluate groups on account of a test; what takes too long for pytest-timeout is not tried once per test."""
+    """Evaluate groups on behalf of a test; a group that pytest-timeout ends is not evaluated again."""
     from .run.interruption import time_for
 
     try:
@@ -44,12 +44,12 @@ def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator
 
 
 def use_scratch(config: pytest.Config, base: Path) -> None:
-    """Set the folder for scratch files, given the temporary folder of this process; xdist's workers share one."""
+    """Set the folder for files of this run, given the temporary folder of this process; workers share one."""
     session_of(config).scratch = (base.parent if is_worker(config) else base) / "llmcompare"
 
 
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
-    """Fail a test for which a fixture is asked that pytest did not know of when it collected the test."""
+    """Fail a test that asks for a fixture which pytest did not know of at collection."""
     from .run.marker_faults import asked_late
 
     pytest.fail(asked_late(request.node), pytrace=False)
@@ -57,7 +57,7 @@ def fail_late(request: pytest.FixtureRequest) -> NoReturn:
 
 @pytest.fixture
 def llm_parameter(request: pytest.FixtureRequest) -> Asked:
-    """Which case, or which table and model, this test is about (internal)."""
+    """The case, or the table and model, of this test (internal)."""
     if not hasattr(request, "param"):
         fail_late(request)
     if request.param is None:
@@ -84,7 +84,7 @@ def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
 def llm_group(
     request: pytest.FixtureRequest, llm_parameter: Asked, tmp_path_factory: pytest.TempPathFactory
 ) -> GroupResult:
-    """What this test's table and model gave; the first test that asks evaluates them (internal)."""
+    """The result of this test's table and model; the first test that needs it evaluates them (internal)."""
     session, key = session_of(request.config), llm_parameter[0]
     result = session.results.get(key)
     if result is None:
@@ -100,8 +100,8 @@ def llm_group(
 
 @pytest.fixture
 def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
-    """What the model said for this test's case: a `str` that knows its tokens; of several draws the first."""
-    del llm_case  # asked for so that the observation exists
+    """The model's output for this test's case: a `str` with its tokens; of several samples the first."""
+    del llm_case  # requested so that the observation exists
     observation = request.node.stash[OBSERVATION]
     for seen in observation.samples:
         row = seen.case.key.row
@@ -123,7 +123,7 @@ def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: Grou
     """The stored baseline of this test's case: `assert llm_output == llm_baseline`."""
     from .run.assertion import StoredBaseline
 
-    del llm_case  # asked for so that the observation exists
+    del llm_case  # requested so that the observation exists
     session = session_of(request.config)
     return StoredBaseline(request.node.stash[OBSERVATION], llm_group, session.settings, session.command_line.accepting)
 
@@ -139,8 +139,8 @@ def llm_model(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: G
 def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
     """MLflow's `EvaluationResult` of this test's table and model: `.metrics`, `.tables`.
 
-    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails
-    where the table does not reach one of its marker's thresholds.
+    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
+    the table misses one of its marker's thresholds.
     """
     from .reports.messages import failed_gates
 
@@ -168,7 +168,7 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
 def llm_comparison(
     request: pytest.FixtureRequest, llm_table: tuple[GroupKey, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> ModelComparison:
-    """All models of this test's table, to be compared with each other; the test runs once per table.
+    """All models of this test's table, for comparison with each other; the test runs once per table.
 
     `llm_comparison["B"].not_worse_than("A", metric="exact_match", margin=0.05)`, `llm_comparison.agreement("A", "B")`.
     """

@@ -1,9 +1,9 @@
 """Our own hooks, for plugins and `conftest.py` files. It is imported in every pytest run, so it imports little.
 
-A hook of a folder's `conftest.py` is asked about the tests of that folder and below, as pytest's own are; the kinds of
-models are the whole run's. Payloads are frozen records of `records.py` and `reports/summary.py`. `docs/hooks.md` has an
-example of each. Implementations are marked with `@pytest.hookimpl(optionalhook=True)`, so that pytest does not refuse
-them where this plugin is off.
+As with pytest's own hooks, a hook in a folder's `conftest.py` is called for the tests of that folder and below; models
+are loaded for the whole run. Payloads are frozen records of `records.py` and `comparison/summary.py`. `docs/hooks.md`
+has an example of each hook. Mark implementations with `@pytest.hookimpl(optionalhook=True)`, so that pytest accepts
+them without this plugin, too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 @pytest.hookspec(firstresult=True)
 def pytest_llmcompare_load_table(source: Any, base: Path) -> Iterable[Mapping[str, Any]] | Any | None:
-    """Read a prompt table from a source that we do not know: another kind of file, an address, an object.
+    """Read a prompt table from a source of your own: another kind of file, an address, an object.
 
-    Called at collection, for every table, so it should do no more than the table takes.
+    Called at collection for every table, so it should be fast.
 
     Args:
-        source: What stands in the marker.
+        source: The table as given in the marker.
         base: Folder of the test file, which a path is relative to.
 
     Returns:
-        The rows as an iterable of dicts or a pandas DataFrame, which are checked as those of a file are. None leaves
-        the source to the next plugin and at last to us.
+        The rows as an iterable of dicts or a pandas DataFrame; they are checked like those of a file. None leaves the
+        source to the next plugin and finally to pytest-llmcompare.
     """
 
 
@@ -43,8 +43,8 @@ def pytest_llmcompare_load_table(source: Any, base: Path) -> Iterable[Mapping[st
 def pytest_llmcompare_load_model(spec: ModelSpec) -> Any | None:
     """Load a model of a kind of your own, named on the command line as `NAME=KIND:ANYTHING`.
 
-    Called before its first question, in each process that needs the model. Kinds that have a meaning already
-    (`models:`, `runs:`, `openai:`, `http:`, `https:`, `hf:`) are never asked for.
+    Called before the first prompt, in each process that needs the model. Kinds that have a meaning already
+    (`models:`, `runs:`, `openai:`, `http:`, `https:`, `hf:`) never reach this hook.
 
     Args:
         spec: The model; `spec.source` is `KIND:ANYTHING`, and the settings of its table in `pyproject.toml` are there.
@@ -74,14 +74,14 @@ def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outpu
         root: pytest's root folder.
         pinned: Under pytest-xdist, the `pinned` of what was opened in the main process, so that all processes read the
             same; empty there.
-        outputs: Gives what a table and model of this run said, given its `GroupKey`. To be called by `load`.
+        outputs: Returns the outputs of a table and model of this run, given its `GroupKey`. Call it in `load` only.
 
     Returns:
         An object with `load(group: GroupKey, cases: Sequence[Case])`, which is called once per table and model and
         returns a dict from `case.key` to the baseline: a text, a `Generation`, or a `Baseline` with the hashes of what
         it answers. A case that is not in it is `missing`. Attributes `pinned`, a text as above, and `copying`, a
-        command that copies the baselines into files, need not be there. None leaves the source to the next plugin and
-        at last to us.
+        command that copies the baselines into files, are optional. None leaves the source to the next plugin and
+        finally to pytest-llmcompare.
     """
 
 
@@ -91,17 +91,17 @@ def pytest_llmcompare_judge(
 ) -> Judgement | None:
     """Replace the verdict on an output that was compared with its baseline.
 
-    Not called where nothing was compared (`missing`, `stale`, `error`): such a case never passes.
+    Not called if nothing was compared (`missing`, `stale`, `error`): such a case never passes.
 
     Args:
         case: What was asked.
         baseline: What was approved; its text is `baseline.generation.text`.
         candidate: What the model says now.
-        judgement: Our verdict with its evidence.
+        judgement: The verdict of pytest-llmcompare with its evidence.
 
     Returns:
         Another judgement, of the verdict `identical`, `near_tie`, `shifted`, `drifted` or `error`, its `reason` in a
-        sentence. None leaves it to the next plugin and at last to us.
+        sentence. None leaves it to the next plugin and finally to pytest-llmcompare.
     """
 
 
@@ -109,7 +109,7 @@ def pytest_llmcompare_judge(
 def pytest_llmcompare_metrics(table: str, model: str) -> Sequence[Any] | None:
     """MLflow metrics for a table, besides those of its marker.
 
-    Called before a table and model are evaluated. Of two metrics of one name that of the marker counts.
+    Called before a table and model are evaluated. A metric of the marker replaces one of the same name.
 
     Args:
         table: Name of the prompt table.
@@ -122,15 +122,15 @@ def pytest_llmcompare_metrics(table: str, model: str) -> Sequence[Any] | None:
 
 @pytest.hookspec
 def pytest_llmcompare_group_finished(result: GroupResult) -> None:
-    """A table and model are evaluated, or could not be (`result.error` says why).
+    """Called when a table and model are evaluated, or could not be (`result.error` says why).
 
-    Called once per run for each, in the process that did it: under pytest-xdist a worker.
+    Once per run for each of them, in the process that evaluated it: under pytest-xdist a worker.
     """
 
 
 @pytest.hookspec
 def pytest_llmcompare_run_finished(summary: Summary) -> None:
-    """The run is over and its baselines are written. Called once, under pytest-xdist in the main process.
+    """Called once when the run is over and its baselines are written, under pytest-xdist in the main process.
 
-    Not called for a run that only collects, nor for one without tests of ours.
+    Not called for a run that only collects, nor for one without tests of pytest-llmcompare.
     """

@@ -1,4 +1,4 @@
-"""Command line, environment and `[tool.llmcompare]` -> Settings. Command line beats environment beats file."""
+"""Read the settings. Precedence: command line, environment, `[tool.llmcompare]` in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Option(NamedTuple):
     """One option of the command line.
 
     Attributes:
-        name: What stands on the command line.
-        help: What `--help` says of it.
-        facts: What else pytest's parser is to know.
+        name: Name with its dashes.
+        help: Text for `--help`.
+        facts: Further arguments of `addoption`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Option(NamedTuple):
 
 
 def taking(metavar: str, **further: Any) -> dict[str, Any]:
-    """Facts of an option that takes a value."""
+    """Arguments of `addoption` for an option that takes a value."""
     return {"metavar": metavar, **further}
 
 
@@ -146,7 +146,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_settings(config: pytest.Config) -> Settings:
-    """Settle every setting from its sources.
+    """Read every setting from its sources.
 
     Raises:
         UsageError: A wrong option, environment variable or file entry.
@@ -190,7 +190,7 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 class Picked:
-    """Picks each value from the first source that has it, and remembers which."""
+    """Takes each value from the first source that has it, and records the source in `origins`."""
 
     def __init__(self, config: pytest.Config, table: Mapping[str, Any]) -> None:
         self.config = config
@@ -198,7 +198,7 @@ class Picked:
         self.origins: dict[str, str] = {}
 
     def models(self, named: Mapping[str, Any]) -> tuple[str, ...]:
-        """The models: as listed, else all named ones."""
+        """The models: as listed, otherwise all that have a table of their own."""
         given = split_specs(self.config.getoption(MODELS))
         if given:
             self.origins["models"] = COMMAND_LINE
@@ -212,7 +212,7 @@ class Picked:
         return tuple(listed)
 
     def update(self) -> Update:
-        """The one update option that was given."""
+        """The update option; at most one may be given."""
         given = [mode for name, mode in UPDATES.items() if self.config.getoption(name)]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} exclude each other: give one of them.")
@@ -222,7 +222,7 @@ class Picked:
         return given[0]
 
     def given_by(self, option: str) -> str:
-        """Where an option without a value was given, of the places that pytest takes options from."""
+        """Where an option without a value was given: command line, `PYTEST_ADDOPTS`, `addopts` or elsewhere."""
         if option in map(str, self.config.invocation_params.args):
             return COMMAND_LINE
         if option in os.environ.get("PYTEST_ADDOPTS", "").split():
@@ -247,14 +247,14 @@ class Picked:
         return default
 
     def listed(self, name: str, default: str) -> str:
-        """A setting that the file alone has."""
+        """A setting that only the file can have."""
         if name not in self.table:
             return default
         self.origins[name] = FILE
         return str(self.table[name])
 
     def number(self, name: str) -> int:
-        """A whole number by its name."""
+        """A setting that is a whole number; 0 if it is not given."""
         value = self.value(name, 0)
         try:
             return int(str(value))
@@ -262,7 +262,7 @@ class Picked:
             raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None
 
     def nats(self, name: str) -> float | None:
-        """A number by its name; None where it is not given."""
+        """A setting in nats; None if it is not given."""
         value = self.value(name, None)
         if value is None:
             return None
@@ -272,6 +272,6 @@ class Picked:
             raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None
 
     def percentage(self, name: str) -> float | None:
-        """A percentage by its name, or None."""
+        """A setting that is a percentage; None if it is not given."""
         value = self.value(name, None)
         return None if value is None else percentage(value, name.replace("_", " "), self.origins[name])

@@ -1,4 +1,4 @@
-"""pytest's hooks; each forwards. It is imported in every pytest run, so it imports little."""
+"""The hooks of pytest that the plugin implements. Imported in every pytest run, so it imports little."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 OURS = ALL
-"""The fixtures that tests ask for; each leads to one of those below."""
+"""The fixtures for users; each depends on one of `PARAMETERS`."""
 
 PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
@@ -77,7 +77,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the settings, so that a wrong one ends the run before it starts."""
+    """Read the settings, so that a wrong one ends the run before it starts."""
     config.addinivalue_line("markers", MARKER)
     try:
         settings = config.stash[SETTINGS] = read_settings(config)
@@ -90,12 +90,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say which settings are not at their default, and where they came from."""
+    """Show the settings that are not at their default, and where each was given."""
     return header_lines(config.stash[SETTINGS], getattr(config.stash.get(SOURCE, None), "title", ""))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Expand marker and models into tests."""
+    """Parametrize tests by the rows of their tables and by models."""
     if PARAMETERS.isdisjoint(metafunc.fixturenames):
         return
     try:
@@ -109,11 +109,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         expand(metafunc, session)
 
 
-@pytest.hookimpl(wrapper=True, trylast=True)  # inside the wrappers that leave tests out, such as that of --lf
+@pytest.hookimpl(wrapper=True, trylast=True)  # inside wrappers that leave out tests, such as that of --lf
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Refuse tests that use the marker or our fixtures in a way that compares nothing."""
+    """Fail collection of tests that use the marker or our fixtures in a way that compares nothing."""
     report = yield
     collector.config.stash.setdefault(MARKERS, MarkerFaults()).look(collector, report)
     return report
@@ -121,13 +121,13 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Forget what an earlier collection of this process saw."""
+    """Forget an earlier collection of this process."""
     session.config.stash[MARKERS] = MarkerFaults()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse markers that no test uses, and put the tests of one model together."""
+    """Report markers that no test uses, and put the tests of one model next to each other."""
     faults = config.stash.setdefault(MARKERS, MarkerFaults())
     faults.refuse_unused(session)
     faults.refuse_late(session, items)
@@ -138,7 +138,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note what is left after `-k`, `--lf` and the like."""
+    """Record which tests are selected, after `-k`, `--lf` and the like."""
     if ours := session.config.stash.get(SESSION, None):
         from .run.parametrize import select
 
@@ -149,13 +149,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
-    """Note how long pytest-timeout lets a test run, and leave the timer to it."""
+    """Record how long pytest-timeout lets a test run; pytest-timeout itself sets the timer."""
     item.stash.setdefault(TIMER, settings)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Note when the body of a test has ended: subtests report before that."""
+    """Record when the body of a test has ended: subtests report before that."""
     item.stash[ENDED] = False
     try:
         return (yield)
@@ -165,11 +165,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
             observation.ended = True
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside the wrapper that turns failures into expected ones
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outside pytest's wrapper for xfail
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the report say and carry what the test found."""
+    """Explain a failed comparison in the report, and attach the results of the test."""
     session = item.config.stash.get(SESSION, None)
     if session:
         from .run import reporting
@@ -184,7 +184,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> list[str] | None:
-    """Say what sets `llm_output` apart from the text that a test compared it with."""
+    """Explain how `llm_output` differs from a text that a test compared it with."""
     if SESSION not in config.stash:
         return None
     from .reports.mismatch import mismatch_lines
@@ -194,7 +194,7 @@ def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, righ
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
-    """Let reports and what they carry travel from xdist's workers."""
+    """Make what we attach to reports serializable for xdist."""
     data = yield
     if data is None or SESSION not in config.stash:
         return data
@@ -205,7 +205,7 @@ def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any,
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a worker send its results; the controller has a hook of its own."""
+    """Send a worker's results; the controller has a hook of its own."""
     config = session.config
     if is_worker(config) and SESSION in config.stash and not only_lists(config):
         config.workeroutput.update(worker_output(config.stash[SESSION]))  # type: ignore[attr-defined]  # xdist's
@@ -213,7 +213,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
-    """The sources that come with the plugin, where no other plugin knows better."""
+    """Open the sources that come with the plugin; other plugins are asked first."""
     from .baselines.sources.registry import open_source
 
     return open_source(source, root, pinned, outputs)
@@ -221,18 +221,18 @@ def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outpu
 
 @pytest.hookimpl(trylast=True)
 def pytest_llmcompare_judge(judgement: Judgement) -> Judgement:
-    """Our own verdict, where no plugin has another."""
+    """Keep the verdict, if no other plugin replaces it."""
     return judgement
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Models side by side, a line per model, and how to go on."""
+    """Show the summary: models side by side, a line per model, what to do next."""
     if controller := config.pluginmanager.getplugin(CONTROLLER):
         controller.show(terminalreporter)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Free the model, and give SIGTERM back."""
+    """Free the models, and restore SIGTERM."""
     if session := config.stash.get(SESSION, None):
         session.close()
     release_sigterm(config)

@@ -1,4 +1,4 @@
-"""Settings of a run: what was asked for, and where each answer came from. Pure; `options.py` reads the sources."""
+"""Settings of a run, and where each was given. Pure; `options.py` reads the sources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Update(StrEnum):
     ALL = "--llm-update-all"
 
     def accepts(self, verdict: Verdict) -> bool:
-        """Whether a case with this verdict gets today's output as its baseline (and so passes)."""
+        """Whether today's output becomes the baseline of a case with this verdict, so that the case passes."""
         from .judgement import Verdict
 
         if self is Update.NOTHING or verdict is Verdict.ERROR:
@@ -41,7 +41,7 @@ class Update(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What one run works with.
+    """Settings of one run.
 
     Attributes:
         models: Model specs as text, in order.
@@ -82,14 +82,14 @@ class Settings:
 
     @property
     def models_are_asked_for(self) -> bool:
-        """Whether models were named for this very run, which then has to compare them."""
+        """Whether models were named for this run, not in the file; such a run fails if it compares nothing."""
         return bool(self.models) and self.origins.get("models") in FOR_THIS_RUN
 
     @property
     def needs_source(self) -> bool:
-        """Whether baselines from elsewhere are opened at once, so that a wrong source ends the run before it starts.
+        """Whether the source of baselines is opened at start-up, so that a wrong one ends the run before it starts.
 
-        Where only the file or the environment names one, most runs may be of tests that compare nothing.
+        Not if only the file or the environment names it: then most runs may be of tests that compare nothing.
         """
         asked = self.origins.get("baseline") == COMMAND_LINE or self.models_are_asked_for
         writes = self.update is not Update.NOTHING or bool(self.prune)
@@ -104,7 +104,7 @@ class Settings:
         return verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 
     def lets_stand(self, verdict: Verdict) -> bool:
-        """Whether a test goes on after a comparison with this verdict: it passes, or is about to be written."""
+        """Whether a comparison with this verdict counts as equal: it passes, is budgeted, or will be written."""
         from .judgement import Verdict
 
         if verdict is Verdict.DRIFTED and self.drift_budget is not None:
@@ -112,7 +112,7 @@ class Settings:
         return self.passes(verdict) or self.update.accepts(verdict)
 
     def tolerance_over(self, own: float | None) -> float | None:
-        """The margin that counts as a tie for a table with one of its own: the run's beats it, the file's does not."""
+        """The tolerance of a table. Precedence: command line or environment, marker (`own`), file."""
         for_this_run = self.origins.get("tolerance") != FILE
         return self.tolerance if own is None or (self.tolerance is not None and for_this_run) else own
 
@@ -224,7 +224,7 @@ def check_values(settings: Settings) -> None:
 
 
 def check_report(path: str) -> None:
-    """Check where a report is to go.
+    """Check the target of a report.
 
     Raises:
         UsageError: Its ending does not say what to write.

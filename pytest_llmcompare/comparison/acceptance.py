@@ -1,4 +1,4 @@
-"""What a run decides about baselines, from what its tests reported. Pure."""
+"""Decide which outputs become baselines and which wait for review, from the results of the tests. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pytest_llmcompare.settings import Settings, Update
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What is to be written for one group.
+    """The baselines to write for one group.
 
     Attributes:
         group: The group.
         baselines: Today's outputs, to be its baselines.
-        shifted: Those that say the same as before with other likelihoods, which are what is accepted.
+        shifted: Rows whose texts are unchanged, so that only new likelihoods are accepted.
     """
 
     group: GroupKey
@@ -28,8 +28,8 @@ class Acceptance:
 def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptance]:
     """The outputs that an update option turns into baselines, group by group.
 
-    A case counts where a test compared it and all tests that saw it passed: an output that fails another check of the
-    user's is not worth keeping.
+    A case is accepted if a test has compared it and all its tests passed: an output that fails another check of the
+    user is not worth keeping.
     """
     by_case: dict[CaseKey, list[CaseResult]] = {}
     for result in results:
@@ -48,24 +48,24 @@ def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptanc
 
 
 def is_shifted(result: CaseResult) -> bool:
-    """Whether only likelihoods moved, so that these are what there is to accept."""
+    """Whether only likelihoods moved, so that only these can be accepted."""
     return result.judgement is not None and result.judgement.verdict is Verdict.SHIFTED
 
 
 def is_accepted(result: CaseResult, update: Update) -> bool:
-    """Whether the update option takes this output."""
+    """Whether the update option accepts this output."""
     judged = result.judgement is not None and update.accepts(result.judgement.verdict)
     return judged and result.generation is not None
 
 
 def is_open(result: CaseResult) -> bool:
-    """Whether an output differs from its baseline, or has none, so that somebody has to decide about it."""
+    """Whether an output differs from its baseline or has none, so that it waits for a decision."""
     judged = result.judgement is not None and result.judgement.verdict in UNDECIDED
     return judged and result.generation is not None
 
 
 def is_match(result: CaseResult) -> bool:
-    """Whether an output was compared and stands."""
+    """Whether an output was compared and is identical or a near tie."""
     return result.judgement is not None and result.judgement.verdict in MATCHING
 
 
@@ -73,13 +73,13 @@ def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:
     """Whether a test failed for another reason than a comparison.
 
     Args:
-        samples: What one test found, sample by sample.
+        samples: Results of one test, a result per sample.
         settings: Settings of the run: which verdicts make a test fail.
     """
-    found = list(samples)
-    compared = [result.judgement for result in found if result.judgement is not None]
-    stands = all(settings.lets_stand(judgement.verdict) for judgement in compared)
-    return stands and not all(result.passed for result in found)
+    results = list(samples)
+    if all(result.passed for result in results):
+        return False
+    return all(result.judgement is None or settings.lets_stand(result.judgement.verdict) for result in results)
 
 
 def baseline_of(result: CaseResult) -> Baseline:
@@ -89,7 +89,7 @@ def baseline_of(result: CaseResult) -> Baseline:
 
 
 def merged(parts: Iterable[Mapping[GroupKey, Iterable[RowKey]]]) -> dict[GroupKey, tuple[RowKey, ...]]:
-    """The rows that the tables have, in their order, put together from several processes."""
+    """The rows of the tables, in their order, merged from several processes."""
     rows: dict[GroupKey, dict[RowKey, None]] = {}
     for part in parts:
         for group, declared in part.items():

@@ -1,4 +1,4 @@
-"""What a run's tests compared: which of them passed unseen, and whether any compared at all. Pure."""
+"""Find tests that passed over a difference, and runs in which no test compared anything. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.text import source_without_secrets
 
 Place = Callable[[str], str]
-"""Where a test stands, by its node id: `test_geo.py:4`."""
+"""Returns where a test stands, given its node id: `test_geo.py:4`."""
 
 PASSED, FAILED, SKIPPED, XFAILED, XPASSED = "passed", "failed", "skipped", "xfailed", "xpassed"
 
 MOST_NAMED = 3
-"""Tests or places named of those that a sentence is about."""
+"""Most tests or places that a sentence names."""
 
 NOTHING_SEEN = (
     "compared nothing: the test asks for llm_baseline and ends without comparing it.\n"
@@ -38,14 +38,14 @@ CUT_SHORT = "The run ended before a test of a prompt table did."
 
 
 def compared(attempt: Attempt) -> bool:
-    """Whether a test checked an output: against its baseline, or (if it asks for none) in its own way."""
+    """Whether a test has checked an output: against its baseline, or in its own way if it asks for none."""
     if attempt.looked or attempt.verdict not in (None, Verdict.ERROR):
         return True
     return attempt.reached and not attempt.wants_baseline and attempt.outcome != SKIPPED
 
 
 def saw_nothing(attempt: Attempt) -> bool:
-    """Whether a test passed that asked for its baseline and never compared it."""
+    """Whether a test asked for its baseline and passed without comparing it."""
     unseen = attempt.verdict is None and not attempt.looked
     return attempt.outcome == PASSED and attempt.wants_baseline and unseen
 
@@ -53,24 +53,24 @@ def saw_nothing(attempt: Attempt) -> bool:
 def unseen(
     results: Iterable[CaseResult], attempts: Mapping[str, Attempt], settings: Settings
 ) -> dict[Verdict, list[CaseResult]]:
-    """Results whose verdict does not pass while their test did, or skipped itself, by verdict.
+    """Results with a failing verdict whose test passed or skipped itself, by verdict.
 
-    A verdict that a drift budget or an update option lets stand is none of them, nor is that of an expected failure.
+    Verdicts that a drift budget or an update option accepts do not fail. Expected failures are left out.
     """
-    found: dict[Verdict, list[CaseResult]] = {}
+    by_verdict: dict[Verdict, list[CaseResult]] = {}
     for result in results:
         attempt = attempts.get(result.nodeid)
         excused = attempt is not None and attempt.outcome in (XFAILED, XPASSED)
         kept_quiet = result.passed or (attempt is not None and attempt.outcome == SKIPPED)
         if kept_quiet and result.judgement and not excused and not settings.lets_stand(result.judgement.verdict):
-            found.setdefault(result.judgement.verdict, []).append(result)
-    return found
+            by_verdict.setdefault(result.judgement.verdict, []).append(result)
+    return by_verdict
 
 
 def unseen_faults(
     results: Iterable[CaseResult], attempts: Mapping[str, Attempt], settings: Settings, place: Place
 ) -> list[str]:
-    """A paragraph per verdict on outputs that differ although their tests passed."""
+    """Faults of tests that passed over a difference, a paragraph per verdict."""
     faults = []
     for verdict, those in unseen(results, attempts, settings).items():
         outputs = len({result.key for result in those})
@@ -118,7 +118,7 @@ def nothing_compared(
 
 
 def own_comparisons(attempts: Iterable[Attempt]) -> str:
-    """A note on tests that compared in their own way, which have no verdict of ours; empty if there are none."""
+    """A note on tests that compared in their own way and have no verdict; empty if there are none."""
     own = sum(attempt.looked and attempt.verdict is None for attempt in attempts)
     if not own:
         return ""
@@ -126,9 +126,9 @@ def own_comparisons(attempts: Iterable[Attempt]) -> str:
 
 
 def skipped_late(attempts: Iterable[Attempt], place: Place) -> str:
-    """A note on tests that skipped themselves instead of comparing; empty if there are none."""
+    """A note on tests that skipped themselves after the model had answered; empty if there are none."""
     gone = [attempt for attempt in attempts if _skipped_late(attempt) and not compared(attempt)]
-    return _told("not compared, skipped after the model had answered", gone, place) if gone else ""
+    return _line("not compared, skipped after the model had answered", gone, place) if gone else ""
 
 
 def _skipped_late(attempt: Attempt) -> bool:
@@ -136,18 +136,18 @@ def _skipped_late(attempt: Attempt) -> bool:
 
 
 def _reasons(attempts: list[Attempt], place: Place) -> Iterator[str]:
-    """Why none of these tests compared, a line for each way not to."""
+    """Why none of these tests compared, a line per reason."""
     ways = {
         "skipped before the model was asked": [a for a in attempts if a.outcome == SKIPPED and not a.reached],
         "skipped after the model had answered": [a for a in attempts if _skipped_late(a)],
         "expected to fail, and ended before comparing": [a for a in attempts if a.outcome == XFAILED],
         "passed without comparing": [a for a in attempts if a.outcome in (PASSED, XPASSED)],
     }
-    return (_told(way, those, place) for way, those in ways.items() if those)
+    return (_line(way, those, place) for way, those in ways.items() if those)
 
 
-def _told(way: str, attempts: list[Attempt], place: Place) -> str:
-    """`skipped before ...: 3 tests in test_geo.py:4 (no network)`."""
+def _line(way: str, attempts: list[Attempt], place: Place) -> str:
+    """A line such as `skipped before ...: 3 tests in test_geo.py:4 (no network)`."""
     reasons = list(dict.fromkeys(attempt.reason for attempt in attempts if attempt.reason))
     why = f" ({'; '.join(reasons[:MOST_NAMED])})" if reasons else ""
     return f"{way}: {_tests(len(attempts))} in {_places([attempt.nodeid for attempt in attempts], place)}{why}"
@@ -158,12 +158,12 @@ def _tests(number: int) -> str:
 
 
 def _places(nodeids: Iterable[str], place: Place) -> str:
-    """Where tests stand, each place once."""
+    """The places of tests, without repetitions."""
     return _listed(list(dict.fromkeys(map(place, nodeids))))
 
 
 def _listed(names: list[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 

@@ -1,4 +1,4 @@
-"""The order of models and rows in reports: as the user wrote them, whatever order the results came in. Pure."""
+"""The order of models and rows in reports: as the user wrote them, whatever the order of the results. Pure."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ class Order:
 
 
 def places_of(names: Iterable[str]) -> dict[str, int]:
-    """The place of each name, counted once."""
+    """The index of each name at its first occurrence, repetitions not counted."""
     return {name: at for at, name in enumerate(dict.fromkeys(names))}

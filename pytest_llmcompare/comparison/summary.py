@@ -1,6 +1,6 @@
-"""What a run found, as one frozen record that all reports are drawn from. Pure.
+"""The summary of a run, a frozen record that all reports are drawn from. Pure.
 
-Everything is derived from the records of tests and groups, whatever order they came in.
+It is computed once, and depends on the records of tests and groups but not on their order.
 """
 
 from __future__ import annotations
@@ -11,45 +11,30 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.judgement import COMPARED, MATCHING, Verdict, severity_of
+from pytest_llmcompare.judgement import COMPARED, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
+from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One case, as its tests found it.
-
-    Attributes:
-        key: Name of the case.
-        verdict: The worst verdict of its tests; None where none of them compared.
-        accepted: Whether an update option takes today's output as the baseline.
-        result: The result that the verdict is from.
-    """
-
-    key: CaseKey
-    verdict: Verdict | None
-    accepted: bool
-    result: CaseResult
-
-    @property
-    def text(self) -> str | None:
-        """Today's text, or None where there is none."""
-        return None if self.result.generation is None else self.result.generation.text
-
-    @property
-    def differs(self) -> bool:
-        """Whether there is something to look at: where only a likelihood moved, the texts are equal."""
-        if self.verdict is Verdict.SHIFTED:
-            return self.text != self.result.baseline_text
-        return self.verdict not in (None, Verdict.IDENTICAL)
+__all__ = [
+    "Cell",
+    "EqualDrifts",
+    "ModelLine",
+    "Summary",
+    "Table",
+    "TableRow",
+    "each_once",
+    "summarize",
+    "verdict_of",
+    "worst_cells",
+]
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a prompt table, with a cell per model; None where no selected test had that model."""
+    """One row of a prompt table, with a cell per model; None if no selected test had that model."""
 
     row: RowKey
     input: str
@@ -57,14 +42,14 @@ class TableRow:
 
     @property
     def differs(self) -> bool:
-        """Whether models differ here, or a model from its baseline."""
+        """Whether models differ from each other, or a model from its baseline."""
         cells = [cell for cell in self.cells if cell is not None]
         return len({cell.text for cell in cells}) > 1 or any(cell.differs for cell in cells)
 
 
 @dataclass(frozen=True)
 class Table:
-    """One prompt table: its rows beside its models."""
+    """One prompt table: a row per prompt, a column per model."""
 
     folder: str
     name: str
@@ -74,14 +59,14 @@ class Table:
 
 @dataclass(frozen=True)
 class ModelLine:
-    """One model over all tables.
+    """One model, summed over all tables.
 
     Attributes:
         model: Its name.
         counts: Cases by verdict; None counts the cases that no test compared.
         accepted: Cases whose output an update option takes as the baseline.
         tokens: Tokens generated.
-        seconds: Time it took to generate.
+        seconds: Time spent generating.
     """
 
     model: str
@@ -92,18 +77,18 @@ class ModelLine:
 
     @property
     def cases(self) -> int:
-        """All cases that a test looked at."""
+        """All cases that a test has asked for."""
         return sum(self.counts.values())
 
     @property
     def comparable(self) -> int:
-        """Cases that could drift: the whole that the drift rate is a part of."""
+        """Cases that were compared: the denominator of the drift rate."""
         return sum(self.counts.get(verdict, 0) for verdict in COMPARED)
 
 
 @dataclass(frozen=True)
 class EqualDrifts:
-    """Cases of one model in which the same token became the same other token, wherever that was."""
+    """Cases of one model in which the same token became the same other token, at any position."""
 
     model: str
     baseline_token: str
@@ -113,18 +98,18 @@ class EqualDrifts:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run found.
+    """Results of a run.
 
     Attributes:
         models: One line per model.
         tables: Side by side, prompts and models.
-        equal_drifts: The drifts, equal ones together, the most frequent first.
+        equal_drifts: The drifts, grouped by the tokens that differ, the most frequent first.
         notes: What the user should know, each once; the reasons in `faults` are among them.
         obsolete: Baselines that are in a file but no longer in the table, by group.
-        budgets: The models against the drift budget, where there is one.
-        gates: The thresholds on metrics with their values, passed or not, by table and model.
+        budgets: Each model against the drift budget; empty without one.
+        gates: The thresholds on metrics with their values, passed or missed, by table and model.
         faults: Why the run fails although its tests may have passed, each once.
-        remarks: What is worth saying only if the user asks for more.
+        remarks: Notes that only `-v` shows.
     """
 
     models: tuple[ModelLine, ...] = ()
@@ -172,52 +157,31 @@ def summarize(
     budgets: Iterable[BudgetCheck] = (),
     models: Sequence[str] = (),
     faults: Iterable[str] = (),
+    cells: Mapping[CaseKey, Cell] | None = None,
 ) -> Summary:
-    """Put a run's records together.
+    """Summarize the records of a run.
 
     Args:
-        results: What the tests found; several may be of one case.
-        groups: What evaluating the groups gave.
+        results: Results of the tests; several may be of one case.
+        groups: Results of the groups.
         settings: Settings of the run: what an update accepts.
-        declared: Rows as the tables have them; gives the order of models and rows. Without it they are sorted by name.
+        declared: The rows of the tables; gives the order of models and rows. Without it they are sorted by name.
         notes: More notes, after those of the groups.
         obsolete: Baselines of rows that are gone, by group.
-        budgets: The models against the drift budget.
+        budgets: Each model against the drift budget.
         models: Names of the run's models, in the order they were given.
         faults: Why the run fails although its tests may have passed.
+        cells: The result of `worst_cells`, if the caller has it already.
     """
-    return summary_of(
-        worst_cells(results, settings),
-        groups,
-        declared=declared,
-        notes=notes,
-        obsolete=obsolete,
-        budgets=budgets,
-        models=models,
-        faults=faults,
-    )
-
-
-def summary_of(
-    cells: Mapping[CaseKey, Cell],
-    groups: Sequence[GroupResult],
-    *,
-    declared: Mapping[GroupKey, Iterable[RowKey]] | None = None,
-    notes: Iterable[str] = (),
-    obsolete: Mapping[GroupKey, Sequence[RowKey]] | None = None,
-    budgets: Iterable[BudgetCheck] = (),
-    models: Sequence[str] = (),
-    faults: Iterable[str] = (),
-) -> Summary:
-    """Put a run's cells and records together; the arguments are those of `summarize`."""
+    cells = worst_cells(results, settings) if cells is None else cells
     order = Order(models, declared or {})
     by_group = {result.key: result for result in sorted(groups, key=lambda result: order.of_group(result.key))}
-    said = [note for result in by_group.values() for note in result.notes]
+    group_notes = [note for result in by_group.values() for note in result.notes]
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
         equal_drifts=equal_drifts(cells, order),
-        notes=each_once((*said, *notes)),
+        notes=each_once((*group_notes, *notes)),
         obsolete=tuple(
             (key, tuple(sorted(rows)))
             for key, rows in sorted((obsolete or {}).items(), key=lambda item: order.of_group(item[0]))
@@ -231,38 +195,14 @@ def summary_of(
 
 
 def each_once(texts: Iterable[str]) -> tuple[str, ...]:
-    """Texts without blanks around them, empty and repeated ones left out."""
+    """Texts, stripped, without empty and repeated ones."""
     return tuple(dict.fromkeys(text.strip() for text in texts if text.strip()))
-
-
-def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:
-    """One cell per case. Of equally bad results the first by test name counts, so that their order does not."""
-    by_case: dict[CaseKey, list[CaseResult]] = {}
-    for result in results:
-        by_case.setdefault(result.key, []).append(result)
-    return {key: worst_cell(key, seen, settings) for key, seen in by_case.items()}
-
-
-def worst_cell(key: CaseKey, seen: Sequence[CaseResult], settings: Settings) -> Cell:
-    """What the tests of one case found together."""
-    chosen = min(seen, key=lambda result: (-severity_of(verdict_of(result)), result.generation is None, result.nodeid))
-    verdict = verdict_of(chosen)
-    changed = verdict not in (None, *MATCHING)
-    accepted = verdict is not None and changed and settings.update.accepts(verdict)
-    return Cell(key, verdict, accepted and all(result.passed for result in seen), chosen)
-
-
-def verdict_of(result: CaseResult) -> Verdict | None:
-    """A test's verdict; one that failed before there was an output has met an error."""
-    if result.judgement is not None:
-        return result.judgement.verdict
-    return Verdict.ERROR if result.generation is None and not result.passed else None
 
 
 def model_lines(
     cells: Mapping[CaseKey, Cell], groups: Mapping[GroupKey, GroupResult], order: Order
 ) -> tuple[ModelLine, ...]:
-    """One line per model that was asked anything."""
+    """One line per model of the run."""
     by_model: dict[str, list[Cell]] = {key.model: [] for key in groups}
     for key, cell in cells.items():
         by_model.setdefault(key.group.model, []).append(cell)
@@ -283,7 +223,7 @@ def model_lines(
 
 
 def tables(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Table, ...]:
-    """The side-by-side tables."""
+    """The tables, by folder and name."""
     by_table: dict[tuple[str, str], dict[CaseKey, Cell]] = {}
     for key, cell in cells.items():
         by_table.setdefault((key.group.folder, key.group.table), {})[key] = cell
@@ -291,31 +231,30 @@ def tables(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Table, ...]:
 
 
 def table(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
-    """One side-by-side table."""
+    """One table, in the order of its rows and models."""
     names = {key.group.model for key in cells}
     models = tuple(sorted(names, key=lambda model: order.in_table(folder, name, model)))
     by_row: dict[RowKey, dict[str, Cell]] = {}
     for key, cell in cells.items():
         by_row.setdefault(key.row, {})[key.group.model] = cell
     rows = [
-        TableRow(row, prompt_of(by_row[row].values()), tuple(by_row[row].get(model) for model in models))
-        for row in sorted(by_row, key=lambda row: order.of_row(folder, name, row))
+        TableRow(
+            row,
+            min(cell.result.input for cell in by_row[row].values()),
+            tuple(by_row[row].get(model) for model in models),
+        )
+        for row, own in sorted(by_row.items(), key=lambda item: order.of_row(folder, name, item[0]))
     ]
     return Table(folder, name, models, tuple(rows))
 
 
-def prompt_of(cells: Iterable[Cell]) -> str:
-    """The prompt of a row; all of its cells have the same."""
-    return min((cell.result.input for cell in cells), default="")
-
-
 def equal_drifts(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[EqualDrifts, ...]:
-    """Drifts with the same change in the same model, put together."""
+    """The drifts of each model, grouped by the tokens that differ."""
     alike: dict[tuple[str, str, str], list[CaseKey]] = {}
     for key, cell in cells.items():
         judgement = cell.result.judgement
         if judgement is not None and cell.verdict is Verdict.DRIFTED and judgement.position is not None:
             change = (key.group.model, judgement.baseline_token, judgement.candidate_token)
             alike.setdefault(change, []).append(key)
-    found = [EqualDrifts(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in alike.items()]
-    return tuple(sorted(found, key=lambda drifts: (-len(drifts.cases), order.of_case(drifts.cases[0]))))
+    every = [EqualDrifts(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in alike.items()]
+    return tuple(sorted(every, key=lambda drifts: (-len(drifts.cases), order.of_case(drifts.cases[0]))))

@@ -1,4 +1,4 @@
-"""What `assert llm_output == llm_baseline` compares, and what it says when they differ."""
+"""The objects behind `assert llm_output == llm_baseline`: the stored baseline and the record of the comparison."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Accepting = Callable[[str], str]
 
 @dataclass
 class Observation:
-    """What one test has seen of its case so far; the report is made from it.
+    """What one test has done with its case so far; its report is made from it.
 
     Attributes:
         case: The case.
         nodeid: The test.
-        generation: The candidate, once the test asked for it.
-        judgement: The verdict, once the test compared.
-        baseline_text: Text of the baseline, where there is one.
-        explanation: Why the comparison failed, where it did.
-        further: What it has seen of the further samples of the case.
-        wants_baseline: Whether the test asked for the baseline.
-        looked: Whether it read the baseline itself, to compare in its own way.
+        generation: The candidate, once the test has asked for it.
+        judgement: The verdict, once the test has compared.
+        baseline_text: Text of the baseline; None if there is none.
+        explanation: Why the comparison failed, as lines; empty if it has not.
+        further: The same for the further samples of the case.
+        wants_baseline: Whether the test has asked for the baseline.
+        looked: Whether the test has read the baseline, to compare in its own way.
         ended: Whether the body of the test has ended; reports before that are of subtests.
         failed: Whether a subtest or the test has failed so far.
     """
@@ -56,6 +56,8 @@ class Observation:
     @property
     def worst(self) -> Observation:
         """The sample with the worst verdict; of equally bad ones the first."""
+        if not self.further:
+            return self
         return max(self.samples, key=lambda seen: severity_of(seen.judgement.verdict if seen.judgement else None))
 
     def result(self, *, passed: bool) -> CaseResult:
@@ -75,10 +77,10 @@ class Observation:
 
 
 class StoredBaseline:
-    """The stored baseline of a case. `llm_output == llm_baseline` gives the verdict as true or false.
+    """The stored baseline of a case, to be compared: `llm_output == llm_baseline` is True if the output passes.
 
-    Under an update option a difference that will be written counts as equal. With a drift budget a drifted case does,
-    too: the run as a whole decides on those.
+    Under an update option a difference that will be written counts as equal. So does a drifted case if there is a drift
+    budget, which is checked at the end of the run.
     """
 
     def __init__(self, observation: Observation, group: GroupResult, settings: Settings, accepting: Accepting) -> None:
@@ -90,22 +92,22 @@ class StoredBaseline:
 
     @property
     def text(self) -> str | None:
-        """Text of the baseline, or None if there is none. Reading a text counts as a comparison of the test's own."""
+        """Text of the baseline, or None if there is none. Reading it counts as a comparison of the test's own."""
         self._observation.looked = self._observation.looked or self._text is not None
         return self._text
 
     @property
     def token_ids(self) -> tuple[int, ...] | None:
-        """Tokens of the baseline, or None if none are recorded. Reading them counts as a comparison, too."""
+        """Token ids of the baseline, or None if none are recorded. Reading them counts as a comparison, too."""
         tokens = self._group.baseline_tokens.get(self._observation.case.key.row)
         self._observation.looked = self._observation.looked or tokens is not None
         return tokens
 
     @property
     def judgement(self) -> Judgement:
-        """The verdict on today's output, with its evidence; of several samples the worst."""
+        """The verdict on today's output, with its evidence; the worst one of several samples."""
         self._observation.looked = True
-        judged = [self._judgement(seen.case.key.row) for seen in self._observation.samples]
+        judged = [self._judgement(sample.case.key.row) for sample in self._observation.samples]
         return max(judged, key=lambda judgement: judgement.verdict.severity)
 
     @property
@@ -118,10 +120,10 @@ class StoredBaseline:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether the candidate stands, given the baseline.
+        """Whether today's output passes the comparison with the baseline.
 
         Raises:
-            TypeError: Compared with something else than this case's `llm_output`.
+            TypeError: `other` is not the `llm_output` of the same test.
         """
         __tracebackhide__ = True  # pytest then points at the test's own line
         candidate = self._group.generations.get(self._observation.case.key.row)
@@ -129,13 +131,13 @@ class StoredBaseline:
             raise TypeError(
                 f"llm_baseline compares with the llm_output of the same test, got {type(other).__name__}. {WRITE}"
             )
-        for seen in self._observation.samples:
-            row = seen.case.key.row
-            seen.judgement, seen.baseline_text = self._judgement(row), self._group.baseline_texts.get(row)
+        for sample in self._observation.samples:
+            row = sample.case.key.row
+            sample.judgement, sample.baseline_text = self._judgement(row), self._group.baseline_texts.get(row)
         failed = [
-            seen
-            for seen in self._observation.samples
-            if seen.judgement and not self._settings.lets_stand(seen.judgement.verdict)
+            sample
+            for sample in self._observation.samples
+            if sample.judgement and not self._settings.lets_stand(sample.judgement.verdict)
         ]
         if failed:
             worst = self._observation.worst
@@ -150,7 +152,7 @@ class StoredBaseline:
         return not failed
 
     def __hash__(self) -> NoReturn:
-        """A baseline is equal to what it was not made of, so it is in no set.
+        """Refuse to be hashed: equality here is a verdict, so sets and dicts would not work.
 
         Raises:
             TypeError: Always.
@@ -159,7 +161,7 @@ class StoredBaseline:
         raise TypeError(f"llm_baseline cannot be in a set or be a key. {WRITE}")
 
     def __getattr__(self, name: str) -> NoReturn:
-        """A baseline is no text; it has one.
+        """Refuse the methods of a text, and point to `text`.
 
         Raises:
             AttributeError: Always.
@@ -169,7 +171,7 @@ class StoredBaseline:
         raise AttributeError(f"llm_baseline has no attribute {name!r}.{hint} {WRITE}", name=name, obj=self)
 
     def __bool__(self) -> NoReturn:
-        """A baseline is neither true nor false, so that `assert llm_baseline` cannot pass.
+        """Refuse to be true or false, so that `assert llm_baseline` cannot pass.
 
         Raises:
             TypeError: Always.
@@ -178,7 +180,7 @@ class StoredBaseline:
         raise TypeError(f"llm_baseline has no truth value: it is there to be compared. {WRITE}")
 
     def __len__(self) -> NoReturn:
-        """A baseline has no length; its text has.
+        """Refuse to have a length, and point to `text`.
 
         Raises:
             TypeError: Always.
@@ -187,7 +189,7 @@ class StoredBaseline:
         raise TypeError(f"llm_baseline has no length; len(llm_baseline.text) is that of its text. {WRITE}")
 
     def __contains__(self, part: object) -> bool:
-        """A baseline holds nothing; its text does.
+        """Refuse `in`, and point to `text`.
 
         Raises:
             TypeError: Always.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CommandLine:
-    """How pytest was started.
+    """The pytest command of a run.
 
     Args:
         config: pytest's configuration.
@@ -28,7 +28,7 @@ class CommandLine:
         self.settings = settings
 
     def command(self, *options: str) -> str:
-        """The command that compares the same models, with further options, and takes outputs as baselines in files."""
+        """The command that compares the same models with baselines in files, with further options."""
         models = join_specs([source_without_secrets(text) for text in self.settings.models])
         named = [f"--llm-models={text}" for text in models] if self.settings.models_are_asked_for else []
         given = [name for name in ("device", "dtype") if self.settings.origins.get(name) == COMMAND_LINE]
@@ -39,14 +39,14 @@ class CommandLine:
         return shlex.join(["pytest", *named, *decisive, *options])
 
     def repeated(self) -> str:
-        """The command that selects the same tests, too: by paths, `-k`, `-m`."""
+        """The command that also selects the same tests, by paths, `-k` and `-m`."""
         chosen = {"-k": self.config.option.keyword, "-m": self.config.option.markexpr}
         given = [text for name, value in chosen.items() if value for text in (name, value)]
         asked = self.config.args_source is self.config.ArgsSource.ARGS
         return self.command(*given, *(self.config.args if asked else ()))
 
     def accepting(self, nodeid: str) -> str:
-        """The command that takes a test's output as its baseline, in the folder that pytest was started in."""
+        """The command that accepts a test's output as its baseline, relative to the folder pytest was started in."""
         path, colons, test = nodeid.partition("::")
         here = os.path.relpath(self.config.rootpath / path, self.config.invocation_params.dir)
         return self.command("--llm-update", f"{Path(here).as_posix()}{colons}{test}")

@@ -117,8 +117,7 @@ class Controller:
 
         A run that only lists tests changes nothing, whatever the options.
         """
-        uses_us = SESSION in self.config.stash or self.settings.models_are_asked_for or self.settings.reports
-        if uses_us and not only_lists(self.config):
+        if self._has_something_to_finish() and not only_lists(self.config):
             from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 
             with library_warnings_ignored():
@@ -224,6 +223,11 @@ class Controller:
         line = kept_line(self.config.rootpath, self.started) if reporter else ""
         if line:
             reporter.write_line(line, yellow=True)
+
+    def _has_something_to_finish(self) -> bool:
+        """Whether any process has used the plugin, or the options want a result whatever the tests do."""
+        used = SESSION in self.config.stash or self.attempts or self.declared
+        return bool(used or self.settings.models_are_asked_for or self.settings.reports)
 
     def _take_own(self, *, ended_by_itself: bool) -> None:
         """Record the groups of this process: all of them, but under xdist."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
 from pytest_llmcompare.comparison.acceptance import acceptances
 from pytest_llmcompare.comparison.attempts import nothing_compared, own_comparisons, skipped_late, unseen_faults
+from pytest_llmcompare.comparison.cells import worst_cells
 from pytest_llmcompare.comparison.drift_budget import check_budget
-from pytest_llmcompare.comparison.summary import Summary, summary_of, worst_cells
+from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import failed_gates
@@ -93,15 +94,17 @@ def finish(
     for key in sorted(records.groups):
         if fault := records.groups[key].notification_fault:
             notes.fail(fault)
-    return summary_of(
-        cells,
+    return summarize(
+        records.results,
         tuple(records.groups.values()),
+        settings,
         declared=records.declared,
         notes=notes.notes,
         obsolete=obsolete,
         budgets=budgets,
         models=records.models,
         faults=notes.faults,
+        cells=cells,
     )
 
 

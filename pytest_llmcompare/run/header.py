@@ -1,4 +1,4 @@
-"""The header of a run: settings that are not at their default, and where each came from."""
+"""The plugin's lines in pytest's header: settings that are not at their default, and where each came from."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pytest_llmcompare.text import source_without_secrets, without_secrets
 
 
 def header_lines(settings: Settings, baseline: str = "") -> list[str]:
-    """What the header of the run says: the settings that are not at their default, and where each came from.
+    """One line with the settings that are not at their default, and a warning if a CI run writes baselines.
 
     Args:
-        settings: The settings.
-        baseline: What the source of baselines is called, where it is opened already.
+        settings: Settings of the run.
+        baseline: Title of the source of baselines; empty if it is not opened yet.
     """
     values = {
         "models": ", ".join(map(source_without_secrets, settings.models)),
@@ -46,5 +46,5 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
 
 
 def on_ci() -> bool:
-    """Whether this is a run of a CI service, nearly all of which set `CI`."""
+    """Whether a CI service runs this; nearly all of them set `CI`."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")

@@ -19,15 +19,18 @@ TIMER: pytest.StashKey[Any] = pytest.StashKey()
 TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
 """On the config: what SIGTERM does in this run."""
 
-REPEATED = 5.0  # seconds; `timeout` and most schedulers signal the process and its group, so it arrives twice
-LOADING = 600.0  # seconds that loading models may take, whatever a single test may
+REPEATED = 5.0
+"""Seconds in which a second SIGTERM is ignored: `timeout` and most schedulers signal the process and its group."""
+
+LOADING = 600.0
+"""Seconds that loading models may take, besides the time limit of the tests."""
 
 
 class Termination:
-    """SIGTERM ends the run as Ctrl-C does, while a run of ours watches for it.
+    """Makes SIGTERM end the run as Ctrl-C does.
 
-    Schedulers and CI services send it before they kill. By default it would end the process on the spot, and baselines
-    that were accepted already would not be written.
+    Schedulers and CI services send SIGTERM before they kill. By default it ends the process at once, and accepted
+    baselines would not be written.
     """
 
     def __init__(self) -> None:
@@ -35,7 +38,7 @@ class Termination:
         self.received = float("-inf")
 
     def watch(self) -> None:
-        """Take over the signal, unless somebody else has, or this is not the main thread."""
+        """Install the signal handler, unless there is one already or this is not the main thread."""
         if os.name == "nt" or threading.current_thread() is not threading.main_thread():
             return
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -43,18 +46,18 @@ class Termination:
             signal.signal(signal.SIGTERM, self.interrupt)
 
     def release(self) -> None:
-        """Give the signal back."""
+        """Restore the default handler."""
         if self.process == os.getpid() and signal.getsignal(signal.SIGTERM) == self.interrupt:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.process = 0
 
     def interrupt(self, number: int, _frame: object) -> None:
-        """End the run as Ctrl-C does.
+        """Handle the signal.
 
         Raises:
-            KeyboardInterrupt: Always, but for a signal that follows at once.
+            KeyboardInterrupt: Always, except for a repeated signal.
         """
-        if os.getpid() != self.process:  # a process that was forked from this one
+        if os.getpid() != self.process:  # in a fork of this process
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
@@ -66,19 +69,24 @@ class Termination:
 
 
 def watch_sigterm(config: pytest.Config) -> None:
-    """Let SIGTERM end this run as Ctrl-C does."""
+    """Make SIGTERM end this run as Ctrl-C does."""
     config.stash[TERMINATION] = Termination()
     config.stash[TERMINATION].watch()
 
 
 def release_sigterm(config: pytest.Config) -> None:
-    """Give SIGTERM back, if this run has taken it."""
+    """Restore SIGTERM if this run has taken it."""
     if termination := config.stash.get(TERMINATION, None):
         termination.release()
 
 
 def kept_line(root: Path, started: float) -> str:
-    """What an interrupted run has kept of the outputs that it asked for; empty where it asked for none."""
+    """How many outputs an interrupted run has kept, as a line; empty if it asked for none.
+
+    Args:
+        root: pytest's root folder.
+        started: When the run started, in seconds since the epoch.
+    """
     from pytest_llmcompare.baselines.journal import kept_since
 
     kept = kept_since(root, started)
@@ -91,9 +99,13 @@ def kept_line(root: Path, started: float) -> str:
 
 @contextmanager
 def time_for(item: pytest.Item, cases: int) -> Iterator[None]:
-    """Give a test the time of all cases that are evaluated on its account, and for loading their models.
+    """Extend pytest-timeout's limit for a test that evaluates many cases at once.
 
-    The first test of a table has all of its cases evaluated, which pytest-timeout would count as that test's own time.
+    The first test of a table evaluates all of its cases, which would count as the time of this one test.
+
+    Args:
+        item: The test.
+        cases: How many cases it evaluates; each adds the limit of one test.
     """
     settings = item.stash.get(TIMER, None)
     if settings is None or not cases:
@@ -106,5 +118,5 @@ def time_for(item: pytest.Item, cases: int) -> Iterator[None]:
         yield
     finally:
         hook.pytest_timeout_cancel_timer(item=item)
-    # Not after an error: what is left then is to report it, which is not to be timed out again.
+    # Not after an error: only its report is left, and that is not to be timed out again.
     hook.pytest_timeout_set_timer(item=item, settings=settings)

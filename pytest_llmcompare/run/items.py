@@ -1,4 +1,4 @@
-"""What pytest knows of a test, class or module: its markers, parameters and fixtures, and where it stands.
+"""Questions about a test, class or module: its markers, parameters and fixtures, and where it stands.
 
 It is imported in every pytest run, so it imports little.
 """
@@ -36,24 +36,24 @@ def markers(node: pytest.Item | pytest.Collector) -> list[pytest.Mark]:
 
 
 def chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
-    """A class or module and those that it lies in, the outermost first; of a test those that it lies in."""
+    """The collectors from the session down to a class or module, itself included; for a test, those above it."""
     return [above for above in node.listchain() if isinstance(above, pytest.Collector)]
 
 
 def asked_by_fixtures(item: pytest.Item, name: str) -> bool:
-    """Whether a fixture that is not ours asks for one of ours."""
+    """Whether a fixture of the user's asks for one of ours."""
     every = [fixture for definitions in fixture_definitions(item).values() for fixture in definitions]
     return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
 
 
 def replaced_by(item: pytest.Item, name: str) -> list[Any]:
-    """The fixture that stands in for ours of the same name, if there is one."""
+    """The user's fixture that overrides ours of the same name: a list of one, or empty."""
     in_force = tuple(fixture_definitions(item).get(name, ()))[-1:]
     return [fixture for fixture in in_force if fixture.func.__module__ != FIXTURES]
 
 
 def callspec(item: pytest.Item, what: str) -> Any:
-    """Parameters or marks of a parametrised test; empty for others."""
+    """`params` or `marks` of a parametrized test; empty for others."""
     return getattr(getattr(item, "callspec", None), what, ())
 
 

@@ -1,4 +1,4 @@
-"""Faults in how tests use the marker and the fixtures, found at collection: such tests would compare nothing.
+"""Find tests that use the marker or the fixtures in a way that compares nothing; they fail at collection.
 
 It is imported in every pytest run, so it imports little.
 """
@@ -25,7 +25,7 @@ PER_TABLE = frozenset({"llm_comparison"})
 ALL = PER_CASE | PER_MODEL | PER_TABLE
 INTERNAL = frozenset({"llm_group", PARAMETER, TABLE_PARAMETER})
 MOST = 10
-"""Faults shown of one file."""
+"""Most faults that are shown for one file."""
 
 EXAMPLE = "Write `def {}(llm_output, llm_baseline):` and in it `assert llm_output == llm_baseline`."
 PLAIN_CLASS = (
@@ -37,7 +37,7 @@ NO_TABLE = '{} asks for {} but has no prompt table. Add @pytest.mark.llm_prompts
 
 
 class MarkerFaults:
-    """Looks at what is collected, file by file and class by class."""
+    """Checks what is collected, file by file and class by class."""
 
     def __init__(self) -> None:
         self._used: dict[pytest.Collector, bool] = {}  # classes and modules with a marker, and whether a test uses it
@@ -45,7 +45,7 @@ class MarkerFaults:
         self._open: set[pytest.Collector] = set()  # classes whose tests are not collected (yet)
 
     def look(self, collector: pytest.Collector, report: pytest.CollectReport) -> None:
-        """Turn the report of a file or class into an error if its tests use the marker or our fixtures wrongly."""
+        """Turn a collection report into an error if tests in it use the marker or our fixtures wrongly."""
         if not report.passed:
             return
         self._open.discard(collector)
@@ -68,15 +68,15 @@ class MarkerFaults:
             report.outcome, report.longrepr, report.result = "failed", "\n".join([*unique[:MOST], *more]), []
 
     def refuse_late(self, session: pytest.Session, items: Iterable[pytest.Item]) -> None:
-        """Report markers that were added to tests after these were collected as errors of collection."""
+        """Report an error of collection for markers that were added to tests after their collection."""
         for text, item in {text: item for item in items if (text := added_late(item))}.items():
             above = item.parent or item
             session.ihook.pytest_collectreport(report=pytest.CollectReport(above.nodeid, "failed", text, []))
 
     def refuse_unused(self, session: pytest.Session) -> None:
-        """Report markers of classes and modules that none of their tests uses as errors of collection.
+        """Report an error of collection for markers of classes and modules that none of their tests uses.
 
-        Nothing is said if not all of a module's classes were collected, as when node ids choose some tests.
+        Not if only some classes of a module were collected, as when node ids select tests.
         """
         for node, name, cls in self._left:
             if not cls.__subclasses__():
@@ -89,11 +89,11 @@ class MarkerFaults:
 
 
 MARKERS: pytest.StashKey[MarkerFaults] = pytest.StashKey()
-"""On the config: what was collected so far, as far as markers go."""
+"""On the config: the check of what was collected so far."""
 
 
 def asked_late(item: pytest.Item) -> str:
-    """What to say of a fixture of ours that is asked for while the test runs already."""
+    """The fault of a test that asks for one of our fixtures while it already runs."""
     name = getattr(item, "originalname", None) or item.name
     if is_unittest(item):
         return f"{place(item)}: {PLAIN_CLASS.format(name)}"
@@ -106,12 +106,12 @@ def asked_late(item: pytest.Item) -> str:
 
 
 def compares_in_fixtures(item: pytest.Item, name: str = "llm_baseline") -> bool:
-    """Whether the baseline is compared by a fixture, maybe only when that is torn down, and not by the test itself."""
+    """Whether a fixture compares instead of the test itself, maybe only in its teardown."""
     return name not in fixture_arguments(item) or asked_by_fixtures(item, name)
 
 
 def added_late(item: pytest.Item) -> str:
-    """What to say of a marker that was added to a test when its rows could no longer be chosen; empty if none was."""
+    """The fault of a marker that was added to a test after its collection; empty if none was."""
     marks = markers(item)
     if not marks or (len(marks) == 1 and not {PARAMETER, TABLE_PARAMETER}.isdisjoint(callspec(item, "params"))):
         return ""
@@ -179,7 +179,7 @@ _IN_PARAM = (
 
 
 def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[str]) -> Iterator[str]:
-    """Fixtures of ours that the test gets from somewhere else."""
+    """Faults of a test that gets our fixtures' names from its own parameters or fixtures."""
     for name in sorted(names):
         if name in parameters and name not in INTERNAL:
             yield f"parametrize gives {name} values of its own, so nothing would be compared. Rename that parameter."
@@ -192,7 +192,7 @@ def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[
 
 
 def _unasked(item: pytest.Function) -> str:
-    """What to say of a test with a marker that asks for nothing."""
+    """The fault of a test that has a marker and asks for none of our fixtures."""
     name, known = item.originalname, fixture_definitions(item)
     near = {
         wrong: match[0]
@@ -208,7 +208,7 @@ def _unasked(item: pytest.Function) -> str:
 
 
 def _several(node: pytest.Item | pytest.Collector) -> str:
-    """What to say of several markers in one place."""
+    """The fault of several markers in one place."""
     tables = ", ".join(_table(mark) for mark in markers(node))
     return (
         f"{place(node)}: {len(markers(node))} llm_prompts markers on {_described(node)} ({tables}), of which one would "
@@ -217,7 +217,7 @@ def _several(node: pytest.Item | pytest.Collector) -> str:
 
 
 def _unused(node: pytest.Collector) -> str:
-    """What to say of the marker of a class or module that no test uses."""
+    """The fault of a marker of a class or module that no test uses."""
     return (
         f"{place(node)}: the llm_prompts marker on {_described(node)} ({_table(markers(node)[0])}) is used by none "
         "of its tests: they have markers of their own, or ask for none of its fixtures. "
@@ -232,14 +232,14 @@ def _described(node: pytest.Item | pytest.Collector) -> str:
 
 
 def _table(mark: pytest.Mark) -> str:
-    """The table of a marker, to tell it from others."""
+    """The table of a marker, as messages name it."""
     table = mark.args[0] if mark.args else mark.kwargs.get("table")
     shown = mark.kwargs.get("name") or (str(table) if isinstance(table, (str, Path)) else type(table).__name__)
     return ascii(shown)
 
 
 def _marked_fixtures(item: pytest.Function) -> Iterator[str]:
-    """Fixtures with a marker, which pytest before 9 ignores there."""
+    """Faults of fixtures that have a marker, which pytest before 9 ignores."""
     for name, fixtures in fixture_definitions(item).items():
         for fixture in fixtures:
             marks = getattr(fixture.func, "pytestmark", ())
@@ -258,7 +258,7 @@ def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
 
 
 def _sees(item: pytest.Function, ours: Iterable[str]) -> bool:
-    """Whether the test, or a fixture of its user's, gets the value of one of our fixtures."""
+    """Whether the test, or a fixture of the user's, gets the value of one of our fixtures."""
     arguments = {*fixture_arguments(item)}
     if "request" in arguments or "llm_evaluation" in ours:  # which fails by itself if a threshold is not met
         return True

@@ -1,4 +1,4 @@
-"""Marker x models -> parametrised tests. Loads no model and calls nothing over a network."""
+"""Parametrize tests by the rows of their tables and by models. Loads no model and uses no network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .session import Session
 from .uncollected import MARKER
 
 Asked = tuple[GroupKey, RowKey | None]
-"""What one item asks for: a case, or (None) its whole table."""
+"""What a test asks for: group and row; the row is None for the whole table."""
 
 NO_MODELS = (
     "no models to compare. Name them with --llm-models=gpt2-large,distilgpt2, as default_models or "
@@ -27,7 +27,7 @@ NO_MODELS = (
 )
 
 NO_MODELS_ID = "no_models"
-"""In brackets behind the name of a test that has no models."""
+"""Id of the only parameter set of a test without models."""
 
 ONE_MODEL = (
     "llm_comparison compares models, and there is only {!r}. "
@@ -107,7 +107,7 @@ def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -
 
 
 def relative_folder(base: Path, root: Path) -> str:
-    """Folder of a test file relative to pytest's root; the path itself where it lies outside."""
+    """Folder of a test file relative to pytest's root; the path itself if it lies outside."""
     try:
         return base.relative_to(root).as_posix()
     except ValueError:
@@ -120,7 +120,7 @@ def label(key: GroupKey, row: RowKey | None) -> str:
 
 
 def unique_ids(labels: Sequence[str]) -> list[str]:
-    """Tell equal labels (`a-b`,`c` and `a`,`b-c`) apart by our own rule: pytest's suffixes differ by its version."""
+    """Make equal labels (`a-b`,`c` and `a`,`b-c`) unique; pytest's own suffixes depend on its version."""
     seen: dict[str, int] = {}
     unique = []
     for text in labels:
@@ -130,7 +130,7 @@ def unique_ids(labels: Sequence[str]) -> list[str]:
 
 
 def check_alone(wanted: Set[str]) -> None:
-    """A test on all models is not one on a single model, too.
+    """Check that a test on all models does not ask for a single model, too.
 
     Raises:
         UsageError: It asks for both.
@@ -144,7 +144,7 @@ def check_alone(wanted: Set[str]) -> None:
 
 
 def asked(item: pytest.Item) -> tuple[Asked, ...]:
-    """What an item asks for; nothing where it is not one of ours."""
+    """What a test asks for; empty if it is not one of ours."""
     callspec = getattr(item, "callspec", None)
     parameters: Mapping[str, Any] = {} if callspec is None else callspec.params
     one: Asked | None = parameters.get(PARAMETER)
@@ -152,9 +152,9 @@ def asked(item: pytest.Item) -> tuple[Asked, ...]:
 
 
 def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
-    """Take out the tests that would compare a model with itself, and give them back.
+    """Remove the tests that would compare the reference with itself, and return them.
 
-    Where no other test compares, they stay and fail: else a run that compares nothing could pass.
+    If no other test compares, they stay and fail, because a run that compares nothing must not pass.
     """
     comparing = [item for item in items if compares(item)]
     own = [item for item in comparing if {key.model for key, _ in asked(item)} == {reference}]

@@ -1,4 +1,4 @@
-"""What a run leaves open, on the controller: kept in the pending file as soon as it is found."""
+"""The outputs of a run that differ from their baselines and are not accepted, kept in the pending file."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
 from pytest_llmcompare.settings import Settings, Update
 
 MOVED = "moved"
-"""In the place of a fingerprint: the baseline was changed while the run compared with it."""
+"""Stands for the fingerprint of a baseline that was changed while the run compared with it."""
 
 
 class Finding(NamedTuple):
-    """What one test found of a case, and whether it failed for another reason than the comparison."""
+    """The result of one test, and whether that failed for another reason than the comparison."""
 
     result: CaseResult
     failed_otherwise: bool
 
 
 class UnreadableError(Exception):
-    """The files of a group cannot be read, so nobody knows what accepting would replace."""
+    """The baseline files of a group cannot be read, so it is not known what accepting would replace."""
 
 
 class PendingTracker:
-    """Keeps the pending file as the tests report.
+    """Updates the pending file with each test that reports, so that a killed run loses nothing.
 
-    Whatever happens to that file, the run goes on: it is an aid.
+    The file is an aid: if it cannot be written, the run goes on and a note says why.
 
     Args:
         root: pytest's root folder.
         settings: Settings of the run.
-        against: What outputs are compared with, where that is not the files that they are accepted into.
+        against: Source of the baselines; empty for files, which are what outputs are accepted into.
 
     Attributes:
-        notes: Why it could not be kept, where it could not.
+        notes: What the user should know of the pending file.
     """
 
     def __init__(self, root: Path, settings: Settings, against: str = "") -> None:
@@ -55,7 +55,7 @@ class PendingTracker:
         self.notes: list[str] = []
         self._commit: str | None = None
         self._known: dict[CaseKey, Entry] | None = None
-        self._found: dict[CaseKey, dict[str, Finding]] = {}
+        self._findings: dict[CaseKey, dict[str, Finding]] = {}
         self._stored: dict[GroupKey, Contents] = {}
         self._recorded: set[CaseKey] = set()
         self._touched = False
@@ -63,30 +63,30 @@ class PendingTracker:
 
     @property
     def holds(self) -> bool:
-        """Whether anything waits."""
+        """Whether any output waits for review."""
         return bool(self._known)
 
     def take(self, samples: Sequence[CaseResult], *, failed_at_end: bool = False) -> None:
-        """Take in what one test found, sample by sample.
+        """Record the results of one test.
 
         Args:
-            samples: What it found.
-            failed_at_end: Whether it failed after its comparison, when what it had set up was torn down.
+            samples: A result per sample of its case.
+            failed_at_end: Whether the test failed in its teardown, after its comparison.
         """
         otherwise = failed_at_end or failed_otherwise(samples, self.settings)
         for result in samples:
-            self._found.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
+            self._findings.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
             self._attempt(partial(self._settle, result.key))
 
-    def end(self, kept: Collection[CaseKey]) -> None:
-        """The run is over: what it accepted waits no more, what it could not write does.
+    def end(self, written: Collection[CaseKey]) -> None:
+        """Finish with the run: remove what was written, and keep what should have been written and was not.
 
         Args:
-            kept: Cases whose output is now their baseline.
+            written: Cases whose output is their baseline now.
         """
-        self._attempt(partial(self._remove, *kept))
+        self._attempt(partial(self._remove, *written))
         if self.settings.update is not Update.NOTHING:
-            for key in sorted(self._found.keys() - kept):
+            for key in sorted(self._findings.keys() - written):
                 self._attempt(partial(self._settle, key, at_end=True))
         if self._touched:
             self._attempt(self.file.compact)
@@ -97,11 +97,11 @@ class PendingTracker:
             )
 
     def _settle(self, key: CaseKey, *, at_end: bool = False) -> None:
-        """Keep or remove the entry of a case, after what its tests have found so far."""
-        findings = self._found[key].values()
+        """Add, keep or remove the entry of a case, given the results of its tests so far."""
+        findings = self._findings[key].values()
         if any(finding.failed_otherwise for finding in findings):
             if any(finding.result.generation is not None for finding in findings):
-                self._remove(key)  # an output that fails another check of the user's is not worth keeping
+                self._remove(key)  # an output that fails another check of the user is not worth keeping
             return
         differing = next((finding.result for finding in findings if is_open(finding.result)), None)
         if differing is None:
@@ -116,7 +116,7 @@ class PendingTracker:
 
     def _append(self, entry: Entry) -> None:
         known = self._entries()
-        if known.get(entry.key) != entry:  # another test of the case has found the same
+        if known.get(entry.key) != entry:  # else another test of the case has added it
             self.file.append(entry)
             self._touched = True
             known[entry.key] = entry
@@ -129,16 +129,16 @@ class PendingTracker:
             self._touched = True
 
     def _entries(self) -> dict[CaseKey, Entry]:
-        """What waits, as far as this run knows."""
+        """The entries of the pending file, with what this run has added and removed."""
         if self._known is None:
             pending = self.file.read()
             self._known = dict(pending.entries)
             self.notes.extend(pending.notes)
-            self._touched = bool(pending.notes)  # so that what is broken is told of once
+            self._touched = bool(pending.notes)  # broken lines are reported once, then removed
         return self._known
 
     def _entry(self, result: CaseResult) -> Entry:
-        assert result.judgement is not None  # only what was compared waits
+        assert result.judgement is not None  # only compared outputs wait
         if self._commit is None:
             self._commit = git_commit(self.root)
         return Entry(
@@ -155,18 +155,18 @@ class PendingTracker:
         )
 
     def _fingerprint(self, result: CaseResult) -> str:
-        """Fingerprint of the baseline in the files that accepting a result replaces."""
+        """Fingerprint of the baseline in the files that is replaced if a result is accepted."""
         stored, row = self._files(result.key.group), result.key.row
         old = stored.baselines.get(row)
         same = (old.generation.text if old else None) == result.baseline_text
         return stored.fingerprint(row) if self.against or same else MOVED
 
     def _is_recorded(self, result: CaseResult) -> bool:
-        """Whether the files say already what a result would make them say."""
+        """Whether the baseline files hold a result's output already."""
         return self._files(result.key.group).says(baseline_of(result), shifted=is_shifted(result))
 
     def _files(self, group: GroupKey) -> Contents:
-        """A group's files as they were when its first result came in.
+        """The baseline files of a group as they were when its first result came in.
 
         Raises:
             UnreadableError: They cannot be read.
@@ -179,12 +179,12 @@ class PendingTracker:
         return self._stored[group]
 
     def _attempt(self, act: Callable[[], None]) -> None:
-        """Do something to the pending file; after a first failure, nothing."""
+        """Change the pending file; after a first failure, leave it alone."""
         if not self._works:
             return
         try:
             act()
-        except UnreadableError as error:  # that of one group is no reason to keep nothing of the others
+        except UnreadableError as error:  # concerns one group; the others go on
             self.notes.append(str(error))
         except (BaselineError, OSError) as error:
             self._works = False
@@ -193,7 +193,7 @@ class PendingTracker:
             )
 
     def _why(self, error: BaselineError | OSError) -> str:
-        """What is wrong with the pending file."""
+        """Why the pending file cannot be used."""
         if isinstance(error, BaselineError):
             return str(error)
         return f"{self.file.source}: what differs cannot be kept for review: {error.strerror or error}."

@@ -1,4 +1,4 @@
-"""What pytest's report of a test says and carries: why a comparison failed, and that a test compared nothing."""
+"""What we add to pytest's report of a test: why a comparison failed, that nothing was compared, the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .stash import ATTEMPT, ENDED, MODEL_COMPARISON, OBSERVATION, REPORT
 from .xdist import sendable
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
-"""What pytest says of a failed comparison. A message of the user's own stands before it."""
+"""pytest's message of a failed comparison. A message of the user's own stands before it."""
 
 
 def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoReturn:
@@ -103,7 +103,7 @@ def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
 
 
 def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: Attempt) -> str:
-    """What to say of a test that passed and never compared what it asked for; empty if it did, or still may."""
+    """The fault of a test that passed and never compared what it asked for; empty if it did, or still may."""
     comparison = item.stash.get(MODEL_COMPARISON, None)
     if saw_nothing(attempt):
         name, missed = "llm_baseline", NOTHING_SEEN
@@ -115,16 +115,18 @@ def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: 
 
 
 def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Observation, *, passed: bool) -> None:
-    """Let a report carry the cases of its test."""
-    setattr(report, REPORT, tuple(seen.result(passed=passed) for seen in observation.samples))
+    """Attach the results of a test's case to its report."""
+    results = tuple(seen.result(passed=passed) for seen in observation.samples)
+    setattr(report, REPORT, results)
     if report.when == "teardown":
         return
     crash = getattr(report.longrepr, "reprcrash", None)
-    judgement = observation.worst.judgement
+    worst = observation.worst
+    judgement = worst.judgement
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
         crash.message = headline(judgement)
-    item.user_properties.extend(properties(observation.worst.result(passed=passed)))
+    item.user_properties.extend(properties(next(one for one in results if one.key == worst.case.key)))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()
@@ -137,7 +139,7 @@ def attempt_of(
     report: pytest.TestReport,
     observation: Observation | None,
 ) -> Attempt:
-    """How a test went, by what is known when one of its phases ends."""
+    """How a test went, as known at the end of one of its phases."""
     judgement = observation.worst.judgement if observation else None
     before = item.stash.get(REPORTED, None) if call.when == "teardown" else None
     outcome = outcome_of(report)
@@ -153,7 +155,7 @@ def attempt_of(
 
 
 def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Observation | None) -> bool:
-    """Whether a test came as far as its model's answers; one that asks for its case alone has no model asked."""
+    """Whether a test came as far as its model's output; a test that only asks for `llm_case` asks no model."""
     if observation is not None and (observation.generation is not None or observation.judgement is not None):
         return True
     asks = not {"llm_group", TABLE_PARAMETER}.isdisjoint(getattr(item, "fixturenames", ()))
@@ -161,13 +163,13 @@ def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Ob
 
 
 def wants_baseline(item: pytest.Item, observation: Observation | None) -> bool:
-    """Whether a test asks for its baseline, by its arguments or while it runs."""
+    """Whether a test asks for `llm_baseline`, in its arguments or while it runs."""
     named = "llm_baseline" in getattr(item, "fixturenames", ())
     return named or (observation is not None and observation.wants_baseline)
 
 
 def outcome_of(report: pytest.TestReport) -> str:
-    """The outcome of a phase, expected failures told apart as pytest's summary does."""
+    """The outcome of a phase in the words of pytest's summary, `xfailed` and `xpassed` included."""
     if report.failed:
         return FAILED
     if hasattr(report, "wasxfail"):

@@ -1,4 +1,4 @@
-"""The groups of a run in one process: which there are, what was selected, and what each gave. No pytest in here."""
+"""The groups of a run in one process: declared by tests, selected, evaluated. Does not import pytest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Extensions, Progress
 
 Once = Callable[[Path, GroupKey, Callable[[], GroupResult]], GroupResult]
-"""Computes a group's result, or takes it from the process that already has and shares the folder."""
+"""Computes a group's result, or takes it from another process that shares the folder."""
 
 
 class Session:
@@ -111,7 +111,7 @@ class Session:
             return ()
 
     def with_settings(self, spec: ModelSpec) -> ModelSpec:
-        """A run's device and dtype beat a named model's where they were given for this run, not in the file."""
+        """A spec with the run's device and dtype, unless the model has its own and the run's are from the file."""
 
         def nearer(name: str, own: str | None) -> str | None:
             general = str(getattr(self.settings, name))
@@ -145,7 +145,7 @@ class Session:
         return [self.group(declaration, spec, owner, extensions) for spec in self.specs(declaration.models)]
 
     def group(self, declaration: Declaration, spec: ModelSpec, owner: str, extensions: Extensions) -> Group:
-        """The group of a table and a model, made on first use.
+        """The group of a table and a model, created by the first test that declares it.
 
         Raises:
             UsageError: The same model name stands for two sources, or two tests name different experiments.
@@ -159,7 +159,11 @@ class Session:
         return group
 
     def select(self, asked: Iterable[tuple[GroupKey, RowKey | None]]) -> None:
-        """Note which cases the selected tests need; None stands for the whole table."""
+        """Record which cases the selected tests need.
+
+        Args:
+            asked: Group and row of each test; None for the whole table.
+        """
         for key, row in asked:
             group = self.groups[key]
             group.selected.update(group.cases if row is None else group.samples(row))
@@ -168,27 +172,27 @@ class Session:
                 first.selected.update({row: first.cases[row] for row in group.selected if row in first.cases})
 
     def result(self, key: GroupKey) -> GroupResult:
-        """What a group gave; evaluates it on first use. A failure is kept, so that it is not tried once per test."""
+        """The result of a group, evaluated on first use; a failure is kept, so that other tests do not try again."""
         if self.reference not in ("", key.model):  # all of that model first, so that one is in memory at a time
             for group in [*self.groups.values()]:
                 if group.key.model == self.reference and group.selected:
                     self.result(group.key)
         if key not in self.results:
-            self.results[key] = self.once(self.scratch, key, lambda: self.finish(self.groups[key]))
+            self.results[key] = self.once(self.scratch, key, lambda: self.evaluate_and_notify(self.groups[key]))
         return self.results[key]
 
     def remaining(self, *keys: GroupKey) -> int:
-        """How many cases are left to evaluate before these groups have their results."""
+        """How many cases must be evaluated before these groups have their results."""
         wanted = {*keys, *(key for key in self.groups if self.reference and key.model == self.reference)}
         return sum(len(self.groups[key].selected) for key in wanted if key not in self.results)
 
     def give_up(self, keys: Iterable[GroupKey], why: str) -> None:
-        """Keep why the first of these groups that has no result was not evaluated to its end."""
+        """Record that the evaluation of the first of these groups without a result was ended, and why."""
         if late := next((key for key in keys if key not in self.results), None):
             self.results[late] = GroupResult(late, error=f"its evaluation was ended: {why}")
 
-    def finish(self, group: Group) -> GroupResult:
-        """Evaluate a group and tell plugins of it."""
+    def evaluate_and_notify(self, group: Group) -> GroupResult:
+        """Evaluate a group and notify plugins."""
         result = self.evaluate(group)
         fault = group.extensions.group_finished(result)
         return dataclasses.replace(result, notification_fault=fault) if fault else result
@@ -203,7 +207,7 @@ class Session:
             return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
-        except Exception as error:  # nobody foresaw it, so its trace matters; but once, not for each test
+        except Exception as error:  # unexpected, so its traceback matters; but once, not for each test
             return GroupResult(group.key, error=in_text_without_secrets(unforeseen(error)))
         finally:
             self.progress.end()
@@ -223,10 +227,10 @@ class Session:
                 self.resolved[spec] = resolve(spec, root=self.root)
             except ModelError as error:
                 self.resolved[spec] = error
-        found = self.resolved[spec]
-        if isinstance(found, ModelError):
-            raise found
-        return found
+        model_or_error = self.resolved[spec]
+        if isinstance(model_or_error, ModelError):
+            raise model_or_error
+        return model_or_error
 
     @library_warnings_ignored()
     def model(self, key: GroupKey) -> Any:
@@ -266,10 +270,7 @@ class Session:
         return self.resources
 
     def complete(self, results: Iterable[GroupResult]) -> None:
-        """The run came to its end by itself, so nothing is left to resume of what was evaluated, in whatever process.
-
-        A group that ended in an error goes on from its journal the next time.
-        """
+        """Discard the journals of groups that were evaluated to their end; those with an error resume next time."""
         for result in results:
             if not result.error:
                 Journal(self.root, result.key).discard()
@@ -285,5 +286,5 @@ class Session:
         return {key: result.without_outputs() for key, result in self.results.items()}
 
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:
-        """The rows that the tables have, whatever was selected."""
+        """All rows of the tables, selected or not."""
         return {key: tuple(group.cases) for key, group in self.groups.items()}

@@ -1,4 +1,4 @@
-"""The state of a run, as it hangs on pytest's config and items, and the names under which workers send theirs.
+"""Where the state of a run is stored on pytest's config, items and reports; makes the session on first use.
 
 It is imported in every pytest run, so it imports little.
 """

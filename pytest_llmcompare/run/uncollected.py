@@ -1,4 +1,4 @@
-"""Functions and classes with our marker that pytest does not collect, so that they would compare nothing."""
+"""Find functions and classes that have our marker but are not collected by pytest, so that they compare nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import pytest
 MARKER = "llm_prompts"
 
 
-def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Functions and classes with a marker that lie in a file or class and that pytest passes over.
+def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Functions and classes of a module or class that have a marker and are not collected.
 
-    One whose marker stands on a test, too, was wrapped or renamed. A class whose name says that it is a base of others
-    is left alone.
+    A function whose marker is also on a collected test was wrapped or renamed, so it is left out. So is a class whose
+    name says that it is a base class.
+
+    Args:
+        collector: The module or class.
+        collected: What pytest has collected of it.
+
+    Yields:
+        Name and object of each.
     """
     if not isinstance(collector, (pytest.Module, pytest.Class)) or type(collector).__module__ == "_pytest.doctest":
         return
@@ -23,8 +30,8 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
         if any(map(raw_marks, (collector.obj, *vars(collector.obj).values()))):
             yield collector.name, collector.obj
         return
-    found = list(found)
-    used = {id(mark) for node in found if isinstance(node, pytest.Function) for mark in node.own_markers}
+    collected = list(collected)
+    used = {id(mark) for node in collected if isinstance(node, pytest.Function) for mark in node.own_markers}
     home = getattr(collector.obj, "__module__", None) or getattr(collector.obj, "__name__", None)
     for name, thing in list(vars(collector.obj).items()):
         what = getattr(thing, "__func__", thing) if isinstance(thing, (staticmethod, classmethod)) else thing
@@ -34,7 +41,7 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
             marks = raw_marks(what)
             if marks and not any(id(mark) in used for mark in marks):
                 yield name, what
-        elif isinstance(what, type) and not any(getattr(node, "obj", None) is what for node in found):
+        elif isinstance(what, type) and not any(getattr(node, "obj", None) is what for node in collected):
             tests = [value for key, value in vars(what).items() if key.startswith("test")]
             is_base = name.startswith("_") or any(word in name for word in ("Base", "Mixin", "Abstract", "Common"))
             if tests and not is_base and (raw_marks(what) or any(map(raw_marks, tests))):
@@ -42,20 +49,20 @@ def uncollected(collector: pytest.Collector, found: Iterable[Any]) -> Iterator[t
 
 
 def has_constructor(node: pytest.Collector) -> bool:
-    """Whether a class has a constructor, so that pytest collects none of its methods."""
+    """Whether a class has a constructor; pytest collects no tests from such a class."""
     cls: Any = getattr(node, "obj", None) if isinstance(node, pytest.Class) else object
     return cls is not None and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)
 
 
 def raw_marks(what: Any) -> list[pytest.Mark]:
-    """The markers of ours on a function or class that is no test of pytest's."""
+    """Our markers on a function or class that is not collected."""
     marks = vars(what).get("pytestmark", ()) if hasattr(what, "__dict__") else ()
     each: list[Any] = [*marks] if isinstance(marks, (list, tuple)) else [marks]
     return [mark for one in each for mark in [getattr(one, "mark", one)] if getattr(mark, "name", "") == MARKER]
 
 
 def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
-    """What to say of a function or class with a marker that pytest does not collect."""
+    """The fault of a function or class that has a marker and is not collected."""
     path = collector.nodeid.partition("::")[0]
     if isinstance(what, type):
         why, advice = "its name does not begin with Test", f"Rename it to Test{name}"
@@ -72,7 +79,7 @@ def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
 
 
 def _line_of(cls: type) -> str:
-    """The line of a class, with a colon before it; empty where its source cannot be read."""
+    """The line of a class, with a colon before it; empty if its source cannot be read."""
     try:
         return f":{inspect.getsourcelines(cls)[1]}"
     except (OSError, TypeError):

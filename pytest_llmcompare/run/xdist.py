@@ -1,4 +1,4 @@
-"""Roles under pytest-xdist: a group is computed by one process and read by the others."""
+"""What pytest-xdist needs: a group is computed by one process and read by the others; reports travel as UTF-8."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from pytest_llmcompare.serialization import group_result_from_json, group_result
 
 
 def compute(_folder: Path, _key: GroupKey, evaluate: Callable[[], GroupResult]) -> GroupResult:
-    """Without xdist there is nobody to share with."""
+    """Compute a group's result; without xdist there is no other process that needs it."""
     return evaluate()
 
 
 def compute_once(folder: Path, key: GroupKey, evaluate: Callable[[], GroupResult]) -> GroupResult:
-    """Compute a group's result under a file lock, or read what another process of this run found.
+    """Compute a group's result under a file lock, or read the result of another process of this run.
 
-    xdist's `--dist loadgroup` would do it, but its group marks come too late for parametrised tests.
+    xdist's `--dist loadgroup` would make that needless, but its marks come too late for parametrized tests.
+
+    Args:
+        folder: Folder that the processes of the run share.
+        key: The group.
+        evaluate: Computes the result.
     """
     from filelock import FileLock
 
@@ -37,7 +42,7 @@ def compute_once(folder: Path, key: GroupKey, evaluate: Callable[[], GroupResult
 
 
 def sendable(value: Any) -> Any:
-    """A report's data as execnet can send it, which takes nothing but UTF-8: half a character as its escape."""
+    """A report's data as execnet can send it: a lone surrogate, which is no UTF-8, becomes its escape."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
@@ -48,7 +53,7 @@ def sendable(value: Any) -> Any:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that readers see all of it or none."""
+    """Write a file atomically: readers see all of it or none."""
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "w", encoding="ascii") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""Cells of a prompt table that have a role: what may stand there, and as what it is read. Pure."""
+"""Check and convert the cells of a prompt table that have a role: prompt, id, target, examples, settings. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ JOINERS = "\u200c\u200d"  # zero-width, and part of the spelling of Persian word
 
 
 class CellError(ValueError):
-    """A faulty cell: what is wrong with it, once per fault, and what to do."""
+    """A faulty cell.
+
+    Attributes:
+        whats: What is wrong with it, a sentence per fault.
+        advice: What to do about it.
+    """
 
     def __init__(self, *whats: str, advice: str = "") -> None:
         super().__init__(*whats)
@@ -38,7 +43,7 @@ class CellError(ValueError):
 
 
 def prompt(column: str, value: object) -> str:
-    """A prompt.
+    """Check a prompt.
 
     Raises:
         CellError: Not text, or nothing to answer.
@@ -53,7 +58,7 @@ def prompt(column: str, value: object) -> str:
 
 
 def is_chat(value: object) -> bool:
-    """Whether it is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
+    """Whether a value is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(part, Mapping) and is_chat(part) for part in value)
     if not isinstance(value, Mapping):
@@ -67,7 +72,7 @@ def is_chat(value: object) -> bool:
 
 
 def is_chat_json(value: str) -> bool:
-    """Whether a text is a chat, written as JSON."""
+    """Whether a text is a chat as JSON."""
     if value.lstrip()[:1] not in {"[", "{"} or not any(name in value for name in ('"role"', '"from"')):
         return False
     try:
@@ -77,7 +82,7 @@ def is_chat_json(value: str) -> bool:
 
 
 def prompt_id(column: str, value: object) -> str:
-    """An id as text; a whole number is the same id, whether a column keeps it as an integer or as a float.
+    """Check an id; the whole number `7` is the same id as integer and as float.
 
     Raises:
         CellError: Not text or a number, or text that cannot stand in the name of a test.
@@ -99,7 +104,7 @@ def prompt_id(column: str, value: object) -> str:
 
 
 def answer(column: str, value: object) -> str | None:
-    """An expected answer; a number becomes its text.
+    """Check an expected answer; a number becomes its text.
 
     Raises:
         CellError: Not text or a number.
@@ -115,7 +120,7 @@ def answer(column: str, value: object) -> str | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is a number; True and False do not count. Decimals come from parquet and databases."""
+    """Whether a value is a number, booleans excluded; decimals come from parquet and databases."""
     return (isinstance(value, (int, float)) and not isinstance(value, bool)) or type(value).__name__ == "Decimal"
 
 
@@ -123,9 +128,9 @@ def number(column: str, value: Any) -> str:
     """A number as text, without `.0`.
 
     Raises:
-        CellError: A number that cannot be told exactly, or none at all.
+        CellError: A number without an exact spelling.
     """
-    exact = isinstance(value, int) or abs(value) < MOST_EXACT  # neither infinite nor not-a-number
+    exact = isinstance(value, int) or abs(value) < MOST_EXACT  # neither infinite nor NaN
     if not exact:
         raise CellError(f"{column} is {shown(value)}: a number like that has no one spelling.", advice=QUOTE_TEXT)
     try:
@@ -135,7 +140,7 @@ def number(column: str, value: Any) -> str:
 
 
 def examples(column: str, value: object) -> str | None:
-    """Few-shot examples of one row.
+    """Check the few-shot examples of one row.
 
     Raises:
         CellError: Not text.
@@ -144,10 +149,10 @@ def examples(column: str, value: object) -> str | None:
 
 
 def text(column: str, value: object) -> str:
-    """Text that a tokenizer can take.
+    """Check that a value is text that a tokenizer can take.
 
     Raises:
-        CellError: It is none.
+        CellError: Not text, or a lone surrogate in it.
     """
     if not isinstance(value, str):
         raise CellError(f"{column} is {shown(value)}, expected text.", advice=QUOTE_TEXT)
@@ -160,7 +165,7 @@ def text(column: str, value: object) -> str:
 
 
 def settings(column: str, value: object) -> dict[str, Any]:
-    """Decoding settings of one row: a dict or JSON text.
+    """Check the decoding settings of one row: a dict or JSON text.
 
     Raises:
         CellError: Neither, or faulty settings.

@@ -1,4 +1,4 @@
-"""Names of a table's columns: which one has a role, which one nearly has, which ones cannot be used. Pure."""
+"""Column names of a prompt table: names with a role, near misses of these, and names that cannot be used. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_llmcompare.models.gen_config import RULES
 from pytest_llmcompare.suite.cells import CHAT
 
 INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
-"""Where the prompts are looked for, in this order, unless `input=` says."""
+"""Columns that may hold the prompts, in order of preference, unless `input=` names one."""
 
 ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict"
 
@@ -22,7 +22,7 @@ RESERVED_COLUMNS = frozenset(
         *("margin", "likelihood_drift", "token_count"),
     }
 )
-"""Columns of the results table that no column of the user's may hide."""
+"""Columns of the results table; columns of the user cannot have these names."""
 
 UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"  # zero-width: byte order mark, joiners, marks of direction
 EDGES = re.compile(rf"\A[\s{UNSEEN}]+|[\s{UNSEEN}]+\Z")
@@ -37,7 +37,7 @@ OTHER_NAMES = {
         *("samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters"),
     },
 }
-"""What else a role is called elsewhere, as `compact` writes it."""
+"""Names of a role in other tools, as `compact` writes them."""
 
 MARKER_KEYWORDS = frozenset(
     {
@@ -45,7 +45,7 @@ MARKER_KEYWORDS = frozenset(
         *("metrics", "thresholds", "model_type"),
     }
 )
-"""Keywords of the marker that somebody may try to set row by row. Not all of them: `name`, `input`, `table` and
+"""Keywords of the marker that users may try to set row by row. Not all of them: `name`, `input`, `table` and
 `experiment` are words for columns of one's own, too."""
 
 ROLE_OF_KEYWORD = {"examples": EXAMPLES, "gen_config": CONFIG}
@@ -55,7 +55,7 @@ FOR_LATER = {
     "messages": "the messages of a chat",
     "tools": "the tools that a model may call",
 }
-"""Columns that a later version reads, with what it will find there."""
+"""Columns that a later version will read, and what they will hold."""
 
 ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
 FROM_OTHER_TOOLS = {
@@ -72,17 +72,17 @@ class NameFault(NamedTuple):
 
 
 def trimmed(name: str) -> str:
-    """A name without the blanks and the zero-width characters around it."""
+    """A name without blanks and zero-width characters at its ends."""
     return EDGES.sub("", name)
 
 
 def folded(name: str) -> str:
-    """What two spellings of one name have in common: no upper case, nothing around it, no full-width letters."""
+    """A name in lower case, trimmed, with full-width letters made plain; equal for spellings of one name."""
     return trimmed(unicodedata.normalize("NFKC", name)).casefold()
 
 
 def compact(name: str) -> str:
-    """Letters and digits of a name alone: `fewShotExamples` and `few-shot examples` have the same."""
+    """Letters and digits of a name: `fewshotexamples` for both `fewShotExamples` and `few-shot examples`."""
     return "".join(char for char in unicodedata.normalize("NFKD", folded(name)) if char.isalnum())
 
 
@@ -90,15 +90,15 @@ SETTINGS = {compact(name): name for name in ({*RULES, *REFUSED_SETTINGS} - ORDIN
 
 
 def spellings(name: str, columns: Iterable[str]) -> list[str]:
-    """The columns that are this name but for case and what stands around it."""
+    """The columns that are equal to a name but for case and blanks around it."""
     wanted = folded(name)
     return [column for column in columns if folded(column) == wanted]
 
 
 def is_near(column: str, role: str) -> bool:
-    """Whether a column can only be a slip for the role: another separator, a letter or two, another tool's name.
+    """Whether a column is a misspelling of a role: another separator, a letter or two, another tool's name.
 
-    A number at the end (`target2`) makes it a column of one's own, and so does a word more (`target_language`).
+    A number at the end (`target2`) or a further word (`target_language`) makes it a column of its own.
     """
     ours, theirs = compact(role), compact(column)
     if ours == theirs or theirs in OTHER_NAMES.get(role, ()):
@@ -109,12 +109,12 @@ def is_near(column: str, role: str) -> bool:
 
 
 def nearest(column: str, roles: Iterable[str]) -> str | None:
-    """The role that a column is a slip for; None where it is a column of one's own."""
+    """The role that a column misspells; None if it misspells none."""
     return next((role for role in roles if is_near(column, role)), None)
 
 
 def slips(one: str, other: str) -> int:
-    """Letters inserted, removed, replaced or swapped with their neighbour, to get from one word to the other."""
+    """Edit distance between two words; swapping neighbours counts as one edit. More than 3 is reported as 4."""
     if abs(len(one) - len(other)) > 3:
         return 4
     before: list[int] = []
@@ -130,23 +130,23 @@ def slips(one: str, other: str) -> int:
 
 
 def quoted(name: str) -> str:
-    """A name as Python writes it, in double quotes where that is enough."""
+    """A name as a Python literal, in double quotes if that needs no escapes."""
     return f'"{name}"' if name.isprintable() and not {'"', "\\"} & set(name) else repr(name)
 
 
 def label(column: str) -> str:
-    """A column in a sentence about a cell of it."""
+    """A column's name in a sentence about one of its cells."""
     name = trimmed(column)
     return name if name.isprintable() else repr(name)
 
 
 def another_name(column: str) -> str:
-    """The way out for those who mean a column of their own."""
+    """Advice for users who want a column of their own."""
     return f"A column of your own needs another name, e.g. {f'own_{trimmed(column)}'!r}."
 
 
 def near_miss(column: str, role: str) -> NameFault:
-    """A column that is nearly one with a role, where no other has that role."""
+    """The fault of a column that misspells a role which no other column has."""
     keyword = {TARGET: "target", **dict.fromkeys(INPUT_COLUMNS, "input")}.get(role)
     named = f" or name it in the marker: {keyword}={quoted(trimmed(column))}" if keyword else ""
     return NameFault(
@@ -156,7 +156,7 @@ def near_miss(column: str, role: str) -> NameFault:
 
 
 def refusal(column: str) -> NameFault | None:
-    """Why a column without a role cannot have its name; None where it can."""
+    """Why a column without a role cannot have its name; None if it can."""
     name = folded(column)
     if name in FOR_LATER:
         what = f"column {column!r} is reserved: a later version reads {FOR_LATER[name]} there, this one does not."
@@ -176,7 +176,7 @@ def refusal(column: str) -> NameFault | None:
 
 
 def keyword_fault(column: str, keyword: str) -> NameFault:
-    """A column named like a keyword of the marker."""
+    """The fault of a column named like a keyword of the marker."""
     what = f"column {column!r} is named like a keyword of the marker, and sets nothing."
     if keyword in ROLE_OF_KEYWORD:
         role = ROLE_OF_KEYWORD[keyword]
@@ -188,7 +188,7 @@ def keyword_fault(column: str, keyword: str) -> NameFault:
 
 
 def setting_meant(column: str) -> str | None:
-    """The decoding setting that a column is named like, also in another spelling or with a slip in a long name."""
+    """The decoding setting that a column is named after, other spellings and misspelled long names included."""
     name = compact(column)
     if name in SETTINGS:
         return SETTINGS[name]

@@ -1,4 +1,4 @@
-"""Which column of a table holds what, and every fault in the names of its columns."""
+"""Find the column of each role (prompt, id, target, ...) and every fault in the column names of a table."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOOKED = f"Looked for {', '.join(INPUT_COLUMNS)}"
 
 @dataclass(frozen=True)
 class Roles:
-    """Which column holds what; None where the table has no such column."""
+    """The column of each role; None if the table has none."""
 
     input: str
     id: str | None
@@ -53,7 +53,7 @@ class Roles:
 
 
 def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, list[Fault]]:
-    """Settle which column holds what. Rows that spell a role another way than the first row are rewritten.
+    """Find the column of each role. Rows that spell a role differently than the first row are rewritten.
 
     Returns:
         The roles, None where no column holds the prompts; and the faults in the names of columns.
@@ -64,10 +64,10 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
     if prompts is None and given.input is None:
         prompts = next((one for name in INPUT_COLUMNS if (one := role_column(table, name, faults))), None)
     free = [name for name in (ID, TARGET, EXAMPLES, CONFIG) if not (name == TARGET and given.target is not None)]
-    found = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
-    target = named["target"] or found.get(TARGET)
-    roles = Roles(prompts or "", found.get(ID), target, found.get(EXAMPLES), found.get(CONFIG))
-    missing = [name for name in free if found.get(name) is None]
+    columns = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
+    target = named["target"] or columns.get(TARGET)
+    roles = Roles(prompts or "", columns.get(ID), target, columns.get(EXAMPLES), columns.get(CONFIG))
+    missing = [name for name in free if columns.get(name) is None]
     if given.input is None:
         missing += earlier(prompts)
     explained = bool(prompts) or given.input is not None
@@ -84,14 +84,14 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
 
 
 def earlier(prompts: str | None) -> list[str]:
-    """The names of prompt columns that would have been taken before this one."""
+    """The prompt columns that come before this one in order of preference."""
     if prompts is None:
         return list(INPUT_COLUMNS)
     return list(INPUT_COLUMNS[: INPUT_COLUMNS.index(folded(prompts))])
 
 
 def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
-    """The column that `input=` or `target=` names: to the letter, or else but for case and blanks."""
+    """The column that `input=` or `target=` names: exactly, or else regardless of case and blanks."""
     if name is None or name in table.columns:
         return name
     same = spellings(name, table.columns)
@@ -108,7 +108,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
 
 
 def role_column(table: RawTable, role: str, faults: list[Fault]) -> str | None:
-    """The column of a role: its name, without regard to case and blanks around it. Rows may spell it differently."""
+    """The column of a role, regardless of case and blanks; rows may spell it differently."""
     same = spellings(role, table.columns)
     if len(same) < 2:
         return same[0] if same else None
@@ -130,7 +130,7 @@ def respelled(record: Record, same: Sequence[str]) -> Record:
 
 
 def no_prompts(table: RawTable) -> tuple[str, str]:
-    """What to say of a table in which no column is known to hold the prompts, and what to do."""
+    """The fault of a table without a known prompt column."""
     columns = ", ".join(map(shown, table.columns[:12])) + (", ..." if len(table.columns) > 12 else "")
     what = f"no column of prompts. {LOOKED}; found {columns}."
     chats = [column for column in table.columns if any(is_chat(value) for value in values(table, column))]
@@ -144,7 +144,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
 
 
 def header_hint(table: RawTable) -> str:
-    """What else may be wrong with the first line of CSV or TSV."""
+    """What else may be wrong with the header of CSV or TSV, as a sentence."""
     for column in table.columns:
         marks = [mark for mark in re.findall(r"[^\w -]", column) if mark not in "?!.'\""]
         if any(folded(part) in INPUT_COLUMNS for mark in marks for part in column.split(mark)):
@@ -153,7 +153,7 @@ def header_hint(table: RawTable) -> str:
 
 
 def proposed(table: RawTable, *, sole: bool) -> str:
-    """The column that may hold the prompts: of text, and named like one, or the only one of sentences."""
+    """The column to propose for the prompts: text with a likely name, or the only column of sentences."""
     texts = [column for column in table.columns if may_be_prompts(table, column)]
     words = {column: set(words_of(column)) for column in texts}
     named = next((column for word in PROMPT_WORDS for column in texts if {word, f"{word}s"} & words[column]), None)
@@ -162,7 +162,7 @@ def proposed(table: RawTable, *, sole: bool) -> str:
 
 
 def may_be_prompts(table: RawTable, column: str) -> bool:
-    """Whether a column can be proposed: it holds text, and is named, but not like one of ids or of answers."""
+    """Whether a column can be proposed for the prompts: it holds text and is not named like ids or answers."""
     words = words_of(column)
     if not words or set(words) & ID_WORDS or folded(column) in {ID, TARGET, EXAMPLES, CONFIG}:
         return False
@@ -176,7 +176,7 @@ def words_of(column: str) -> list[str]:
 
 
 def holds_text(cells: Iterable[Any]) -> bool:
-    """Whether there are texts in a column and nothing else, and they are not all numbers."""
+    """Whether a column holds only texts, and not only numbers as text."""
     given = [cell for cell in cells if cell is not None and cell != ""]
     return bool(given) and all(isinstance(cell, str) for cell in given) and not all(map(NUMBER.fullmatch, given))
 

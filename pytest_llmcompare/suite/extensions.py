@@ -1,4 +1,4 @@
-"""What plugins may add to a run, for those who know nothing of pytest."""
+"""Protocols for what plugins add to a run and for progress, so that rooms below `run` need no pytest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Given(NamedTuple):
-    """What a plugin gave, and whose it is, for messages about it."""
+    """A value from a plugin, and the hook and plugin that it is from, for messages."""
 
     value: Any
     source: str
@@ -23,40 +23,41 @@ class Given(NamedTuple):
 class Extensions(Protocol):
     """What plugins add for the tests of one folder.
 
-    Whatever a plugin does wrong in them is a `HookError` that names it, unless they say otherwise.
+    A hook that raises or returns something unexpected becomes a `HookError` that names it, unless a method says
+    otherwise.
     """
 
     @property
     def loads_models(self) -> bool:
-        """Whether there is anybody to ask for models of another kind."""
+        """Whether any plugin loads models of a kind of its own."""
 
     def load_table(self, source: Any, base: Path) -> Given | None:
-        """The rows of a table, as a list or a pandas DataFrame; None where nobody knows the source."""
+        """The rows of a table, as a list or a pandas DataFrame; None if no plugin knows the source."""
 
     def load_model(self, spec: ModelSpec) -> Given | None:
-        """A model of another kind; None where nobody knows the kind."""
+        """A model of a kind that a plugin loads; None if no plugin knows the kind."""
 
     def judge(self, case: Case, baseline: Baseline, candidate: Generation, judgement: Judgement) -> Judgement:
-        """The verdict on an output, by default ours; `error` with the reason where a plugin does wrong."""
+        """The verdict on an output, by default `judgement`; `error` with the reason if a plugin's hook fails."""
 
     def metrics(self, table: str, model: str) -> Given:
-        """A list of further MLflow metrics of a table."""
+        """The MLflow metrics that plugins add to a table, as a list."""
 
     def group_finished(self, result: GroupResult) -> str:
-        """Tell that a group is evaluated; what went wrong in that."""
+        """Tell plugins that a group is evaluated, and return what went wrong in that; empty for nothing."""
 
 
 class Progress(Protocol):
-    """Told how a group proceeds."""
+    """Shows how the evaluation of a group proceeds."""
 
     def begin(self, key: GroupKey, total: int) -> None:
-        """A group of `total` cases starts."""
+        """Start a group of `total` cases."""
 
     def step(self, generation: Generation | None) -> None:
-        """One more case is done; None where it failed."""
+        """Count one more case; `generation` is None if it failed."""
 
     def end(self) -> None:
-        """The group is done."""
+        """End the group."""
 
     def say(self, text: str) -> None:
-        """Something that takes a while begins."""
+        """Show what is about to take a while, such as `loading gpt2-large`."""

@@ -1,4 +1,4 @@
-"""A group of a run: all cases of one table and one model, and what the tests that share them ask for."""
+"""A group: all cases of one table and one model, and what the tests that share it ask for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Group:
-    """All cases of one table and one model, and what the tests that share them ask for.
+    """All cases of one table and one model, and what the tests that share it ask for.
 
     Attributes:
         key: Name of the group.
@@ -27,10 +27,10 @@ class Group:
         declaration: The table.
         owner: The first test that declared it.
         cases: Every case of the table, by row.
-        extensions: What plugins add to it.
+        extensions: What plugins add in the folder of the first test.
         metrics: MLflow metrics that any of its tests asks for.
-        thresholds: What any of its tests wants metrics to reach.
-        selected: Rows that selected tests need, in order; all of them for a test on the whole table.
+        thresholds: Thresholds on metrics that any of its tests sets.
+        selected: Cases that selected tests need, in order; all of them for a test on the whole table.
     """
 
     key: GroupKey
@@ -74,7 +74,7 @@ class Group:
 
     @property
     def asked(self) -> list[tuple[GroupKey, RowKey | None]]:
-        """What tests of single cases are parametrised by: further samples belong to the test of the first."""
+        """The parameters of tests on single cases: one per row and variant, whatever the number of samples."""
         return [(self.key, row) for row, case in self.cases.items() if not case.sample]
 
     def samples(self, row: RowKey) -> dict[RowKey, Case]:
@@ -83,10 +83,10 @@ class Group:
 
     @cached_property
     def _further(self) -> dict[RowKey, dict[RowKey, Case]]:
-        """Further samples by the row of the first; in one pass, because tables may have thousands of rows."""
-        found: dict[RowKey, dict[RowKey, Case]] = {}
+        """The samples after the first, by the row of the first."""
+        further: dict[RowKey, dict[RowKey, Case]] = {}
         for row, case in self.cases.items():
             if case.sample:
                 first = RowKey(row.prompt_id, row.variant.rpartition("#")[0])
-                found.setdefault(first, {})[row] = case
-        return found
+                further.setdefault(first, {})[row] = case
+        return further

@@ -1,4 +1,4 @@
-"""What a marker declares: a prompt table, how to ask it, and which models. Pure but for reading the table."""
+"""Read a marker: its prompt table, decoding settings and models, and the cases that they make."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from .thresholds import Threshold, read_thresholds
 
 EXAMPLES = "examples"
 NUMBERED = re.compile(r"#[0-9]+\Z")
-"""How the samples of a variant after the first are named."""
+"""End of the names of a variant's samples after the first."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """Named decoding settings, and examples where the variant has its own."""
+    """Named decoding settings; `examples` is None if the variant has none of its own."""
 
     name: str
     gen_config: Mapping[str, Any]
@@ -57,18 +57,18 @@ class Declaration:
         rows: The rows.
         examples: Few-shot examples put before each input; None where the marker gives none.
         gen_config: Decoding settings of the marker.
-        variants: Named decoding settings that multiply the rows; one nameless variant where there are none.
+        variants: Named decoding settings that multiply the rows; a single nameless variant by default.
         models: Model specs of the marker, which stand in for the run's; empty takes the run's.
-        seed: Seed that the cases' own seeds are derived from.
-        samples: How many outputs are drawn for each row whose settings draw.
+        seed: Seed that the seeds of the cases are derived from.
+        samples: How many outputs are sampled for each row, if its settings sample.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
-        similarity: How alike texts have to be where there are texts alone; None asks for equal ones.
+        similarity: How similar texts must be if a model gives texts alone; None wants them equal.
         metrics: MLflow metrics computed besides ours.
-        thresholds: What metrics have to reach.
+        thresholds: Bounds for metrics; missing one fails the run.
         model_type: MLflow's model type, which chooses its built-in metrics.
-        names_model_type: Whether the marker names the model type; else it is the default.
+        names_model_type: Whether the marker names the model type; otherwise it is the default.
         experiment: Name of the MLflow experiment.
-        names_experiment: Whether the marker names it; else it is named after the test.
+        names_experiment: Whether the marker names it; otherwise it is named after the test.
     """
 
     table: str
@@ -91,7 +91,7 @@ class Declaration:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with anything that changes the table's cases, so that two tests can tell whether they share it."""
+        """A hash of all that decides the table's cases; tests that share the table have the same."""
         facts = [
             [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
         ]
@@ -108,23 +108,23 @@ class Declaration:
         return all(row.target is not None for row in self.rows)
 
     def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
-        """The cases of one model, row by row. The nearer setting wins: row, variant, marker, model.
+        """The cases of one model, row by row. Precedence of settings: row, variant, marker, model.
 
         Raises:
-            UsageError: Several samples are asked of settings that do not draw.
+            UsageError: Several samples are asked for, but the settings are greedy.
         """
-        found = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
-        if self.samples > 1 and not any(case.sample for case in found):
+        cases = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
+        if self.samples > 1 and not any(case.sample for case in cases):
             raise UsageError(
                 f"llm_prompts: samples={self.samples}, but no row draws, so that all of them would be equal. "
                 'Add gen_config={"do_sample": True}, or leave samples out.'
             )
-        return found
+        return cases
 
     def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
-        """The cases of one row in one variant: one, or as many as are to be drawn.
+        """The cases of one row in one variant: one, or one per sample.
 
-        A model in MLflow, or a plugin's, may draw by settings of its own.
+        A model in MLflow, or a plugin's, may sample by settings of its own.
         """
         group = GroupKey(self.folder, self.table, spec.name)
         gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
@@ -183,7 +183,7 @@ def declare(
         test: Name of the test function, for what the marker leaves out.
         folder: Folder of the test file, relative to pytest's root, with `/`.
         base: The same folder as a path; the table's path is relative to it.
-        load: Asked first for the rows of a table; None where nobody but us reads tables.
+        load: Asked first for the rows of a table; None if no plugin reads tables.
 
     Raises:
         UsageError: Unknown or wrong keywords.
@@ -218,7 +218,7 @@ def declare(
 
 
 def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Fit the marker's arguments to its signature.
+    """Bind the marker's arguments to its signature.
 
     Raises:
         UsageError: An unknown keyword, no table, or more than one positional argument.

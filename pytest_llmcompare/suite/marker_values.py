@@ -1,4 +1,4 @@
-"""Values of the marker's keywords, checked: each is what it should be, or a message says what was expected. Pure."""
+"""Check the values of the marker's keywords; each function raises UsageError and says what was expected. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def checked_text(value: object, where: str) -> str:
 
 
 def checked_name(value: object, where: str) -> str:
-    """A name that shows, or empty for None."""
+    """A name with visible characters, or empty for None."""
     name = checked_text(value, where)
     if value is not None and not name.strip():
         raise UsageError(f"llm_prompts: {where}={value!r} is blank, expected a name. Leave it out to have one made.")

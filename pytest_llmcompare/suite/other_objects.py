@@ -1,4 +1,4 @@
-"""What to do with an object that holds a table but is no list and no pandas DataFrame. Imports no library for it."""
+"""Advice for tables given as an object that is neither a list nor a pandas DataFrame. Imports no library for it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ FOUR_KINDS = "a list of texts, a list of dicts, or a pandas DataFrame"
 
 
 def is_address(source: str) -> bool:
-    """Whether a text is an address and no path."""
+    """Whether a text is an address, not a path."""
     return ADDRESS.match(source) is not None
 
 
 def address_shown(source: str) -> str:
-    """An address without what may be secret in it: the user, the query and what follows."""
+    """An address without its user, query and fragment, which may be secret."""
     try:
         parts = urlsplit(source)
         host = parts.netloc.rpartition("@")[2]
@@ -26,7 +26,7 @@ def address_shown(source: str) -> str:
 
 
 def way_on(source: object) -> str:
-    """How to make a table of an object, as a sentence; empty where nothing is known of it."""
+    """How to make a table of an object, as a sentence; empty for unknown kinds."""
     if isinstance(source, Mapping):
         if source and all(has("to_pandas")(part) for part in source.values()):  # a DatasetDict
             return f"Choose a split and give its DataFrame: dataset[{next(iter(source))!r}].to_pandas()."
@@ -35,7 +35,7 @@ def way_on(source: object) -> str:
 
 
 def has(method: str) -> Callable[[object], bool]:
-    """Whether an object, and no class, has a method of this name."""
+    """A check whether an object, not a class, has a method of this name."""
     return lambda source: callable(getattr(source, method, None)) and not isinstance(source, type)
 
 

@@ -2,8 +2,8 @@
 
 An id is a slug of the prompt and 6 hex digits of the row's content: `what_color_is_the_sky_3f1c9a`. It is a function of
 that row alone, so other rows can be inserted, moved and removed without renaming it. The digits are always there,
-because a slug forgets: prompts that differ only in case, punctuation, examples or settings have the same one, and a
-bare slug could then not stay with the first of them whatever comes later.
+because prompts that differ only in case, punctuation, examples or settings have the same slug, and an id must not
+change when such a prompt is added.
 
 A prompt without Latin letters and digits keeps its own letters: `你好_0e8fe7`. The standard library cannot
 write Chinese or Arabic in Latin letters, and half a transcription would tell readers less. Baseline files, summaries
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Content = tuple[str, str | None, Mapping[str, Any]]
-"""What makes a row what it is: input, examples, decoding settings."""
+"""What the id of a row depends on: input, examples, decoding settings."""
 
 LONGEST = 33  # characters of a slug, so that an id with its 6 digits has at most 40
 DIGITS = 6
@@ -86,7 +86,7 @@ def words_of(text: str) -> list[str]:
 
 
 def first_words(words: Sequence[str], longest: int) -> str:
-    """As many words as fit, joined by `_`; of the first one what fits."""
+    """As many words as fit, joined by `_`; the first one is cut if need be."""
     made = words[0][:longest] if words else ""
     for word in words[1:]:
         if len(made) + 1 + len(word) > longest:

@@ -1,4 +1,4 @@
-"""Rows of a prompt table as they were written, each with its place, and the faults found on the way."""
+"""Rows of a prompt table before they are checked, each with its place, and the faults of reading them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MarkerColumns(NamedTuple):
 
 @dataclass(frozen=True)
 class Record:
-    """One row: its number from 1, where the user finds it (`row 17, line 18`), and its cells."""
+    """One row: its number from 1, its place in words (`row 17, line 18`), and its cells."""
 
     number: int
     place: str
@@ -65,14 +65,14 @@ class RawTable:
     separator: str = ""
 
     def place_of(self, column: str) -> str:
-        """Where a column is named: in the header, or first in a row."""
+        """Where a column is named: in the header, or in the first row that has it."""
         if self.header is not None:
             return self.header
         return next((record.place for record in self.records if column in record.cells), "")
 
 
 def from_items(name: str, items: Sequence[Item], input_column: str | None) -> RawTable:
-    """A table of dicts, or of texts, which become `input_column`; the first item says which."""
+    """A table of dicts, or of texts that become `input_column`; the kind of the first item decides."""
     table = RawTable(name)
     texts = bool(items) and isinstance(items[0][2], str)
     for number, place, item in items:
@@ -91,7 +91,7 @@ def from_items(name: str, items: Sequence[Item], input_column: str | None) -> Ra
 
 
 def as_dict(item: object) -> str:
-    """How to make a dict of another kind of row."""
+    """How to make a dict of another kind of row, as a sentence."""
     if hasattr(item, "model_dump"):
         return "Give each row as a dict: row.model_dump()."
     if hasattr(item, "__dataclass_fields__"):
@@ -100,7 +100,7 @@ def as_dict(item: object) -> str:
 
 
 def from_list(items: Sequence[Any], input_column: str | None) -> RawTable:
-    """A table of the marker's own texts or dicts."""
+    """A table from a list in the marker."""
     return from_items("list of prompts", located(items, "item"), input_column)
 
 
@@ -110,7 +110,7 @@ def located(items: Sequence[Any], word: str) -> list[Item]:
 
 
 def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTable:
-    """A table of a pandas DataFrame; named indexes count as columns.
+    """A table from a pandas DataFrame; named indexes count as columns.
 
     Args:
         name: What messages call the table.
@@ -135,13 +135,13 @@ def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTa
 
 
 def is_frame(source: object) -> bool:
-    """Whether it is a pandas DataFrame; one that exists has imported pandas already."""
+    """Whether a value is a pandas DataFrame; does not import pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
 def check_unique(name: str, columns: Sequence[str]) -> None:
-    """Refuse columns that hide each other.
+    """Refuse columns of the same name.
 
     Raises:
         TableError: Two columns of one name.
@@ -152,7 +152,7 @@ def check_unique(name: str, columns: Sequence[str]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as Python has it: numpy's scalars and arrays unpacked, subclasses made plain, not-a-number as None."""
+    """A value as a plain Python object: numpy scalars and arrays unpacked, NaN as None."""
     result: Any
     if isinstance(value, bool):
         result = value
@@ -174,7 +174,7 @@ SIMPLE: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int, float
 
 
 def is_nothing(value: object) -> bool:
-    """Whether it stands for a missing value: not-a-number, and pandas' NA and NaT."""
+    """Whether a value is missing: NaN, or pandas' NA or NaT."""
     if isinstance(value, float):
         return math.isnan(value)
     kind = type(value).__name__
@@ -182,7 +182,7 @@ def is_nothing(value: object) -> bool:
 
 
 def unpacked(value: Any) -> Any:
-    """What an array or a scalar of numpy's holds; any other value as it is."""
+    """The content of a numpy array or scalar; any other value as it is."""
     if not hasattr(value, "tolist") or type(value).__name__ == "datetime64":  # which would become a bare number
         return value
     inner = value.tolist()
@@ -190,7 +190,7 @@ def unpacked(value: Any) -> Any:
 
 
 def shown(value: object, longest: int = 60) -> str:
-    """A value in a message, short."""
+    """A value as messages show it, shortened."""
     try:
         text = " ".join(repr(value).split())
     except Exception:  # any object may stand in a table, and a number may be too long to print
@@ -199,7 +199,7 @@ def shown(value: object, longest: int = 60) -> str:
 
 
 def faulty(name: str, faults: Iterable[Fault]) -> TableError:
-    """All faults in the order of the rows, then what to do about them."""
+    """An error with all faults in the order of the rows, then what to do about them."""
     ordered = sorted(faults, key=lambda fault: fault.number)
     lines = [f"{name}{fault.place and f', {fault.place}'}: {fault.what}" for fault in ordered[:MOST_FAULTS]]
     if len(ordered) > MOST_FAULTS:

@@ -64,7 +64,7 @@ def read_file(source: str | os.PathLike[str], base: Path, columns: MarkerColumns
 
 
 def suffix_of(path: Path) -> str:
-    """The ending that tells the kind of a file; that of the packed file where it is packed."""
+    """The suffix that decides the kind of a file; without `.gz` if it is compressed."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes[-1:] == [GZIP]:
         suffixes.pop()
@@ -72,13 +72,13 @@ def suffix_of(path: Path) -> str:
 
 
 def table_name(source: str | os.PathLike[str]) -> str:
-    """What a table in a file is called: its file's name without the ending, `.gz` included."""
+    """The name of a table in a file: the file's name without its suffixes."""
     path = Path(source)
     return Path(path.stem).stem if path.suffix.lower() == GZIP else path.stem
 
 
 def read_bytes(path: Path, name: str) -> bytes:
-    """The bytes of a file, if it is one: a pipe would never end.
+    """The bytes of a regular file: a pipe might never end.
 
     Raises:
         TableError: Missing, no regular file, too large, or not to be read.
@@ -101,14 +101,14 @@ def read_bytes(path: Path, name: str) -> bytes:
 
 
 def irregular(mode: int) -> str:
-    """What stands in a file's place."""
+    """What a path is, if it is not a regular file."""
     if stat.S_ISDIR(mode):
         return "a folder"
     return "a named pipe (FIFO)" if stat.S_ISFIFO(mode) else "no regular file (a device or a socket)"
 
 
 def below(path: Path) -> str:
-    """What to do about a path that is no file."""
+    """What to do about a path that is not a file."""
     tables = tables_in(path)
     return f"Give one of its files: {', '.join(tables[:10])}." if tables else "Give the path of a table file."
 
@@ -122,7 +122,7 @@ def tables_in(folder: Path) -> list[str]:
 
 
 def too_large(name: str) -> TableError:
-    """A file that no table of prompts is as large as."""
+    """The error for a file larger than any table of prompts."""
     return TableError(
         f"{name}: the file has more than {MOST_BYTES // 2**20} MiB. A table is read whenever tests are collected: "
         "keep the prompts that you compare in a file of their own."
@@ -130,7 +130,7 @@ def too_large(name: str) -> TableError:
 
 
 def unpacked(name: str, data: bytes) -> bytes:
-    """What a gzip file holds.
+    """Unpack a gzip file.
 
     Raises:
         TableError: It is no gzip file, or broken.
@@ -140,19 +140,19 @@ def unpacked(name: str, data: bytes) -> bytes:
 
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-            found = stream.read(MOST_BYTES + 1)
+            content = stream.read(MOST_BYTES + 1)
     except gzip.BadGzipFile as error:
         hint = "Take .gz off its name if it is not compressed."
         raise TableError(f"{name}: the file is not read by gzip: {error}. {hint}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise TableError(f"{name}: the gzip file is broken: {error}. Write it again.") from None
-    if len(found) > MOST_BYTES:
+    if len(content) > MOST_BYTES:
         raise too_large(name)
-    return found
+    return content
 
 
 def unknown_kind(name: str, path: Path) -> str:
-    """What to say of a file whose ending is not known, and the way on."""
+    """The fault of a file with an unknown suffix, and what to do."""
     suffix = path.suffix.lower()
     known = ", ".join(READERS)
     nearest = difflib.get_close_matches(suffix, READERS, n=1, cutoff=0.7)
@@ -186,7 +186,7 @@ WAYS_ON = {
 
 
 def path_shown(path: Path) -> str:
-    """A path as the user can open it: relative to the current folder where it lies below."""
+    """A path as the user can open it: relative to the current folder if it lies below."""
     try:
         text = path.relative_to(Path.cwd()).as_posix()
     except ValueError:
@@ -195,7 +195,7 @@ def path_shown(path: Path) -> str:
 
 
 def near(path: Path) -> str:
-    """What may have been meant by a file that is not there."""
+    """Files that may be meant by a path that does not exist, as a sentence."""
     folder = path.parent
     if not folder.is_dir():
         return f" The folder {path_shown(folder)} does not exist; paths are relative to the test file."
@@ -205,7 +205,7 @@ def near(path: Path) -> str:
 
 
 def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """A parquet file. Not through pandas, which turns a whole number beside a null into a float, in objects too.
+    """Read a parquet file, not through pandas, which turns whole numbers beside a null into floats.
 
     Raises:
         TableError: Broken, or pyarrow is not installed.
@@ -225,13 +225,13 @@ def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         {column: without_nulls(cell) for column, cell in row.items() if not PANDAS_INDEX.fullmatch(column)}
         for row in rows
     ]
-    found = from_items(name, located(items, "row"), columns.input)
-    found.header = ""
-    return found
+    raw = from_items(name, located(items, "row"), columns.input)
+    raw.header = ""
+    return raw
 
 
 def without_nulls(cell: object) -> object:
-    """An object without its nulls: parquet gives every row's object the keys of all the others."""
+    """An object without its nulls: in parquet each row's object has the keys of all others."""
     return {key: part for key, part in cell.items() if part is not None} if isinstance(cell, dict) else cell
 
 

@@ -31,7 +31,7 @@ AS_MANY = "Give every row as many cells as the header has."
 
 
 class Line(NamedTuple):
-    """A row as it stands in the file."""
+    """A row of the file, not yet checked."""
 
     line: int
     cells: list[str]
@@ -40,13 +40,13 @@ class Line(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing stands in any cell, as in the rows that Excel leaves below a table."""
+        """Whether all cells are empty, as in the rows that Excel leaves below a table."""
         return not self.broken and not any(cell.strip() for cell in self.cells)
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """What a cell may look like, for one separator."""
+    """Regular expressions of a cell, for one separator."""
 
     quoted: re.Pattern[str]
     late: re.Pattern[str]
@@ -56,7 +56,7 @@ class Patterns:
 
 @lru_cache
 def patterns(separator: str) -> Patterns:
-    """The patterns of a separator; blanks around quotes are never a separator."""
+    """The regular expressions for a separator; blanks around quotes are never a separator."""
     mark, blank = re.escape(separator), " " if separator == "\t" else "[ \t]"
     inside = r'"(?P<cell>[^"]*+(?:""[^"]*+)*+)"'
     return Patterns(
@@ -68,17 +68,17 @@ def patterns(separator: str) -> Patterns:
 
 
 def read_csv(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """Cells separated by commas, or by what the header is separated by."""
+    """Read cells separated by commas, or by the separator of the header."""
     return read_cells(name, decode(name, data, partial(rows_in, usual=",")), ",", columns)
 
 
 def read_tsv(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """Cells separated by tabs, with the quotes of CSV."""
+    """Read cells separated by tabs, with the quotes of CSV."""
     return read_cells(name, decode(name, data, partial(rows_in, usual="\t")), "\t", columns)
 
 
 def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawTable:
-    """A header, then one row per prompt; quoted cells may hold line breaks.
+    """Read a header, then one row per prompt; quoted cells may hold line breaks.
 
     Args:
         name: What messages call the table.
@@ -99,13 +99,13 @@ def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawT
 
 
 def rows_in(text: str, usual: str) -> int:
-    """How many rows below the header begin in a text."""
+    """How many rows begin in a text, the header excluded."""
     text = LINE_END.sub("\n", text)
     return sum(1 for _ in split_rows(text, separator_of(text, usual, MarkerColumns()))) - 1
 
 
 def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTable:
-    """The table, once the separator is known."""
+    """The table, given its separator."""
     lines = without_ends([line._replace(line=line.line + first_line - 1) for line in split_rows(text, separator)])
     table = RawTable(name, text_cells=True, separator=separator)
     if not lines:
@@ -140,7 +140,7 @@ def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTabl
 
 
 def same_names(table: RawTable) -> list[Fault]:
-    """Columns that hide each other."""
+    """The fault of columns of the same name."""
     twice = dict.fromkeys(column for at, column in enumerate(table.columns) if column in table.columns[:at])
     what = "two columns are called {!r}."
     return [Fault(0, table.header or "", what.format(column), "Rename one of them.") for column in twice]
@@ -153,12 +153,12 @@ def without_ends(lines: list[Line]) -> list[Line]:
 
 
 def holds_something(rows: Sequence[Line], at: int) -> bool:
-    """Whether a column without a name has a cell that is not empty."""
+    """Whether a nameless column has a cell that is not empty."""
     return any(len(row.cells) > at and row.cells[at].strip() for row in rows)
 
 
 def ragged(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]:
-    """What to say of a row with too many or too few cells."""
+    """The fault of a row with too many or too few cells."""
     count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
     header = ", ".join(column if column.isprintable() else repr(column) for column in table.columns)
     short = header if len(header) <= 100 else f"{header[:96]} ..."
@@ -228,7 +228,7 @@ def split_rows(text: str, separator: str) -> Iterator[Line]:
 
 
 def quoting_fault(text: str, at: int, line: int, like: Patterns) -> tuple[str, str]:
-    """How a cell that begins with a double quote is broken, and what to do."""
+    """What is wrong with the quotes of a cell, and what to do."""
     opened = like.opened.match(text, at)
     if opened is None:
         return "a double quote is opened and never closed.", QUOTES

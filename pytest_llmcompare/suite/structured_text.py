@@ -1,4 +1,4 @@
-"""JSON, JSON Lines and YAML: values keep their types. What the libraries say of broken text is put into sentences."""
+"""Read JSON, JSON Lines and YAML; values keep their types, and syntax errors become sentences with line numbers."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ ADVICE = (
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are all different: else the last would hide the others."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Build a JSON object and refuse repeated names, of which the last would win."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown(found)}")
-    return found
+        raise ValueError(f"{name!r} stands twice in one object, {shown(mapping)}")
+    return mapping
 
 
 def advice_on(what: str, otherwise: str = "") -> str:
-    """What to do about broken JSON."""
+    """What to do about invalid JSON."""
     return next((advice for words, advice in ADVICE if words in what), otherwise)
 
 
@@ -68,7 +68,7 @@ def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str,
 
 
 def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """One JSON object (or text) per line; blank lines are skipped."""
+    """Read one JSON object (or text) per line; blank lines are skipped."""
     text = decode(name, data)
     items: list[Item] = []
     faults: list[Fault] = []
@@ -119,13 +119,13 @@ def is_json_list(text: str) -> bool:
 
 
 def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """A list of objects (or texts).
+    """Read a list of objects (or texts).
 
     Raises:
         TableError: Broken JSON, or something else than a list.
     """
     try:
-        found = json.loads(decode(name, data), object_pairs_hook=unique_names)
+        value = json.loads(decode(name, data), object_pairs_hook=unique_names)
     except json.JSONDecodeError as error:
         otherwise = "For one object per line, name the file .jsonl." if error.msg == "Extra data" else ""
         what, hint = syntax_fault(error, otherwise)
@@ -135,35 +135,35 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     except (ValueError, RecursionError) as error:
         hint = advice_on(str(error))
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
-    return from_items(name, located(listed(name, found), "row"), columns.input)
+    return from_items(name, located(listed(name, value), "row"), columns.input)
 
 
-def listed(name: str, found: object) -> list[Any]:
+def listed(name: str, content: object) -> list[Any]:
     """The rows of a file that should be a list.
 
     Raises:
         TableError: It is something else.
     """
-    if isinstance(found, list):
-        return found
+    if isinstance(content, list):
+        return content
     hint = ""
-    if isinstance(found, Mapping):
-        inside = [key for key, value in found.items() if isinstance(value, list)]
-        rows = [key for key in inside if found[key] and isinstance(found[key][0], Mapping)]
-        mappings = bool(found) and all(isinstance(value, Mapping) for value in found.values())
+    if isinstance(content, Mapping):
+        inside = [key for key, value in content.items() if isinstance(value, list)]
+        rows = [key for key in inside if content[key] and isinstance(content[key][0], Mapping)]
+        mappings = bool(content) and all(isinstance(value, Mapping) for value in content.values())
         if rows:
             hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
-        elif (inside and len(inside) == len(found)) or (mappings and "prompt" in found):
+        elif (inside and len(inside) == len(content)) or (mappings and "prompt" in content):
             hint = COLUMNS
         elif mappings:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
-        elif "prompt" in found:
+        elif "prompt" in content:
             hint = " A single row stands in a list, too."
-    raise TableError(f'{name}: {shown(found)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+    raise TableError(f'{name}: {shown(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
-    """A list of mappings (or texts), read by the safe loader.
+    """Read a list of mappings (or texts) with the safe loader.
 
     Raises:
         TableError: Broken YAML, or something else than a list.
@@ -173,7 +173,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster, where it was built
 
     class Loader(base):  # type: ignore[misc]
-        """The safe loader, and no name may stand twice in a mapping."""
+        """The safe loader, which also refuses repeated names in a mapping."""
 
         def construct_mapping(self, node: Node, deep: bool = False) -> Any:
             names: set[object] = set()
@@ -189,7 +189,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
     text = decode(name, data)
     try:
-        found = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
+        value = yaml.load(text, Loader=Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         raise TableError(yaml_fault(name, error, text)) from None
     except yaml.reader.ReaderError as error:
@@ -201,16 +201,16 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TableError(f"{name}: broken YAML: {' '.join(str(error).split())}. {QUOTE_YAML}") from None
-    if weight(found, {}) > MOST_VALUES:
+    if weight(value, {}) > MOST_VALUES:
         raise TableError(
             f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
             "Write the values out where they are needed."
         )
-    return from_items(name, located(listed(name, found), "row"), columns.input)
+    return from_items(name, located(listed(name, value), "row"), columns.input)
 
 
 def weight(value: object, known: dict[int, int]) -> int:
-    """How many values there are when each alias is written out; what holds itself is told elsewhere.
+    """How many values there are with each alias expanded; a value that contains itself counts once.
 
     Args:
         value: What was read.
@@ -226,7 +226,7 @@ def weight(value: object, known: dict[int, int]) -> int:
 
 
 def yaml_fault(name: str, error: Any, text: str) -> str:
-    """A whole sentence from the halves that YAML gives: what was read, and what was found there."""
+    """A sentence made of the two parts of a YAML error: its context and its problem."""
     mark = error.problem_mark or error.context_mark
     place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     problem = error.problem or "something is wrong"
@@ -248,6 +248,6 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
 
 
 def is_tab(text: str, mark: Any) -> bool:
-    """Whether a tab stands where YAML stopped, or right before."""
+    """Whether a tab is where YAML stopped, or right before."""
     lines = text.splitlines()
     return mark.line < len(lines) and "\t" in lines[mark.line][max(mark.column - 1, 0) : mark.column + 1]

@@ -1,4 +1,4 @@
-"""Prompt tables: where the rows of a test come from, checked. Every faulty row is named at once."""
+"""Read and check a prompt table; one error names every faulty row."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from .extensions import Given
 
 Loader = Callable[[Any, Path], "Given | None"]
-"""Gives the rows of a source that it knows, from the source and the folder of the test file."""
+"""Returns the rows of a source, given the source and the folder of the test file; None if it is unknown."""
 
 ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
 
 
 NEEDED = {"input": WRITE_PROMPT, "id": GIVE_IDS}
-"""What no row may lack, with what to do."""
+"""Roles that every row must have, with what to do if one is missing."""
 
 
 def read_table(
@@ -89,7 +89,7 @@ def read_table(
 
 
 def no_rows(table: RawTable) -> str:
-    """What to say of a table without rows."""
+    """The fault of a table without rows."""
     if not table.columns or not table.text_cells:
         return f"{table.name}: the table has no rows. Write one row per prompt."
     header = ", ".join(map(shown, table.columns[:10]))
@@ -100,10 +100,10 @@ def no_rows(table: RawTable) -> str:
 
 
 def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:
-    """The raw rows of whatever the user calls a table.
+    """The raw rows of a file, a list or a DataFrame.
 
     Raises:
-        TableError: It is none, or cannot be read.
+        TableError: Any other object, or a file that cannot be read.
     """
     if isinstance(source, (str, os.PathLike)):
         return read_file(source, base, columns)
@@ -119,7 +119,7 @@ def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:
 
 
 def given_table(source: Any, given: Given, columns: MarkerColumns) -> RawTable:
-    """The raw rows that a plugin has read.
+    """The raw rows from a plugin.
 
     Raises:
         TableError: Two columns of one name.
@@ -133,7 +133,7 @@ def given_table(source: Any, given: Given, columns: MarkerColumns) -> RawTable:
 
 @dataclass(frozen=True)
 class CheckedRow:
-    """A row with the values of its cells that are good, and the faults of the others."""
+    """A row with the values of its correct cells and the faults of the others."""
 
     record: Record
     values: dict[str, Any]
@@ -141,7 +141,7 @@ class CheckedRow:
 
 
 def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
-    """Check every cell that has a role."""
+    """Check every cell of a row that has a role."""
     row = CheckedRow(record, {}, [])
     checks: dict[str, tuple[str | None, Callable[[str, object], Any]]] = {
         "input": (roles.input, prompt),
@@ -166,7 +166,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
 
 
 def name_rows(rows: list[CheckedRow]) -> None:
-    """Give the good rows ids made from their contents."""
+    """Give the rows without faults ids made from their contents."""
     good = [row.values for row in rows if not row.faults]
     contents = [(values["input"], values.get("examples"), values.get("gen_config", {})) for values in good]
     for values, made in zip(good, made_ids(contents), strict=True):
@@ -174,7 +174,7 @@ def name_rows(rows: list[CheckedRow]) -> None:
 
 
 def repeated(rows: list[CheckedRow], *, made: bool) -> list[Fault]:
-    """Ids that stand twice; where ids are made from the rows, those are rows that stand twice."""
+    """The faults of repeated ids; if ids are made from the rows, of repeated rows."""
     first: dict[str, str] = {}
     faults = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""Bytes of a table file -> text. Only UTF-8 is read: guessing another encoding would change prompts unseen."""
+"""Decode the bytes of a table file. Only UTF-8 is read: a wrong guess would silently change prompts."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> 
 
 
 def converted(name: str, encoding: str) -> str:
-    """How to make a file UTF-8."""
+    """How to convert a file to UTF-8, as a sentence."""
     return f"Convert: iconv -f {encoding} -t UTF-8 {shlex.quote(name)} > utf-8.txt, and put that in its place."
 
 

@@ -1,4 +1,4 @@
-"""What a marker's `thresholds` ask of a table's metrics. Pure: of MLflow's own objects it reads the attributes."""
+"""Read the `thresholds` of a marker: bounds for the metrics of a table. Pure; imports no MLflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXAMPLE = '">=0.8", "<=0.8" or an mlflow.models.MetricThreshold'
 
 @dataclass(frozen=True)
 class Threshold:
-    """What one metric has to reach.
+    """A bound for one metric.
 
     Attributes:
         metric: Its name, as MLflow gives it.
@@ -47,22 +47,22 @@ def read_thresholds(given: object) -> tuple[Threshold, ...]:
         return ()
     if not isinstance(given, Mapping) or not given:
         raise UsageError(f'llm_prompts: thresholds={given!r}, expected e.g. {{"exact_match": ">=0.8"}}.')
-    found, faults = [], []
+    thresholds, faults = [], []
     for metric, condition in given.items():
         try:
-            found.append(read_threshold(metric, condition))
+            thresholds.append(read_threshold(metric, condition))
         except UsageError as error:
             faults.append(str(error))
     if faults:
         raise UsageError("\n".join(faults))
-    return tuple(found)
+    return tuple(thresholds)
 
 
 def read_threshold(metric: object, condition: object) -> Threshold:
-    """Read one of them.
+    """Read one condition: a text, or MLflow's `MetricThreshold`.
 
     Raises:
-        UsageError: It says nothing that MLflow can check.
+        UsageError: It is neither, or sets what a single run cannot check.
     """
     where = f"llm_prompts: thresholds[{metric!r}]"
     if not isinstance(metric, str) or not metric.strip():
@@ -102,10 +102,10 @@ def read_condition(text: str, where: str) -> tuple[float, bool]:
 
 
 def finite(bound: float, where: str) -> float:
-    """A bound that something can be compared with.
+    """Check that a bound is finite.
 
     Raises:
-        UsageError: It is infinite or no number.
+        UsageError: It is infinite or NaN.
     """
     try:
         value = float(bound)

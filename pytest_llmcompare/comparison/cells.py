@@ -1,0 +1,63 @@
+"""Put the results of all tests of a case together: one cell per case, with the worst verdict. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_llmcompare.judgement import MATCHING, Verdict, severity_of
+from pytest_llmcompare.records import CaseKey, CaseResult
+from pytest_llmcompare.settings import Settings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One case with the worst verdict of its tests.
+
+    Attributes:
+        key: Name of the case.
+        verdict: The worst verdict of its tests; None if none of them compared.
+        accepted: Whether an update option takes today's output as the baseline.
+        result: The result with that verdict.
+    """
+
+    key: CaseKey
+    verdict: Verdict | None
+    accepted: bool
+    result: CaseResult
+
+    @property
+    def text(self) -> str | None:
+        """Today's text; None if there is none."""
+        return None if self.result.generation is None else self.result.generation.text
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is a difference to show; equal texts with shifted likelihoods show none."""
+        if self.verdict is Verdict.SHIFTED:
+            return self.text != self.result.baseline_text
+        return self.verdict not in (None, Verdict.IDENTICAL)
+
+
+def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:
+    """One cell per case; of equally bad results the first by test name counts, whatever their order."""
+    by_case: dict[CaseKey, list[CaseResult]] = {}
+    for result in results:
+        by_case.setdefault(result.key, []).append(result)
+    return {key: worst_cell(key, seen, settings) for key, seen in by_case.items()}
+
+
+def worst_cell(key: CaseKey, seen: Sequence[CaseResult], settings: Settings) -> Cell:
+    """The cell of a case, given the results of its tests."""
+    chosen = min(seen, key=lambda result: (-severity_of(verdict_of(result)), result.generation is None, result.nodeid))
+    verdict = verdict_of(chosen)
+    changed = verdict not in (None, *MATCHING)
+    accepted = verdict is not None and changed and settings.update.accepts(verdict)
+    return Cell(key, verdict, accepted and all(result.passed for result in seen), chosen)
+
+
+def verdict_of(result: CaseResult) -> Verdict | None:
+    """A test's verdict; `error` if it failed before there was an output."""
+    if result.judgement is not None:
+        return result.judgement.verdict
+    return Verdict.ERROR if result.generation is None and not result.passed else None
