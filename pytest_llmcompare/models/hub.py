@@ -104,8 +104,7 @@ def timeout() -> float:
 def offline() -> str:
     """The setting that forbids asking the hub, such as `HF_HUB_OFFLINE=1`; empty if none does."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        value = os.environ.get(name)
-        if value:  # as in huggingface_hub, HF_HUB_OFFLINE=0 overrules TRANSFORMERS_OFFLINE=1
+        if value := os.environ.get(name):  # as in huggingface_hub, HF_HUB_OFFLINE=0 overrules TRANSFORMERS_OFFLINE=1
             return f"{name}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""
     return ""
 
