@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -33,9 +34,8 @@ LIBRARIES = (
     *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
     *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
 )
-READ_ONCE = (
-    *("COV", "HF_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TOKENIZERS_", "TORCH"),
-    "TRANSFORMERS_",
+READ_ONCE = tuple(
+    ["COV", "HF_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TOKENIZERS_", "TORCH", "TRANSFORMERS_"]
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
 APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8")
@@ -72,7 +72,7 @@ def import_libraries() -> None:
     import importlib.metadata
 
     for name in LIBRARIES:
-        with contextlib.suppress(ModuleNotFoundError):  # of another version
+        with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     hurry()
     for entry in importlib.metadata.entry_points(group="pytest11"):
@@ -95,17 +95,18 @@ class Server:
         self.connections: dict[int, socket.socket] = {}  # by process
         self.environments = environments  # before and after libraries were imported, which set variables
         self.wakeup = socket.socketpair()
+        self.stopped = False
 
     def run(self) -> Callable[[], object] | None:
         """Serve until the owner ends; see `serve`."""
         import select
 
-        for end in self.wakeup:
-            end.setblocking(False)
+        for one in self.wakeup:
+            one.setblocking(False)
         signal.set_wakeup_fd(self.wakeup[1].fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-        while alive(self.owner):
+        signal.signal(signal.SIGTERM, self.stop)
+        while alive(self.owner) and not self.stopped:
             launchers = {connection: process for process, connection in self.connections.items()}
             readable, _, _ = select.select([self.listener, self.wakeup[0], *launchers], [], [], 0.5)
             if self.wakeup[0] in readable:
@@ -121,6 +122,10 @@ class Server:
                 if forked is not None:
                     return forked
         return None
+
+    def stop(self, *_: object) -> None:
+        """Leave the loop."""
+        self.stopped = True
 
     def report(self) -> None:
         """Report the processes that have ended to their launchers."""
@@ -193,8 +198,7 @@ def become(request: dict[str, Any], fds: list[int]) -> None:
     os.environ.update(request["environment"])
     time.tzset()
     tempfile.tempdir = None
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    sys.modules["numpy"].random.seed()
     for fd, own in zip(fds, range(3), strict=True):
         os.dup2(fd, own)
         os.close(fd)
@@ -293,3 +297,4 @@ if __name__ == "__main__":
     to_run = serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
     if to_run is not None:
         end_with(to_run)
+    shutil.rmtree(sys.argv[1], ignore_errors=True)

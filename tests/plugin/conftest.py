@@ -13,7 +13,7 @@ import pytest
 from pytest_llmcompare.models import in_memory
 from tests.stores import hurry
 
-from .suites import TEST, TRIVIA, Prepared, Suite, outside_xdist, record
+from .suites import TEST, TRIVIA, Prepared, Suite, record
 
 hurry()
 
@@ -54,5 +54,4 @@ def suite(
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("CI", "BUILD_NUMBER"):  # where these are set pytest cuts no message
         monkeypatch.delenv(name, raising=False)
-    outside_xdist(monkeypatch)
     return Suite(pytester, example_models, prepared, warm_interpreter)

@@ -153,12 +153,6 @@ class Suite:
         return list(client.search_runs(experiments))
 
 
-def outside_xdist(patch: pytest.MonkeyPatch) -> None:
-    """Let runs beneath this one not take themselves for its workers."""
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID", "PYTEST_ADDOPTS"):
-        patch.delenv(name, raising=False)
-
-
 def record(
     folder: Path, store: Path, models: Mapping[str, Path], rows: Sequence[Mapping[str, object]], test: str
 ) -> Path:
@@ -170,7 +164,6 @@ def record(
     specs = ",".join(f"{name}={path}" for name, path in models.items())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        outside_xdist(patch)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", f"--basetemp={folder / 'tmp'}")
         assert pytest.main([*options, f"--llm-models={specs}", "--llm-update", str(folder)]) == 0
