@@ -10,13 +10,15 @@ import json
 import re
 from functools import cache
 from importlib.resources import files
+from itertools import accumulate
 
 from .document import WORDS, Document
 from .style import ACCEPTED, MEANINGS, SIGNS
+from .text_diff import Ranges, changed_ranges
 
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
-SHARED = ("text.js", "difference.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
+SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
 """In this order: each uses what stands before it."""
 
 POLICY = (
@@ -79,14 +81,30 @@ def slim(table: Document) -> Document:
 
 
 def slim_case(case: Document) -> Document:
-    """A case without what the page does not show, its log-probabilities with as many digits as it shows."""
-    said = case["candidate"]
-    if said is None:
+    """A case as the page shows it: where its texts differ, its log-probabilities with three digits."""
+    candidate = case["candidate"]
+    if candidate is None:
         return case
-    kept = {key: value for key, value in said.items() if key not in NOT_SHOWN}
-    if said["logprobs"] is not None:
-        kept["logprobs"] = [None if value is None else round(value, 3) for value in said["logprobs"]]
-    return {**case, "candidate": kept}
+    kept = {key: value for key, value in candidate.items() if key not in NOT_SHOWN}
+    if candidate["logprobs"] is not None:
+        kept["logprobs"] = [None if value is None else round(value, 3) for value in candidate["logprobs"]]
+    return {**case, "candidate": kept, "changes": changes(case["baseline"], candidate["text"])}
+
+
+def changes(baseline: str | None, candidate: str) -> Document | None:
+    """Where two texts differ, in UTF-16 units, in which JavaScript counts; None if they do not."""
+    if baseline is None or baseline == candidate:
+        return None
+    ranges = changed_ranges(baseline, candidate)
+    return {"baseline": utf16(ranges[0], baseline), "candidate": utf16(ranges[1], candidate)}
+
+
+def utf16(ranges: Ranges, text: str) -> Ranges:
+    """Ranges of characters as ranges of UTF-16 units."""
+    if text.isascii():
+        return ranges
+    units = [0, *accumulate(1 + (char > "\uffff") for char in text)]
+    return [(units[start], units[stop]) for start, stop in ranges]
 
 
 def words() -> Document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from pytest_llmcompare.text import count, cut, escape, width
 
@@ -23,6 +24,11 @@ MOST_WORDS = 200  # matched per line; 1,000 take seconds where they are few word
 MOST_SHOWN = 14  # lines of a message
 
 _WORD = re.compile(r"\S+\s*|\s+")
+_MARKS = r"!-/:-@\[-^`{-~\u2010-\u2027\u3001-\u303f\uff01-\uff0f"  # punctuation, each of which stands for itself
+_PIECE = re.compile(rf"\s+|[{_MARKS}]|[^\s{_MARKS}]+")
+
+Ranges = list[tuple[int, int]]
+"""Parts of a text: where each begins and ends, in characters."""
 
 
 def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
@@ -45,6 +51,31 @@ def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
         *_context(ours[len(ours) - end :], at_end=False),
     ]
     return _capped(rows)
+
+
+def changed_ranges(baseline: str, candidate: str) -> tuple[Ranges, Ranges]:
+    """Return which parts of each text are not in the other, word by word.
+
+    After `MOST_WORDS` words between the common ends, all the rest counts as changed.
+    """
+    ours, theirs = _PIECE.findall(baseline), _PIECE.findall(candidate)
+    start, end = common_ends(ours, theirs)
+    one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
+    matcher = SequenceMatcher(None, one[:MOST_WORDS], other[:MOST_WORDS], autojunk=False)
+    blocks = matcher.get_matching_blocks()
+    offset = sum(map(len, ours[:start]))
+    return (
+        _ranges_between(one, [(block.a, block.size) for block in blocks], offset),
+        _ranges_between(other, [(block.b, block.size) for block in blocks], offset),
+    )
+
+
+def _ranges_between(words: Sequence[str], equal: Sequence[tuple[int, int]], offset: int) -> Ranges:
+    """The text between runs of equal words, each given as the index of its first word and its number of words."""
+    ends = [offset, *(offset + length for length in accumulate(map(len, words)))]
+    starts = [0, *(at + size for at, size in equal if size)]
+    stops = [*(at for at, size in equal if size), len(words)]
+    return [(ends[start], ends[stop]) for start, stop in zip(starts, stops, strict=True) if stop > start]
 
 
 def single(label: str, text: str) -> list[str]:

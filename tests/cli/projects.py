@@ -94,7 +94,7 @@ class Project:
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             try:
                 code = main(arguments)
-            except SystemExit as exit_:  # argparse's own
+            except SystemExit as exit_:  # click's own, for a reader that went away
                 code = int(exit_.code or 0)
         return Said(code, out.getvalue(), err.getvalue())
 

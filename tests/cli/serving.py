@@ -72,19 +72,15 @@ class Served:
             command, cwd=root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
         assert self.process.stdout is not None
-        self.told = [self.process.stdout.readline() for _ in range(3)]
-        self.address = self.told[1].strip()
-        assert self.address.startswith("http://"), (self.told, self.process.communicate(timeout=SECONDS))
+        self.printed = [self.process.stdout.readline() for _ in range(3)]
+        self.address = self.printed[1].strip()
+        assert self.address.startswith("http://"), (self.printed, self.process.communicate(timeout=SECONDS))
 
-    def ask(self, what: str = "", body: object = None) -> Any:
-        """Ask as the page does; the answer's JSON."""
-        answer = ask(self.address, what, body)
+    def submit(self, *decisions: str | None) -> Any:
+        """Press Done with these decisions, one per output; the result."""
+        answer = ask(self.address, "decisions", list(decisions))
         assert answer.status == 200, answer
         return json.loads(answer.text)
-
-    def decide(self, entry: int, decision: str, *, group: bool = False) -> Any:
-        """Decide about an entry."""
-        return self.ask("decide", {"entry": entry, "decision": decision, "group": group})
 
     def send(self, number: signal.Signals) -> Said:
         """Send it a signal; what it says at its end."""

@@ -266,7 +266,7 @@ CODE = """
 import sys
 from pytest_llmcompare.cli.main import main
 for arguments in (["pending"], ["accept", "--all"], ["reject", "--all"], ["check"], ["rename", "ice", "fire"],
-                  ["prune"], ["review"]):
+                  ["review"]):
     main(arguments)
 print(sorted({"torch", "transformers", "mlflow", "pandas", "pytest"} & set(sys.modules)))
 """

@@ -1,4 +1,4 @@
-"""`llmcompare check`, `rename` and `prune`: baseline files as they are."""
+"""`llmcompare check` and `rename`: baseline files as they are."""
 
 from __future__ import annotations
 
@@ -131,16 +131,3 @@ def test_rename_to_a_name_that_is_taken(project: Project) -> None:
         f"llmcompare: {PATH}: there is a case 'tea' already. Nothing was renamed.\n",
     )
     assert project.stored() == before
-
-
-def test_prune_says_who_can(project: Project) -> None:
-    """Which rows a table has is known at collection only."""
-    assert project.run("prune") == (
-        2,
-        "",
-        (
-            "llmcompare: which rows the tables have is known only to pytest, which reads them when it collects the "
-            "tests.\n"
-            "To delete the baselines of rows that are gone: pytest --llm-prune\n"
-        ),
-    )

@@ -9,13 +9,13 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from pytest_llmcompare.cli.ending import Ending
-from pytest_llmcompare.cli.review import converse, entry_lines
+from pytest_llmcompare.cli.interrupts import Interrupts
+from pytest_llmcompare.cli.review import entry_lines, key_presses, review_on_terminal
 from pytest_llmcompare.cli.review_state import Decision, Review
 from tests.platforms import needs_terminal
 from tests.unit.baselines.samples import baseline
@@ -33,13 +33,13 @@ def test_equal_drifts_stand_next_to_each_other(project: Project) -> None:
     assert [str(entry.key) for entry in review.entries] == [
         *("trivia/tiny/a", "trivia/tiny/c", "trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"),
     ]
-    assert (review.place, len(review.rest)) == ("[1/5]", 2)
+    assert (review.place, len(review.alike)) == ("[1/5]", 2)
 
 
 def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
     """A capital settles those alike that are left, and one undo takes it back as a whole."""
     review = review_of(project)
-    review.decide(Decision.ACCEPT, whole_group=True)
+    review.decide(Decision.ACCEPT, all_alike=True)
     assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
     assert review.place == "[3/5]"
     review.decide(Decision.REJECT)
@@ -47,26 +47,6 @@ def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
     assert review.undo()
     assert not review.undo()
     assert (review.place, review.decisions) == ("[1/5]", {})
-
-
-def test_another_decision(project: Project) -> None:
-    """About an output that is not the current one, about one that is decided already, and back step by step."""
-    review = review_of(project)
-    first, second, third, *_ = review.entries
-    review.decide(Decision.SKIP, third)
-    review.decide(Decision.ACCEPT, second, whole_group=True)
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
-    review.decide(Decision.REJECT, first, whole_group=True)  # those alike that are decided keep their decision
-    assert names(review, Decision.REJECT) == ["trivia/tiny/a"]
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/c"]
-    assert review.left == 2
-    review.decide(Decision.REJECT, first)  # as before, so there is nothing to take back
-    assert review.undo()
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
-    assert review.undo()
-    assert (review.decided(Decision.SKIP), review.left, review.can_undo) == ([third], 4, True)
-    assert review.undo()
-    assert not review.can_undo
 
 
 def test_all_decided(project: Project) -> None:
@@ -78,7 +58,7 @@ def test_all_decided(project: Project) -> None:
     review.decide(Decision.ACCEPT)
     assert names(review, Decision.ACCEPT) == []
     assert review.undo()
-    assert [str(entry.key) for entry in review.rest] == ["trivia/tiny/d"]
+    assert [str(entry.key) for entry in review.alike] == ["trivia/tiny/d"]
 
 
 def test_where_a_baseline_is_from_is_shown(project: Project) -> None:
@@ -116,6 +96,13 @@ def nothing(child: int, terminal: int) -> None:
     """What is done once all keys are pressed."""
 
 
+def waits_for_keys(terminal: int) -> bool:
+    """Whether the command has told the terminal to hand over single keys; keys from before are dropped."""
+    import termios
+
+    return not termios.tcgetattr(terminal)[3] & termios.ICANON
+
+
 def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
     """Run the review on a pseudo terminal and press keys, each once there is a screen to press it on."""
     import pty
@@ -130,11 +117,11 @@ def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
         while True:
             if time.monotonic() > end:
                 os.kill(child, signal.SIGKILL)
-            if select.select([terminal], [], [], 1)[0]:
+            if select.select([terminal], [], [], 0.02)[0]:
                 shown += os.read(terminal, 4096)
-            if waiting and shown.count(b"q quit") > len(keys) - len(waiting):
+            if waiting and shown.count(b"q quit") > len(keys) - len(waiting) and waits_for_keys(terminal):
                 os.write(terminal, waiting.pop(0).encode())
-            elif not waiting and shown.count(b"q quit") > len(keys):
+            elif not waiting and shown.count(b"q quit") > len(keys) and waits_for_keys(terminal):
                 then(child, terminal)
                 then = nothing
     except OSError:  # the terminal is gone with the process
@@ -218,14 +205,13 @@ class Screen(io.StringIO):
 
 def review_with(project: Project, keys: str, screen: Screen) -> int:
     """A review by somebody who presses these keys, and none any more once a signal came."""
+    left = iter(keys)
 
-    @contextlib.contextmanager
-    def pressed(ending: Ending) -> Iterator[Callable[[], str]]:
-        left = iter(keys)
-        yield lambda: "" if ending.came.is_set() else next(left, "")
+    def pressed(interrupts: Interrupts) -> str:
+        return "" if interrupts.received else next(left, "")
 
     with contextlib.redirect_stdout(screen):
-        return converse(project.root, Review(project.file.read().entries.values()), pressed)
+        return review_on_terminal(project.root, Review(project.file.read().entries.values()), pressed)
 
 
 def test_ctrl_c_at_any_place(project: Project) -> None:
@@ -280,8 +266,8 @@ def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pytest_llmcompare.cli.pending.waiting", interrupted)
-    assert project.run("pending") == (130, "", "")
+    monkeypatch.setattr("pytest_llmcompare.cli.pending.load_pending", interrupted)
+    assert project.run("pending") == (130, "", "\n")  # ends the line of the terminal's ^C
 
 
 def test_signals_act_as_before_afterwards(project: Project) -> None:
@@ -292,6 +278,19 @@ def test_signals_act_as_before_afterwards(project: Project) -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_keys_at_once(project: Project) -> None:
+    """Several keys count one after the other; arrows and other keys without a character do nothing."""
+    chunks = iter(["\x1b[A", "xa", "Qr", "r"])
+    assert [*key_presses(Interrupts(), lambda _: next(chunks))] == ["x", "a"]
+    project.drift("a", "b", "c")
+    several = iter(["ar", "\x1b"])
+    with contextlib.redirect_stdout(io.StringIO()) as screen:
+        code = review_on_terminal(project.root, Review(project.file.read().entries.values()), lambda _: next(several))
+    assert code == 0
+    assert screen.getvalue().endswith("1 accepted.\n1 rejected. 1 left for another time.\n")
+    assert screen.getvalue().count("q quit") == 3
+
+
 def test_a_newer_output_is_not_rejected_unseen(project: Project) -> None:
     """A run that finds another output during the review: that one still waits, and the review says so."""
     project.drift("a", "b")
@@ -299,15 +298,10 @@ def test_a_newer_output_is_not_rejected_unseen(project: Project) -> None:
     project.pend(project.entry(baseline("a", " Green.")))
     screen = Screen()
     errors = io.StringIO()
-
-    @contextlib.contextmanager
-    def pressed(_: Ending) -> Iterator[Callable[[], str]]:
-        yield lambda: "r"
-
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
-        assert converse(project.root, review, pressed) == 1
+        assert review_on_terminal(project.root, review, lambda _: "r") == 1
     assert screen.getvalue().endswith("0 accepted.\n1 rejected. 1 left for another time.\n")
     assert errors.getvalue() == (
-        "trivia/tiny/a: another output of it waits by now than the one that was rejected, so it still does.\n"
+        "trivia/tiny/a: a run has found another output since; that one was not rejected and stays pending.\n"
     )
     assert [entry.new.generation.text for entry in project.file.read().entries.values()] == [" Green."]

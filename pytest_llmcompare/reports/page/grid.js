@@ -1,21 +1,13 @@
 // Prompts beside models. Rows are made as they come into sight, so that thousands of them are no burden.
 
-const CHUNK = 100, PREVIEW = 260, MOST_COMPARED = 3000;
+const CHUNK = 100, PREVIEW = 260;
 const grid = { shown: [], made: 0, table: null, body: null };
-
-// What of a text is not in its baseline: word by word where that takes no time, else from the word where they part.
-function changes(baseline, text) {
-  if (baseline === null || baseline === text) return [];
-  if (baseline.length + text.length < MOST_COMPARED) return difference(baseline, text).candidate;
-  const at = commonStart(baseline, text);
-  return [[Math.max(text.lastIndexOf(" ", at), text.lastIndexOf("\n", at)) + 1, text.length]];
-}
 
 // As much of a text as a cell has room for: from its beginning, or from shortly before it parts from its baseline.
 function preview(parent, found) {
   const { text } = found.candidate;
   if (!text) return parent.append("(no text)");
-  const changed = changes(found.baseline, text), first = changed.length ? changed[0][0] : 0;
+  const changed = found.changes ? found.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   if (start) parent.append("\u2026");
   const near = changed.filter(([from, to]) => to > start && from < end)

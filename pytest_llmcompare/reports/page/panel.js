@@ -75,7 +75,7 @@ function shading(candidate) {
 function texts(found) {
   const made = element("div", "inside"), both = found.baseline !== null && found.candidate;
   const same = both && found.baseline === found.candidate.text;
-  const change = both && !same ? difference(found.baseline, found.candidate.text) : { baseline: [], candidate: [] };
+  const change = found.changes || { baseline: [], candidate: [] };
   const grid = made.appendChild(element("div", both && !same ? "both" : ""));
   const side = (name, ...args) => {
     const part = grid.appendChild(element("div"));

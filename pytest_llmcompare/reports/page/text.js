@@ -48,6 +48,22 @@ function put(parent, text, keepLines = false) {
   return parent;
 }
 
+// Parts of a text, cut where a change or a token begins or ends.
+function pieces(text, changed, tokens) {
+  const cuts = new Set([0, text.length]);
+  for (const [from, to] of changed) cuts.add(from).add(to);
+  for (const token of tokens) cuts.add(token.from).add(token.to);
+  const ends = [...cuts].sort((one, other) => one - other);
+  let change = 0, token = 0;
+  return ends.slice(1).map((to, at) => {
+    const from = ends[at];
+    while (change < changed.length && changed[change][1] <= from) change += 1;
+    while (token < tokens.length && tokens[token].to <= from) token += 1;
+    const inside = change < changed.length && changed[change][0] <= from;
+    return { text: text.slice(from, to), changed: inside, token: token < tokens.length ? tokens[token] : null };
+  });
+}
+
 function count(number, noun) {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
