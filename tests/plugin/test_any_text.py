@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -151,11 +152,16 @@ def commanded(suite: Suite, encoding: str, *command: str) -> subprocess.Complete
 
 
 def test_the_review_page(odd: Suite) -> None:
-    """It shows every output, and says what became of it."""
+    """It shows every output, and takes a decision about each."""
     odd.run(models=HALF)
     entries = list(PendingFile(odd.path).read().entries.values())
-    taken = []
-    server = Server(0, ReviewPage(entries), lambda decisions: taken.append(decisions) or Applied())
+    taken: list[Sequence[str | None]] = []
+
+    def take(decisions: Sequence[str | None]) -> Applied:
+        taken.append(decisions)
+        return Applied()
+
+    server = Server(0, ReviewPage(entries), take)
     with server.serving():
         page = ask(server.access.address)
         assert page.status == 200
