@@ -11,11 +11,9 @@ const FATES = {
 };
 const DECISIONS = ["accept", "reject", "skip"], STORE = "llmcompare-review";
 const GONE = "llmcompare has ended, so nothing can be sent to it. Your decisions are kept in this browser; to go on: llmcompare review --web";
-const part = (id) => document.getElementById(id);
 const choices = part("choices"), group = part("group"), trouble = part("trouble");
 const review = { items: [], steps: [], result: null, gone: false };
 
-const shown = (number) => number.toLocaleString("en");
 const fateOf = (item) => (review.result ? review.result.became[item.found.entry] : item.decision);
 const undecided = () => review.items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
@@ -45,52 +43,40 @@ function saveDecisions() {
   } catch { /* kept until the page is closed */ }
 }
 
-function showFate(node, fate, text) {
-  if (!text) return node;
-  const sign = element("span", "sign", FATES[fate].sign);
-  sign.setAttribute("aria-hidden", "true");
-  colour(node, FATES[fate].colour).append(sign, text);
-  return node;
+function fateChip(tag, fate, text) {
+  return text ? colour(element(tag, "fate", signOf(FATES[fate].sign), text), FATES[fate].colour) : element(tag, "fate");
 }
 
 function cellFate(item, link) {
   const fate = fateOf(item);
   link.classList.toggle("settled", Boolean(fate) && fate !== "left" && fate !== "refused");
-  item.chip = showFate(element("span", "fate"), fate, fate && FATES[fate].word);
+  item.chip = fateChip("span", fate, fate && FATES[fate].word);
   return [item.chip];
 }
 
 function panelFate(item) {
-  const fate = fateOf(item), label = element("p", "fate"), why = element("p", "why-not"), against = element("p", "measure");
+  const fate = fateOf(item), label = fateChip("p", fate, fate && FATES[fate].long), { against } = item.entry;
   label.id = "fate";
-  showFate(label, fate, fate && FATES[fate].long);
-  if (review.result) put(why, review.result.why[item.found.entry], true);
-  if (item.entry.against) put(against, `compared with ${item.entry.against}`);
+  const why = element("p", "why-not", safe(review.result ? review.result.why[item.found.entry] : "", true));
+  const measure = element("p", "measure", safe(against && `compared with ${against}`));
   const others = review.items.filter((other) => other !== item && areAlike(item, other));
-  if (!others.length) return [label, why, against];
-  const box = element("details", "others"), list = element("ul");
-  box.append(element("summary", "", `${count(others.length, "other")} changed in the same way`), list);
-  for (const other of others.slice(0, 50)) {
-    const link = list.appendChild(element("li")).appendChild(element("a"));
-    link.href = `#${other.hash}`;
-    put(link, `${other.found.table}: ${rowName(other.found)}`);
-    if (fateOf(other)) link.after(` (${FATES[fateOf(other)].word})`);
-  }
+  if (!others.length) return [label, why, measure];
+  const list = element("ul", "", ...others.slice(0, 50).map((other) => element(
+    "li", "", linkTo(other, `${other.found.table}: ${rowName(other.found)}`), fateOf(other) ? ` (${FATES[fateOf(other)].word})` : "",
+  )));
   if (others.length > 50) list.append(element("li", "", `\u2026 ${others.length - 50} more`));
-  return [label, why, against, box];
+  return [label, why, measure, element("details", "others", element("summary", "", `${count(others.length, "other")} changed in the same way`), list)];
 }
 
 function showProgress() {
   const all = review.items.length, left = undecided().length, decisions = review.items.map((item) => item.decision);
-  part("left").textContent = left ? `${shown(left)} of ${shown(all)} left` : "All decided";
+  part("left").textContent = left ? `${digits(left)} of ${digits(all)} left` : "All decided";
   const counts = tally(DECISIONS, decisions);
-  document.querySelector("#progress .bar").replaceChildren(...[...counts, ["", left]].map(([fate, number]) => {
-    const made = element("i");
-    made.style.flex = String(number);
-    return fate ? colour(made, FATES[fate].colour) : made;
-  }));
-  part("tally").textContent = counts.map(([fate, number]) => `${shown(number)} ${fate}`).join(" \u00b7 ") || "nothing decided yet";
-  const acts = tally(["accept", "reject"], decisions).map(([fate, number]) => `${fate} ${shown(number)}`);
+  document.querySelector("#progress .bar").replaceChildren(
+    ...[...counts, ["", left]].map(([fate, number]) => shareOf(number, fate && FATES[fate].colour)),
+  );
+  part("tally").textContent = counts.map(([fate, number]) => `${digits(number)} ${fate}`).join(" \u00b7 ") || "nothing decided yet";
+  const acts = tally(["accept", "reject"], decisions).map(([fate, number]) => `${fate} ${digits(number)}`);
   part("done").replaceChildren("Done", element("span", "", acts.length ? `: ${acts.join(", ")}` : ""));
   part("done").classList.toggle("ready", !left);
   document.title = review.result ? "Review: ended" : `Review: ${part("left").textContent}`;
@@ -105,12 +91,12 @@ function showChoices() {
   if (!open) return;
   const alike = groupOf(open).length, many = alike > 1 && group.checked;
   part("alike").hidden = alike < 2;
-  part("alike").lastElementChild.textContent = `all ${shown(alike)} alike`;
-  for (const button of choices.querySelectorAll("button")) {
-    const { decision } = button.dataset, verb = decision[0].toUpperCase() + decision.slice(1);
-    button.firstElementChild.textContent = many ? `${verb} ${shown(alike)}` : verb;
-    button.setAttribute("aria-pressed", String(fateOf(open) === decision));
-    button.disabled = isLocked();
+  part("alike").lastElementChild.textContent = `all ${digits(alike)} alike`;
+  for (const choice of choices.querySelectorAll("button")) {
+    const { decision } = choice.dataset, verb = decision[0].toUpperCase() + decision.slice(1);
+    choice.firstElementChild.textContent = many ? `${verb} ${digits(alike)}` : verb;
+    choice.setAttribute("aria-pressed", String(fateOf(open) === decision));
+    choice.disabled = isLocked();
   }
 }
 
@@ -188,19 +174,17 @@ async function finish() {
 }
 
 function showEnd() {
-  const { became, faults, written } = review.result, box = element("section", faults.length ? "faulty" : "");
+  const { became, faults, written } = review.result, number = (fate) => became.filter((one) => one === fate).length;
+  const parts = [`${digits(number("accepted"))} accepted`, `${digits(number("rejected"))} rejected`];
+  if (number("refused")) parts.push(`${digits(number("refused"))} refused`);
+  if (number("left")) parts.push(`${digits(number("left"))} left for another time`);
+  const box = element(
+    "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", `${parts.join(", ")}.`),
+    element("ul", "", ...faults.map((line) => element("li", "fault", safe(line, true))), ...listOf(written)),
+    element("p", "soft", "You can go on reading this page, or close it: the command has ended."),
+  );
   box.id = "became";
   box.tabIndex = -1;
-  box.append(element("h2", "", "The review is done"));
-  const number = (fate) => became.filter((one) => one === fate).length;
-  const parts = [`${shown(number("accepted"))} accepted`, `${shown(number("rejected"))} rejected`];
-  if (number("refused")) parts.push(`${shown(number("refused"))} refused`);
-  if (number("left")) parts.push(`${shown(number("left"))} left for another time`);
-  box.append(element("p", "", `${parts.join(", ")}.`));
-  const list = box.appendChild(element("ul"));
-  for (const line of faults) put(list.appendChild(element("li", "fault")), line, true);
-  for (const line of written) put(list.appendChild(element("li")), line, true);
-  box.append(element("p", "soft", "You can go on reading this page, or close it: the command has ended."));
   part("dock").hidden = true;
   document.body.style.setProperty("--dock", "0px");
   document.querySelector(".rule").remove();
