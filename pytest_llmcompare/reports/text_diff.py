@@ -61,7 +61,8 @@ def changed_ranges(baseline: str, candidate: str) -> tuple[Ranges, Ranges]:
     ours, theirs = _PIECE.findall(baseline), _PIECE.findall(candidate)
     start, end = common_ends(ours, theirs)
     one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
-    matcher = SequenceMatcher(None, one[:MOST_WORDS], other[:MOST_WORDS], autojunk=False)
+    # Blanks are equal only beside equal words: one between two changed words does not split what is marked.
+    matcher = SequenceMatcher(str.isspace, one[:MOST_WORDS], other[:MOST_WORDS], autojunk=False)
     blocks = matcher.get_matching_blocks()
     offset = sum(map(len, ours[:start]))
     return (

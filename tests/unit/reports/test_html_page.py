@@ -70,21 +70,16 @@ def test_what_is_not_marked_is_the_same_in_both(baseline: str, candidate: str) -
         ("a b", "a b c", [], [" c"]),
         ("", "new", [], ["new"]),
         ("हिन्दी पानी", "हिन्दी पाना", ["पानी"], ["पाना"]),
-        ("word " * 300 + "x", "other " * 300 + "x", ["word " * 300], ["other " * 300]),
+        ("a blue sky", "a red sea", ["blue sky"], ["red sea"]),
+        ("word " * 300 + "x", "other " * 300 + "x", [("word " * 300)[:-1]], [("other " * 300)[:-1]]),
     ],
 )
 def test_where_texts_differ(baseline: str, candidate: str, gone: list[str], come: list[str]) -> None:
     """Word by word; a mark of punctuation is a word, and a letter with its accents is never cut."""
     result = changes(baseline, candidate)
     assert result is not None
-    joined = ["".join(units(baseline, result["baseline"], inside=True))]
-    joined.append("".join(units(candidate, result["candidate"], inside=True)))
-    if len(baseline) < 100:
-        assert units(baseline, result["baseline"], inside=True) == gone
-        assert units(candidate, result["candidate"], inside=True) == come
-    else:  # the blanks between the words matched are the same
-        assert joined[0].replace(" ", "") == "".join(gone).replace(" ", "")
-        assert joined[1].replace(" ", "") == "".join(come).replace(" ", "")
+    assert units(baseline, result["baseline"], inside=True) == gone
+    assert units(candidate, result["candidate"], inside=True) == come
 
 
 def test_texts_that_do_not_differ() -> None:
