@@ -26,7 +26,7 @@ class Interrupts:
     def __enter__(self) -> Interrupts:
         numbers = [number for name in SIGNALS if (number := getattr(signal, name, None)) is not None]
         handlers = {number: signal.getsignal(number) for number in numbers}
-        self._before = {number: old for number, old in handlers.items() if old is not signal.SIG_IGN}
+        self._before = {number: old for number, old in handlers.items() if old not in (signal.SIG_IGN, None)}
         for number in self._before:
             signal.signal(number, self._note)
         return self

@@ -52,12 +52,12 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
     assert chromium.of_kind("Runtime.exceptionThrown") == []
     told = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
     assert [entry for entry in told if entry["source"] != "network"] == []
-    chromium.send("Page.navigate", url="about:blank")  # or it would go on to ask a server that has ended
+    chromium.send("Page.navigate", url="about:blank")  # else it would go on asking a server that has ended
 
 
 @pytest.fixture
 def review(project: Project, browser: Chromium) -> Iterator[Review]:
-    """Start a review of what is pending and open its page, which asks nobody but its own server."""
+    """Start a review of what is pending and open its page, which sends requests to its own server only."""
     started: list[Served] = []
 
     def start() -> Served:
@@ -94,7 +94,7 @@ def became(browser: Chromium) -> list[str]:
 
 
 def test_accept_two_reject_one(project: Project, review: Review, browser: Chromium) -> None:
-    """The page opens each case after the other; Done writes the files, shows what became of each, ends the command."""
+    """The page opens one case after the other; Done writes the files, shows what became of each, ends the command."""
     review_of(project)
     served = review()
     assert browser.js("document.title") == "Review: 5 of 5 left"
@@ -127,7 +127,7 @@ def test_accept_two_reject_one(project: Project, review: Review, browser: Chromi
     assert browser.js("document.getElementById('dock').hidden")
     assert served.end().code == 0
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red."}
-    assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
+    assert project.pending() == {"trivia/tiny/d", "trivia/small/a"}
     browser.click("a[href$='tiny/c']")
     browser.wait(f"{FATE} === '✓accepted: it is the baseline now'")
     press(browser, "r", "u")
@@ -160,10 +160,10 @@ def test_a_group_at_once(project: Project, review: Review, browser: Chromium) ->
 
 
 def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> None:
-    """Keys that are pressed ahead act in turn; at the end Enter on Done; j and k, ? and Esc as in the report."""
+    """Several keys at once count one after the other; Enter presses Done at the end; j, k, ?, Esc as in the report."""
     review_of(project)
     served = review()
-    press(browser, "A", "r", "u", "s")  # at once, whatever the server still does
+    press(browser, "A", "r", "u", "s")
     browser.wait(f"{TALLY} === '2 accept · 1 skip'")
     browser.wait(f"{HEADING} === 'small: a'")
     press(browser, "j")
@@ -190,7 +190,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     became(browser)
     assert served.end().out.endswith("4 accepted.\n1 rejected. 0 left for another time.\n")
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red.", "d": " Red."}
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromium) -> None:
@@ -222,7 +222,7 @@ GONE = (
 
 @needs_signals
 def test_the_terminal_ends_it(project: Project, review: Review, browser: Chromium) -> None:
-    """The page notices it, lets nobody decide in vain, and the next review has what was decided."""
+    """The page says so and takes no more decisions; the next review has those made so far."""
     project.drift("a", "b")
     served = review()
     click(browser, "accept")
@@ -251,7 +251,7 @@ def test_killed_just_before_done(project: Project, review: Review, browser: Chro
     press(browser, "Enter")
     browser.wait("!document.getElementById('trouble').hidden")
     assert browser.js("document.getElementById('trouble').textContent") == GONE
-    assert project.waiting() == {"trivia/tiny/a", "trivia/tiny/b"}
+    assert project.pending() == {"trivia/tiny/a", "trivia/tiny/b"}
     review()
     assert browser.js(f"[{LEFT}, {TALLY}]") == ["All decided", "2 accept"]
 
@@ -281,7 +281,7 @@ def test_a_reload_and_another_tab(project: Project, review: Review, browser: Chr
         browser.session = mine
     browser.wait(f"{TALLY} === '1 accept · 1 reject · 1 skip'")
     assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
-    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with all that is known
+    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with their decisions
     assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
     settled = browser.js("[...document.querySelectorAll('.settled')].map(one => one.hash)")
     assert settled == [f"#tests/trivia/tiny/{name}" for name in "acb"]
@@ -289,7 +289,7 @@ def test_a_reload_and_another_tab(project: Project, review: Review, browser: Chr
 
 
 def identity(browser: Chromium, prompt_id: str) -> str:
-    """What the browser keeps the decision about a case of model tiny under, as JavaScript."""
+    """The key under which the browser keeps the decision about a case of model tiny, as JavaScript."""
     data = json.loads(browser.js("document.getElementById('data').textContent"))
     cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
     case = next(case for case in cases if (case["model"], case["prompt_id"]) == ("tiny", prompt_id))
@@ -297,7 +297,7 @@ def identity(browser: Chromium, prompt_id: str) -> str:
 
 
 def test_a_decision_is_for_this_output_alone(project: Project, review: Review, browser: Chromium) -> None:
-    """Where a later run has found another one, it is undecided; of all others the decisions are still there."""
+    """A case for which a later run has found another output is undecided; other decisions are still there."""
     project.drift("a", "b")
     served = review()
     press(browser, "A")
@@ -309,7 +309,7 @@ def test_a_decision_is_for_this_output_alone(project: Project, review: Review, b
 
 
 def test_decided_in_two_tabs(project: Project, review: Review, browser: Chromium) -> None:
-    """Who comes second is told that the review has ended; nothing is written twice."""
+    """The second tab says that the review has ended; nothing is written twice."""
     project.drift("a", "b")
     served = review()
     press(browser, "A")
@@ -322,7 +322,7 @@ def test_decided_in_two_tabs(project: Project, review: Review, browser: Chromium
 
 
 def hostile_entries(project: Project) -> None:
-    """Names, prompts, outputs, tokens and reasons that all want to do harm wait to be reviewed."""
+    """Make outputs pending whose names, prompts, texts, tokens and reasons all try to do harm."""
     for at, text in enumerate(HOSTILE):
         group = GroupKey("tests", "zoo", f"m{text}")
         new = Baseline(RowKey(f"{at}{text}"), Generation(text), "0" * 8, "0" * 8)
@@ -333,7 +333,7 @@ def hostile_entries(project: Project) -> None:
 
 
 def test_what_it_was_compared_with(project: Project, review: Review, browser: Chromium) -> None:
-    """Where that is not the files, it stands with the case."""
+    """The source of the baseline is shown if it is not the files."""
     project.record(baseline("a"), baseline("b"))
     project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
     project.pend(project.entry(baseline("b", " Red.")))

@@ -37,7 +37,7 @@ def test_equal_drifts_stand_next_to_each_other(project: Project) -> None:
 
 
 def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
-    """A capital settles those alike that are left, and one undo takes it back as a whole."""
+    """A capital letter decides about all that are alike; one undo takes all of it back."""
     review = review_of(project)
     review.decide(Decision.ACCEPT, all_alike=True)
     assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
@@ -62,7 +62,7 @@ def test_all_decided(project: Project) -> None:
 
 
 def test_where_a_baseline_is_from_is_shown(project: Project) -> None:
-    """What was not compared with the files is shown beside what it was compared with, also after it was stored."""
+    """The source of the baseline is shown if it is not the files; the pending file keeps it."""
     project.record(baseline("a"))
     project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
     review = Review(project.file.read().entries.values())
@@ -93,18 +93,18 @@ Then = Callable[[int, int], None]
 
 
 def nothing(child: int, terminal: int) -> None:
-    """What is done once all keys are pressed."""
+    """Do nothing once all keys are pressed."""
 
 
 def waits_for_keys(terminal: int) -> bool:
-    """Whether the command has told the terminal to hand over single keys; keys from before are dropped."""
+    """Whether the terminal is in raw mode: keys pressed earlier are dropped when it is entered."""
     import termios
 
     return not termios.tcgetattr(terminal)[3] & termios.ICANON
 
 
 def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
-    """Run the review on a pseudo terminal and press keys, each once there is a screen to press it on."""
+    """Run the review on a pseudo terminal and press keys, each when its screen is there."""
     import pty
 
     child, terminal = pty.fork()
@@ -154,7 +154,7 @@ def test_a_whole_review(project: Project) -> None:
         "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n1 rejected. 3 left for another time.\n"
     )
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Blue."}
-    assert project.waiting() == {"trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"}
+    assert project.pending() == {"trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"}
 
 
 @needs_terminal
@@ -164,13 +164,13 @@ def test_ctrl_c_keeps_what_was_decided(project: Project) -> None:
     code, shown = on_terminal("a\x03")
     assert code == 0, shown
     assert shown.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
-    assert project.waiting() == {"trivia/tiny/b"}
+    assert project.pending() == {"trivia/tiny/b"}
 
 
 @needs_terminal
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
-    """It is a way to quit, too."""
+    """A kill is a way to quit, too."""
     project.drift("a", "b")
     code, shown = on_terminal("a", lambda child, _: os.kill(child, getattr(signal, name)))
     assert code == 0, shown
@@ -180,15 +180,15 @@ def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
 
 @needs_terminal
 def test_a_terminal_that_is_closed_keeps_what_was_decided(project: Project) -> None:
-    """Nobody is there to be told, but it is done."""
+    """The decisions are carried out although nobody sees it."""
     project.drift("a", "b")
     on_terminal("a", lambda _, terminal: os.close(terminal))
     assert project.texts() == {"a": " Red.", "b": " Blue."}
-    assert project.waiting() == {"trivia/tiny/b"}
+    assert project.pending() == {"trivia/tiny/b"}
 
 
 class Screen(io.StringIO):
-    """A terminal's screen, which is struck by a signal while this one of its pieces is written."""
+    """A terminal that raises a signal while a given piece of the output is written."""
 
     def __init__(self, number: int = 0, at: int = 0) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class Screen(io.StringIO):
 
 
 def review_with(project: Project, keys: str, screen: Screen) -> int:
-    """A review by somebody who presses these keys, and none any more once a signal came."""
+    """Review with these keys, and none after a signal; return the exit code."""
     left = iter(keys)
 
     def pressed(interrupts: Interrupts) -> str:
@@ -215,7 +215,7 @@ def review_with(project: Project, keys: str, screen: Screen) -> int:
 
 
 def test_ctrl_c_at_any_place(project: Project) -> None:
-    """While any piece of any line is printed: what was decided by then is carried out as a whole, the rest waits."""
+    """While any piece of output is printed: what was decided by then is carried out completely, the rest stays pending."""
     project.drift("a", "b", "c")
     before = {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
     whole = Screen()
@@ -232,7 +232,7 @@ def test_ctrl_c_at_any_place(project: Project) -> None:
         decided = screen.getvalue().count("  -> ")
         accepted = [name for name, key in zip("abc"[:decided], "ara", strict=False) if key == "a"]
         assert [name for name, text in project.texts().items() if text == " Red."] == accepted
-        assert project.waiting() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
+        assert project.pending() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
         told = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
         assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{told}")
         seen.add(decided)
@@ -240,7 +240,7 @@ def test_ctrl_c_at_any_place(project: Project) -> None:
 
 
 def test_ctrl_c_while_baselines_are_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are written to the end, all of them."""
+    """All of them are written."""
     project.drift("a", "b")
     struck = []
     real = os.fsync
@@ -256,11 +256,11 @@ def test_ctrl_c_while_baselines_are_written(project: Project, monkeypatch: pytes
     assert len(struck) > 1
     assert screen.getvalue().endswith("2 accepted.\n0 rejected. 0 left for another time.\n")
     assert project.texts() == {"a": " Red.", "b": " Red."}
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command shows a traceback for it."""
+    """No command shows a traceback after Ctrl-C."""
     project.drift("a")
 
     def interrupted(*_: object) -> None:
@@ -271,7 +271,7 @@ def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.
 
 
 def test_signals_act_as_before_afterwards(project: Project) -> None:
-    """Whoever calls the command from a program of his own keeps his handlers."""
+    """A program that calls the command keeps its own signal handlers."""
     project.drift("a")
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert review_with(project, "s", Screen()) == 0
@@ -292,7 +292,7 @@ def test_keys_at_once(project: Project) -> None:
 
 
 def test_a_newer_output_is_not_rejected_unseen(project: Project) -> None:
-    """A run that finds another output during the review: that one still waits, and the review says so."""
+    """A run that finds another output during the review: that one stays pending, and the review says so."""
     project.drift("a", "b")
     review = Review(project.file.read().entries.values())
     project.pend(project.entry(baseline("a", " Green.")))

@@ -1,4 +1,4 @@
-"""`llmcompare review --web` without a browser: to whom it answers, how it ends, and what it leaves."""
+"""`llmcompare review --web` without a browser: which requests it answers, how it ends, and what it writes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def unwanted(decisions: Sequence[str | None]) -> Applied:
-    """Nothing is to be carried out."""
+    """Fail: no decision must get through."""
     raise AssertionError(decisions)
 
 
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[dict[str, object], int, str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(server: Server, name: str) -> None:
-    """Who does not know the secret, comes by another name or from another page, or asks for what there is not."""
+    """Requests without the token, by another name, from another page, or for something else."""
     given, status, text = REFUSED[name]
     facts = {key: value for key, value in given.items() if key != "what"}
     for key in ("Host", "what"):
@@ -138,7 +138,7 @@ def test_refused(server: Server, name: str) -> None:
 
 
 def raw(port: int, request: bytes) -> bytes:
-    """All that is answered to these bytes."""
+    """Send bytes; return the whole answer."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
@@ -201,7 +201,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     assert served.printed[0] == "5 pending, to be reviewed at\n"
     assert re.fullmatch(r"  http://127\.0\.0\.1:\d+/[\w-]{43}/\n", served.printed[1])
     assert served.printed[2] == '"Done" on that page writes what was decided. Ctrl-C here ends the review without.\n'
-    assert project.waiting() == {f"trivia/{name}" for name in ("tiny/a", "tiny/b", "tiny/c", "tiny/d", "small/a")}
+    assert project.pending() == {f"trivia/{name}" for name in ("tiny/a", "tiny/b", "tiny/c", "tiny/d", "small/a")}
     result = served.submit("accept", "accept", "reject", "skip", None)
     assert served.end() == (
         0,
@@ -215,7 +215,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
         "written": ["tests/__baselines__/trivia/tiny.baseline: 2 changed"],
     }
     assert project.stored() == twin.stored()
-    assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
+    assert project.pending() == {"trivia/tiny/d", "trivia/small/a"}
 
 
 NOT_SUBMITTED = (
@@ -232,17 +232,17 @@ def test_a_signal_ends_it(project: Project, serve: Serve, name: str) -> None:
     before = project.stored()
     served = serve()
     assert served.send(signal.Signals[name]) == (1, NOT_SUBMITTED.format(2), "")
-    assert (project.stored(), project.waiting()) == (before, {"trivia/tiny/a", "trivia/tiny/b"})
+    assert (project.stored(), project.pending()) == (before, {"trivia/tiny/a", "trivia/tiny/b"})
 
 
 @needs_signals
 def test_the_next_review_has_the_same_port(project: Project, serve: Serve) -> None:
-    """So that the browser, which keeps decisions by port, gives those that were not submitted to it."""
+    """A browser keeps data by port, so the next review finds the decisions that were not submitted."""
     project.drift("a")
     first = serve()
     first.send(signal.SIGINT)
     second = serve()
-    third = serve()  # while the port is taken, another one is
+    third = serve()  # that port is taken now, so it gets another one
     ports = [urlsplit(served.address).port for served in (first, second, third)]
     assert ports[0] == ports[1] != ports[2]
     assert first.address != second.address
@@ -253,14 +253,14 @@ def test_the_next_review_has_the_same_port(project: Project, serve: Serve) -> No
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot tell")
 def test_it_ends_with_its_standard_input(project: Project, serve: Serve) -> None:
-    """Whoever started it and goes away leaves no server behind."""
+    """A program that started the review and goes away leaves no server behind."""
     project.drift("a")
     served = serve(stdin=subprocess.PIPE)
     assert served.process.stdin is not None
     served.process.stdin.close()
     served.process.stdin = None
     assert served.end() == (1, NOT_SUBMITTED.format(1), "")
-    assert (project.texts(), project.waiting()) == ({"a": " Blue."}, {"trivia/tiny/a"})
+    assert (project.texts(), project.pending()) == ({"a": " Blue."}, {"trivia/tiny/a"})
 
 
 def test_a_baseline_that_moved_is_refused(project: Project, serve: Serve) -> None:
@@ -283,7 +283,7 @@ def test_a_baseline_that_moved_is_refused(project: Project, serve: Serve) -> Non
 
 
 def test_the_pending_file_changed_meanwhile(project: Project, serve: Serve) -> None:
-    """An output that was found during the review is neither rejected nor written unseen; what is gone is no error."""
+    """An output found during the review is not rejected unseen; rejecting one that is no longer pending is no error."""
     project.drift("a", "b", "c")
     served = serve()
     project.pend(project.entry(baseline("a", " Green.")))
@@ -295,7 +295,7 @@ def test_the_pending_file_changed_meanwhile(project: Project, serve: Serve) -> N
     )
     assert served.end().code == 1
     assert project.texts() == {"a": " Blue.", "b": " Red.", "c": " Red."}
-    assert project.waiting() == {"trivia/tiny/a"}
+    assert project.pending() == {"trivia/tiny/a"}
 
 
 @needs_proc
@@ -310,11 +310,11 @@ def test_a_folder_that_cannot_be_written(project: Project, serve: Serve) -> None
     code, out, err = served.end()
     assert (code, out) == (1, "0 accepted.\n0 rejected. 1 left for another time.\n")
     assert "cannot be written: No such file or directory." in err
-    assert project.waiting() == {"trivia/tiny/sky"}
+    assert project.pending() == {"trivia/tiny/sky"}
 
 
 def test_decisions_are_taken_once(project: Project) -> None:
-    """A second Done is refused, also while the first is being carried out; the review waits for that one's end."""
+    """A second Done is refused, also while the first is being carried out; the end of the review waits for it."""
     review = review_of(project)
     begun, may_end = threading.Event(), threading.Event()
     taken: list[Sequence[str | None]] = []
@@ -378,7 +378,7 @@ def test_killed_hard_before_the_end(project: Project, serve: Serve) -> None:
     served = serve()
     served.process.kill()
     served.process.wait()
-    assert (project.stored(), project.waiting()) == (before, {"trivia/tiny/a", "trivia/tiny/b"})
+    assert (project.stored(), project.pending()) == (before, {"trivia/tiny/a", "trivia/tiny/b"})
 
 
 def test_port_in_use(project: Project) -> None:
@@ -399,7 +399,7 @@ def test_port_in_use(project: Project) -> None:
 
 
 def test_a_port_of_ones_own(project: Project, serve: Serve) -> None:
-    """It is the one that is served."""
+    """The page is served on the given port."""
     project.drift("a")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -410,9 +410,9 @@ def test_a_port_of_ones_own(project: Project, serve: Serve) -> None:
 @pytest.mark.parametrize("given", ["0", "65536", "-1", "x", "٣"])
 def test_no_port(project: Project, given: str) -> None:
     """A usage error that says what is expected."""
-    said = project.run("review", "--web", f"--port={given}")
-    assert (said.code, said.out) == (2, "")
-    assert f"'--port': {given!r} is no port: expected a number from 1 to 65535\n" in said.err
+    result = project.run("review", "--web", f"--port={given}")
+    assert (result.code, result.out) == (2, "")
+    assert f"'--port': {given!r} is no port: expected a number from 1 to 65535\n" in result.err
 
 
 @pytest.mark.parametrize(("given", "name"), [("--port=8000", "--port"), ("--no-browser", "--no-browser")])
@@ -433,7 +433,7 @@ def test_nothing_is_pending(project: Project) -> None:
 
 @needs_signals
 def test_broken_lines_are_told(project: Project, serve: Serve) -> None:
-    """On stderr as ever, and among the notes of the page."""
+    """They are reported on stderr and among the notes of the page."""
     project.drift("a")
     with project.file.path.open("a", encoding="ascii") as file:
         file.write("{\n")
@@ -444,7 +444,7 @@ def test_broken_lines_are_told(project: Project, serve: Serve) -> None:
 
 
 def leads_to(address: str, argument: str) -> None:
-    """See whether the browser's argument is a private file that leads to an address, and goes once it has."""
+    """Check that the browser's argument is a private file that leads to the address and is removed afterwards."""
     token = address.rstrip("/").rpartition("/")[2]
     assert argument.startswith("file:///")
     assert token not in argument
@@ -461,7 +461,7 @@ def leads_to(address: str, argument: str) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="how Linux names its screens")
 def test_the_browser_is_opened(project: Project, tmp_path: Path) -> None:
-    """Only where it would have a window: others would take the terminal over.
+    """It is opened only if there is a screen: others would take over the terminal.
 
     Its command line, which others can see in the list of processes, names a file that only its owner can read. That
     leads to the address which is printed, and is gone once the page has been there, or the command has ended.

@@ -238,7 +238,7 @@ def test_mutations_are_accepted_and_rejected_without_harm(project: Project) -> N
     assert sorted(path for path in project.root.parent.rglob("*") if project.root not in path.parents) == outside
     assert all("__baselines__" in name or name == "pyproject.toml" for name in project.stored())
     forget(project.root, list(outcome.refused))
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 HOSTILE = {
