@@ -215,7 +215,7 @@ def review_with(project: Project, keys: str, screen: Screen) -> int:
 
 
 def test_ctrl_c_at_any_place(project: Project) -> None:
-    """While any piece of output is printed: what was decided by then is carried out completely, the rest stays pending."""
+    """While any piece of output is printed: decisions made by then are carried out, all others stay pending."""
     project.drift("a", "b", "c")
     before = {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
     whole = Screen()
