@@ -6,12 +6,10 @@ under `hooks`, so `on_page_markdown` is called for each page.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import inspect
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
@@ -164,28 +162,14 @@ def decoding_keys() -> str:
 
 
 def commands() -> str:
-    """The help of `llmcompare` and of each of its commands."""
-    from pytest_llmcompare.cli.main import parser
+    """The help of each command of `llmcompare`."""
+    from click import Context
 
-    before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
-    os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}  # argparse looks there
-    try:
-        return "\n\n".join(help_of(name, one) for name, one in subcommands(parser()))
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+    from pytest_llmcompare.cli.main import COMMANDS, llmcompare
 
-
-def subcommands(whole: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """The commands by name."""
-    for action in whole._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            yield from action.choices.items()
-
-
-def help_of(name: str, command: argparse.ArgumentParser) -> str:
-    """What a command says of itself, under a heading of its own."""
-    return f"## llmcompare {name}\n\n```text\n{command.format_help().rstrip()}\n```"
+    parent = Context(llmcompare, info_name="llmcompare", terminal_width=86)
+    helps = {one.name: one.get_help(Context(one, info_name=one.name, parent=parent)) for one in COMMANDS}
+    return "\n\n".join(f"## llmcompare {name}\n\n```text\n{text.rstrip()}\n```" for name, text in helps.items())
 
 
 def modules() -> str:

@@ -248,7 +248,7 @@ def test_tables_of_keywords_fixtures_columns_and_verdicts_are_complete() -> None
     assert sorted(names("Tests", "keyword")) == sorted(f"{keyword}=" for keyword in keywords)
     assert set(names("Tests", "fixture")) == plugin.OURS
     assert names("Tests", "column")[: len(INPUT_COLUMNS)] == list(INPUT_COLUMNS)
-    assert names("Review", "command") == [f"llmcompare {command.__name__.rpartition('.')[2]}" for command in COMMANDS]
+    assert names("Review", "command") == [f"llmcompare {command.name}" for command in COMMANDS]
     assert set(names("Verdicts", "verdict")) == {str(verdict) for verdict in Verdict}
     assert all(f"`{suffix}`" in README for suffix in READERS if suffix not in (".yml", ".ndjson"))
 

@@ -64,7 +64,7 @@ def test_reference_is_complete(site: Path) -> None:
     assert first_cells(site, "reference/marker.html") == keywords | plugin.OURS | set(RULES)
     commands = text_of(site, "reference/commands.html")
     for command in COMMANDS:
-        assert f"usage: llmcompare {command.__name__.rpartition('.')[2]}" in commands
+        assert f"Usage: llmcompare {command.name}" in commands
     api = text_of(site, "reference/api.html")
     assert [name for name in pytest_llmcompare.__all__ if not re.search(rf"^ *\w* ?{name}\b", api, re.MULTILINE)] == []
 

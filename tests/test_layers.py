@@ -39,6 +39,7 @@ DOORS: Mapping[str, set[str]] = {
     "pandas": {"evaluation.*", "suite.*"},
     "scipy": {"comparison.statistics"},
     "huggingface_hub": {"evaluation.metrics", "models.*"},
+    "click": {"cli.*"},
     "rapidfuzz": {"comparison.similarity"},
     "sentence_transformers": {"models.embedding"},
 }

@@ -156,5 +156,5 @@ def test_options_and_commands_are_those_that_there_are(path: Path, pytester: pyt
     text = path.read_text(encoding="utf-8")
     helped = pytester.runpytest_inprocess("--help").stdout.str()
     assert set(re.findall(r"--llm-[a-z-]+", text)) <= set(re.findall(r"--llm-[a-z-]+", helped))
-    known = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    known = {str(command.name) for command in COMMANDS}
     assert set(re.findall(r"&& llmcompare ([a-z]+)", text)) == {"accept"} <= known

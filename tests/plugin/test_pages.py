@@ -46,5 +46,5 @@ def test_pages_name_options_and_commands_that_there_are(pytester: pytest.Pyteste
     helped = pytester.runpytest_inprocess("--help").stdout.str()
     options = set(re.findall(r"--llm-[a-z]+(?:-[a-z]+)*", helped))
     assert set(re.findall(r"--llm-[a-z]+(?:-[a-z]+)*", pages)) <= options
-    known = {command.__name__.rpartition(".")[2] for command in COMMANDS}
+    known = {str(command.name) for command in COMMANDS}
     assert set(re.findall(r"(?:`|^|&& )llmcompare ([a-z]+)", pages, re.MULTILINE)) <= known
