@@ -1,7 +1,7 @@
-r"""Foreign text made harmless for a terminal and for a log: visible escapes such as `\x1b`, nothing that acts. Pure.
+r"""Text for terminals and logs: escapes such as `\x1b`, widths, quantities, addresses without secrets. Pure.
 
 Models, prompt tables and test names can hold anything: escape sequences, bidirectional overrides, lone surrogates,
-characters without width by the thousand, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
+thousands of zero-width characters, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
 
 def without_secrets(address: str) -> str:
-    """An address without user, password, query and fragment."""
+    """Remove user, password, query and fragment from an address."""
     scheme, separator, rest = address.partition("://")
     if not separator:
         return OPAQUE_USER.sub(r"\1", _split(address)[0]) if ":" in address else PARAMETERS.sub("", address)
@@ -43,30 +43,30 @@ def without_secrets(address: str) -> str:
 
 
 def source_without_secrets(text: str) -> str:
-    """A model spec or a source of baselines, `[NAME=]KIND:ANYTHING`, without the secrets of an address in it."""
+    """Remove the secrets of addresses from a model spec or a source of baselines, `[NAME=]KIND:ANYTHING`."""
     found = SOURCE.fullmatch(text)
     return f"{found[1] or ''}{without_secrets(found[2])}" if found else OPAQUE_USER.sub(r"\1", text)
 
 
 def in_text_without_secrets(text: str) -> str:
-    """The same for every address in a text, such as the message of a library; parameters of bare paths go, too."""
+    """Remove the secrets of all addresses in a text, such as the message of a library, and parameters of bare paths."""
     return WORD.sub(lambda found: _word(found[0]), text)
 
 
 def _split(rest: str) -> tuple[str, str, str]:
-    """What stands before the first `?` or `#`, that sign, and what stands after it."""
+    """Split at the first `?` or `#`: the text before it, the sign, the text after it."""
     found = re.search(r"[?#]", rest)
     return (rest[: found.start()], found[0], rest[found.end() :]) if found else (rest, "", "")
 
 
 def _nested(path: str) -> str:
-    """A path in which further addresses may stand."""
+    """Remove the secrets of addresses inside of a path."""
     found = START.search(path)
     return path if found is None else path[: found.start()] + without_secrets(path[found.start() :].replace("\\/", "/"))
 
 
 def _word(word: str) -> str:
-    """A word of a text, cleaned."""
+    """Remove the secrets from one word of a text."""
     inner = word.rstrip(CLOSING)
     end = word[len(inner) :]
     inner = ENCODED.sub(HIDDEN, inner)
@@ -77,12 +77,12 @@ def _word(word: str) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """A number with its noun: `1 case`, `1,200 cases`."""
+    """Format a number with its noun: `1 case`, `1,200 cases`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """A time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
+    """Format a time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
@@ -96,7 +96,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(number: float, seconds: float) -> str:
-    """How many in a second: `41.7`, `1,234`; empty where it is not known."""
+    """Format a number per second: `41.7`, `1,234`; empty if it is unknown."""
     if number <= 0 or seconds <= 0:
         return ""
     per_second = number / seconds
@@ -104,7 +104,7 @@ def rate(number: float, seconds: float) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A part of a whole in percent. Only nothing is `0%` and only all is `100%`; empty where there is no whole."""
+    """Format a part of a whole in percent. Only 0 is `0%`, only all is `100%`; empty if the whole is 0."""
     if not whole:
         return ""
     if part in (0, whole):
@@ -114,12 +114,12 @@ def share(part: int, whole: int) -> str:
 
 
 def number(value: float | None) -> str:
-    """A measured number with two significant digits: `1.8`, `0.0031`, `4e-06`; empty where it is not known."""
+    """Format a measurement with two significant digits: `1.8`, `0.0031`, `4e-06`; empty if it is None."""
     return "" if value is None else f"{value:.2g}"
 
 
 def percent(share: float) -> str:
-    """A share, from 0 to 1, in percent: `0%`, `4.2%`, `100%`."""
+    """Format a share from 0 to 1 in percent: `0%`, `4.2%`, `100%`."""
     return f"{100 * share:.0f}%" if share in (0, 1) else f"{100 * share:.1f}%"
 
 
@@ -132,19 +132,19 @@ _HOLDS_COMMAND = re.compile(r"##(?=[A-Za-z]*\[)")  # obeyed anywhere in a line
 
 
 def escape(text: str) -> str:
-    """Text of a model on one line, without loss: backslashes of its own are doubled, as in `repr`."""
+    """Escape text of a model on one line, without loss: its own backslashes are doubled, as in `repr`."""
     return disarm(text.replace("\\", "\\\\"))
 
 
 def disarm(text: str) -> str:
-    """Text of ours with foreign names in it on one line; backslashes stay as they are, so that commands still work."""
+    """Escape our own text with foreign names in it; backslashes stay, so that commands still work."""
     if not (text.isascii() and text.isprintable()):
         text = _visible(text)
     return _HOLDS_COMMAND.sub(r"#\\x23", _STARTS_COMMAND.sub(r"\1\\x3a", text))
 
 
 def escape_char(char: str) -> str:
-    """The escape of one character, whether it needs one or not."""
+    """Return the escape of a character, whether it needs one or not."""
     code = ord(char)
     return _NAMED.get(char) or (
         f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
@@ -152,7 +152,7 @@ def escape_char(char: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """Text with escapes for what an output in this encoding cannot hold."""
+    """Escape the characters that an encoding lacks."""
     try:
         return text.encode(encoding, "backslashreplace").decode(encoding)
     except LookupError:
@@ -160,14 +160,14 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def quoted(text: str, columns: int) -> str:
-    """Text in quotes, escaped and cut to at most so many columns, quotes included."""
+    """Quote and escape text, cut to at most so many columns, quotes included."""
     shown = cut(escape(text), columns - 2)
     mark = '"' if "'" in shown and '"' not in shown else "'"
     return f"{mark}{shown}{mark}"
 
 
 def width(text: str) -> int:
-    """Columns that text takes on a terminal: 2 for CJK and for a sequence of emoji, 0 for combining marks."""
+    """Return the columns of a text on a terminal: 2 for CJK and for a sequence of emoji, 0 for combining marks."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth, wcwidth
@@ -177,12 +177,12 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "…") -> str:
-    """Text with its end replaced by a mark where it is wider than `columns`."""
+    """Replace the end of a text with a mark if it is wider than `columns`."""
     return text if width(text) <= columns else _first(text, columns - len(mark)) + mark[: max(columns, 0)]
 
 
 def shorten(name: str, columns: int, mark: str = "…") -> str:
-    """A name with its middle replaced by a mark where it is wider than `columns`: ends tell names apart."""
+    """Replace the middle of a name with a mark if it is wider than `columns`; both ends tell names apart."""
     if width(name) <= columns:
         return name
     room = columns - len(mark)
@@ -191,12 +191,12 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Text filled with blanks to so many columns."""
+    """Fill a text with blanks to so many columns."""
     return text + " " * (columns - width(text))
 
 
 def _visible(text: str) -> str:
-    """Escapes for all that cannot be seen; joiners stay between letters that need them."""
+    """Escape invisible characters; joiners stay between letters that need them."""
     pieces = []
     marks = 0
     for at, char in enumerate(text):
@@ -212,17 +212,17 @@ def _joinable(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """True for characters without a width of their own."""
+    """True for a character without a width of its own."""
     return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 
 def _first(text: str, columns: int) -> str:
-    """The longest beginning of a text that fits; no sequence of emoji becomes wider by what follows it."""
+    """Return the longest beginning of a text that fits."""
     return text[: bisect_right(range(len(text) + 1), columns, key=lambda end: width(text[:end])) - 1]
 
 
 def _last(text: str, columns: int) -> str:
-    """The longest end of a text that fits, without marks that would sit on what stands before it."""
+    """Return the longest end of a text that fits, without marks at its start, which would join what stands before."""
     length = bisect_right(range(len(text) + 1), columns, key=lambda size: width(text[len(text) - size :])) - 1
     end = text[len(text) - length :]
     return end[next((at for at, char in enumerate(end) if not _is_mark(char)), len(end)) :]

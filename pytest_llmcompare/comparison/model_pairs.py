@@ -1,4 +1,4 @@
-"""Two models on the same rows: how often they say the same, and which of them is right more often. Pure."""
+"""Two models on the same rows: agreement, and McNemar's test on targets. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .statistics import PairedOutcomes, Rate, paired_outcomes, rate
 
 
 class Answer(NamedTuple):
-    """What a model said to a row.
+    """Output of a model for a row, with the row's target.
 
     Attributes:
-        text: The output; None where it gave none.
-        target: The expected answer, where the table has one.
+        text: The output; None if there is none.
+        target: The expected answer; None if the table has none.
     """
 
     text: str | None
@@ -23,27 +23,26 @@ class Answer(NamedTuple):
 
     @property
     def on_target(self) -> bool:
-        """True if the output is the target, without the white space around both; no output is on no target.
+        """True if the output is the target, not counting white space around both.
 
-        This is what a match means everywhere: in the metric `exact_match`, in `llm_comparison` and in reports. MLflow's
-        own `exact_match/v1` compares the white space, too, so a model that begins its answers with a blank never meets
-        a target "Blue." there.
+        The metric `exact_match`, `llm_comparison` and the reports all use this definition. MLflow's own
+        `exact_match/v1` also compares white space: outputs that begin with a blank never match a target "Blue." there.
         """
         return self.text is not None and self.target is not None and self.text.strip() == self.target.strip()
 
 
 Name = TypeVar("Name", bound=Hashable)
-"""How rows are named."""
+"""Name of a row."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models on the rows that both were asked.
+    """Two models on the rows that both have.
 
     Attributes:
-        first, second: Their names.
-        agreement: Rows to which both gave the same text; a row without an output is not one of them.
-        targets: Rows whose target each of them met; None where no row has a target.
+        first, second: Names of the models.
+        agreement: Share of the rows with the same text; a row without an output counts as different.
+        targets: Rows by which of the models match the target; None if no row has a target.
     """
 
     first: str
@@ -53,13 +52,13 @@ class Pair:
 
 
 def pair_of(first: str, second: str, ones: Mapping[Name, Answer], others: Mapping[Name, Answer]) -> Pair:
-    """Compare two models on the rows that both were asked.
+    """Compare two models on the rows that both have.
 
     Args:
         first: Name of a model.
-        second: Name of another.
-        ones: What the first said, by row.
-        others: What the second said.
+        second: Name of another model.
+        ones: Outputs of the first, by row.
+        others: Outputs of the second, by row.
     """
     rows = [row for row in ones if row in others]
     equal = sum(ones[row].text is not None and ones[row].text == others[row].text for row in rows)
@@ -69,7 +68,7 @@ def pair_of(first: str, second: str, ones: Mapping[Name, Answer], others: Mappin
 
 
 def pairs_of(answers: Mapping[str, Mapping[Name, Answer]]) -> tuple[Pair, ...]:
-    """Every pair of models that gave any output, on the rows that both were asked; in the order of the models."""
-    said = {model: own for model, own in answers.items() if any(answer.text is not None for answer in own.values())}
-    pairs = (pair_of(first, second, said[first], said[second]) for first, second in combinations(said, 2))
+    """Compare all pairs of models that have outputs, on the rows that both have; in the order of the models."""
+    rows = {model: own for model, own in answers.items() if any(answer.text is not None for answer in own.values())}
+    pairs = (pair_of(first, second, rows[first], rows[second]) for first, second in combinations(rows, 2))
     return tuple(pair for pair in pairs if pair.agreement.total)

@@ -1,8 +1,8 @@
-"""What numerical noise amounts to: how far likelihoods and margins move although nothing changed. Pure.
+"""Limits of numerical noise: how far log-probs and margins move although nothing changed. Pure.
 
-The noise of a sum grows with what is summed, so the limits follow the precision and the largest score (logit). Another
-version of a library, or another device, adds up in another order. What justifies each number stands in
-`docs/verdicts.md`, and `benchmarks/noise.py` measures it again.
+Rounding errors grow with the numbers that are summed, so the limits follow the precision and the largest logit. Another
+version of a library, or another device, sums in another order. `docs/verdicts.md` gives the measurement behind each
+number, and `benchmarks/noise.py` repeats it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pytest_llmcompare.judgement import Likelihood
 def likelihood_drift(
     then: Sequence[float] | None, now: Sequence[float] | None, band: float, most: int | None = None
 ) -> Likelihood | None:
-    """Compare log-probabilities (nats) of the same tokens.
+    """Compare log-probs (nats) of the same tokens.
 
     Args:
-        then: Those of the baseline, or None where they are not known.
-        now: Today's, at least for the first tokens; or None.
+        then: Log-probs of the baseline; None if unknown.
+        now: Today's log-probs, at least of the first tokens; None if unknown.
         band: Largest root mean square that counts as noise.
-        most: How many tokens to compare; None compares what both have.
+        most: Number of tokens to compare; None compares all that both have.
 
     Returns:
-        None where there is nothing to compare. A NaN gives an `rms` of NaN.
+        None if there is nothing to compare. A NaN gives an `rms` of NaN.
     """
     if then is None or now is None:
         return None
@@ -46,19 +46,19 @@ def likelihood_drift(
 
 
 WEIGHTS = "weights"
-"""The part of an environment that is the model's own; all others decide how its numbers are added up."""
+"""The entry of an environment that identifies the model; all others decide how its numbers are summed."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How coarse a format is, and how much of that shows.
+    """Noise limits of a number format.
 
     Attributes:
-        step: Distance of 1 from the next number (`torch.finfo(dtype).eps`).
-        tie: Margin, in steps of the largest score, that noise may decide.
-        least_tie: Margin (nats) that it may decide however small the scores.
-        band: Likelihood drift (rms), in steps of the largest score, that noise amounts to.
-        least_band: The same (nats) however small the scores.
+        step: Distance from 1 to the next number (`torch.finfo(dtype).eps`).
+        tie: Largest margin that noise can decide, in steps of the largest logit.
+        least_tie: Lower bound of that margin (nats), for small logits.
+        band: Largest rms of log-prob differences that is noise, in steps of the largest logit.
+        least_band: Lower bound of that rms (nats), for small logits.
     """
 
     step: float
@@ -76,23 +76,23 @@ PRECISIONS: Mapping[str, Precision] = {
 }
 COARSEST = "bfloat16"
 ELSEWHERE = 5
-"""How many times wider the band is where versions or the device are not those of the baseline."""
+"""Factor of the band if versions or the device are not those of the baseline."""
 
 USUAL_SCALE = 32.0
-"""Largest score (logit) of a usual model."""
+"""Largest logit of a usual model."""
 
 TOKEN_BAND = 5e-5
-"""Nats by which the log-probability of one token moves between a batch and one by one, or between one pass and many; in
-float32 at most 1.4e-5 was seen."""
+"""Largest difference (nats) of a token's log-prob between a batch and a single prompt, or between one forward pass and
+many; 1.4e-5 was the largest seen in float32."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What counts as noise for one case.
+    """Noise limits of one case.
 
     Attributes:
         tolerance: Largest margin (nats) that counts as a tie.
-        band: Largest likelihood drift (rms, nats) that says nothing.
+        band: Largest rms of log-prob differences (nats) that counts as noise.
     """
 
     tolerance: float
@@ -100,15 +100,15 @@ class Limits:
 
 
 def limits(now: Environment, then: Environment, scale: float | None, tolerance: float | None = None) -> Limits:
-    """What counts as noise between two environments.
+    """Return the noise limits between two environments.
 
     Args:
         now: Environment of the candidate.
         then: Environment of the baseline.
-        scale: Largest score (logit) by magnitude; None where it is not known.
-        tolerance: Margin (nats) that the user chose; None takes that of the coarser of the two precisions.
+        scale: Largest logit by magnitude; None if unknown.
+        tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
-    precision = max((precision_of(now), precision_of(then)), key=lambda found: found.step)
+    precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
     unit = precision.step * (USUAL_SCALE if scale is None else scale)
     usual = max(precision.least_tie, precision.tie * unit)
@@ -119,22 +119,22 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
 
 
 def unsure(best: float) -> float:
-    """Margin (nats) of a choice in float32 that shortcuts may have decided, so that it is made again without them.
+    """Return the margin (nats) in float32 up to which a shortcut may have changed a choice, which is then made again.
 
-    Padding, batches and reading many tokens at once move margins by 4e-5 at most. It is narrower than the tolerance of
-    a verdict, which also has to hold between machines.
+    Padding, batches and one forward pass over many tokens move margins by 4e-5 at most. The margin is narrower than
+    the tolerance of a verdict, which also holds between machines.
 
     Args:
-        best: Score (logit) of the best token; the precision of a large one counts, too.
+        best: Logit of the best token; a large one is less precise.
     """
     return max(1e-4, 4e-6 * abs(best))
 
 
 def precision_of(environment: Environment) -> Precision:
-    """The precision that an environment names; one that is not known is taken for the coarsest."""
+    """Precision of an environment; an unknown one counts as the coarsest."""
     return PRECISIONS.get(dict(environment).get("dtype", ""), PRECISIONS[COARSEST])
 
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
-    """What of an environment decides how numbers are added up."""
+    """Entries of an environment that decide how numbers are summed."""
     return tuple(pair for pair in environment if pair[0] != WEIGHTS)

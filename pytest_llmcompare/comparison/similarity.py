@@ -1,4 +1,4 @@
-"""How alike two texts are, for models that show nothing but texts: by their characters, or by their meaning."""
+"""Similarity of two texts by characters or by meaning, for models that expose no tokens."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pytest_llmcompare.settings import SEMANTIC_MODEL
 
 RATIO, SEMANTIC = "ratio", "semantic"
 PACKAGES = {RATIO: ("rapidfuzz", "similarity"), SEMANTIC: ("sentence_transformers", "semantic")}
-"""What each kind needs: the package, and the extra of ours that installs it."""
+"""Package of each kind, and our extra that installs it."""
 
 LEAST = {RATIO: 0.9, SEMANTIC: 0.9}
-"""Least similarity where the marker gives none, from answers of one sentence.
+"""Default threshold of each kind, measured on answers of one sentence.
 
-By characters, other punctuation gives 0.97 and another word 0.79 to 0.85. By meaning, with the default model, the same
-in other words gives 0.90 to 0.99, another fact 0.67 to 0.75. Neither sees it all: another number in a sentence gives
-0.97 by both, an added `not` 0.93 by meaning.
+By characters, a change of punctuation scores 0.97 and of a word 0.79 to 0.85. By meaning, with the default model, a
+paraphrase scores 0.90 to 0.99 and another fact 0.67 to 0.75. Neither sees everything: another number in a sentence
+scores 0.97 by both, an added `not` 0.93 by meaning.
 """
 
 FORMS = 'similarity="ratio", "semantic" or e.g. {"ratio": 0.95}'
@@ -31,12 +31,11 @@ FORMS = 'similarity="ratio", "semantic" or e.g. {"ratio": 0.95}'
 
 @dataclass(frozen=True)
 class Similarity:
-    """A measure of how alike texts are, and how alike they have to be.
+    """A measure of similarity with a threshold.
 
     Attributes:
-        kind: `ratio`: the part of both texts that is left when one is turned into the other by inserting and deleting
-            characters (normalised indel similarity); `semantic`: cosine of the angle between their embeddings.
-        least: What still passes, above 0 and up to 1.
+        kind: `ratio`: normalised indel similarity of characters; `semantic`: cosine similarity of embeddings.
+        least: The threshold, above 0 and at most 1; a score equal to it passes.
         model: Embedding model of `semantic`: hub id or folder.
     """
 
@@ -45,7 +44,7 @@ class Similarity:
     model: str = SEMANTIC_MODEL
 
     def score(self, one: str, other: str) -> float:
-        """How alike two texts are: 1 for equal ones, 0 where they have nothing in common or one of them is blank.
+        """Score two texts: 1 for equal ones, 0 if they have nothing in common or one of them is blank.
 
         Raises:
             ModelError: The embedding model cannot be found or loaded.
@@ -54,18 +53,18 @@ class Similarity:
             return 1.0
         if not one.strip() or not other.strip():
             return 0.0
-        found = ratio(one, other) if self.kind == RATIO else cosine(self.model, one, other)
-        return min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0
+        score = ratio(one, other) if self.kind == RATIO else cosine(self.model, one, other)
+        return min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0
 
     def located(self, model: str, root: Path) -> Similarity:
-        """The same with its embedding model found on this machine, or downloaded where that is allowed.
+        """Return the same measure with its embedding model found on this machine, or downloaded if that is allowed.
 
         Args:
             model: Hub id or folder.
-            root: What a folder is relative to.
+            root: Base of a relative folder.
 
         Raises:
-            ModelError: It cannot be found.
+            ModelError: The model cannot be found.
         """
         if self.kind != SEMANTIC:
             return self
@@ -75,14 +74,14 @@ class Similarity:
 
 
 def ratio(one: str, other: str) -> float:
-    """Similarity of characters."""
+    """Normalised indel similarity of characters."""
     from rapidfuzz.distance import Indel
 
     return float(Indel.normalized_similarity(one, other))
 
 
 def cosine(model: str, one: str, other: str) -> float:
-    """Similarity of meanings."""
+    """Cosine similarity of embeddings."""
     from pytest_llmcompare.models.embedding import loaded
 
     return loaded(model).similarity(one, other)
@@ -105,10 +104,10 @@ def read_similarity(given: object) -> Similarity | None:
 
 
 def usable(kind: object, least: object) -> Similarity:
-    """A similarity whose kind is known and whose package is there.
+    """Check a kind and a threshold.
 
     Raises:
-        UsageError: It is not.
+        UsageError: The kind is unknown, the threshold is out of range, or the package is not installed.
     """
     if not isinstance(kind, str) or kind not in PACKAGES:
         raise UsageError(f"llm_prompts: similarity {kind!r} is not known.{did_you_mean(str(kind), PACKAGES)}")
@@ -126,17 +125,18 @@ def usable(kind: object, least: object) -> Similarity:
 
 
 def similar(judgement: Judgement, expected: Sequence[str], actual: str, similarity: Similarity) -> Judgement:
-    """Let texts that are alike enough pass as a near tie.
+    """Let texts that are similar enough pass as a near tie.
 
     Args:
-        judgement: What comparing them to the character said.
-        expected: The baseline's text, or the texts of all stored samples: what these differ in is the model's own
-            noise, so the nearest of them counts, and no more is asked than they have among each other.
+        judgement: Result of comparing them character by character.
+        expected: The baseline's text, or the texts of all its samples. Samples differ by the model's own noise, so the
+            nearest one counts, and the threshold is at most the least similarity between two of them.
         actual: The candidate's text.
-        similarity: How alike they have to be.
+        similarity: The measure with its threshold.
 
     Returns:
-        `near_tie` where they are; the judgement as it was where texts were not what it is about.
+        `near_tie` if they are similar enough, else `drifted`, both with the score; the judgement itself if tokens were
+        compared or nothing drifted.
     """
     if judgement.verdict is not Verdict.DRIFTED or judgement.unit != "char":
         return judgement
@@ -153,5 +153,5 @@ def similar(judgement: Judgement, expected: Sequence[str], actual: str, similari
 
 
 def percent(part: float) -> str:
-    """A part in percent, rounded down, so that too little never looks like enough: `97 %`, `89.9 %`."""
+    """Format a share, rounded down so that too little never looks like enough: `97 %`, `89.9 %`."""
     return f"{math.floor(round(part * 1000, 6)) / 10:g} %"

@@ -21,7 +21,7 @@ AT_ONCE = 2_000_000  # numbers of resamples in memory at a time
 
 
 class Finding(StrEnum):
-    """What a paired comparison says of the second side, seen from the first."""
+    """Result of a paired comparison, for the second side."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -32,7 +32,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval of 95 %, both ends included."""
+    """A 95 % confidence interval, both ends included."""
 
     low: float
     high: float
@@ -45,7 +45,7 @@ class Rate:
     Attributes:
         count: Cases that count.
         total: All cases.
-        interval: Where the rate lies for cases like these; from 0 to 1 where there are none.
+        interval: Wilson interval; from 0 to 1 if there are no cases.
     """
 
     count: int
@@ -54,21 +54,20 @@ class Rate:
 
     @property
     def value(self) -> float:
-        """The share, from 0 to 1; not a number where there are no cases."""
+        """The share, from 0 to 1; NaN if there are no cases."""
         return self.count / self.total if self.total else math.nan
 
 
 @dataclass(frozen=True)
 class PairedOutcomes:
-    """Two sides that pass or fail the same cases, with McNemar's exact test.
+    """Pass/fail of two sides on the same cases, with McNemar's exact test.
 
     Attributes:
         both: Cases that both pass.
         first_only: Cases that only the first passes.
         second_only: Cases that only the second passes.
         neither: Cases that both fail.
-        p_value: Probability of a split as uneven as this, or more, among the cases that only one passes, if neither
-            side were better.
+        p_value: Two-sided p-value of the split among the cases that only one side passes.
     """
 
     both: int
@@ -84,7 +83,7 @@ class PairedOutcomes:
 
     @property
     def finding(self) -> Finding:
-        """`equal` where they pass the very same cases; `better` and `worse` of the second."""
+        """`equal` if both pass the very same cases; `better` or `worse` for the second side if p is below 5 %."""
         if not self.first_only + self.second_only:
             return Finding.EQUAL
         if self.p_value >= ALPHA:
@@ -94,14 +93,13 @@ class PairedOutcomes:
 
 @dataclass(frozen=True)
 class PairedScores:
-    """How much higher the second side scores than the first on the same cases.
+    """Differences of the scores of two sides on the same cases.
 
     Attributes:
         total: All cases.
         difference: Mean of second minus first.
-        interval: Where the mean lies for cases like these, by bootstrap.
-        p_value: Probability of a mean as far from 0, or farther, if each difference were as likely to have the other
-            sign.
+        interval: Bootstrap interval of the mean.
+        p_value: Two-sided p-value of a sign-flip permutation test.
     """
 
     total: int
@@ -110,15 +108,15 @@ class PairedScores:
     p_value: float
 
     def finding(self, margin: float = 0.0) -> Finding:
-        """What it says of the second side, where higher is better and less than `margin` does not count.
+        """Decide about the second side, if higher is better and differences up to `margin` do not matter.
 
         Args:
             margin: Largest difference that does not matter, in units of the score.
 
         Returns:
-            `equal`: the whole interval lies within the margin. `better`, `worse`: it lies on one side of 0, and the
-            p-value is below 5 % (of a handful of cases the bootstrap alone is too sure). `no worse`: it does not reach
-            below the margin. Else `inconclusive`.
+            `equal`: the whole interval lies within the margin. `better`, `worse`: it lies on one side of 0, and p is
+            below 5 % (the bootstrap alone is too sure about a handful of cases). `no worse`: it does not reach below
+            the margin. Else `inconclusive`.
         """
         low, high = self.interval.low, self.interval.high
         if -margin <= low and high <= margin:
@@ -129,10 +127,10 @@ class PairedScores:
 
 
 def rate(count: int, total: int) -> Rate:
-    """A share with its Wilson interval.
+    """Compute a share with its Wilson interval.
 
     Raises:
-        ValueError: More cases count than there are, or fewer than none.
+        ValueError: `count` is negative or larger than `total`.
     """
     if not 0 <= count <= total:
         raise ValueError(f"{count} of {total} is no share")
@@ -145,10 +143,10 @@ def rate(count: int, total: int) -> Rate:
 
 
 def paired_outcomes(first: Sequence[bool], second: Sequence[bool]) -> PairedOutcomes:
-    """Compare two sides that pass or fail the same cases.
+    """Compare pass/fail of two sides on the same cases.
 
     Raises:
-        ValueError: Not the same number of cases.
+        ValueError: The sides differ in length.
     """
     pairs = list(zip(first, second, strict=True))
     one, other = pairs.count((True, False)), pairs.count((False, True))
@@ -165,7 +163,7 @@ def mcnemar(one: int, other: int) -> float:
 
 
 def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> PairedScores:
-    """Compare the scores of two sides on the same cases by bootstrap and by exchanging signs.
+    """Compare the scores of two sides on the same cases by a bootstrap and a sign-flip permutation test.
 
     Deterministic: the same scores and seed give the same numbers.
 
@@ -175,25 +173,26 @@ def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int 
         seed: Seed of the resampling.
 
     Raises:
-        ValueError: Not the same number of cases, no case, or a score that is not finite.
+        ValueError: The sides differ in length or are empty, or a score is not finite.
     """
     differences = [after - before for before, after in zip(first, second, strict=True)]
     if not differences or not all(map(math.isfinite, differences)):
         raise ValueError(f"expected finite scores of one case or more, got {len(differences)}")
     mean = fmean(differences)
-    return PairedScores(len(differences), mean, bootstrapped(differences, mean, seed), signed(differences, seed))
+    interval = _bootstrap(differences, mean, seed)
+    return PairedScores(len(differences), mean, interval, _permutation_test(differences, seed))
 
 
 @library_warnings_ignored()
-def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interval:
-    """Percentile interval of the mean; a point where all differences are the same."""
+def _bootstrap(differences: Sequence[float], mean: float, seed: int) -> Interval:
+    """Percentile interval of the mean; a single point if all differences are equal."""
     if min(differences) == max(differences):
         return Interval(mean, mean)
     from scipy import stats
 
-    found: Any = stats.bootstrap(
+    result: Any = stats.bootstrap(
         (differences,),
-        mean_of,
+        _mean,
         vectorized=True,
         method="percentile",  # has an answer where the bias-corrected one is a division by zero
         n_resamples=RESAMPLES,
@@ -201,30 +200,30 @@ def bootstrapped(differences: Sequence[float], mean: float, seed: int) -> Interv
         confidence_level=CONFIDENCE,
         rng=seed,
     )
-    low, high = found.confidence_interval
+    low, high = result.confidence_interval
     return Interval(min(float(low), mean), max(float(high), mean))
 
 
 @library_warnings_ignored()
-def signed(differences: Sequence[float], seed: int) -> float:
-    """Two-sided p-value of the mean if every sign were a coin's: exact for few cases, else by resampling."""
+def _permutation_test(differences: Sequence[float], seed: int) -> float:
+    """Two-sided p-value of a sign-flip permutation test: exact for few cases, else by resampling."""
     moved = [difference for difference in differences if difference]
     if len(moved) < 2:
         return 1.0
     from scipy import stats
 
-    found: Any = stats.permutation_test(
+    result: Any = stats.permutation_test(
         (moved,),
-        mean_of,
+        _mean,
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
         batch=max(1, AT_ONCE // len(moved)),
         rng=seed,
     )
-    return min(1.0, float(found.pvalue))
+    return min(1.0, float(result.pvalue))
 
 
-def mean_of(sample: Any, axis: int) -> Any:
-    """Means along an axis of an array."""
+def _mean(sample: Any, axis: int) -> Any:
+    """Mean along an axis of an array."""
     return sample.mean(axis=axis)

@@ -1,4 +1,4 @@
-"""What GitHub shows beside the lines of a pull request: workflow commands in the log of a step. Pure.
+"""Annotations on the lines of a pull request: workflow commands in the log of a GitHub step. Pure.
 
 https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#setting-an-error-message
 """
@@ -18,20 +18,20 @@ from .document import Report
 from .messages import failure_lines
 
 Location = tuple[str, int | None, str]
-"""Where pytest says that a test stands: file relative to its root folder, line counted from 0, name."""
+"""pytest's location of a test: file relative to its root folder, line counted from 0, name."""
 
 
 def on_github() -> bool:
-    """Whether this is a step of a workflow."""
+    """True in a step of a GitHub workflow."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 class Places:
-    """Where tests stand in the repository.
+    """Finds the files and lines of tests in the repository.
 
     Attributes:
         root: pytest's root folder.
-        locations: Where pytest says that tests stand, by node id.
+        locations: pytest's locations of tests, by node id.
     """
 
     def __init__(self, root: Path, locations: Mapping[str, Location]) -> None:
@@ -39,7 +39,7 @@ class Places:
         self.locations = locations
 
     def place(self, nodeid: str) -> Place | None:
-        """Where a test stands; None where that is not in the repository, so that no other file is blamed."""
+        """Return file and line of a test; None if it is outside of the repository, so that no other file is blamed."""
         file, line, _ = self.locations.get(nodeid, ("", None, ""))
         workspace = Path(os.path.realpath(os.environ.get("GITHUB_WORKSPACE") or self.root))
         path = Path(os.path.realpath(self.root / file))
@@ -49,9 +49,9 @@ class Places:
 
 
 MOST = 10
-"""Errors, and warnings, that GitHub shows of a step; it says nothing of further ones."""
+"""Most errors, and most warnings, that GitHub shows of a step; it drops further ones without a word."""
 
-MOST_NAMED = 5  # cases named of those that are alike
+MOST_NAMED = 5  # cases named in one annotation
 TITLE = "model comparison"
 
 ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
@@ -59,14 +59,14 @@ PROPERTY_ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3
 
 
 class Place(NamedTuple):
-    """Where a test stands: the file as GitHub knows it, and the line, counted from 1."""
+    """File as GitHub knows it, and line, counted from 1."""
 
     file: str
     line: int
 
 
 class Annotation(NamedTuple):
-    """One annotation."""
+    """An annotation: `error` or `warning`, title, text, and where it stands."""
 
     level: str
     title: str
@@ -75,24 +75,24 @@ class Annotation(NamedTuple):
 
 
 def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str], Place | None]) -> list[str]:
-    """The workflow commands of a run: an error per failure, a warning per silent drift; what is alike only once.
+    """Return the workflow commands of a run: an error per failure, a warning per silent drift, similar ones merged.
 
     Args:
         report: The run.
-        faults: What else made it fail.
-        place: Where a test stands, given its node id; None where GitHub would not know the file.
+        faults: Other reasons why it failed.
+        place: Returns file and line of a test, given its node id; None if GitHub does not know the file.
     """
-    alike: dict[tuple[object, ...], list[Cell]] = {}
+    merged: dict[tuple[object, ...], list[Cell]] = {}
     for cell in sorted(report.summary.cells, key=lambda cell: -severity_of(cell.verdict)):
         if cell.verdict in (Verdict.ERROR, *UNDECIDED) and not cell.accepted:
-            alike.setdefault(likeness(cell), []).append(cell)
-    found = [annotation(cells, report, place) for cells in alike.values()]
-    found += [Annotation("error", TITLE, "\n".join(map(disarm, fault.splitlines()))) for fault in faults]
-    return [command(one) for level in ("error", "warning") for one in capped(level, found)]
+            merged.setdefault(merge_key(cell), []).append(cell)
+    annotations = [annotation(cells, report, place) for cells in merged.values()]
+    annotations += [Annotation("error", TITLE, "\n".join(map(disarm, fault.splitlines()))) for fault in faults]
+    return [command(one) for level in ("error", "warning") for one in capped(level, annotations)]
 
 
-def likeness(cell: Cell) -> tuple[object, ...]:
-    """What annotations that say the same have in common."""
+def merge_key(cell: Cell) -> tuple[object, ...]:
+    """Return a key; cases with the same key share an annotation."""
     judged = cell.result.judgement
     own: tuple[object, ...] = ()
     if judged is not None and cell.verdict is Verdict.DRIFTED:
@@ -103,7 +103,7 @@ def likeness(cell: Cell) -> tuple[object, ...]:
 
 
 def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place | None]) -> Annotation:
-    """One annotation for cases that are alike."""
+    """Make one annotation for similar cases."""
     first, others = cells[0], cells[1:]
     assert first.verdict is not None
     more = f", and {count(len(others), 'more case')} alike" if others else ""
@@ -117,9 +117,9 @@ def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place |
     return Annotation(level, title, "\n".join(lines), place(first.result.nodeid))
 
 
-def capped(level: str, found: Iterable[Annotation]) -> Iterator[Annotation]:
-    """The annotations of a level; where there are too many, the last says how many are left out."""
-    own = [one for one in found if one.level == level]
+def capped(level: str, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    """Yield the annotations of a level; if there are too many, the last one counts those left out."""
+    own = [one for one in annotations if one.level == level]
     if len(own) <= MOST:
         yield from own
         return
@@ -128,8 +128,8 @@ def capped(level: str, found: Iterable[Annotation]) -> Iterator[Annotation]:
 
 
 def command(one: Annotation) -> str:
-    """An annotation as a workflow command."""
+    """Format an annotation as a workflow command."""
     where = {"file": one.place.file, "line": str(one.place.line)} if one.place else {}
     properties = {**where, "title": one.title}
-    given = ",".join(f"{name}={value.translate(PROPERTY_ESCAPES)}" for name, value in properties.items())
-    return f"::{one.level} {given}::{one.text.translate(ESCAPES)}"
+    listed = ",".join(f"{name}={value.translate(PROPERTY_ESCAPES)}" for name, value in properties.items())
+    return f"::{one.level} {listed}::{one.text.translate(ESCAPES)}"

@@ -1,6 +1,6 @@
-r"""The HTML report: one file with its data, style and script in it, which asks no network for anything. Pure.
+"""The HTML report: one file that holds its data, style and script and makes no network request. Pure.
 
-The data is JSON in a script element that no browser runs; the page puts it in place as text only. The parts of the page
+The data is JSON in a script element that browsers do not run; the page inserts it as text only. The parts of the page
 are in the folder `page`.
 """
 
@@ -24,26 +24,26 @@ MOST_REASON = 160  # characters of a reason in a cell
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
 SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
-"""In this order: each uses what stands before it."""
+"""In this order: each uses those before it."""
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
-"""What a page in a file may do: a file has no headers that could name its own script."""
+"""Content security policy of a page in a file, which has no headers that could name its own script."""
 
 CASE_NOT_SHOWN = ("judgement", "input_hash", "settings_hash", "differs", "passed")
 OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
-"""What the page has no place for; it would make the file several times as large."""
+"""Keys that the page does not show; with them the file would be several times as large."""
 
 
 def html_report(document: ReportData) -> str:
-    """A report as one HTML page."""
+    """Write a report as one HTML page."""
     style, script = page_part("report.css"), script_of(*SHARED, "start.js")
     return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
 
 
 def slim_document(document: ReportData) -> ReportData:
-    """A report as the page takes it: without what it does not show, and with its sentences made."""
+    """Prepare a report for the page: drop what it does not show, and make its sentences."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)
@@ -54,8 +54,8 @@ def slim_document(document: ReportData) -> ReportData:
 
 def _budget_line(check: ReportData) -> str:
     rate = rate_of(check["drifted"])
-    told = budget_sentence(rate, check["percent"], over=check["failed"])
-    return f"{check['model']}: {told}" if rate.total else told
+    text = budget_sentence(rate, check["percent"], over=check["failed"])
+    return f"{check['model']}: {text}" if rate.total else text
 
 
 def _pair_line(pair: ReportData) -> str:
@@ -69,21 +69,21 @@ def _pair_line(pair: ReportData) -> str:
 
 
 def script_of(*names: str) -> str:
-    """Files of the page as one script."""
+    """Join files of the page to one script."""
     scripts = "\n".join(page_part(name) for name in names)
     return f'(() => {{\n"use strict";\n{scripts}\n}})();'
 
 
 def assembled(*, style: str, script: str, policy: str, data: ReportData, further: str = "", keys: str = "") -> str:
-    """The page.
+    """Put a page together.
 
     Args:
-        style: Its style sheet.
-        script: Its script.
-        policy: What the browser lets it do, as a content security policy.
-        data: What it shows.
-        further: More elements.
-        keys: More items of the list of keys.
+        style: Style sheet.
+        script: Script.
+        policy: Content security policy.
+        data: Data to show.
+        further: HTML of more elements.
+        keys: HTML of more items in the list of keys.
     """
     parts = {
         "/*POLICY*/": policy,
@@ -94,26 +94,23 @@ def assembled(*, style: str, script: str, policy: str, data: ReportData, further
         "/*DATA*/": embedded(data),
         "/*SCRIPT*/": script,
     }
-    pieces = MARK.split(page_part("report.html"))  # at once, so that what is in a part is never taken for a mark
+    pieces = MARK.split(page_part("report.html"))  # at once, so that marks inside of a part stay text
     return "".join(parts.get(piece, piece) for piece in pieces)
 
 
 def slim(table: ReportData) -> ReportData:
-    """A table without what the page does not show."""
+    """Prepare a table for the page."""
     rows = [{**row, "cases": [case and slim_case(case) for case in row["cases"]]} for row in table["rows"]]
     return {**table, "rows": rows}
 
 
 def slim_case(case: ReportData) -> ReportData:
-    """A case without what the page does not show, and with its evidence and the words in which its texts differ.
-
-    Log-probs have as many digits as the page shows.
-    """
+    """Prepare a case for the page: its evidence, the words in which its texts differ, log-probs of three digits."""
     output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
     if judged is not None:
-        found = judgement_of(judged)
-        slim |= {"why": why(found), "evidence": evidence(found), "reason": found.reason}
+        restored = judgement_of(judged)
+        slim |= {"why": why(restored), "evidence": evidence(restored), "reason": restored.reason}
     if output is None:
         return slim
     slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
@@ -131,7 +128,7 @@ def changes(baseline: str | None, candidate: str) -> ReportData | None:
 
 
 def why(judged: Judgement) -> str:
-    """The evidence of a verdict in a few words."""
+    """Return the evidence of a verdict in a few words."""
     if judged.verdict in (Verdict.DRIFTED, Verdict.NEAR_TIE) and (judged.baseline_token or judged.candidate_token):
         return _change(judged) + ("" if judged.margin is None else f", margin {number(judged.margin)}")
     if judged.verdict is Verdict.SHIFTED and judged.likelihood:
@@ -140,7 +137,7 @@ def why(judged: Judgement) -> str:
 
 
 def evidence(judged: Judgement) -> list[tuple[str, str]]:
-    """The evidence of a verdict, item by item."""
+    """Return the evidence of a verdict as names and values."""
     items = []
     if judged.position is not None:
         items.append(("first difference", where(judged)))
@@ -152,7 +149,7 @@ def evidence(judged: Judgement) -> list[tuple[str, str]]:
         items.append(("tokens that differ", f"{judged.mismatches} of {judged.length}, along the baseline"))
     if (moved := judged.likelihood) is not None:
         noise = f"{'within' if moved.is_noise else 'beyond'} noise (up to {number(moved.band)})"
-        items.append(("likelihood drift", f"{number(moved.rms)} nats per token, {noise}"))
+        items.append(("log-probs moved", f"{number(moved.rms)} nats per token, {noise}"))
         if not moved.is_noise:
             items.append(("worst token", f"{number(moved.worst)} nats at token {moved.position + 1}"))
     return items
@@ -171,7 +168,7 @@ def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:
 
 
 def words() -> list[ReportData]:
-    """How the page shows cases of each kind, the worst first."""
+    """Return how the page shows cases of each kind, the worst first."""
     return [
         {
             "kind": kind,
@@ -185,12 +182,12 @@ def words() -> list[ReportData]:
 
 
 def _looks() -> list[tuple[str, Look]]:
-    """Kinds of cases as the script and the style sheet call them."""
+    """Kinds of cases, as the script and the style sheet call them, with their looks."""
     return [*((str(verdict), verdict.look) for verdict in WORST_FIRST), ("none", NO_VERDICT), ("accepted", ACCEPTED)]
 
 
 def embedded(data: ReportData | list[ReportData]) -> str:
-    r"""Data as JSON that can stand in a script element: nothing in it opens or closes a tag or a comment.
+    r"""Write data as JSON for a script element: nothing in it opens or closes a tag or a comment.
 
     It is ASCII, so the line separators U+2028 and U+2029 are escaped, too.
     """

@@ -1,6 +1,6 @@
-"""What a JUnit file says of cases and of the run: properties of a test, and a test case per gate. Pure.
+"""Entries of a JUnit file: properties of tests, and test cases for thresholds and for other reasons to fail. Pure.
 
-All of it is text that XML can hold.
+All texts are escaped so that XML can hold them.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ NAME = 100  # columns of a fault in the name of its test case
 
 
 class Check(NamedTuple):
-    """A test case that stands for no test: a gate, the drift budget of a model, or another reason to fail.
+    """A test case without a test: a threshold, the drift budget of a model, or another reason to fail.
 
     Attributes:
-        nodeid: Its name, as pytest's node ids are made.
-        file: Folder of the test file, if it is about a table.
+        nodeid: Its name, in the form of pytest's node ids.
+        file: Folder of the test file, for a threshold; else `.`.
         fault: Why it failed; empty if it passed.
-        properties: Facts of it.
+        properties: Names and values.
     """
 
     nodeid: str
@@ -36,31 +36,31 @@ class Check(NamedTuple):
 
 
 def checks(summary: Summary) -> Iterator[Check]:
-    """The gates and the drift budget, passed or failed, then all else that makes the run fail."""
-    told = set()
+    """Yield thresholds and the drift budget, passed or failed, then the other reasons why the run failed."""
+    reported = set()
     for key, gates in summary.gates:
         for gate in gates:
             fault = "" if gate.passed else gate_line(key, gate)
-            told.add(fault)
+            reported.add(fault)
             where = "" if key.folder == "." else f"{key.folder}/"
             name = f"{where}{key.table}/{key.model}: {gate.metric} {gate.wanted}"
             yield Check(node("threshold", name), key.folder, fault, gate_properties(key, gate))
     for check in summary.budgets:
         fault = sentence(check) if check.fails else ""
-        told.add(fault)
+        reported.add(fault)
         yield Check(node("drift_budget", check.model or "all models"), ".", fault)
     for fault in summary.faults:
-        if fault not in told:
+        if fault not in reported:
             yield Check(node("run", cut(fault.partition("\n")[0], NAME)), ".", fault)
 
 
 def node(kind: str, name: str) -> str:
-    """A node id with any name in it."""
+    """Make a node id with any name in it."""
     return f"llmcompare::{kind}[{disarm(name)}]"
 
 
 def gate_properties(key: GroupKey, gate: Gate) -> tuple[tuple[str, str], ...]:
-    """Names and values."""
+    """Return names and values of a threshold; unknown ones are left out."""
     facts = {
         "model": disarm(key.model),
         "table": disarm(key.table),
@@ -74,7 +74,7 @@ def gate_properties(key: GroupKey, gate: Gate) -> tuple[tuple[str, str], ...]:
 
 
 def properties(result: CaseResult) -> list[tuple[str, str]]:
-    """Names and values, in a fixed order; facts that a case does not have are left out. Positions count from 1."""
+    """Return names and values of a case in a fixed order; unknown ones are left out. Positions count from 1."""
     verdict = verdict_of(result)
     judgement, generation = result.judgement, result.generation
     facts: dict[str, object] = {

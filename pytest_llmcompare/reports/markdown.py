@@ -1,4 +1,4 @@
-"""The Markdown report, for a pull request or the summary of a CI step: the outcome first, then what differs. Pure."""
+"""The Markdown report for pull requests and step summaries of CI: the outcome, then the differences. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .messages import FAILED, OK, budget_sentence, failure_lines
 
 
 def code(text: str) -> str:
-    """Text as a code span on one line."""
+    """Format text as a code span on one line."""
     shown = escape(text)
     if not shown.strip():
         return f"`{shown}`" if shown else ""
@@ -23,7 +23,7 @@ def code(text: str) -> str:
 
 
 def block(lines: Iterable[str]) -> str:
-    """Lines as a code block; each is harmless on a terminal, too, where somebody may print the file."""
+    """Format lines as a code block; each is escaped for a terminal, too, in case the file is printed there."""
     shown = [disarm(line) for line in lines]
     marks = "`" * max(3, longest("\n".join(shown)) + 1)
     return "\n".join([f"{marks}text", *shown, marks])
@@ -35,12 +35,12 @@ def longest(text: str) -> int:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
-    """A table of cells that are Markdown already.
+    """Format a table of cells that are Markdown already.
 
     Args:
         heads: Headings.
         rows: The cells.
-        numbers: Whether all columns but the first hold numbers, which stand to the right.
+        numbers: Whether to align all columns but the first to the right.
     """
     rest = "---:" if numbers else "---"
     lines = [heads, ["---", *[rest] * (len(heads) - 1)], *rows]
@@ -50,21 +50,21 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool 
 
 
 MOST_BYTES = 1024 * 1024
-"""What GitHub shows of a step's summary; of a larger one it shows nothing."""
+"""Size limit of GitHub for the summary of a step; a larger one is not shown at all."""
 
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
-RESERVE = 200  # bytes for the line that says what was left out
+RESERVE = 200  # bytes for the line on omitted parts
 
 
-def markdown_report(document: ReportData, *, most: int = MOST_BYTES) -> str:
-    """A report as Markdown text.
+def markdown_report(data: ReportData, *, most: int = MOST_BYTES) -> str:
+    """Write a report as Markdown.
 
     Args:
-        document: The report as data.
-        most: Most bytes of it in UTF-8; what does not fit is left out from the end, with a line that says so.
+        data: The report.
+        most: Size limit in bytes of UTF-8; parts at the end that do not fit are left out, with a line that says so.
     """
-    parts = list(sections(document))
+    parts = list(sections(data))
     taken, kept = RESERVE, 0
     for part in parts:
         taken += len(part.encode("utf-8")) + 2
@@ -72,57 +72,57 @@ def markdown_report(document: ReportData, *, most: int = MOST_BYTES) -> str:
             break
         kept += 1
     if left_out := len(parts) - kept:
-        told = f"*{count(left_out, 'more part')} of this report left out: it may have {most:,} bytes here.*"
-        parts = [*parts[:kept], told]
+        line = f"*{count(left_out, 'more part')} of this report left out: it may have {most:,} bytes here.*"
+        parts = [*parts[:kept], line]
     return "\n\n".join(parts) + "\n"
 
 
-def sections(document: ReportData) -> Iterator[str]:
-    """The parts, in order; each can stand without the next."""
-    yield f"## Model comparison: {document['outcome']}"
-    yield f"**{document['sentence'][:1].upper()}{document['sentence'][1:]}.**"
-    yield from faults(document)
-    yield from gates(document)
-    if document["models"]:
-        yield scoreboard(document["models"])
-    yield from budgets(document)
-    yield from commands(document)
-    cases = [case for one in document["tables"] for row in one["rows"] for case in row["cases"] if case]
+def sections(data: ReportData) -> Iterator[str]:
+    """Yield the parts in order; each stands without the next."""
+    yield f"## Model comparison: {data['outcome']}"
+    yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
+    yield from faults(data)
+    yield from gates(data)
+    if data["models"]:
+        yield models_table(data["models"])
+    yield from budgets(data)
+    yield from commands(data)
+    cases = [case for one in data["tables"] for row in one["rows"] for case in row["cases"] if case]
     for verdict in (one for one in WORST_FIRST if one.severity >= Verdict.MISSING.severity):
         yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
-    for one in document["tables"]:
+    for one in data["tables"]:
         yield from side_by_side(one)
-    yield from pairs(document["pairs"])
-    yield from notes(document)
+    yield from pairs(data["pairs"])
+    yield from notes(data)
 
 
-def faults(document: ReportData) -> Iterator[str]:
-    """Why the run failed. A report that an earlier version saved doesn't say."""
-    if reasons := document.get("faults"):
+def faults(data: ReportData) -> Iterator[str]:
+    """Yield why the run failed; reports of earlier versions do not have it."""
+    if reasons := data.get("faults"):
         yield "Why the run failed:"
         yield block(line for reason in reasons for line in reason.splitlines())
 
 
-def gates(document: ReportData) -> Iterator[str]:
-    """The thresholds with the values of their metrics, failed ones first."""
-    if found := sorted(document.get("gates", ()), key=lambda gate: bool(gate["passed"])):
-        yield f"### {count(len(found), 'threshold')}, {sum(not gate['passed'] for gate in found):,} failed"
+def gates(data: ReportData) -> Iterator[str]:
+    """Yield the thresholds with their values, failed ones first."""
+    if ordered := sorted(data.get("gates", ()), key=lambda gate: bool(gate["passed"])):
+        yield f"### {count(len(ordered), 'threshold')}, {sum(not gate['passed'] for gate in ordered):,} failed"
         heads = ["", "metric", "value", "wanted", "table", "model", "cases"]
-        yield table(heads, [gate_cells(gate) for gate in found])
+        yield table(heads, [gate_cells(gate) for gate in ordered])
 
 
 def gate_cells(gate: ReportData) -> list[str]:
-    """A line on a threshold."""
+    """Return the cells of a threshold."""
     cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
     names = [code(gate["table"]), code(gate["model"])]
     result = OK if gate["passed"] else f"**{FAILED}**"
     return [result, code(gate["metric"]), code(gate["shown"]), code(gate["wanted"]), *names, cases]
 
 
-def scoreboard(models: list[ReportData]) -> str:
-    """A line per model; columns without a number in them are left out."""
+def models_table(models: list[ReportData]) -> str:
+    """Return a table with a line per model, without empty columns."""
     columns = {
         "cases": [f"{line['cases']:,}" for line in models],
         **{verdict.look.label: [numbered(line["verdicts"].get(verdict)) for line in models] for verdict in WORST_FIRST},
@@ -138,27 +138,27 @@ def scoreboard(models: list[ReportData]) -> str:
 
 
 def numbered(value: int | None) -> str:
-    """A number, or nothing for none."""
+    """Format a number; empty for 0 and None."""
     return f"{value:,}" if value else ""
 
 
-def budgets(document: ReportData) -> Iterator[str]:
-    """Each model against the drift budget."""
-    for check in document["budgets"]:
+def budgets(data: ReportData) -> Iterator[str]:
+    """Yield a sentence per model on the drift budget."""
+    for check in data["budgets"]:
         rate = rate_of(check["drifted"])
-        told = budget_sentence(rate, check["percent"], over=check["failed"])
-        yield f"{code(check['model'])}: {told}." if rate.total else f"{told[:1].upper()}{told[1:]}."
+        text = budget_sentence(rate, check["percent"], over=check["failed"])
+        yield f"{code(check['model'])}: {text}." if rate.total else f"{text[:1].upper()}{text[1:]}."
 
 
-def commands(document: ReportData) -> Iterator[str]:
-    """How to go on, where there is something to accept."""
-    if document["accept"]:
+def commands(data: ReportData) -> Iterator[str]:
+    """Yield the command that accepts everything, if there is something to accept."""
+    if data["accept"]:
         yield "To accept all of today's outputs as baselines:"
-        yield block([document["accept"]])
+        yield block([data["accept"]])
 
 
 def in_full(verdict: Verdict, cases: list[ReportData]) -> Iterator[str]:
-    """Cases of one verdict, each with the message of its failure."""
+    """Yield the cases of one verdict, each with its failure message."""
     if cases:
         yield f"### {verdict.look.sign} {len(cases):,} {verdict.look.label}"
     for case in cases:
@@ -167,7 +167,7 @@ def in_full(verdict: Verdict, cases: list[ReportData]) -> Iterator[str]:
 
 
 def near_ties(cases: list[ReportData]) -> Iterator[str]:
-    """Near ties, a line each."""
+    """Yield a table of near ties."""
     if cases:
         rows = []
         for case in cases:
@@ -180,17 +180,17 @@ def near_ties(cases: list[ReportData]) -> Iterator[str]:
 
 
 def shifts(cases: list[ReportData]) -> Iterator[str]:
-    """Silent drift, a line each."""
+    """Yield a table of cases with silent drift."""
     if cases:
         moved = [(case, case["judgement"]["likelihood"] or {}) for case in cases]
         rows = [[code(case["name"]), *(number(by.get(key)) for key in ("rms", "worst", "band"))] for case, by in moved]
         yield f"### {Verdict.SHIFTED.look.sign} {len(cases):,} shifted"
-        yield "The outputs are unchanged; how likely the model finds them is not."
+        yield "The outputs are unchanged, but their log-probs moved."
         yield table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
 
 
 def side_by_side(one: ReportData) -> Iterator[str]:
-    """The rows of a table in which models differ, from each other or from their baselines."""
+    """Yield the rows of a table in which models differ from each other or from their baselines."""
     rows = [row for row in one["rows"] if row["differs"]]
     if not rows or len(one["models"]) < 2:
         return
@@ -202,50 +202,50 @@ def side_by_side(one: ReportData) -> Iterator[str]:
 
 
 def row_name(row: ReportData) -> str:
-    """Prompt id and variant."""
+    """Name of a row: prompt id and variant."""
     return f"{row['prompt_id']}@{row['variant']}" if row["variant"] else str(row["prompt_id"])
 
 
 def cell(case: ReportData | None) -> str:
-    """What a model said, with the sign of its verdict."""
+    """Return an output with the sign of its verdict."""
     if case is None:
         return ""
-    said = case["candidate"]
-    text = "(no output)" if said is None else code(cut(said["text"].strip()[: 4 * CELL], CELL)) or "(no text)"
+    output = case["candidate"]
+    text = "(no output)" if output is None else code(cut(output["text"].strip()[: 4 * CELL], CELL)) or "(no text)"
     verdict = None if case["verdict"] is None else Verdict(case["verdict"])
     return f"{look_of(verdict, accepted=case['accepted']).sign} {text}".strip()
 
 
 def token(text: str) -> str:
-    """A token as code."""
+    """Format a token as code."""
     return code(cut(text, TOKEN)) or "(end)"
 
 
-def pairs(found: list[ReportData]) -> Iterator[str]:
-    """Models against each other."""
-    if found:
+def pairs(data: list[ReportData]) -> Iterator[str]:
+    """Yield a table of pairs of models."""
+    if data:
         yield "### Models against each other"
-        yield table(["models", "same text", "alike", "better on targets"], [pair(one) for one in found])
+        yield table(["models", "same text", "alike", "better on targets"], [pair(one) for one in data])
 
 
 def pair(one: ReportData) -> list[str]:
-    """A line on two models."""
+    """Return the cells of a pair of models."""
     agreement, targets = one["agreement"], one["targets"]
     names = {"better": code(one["second"]), "worse": code(one["first"])}
     better = ""
     if targets is not None:
         better = f"{names.get(targets['finding'], targets['finding'])} (McNemar p {targets['p_value']:.3f})"
-    said = f"{agreement['count']:,} of {agreement['total']:,}"
+    same = f"{agreement['count']:,} of {agreement['total']:,}"
     both = f"{code(one['first'])} / {code(one['second'])}"
-    return [both, said, share(agreement["count"], agreement["total"]), better]
+    return [both, same, share(agreement["count"], agreement["total"]), better]
 
 
-def notes(document: ReportData) -> Iterator[str]:
-    """Notes, and baselines that no row needs."""
-    if document["obsolete"]:
-        gone = document["obsolete"]
+def notes(data: ReportData) -> Iterator[str]:
+    """Yield obsolete baselines and notes."""
+    if data["obsolete"]:
+        gone = data["obsolete"]
         yield f"### {count(len(gone), 'obsolete baseline')}"
         yield "\n".join(f"- {code('/'.join((one['table'], one['model'], row_name(one))))}" for one in gone)
-    if told := [note for note in document["notes"] if note not in document.get("faults", ())]:
+    if further := [note for note in data["notes"] if note not in data.get("faults", ())]:
         yield "### Notes"
-        yield block(line for note in told for line in note.splitlines())
+        yield block(line for note in further for line in note.splitlines())

@@ -1,6 +1,6 @@
-"""Why a comparison failed, in words. Pure.
+"""Messages about failed comparisons, thresholds and the drift budget. Pure.
 
-The first line carries the verdict in its first 40 characters, because pytest cuts the rest where the terminal ends.
+The first line of a message has the verdict in its first 40 characters, because pytest cuts it at the terminal's width.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ from .text_diff import BASELINE, CANDIDATE, difference, single
 OK, FAILED = "ok", "FAILED"
 
 MOST_HOLDING = 20
-"""Tables and models whose thresholds all hold that are shown; those with a failed one are shown in any case."""
+"""Most blocks shown of tables and models whose thresholds all hold; blocks with a failed one are always shown."""
 
 
 def failed_gates(result: GroupResult) -> list[str]:
-    """A line per threshold that a table and model did not reach."""
+    """Return a line per failed threshold of a group."""
     return [gate_line(result.key, gate) for gate in result.gates if not gate.passed]
 
 
 def gate_line(key: GroupKey, gate: Gate) -> str:
-    """`gate failed: table 'trivia', model 'm': exact_match/v1 is 0.5 over 3 of 10 cases, wanted >=0.8`."""
+    """Describe a failed threshold: `gate failed: table 't', model 'm': n is 5 over 10 cases, wanted >=8`."""
     value = "was not computed" if gate.value is None else f"is {value_of(gate)}"
     line = f"gate failed: table {key.table!r}, model {key.model!r}: {gate.metric} {value} {over(gate)}"
     return disarm(f"{line}, wanted {gate.wanted}" + (f". {gate.why}" if gate.why else ""))
 
 
 def over(gate: Gate) -> str:
-    """What the metric was computed over: `over 10 cases`, `over 3 of 10 cases`."""
+    """Number of cases that a metric was computed over: `over 10 cases`, `over 3 of 10 cases`."""
     part = f"{gate.cases:,} of " if gate.cases != gate.total else ""
     return f"over {part}{count(gate.total, 'case')}"
 
 
 def value_of(gate: Gate) -> str:
-    """The value with six digits, or with all of them if rounding would hide why the gate failed."""
+    """Format a value with six digits, or with all if rounding would hide why the threshold failed."""
     if gate.value is None:
         return "not computed"
     short = f"{gate.value:.6g}"
@@ -65,12 +65,12 @@ def value_of(gate: Gate) -> str:
 def gate_blocks(
     groups: Iterable[tuple[GroupKey, Sequence[Gate]]], page: Page, *, every: bool
 ) -> Iterator[list[Styled]]:
-    """A block per table and model: a heading, then metric, value, what was wanted and the result.
+    """Return a block per table and model: a heading, then result, metric, value and threshold line by line.
 
     Args:
-        groups: The gates by table and model.
-        page: What lines are made to fit.
-        every: Whether all thresholds are shown, however many hold.
+        groups: Thresholds by table and model.
+        page: Width and encoding of the terminal.
+        every: Whether to show all blocks, however many hold.
     """
     left_out = shown = 0
     for key, gates in groups:
@@ -89,7 +89,7 @@ def _gate_cells(cells: Sequence[str], widths: Sequence[int], page: Page) -> list
 
 
 def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Styled]:
-    """The thresholds of one table and model."""
+    """Return the heading and the table of one group."""
     name = page.name(f"{key.table}/{key.model}", page.columns // 2)
     yield page.line(f"thresholds of {name}, {over(gates[0])}:", bold=True)
     lines = []
@@ -102,7 +102,7 @@ def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Sty
 
 
 def budget_sentence(rate: Rate, budget: float, *, over: bool, origin: str = "") -> str:
-    """One model against the drift budget: drifted cases, their share with its interval, and the budget.
+    """Hold one model against the drift budget: drifted cases, their share with its interval, and the budget.
 
     Args:
         rate: Cases that drifted, of those that could.
@@ -123,31 +123,31 @@ WIDE_TOKEN = 40  # columns of a token in the sentence below
 NAME = 100  # columns of a test's name
 
 ENDS = frozenset({"<eos>", "<length>", "<stop>", "<end>"})
-"""What a judgement has in place of a token where the output had ended."""
+"""What stands in place of a token if the output had ended."""
 
-EQUAL_TEXTS = "  The texts are equal; the tokens or the reason to stop are not."
+EQUAL_TEXTS = "  The texts are equal; the tokens or the finish reasons are not."
 UNITS = {"tok": "token", "char": "character"}
 
 
 def failure_lines(result: CaseResult, command: str) -> list[str]:
-    """Why the comparison failed: the verdict, both texts, what to do.
+    """Explain a failed comparison: verdict, both texts, the command that settles it.
 
     Args:
         result: The failed case.
-        command: The pytest command that takes today's output as the baseline of this case.
+        command: The pytest command that accepts today's output.
     """
     advice = _advice(result.judgement, command) if result.judgement else []
     return [*reason_lines(result), *advice]
 
 
 def reason_lines(result: CaseResult) -> list[str]:
-    """The verdict and both texts."""
+    """Explain a failed comparison: verdict and both texts."""
     judgement = result.judgement or Judgement(Verdict.ERROR, reason="the test ended before it compared")
     return [headline(judgement), *_sentence(result, judgement), *_texts(result, judgement)]
 
 
 def headline(judgement: Judgement) -> str:
-    """The verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
+    """Put a verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
     if judgement.verdict is Verdict.DRIFTED and judgement.position is not None:
         return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
     if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
@@ -158,29 +158,29 @@ def headline(judgement: Judgement) -> str:
 
 
 def test_name(nodeid: str) -> str:
-    """A test's name without the path of its file."""
+    """Name of a test without the path of its file."""
     path, bracket, parameters = nodeid.partition("[")
     return shorten(disarm(path.rpartition("::")[2] + bracket + parameters), NAME)
 
 
 class FailureBudget:
-    """Full messages for the first failures of a run, the first line alone for all others.
+    """Allows full messages for the first failures of a run, and the first line for all others.
 
     Attributes:
-        full: How many more messages are shown in full.
+        full: Number of full messages that are left.
     """
 
     def __init__(self, full: int = 20) -> None:
         self.full = full
 
     def spend(self, lines: list[str]) -> list[str]:
-        """The message, whole or cut to its first line."""
+        """Return a message, whole or cut to its first line."""
         self.full -= 1
         return lines if self.full >= 0 else lines[:1]
 
 
 def _place(judgement: Judgement) -> str:
-    """`@tok 17/118 `; empty where the position is not known."""
+    """`@tok 17/118 `; empty if the position is unknown."""
     if judgement.position is None:
         return ""
     length = "" if judgement.length is None else f"/{judgement.length}"
@@ -188,12 +188,12 @@ def _place(judgement: Judgement) -> str:
 
 
 def _change(judgement: Judgement, columns: int) -> str:
-    """What became what: `'full' -> 'whole'`."""
+    """`'full' -> 'whole'`."""
     return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
 
 
 def _margin(judgement: Judgement) -> str:
-    """` margin 1.8`; empty where it is not known."""
+    """` margin 1.8`; empty if it is unknown."""
     return "" if judgement.margin is None else f" margin {number(judgement.margin)}"
 
 
@@ -202,7 +202,7 @@ def _token(text: str, columns: int) -> str:
 
 
 def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
-    """What happened to which test."""
+    """Name of the test and its verdict, with the evidence."""
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
@@ -212,7 +212,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
         what = f"{name} drifted {at}{place}: {_change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
-        return [f"{name} rates its output otherwise than the baseline does", *_evidence(judgement)]
+        return [f"{name} gave the same output, but its log-probs moved", *_evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
     if judgement.verdict is Verdict.STALE:
@@ -227,7 +227,7 @@ def _reason(judgement: Judgement, start: int = 0) -> list[str]:
 
 
 def _evidence(judgement: Judgement) -> list[str]:
-    """How much changed, in nats."""
+    """Margin and log-prob differences, in nats."""
     lines = []
     if judgement.margin is not None and judgement.tolerance is not None:
         flips = judgement.mismatches or 0
@@ -242,7 +242,7 @@ def _evidence(judgement: Judgement) -> list[str]:
 
 
 def where(judgement: Judgement) -> str:
-    """The position in words: `token 17 of 118`."""
+    """Describe a position: `token 17 of 118`."""
     unit = UNITS.get(judgement.unit, judgement.unit)
     if judgement.position is None:
         return ""
@@ -253,7 +253,7 @@ def where(judgement: Judgement) -> str:
 
 
 def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
-    """The texts that there are."""
+    """Baseline and candidate, as far as they exist."""
     candidate = None if result.generation is None else result.generation.text
     if result.baseline_text is not None and candidate is not None:
         drifted = judgement.verdict is Verdict.DRIFTED and judgement.position is not None
@@ -264,7 +264,7 @@ def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
 
 
 def _advice(judgement: Judgement, command: str) -> list[str]:
-    """What to do, as a command."""
+    """The command that settles the case."""
     if judgement.verdict is Verdict.MISSING:
         return [f"Record: {disarm(command)}"]
     if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):

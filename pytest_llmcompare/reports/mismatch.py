@@ -1,6 +1,6 @@
-"""Why an assertion on `llm_output` failed, in words: what sets the output apart from the other text. Pure.
+"""Explanations of failed assertions on `llm_output`: how the output differs from the other text. Pure.
 
-Everything from the model is escaped: it stands in terminals and CI logs.
+Model output is escaped, because the explanation stands in terminals and CI logs.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ INSTEAD: Mapping[type, str] = {
     tuple: "for one of several texts write `in`",
     Set: "for one of several texts write `in`",
 }
-"""What to write where an output is compared with something that no text equals; the first type that fits counts."""
+"""Advice for comparing an output with an object that no text equals; the first type that fits counts."""
 
 
 class Alike(NamedTuple):
-    """A way in which two texts may be equal although their characters are not.
+    """A way in which two texts can be equal although their characters are not.
 
     Attributes:
-        normal: Brings a text into the form in which they are compared.
-        what: What differs then, as a sentence.
-        advice: What to compare instead of `llm_output`.
+        normal: Normalises a text for the comparison.
+        what: A sentence on the difference.
+        advice: The expression to compare instead of `llm_output`.
     """
 
     normal: Callable[[str], str]
@@ -74,23 +74,23 @@ ALIKE = (
         "llm_output.strip().lower() with it in lower case",
     ),
 )
-"""Of these the first that makes two texts equal is named."""
+"""The first one that makes two texts equal is named."""
 
 
 def mismatch_lines(op: str, left: object, right: object) -> list[str] | None:
-    """Lines on a comparison that failed, the first of which is the comparison itself; None to leave it to pytest.
+    """Explain a failed comparison; the first line is the comparison itself. None leaves it to pytest.
 
     Args:
         op: The operator: `==`, `in`, ...
-        left: What stands to the left of it.
-        right: What stands to the right of it.
+        left: Its left operand.
+        right: Its right operand.
     """
-    found = list(_explained(op, left, right))
-    return [f"{_shown(left)} {op} {_shown(right)}", *found] if found else None
+    lines = list(_explained(op, left, right))
+    return [f"{_shown(left)} {op} {_shown(right)}", *lines] if lines else None
 
 
 def _explained(op: str, left: object, right: object) -> Iterator[str]:
-    """What is said below the comparison; nothing of one that is not about an output."""
+    """Yield the lines below the comparison; none if it does not involve an output."""
     if op == "==" and isinstance(left, Generation):
         yield from _unequal(left, right)
     elif op == "==" and isinstance(right, Generation):
@@ -100,7 +100,7 @@ def _explained(op: str, left: object, right: object) -> Iterator[str]:
     elif op == "in" and isinstance(left, str) and isinstance(right, Generation):
         yield from _lacking(left, right)
     elif op == "not in" and isinstance(left, str) and isinstance(right, Generation):
-        yield from _found(left, right)
+        yield from _contained(left, right)
     elif op == "in" and isinstance(left, Generation) and isinstance(right, (list, tuple, Set, Mapping)):
         yield from _not_one_of(left, [text for text in right if isinstance(text, str)])
 
@@ -123,7 +123,7 @@ def _differ(one: Generation, other: Generation, name: str) -> bool:
 
 
 def _text_hint(output: Generation, expected: str) -> str:
-    """What sets an output apart from a text, and what to compare instead where that is likely meant."""
+    """Describe how an output differs from a text, and what to compare instead if that is probably meant."""
     text, bare, wanted = output.text, output.strip(), expected.strip()
     if not text:
         return "the output is empty"
@@ -135,7 +135,7 @@ def _text_hint(output: Generation, expected: str) -> str:
 
 
 def _part_hint(bare: str, wanted: str, stop: str) -> str:
-    """What to say where one of two texts is a part of the other; empty where neither is."""
+    """Describe how one text is a part of the other; empty if neither is."""
     if not wanted:
         return "the expected text is empty"
     if bare.startswith(wanted):
@@ -149,48 +149,48 @@ def _part_hint(bare: str, wanted: str, stop: str) -> str:
 
 
 def _ends(text: str, expected: str) -> str:
-    """Which white space around two texts differs."""
+    """Describe how the white space around two texts differs."""
     start, other_start = (one[: len(one) - len(one.lstrip())] for one in (text, expected))
     end, other_end = (one[len(one.rstrip()) :] if one.strip() else "" for one in (text, expected))
-    said = []
+    differences = []
     for verb, own, other in (("begins", start, other_start), ("ends", end, other_end)):
         if own and own != other:
             instead = f"with {_gap(other)}" if other else "does not"
-            said.append(f"the output {verb} with {_gap(own)}, the expected text {instead}")
+            differences.append(f"the output {verb} with {_gap(own)}, the expected text {instead}")
         elif own != other:
-            said.append(f"the expected text {verb} with {_gap(other)}, the output does not")
-    return "; ".join(said)
+            differences.append(f"the expected text {verb} with {_gap(other)}, the output does not")
+    return "; ".join(differences)
 
 
 def _gap(white: str) -> str:
-    """White space in words."""
+    """Name white space."""
     return GAPS.get(white) or quoted(white, WORD)
 
 
 def _parting(text: str, expected: str) -> str:
-    """Where two texts part, white space at their beginnings left out: words, not letters."""
+    """Describe the first words in which two texts differ, not counting white space at their beginnings."""
     bare, wanted = text.strip(), expected.strip()
     at = first_difference(bare, wanted) or 0
     start = max(bare.rfind(" ", 0, at), bare.rfind("\n", 0, at)) + 1
-    said, meant = (re.match(r"\S*", one[start:]) for one in (bare, wanted))
-    assert said is not None and meant is not None  # noqa: PT018  # an empty match is one
+    word, expected_word = (re.match(r"\S*", one[start:]) for one in (bare, wanted))
+    assert word is not None and expected_word is not None  # noqa: PT018  # an empty match is one
     where = text.find(bare) + at + 1
-    return f"they part at character {where}: {quoted(said[0], WORD)} instead of {quoted(meant[0], WORD)}"
+    return f"they part at character {where}: {quoted(word[0], WORD)} instead of {quoted(expected_word[0], WORD)}"
 
 
 def _both(text: str, expected: str) -> Iterator[str]:
-    """Both texts, or of long ones the first lines that differ."""
+    """Yield both texts, or the first lines that differ."""
     ours, theirs = expected.split("\n"), text.split("\n")
     at = first_difference(ours, theirs) or 0
     if len(ours) > 1 or len(theirs) > 1:
         yield f"  line {at + 1} of the output's {len(theirs)} and the expected text's {len(ours)}:"
-    wanted, said = pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
-    yield OUTPUT + (said or ("(an empty line)" if at < len(theirs) and text else "(no text)"))
+    wanted, own = pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
+    yield OUTPUT + (own or ("(an empty line)" if at < len(theirs) and text else "(no text)"))
     yield EXPECTED + (wanted or ("(an empty line)" if at < len(ours) and expected else "(no text)"))
 
 
 def _type_advice(output: Generation, other: object) -> str:
-    """What to write where the other side is no text; empty for objects that may well have an `==` of their own."""
+    """Advise what to write if the other side is not a text; empty for objects that can have an `==` of their own."""
     if other is None:
         return NO_TARGET
     if isinstance(other, Case):
@@ -225,12 +225,12 @@ def _lacking(text: str, output: Generation) -> Iterator[str]:
 
 
 def _missing_words(text: str, output: str) -> list[str]:
-    """The words of a text that an output does not have."""
+    """Words of a text that an output lacks."""
     words = dict.fromkeys(word for word in text.split() or [text] if word not in output)
     return [quoted(word, WORD) for word in [*words][:MOST_WORDS]] + (["..."] if len(words) > MOST_WORDS else [])
 
 
-def _found(text: str, output: Generation) -> Iterator[str]:
+def _contained(text: str, output: Generation) -> Iterator[str]:
     """`text not in llm_output`."""
     at = output.text.find(text)
     before, after = output.text[max(at - AROUND, 0) : at], output.text[at + len(text) :][:AROUND]
@@ -253,5 +253,5 @@ def _not_one_of(output: Generation, texts: list[str]) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    """A side of the comparison on a part of a line."""
+    """An operand of the comparison, cut to a part of a line."""
     return quoted(str(value), SHOWN) if isinstance(value, str) else cut(disarm(reprlib.repr(value)), SHOWN)

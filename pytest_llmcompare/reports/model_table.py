@@ -1,4 +1,4 @@
-"""A line per model: how many cases, which verdicts, how fast. Pure."""
+"""The table of models in a terminal report: cases, verdicts, speed. Pure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
 """Verdicts that have a column even if no model has such a case."""
 
 GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
-"""Columns that are left out on a narrow terminal, the first one first."""
+"""Columns left out on a narrow terminal, one after the other."""
 
 
 def model_lines(lines: Sequence[ModelLine], page: Page) -> Iterator[Styled]:
-    """A heading and a line per model."""
+    """Yield a heading and a line per model."""
     if lines:
         names = [partial(page.name, line.model) for line in lines]
         markups = [markup_of(line.counts) for line in lines]
@@ -33,7 +33,7 @@ def model_lines(lines: Sequence[ModelLine], page: Page) -> Iterator[Styled]:
 
 
 def columns_of(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
-    """Cells by heading; columns in which no model has anything to say are left out."""
+    """Return cells by heading, without empty columns."""
     shown = [verdict for verdict in Verdict if verdict in ALWAYS or any(line.counts.get(verdict) for line in lines)]
     columns = {"cases": [f"{line.cases:,}" for line in lines]}
     columns |= {verdict.look.label: [f"{line.counts.get(verdict, 0):,}" for line in lines] for verdict in shown}

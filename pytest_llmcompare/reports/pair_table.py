@@ -1,4 +1,4 @@
-"""A line per pair of models: how often they agree, and which of them meets its targets more often. Pure."""
+"""The table of pairs of models in a terminal report: agreement, and matches with targets. Pure."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ HEADING, PAIR = "two models", " / "
 LEAST_NAMES = 24  # columns of the names of a pair, if they are that long
 MOST_PAIRS = 10
 GIVE_WAY = ("95% interval", "McNemar p", "alike")
-"""Columns that are left out on a narrow terminal, the first one first."""
+"""Columns left out on a narrow terminal, one after the other."""
 
 
 def pairs_in(tables: Sequence[Table]) -> tuple[Pair, ...]:
-    """The pairs of models over all tables, each on the rows that both were asked."""
+    """Compare the models over all tables, each pair on the rows that both have."""
     answers: dict[str, dict[tuple[str, str, RowKey], Answer]] = {}
     for table in tables:
         for row in table.rows:
@@ -34,12 +34,12 @@ def pairs_in(tables: Sequence[Table]) -> tuple[Pair, ...]:
 
 
 def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[Styled]:
-    """A heading and a line per pair.
+    """Yield a heading and a line per pair.
 
     Args:
-        tables: The tables, side by side.
-        page: What lines are made to fit.
-        every: Whether all pairs are shown.
+        tables: The tables of the run.
+        page: Width and encoding of the terminal.
+        every: Whether to show all pairs.
     """
     pairs = pairs_in(tables)
     shown = pairs if every else pairs[:MOST_PAIRS]
@@ -54,7 +54,7 @@ def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[
 
 
 def names_of(pair: Pair, columns: int, page: Page) -> str:
-    """Both names; the longer one is cut first."""
+    """Return both names; the longer one is cut first."""
     room = max(columns - len(PAIR), 2)
     first, second = (width(page.text(name)) for name in (pair.first, pair.second))
     left = min(first, max(room // 2, room - second))
@@ -62,7 +62,7 @@ def names_of(pair: Pair, columns: int, page: Page) -> str:
 
 
 def columns_of(pairs: Sequence[Pair]) -> dict[str, list[str]]:
-    """Cells by heading; what concerns targets is left out where no row has one."""
+    """Return cells by heading; columns on targets are left out if no row has one."""
     rates = [pair.agreement for pair in pairs]
     columns = {
         "same text": [f"{rate.count:,} of {rate.total:,}" for rate in rates],
@@ -79,7 +79,7 @@ def columns_of(pairs: Sequence[Pair]) -> dict[str, list[str]]:
 
 
 def on_target(pair: Pair) -> str:
-    """How many targets each met: `3 / 2 of 5`."""
+    """Matches of both with the targets: `3 / 2 of 5`."""
     if not pair.targets:
         return ""
     both = pair.targets.both
@@ -87,7 +87,7 @@ def on_target(pair: Pair) -> str:
 
 
 def better(pair: Pair) -> str:
-    """Which of them is better: `first`, `second`, or why neither."""
+    """Return which of them is better: `first`, `second`, or why neither is."""
     if not pair.targets:
         return ""
     names = {Finding.BETTER: "second", Finding.WORSE: "first"}

@@ -1,6 +1,6 @@
-"""The side-by-side table of a terminal report: prompts x models, what each said. Pure.
+"""The side-by-side table of a terminal report: prompts x models. Pure.
 
-Cells stand next to each other while they have room to be read; with more models they stand below each other.
+Cells stand next to each other, or below each other if that would leave too little room to read them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .terminal_table import GAP, Fit, Line, natural_widths, table_lines
 from .text_diff import common_ends
 
 MOST_ROWS = 20  # of a table that is not shown in full
-LEAST_CELL = 16  # columns of a model, sign included, below which nothing can be read
+LEAST_CELL = 16  # columns of a cell, sign included, below which it cannot be read
 BOLD = {"bold": True}
 SIGN = "= "
 
 
 def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]:
-    """One table; nothing where no row differs and not every row is wanted.
+    """Yield the lines of a table; none if no row is shown.
 
     Args:
         table: The table.
-        page: What lines are made to fit.
-        every_row: Whether rows without a difference are shown, too, and however many there are.
+        page: Width and encoding of the terminal.
+        every_row: Whether to show all rows, also those without a difference.
     """
     rows = rows_shown(table, every_row=every_row)
     if not rows:
@@ -47,12 +47,12 @@ def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]
 
 
 def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
-    """The rows to show: all, or the first ones that differ."""
+    """Return the rows to show: all, or the first ones that differ."""
     return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
 
 
 def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
-    """A line per prompt, with a cell per model."""
+    """Return a line per prompt, with a cell per model."""
     lines = [Line([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)]
     for row in rows:
         wanted = [width(cell_text(cell, page.columns, 0, page)) for cell in row.cells]
@@ -68,18 +68,18 @@ def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
 
 
 def with_name(name: str, fit: Fit, widths: Sequence[int], page: Page) -> list[str]:
-    """A name, and the cells that stand beside it."""
+    """Return a name and the cells beside it."""
     return [page.name(name, widths[0]), *fit(widths[1:])]
 
 
 def cells_of(row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
-    """The cells of a row; all begin at the same place of their texts."""
+    """Return the cells of a row; all begin at the same position of their texts."""
     parting = parting_of(row, widths)
     return [cell_text(cell, columns, parting, page) for cell, columns in zip(row.cells, widths, strict=True)]
 
 
 def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styled]:
-    """A block per prompt, a line per model."""
+    """Yield a block per prompt, with a line per model."""
     yield page.line(page.name(table.name, page.columns), bold=True)
     yield page.line(page.sign("─") * page.columns)
     names = min(max(width(page.text(model)) for model in table.models), page.columns // 3)
@@ -94,18 +94,18 @@ def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styl
 
 
 def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
-    """Colour of a line with these cells."""
+    """Return the colour of a line with these cells."""
     return markup_of([cell.verdict for cell in cells if cell is not None and not cell.accepted])
 
 
 def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
-    """Sign and text of a case, on one line of at most so many columns.
+    """Return sign and text of a case on one line.
 
     Args:
-        cell: The case.
-        columns: Columns there are.
-        parting: Index of the character from which on the text is worth showing.
-        page: What lines are made to fit.
+        cell: The case; None if there is none.
+        columns: Largest width.
+        parting: Index of the character at which the texts of the row part; 0 shows the beginning.
+        page: Width and encoding of the terminal.
     """
     if cell is None:
         return ""
@@ -123,7 +123,7 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
 
 
 def parting_of(row: TableRow, widths: Sequence[int]) -> int:
-    """Index of the character at which the texts of a row part, if the beginning of a cell would not show it; else 0.
+    """Return the index at which the texts of a row part, if the beginning of a cell would not show it; else 0.
 
     All cells of the row then begin there, so that the eye compares like with like.
     """
@@ -137,7 +137,7 @@ def parting_of(row: TableRow, widths: Sequence[int]) -> int:
 
 
 def is_hidden(text: str, at: int, room: int) -> bool:
-    """Whether character `at` lies beyond what a cell shows of the beginning."""
+    """True if a cell that shows the beginning of the text does not reach character `at`."""
     shown, newline, _ = text.strip().partition("\n")
     if not newline and width(shown) <= room:
         return False
@@ -146,7 +146,7 @@ def is_hidden(text: str, at: int, room: int) -> bool:
 
 
 def telling(text: str, parting: int, room: int, page: Page) -> str:
-    """One line of the text: the first one, or the one in which it parts, from the word at that place on."""
+    """Return one line of the text: the first one, or the one in which it parts, from the word there on."""
     word = max(text.rfind(blank, 0, parting) for blank in " \n") + 1
     start = max(word, parting - room // 2) if parting else 0
     shown, _, rest = text[start:].strip().partition("\n")

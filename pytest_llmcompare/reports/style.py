@@ -1,4 +1,4 @@
-"""How lines for a terminal are made: signs, widths, encodings, colours. Pure, so that reports need no terminal."""
+"""Lines for a terminal: signs, widths, encodings, colours. Pure: reports can be drawn without a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_llmcompare.judgement import Verdict, look_of, severity_of
 from pytest_llmcompare.text import cut, disarm, encodable, escape, shorten, width
 
 ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x"}
-"""One character each, so that widths stay as they are."""
+"""Substitutes of our signs for outputs that cannot encode them; of the same width."""
 
 
 class Styled(NamedTuple):
@@ -22,11 +22,11 @@ class Styled(NamedTuple):
 
 @dataclass(frozen=True)
 class Page:
-    """What lines are made to fit.
+    """Width and encoding of a terminal.
 
     Attributes:
-        columns: Its width; no line is wider.
-        encoding: Encoding of the output. Where it lacks our signs, ASCII signs stand for them.
+        columns: Largest width of a line.
+        encoding: Encoding of the output. ASCII signs stand in for those of our signs that it lacks.
     """
 
     columns: int
@@ -38,31 +38,28 @@ class Page:
         object.__setattr__(self, "plain", encodable(signs, self.encoding) != signs)
 
     def sign(self, char: str) -> str:
-        """One of our own signs."""
+        """Return one of our signs, or its substitute."""
         return ASCII.get(char, char) if self.plain else char
 
     def text(self, text: str) -> str:
-        """Text of a model, escaped."""
+        """Escape text of a model."""
         return encodable(escape(text), self.encoding)
 
     def name(self, name: str, columns: int) -> str:
-        """Name of a model, table or prompt, escaped; its middle is cut where it is too wide."""
+        """Escape the name of a model, table or prompt, and cut its middle if it is too wide."""
         return shorten(encodable(disarm(name), self.encoding), columns, self.sign("…"))
 
     def cut(self, text: str, columns: int) -> str:
-        """Escaped text, its end cut where it is too wide."""
+        """Cut the end of an escaped text if it is too wide."""
         return cut(text, columns, self.sign("…"))
 
     def line(self, text: str, **markup: bool) -> Styled:
-        """A finished line: harmless as a whole, whatever its parts were, and no wider than the page."""
+        """Finish a line: harmless as a whole, whatever its parts, and no wider than the terminal."""
         return Styled(self.cut(disarm(text.rstrip()), self.columns), markup)
 
 
 def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:
-    """Text on as many lines as it takes, broken at blanks; lines after the first are indented.
-
-    Words that are wider than a line are broken, too.
-    """
+    """Wrap text at blanks; lines after the first are indented. Words wider than a line are broken."""
     lines = [""]
     for word in text.split():
         first, *others = pieces(word, max(columns - width(indent), 2))
@@ -77,7 +74,7 @@ def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:
 
 
 def pieces(word: str, columns: int) -> list[str]:
-    """A word broken into parts of at most so many columns."""
+    """Break a word into parts of at most so many columns."""
     parts = []
     while word:
         part = cut(word[: columns + 1], columns, "")
@@ -87,6 +84,6 @@ def pieces(word: str, columns: int) -> list[str]:
 
 
 def markup_of(verdicts: Iterable[Verdict | None]) -> dict[str, bool]:
-    """Colour of a line with cases of these verdicts: that of the most severe one."""
+    """Return the colour of a line with cases of these verdicts: that of the most severe one."""
     worst = look_of(max(verdicts, key=severity_of, default=None))
     return {worst.markup: True} if worst.markup else {}

@@ -1,4 +1,4 @@
-"""The terminal report at the end of a run: side by side, then a line per model, then how to go on. Pure."""
+"""The terminal report at the end of a run: side-by-side tables, a line per model, commands to go on. Pure."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
 
 MOST_WITHIN, MOST_OVER = 3, 20
-"""Drifted cases that are listed where the run passes, and where it fails."""
+"""Most drifted cases listed if the run passes, and if it fails."""
 
 
 def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> Iterator[Styled]:
-    """What became of the budget.
+    """Yield a line per model on the drift budget, then its drifted cases.
 
     Args:
-        checks: The models.
-        page: What lines are made to fit.
-        every: Whether all drifted cases are listed.
+        checks: The models against the budget.
+        page: Width and encoding of the terminal.
+        every: Whether to list all drifted cases.
     """
     for check in checks:
         remarkable = check.drifted or not check.rate.total
@@ -43,9 +43,9 @@ def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> I
 
 
 def sentence(check: BudgetCheck) -> str:
-    """One model against the drift budget."""
-    told = budget_sentence(check.rate, check.budget, over=check.fails, origin=check.origin)
-    return f"{check.model}: {told}" if check.rate.total else told
+    """Hold one model against the drift budget, in a sentence."""
+    text = budget_sentence(check.rate, check.budget, over=check.fails, origin=check.origin)
+    return f"{check.model}: {text}" if check.rate.total else text
 
 
 MOST_EQUAL = 3  # groups of equal drifts shown
@@ -59,15 +59,15 @@ TOKEN = 24  # columns of a token
 def summary_lines(
     summary: Summary, *, width: int, verbose: int, command: str, waits: bool = True, encoding: str = "utf-8"
 ) -> list[Styled]:
-    """The report as lines with the markup that `TerminalWriter.line` takes.
+    """Return the report as lines with the markup that `TerminalWriter.line` takes.
 
     Args:
-        summary: What the run found.
+        summary: The run.
         width: Columns of the terminal.
         verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table,
             all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
-        waits: Whether outputs wait for review.
+        waits: Whether outputs are pending.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
@@ -93,7 +93,7 @@ def summary_lines(
 
 
 def separated(blocks: Iterable[list[Styled]]) -> Iterator[Styled]:
-    """Blocks with an empty line between them."""
+    """Yield blocks with an empty line between them."""
     for at, block in enumerate(blocks):
         if at:
             yield Styled("")
@@ -101,7 +101,7 @@ def separated(blocks: Iterable[list[Styled]]) -> Iterator[Styled]:
 
 
 def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[Styled]:
-    """What the signs mean, as far as they occur."""
+    """Yield a line that explains the signs in the tables."""
     rows = [row for table in tables for row in rows_shown(table, every_row=every_row)]
     cells = [cell for row in rows for cell in row.cells if cell is not None]
     occurring = {cell.verdict for cell in cells if not cell.accepted}
@@ -112,7 +112,7 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
 
 
 def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Styled]:
-    """Changes that several cases have in common."""
+    """Yield a line per change that several cases share."""
     several = [group for group in drifts if len(group.cases) > 1]
     for group in several[:MOST_EQUAL]:
         change = f"{quoted(group.baseline_token, TOKEN)} -> {quoted(group.candidate_token, TOKEN)}"
@@ -125,9 +125,9 @@ def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Sty
 
 
 def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
-    """Near ties, the widest margins first."""
-    found = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
-    ties = sorted(((cell, judged) for cell, judged in found if judged), key=lambda tie: -(tie[1].margin or 0.0))
+    """Yield a line per near tie, the largest margins first."""
+    judged_ties = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
+    ties = sorted(((cell, judged) for cell, judged in judged_ties if judged), key=lambda tie: -(tie[1].margin or 0.0))
     for cell, judged in ties[:MOST_TIES]:
         tokens = f" {quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
         change = "" if judged.position is None else tokens
@@ -135,51 +135,51 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
         where = "" if judged.position is None else f" @{judged.unit} {judged.position + 1}/{judged.length}"
         limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
         why = f": {disarm(judged.reason)}" if judged.reason else ""
-        told = f"near tie {disarm(str(cell.key))}{where}{change}{margin}{limit}{why}"
-        yield page.line(encodable(told, page.encoding))
+        line = f"near tie {disarm(str(cell.key))}{where}{change}{margin}{limit}{why}"
+        yield page.line(encodable(line, page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
 
 
 def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
-    """Silent drift, a paragraph per model: texts are equal, likelihoods are not."""
+    """Yield a paragraph per model with silent drift: the texts are equal, the log-probs are not."""
     by_model: dict[str, list[tuple[Likelihood, Cell]]] = {}
     for cell in summary.cells:
         moved = cell.result.judgement.likelihood if cell.result.judgement else None
         if cell.verdict is Verdict.SHIFTED and moved is not None and not cell.accepted:
             by_model.setdefault(cell.key.group.model, []).append((moved, cell))
-    for model, found in by_model.items():
-        most, cell = max(found, key=lambda one: one[0].rms)
+    for model, shifts in by_model.items():
+        most, cell = max(shifts, key=lambda one: one[0].rms)
         yield from paragraph(
-            f"shifted: {model} rates {count(len(found), 'unchanged output')} otherwise than their baselines do, by up "
-            f"to {number(most.rms)} nats per token ({cell.key.row}) where noise amounts to {number(most.band)}",
+            f"shifted: {model}: log-probs of {count(len(shifts), 'unchanged output')} moved by up to "
+            f"{number(most.rms)} nats per token ({cell.key.row}); noise is at most {number(most.band)}",
             page,
         )
 
 
 def note_lines(summary: Summary, page: Page, *, every: bool) -> Iterator[Styled]:
-    """Notes and obsolete baselines, each once. Reasons to fail are not among them: they stand last of all."""
+    """Yield obsolete baselines and notes, each once; `fault_lines` has the reasons why the run failed."""
     for key, rows in summary.obsolete:
         names = ", ".join(map(str, rows[:MOST_NAMED])) + (", ..." if len(rows) > MOST_NAMED else "")
-        told = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
-        yield from paragraph(told, page)
+        line = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
+        yield from paragraph(line, page)
     for note in (*summary.further_notes, *(summary.remarks if every else ())):
         for line in note.splitlines():
             yield from paragraph(line, page)
 
 
 def paragraph(text: str, page: Page) -> Iterator[Styled]:
-    """A text on as many lines as it takes."""
+    """Yield a text on as many lines as it needs."""
     for line in wrap(encodable(disarm(text), page.encoding), page.columns):
         yield page.line(line, yellow=True)
 
 
 def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) -> Iterator[Styled]:
-    """Why the run failed, to stand after pytest's own last line.
+    """Explain why the run failed, below pytest's own last line.
 
     Args:
         faults: The reasons.
-        columns: Width of the terminal; None for a log, whose lines are left whole so that they can be searched for.
+        columns: Width of the terminal; None for a log, whose lines are not wrapped so that they can be searched.
         encoding: Encoding of the output.
     """
     reasons = [*dict.fromkeys(faults)]
@@ -196,7 +196,7 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
-    """How to go on, as far as there is something to do."""
+    """Yield the commands that settle what is open."""
     changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)
@@ -211,7 +211,7 @@ def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> It
 
 
 def command_lines(label: str, command: str, page: Page) -> Iterator[Styled]:
-    r"""A command to copy, continued with `\` where it is too long; a word of it is never cut."""
+    r"""Yield a command to copy, continued with `\` if it is too long; its words are never cut."""
     line = label
     for word in shlex.split(command):
         shown = encodable(disarm(shlex.quote(word)), page.encoding)

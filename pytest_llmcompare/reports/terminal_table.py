@@ -1,8 +1,8 @@
 """Tables for a terminal: rich decides how wide the columns are, pytest writes the lines. Pure.
 
-rich lays out a row of stand-ins, a letter for each column that a cell would like to have. The texts come in afterwards,
-so that each can be cut where it tells the least, and columns stay straight whatever width the installed version of rich
-gives to an emoji.
+rich lays out one row of placeholders, as many letters as the widest cell of a column has columns. The texts are fitted
+afterwards: names are cut in the middle, outputs begin where they part, and wcwidth measures them, because versions of
+rich differ in the width of emoji sequences.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def table_lines(
 
     Args:
         lines: Its lines, the heading first, with the same number of cells each.
-        page: What lines are made to fit.
+        page: Width and encoding of the terminal.
         flexible: Indexes of the columns that become narrower if the page is too narrow, the widest first.
         numbers: Whether all columns but the first are aligned to the right.
         rule: Whether there is a rule below the heading.
@@ -95,7 +95,7 @@ def numbers_table(
         heading: Heading of the names.
         names: First cell of each line.
         columns: The other cells by heading.
-        page: What lines are made to fit.
+        page: Width and encoding of the terminal.
         give_way: Headings of columns that are left out, one after the other, until the names have enough room.
         least: Width that is enough for a name.
         markups: Colour of each line.
@@ -113,12 +113,12 @@ def numbers_table(
 
 
 def natural_widths(lines: Sequence[Line]) -> list[int]:
-    """Widths of the columns of a table in which no cell is cut."""
+    """Return the widths of the columns of a table in which no cell is cut."""
     return [max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True)]
 
 
 def _column_widths(wanted: Sequence[int], columns: int, flexible: Collection[int]) -> list[int]:
-    """Widths of the columns in a table of at most so many columns altogether."""
+    """Let rich divide so many terminal columns among the columns of a table."""
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table

@@ -123,12 +123,12 @@ def _common_items(one: Sequence[str], other: Sequence[str]) -> list[tuple[int, i
 
 
 def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
-    """Baseline and candidate, escaped, with a label before each line.
+    """Show baseline and candidate, escaped, with a label before each line.
 
     Args:
         baseline: The approved text.
         candidate: Today's text.
-        why_equal: A line to add where the texts do not differ.
+        why_equal: A line to add if the texts do not differ.
     """
     if baseline == candidate:
         return [*single(EQUAL, candidate), *filter(None, [why_equal])]
@@ -145,7 +145,7 @@ def difference(baseline: str, candidate: str, why_equal: str = "") -> list[str]:
 
 
 def single(label: str, text: str) -> list[str]:
-    """One text under its label."""
+    """Show one text with a label before each line."""
     if not text:
         return [f"{label}(no text)"]
     lines = text.split("\n")
@@ -154,7 +154,7 @@ def single(label: str, text: str) -> list[str]:
 
 
 def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, int]:
-    """How many items two sequences share at the start, and how many of the others at the end."""
+    """Return how many items two sequences share at the start, and how many of the rest at the end."""
     most = min(len(ours), len(theirs))
     start = next((at for at in range(most) if ours[at] != theirs[at]), most)
     rest = most - start
@@ -162,7 +162,7 @@ def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, 
 
 
 def pair(ours: str, theirs: str) -> tuple[str, str]:
-    """Two lines that differ, each on at most `COLUMNS` columns with the first difference in sight."""
+    """Show two lines that differ, each on at most `COLUMNS` columns that include the first difference."""
     if max(len(ours), len(theirs)) <= COLUMNS and max(width(_line(ours)), width(_line(theirs))) <= COLUMNS:
         return _line(ours), _line(theirs)
     start, end = common_ends(ours, theirs)
@@ -215,7 +215,7 @@ def _elided(ours: str, theirs: str) -> tuple[str, str]:
 
 
 def _from_word(text: str) -> str:
-    """Text from its first whole word on."""
+    """Cut the text before its first whole word."""
     return text[text.find(" ") + 1 :]
 
 

@@ -1,4 +1,4 @@
-"""Reports in files: drawn by the ending of their path, written so that no half of one is ever there."""
+"""Report files: the ending of a path gives the format, and writing is atomic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .document import ReportData, json_report
 from .html import html_report
 from .markdown import MOST_BYTES, markdown_report
 
-DRAWN: Mapping[str, Callable[[ReportData], str]] = {
+WRITERS: Mapping[str, Callable[[ReportData], str]] = {
     ".html": html_report,
     ".json": json_report,
     ".md": markdown_report,
@@ -25,16 +25,16 @@ DRAWN: Mapping[str, Callable[[ReportData], str]] = {
 def write_reports(
     draw: Callable[[], ReportData], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
 ) -> list[str]:
-    """Write reports. One that cannot be written keeps none of the others back, and each of them names it.
+    """Write reports. If one cannot be written, the others are, and they name it.
 
     Args:
-        draw: Gives the report as data, with all that has failed so far.
-        targets: Paths, or `github`. That one is appended to, so it comes last, when all failures are known.
-        folder: What paths are relative to.
-        fail: Told why one could not be written.
+        draw: Returns the report as data, with all faults so far.
+        targets: Paths, or `github`, which is appended to and therefore comes last, when all faults are known.
+        folder: Base of relative paths.
+        fail: Called with the reason why a report could not be written.
 
     Returns:
-        Where they are now, to show.
+        Where the reports are, to show.
     """
     document = draw()
     written: dict[str, str] = {}
@@ -45,7 +45,7 @@ def write_reports(
             fail(str(error))
             document = draw()
             for earlier in written:
-                with suppress(ReportError):  # it stays as it was written before
+                with suppress(ReportError):  # then the earlier version stays
                     write_report(document, earlier, folder)
     return [written[target] for target in dict.fromkeys(targets) if target in written]
 
@@ -56,10 +56,10 @@ def write_report(document: ReportData, where: str, folder: Path) -> str:
     Args:
         document: The report as data.
         where: A path, or `github`.
-        folder: What the path is relative to.
+        folder: Base of a relative path.
 
     Returns:
-        Where it is now, to show.
+        Where the report is, to show.
 
     Raises:
         ReportError: It cannot be written there.
@@ -67,7 +67,7 @@ def write_report(document: ReportData, where: str, folder: Path) -> str:
     if where == GITHUB:
         return append_to_summary(document)
     path = folder / where
-    text = DRAWN[path.suffix.lower()](document)
+    text = WRITERS[path.suffix.lower()](document)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace({path: text.encode("utf-8")})
@@ -77,7 +77,7 @@ def write_report(document: ReportData, where: str, folder: Path) -> str:
 
 
 def append_to_summary(document: ReportData) -> str:
-    """Append a report to the summary of this step of a GitHub workflow.
+    """Append a report to the step summary of a GitHub workflow.
 
     Raises:
         ReportError: There is no room for it, or it cannot be written.
@@ -94,8 +94,8 @@ def append_to_summary(document: ReportData) -> str:
 
 
 def fault(option: str, error: OSError) -> str:
-    """Why a report is not there, and what to do."""
+    """Explain why a report was not written, and what to do."""
     return (
         f"{option} was not written: {error.filename}: {error.strerror}.\n"
-        "All else is done; name a path that can be written."
+        "Everything else is done; name a path that can be written."
     )

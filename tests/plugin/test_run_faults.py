@@ -215,7 +215,7 @@ def test_all_reasons_together(suite: Suite) -> None:
         "m: 1 of 3 cases drifted",
         "pytest_llmcompare_run_finished",
         "--llm-report=file/r.md was not written",
-        "All else is done; name a path",
+        "Everything else is done; name a path",
     )]  # fmt: skip
 
 

@@ -76,8 +76,8 @@ def test_silent_drift_warns(suite: Suite) -> None:
     assert result.ret == 0
     text = " ".join(result.stdout.str().replace(" \\\n  ", " ").split())
     assert (
-        "shifted: m rates 2 unchanged outputs otherwise than their baselines do, by up to 0.0071 nats per token (sky) "
-        "where noise amounts to 1e-05"
+        "shifted: m: log-probs of 2 unchanged outputs moved by up to 0.0071 nats per token (sky); "
+        "noise is at most 1e-05"
     ) in text
     assert f"Accept 2: pytest {shlex.quote(f'--llm-models={other}')} --llm-update" in text
     result.stdout.fnmatch_lines(["model  cases  identical  shifted  drifted *", "m          2          0        2 *"])
@@ -98,7 +98,7 @@ def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, mo
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]") == [
         "shift 0.0071 nats (noise 1e-05)",
-        "test_trivia[m-sky] rates its output otherwise than the baseline does",
+        "test_trivia[m-sky] gave the same output, but its log-probs moved",
         "  likelihood drift 0.0071 nats per token (noise: up to 1e-05), worst -0.016 at token 3",
         "  both        The sky is blue",
         f"Accept: pytest {shlex.quote(f'--llm-models={other}')} --llm-update 'test_trivia.py::test_trivia[m-sky]'",
@@ -160,4 +160,4 @@ def test_a_tokens_file_that_holds_no_numbers_is_an_error(suite: Suite) -> None:
     path.write_text("\n".join([broken[0], lines[1], ""]), encoding="utf-8")
     result = suite.run()
     assert result.parseoutcomes()["passed"] == 1
-    result.stdout.fnmatch_lines(["*error: log-probabilities are not numbers, so nothing can be said of this output*"])
+    result.stdout.fnmatch_lines(["*error: log-probabilities are NaN, so the output cannot be compared*"])

@@ -174,7 +174,7 @@ def test_equal_tokens_may_have_shifted(moved: float, environment: Any, found: Ve
 @pytest.mark.parametrize("bad", [math.nan, -math.nan])
 def test_likelihoods_that_are_no_numbers_are_an_error(bad: float) -> None:
     """On either side, whether the tokens are equal or not; never a pass."""
-    reason = "log-probabilities are not numbers, so nothing can be said of this output"
+    reason = "log-probabilities are NaN, so the output cannot be compared"
     numbers = (-0.5, bad, -1.0)
     judged = [
         verdict(candidate((1, 2, 3), path(), logprobs=numbers)),

@@ -70,7 +70,7 @@ Accept: pytest --llm-update 'tests/test_geo.py::test_geo[distilgpt2-paris]'""",
 drift @tok 4/3 <eos> -> <length>
 test_geo[distilgpt2-paris] drifted after the baseline's end (3 tokens): <eos> -> <length>
   both       Paris.
-  The texts are equal; the tokens or the reason to stop are not.
+  The texts are equal; the tokens or the finish reasons are not.
 Accept: pytest --llm-update 'tests/test_geo.py::test_geo[distilgpt2-paris]'""",
     ),
     "missing": (
