@@ -215,8 +215,8 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
 
 
 GONE = (
-    "llmcompare has ended, so nothing can be sent to it. Your decisions are kept in this browser; to go on: "
-    "llmcompare review --web"
+    "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this "
+    "browser; to go on: llmcompare review --web"
 )
 
 

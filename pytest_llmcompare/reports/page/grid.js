@@ -33,7 +33,7 @@ function reasonOf({ verdict, judgement }) {
 function cellOf(item) {
   const { found } = item, kind = kindOf(found), sign = signOf(signFor(found)), reason = reasonOf(found);
   sign.title = wordFor(found);
-  const text = element("span", "said", element("span", "unseen", `${wordFor(found)}: `), ...(found.candidate ? preview(found) : ["(no output)"]));
+  const text = element("span", "output", element("span", "unseen", `${wordFor(found)}: `), ...(found.candidate ? preview(found) : ["(no output)"]));
   text.dir = "auto";
   const link = colour(element("a", "cell", sign, text), kind);
   link.href = `#${item.hash}`;

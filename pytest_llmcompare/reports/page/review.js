@@ -7,10 +7,10 @@ const FATES = {
   accepted: { sign: "\u2713", word: "accepted", long: "accepted: it is the baseline now", colour: "identical" },
   rejected: { sign: "\u2715", word: "rejected", long: "rejected: the baseline stays", colour: "drifted" },
   refused: { sign: "!", word: "refused", long: "refused: nothing was written", colour: "error" },
-  left: { sign: "", word: "", long: "left for another time", colour: "none" },
+  left: { sign: "\u2192", word: "left", long: "left for another time", colour: "none" },
 };
 const DECISIONS = ["accept", "reject", "skip"], STORE = "llmcompare-review";
-const GONE = "llmcompare has ended, so nothing can be sent to it. Your decisions are kept in this browser; to go on: llmcompare review --web";
+const GONE = "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this browser; to go on: llmcompare review --web";
 const choices = part("choices"), group = part("group"), trouble = part("trouble");
 const review = { items: [], steps: [], result: null, gone: false };
 
@@ -50,7 +50,7 @@ function fateChip(tag, fate, text) {
 function cellFate(item, link) {
   const fate = fateOf(item);
   link.classList.toggle("settled", Boolean(fate) && fate !== "left" && fate !== "refused");
-  item.chip = fateChip("span", fate, fate && FATES[fate].word);
+  item.chip = fateChip("span", fate, fate && fate !== "left" ? FATES[fate].word : "");
   return [item.chip];
 }
 
