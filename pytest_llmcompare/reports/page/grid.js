@@ -4,10 +4,10 @@ const CHUNK = 100, PREVIEW = 260;
 const grid = { shown: [], items: [], made: 0, table: null, body: null };
 
 // As much of a text as a cell has room for: from its beginning, or from shortly before it differs from its baseline.
-function preview(found) {
-  const { text } = found.candidate;
+function preview(record) {
+  const { text } = record.candidate;
   if (!text) return ["(no text)"];
-  const changed = found.changes ? found.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
+  const changed = record.changes ? record.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   const made = pieces(text.slice(start, end), within(changed, start, end), []).map((piece, at) => {
     const line = onOneLine(piece.text);
@@ -31,15 +31,15 @@ function reasonOf({ verdict, judgement }) {
 }
 
 function cellOf(item) {
-  const { found } = item, kind = kindOf(found), sign = signOf(signFor(found)), reason = reasonOf(found);
-  sign.title = wordFor(found);
-  const text = element("span", "output", element("span", "unseen", `${wordFor(found)}: `), ...(found.candidate ? preview(found) : ["(no output)"]));
+  const { record } = item, kind = kindOf(record), sign = signOf(signFor(record)), reason = reasonOf(record);
+  sign.title = wordFor(record);
+  const text = element("span", "output", element("span", "unseen", `${wordFor(record)}: `), ...(record.candidate ? preview(record) : ["(no output)"]));
   text.dir = "auto";
   const link = colour(element("a", "cell", sign, text), kind);
   link.href = `#${item.hash}`;
   if (!["identical", "near_tie", "none", "accepted"].includes(kind)) link.classList.add("loud");
   if (reason.length) link.append(element("span", "why", ...reason));
-  link.append(...added.cell(item, link), element("span", "name", safe(found.model)));
+  link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;
   return element("td", "", link);
 }
@@ -49,7 +49,7 @@ function rowOf(line) {
   prompt.dir = "auto";
   const head = element("th", "", safe(rowName(line.row)), prompt);
   head.scope = "row";
-  const cases = line.cases.filter((item) => !filters.model || (item && item.found.model === filters.model));
+  const cases = line.cases.filter((item) => !filters.model || (item && item.record.model === filters.model));
   return element("tr", "", head, ...cases.map((item) => (item ? cellOf(item) : element("td"))));
 }
 
@@ -100,7 +100,7 @@ function showTools() {
     part("model").append(option);
   }
   part("model").parentElement.hidden = names.length < 2;
-  for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
+  for (const { record } of byHash.values()) kinds.set(kindOf(record), (kinds.get(kindOf(record)) || 0) + 1);
   const all = [...words.verdicts, { verdict: "accepted", sign: words.accepted, word: "accepted", meaning: "now the baseline" }];
   for (const { verdict, sign, word, meaning } of all.filter((one) => kinds.has(one.verdict))) {
     const made = colour(button(signOf(sign), onVerdict), verdict);

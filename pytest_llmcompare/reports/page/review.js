@@ -14,7 +14,7 @@ const GONE = "llmcompare has ended, so nothing can be sent to it. Decisions that
 const choices = part("choices"), group = part("group"), trouble = part("trouble");
 const review = { items: [], steps: [], result: null, gone: false };
 
-const fateOf = (item) => (review.result ? review.result.became[item.found.entry] : item.decision);
+const fateOf = (item) => (review.result ? review.result.became[item.record.entry] : item.decision);
 const undecided = () => review.items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
 const isLocked = () => review.gone || review.result !== null;
@@ -57,12 +57,12 @@ function cellFate(item, link) {
 function panelFate(item) {
   const fate = fateOf(item), label = fateChip("p", fate, fate && FATES[fate].long), { against } = item.entry;
   label.id = "fate";
-  const why = element("p", "why-not", safe(review.result ? review.result.why[item.found.entry] : "", true));
+  const why = element("p", "why-not", safe(review.result ? review.result.why[item.record.entry] : "", true));
   const measure = element("p", "measure", safe(against && `compared with ${against}`));
   const others = review.items.filter((other) => other !== item && areAlike(item, other));
   if (!others.length) return [label, why, measure];
   const list = element("ul", "", ...others.slice(0, 50).map((other) => element(
-    "li", "", linkTo(other, `${other.found.table}: ${rowName(other.found)}`), fateOf(other) ? ` (${FATES[fateOf(other)].word})` : "",
+    "li", "", linkTo(other, `${other.record.table}: ${rowName(other.record)}`), fateOf(other) ? ` (${FATES[fateOf(other)].word})` : "",
   )));
   if (others.length > 50) list.append(element("li", "", `\u2026 ${others.length - 50} more`));
   return [label, why, measure, element("details", "others", element("summary", "", `${count(others.length, "other")} changed in the same way`), list)];
@@ -120,7 +120,7 @@ function decide(decision, all) {
   for (const one of chosen) one.decision = decision;
   saveDecisions();
   refresh();
-  const at = item.found.entry, next = [...review.items.slice(at + 1), ...review.items.slice(0, at)].find((one) => !one.decision);
+  const at = item.record.entry, next = [...review.items.slice(at + 1), ...review.items.slice(0, at)].find((one) => !one.decision);
   if (next && open) goTo(next);
   else if (next) (linkOf(next) || document.body).focus();
   else {
@@ -205,8 +205,8 @@ async function watchServer() {
 
 function prepareReview() {
   for (const item of byHash.values()) {
-    item.entry = data.review[item.found.entry];
-    review.items[item.found.entry] = item;
+    item.entry = data.review[item.record.entry];
+    review.items[item.record.entry] = item;
   }
   loadDecisions();
   added.cell = cellFate;

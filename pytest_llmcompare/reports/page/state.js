@@ -7,15 +7,15 @@ const filters = { search: "", model: "", verdicts: new Set(), differing: false }
 // What the review adds: keys and what they do, parts of the panel and of a cell, and a call when another case is opened.
 const added = { keys: {}, panel: () => [], cell: () => [], moved: () => {} };
 
-const verdictOf = (found) => verdicts.get(found.verdict || "none");
-const kindOf = (found) => (found.accepted ? "accepted" : found.verdict || "none");
-const signFor = (found) => (found.accepted ? words.accepted : verdictOf(found).sign);
-const wordFor = (found) => `${verdictOf(found).word}${found.accepted ? ", now the baseline" : ""}`;
+const verdictOf = (record) => verdicts.get(record.verdict || "none");
+const kindOf = (record) => (record.accepted ? "accepted" : record.verdict || "none");
+const signFor = (record) => (record.accepted ? words.accepted : verdictOf(record).sign);
+const wordFor = (record) => `${verdictOf(record).word}${record.accepted ? ", now the baseline" : ""}`;
 const rowName = (row) => (row.variant ? `${row.prompt_id}@${row.variant}` : row.prompt_id);
 
 // A link's name of a case; half a character, which no link can hold, is replaced in it.
-function hashOf(found) {
-  const parts = [found.folder, found.table, found.model, rowName(found)];
+function hashOf(record) {
+  const parts = [record.folder, record.table, record.model, rowName(record)];
   const plain = parts.map((one) => encodeURIComponent(one.replace(/\p{Cs}/gu, "\ufffd"))).join("/");
   let hash = plain;
   for (let number = 2; byHash.has(hash); number += 1) hash = `${plain}~${number}`;
@@ -26,8 +26,8 @@ function readRows() {
   for (const table of data.tables) {
     for (const row of table.rows) {
       const line = { row, table, cases: [] };
-      for (const found of row.cases) {
-        const item = found && { found, line, hash: hashOf(found) };
+      for (const record of row.cases) {
+        const item = record && { record, line, hash: hashOf(record) };
         if (item) byHash.set(item.hash, item);
         line.cases.push(item);
       }
@@ -39,15 +39,15 @@ function readRows() {
 
 function searchable(line) {
   if (line.searchable === undefined) {
-    const texts = line.cases.filter(Boolean).flatMap(({ found }) => [found.model, found.baseline, found.candidate?.text]);
+    const texts = line.cases.filter(Boolean).flatMap(({ record }) => [record.model, record.baseline, record.candidate?.text]);
     line.searchable = [line.table.table, rowName(line.row), line.row.input, ...texts].join("\n").toLowerCase();
   }
   return line.searchable;
 }
 
 function isShown(item) {
-  if (!item || (filters.model && item.found.model !== filters.model)) return false;
-  return !filters.verdicts.size || filters.verdicts.has(kindOf(item.found));
+  if (!item || (filters.model && item.record.model !== filters.model)) return false;
+  return !filters.verdicts.size || filters.verdicts.has(kindOf(item.record));
 }
 
 function rowsShown() {
