@@ -50,8 +50,8 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
     chromium.look()
     yield chromium
     assert chromium.of_kind("Runtime.exceptionThrown") == []
-    told = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
-    assert [entry for entry in told if entry["source"] != "network"] == []
+    entries = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
+    assert [entry for entry in entries if entry["source"] != "network"] == []
     chromium.send("Page.navigate", url="about:blank")  # else it would go on asking a server that has ended
 
 
@@ -215,8 +215,8 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
 
 
 GONE = (
-    "llmcompare has ended, so nothing can be sent to it. Your decisions are kept in this browser; to go on: "
-    "llmcompare review --web"
+    "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this "
+    "browser; to go on: llmcompare review --web"
 )
 
 

@@ -47,9 +47,9 @@ def test_pending_as_json(project: Project) -> None:
     project.pend(project.entry(baseline("sky", "\x1b[31m\ud800")))
     result = project.run("pending", "--json")
     assert result.out.isascii()
-    found = json.loads(result.out)
-    assert found["schema"] == 1
-    assert [(one["case"], one["baseline"], one["candidate"]) for one in found["pending"]] == [
+    printed = json.loads(result.out)
+    assert printed["schema"] == 1
+    assert [(one["case"], one["baseline"], one["candidate"]) for one in printed["pending"]] == [
         ("trivia/tiny/sky", " Blue.", "\x1b[31m\ud800")
     ]
 

@@ -233,8 +233,8 @@ def test_ctrl_c_at_any_place(project: Project) -> None:
         accepted = [name for name, key in zip("abc"[:decided], "ara", strict=False) if key == "a"]
         assert [name for name, text in project.texts().items() if text == " Red."] == accepted
         assert project.pending() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
-        told = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
-        assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{told}")
+        last_line = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
+        assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{last_line}")
         seen.add(decided)
     assert seen == {0, 1, 2, 3}
 

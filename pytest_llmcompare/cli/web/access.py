@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from email.message import Message
 from http import HTTPStatus
-from typing import NamedTuple
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
@@ -39,25 +39,6 @@ class RefusedError(Exception):
         self.allow = allow
 
 
-class Request(NamedTuple):
-    """The parts of a request that are checked.
-
-    Attributes:
-        method: The HTTP method.
-        path: The path with the query.
-        headers: All values of each header, by its name in lower case.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, Sequence[str]]
-
-    def header(self, name: str) -> str | None:
-        """Return the value of a header; None if it is missing or given more than once."""
-        values = self.headers.get(name, ())
-        return values[0] if len(values) == 1 else None
-
-
 class Access:
     """The rules for one review.
 
@@ -73,32 +54,37 @@ class Access:
         self.entries = entries
         self.max_bytes = 64 + MAX_BYTES_PER_DECISION * entries
 
-    def check(self, request: Request) -> str:
+    def check(self, method: str, path: str, headers: Message) -> str:
         """Return which of the routes a request takes.
+
+        Args:
+            method: The HTTP method.
+            path: The path with the query.
+            headers: The headers.
 
         Raises:
             RefusedError: The request is not allowed.
         """
-        if request.header("host") not in self.hosts:
+        if _single(headers, "Host") not in self.hosts:
             raise RefusedError(HTTPStatus.FORBIDDEN, f"This page is served to {' and '.join(sorted(self.hosts))} only.")
-        route = self._below_token(request.path)
+        route = self._below_token(path)
         if route not in METHODS:
             raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
-        if request.method not in METHODS[route]:
+        if method not in METHODS[route]:
             allow = ", ".join(METHODS[route])
             raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"Allowed here: {allow}.", allow=allow)
         if route == DECISIONS:
-            self._check_sender(request)
+            self._check_sender(headers)
         return route
 
-    def length(self, request: Request) -> int:
+    def length(self, headers: Message) -> int:
         """Return the length of the body in bytes.
 
         Raises:
             RefusedError: It is not given, or too large.
         """
-        length = request.header("content-length")
-        if length is None or not (length.isascii() and length.isdecimal()) or "transfer-encoding" in request.headers:
+        length = _single(headers, "Content-Length")
+        if not (length.isascii() and length.isdecimal()) or "Transfer-Encoding" in headers:
             raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "The body needs a Content-Length.")
         if len(length) > 9 or int(length) > self.max_bytes:
             raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has more than {self.max_bytes:,} bytes.")
@@ -129,8 +115,14 @@ class Access:
             raise RefusedError(HTTPStatus.FORBIDDEN, WRONG_ADDRESS)
         return route
 
-    def _check_sender(self, request: Request) -> None:
-        if request.header("origin") not in {f"http://{host}" for host in self.hosts}:
+    def _check_sender(self, headers: Message) -> None:
+        if _single(headers, "Origin") not in {f"http://{host}" for host in self.hosts}:
             raise RefusedError(HTTPStatus.FORBIDDEN, "Only the review page itself may decide.")
-        if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
+        if _single(headers, "Content-Type").partition(";")[0].strip().lower() != "application/json":
             raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Decisions must be JSON.")
+
+
+def _single(headers: Message, name: str) -> str:
+    """Return the value of a header; empty if it is missing or given more than once."""
+    values = headers.get_all(name, [])
+    return str(values[0]) if len(values) == 1 else ""

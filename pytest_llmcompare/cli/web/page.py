@@ -18,7 +18,7 @@ from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "review.js")
-STYLES = ("report.css", "dock.css")
+STYLES = ("report.css", "review.css")
 KEYS = "".join(
     f"<div><dt><kbd>{keys[0]}</kbd> <kbd>{keys[1]}</kbd></dt><dd>{what}, all that are alike</dd></div>\n    "
     for keys, what in (("aA", "accept"), ("rR", "reject"), ("sS", "skip"))
@@ -64,7 +64,7 @@ class ReviewPage:
             script=script,
             policy=self.policy,
             data=data,
-            further=page_part("dock.html"),
+            further=page_part("review.html"),
             keys=KEYS + UNDO,
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_llmcompare.cli.apply_decisions import Applied
 
-from .access import HOST, PAGE, Access, RefusedError, Request
+from .access import HOST, PAGE, Access, RefusedError
 from .page import ReviewPage
 
 SLOW_SECONDS = 10.0  # that a browser may take to send its request
@@ -119,25 +119,22 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         """Check the request and answer it."""
-        headers: dict[str, list[str]] = {}
-        for name, value in self.headers.items():
-            headers.setdefault(name.lower(), []).append(value)
-        request, access = Request(self.command, self.path, headers), self.server.access
+        server = self.server
         try:
-            if access.check(request) == PAGE:
-                self.send("text/html", self.server.page.html, self.server.page.policy)
-                self.server.page_loaded.set()
+            if server.access.check(self.command, self.path, self.headers) == PAGE:
+                self.send("text/html", server.page.html, server.page.policy)
+                server.page_loaded.set()
                 return
-            body = self.rfile.read(access.length(request))
+            body = self.rfile.read(server.access.length(self.headers))
             self.has_read = True
-            result = self.server.submit(access.decisions(body))
+            result = server.submit(server.access.decisions(body))
         except RefusedError as refused:
             self.refuse(refused)
             return
         try:
             self.send("application/json", json.dumps(result))
         finally:
-            self.server.answered.set()
+            server.answered.set()
 
     def refuse(self, refused: RefusedError) -> None:
         """Send an error, after reading the body: the answer to a connection with unread data may be lost."""

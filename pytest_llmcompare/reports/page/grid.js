@@ -4,10 +4,10 @@ const CHUNK = 100, PREVIEW = 260;
 const grid = { shown: [], items: [], made: 0, table: null, body: null };
 
 // As much of a text as a cell has room for: from its beginning, or from shortly before it differs from its baseline.
-function preview(found) {
-  const { text } = found.candidate;
+function preview(record) {
+  const { text } = record.candidate;
   if (!text) return ["(no text)"];
-  const changed = found.changes ? found.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
+  const changed = record.changes ? record.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   const made = pieces(text.slice(start, end), within(changed, start, end), []).map((piece, at) => {
     const line = onOneLine(piece.text);
@@ -17,15 +17,15 @@ function preview(found) {
 }
 
 function cellOf(item) {
-  const { found } = item, kind = kindOf(found), sign = signOf(signFor(found));
-  sign.title = wordFor(found);
-  const text = element("span", "said", element("span", "unseen", `${wordFor(found)}: `), ...(found.candidate ? preview(found) : ["(no output)"]));
+  const { record } = item, kind = kindOf(record), sign = signOf(signFor(record));
+  sign.title = wordFor(record);
+  const text = element("span", "output", element("span", "unseen", `${wordFor(record)}: `), ...(record.candidate ? preview(record) : ["(no output)"]));
   text.dir = "auto";
   const link = colour(element("a", "cell", sign, text), kind);
   link.href = `#${item.hash}`;
   link.classList.toggle("loud", looks.get(kind).loud);
-  if (found.why) link.append(element("span", "why", safe(found.why)));
-  link.append(...added.cell(item, link), element("span", "name", safe(found.model)));
+  if (record.why) link.append(element("span", "why", safe(record.why)));
+  link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;
   return element("td", "", link);
 }
@@ -35,7 +35,7 @@ function rowOf(line) {
   prompt.dir = "auto";
   const head = element("th", "", safe(rowName(line.row)), prompt);
   head.scope = "row";
-  const cases = line.cases.filter((item) => !filters.model || (item && item.found.model === filters.model));
+  const cases = line.cases.filter((item) => !filters.model || (item && item.record.model === filters.model));
   return element("tr", "", head, ...cases.map((item) => (item ? cellOf(item) : element("td"))));
 }
 
@@ -86,7 +86,7 @@ function showTools() {
     part("model").append(option);
   }
   part("model").parentElement.hidden = names.length < 2;
-  for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
+  for (const { record } of byHash.values()) kinds.set(kindOf(record), (kinds.get(kindOf(record)) || 0) + 1);
   for (const { kind, sign, word, meaning } of words.filter((look) => kinds.has(look.kind))) {
     const made = colour(button(signOf(sign), onVerdict), kind);
     made.append(`${digits(kinds.get(kind))} ${word}`);

@@ -92,8 +92,8 @@ function command(text) {
 
 function otherModels(item) {
   return item.line.cases.filter((other) => other && other !== item).map((other) => {
-    const text = other.found.candidate ? onOneLine(other.found.candidate.text.slice(0, PREVIEW).trim()) : "(no output)";
-    return element("li", "", signed(kindOf(other.found), signFor(other.found), ""), linkTo(other, other.found.model), ": ", safe(text));
+    const text = other.record.candidate ? onOneLine(other.record.candidate.text.slice(0, PREVIEW).trim()) : "(no output)";
+    return element("li", "", signed(kindOf(other.record), signFor(other.record), ""), linkTo(other, other.record.model), ": ", safe(text));
   });
 }
 
@@ -109,18 +109,18 @@ function topBar(item) {
 }
 
 function show(item) {
-  const { found } = item, heading = element("h2", "", safe(`${found.model}: ${rowName(found)}`));
+  const { record } = item, heading = element("h2", "", safe(`${record.model}: ${rowName(record)}`));
   heading.id = "panel-title";
-  const badge = colour(element("p", "badge", element("span", "sign", signFor(found)), wordFor(found)), kindOf(found));
+  const badge = colour(element("p", "badge", element("span", "sign", signFor(record)), wordFor(record)), kindOf(record));
   const parts = [topBar(item), heading, badge, ...added.panel(item)], others = otherModels(item);
-  if (found.evidence?.length) parts.push(evidence(found.evidence));
-  if (found.reason) parts.push(element("p", "reason", safe(found.reason, true)));
-  parts.push(texts(found));
-  if (found.target !== null) parts.push(...titled("Expected answer", textBox(found.target)));
+  if (record.evidence?.length) parts.push(evidence(record.evidence));
+  if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
+  parts.push(texts(record));
+  if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
   parts.push(...titled("Prompt", textBox(item.line.row.input)));
-  if (found.accept) parts.push(...titled("Accept today's output as the baseline", command(found.accept)));
+  if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
-  panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(found.test))));
+  panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(record.test))));
 }
 
 function highlight(item, isOpen) {

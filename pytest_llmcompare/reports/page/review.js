@@ -7,14 +7,14 @@ const FATES = {
   accepted: { sign: "\u2713", word: "accepted", long: "accepted: it is the baseline now", colour: "identical" },
   rejected: { sign: "\u2715", word: "rejected", long: "rejected: the baseline stays", colour: "drifted" },
   refused: { sign: "!", word: "refused", long: "refused: nothing was written", colour: "error" },
-  left: { sign: "", word: "", long: "left for another time", colour: "none" },
+  left: { sign: "\u2192", word: "left", long: "left for another time", colour: "none" },
 };
 const DECISIONS = ["accept", "reject", "skip"], STORE = "llmcompare-review";
-const GONE = "llmcompare has ended, so nothing can be sent to it. Your decisions are kept in this browser; to go on: llmcompare review --web";
+const GONE = "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this browser; to go on: llmcompare review --web";
 const choices = part("choices"), group = part("group"), trouble = part("trouble");
 const review = { items: [], steps: [], result: null, gone: false };
 
-const fateOf = (item) => (review.result ? review.result.became[item.found.entry] : item.decision);
+const fateOf = (item) => (review.result ? review.result.became[item.record.entry] : item.decision);
 const undecided = () => review.items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
 const isLocked = () => review.gone || review.result !== null;
@@ -50,19 +50,19 @@ function fateChip(tag, fate, text) {
 function cellFate(item, link) {
   const fate = fateOf(item);
   link.classList.toggle("settled", Boolean(fate) && fate !== "left" && fate !== "refused");
-  item.chip = fateChip("span", fate, fate && FATES[fate].word);
+  item.chip = fateChip("span", fate, fate && fate !== "left" ? FATES[fate].word : "");
   return [item.chip];
 }
 
 function panelFate(item) {
   const fate = fateOf(item), label = fateChip("p", fate, fate && FATES[fate].long), { against } = item.entry;
   label.id = "fate";
-  const why = element("p", "why-not", safe(review.result ? review.result.why[item.found.entry] : "", true));
+  const why = element("p", "why-not", safe(review.result ? review.result.why[item.record.entry] : "", true));
   const measure = element("p", "measure", safe(against && `compared with ${against}`));
   const others = review.items.filter((other) => other !== item && areAlike(item, other));
   if (!others.length) return [label, why, measure];
   const list = element("ul", "", ...others.slice(0, 50).map((other) => element(
-    "li", "", linkTo(other, `${other.found.table}: ${rowName(other.found)}`), fateOf(other) ? ` (${FATES[fateOf(other)].word})` : "",
+    "li", "", linkTo(other, `${other.record.table}: ${rowName(other.record)}`), fateOf(other) ? ` (${FATES[fateOf(other)].word})` : "",
   )));
   if (others.length > 50) list.append(element("li", "", `\u2026 ${others.length - 50} more`));
   return [label, why, measure, element("details", "others", element("summary", "", `${count(others.length, "other")} changed in the same way`), list)];
@@ -120,7 +120,7 @@ function decide(decision, all) {
   for (const one of chosen) one.decision = decision;
   saveDecisions();
   refresh();
-  const at = item.found.entry, next = [...review.items.slice(at + 1), ...review.items.slice(0, at)].find((one) => !one.decision);
+  const at = item.record.entry, next = [...review.items.slice(at + 1), ...review.items.slice(0, at)].find((one) => !one.decision);
   if (next && open) goTo(next);
   else if (next) (linkOf(next) || document.body).focus();
   else {
@@ -205,8 +205,8 @@ async function watchServer() {
 
 function prepareReview() {
   for (const item of byHash.values()) {
-    item.entry = data.review[item.found.entry];
-    review.items[item.found.entry] = item;
+    item.entry = data.review[item.record.entry];
+    review.items[item.record.entry] = item;
   }
   loadDecisions();
   added.cell = cellFate;

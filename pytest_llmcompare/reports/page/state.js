@@ -7,14 +7,14 @@ const filters = { search: "", model: "", verdicts: new Set(), differing: false }
 // What the review adds: keys and what they do, parts of the panel and of a cell, and a call when another case is opened.
 const added = { keys: {}, panel: () => [], cell: () => [], moved: () => {} };
 
-const kindOf = (found) => (found.accepted ? "accepted" : found.verdict || "none");
-const signFor = (found) => looks.get(kindOf(found)).sign;
-const wordFor = (found) => `${looks.get(found.verdict || "none").word}${found.accepted ? ", now the baseline" : ""}`;
+const kindOf = (record) => (record.accepted ? "accepted" : record.verdict || "none");
+const signFor = (record) => looks.get(kindOf(record)).sign;
+const wordFor = (record) => `${looks.get(record.verdict || "none").word}${record.accepted ? ", now the baseline" : ""}`;
 const rowName = (row) => (row.variant ? `${row.prompt_id}@${row.variant}` : row.prompt_id);
 
 // A link's name of a case; half a character, which no link can hold, is replaced in it.
-function hashOf(found) {
-  const parts = [found.folder, found.table, found.model, rowName(found)];
+function hashOf(record) {
+  const parts = [record.folder, record.table, record.model, rowName(record)];
   const plain = parts.map((one) => encodeURIComponent(one.replace(/\p{Cs}/gu, "\ufffd"))).join("/");
   let hash = plain;
   for (let number = 2; byHash.has(hash); number += 1) hash = `${plain}~${number}`;
@@ -25,8 +25,8 @@ function readRows() {
   for (const table of data.tables) {
     for (const row of table.rows) {
       const line = { row, table, cases: [] };
-      for (const found of row.cases) {
-        const item = found && { found, line, hash: hashOf(found) };
+      for (const record of row.cases) {
+        const item = record && { record, line, hash: hashOf(record) };
         if (item) byHash.set(item.hash, item);
         line.cases.push(item);
       }
@@ -38,15 +38,15 @@ function readRows() {
 
 function searchable(line) {
   if (line.searchable === undefined) {
-    const texts = line.cases.filter(Boolean).flatMap(({ found }) => [found.model, found.baseline, found.candidate?.text]);
+    const texts = line.cases.filter(Boolean).flatMap(({ record }) => [record.model, record.baseline, record.candidate?.text]);
     line.searchable = [line.table.table, rowName(line.row), line.row.input, ...texts].join("\n").toLowerCase();
   }
   return line.searchable;
 }
 
 function isShown(item) {
-  if (!item || (filters.model && item.found.model !== filters.model)) return false;
-  return !filters.verdicts.size || filters.verdicts.has(kindOf(item.found));
+  if (!item || (filters.model && item.record.model !== filters.model)) return false;
+  return !filters.verdicts.size || filters.verdicts.has(kindOf(item.record));
 }
 
 function rowsShown() {
