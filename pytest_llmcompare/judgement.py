@@ -49,8 +49,8 @@ class Verdict(StrEnum):
     NEAR_TIE = "near_tie", 2, "is a near tie", Look("near tie", "near tie", "≈", "", ("#0a6570", "#6fd3df"))
     SHIFTED = "shifted", 3, "shifted", Look("shifted", "shifted likelihood", "^", "yellow", ("#7a4a9c", "#d0a6f2"))
     DRIFTED = "drifted", 6, "drifted", Look("drifted", "drifted", "≠", "red", ("#b3261e", "#ff9d92"))
-    STALE = "stale", 5, "has a stale baseline", Look("stale", "stale baseline", "*", "yellow", ("#7b4a00", "#f0b566"))
     MISSING = "missing", 4, "has no baseline", Look("missing", "no baseline", "?", "yellow", ("#6a5400", "#e2c766"))
+    STALE = "stale", 5, "has a stale baseline", Look("stale", "stale baseline", "*", "yellow", ("#7b4a00", "#f0b566"))
     ERROR = "error", 7, "could not be compared", Look("error", "error", "!", "red", ("#9c1458", "#ff8fc0"))
 
     def __new__(cls, value: str, severity: int = 0, predicate: str = "", look: Look = NO_VERDICT) -> Self:

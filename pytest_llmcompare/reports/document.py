@@ -126,7 +126,7 @@ def json_report(data: ReportData) -> str:
 
 
 def case_result(case: ReportData) -> CaseResult:
-    """Restore the result of a test from a report, as far as messages need it."""
+    """Restore the result of a test from a report, with the fields that messages use."""
     output, judged = case["candidate"], case["judgement"]
     return CaseResult(
         CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),

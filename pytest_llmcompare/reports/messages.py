@@ -253,7 +253,7 @@ def where(judgement: Judgement) -> str:
 
 
 def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
-    """Baseline and candidate, as far as they exist."""
+    """Baseline and candidate; one of them alone if the other does not exist."""
     candidate = None if result.generation is None else result.generation.text
     if result.baseline_text is not None and candidate is not None:
         drifted = judgement.verdict is Verdict.DRIFTED and judgement.position is not None

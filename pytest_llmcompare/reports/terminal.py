@@ -36,8 +36,8 @@ def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> I
         most = len(check.drifted) if every else MOST_OVER if check.fails else MOST_WITHIN
         for result in check.drifted[:most]:
             name = f"{result.key.group.table}/{result.key.row}"
-            said = headline(result.judgement) if result.judgement else ""
-            yield page.line(encodable(f"  {page.name(name, page.columns // 2)}: {said}", page.encoding))
+            verdict = headline(result.judgement) if result.judgement else ""
+            yield page.line(encodable(f"  {page.name(name, page.columns // 2)}: {verdict}", page.encoding))
         if len(check.drifted) > most:
             yield page.line(f"  and {len(check.drifted) - most:,} more (-v shows all)")
 

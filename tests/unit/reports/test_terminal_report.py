@@ -177,7 +177,7 @@ case_3  * x
 case_4  ! (no output)
 case_5    x
 
-= as its baseline   ≠ drifted   * stale baseline   ? no baseline   ! error
+= as its baseline   ≠ drifted   ? no baseline   * stale baseline   ! error
 
 """
     )
