@@ -8,16 +8,15 @@ is out of date. A line `<!-- NAME -->` is filled in only when the site is built,
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
-import io
-import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
+
+import click
 
 DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
@@ -228,43 +227,34 @@ def hook_section(hook: Callable[..., Any]) -> str:
     return "\n\n".join(parts)
 
 
-def help_text(*arguments: str) -> str:
-    """What `llmcompare ... --help` prints, 86 columns wide."""
-    from pytest_llmcompare.cli.main import main as llmcompare
+def command_help(command: click.Command) -> str:
+    """What `llmcompare COMMAND --help` prints, 86 columns wide."""
+    from pytest_llmcompare.cli.main import llmcompare
 
-    before = {name: os.environ.get(name) for name in ("COLUMNS", "NO_COLOR")}
-    os.environ |= {"COLUMNS": "86", "NO_COLOR": "1"}
-    out = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            llmcompare([*arguments, "--help"])
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
-    return out.getvalue().rstrip()
-
-
-def command_summaries() -> Iterator[tuple[str, str]]:
-    """Name and summary of each command, as `llmcompare --help` lists them."""
-    for match in re.finditer(r"^ {2,4}([a-z]+)(?: {2,}|\n {6,})(\S.*(?:\n {6,}.*)*)", help_text(), re.MULTILINE):
-        yield match[1], " ".join(match[2].split())
+    parent = click.Context(llmcompare, info_name="llmcompare", terminal_width=86)
+    return command.get_help(click.Context(command, info_name=command.name, parent=parent)).rstrip()
 
 
 def command_names() -> tuple[str, ...]:
     """The commands of `llmcompare`."""
-    return tuple(name for name, _ in command_summaries())
+    from pytest_llmcompare.cli.main import COMMANDS
+
+    return tuple(str(command.name) for command in COMMANDS)
 
 
 def command_table() -> str:
     """The commands of `llmcompare`, one per line."""
-    return table(
-        ("command", "what it does"), ((code(f"llmcompare {name}"), text) for name, text in command_summaries())
-    )
+    from pytest_llmcompare.cli.main import COMMANDS
+
+    rows = ((code(f"llmcompare {command.name}"), command.get_short_help_str(limit=200)) for command in COMMANDS)
+    return table(("command", "what it does"), rows)
 
 
 def commands() -> str:
     """The help of each command of `llmcompare`."""
-    return "\n\n".join(f"## llmcompare {name}\n\n```text\n{help_text(name)}\n```" for name in command_names())
+    from pytest_llmcompare.cli.main import COMMANDS
+
+    return "\n\n".join(f"## llmcompare {one.name}\n\n```text\n{command_help(one)}\n```" for one in COMMANDS)
 
 
 def modules() -> str:

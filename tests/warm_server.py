@@ -34,8 +34,19 @@ LIBRARIES = (
     *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
     *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
 )
-READ_ONCE = tuple(
-    ["COV", "HF_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TOKENIZERS_", "TORCH", "TRANSFORMERS_"]
+READ_ONCE = (
+    "COV",
+    "HF_",
+    "LANG",
+    "LC_",
+    "LD_",
+    "MKL_",
+    "OMP_",
+    "OPENBLAS_",
+    "PYTHON",
+    "TOKENIZERS_",
+    "TORCH",
+    "TRANSFORMERS_",
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
 APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8")

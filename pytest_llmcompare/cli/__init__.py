@@ -1,1 +1,1 @@
-"""The commands of `llmcompare`, one module each. None of them runs a model."""
+"""The `llmcompare` command, one module per group of commands. None of them runs a model."""

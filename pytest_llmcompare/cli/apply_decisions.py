@@ -1,4 +1,4 @@
-"""What is decided about pending outputs, carried out: baselines written, entries removed."""
+"""Carry out decisions about pending outputs: write baselines, remove pending entries."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, GroupKey
 
-LONGEST_SHOWN = 200  # characters of a folder
+MAX_FOLDER_CHARS = 200  # shown in a message
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of the entries about which something was decided.
+class Applied:
+    """What was done about the decisions.
 
     Attributes:
         accepted: The cases whose output is now their baseline.
-        rejected: The cases whose output is dropped.
-        reports: What was written, file by file.
-        refused: Why others were neither accepted nor rejected, case by case.
-        faults: The same, each reason once, and what else went wrong.
+        rejected: The cases whose output was dropped.
+        reports: What was written, one report per baseline file.
+        refused: For each case that could be neither accepted nor rejected, the reason.
+        faults: Those reasons, each once, and everything else that went wrong.
     """
 
     accepted: tuple[CaseKey, ...] = ()
@@ -36,36 +36,36 @@ class Outcome:
     faults: tuple[str, ...] = ()
 
 
-def settle(root: Path, accepted: Iterable[Entry], rejected: Sequence[Entry]) -> Outcome:
-    """Carry out all that was decided; where a part of it cannot be done, the rest is.
+def apply_decisions(root: Path, accepted: Iterable[Entry], rejected: Sequence[Entry]) -> Applied:
+    """Carry out decisions; what cannot be done does not keep the rest from being done.
 
-    Of a case that was rejected and has been run again since, the new output still waits: nobody has seen it.
+    If a run has found another output for a rejected case meanwhile, that one stays pending: nobody has seen it.
 
     Args:
         root: pytest's root folder.
-        accepted: Whose output becomes the baseline.
-        rejected: Whose output is dropped.
+        accepted: The outputs that become baselines.
+        rejected: The outputs to drop.
     """
-    outcome = accept(root, accepted)
+    applied = accept_entries(root, accepted)
     try:
-        waiting = PendingFile(root).read().entries
-        newer = {entry.key: _newer(entry) for entry in rejected if _is_newer(waiting.get(entry.key), entry)}
+        now = PendingFile(root).read().entries
+        newer = {entry.key: _newer(entry) for entry in rejected if _has_changed(now.get(entry.key), entry)}
         dropped = [entry.key for entry in rejected if entry.key not in newer]
         forget(root, dropped)
     except BaselineError as error:
         newer, dropped = {entry.key: str(error) for entry in rejected}, []
-    faults = dict.fromkeys((*outcome.faults, *newer.values()))
-    return replace(outcome, rejected=tuple(dropped), refused={**outcome.refused, **newer}, faults=tuple(faults))
+    faults = dict.fromkeys((*applied.faults, *newer.values()))
+    return replace(applied, rejected=tuple(dropped), refused={**applied.refused, **newer}, faults=tuple(faults))
 
 
-def accept(root: Path, entries: Iterable[Entry]) -> Outcome:
-    """Write outputs as baselines, as `--llm-update` would have; they wait no more.
+def accept_entries(root: Path, entries: Iterable[Entry]) -> Applied:
+    """Write outputs as baselines, as `--llm-update` would, and remove them from the pending file.
 
-    A case whose baseline is another one by now than the one that it was compared with is left as it is.
+    A case whose baseline has changed since the comparison is refused.
 
     Args:
         root: pytest's root folder.
-        entries: What is accepted.
+        entries: The outputs to accept.
     """
     by_group: dict[GroupKey, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.key):
@@ -73,25 +73,25 @@ def accept(root: Path, entries: Iterable[Entry]) -> Outcome:
     accepted: list[CaseKey] = []
     reports: list[store.UpdateReport] = []
     refused: dict[CaseKey, str] = {}
-    for group, own in by_group.items():
+    for group, of_group in by_group.items():
         try:
-            report = _write(root, group, own)
+            report = _write(root, group, of_group)
         except BaselineError as error:
-            refused.update((entry.key, str(error)) for entry in own)
+            refused.update((entry.key, str(error)) for entry in of_group)
             continue
         reports.append(report)
-        refused.update((entry.key, _moved(entry)) for entry in own if entry.key.row in report.moved)
-        accepted += [entry.key for entry in own if entry.key.row not in report.moved]
+        refused.update((entry.key, _moved(entry)) for entry in of_group if entry.key.row in report.moved)
+        accepted += [entry.key for entry in of_group if entry.key.row not in report.moved]
     faults = list(dict.fromkeys(refused.values()))
     try:
         forget(root, accepted)
     except BaselineError as error:
         faults.append(f"The baselines are written, but {error}")
-    return Outcome(tuple(accepted), reports=tuple(reports), refused=refused, faults=tuple(faults))
+    return Applied(tuple(accepted), reports=tuple(reports), refused=refused, faults=tuple(faults))
 
 
 def forget(root: Path, keys: Iterable[CaseKey]) -> None:
-    """Let cases wait no more; their baselines stay as they are.
+    """Remove cases from the pending file; their baselines stay as they are.
 
     Raises:
         BaselineError: The pending file cannot be read or written.
@@ -118,10 +118,10 @@ def _write(root: Path, group: GroupKey, entries: Sequence[Entry]) -> store.Updat
 
 
 def _check_folder(root: Path, group: GroupKey) -> None:
-    """Let nothing be written outside of the project: the pending file may be one that somebody else has written.
+    """Refuse to write outside of the project: the pending file may come from somebody else.
 
     Raises:
-        BaselineError: The group's folder is not in the project.
+        BaselineError: The group's folder is not in the project, or does not exist.
     """
     name = f"{group.table}/{group.model}"
     folder = Path(os.path.normpath(root / group.folder))
@@ -130,19 +130,19 @@ def _check_folder(root: Path, group: GroupKey) -> None:
         leads_out = not Path(os.path.realpath(above)).is_relative_to(os.path.realpath(root)) and not above.is_dir()
         is_there = folder.is_dir()
     except OSError as error:
-        raise BaselineError(f"{name}: folder {_shown(group.folder)} cannot be read: {error.strerror}.") from error
+        raise BaselineError(f"{name}: folder {_quoted(group.folder)} cannot be read: {error.strerror}.") from error
     if leads_out or not folder.is_relative_to(root):
         raise BaselineError(
-            f"{name}: folder {_shown(group.folder)} is not below {root}. Accept with pytest --llm-update."
+            f"{name}: folder {_quoted(group.folder)} is not below {root}. Accept with pytest --llm-update."
         )
     if not is_there:
         raise BaselineError(
-            f"{name}: there is no folder {_shown(group.folder)} in {root}. Name pytest's root folder: --root=FOLDER"
+            f"{name}: there is no folder {_quoted(group.folder)} in {root}. Name pytest's root folder: --root=FOLDER"
         )
 
 
-def _shown(folder: str) -> str:
-    return repr(folder if len(folder) <= LONGEST_SHOWN else f"{folder[:LONGEST_SHOWN]}...")
+def _quoted(folder: str) -> str:
+    return repr(folder if len(folder) <= MAX_FOLDER_CHARS else f"{folder[:MAX_FOLDER_CHARS]}...")
 
 
 def _moved(entry: Entry) -> str:
@@ -152,10 +152,10 @@ def _moved(entry: Entry) -> str:
     )
 
 
-def _is_newer(waiting: Entry | None, shown: Entry) -> bool:
-    """Whether another output of the case waits by now than the one that was shown."""
-    return waiting is not None and line_of(waiting) != line_of(shown)
+def _has_changed(now: Entry | None, shown: Entry) -> bool:
+    """Return whether the case has another pending output now than the one that was shown."""
+    return now is not None and line_of(now) != line_of(shown)
 
 
 def _newer(entry: Entry) -> str:
-    return f"{entry.key}: another output of it waits by now than the one that was rejected, so it still does."
+    return f"{entry.key}: a run has found another output since; that one was not rejected and stays pending."

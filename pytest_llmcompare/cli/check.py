@@ -1,35 +1,29 @@
-"""`llmcompare check`: whether all baseline files can be used."""
+"""`llmcompare check`: read all baseline files and list their faults."""
 
 from __future__ import annotations
 
-import argparse
+import click
 
 from pytest_llmcompare.baselines import inventory
 from pytest_llmcompare.text import count
 
-from .project_root import Commands, add_root, pending_root
-from .selection import tell
+from .pending import print_errors
+from .project_root import pending_root, root_option
 
 
-def add(commands: Commands) -> None:
-    """Declare the command."""
-    command = commands.add_parser(
-        "check",
-        help="read all baseline files: damage, merge conflicts, wrong names",
-        description="Read all baseline files below pytest's root folder and list all faults; exit code 1 if there are.",
-    )
-    add_root(command)
-    command.set_defaults(run=run)
+@click.command(epilog="Example: llmcompare check --root .")
+@root_option
+def check(root: str | None) -> int:
+    """Read all baseline files: damage, merge conflicts, wrong names.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
-    root = pending_root(options.root)
-    found = inventory.take(root)
-    faults = [*found.faults, *(fault for stored in found.files for fault in inventory.faults(root, stored))]
-    tell(warning for stored in found.files for warning in stored.contents.warnings)
-    tell(faults)
-    read = count(len(found.files), "baseline file")
-    cases = count(sum(len(stored.contents.rows) for stored in found.files), "case")
-    print(f"{read}, {cases}: {count(len(faults), 'fault') if faults else 'no faults'}.")
+    All baseline files below pytest's root folder are read and all faults listed. The exit code is 1 if there are any.
+    """
+    folder = pending_root(root)
+    stock = inventory.take(folder)
+    faults = [*stock.faults, *(fault for stored in stock.files for fault in inventory.faults(folder, stored))]
+    print_errors(warning for stored in stock.files for warning in stored.contents.warnings)
+    print_errors(faults)
+    files = count(len(stock.files), "baseline file")
+    cases = count(sum(len(stored.contents.rows) for stored in stock.files), "case")
+    print(f"{files}, {cases}: {count(len(faults), 'fault') if faults else 'no faults'}.")
     return 1 if faults else 0

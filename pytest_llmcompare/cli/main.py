@@ -1,54 +1,93 @@
-"""The `llmcompare` command: what one wants to know and to settle outside of a pytest run."""
+"""The `llmcompare` command: its list of commands, its exit codes, its error messages."""
 
 from __future__ import annotations
 
-import argparse
 import io
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
-from pytest_llmcompare.errors import LlmCompareError, UsageError
+import click
 
-from . import accept, check, copy, models, pending, prune, reject, rename, report, review
+from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
 
-COMMANDS = (review, pending, accept, reject, copy, rename, prune, check, report, models)
+from .check import check
+from .copy import copy
+from .models import models
+from .pending import accept, pending, reject
+from .rename import rename
+from .report import report
+from .review import review
+
+COMMANDS: Sequence[click.Command] = (review, pending, accept, reject, copy, rename, check, report, models)
+"""All commands, in the order in which the help lists them."""
+
+ELSEWHERE = {"prune": "Only pytest knows which rows the tables have. To delete obsolete baselines: pytest --llm-prune"}
+"""Where to find commands that one may look for here."""
+
+
+class CommandGroup(click.Group):
+    """A group that lists its commands in the order given and suggests the nearest name for an unknown one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands in the order in which they were added."""
+        del ctx
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with.
+
+        Raises:
+            click.UsageError: There is no such command.
+        """
+        name = args[0]
+        if name not in self.commands and not name.startswith("-"):
+            hint = f" {ELSEWHERE[name]}" if name in ELSEWHERE else did_you_mean(name, self.commands)
+            ctx.fail(f"there is no command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=CommandGroup,
+    commands={str(command.name): command for command in COMMANDS},
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=False,
+    epilog="Help for one of them: llmcompare accept --help",
+)
+@click.version_option(package_name="pytest-llmcompare", message="pytest-llmcompare %(version)s")
+def llmcompare() -> None:
+    """Accept or reject what pytest-llmcompare found, without running a model again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
+    Args:
+        arguments: The command line without the program's name; `sys.argv` if None.
+
     Returns:
-        0 where all is well, 1 where something is not, 2 for a command that cannot be understood or done here, 130
-        after Ctrl-C.
+        The exit code: 0 for success, 1 if something is wrong or could not be done, 2 for a usage error, 130 after
+        Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # outputs of models are shown in any locale
-    options = parser().parse_args(arguments)
+            stream.reconfigure(errors="backslashreplace")  # model outputs are printed in any locale
     try:
-        code: int = options.run(options)
+        code: int = llmcompare.main(
+            args=arguments, prog_name="llmcompare", standalone_mode=False, windows_expand_args=False
+        )
     except LlmCompareError as error:
         print(f"llmcompare: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
-    except KeyboardInterrupt:
-        return 130  # as shells count an end by Ctrl-C
-    except BrokenPipeError:  # the reader has seen enough: `llmcompare pending | head`
-        sys.stderr.close()
-        return 1
+    except click.ClickException as error:
+        print(f"llmcompare: {error.format_message()}", file=sys.stderr)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            print(f"Usage and examples: {error.ctx.command_path} --help", file=sys.stderr)
+        return error.exit_code
+    except click.Abort:
+        return 130  # as shells report an end by Ctrl-C
     return code
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    whole = argparse.ArgumentParser(
-        prog="llmcompare", description="Settle what pytest-llmcompare found, without running a model again."
-    )
-    whole.add_argument("--version", action="version", version=f"pytest-llmcompare {version('pytest-llmcompare')}")
-    commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
-    return whole
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""`llmcompare models`: what each model spec stands for."""
+"""`llmcompare models`: resolve model specs and show what each stands for."""
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+import click
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
 from pytest_llmcompare.models.config_file import read_file
@@ -14,29 +15,30 @@ from pytest_llmcompare.models.uris import split_specs
 from pytest_llmcompare.settings import check_file
 from pytest_llmcompare.text import disarm
 
-from .project_root import CONFIG, Commands, find_root
+from .project_root import CONFIG, find_root
 
 
-def add(commands: Commands) -> None:
-    """Declare the command."""
-    models = commands.add_parser(
-        "models",
-        help="what each model spec stands for, and whether it can be used from here",
-        description="Resolve model specs as a pytest run would: where the weights are, in which revision. Nothing is "
-        "loaded; with HF_HUB_OFFLINE=1 nothing is downloaded either.",
-    )
-    models.add_argument("specs", nargs="*", metavar="SPEC", help="[NAME=]SOURCE[@REVISION]; by default those of a run")
-    models.add_argument("--root", metavar="FOLDER", help=f"folder with {CONFIG} (default: the nearest one upwards)")
-    models.set_defaults(run=run)
+@click.command(epilog="Example: llmcompare models gpt2 tiny=./models/tiny-gpt2")
+@click.argument("specs", nargs=-1, metavar="[SPEC]...")
+@click.option("--root", metavar="FOLDER", help=f"folder with {CONFIG} (default: the nearest one upwards)")
+def models(specs: Sequence[str], root: str | None) -> int:
+    """Show what each model spec stands for.
+
+    SPEC is [NAME=]SOURCE[@REVISION]; without any, the models of a pytest run here are shown. They are resolved as a
+    run would: where the weights are, in which revision, and whether they can be used. No model is loaded, and with
+    HF_HUB_OFFLINE=1 nothing is downloaded either.
+    """
+    folder = find_root(root, CONFIG)
+    usable = [show_model(spec, folder) for spec in parsed_specs(specs, folder)]
+    return 0 if all(usable) else 1
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the command."""
-    return show_models(options.specs, find_root(options.root, CONFIG))
+def parsed_specs(given: Sequence[str], root: Path) -> list[ModelSpec]:
+    """Return the given model specs, or those that a pytest run would use.
 
-
-def show_models(given: Sequence[str], root: Path) -> int:
-    """Print what each spec resolves to."""
+    Raises:
+        UsageError: There are none, or one of them is wrong.
+    """
     table = read_file(root / CONFIG)
     check_file(table, f"[tool.llmcompare] in {root / CONFIG}")
     named = table.get("models", {})
@@ -44,12 +46,11 @@ def show_models(given: Sequence[str], root: Path) -> int:
     texts = split_specs(given) or split_specs([os.environ.get("LLMCOMPARE_MODELS", "")]) or tuple(listed)
     if not texts:
         raise UsageError("no models. Name some (llmcompare models gpt2 ./models/tiny), or list them in pyproject.toml.")
-    found = [show_model(spec, root) for spec in parse_specs(texts, named, root, others=True)]
-    return 0 if all(found) else 1
+    return list(parse_specs(texts, named, root, others=True))
 
 
 def show_model(spec: ModelSpec, root: Path) -> bool:
-    """Print what one spec resolves to; whether it can be used."""
+    """Print what a spec resolves to; return whether it can be used."""
     from pytest_llmcompare.models.resolve import resolve
 
     print(disarm(f"{spec.name}  ({spec.kind.value}: {shown_source(spec)})"))

@@ -1,42 +1,41 @@
-"""Where a command works: pytest's root folder, found without starting pytest."""
+"""The folder that a command works in: pytest's root folder, found without starting pytest."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import click
 
 from pytest_llmcompare.baselines.state_folder import FOLDER
 from pytest_llmcompare.errors import UsageError
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-else:
-    Commands = object
-
 CONFIG = "pyproject.toml"
-PROJECT = (FOLDER, "pytest.ini", ".pytest.ini", CONFIG, ".git")
-"""What marks pytest's root folder, or something near it."""
+PROJECT_MARKS = (FOLDER, "pytest.ini", ".pytest.ini", CONFIG, ".git")
+"""What stands in pytest's root folder, or near it."""
 
-
-def add_root(command: argparse.ArgumentParser) -> None:
-    """Declare the option that names the folder."""
-    command.add_argument(
-        "--root", metavar="FOLDER", help=f"pytest's root folder (default: the nearest one upwards with {FOLDER})"
-    )
+root_option = click.option(
+    "--root", metavar="FOLDER", help=f"pytest's root folder (default: the nearest one upwards with {FOLDER})"
+)
 
 
 def pending_root(given: str | None) -> Path:
-    """The folder whose pending outputs are meant, or into which they are accepted."""
-    found = find_root(given, FOLDER)
-    return found if given or (found / FOLDER).is_dir() else find_root(None, *PROJECT)
+    """Return the root folder whose pending outputs and baselines are meant.
+
+    Args:
+        given: The value of `--root`.
+
+    Raises:
+        UsageError: The given folder does not exist.
+    """
+    root = find_root(given, FOLDER)
+    return root if given or (root / FOLDER).is_dir() else find_root(None, *PROJECT_MARKS)
 
 
 def find_root(given: str | None, *marks: str) -> Path:
-    """The folder that was given, else the nearest one upwards that holds one of these, else the working folder.
+    """Return the given folder, else the nearest one upwards that holds one of `marks`, else the working folder.
 
     Raises:
-        UsageError: The folder that was given is none.
+        UsageError: The given folder does not exist.
     """
     if given is not None:
         folder = Path(given)
@@ -47,7 +46,7 @@ def find_root(given: str | None, *marks: str) -> Path:
     return next((above for above in (here, *here.parents) if any((above / mark).exists() for mark in marks)), here)
 
 
-def shown(path: Path) -> str:
-    """A path as the user can open it: relative to the working folder where it lies below."""
+def shown_path(path: Path) -> str:
+    """Return a path for messages: relative to the working folder if it lies below."""
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()

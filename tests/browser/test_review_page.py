@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -51,14 +52,14 @@ def browser(chromium: Chromium) -> Iterator[Chromium]:
     chromium.look()
     yield chromium
     assert chromium.of_kind("Runtime.exceptionThrown") == []
-    told = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
-    assert [entry for entry in told if entry["source"] != "network"] == []
-    chromium.send("Page.navigate", url="about:blank")  # or it would go on to ask a server that has ended
+    entries = [event["entry"] for event in chromium.of_kind("Log.entryAdded")]
+    assert [entry for entry in entries if entry["source"] != "network"] == []
+    chromium.send("Page.navigate", url="about:blank")  # else it would go on asking a server that has ended
 
 
 @pytest.fixture
 def review(project: Project, browser: Chromium) -> Iterator[Review]:
-    """Start a review of what is pending and open its page, which asks nobody but its own server."""
+    """Start a review of what is pending and open its page, which sends requests to its own server only."""
     started: list[Served] = []
 
     def start() -> Served:
@@ -83,7 +84,7 @@ def click(browser: Chromium, *decisions: str) -> None:
 
 
 def all_decided(browser: Chromium) -> None:
-    """Wait until nothing is left and Done has the focus: the news may bring the first before the answer does both."""
+    """Wait until nothing is left and Done has the focus."""
     browser.wait(f"{LEFT} === 'All decided' && document.activeElement.id === 'done'")
 
 
@@ -95,7 +96,7 @@ def became(browser: Chromium) -> list[str]:
 
 
 def test_accept_two_reject_one(project: Project, review: Review, browser: Chromium) -> None:
-    """The page opens each case after the other; Done writes the files, shows what became of each, ends the command."""
+    """The page opens one case after the other; Done writes the files, shows what became of each, ends the command."""
     review_of(project)
     served = review()
     assert browser.js("document.title") == "Review: 5 of 5 left"
@@ -128,7 +129,7 @@ def test_accept_two_reject_one(project: Project, review: Review, browser: Chromi
     assert browser.js("document.getElementById('dock').hidden")
     assert served.end().code == 0
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red."}
-    assert project.waiting() == {"trivia/tiny/d", "trivia/small/a"}
+    assert project.pending() == {"trivia/tiny/d", "trivia/small/a"}
     browser.click("a[href$='tiny/c']")
     browser.wait(f"{FATE} === '✓accepted: it is the baseline now'")
     press(browser, "r", "u")
@@ -138,7 +139,7 @@ def test_accept_two_reject_one(project: Project, review: Review, browser: Chromi
 def test_a_group_at_once(project: Project, review: Review, browser: Chromium) -> None:
     """A box says how many are alike; with it a click decides about them all, and one Undo takes that back."""
     review_of(project)
-    served = review()
+    review()
     assert browser.js("document.getElementById('alike').textContent") == "all 2 alike"
     browser.click("#group")
     choices = "[...document.querySelectorAll('#choices button span')].map(one => one.textContent).join()"
@@ -157,14 +158,14 @@ def test_a_group_at_once(project: Project, review: Review, browser: Chromium) ->
         "1 other changed in the same way",
         "trivia: c",
     ]
-    assert served.ask("state")["decisions"] == [None] * 5
+    assert browser.js("localStorage['llmcompare-review']") == "{}"
 
 
 def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> None:
-    """Keys that are pressed ahead act in turn; at the end Enter on Done; j and k, ? and Esc as in the report."""
+    """Several keys at once count one after the other; Enter presses Done at the end; j, k, ?, Esc as in the report."""
     review_of(project)
     served = review()
-    press(browser, "A", "r", "u", "s")  # at once, whatever the server still does
+    press(browser, "A", "r", "u", "s")
     browser.wait(f"{TALLY} === '2 accept · 1 skip'")
     browser.wait(f"{HEADING} === 'small: a'")
     press(browser, "j")
@@ -191,7 +192,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     became(browser)
     assert served.end().out.endswith("4 accepted.\n1 rejected. 0 left for another time.\n")
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red.", "d": " Red."}
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromium) -> None:
@@ -215,55 +216,115 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
     assert project.texts() == {**before, "sea": " Red."}
 
 
+GONE = (
+    "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this "
+    "browser; to go on: llmcompare review --web"
+)
+
+
 @needs_signals
 def test_the_terminal_ends_it(project: Project, review: Review, browser: Chromium) -> None:
-    """The page shows at once what became of each, without being asked."""
+    """The page says so and takes no more decisions; the next review has those made so far."""
     project.drift("a", "b")
     served = review()
     click(browser, "accept")
-    assert served.send(signal.SIGINT).out.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
-    assert became(browser)[:2] == [
-        "The review was ended in its terminal",
-        "1 accepted, 0 rejected, 1 left for another time.",
-    ]
-    assert browser.js("document.title") == "Review: ended"
-    assert project.texts() == {"a": " Red.", "b": " Blue."}
-
-
-def test_the_server_is_gone(project: Project, review: Review, browser: Chromium) -> None:
-    """Killed at once: the page says that nothing was written and how to begin again, and lets nobody decide."""
-    project.drift("a", "b")
-    served = review()
-    click(browser, "accept")
-    served.close()
+    assert served.send(signal.SIGINT).code == 1
     browser.wait("!document.getElementById('trouble').hidden")
-    assert browser.js("document.getElementById('trouble').textContent") == (
-        "llmcompare answers no more: it was ended, or its terminal was closed. "
-        "What it had not carried out is still pending: llmcompare review --web"
-    )
+    assert browser.js("document.getElementById('trouble').textContent") == GONE
     assert browser.js("[...document.querySelectorAll('#dock button')].every(one => one.disabled)")
     press(browser, "r", "u")
     assert browser.js(LEFT) == "1 of 2 left"
-    assert project.waiting() == {"trivia/tiny/a", "trivia/tiny/b"}
+    assert project.texts() == {"a": " Blue.", "b": " Blue."}
+    again = review()
+    assert browser.js(f"[{LEFT}, {TALLY}, {HEADING}]") == ["1 of 2 left", "1 accept", "tiny: b"]
+    browser.click("#done")
+    became(browser)
+    assert again.end().code == 0
+    assert project.texts() == {"a": " Red.", "b": " Blue."}
 
 
-def test_another_tab(project: Project, review: Review, browser: Chromium) -> None:
-    """What is decided in one is seen in the other; a page that is loaded anew has all that was decided."""
+def test_killed_just_before_done(project: Project, review: Review, browser: Chromium) -> None:
+    """The page says at once that nothing could be sent, and keeps the decisions."""
+    project.drift("a", "b")
+    served = review()
+    press(browser, "A")
+    all_decided(browser)
+    served.close()
+    press(browser, "Enter")
+    browser.wait("!document.getElementById('trouble').hidden")
+    assert browser.js("document.getElementById('trouble').textContent") == GONE
+    assert project.pending() == {"trivia/tiny/a", "trivia/tiny/b"}
+    review()
+    assert browser.js(f"[{LEFT}, {TALLY}]") == ["All decided", "2 accept"]
+
+
+def test_a_reload_and_another_tab(project: Project, review: Review, browser: Chromium) -> None:
+    """A page that is loaded anew has all that was decided; what is decided in one tab is seen in the other."""
     review_of(project)
     served = review()
-    served.decide(2, "reject")
-    browser.wait(f"{TALLY} === '1 reject'")
-    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
-    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with all that is known
-    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
-    assert browser.js("[...document.querySelectorAll('.settled')].map(one => one.hash)") == ["#tests/trivia/tiny/b"]
+    click(browser, "accept", "skip")
     browser.open(served.address)
-    assert browser.js(f"[{LEFT}, {HEADING}]") == ["4 of 5 left", "tiny: a"]
+    assert browser.js(f"[{LEFT}, {TALLY}, {HEADING}]") == ["3 of 5 left", "1 accept · 1 skip", "tiny: b"]
+    assert browser.js("document.getElementById('undo').disabled")
+    assert browser.js(CHIPS)["#tests/trivia/tiny/a"] == "✓accept"
+    other = browser.send("Target.createTarget", url=served.address)["targetId"]
+    browser.wait(f"{LEFT} === '3 of 5 left'")
+    in_the_other = (
+        "{ const kept = JSON.parse(localStorage['llmcompare-review']);"
+        f" kept[{identity(browser, 'b')}] = 'reject'; localStorage['llmcompare-review'] = JSON.stringify(kept); }}"
+    )
+    session = browser.send("Target.attachToTarget", targetId=other, flatten=True)["sessionId"]
+    mine, browser.session = browser.session, session
+    try:
+        browser.wait("document.documentElement?.dataset.ready !== undefined")
+        assert browser.js(LEFT) == "3 of 5 left"
+        browser.js(in_the_other)
+    finally:
+        browser.session = mine
+    browser.wait(f"{TALLY} === '1 accept · 1 reject · 1 skip'")
     assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    browser.click("#verdicts [data-verdict=drifted]")  # cells are made anew, with their decisions
+    assert browser.js(CHIPS)["#tests/trivia/tiny/b"] == "✕reject"
+    settled = browser.js("[...document.querySelectorAll('.settled')].map(one => one.hash)")
+    assert settled == [f"#tests/trivia/tiny/{name}" for name in "acb"]
+    browser.send("Target.closeTarget", targetId=other)
+
+
+def identity(browser: Chromium, prompt_id: str) -> str:
+    """The key under which the browser keeps the decision about a case of model tiny, as JavaScript."""
+    data = json.loads(browser.js("document.getElementById('data').textContent"))
+    cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    case = next(case for case in cases if (case["model"], case["prompt_id"]) == ("tiny", prompt_id))
+    return json.dumps(data["review"][case["entry"]]["id"])
+
+
+def test_a_decision_is_for_this_output_alone(project: Project, review: Review, browser: Chromium) -> None:
+    """A case for which a later run has found another output is undecided; other decisions are still there."""
+    project.drift("a", "b")
+    served = review()
+    press(browser, "A")
+    all_decided(browser)
+    served.close()
+    project.pend(project.entry(baseline("a", " Green.")))
+    review()
+    assert browser.js(f"[{LEFT}, {TALLY}, {HEADING}]") == ["1 of 2 left", "1 accept", "tiny: a"]
+
+
+def test_decided_in_two_tabs(project: Project, review: Review, browser: Chromium) -> None:
+    """The second tab says that the review has ended; nothing is written twice."""
+    project.drift("a", "b")
+    served = review()
+    press(browser, "A")
+    all_decided(browser)
+    browser.js("window.fetch = async () => new Response('The review has ended.\\n', { status: 409 })")
+    press(browser, "Enter")
+    browser.wait("document.getElementById('trouble').textContent === 'The review has ended.'")
+    assert browser.js("document.getElementById('became')") is None
+    assert served.process.poll() is None
 
 
 def hostile_entries(project: Project) -> None:
-    """Names, prompts, outputs, tokens and reasons that all want to do harm wait to be reviewed."""
+    """Make outputs pending whose names, prompts, texts, tokens and reasons all try to do harm."""
     for at, text in enumerate(HOSTILE):
         group = GroupKey("tests", "zoo", f"m{text}")
         new = Baseline(RowKey(f"{at}{text}"), Generation(text), "0" * 8, "0" * 8)
@@ -274,7 +335,7 @@ def hostile_entries(project: Project) -> None:
 
 
 def test_what_it_was_compared_with(project: Project, review: Review, browser: Chromium) -> None:
-    """Where that is not the files, it stands with the case."""
+    """The source of the baseline is shown if it is not the files."""
     project.record(baseline("a"), baseline("b"))
     project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
     project.pend(project.entry(baseline("b", " Red.")))
@@ -321,11 +382,10 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
         click(browser, "accept", "skip")
         assert browser.js(CONTRAST) == []
         assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
-        dock, below = browser.js(
-            "[document.getElementById('dock').getBoundingClientRect().top,"
-            " document.getElementById('panel').getBoundingClientRect().bottom]"
+        browser.wait(
+            "document.getElementById('dock').getBoundingClientRect().top"
+            " === document.getElementById('panel').getBoundingClientRect().bottom"
         )
-        assert dock == below
         unnamed = (
             "[...document.querySelectorAll('input, select, button')]"
             ".filter(node => !(node.labels?.length || node.textContent.trim() || node.ariaLabel)).length"
@@ -333,10 +393,9 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
         assert browser.js(unnamed) == 0
         press(browser, "Escape")
         assert browser.js(CONTRAST) == []
-        served.ask("undo", {})
-        served.ask("undo", {})
-    served.decide(0, "accept", group=True)
-    served.ask("done", {})
+        press(browser, "u", "u", "Escape")
+    press(browser, "j", "A")
+    browser.click("#done")
     became(browser)
     assert browser.js(CONTRAST) == []
     assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")

@@ -22,8 +22,8 @@ OTHER_MODEL = GroupKey("tests", "trivia", "small")
 MISSING = Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
 
 
-class Said(NamedTuple):
-    """What a command said: exit code, standard output, standard error."""
+class Result(NamedTuple):
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -65,16 +65,16 @@ class Project:
         )
 
     def pend(self, *entries: Entry) -> None:
-        """Let outputs wait."""
+        """Make outputs pending."""
         self.file.append(*entries)
 
     def drift(self, *prompt_ids: str, group: GroupKey = GROUP) -> None:
-        """Record baselines, and let other outputs wait."""
+        """Record baselines, and make other outputs pending."""
         self.record(*(baseline(prompt_id) for prompt_id in prompt_ids), group=group)
         self.pend(*(self.entry(baseline(prompt_id, " Red."), group=group) for prompt_id in prompt_ids))
 
-    def waiting(self) -> set[str]:
-        """The cases that wait."""
+    def pending(self) -> set[str]:
+        """Names of the pending cases."""
         return {str(key) for key in self.file.read().entries}
 
     def texts(self, group: GroupKey = GROUP) -> dict[str, str]:
@@ -89,18 +89,18 @@ class Project:
             if path.is_file() and ".llmcompare" not in path.parts
         }
 
-    def run(self, *arguments: str) -> Said:
+    def run(self, *arguments: str) -> Result:
         """Run the command in this process."""
         with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
             try:
                 code = main(arguments)
-            except SystemExit as exit_:  # argparse's own
+            except SystemExit as exit_:  # click exits itself if the reader of the output has gone
                 code = int(exit_.code or 0)
-        return Said(code, out.getvalue(), err.getvalue())
+        return Result(code, out.getvalue(), err.getvalue())
 
 
 def review_of(project: Project) -> Review:
-    """Two drifts alike, apart from each other, one of another change, one of another model, a missing case."""
+    """A review of five outputs: two drifts of the same change, one of another, one of another model, a missing case."""
     project.record(*(baseline(name) for name in "abc"))
     project.record(baseline("a"), group=OTHER_MODEL)
     project.pend(

@@ -1,4 +1,4 @@
-"""`llmcompare review --web` as a process of its own, and requests to it."""
+"""`llmcompare review --web` as a process, and requests to its server."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from .projects import Said
+from .projects import Result
 
-SECONDS = 30.0  # that anything may take on a busy machine
+SECONDS = 30.0  # timeout, generous for a busy machine
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Answer(NamedTuple):
-    """What a server answered."""
+    """The answer of a server."""
 
     status: int
     text: str
@@ -72,32 +72,28 @@ class Served:
             command, cwd=root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
         )
         assert self.process.stdout is not None
-        self.told = [self.process.stdout.readline() for _ in range(3)]
-        self.address = self.told[1].strip()
-        assert self.address.startswith("http://"), (self.told, self.process.communicate(timeout=SECONDS))
+        self.printed = [self.process.stdout.readline() for _ in range(3)]
+        self.address = self.printed[1].strip()
+        assert self.address.startswith("http://"), (self.printed, self.process.communicate(timeout=SECONDS))
 
-    def ask(self, what: str = "", body: object = None) -> Any:
-        """Ask as the page does; the answer's JSON."""
-        answer = ask(self.address, what, body)
+    def submit(self, *decisions: str | None) -> Any:
+        """Submit decisions, one per output, as Done does; return what the page is told."""
+        answer = ask(self.address, "decisions", list(decisions))
         assert answer.status == 200, answer
         return json.loads(answer.text)
 
-    def decide(self, entry: int, decision: str, *, group: bool = False) -> Any:
-        """Decide about an entry."""
-        return self.ask("decide", {"entry": entry, "decision": decision, "group": group})
-
-    def send(self, number: signal.Signals) -> Said:
-        """Send it a signal; what it says at its end."""
+    def send(self, number: signal.Signals) -> Result:
+        """Send the command a signal; return its result."""
         self.process.send_signal(number)
         return self.end()
 
-    def end(self) -> Said:
-        """What it says at its end."""
+    def end(self) -> Result:
+        """Wait for the end of the command; return its result."""
         out, err = self.process.communicate(timeout=SECONDS)
-        return Said(self.process.returncode, out, err)
+        return Result(self.process.returncode, out, err)
 
     def close(self) -> None:
-        """End it, if it has not."""
+        """Kill the command if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()

@@ -1,4 +1,4 @@
-"""`llmcompare pending`, `accept` and `reject`: what waits is settled without a model."""
+"""`llmcompare pending`, `accept` and `reject`: pending outputs are decided about without a model."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_pending_as_json(project: Project) -> None:
     """Programs get the texts and a schema number; hostile text stays ASCII."""
     project.record(baseline("sky"))
     project.pend(project.entry(baseline("sky", "\x1b[31m\ud800")))
-    said = project.run("pending", "--json")
-    assert said.out.isascii()
-    found = json.loads(said.out)
-    assert found["schema"] == 1
-    assert [(one["case"], one["baseline"], one["candidate"]) for one in found["pending"]] == [
+    result = project.run("pending", "--json")
+    assert result.out.isascii()
+    printed = json.loads(result.out)
+    assert printed["schema"] == 1
+    assert [(one["case"], one["baseline"], one["candidate"]) for one in printed["pending"]] == [
         ("trivia/tiny/sky", " Blue.", "\x1b[31m\ud800")
     ]
 
@@ -93,7 +93,7 @@ SELECTIONS = {
 @pytest.mark.parametrize("how", SELECTIONS)
 @pytest.mark.parametrize("command", ["accept", "reject"])
 def test_selections(project: Project, command: str, how: str) -> None:
-    """Cases and tests by name or pattern, brackets meaning themselves; the others go on waiting."""
+    """Cases and tests by name or pattern, brackets stand for themselves; the others stay pending."""
     arguments, meant = SELECTIONS[how]
     project.drift("sky", "ice")
     project.pend(
@@ -102,14 +102,14 @@ def test_selections(project: Project, command: str, how: str) -> None:
     )
     assert project.run(command, *arguments).code == 0
     left = {"ice", "new", "sky", "sky@warm"} - meant
-    assert project.waiting() == {f"trivia/tiny/{row}" for row in left}
+    assert project.pending() == {f"trivia/tiny/{row}" for row in left}
     red = {row for row, text in project.texts().items() if text == " Red."}
     assert red == (meant if command == "accept" else set())
 
 
 @pytest.mark.parametrize("command", ["accept", "reject"])
 def test_a_pattern_that_matches_nothing(project: Project, command: str) -> None:
-    """The nearest names are told, and nothing is done, not even for the other patterns."""
+    """The nearest names are suggested, and nothing is done, not even for the other patterns."""
     project.drift("sky", "ice")
     before = project.stored()
     assert project.run(command, "trivia/tiny/sky", "trivia/tiny/icy") == (
@@ -121,12 +121,12 @@ def test_a_pattern_that_matches_nothing(project: Project, command: str) -> None:
         ),
     )
     assert project.stored() == before
-    assert project.waiting() == {"trivia/tiny/sky", "trivia/tiny/ice"}
+    assert project.pending() == {"trivia/tiny/sky", "trivia/tiny/ice"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "trivia/*")])
 def test_which_ones_has_to_be_said(project: Project, arguments: tuple[str, ...]) -> None:
-    """Neither nothing nor all by accident."""
+    """Neither nothing nor everything is selected by accident."""
     project.drift("sky")
     assert project.run("accept", *arguments) == (
         2,
@@ -136,17 +136,17 @@ def test_which_ones_has_to_be_said(project: Project, arguments: tuple[str, ...])
 
 
 def test_a_baseline_that_moved_since_stays(project: Project) -> None:
-    """It is refused and goes on waiting; the others are accepted."""
+    """It is refused and stays pending; the others are accepted."""
     project.drift("sky", "ice")
     project.record(baseline("sky", " Green."))
-    said = project.run("accept", "--all")
-    assert said == (1, "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n", MOVED)
+    result = project.run("accept", "--all")
+    assert result == (1, "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n", MOVED)
     assert project.texts() == {"sky": " Green.", "ice": " Red."}
-    assert project.waiting() == {"trivia/tiny/sky"}
+    assert project.pending() == {"trivia/tiny/sky"}
 
 
 def test_a_baseline_that_was_recorded_since_stays(project: Project) -> None:
-    """Where there was none, one that came from elsewhere is not overwritten."""
+    """A baseline that was missing and has come from elsewhere is not overwritten."""
     project.pend(project.entry(baseline("sky", " Red."), MISSING))
     project.record(baseline("sky", " Green."))
     assert project.run("accept", "--all") == (1, "0 accepted.\n", MOVED)
@@ -154,32 +154,32 @@ def test_a_baseline_that_was_recorded_since_stays(project: Project) -> None:
 
 
 def test_what_somebody_else_accepted_is_done(project: Project) -> None:
-    """A baseline that says by now what waits is no conflict."""
+    """A baseline that equals the pending output by now is no conflict."""
     project.drift("sky")
     project.record(baseline("sky", " Red."))
     before = project.stored()
     assert project.run("accept", "--all") == (0, "1 accepted.\n", "")
     assert project.stored() == before
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 def test_a_damaged_baseline_file_does_not_hold_up_the_others(project: Project) -> None:
-    """It is left to the byte, with the line that is wrong."""
+    """The file stays as it is to the byte; the message names the line."""
     project.drift("sky")
     project.drift("paris", group=OTHER)
     path = store.path_of(project.root, GROUP)
     path.write_bytes(path.read_bytes().replace(b".input", b".inptu"))
     damaged = path.read_bytes()
-    said = project.run("accept", "--all")
-    assert said.code == 1
-    assert said.out == "tests/__baselines__/geo/tiny.baseline: 1 changed\n1 accepted.\n"
-    assert said.err.startswith("tests/__baselines__/trivia/tiny.baseline, line 7: there is no fact '.inptu'.")
+    result = project.run("accept", "--all")
+    assert result.code == 1
+    assert result.out == "tests/__baselines__/geo/tiny.baseline: 1 changed\n1 accepted.\n"
+    assert result.err.startswith("tests/__baselines__/trivia/tiny.baseline, line 7: there is no fact '.inptu'.")
     assert path.read_bytes() == damaged
-    assert project.waiting() == {"trivia/tiny/sky"}
+    assert project.pending() == {"trivia/tiny/sky"}
 
 
 def test_accepting_from_elsewhere(project: Project) -> None:
-    """A file that CI kept: the same baselines are written, and the file stays; here nothing waits any more."""
+    """A file that CI kept: the same baselines are written, the file stays, and nothing is pending here any more."""
     project.drift("sky", "ice")
     artifact = project.root / "artifact.jsonl"
     project.file.path.rename(artifact)
@@ -188,7 +188,7 @@ def test_accepting_from_elsewhere(project: Project) -> None:
     assert project.run("accept", "--from", "artifact.jsonl", "--all").code == 0
     assert project.texts() == {"sky": " Red.", "ice": " Red."}
     assert artifact.read_bytes() == kept
-    assert project.waiting() == set()
+    assert project.pending() == set()
     assert project.run("accept", "--from", "nowhere.jsonl", "--all") == (
         1,
         "",
@@ -198,11 +198,11 @@ def test_accepting_from_elsewhere(project: Project) -> None:
 
 @pytest.mark.parametrize("folder", ["../other", "/etc", "tests/../../other"])
 def test_a_file_from_elsewhere_writes_nothing_outside(project: Project, folder: str) -> None:
-    """A folder in it that is not below the root is refused."""
+    """A folder outside of the root is refused."""
     project.root.with_name("other").mkdir()
     project.pend(project.entry(baseline("sky"), MISSING, GroupKey(folder, "trivia", "tiny"), old=""))
-    said = project.run("accept", "--all")
-    assert said == (
+    result = project.run("accept", "--all")
+    assert result == (
         1,
         "0 accepted.\n",
         f"trivia/tiny: folder {folder!r} is not below {project.root}. Accept with pytest --llm-update.\n",
@@ -211,7 +211,7 @@ def test_a_file_from_elsewhere_writes_nothing_outside(project: Project, folder: 
 
 
 def test_another_root_is_noticed(project: Project) -> None:
-    """Where the folder of the tests is not there, no stray one is made."""
+    """A folder of tests that does not exist is not made."""
     project.pend(project.entry(baseline("sky"), MISSING, GroupKey("qa", "trivia", "tiny")))
     assert project.run("accept", "--all").err == (
         f"trivia/tiny: there is no folder 'qa' in {project.root}. Name pytest's root folder: --root=FOLDER\n"
@@ -220,7 +220,7 @@ def test_another_root_is_noticed(project: Project) -> None:
 
 
 def test_another_version(project: Project) -> None:
-    """Exit code 1 with the way out; the file stays."""
+    """Exit code 1 with a way out; the file stays."""
     project.file.folder.mkdir()
     project.file.path.write_text('{"pending": 7}\n')
     assert project.run("accept", "--all") == (
@@ -236,18 +236,18 @@ def test_another_version(project: Project) -> None:
 
 
 def test_half_a_line(project: Project) -> None:
-    """A line that a kill cut off is told of; the next one stands on its own."""
+    """A line that a kill cut off is reported; the next one is on a line of its own."""
     project.record(baseline("sky"))
     project.file.folder.mkdir()
     project.file.path.write_text('{"pending": 1, "key')
     project.pend(project.entry(baseline("sky", " Red.")))
-    said = project.run("accept", "--all")
-    assert (said.code, said.err) == (0, ".llmcompare/pending.jsonl, line 1: broken, so it is not used.\n")
+    result = project.run("accept", "--all")
+    assert (result.code, result.err) == (0, ".llmcompare/pending.jsonl, line 1: broken, so it is not used.\n")
     assert project.texts() == {"sky": " Red."}
 
 
 def test_it_is_found_from_a_folder_below(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nearest pending file upwards is meant; paths are shown from where one stands."""
+    """The nearest pending file upwards is used; paths are shown relative to the working folder."""
     project.drift("sky")
     monkeypatch.chdir(project.root / "tests")
     assert project.run("accept", "--all").out == "__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n"
@@ -266,14 +266,14 @@ CODE = """
 import sys
 from pytest_llmcompare.cli.main import main
 for arguments in (["pending"], ["accept", "--all"], ["reject", "--all"], ["check"], ["rename", "ice", "fire"],
-                  ["prune"], ["review"]):
+                  ["review"]):
     main(arguments)
 print(sorted({"torch", "transformers", "mlflow", "pandas", "pytest"} & set(sys.modules)))
 """
 
 
 def test_no_command_imports_anything_heavy(project: Project) -> None:
-    """Settling works where no model could run."""
+    """The commands work where no model could run."""
     project.drift("sky", "ice")
     ended = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True, timeout=60)
     assert ended.stdout.splitlines()[-1] == "[]"

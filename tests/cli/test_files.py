@@ -1,4 +1,4 @@
-"""`llmcompare check`, `rename` and `prune`: baseline files as they are."""
+"""`llmcompare check` and `rename`: baseline files as they are."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def test_check_lists_all_faults(project: Project) -> None:
     at["c"].write_text(at["c"].read_text().replace(block, f"<<<<<<< HEAD\n{block}\n=======\n{red}\n>>>>>>> other"))
     at["d"].rename(at["d"].with_name("small.baseline"))
     at["e"].with_name("copy.baseline").write_bytes(at["e"].read_bytes())
-    said = project.run("check")
-    assert (said.code, said.out) == (1, "5 baseline files, 10 cases: 5 faults.\n")
+    result = project.run("check")
+    assert (result.code, result.out) == (1, "5 baseline files, 10 cases: 5 faults.\n")
     faults = [
         line
-        for line in said.err.splitlines()
+        for line in result.err.splitlines()
         if line.startswith("tests/__baselines__/") and ".tokens.jsonl" not in line
     ]
     assert faults == [
@@ -60,7 +60,7 @@ def test_check_lists_all_faults(project: Project) -> None:
 
 
 def test_check_does_not_look_into_hidden_folders(project: Project) -> None:
-    """Virtual environments and caches are not the project's."""
+    """Virtual environments and caches do not belong to the project."""
     project.record(baseline("sky"))
     (project.root / "tests").rename(project.root / ".tox")
     assert project.run("check") == (0, "0 baseline files, 0 cases: no faults.\n", "")
@@ -68,16 +68,16 @@ def test_check_does_not_look_into_hidden_folders(project: Project) -> None:
 
 @pytest.mark.parametrize("old", ["sky", "trivia/sky"])
 def test_rename_for_all_models(project: Project, old: str) -> None:
-    """All variants follow, in both files; what is said of them stays to the byte."""
+    """All variants follow, in both files; their contents stay the same to the byte."""
     for group in (GROUP, OTHER_MODEL):
         project.record(baseline("sky"), baseline("sky", variant="warm"), baseline("tea"), group=group)
     wanted = {
         path: data.replace(b"case sky", b"case air").replace(b'"sky"', b'"air"')
         for path, data in project.stored().items()
     }
-    said = project.run("rename", old, "air")
-    assert said.code == 0
-    assert said.out.splitlines() == [
+    result = project.run("rename", old, "air")
+    assert result.code == 0
+    assert result.out.splitlines() == [
         f"{store.path_of(project.root, OTHER_MODEL).relative_to(project.root)}: sky, sky@warm renamed",
         f"{PATH}: sky, sky@warm renamed",
     ]
@@ -98,7 +98,7 @@ def test_rename_for_one_model(project: Project) -> None:
 
 
 def test_rename_of_nothing(project: Project) -> None:
-    """The nearest id is told."""
+    """The nearest id is suggested."""
     project.record(baseline("sky"))
     assert project.run("rename", "skye", "air") == (
         1,
@@ -108,7 +108,7 @@ def test_rename_of_nothing(project: Project) -> None:
 
 
 def test_rename_in_two_tables(project: Project) -> None:
-    """An id that stands in two tables is not guessed at."""
+    """An id that is in two tables is refused, not guessed."""
     project.record(baseline("sky"))
     project.record(baseline("sky"), group=OTHER_TABLE)
     before = project.stored()
@@ -121,7 +121,7 @@ def test_rename_in_two_tables(project: Project) -> None:
 
 
 def test_rename_to_a_name_that_is_taken(project: Project) -> None:
-    """No file is touched, also not that of a model where it would be free."""
+    """No file is touched, not even that of a model without the new id."""
     project.record(baseline("sky"), group=OTHER_MODEL)
     project.record(baseline("sky"), baseline("tea"))
     before = project.stored()
@@ -131,16 +131,3 @@ def test_rename_to_a_name_that_is_taken(project: Project) -> None:
         f"llmcompare: {PATH}: there is a case 'tea' already. Nothing was renamed.\n",
     )
     assert project.stored() == before
-
-
-def test_prune_says_who_can(project: Project) -> None:
-    """Which rows a table has is known at collection only."""
-    assert project.run("prune") == (
-        2,
-        "",
-        (
-            "llmcompare: which rows the tables have is known only to pytest, which reads them when it collects the "
-            "tests.\n"
-            "To delete the baselines of rows that are gone: pytest --llm-prune\n"
-        ),
-    )

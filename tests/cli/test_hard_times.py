@@ -1,4 +1,4 @@
-"""What happens to decisions where the disk is full or cannot be written, or somebody else decides at the same time."""
+"""Decisions when the disk is full or read-only, or when somebody else decides at the same time."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ LONG = " Red." * 400  # more than there is room for
 
 @needs_file_limit
 def test_accepting_on_a_full_disk(project: Project) -> None:
-    """No baseline changes, the output still waits, the message names the file."""
+    """No baseline changes, the output stays pending, the message names the file."""
     project.record(baseline("sky"))
     project.pend(project.entry(baseline("sky", LONG)))
     before = project.stored()
     with full_disk(1000):
-        said = project.run("accept", "--all")
+        result = project.run("accept", "--all")
     path = project.root / "tests/__baselines__/trivia/tiny.baseline"
-    assert said == (1, "0 accepted.\n", f"{path}: cannot be written: File too large.\n{AGAIN}\n")
+    assert result == (1, "0 accepted.\n", f"{path}: cannot be written: File too large.\n{AGAIN}\n")
     assert project.stored() == before
-    assert project.waiting() == {"trivia/tiny/sky"}
+    assert project.pending() == {"trivia/tiny/sky"}
     assert project.run("accept", "--all").code == 0
     assert project.texts() == {"sky": LONG}
 
@@ -39,16 +39,16 @@ def test_accepting_on_a_full_disk(project: Project) -> None:
     [("accept", "1 accepted.\n", "The baselines are written, but "), ("reject", "", "llmcompare: ")],
 )
 def test_a_pending_file_that_cannot_grow(project: Project, command: str, out: str, before: str) -> None:
-    """Baselines that fit are written; what could not be removed is said, and the next try removes it."""
+    """Baselines that fit are written; what could not be removed is reported, and the next try removes it."""
     project.record(baseline("ice"))
     project.pend(*(project.entry(baseline("ice", f" {at}")) for at in range(5)))  # a long file of one entry
     with full_disk(project.file.path.stat().st_size):
-        said = project.run(command, "--all")
+        result = project.run(command, "--all")
     what = f"{before}.llmcompare/pending.jsonl: cannot be written: File too large.\n"
-    assert (said.code, said.out.endswith(out), said.err) == (1, True, what)
-    assert project.waiting() == {"trivia/tiny/ice"}
+    assert (result.code, result.out.endswith(out), result.err) == (1, True, what)
+    assert project.pending() == {"trivia/tiny/ice"}
     assert project.run(command, "--all").code == 0
-    assert project.waiting() == set()
+    assert project.pending() == set()
     assert project.texts() == {"ice": " 4" if command == "accept" else " Blue."}
 
 
@@ -57,22 +57,22 @@ def test_accepting_where_nothing_can_be_written(project: Project) -> None:
     """Even root cannot make files in /proc, which stands for a checkout that is read only."""
     project.pend(project.entry(baseline("sky")))
     (project.root / "tests/__baselines__").symlink_to("/proc")
-    said = project.run("accept", "--all")
-    assert (said.code, said.out) == (1, "0 accepted.\n")
-    assert "/proc" in said.err or "tests/__baselines__" in said.err
-    assert "cannot be written: No such file or directory." in said.err
-    assert AGAIN in said.err
-    assert project.waiting() == {"trivia/tiny/sky"}
+    result = project.run("accept", "--all")
+    assert (result.code, result.out) == (1, "0 accepted.\n")
+    assert "/proc" in result.err or "tests/__baselines__" in result.err
+    assert "cannot be written: No such file or directory." in result.err
+    assert AGAIN in result.err
+    assert project.pending() == {"trivia/tiny/sky"}
 
 
 def test_two_who_accept_at_the_same_time(project: Project) -> None:
-    """Each case is accepted once, by whoever comes first; nothing is lost and nobody fails."""
+    """Each case is accepted once, by the first of them; nothing is lost and neither fails."""
     names = [f"case_{at}" for at in range(20)]
     project.drift(*names)
     halves = ("trivia/tiny/case_*", "trivia/tiny/case_?")
     command = [sys.executable, "-m", "pytest_llmcompare.cli.main", "accept"]
     both = [subprocess.Popen([*command, half], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for half in halves]
-    said = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] in ([0, 0], [0, 1]), said  # 1: all were gone when it came to look
+    result = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] in ([0, 0], [0, 1]), result  # 1: all were gone when it came to look
     assert project.texts() == dict.fromkeys(names, " Red.")
-    assert project.waiting() == set()
+    assert project.pending() == set()

@@ -9,13 +9,13 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from pytest_llmcompare.cli.ending import Ending
-from pytest_llmcompare.cli.review import converse, entry_lines
+from pytest_llmcompare.cli.interrupts import Interrupts
+from pytest_llmcompare.cli.review import entry_lines, key_presses, review_on_terminal
 from pytest_llmcompare.cli.review_state import Decision, Review
 from tests.platforms import needs_terminal
 from tests.unit.baselines.samples import baseline
@@ -33,13 +33,13 @@ def test_equal_drifts_stand_next_to_each_other(project: Project) -> None:
     assert [str(entry.key) for entry in review.entries] == [
         *("trivia/tiny/a", "trivia/tiny/c", "trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"),
     ]
-    assert (review.place, len(review.rest)) == ("[1/5]", 2)
+    assert (review.place, len(review.alike)) == ("[1/5]", 2)
 
 
 def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
-    """A capital settles those alike that are left, and one undo takes it back as a whole."""
+    """A capital letter decides about all that are alike; one undo takes all of it back."""
     review = review_of(project)
-    review.decide(Decision.ACCEPT, whole_group=True)
+    review.decide(Decision.ACCEPT, all_alike=True)
     assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
     assert review.place == "[3/5]"
     review.decide(Decision.REJECT)
@@ -47,26 +47,6 @@ def test_one_decision_for_the_rest_of_a_group(project: Project) -> None:
     assert review.undo()
     assert not review.undo()
     assert (review.place, review.decisions) == ("[1/5]", {})
-
-
-def test_another_decision(project: Project) -> None:
-    """About an output that is not the current one, about one that is decided already, and back step by step."""
-    review = review_of(project)
-    first, second, third, *_ = review.entries
-    review.decide(Decision.SKIP, third)
-    review.decide(Decision.ACCEPT, second, whole_group=True)
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
-    review.decide(Decision.REJECT, first, whole_group=True)  # those alike that are decided keep their decision
-    assert names(review, Decision.REJECT) == ["trivia/tiny/a"]
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/c"]
-    assert review.left == 2
-    review.decide(Decision.REJECT, first)  # as before, so there is nothing to take back
-    assert review.undo()
-    assert names(review, Decision.ACCEPT) == ["trivia/tiny/a", "trivia/tiny/c"]
-    assert review.undo()
-    assert (review.decided(Decision.SKIP), review.left, review.can_undo) == ([third], 4, True)
-    assert review.undo()
-    assert not review.can_undo
 
 
 def test_all_decided(project: Project) -> None:
@@ -78,11 +58,11 @@ def test_all_decided(project: Project) -> None:
     review.decide(Decision.ACCEPT)
     assert names(review, Decision.ACCEPT) == []
     assert review.undo()
-    assert [str(entry.key) for entry in review.rest] == ["trivia/tiny/d"]
+    assert [str(entry.key) for entry in review.alike] == ["trivia/tiny/d"]
 
 
 def test_where_a_baseline_is_from_is_shown(project: Project) -> None:
-    """What was not compared with the files is shown beside what it was compared with, also after it was stored."""
+    """The source of the baseline is shown if it is not the files; the pending file keeps it."""
     project.record(baseline("a"))
     project.pend(replace(project.entry(baseline("a", " Red.")), against="git:main (1a2b3c4d)"))
     review = Review(project.file.read().entries.values())
@@ -113,11 +93,18 @@ Then = Callable[[int, int], None]
 
 
 def nothing(child: int, terminal: int) -> None:
-    """What is done once all keys are pressed."""
+    """Do nothing once all keys are pressed."""
+
+
+def waits_for_keys(terminal: int) -> bool:
+    """Whether the terminal is in raw mode: keys pressed earlier are dropped when it is entered."""
+    import termios
+
+    return not termios.tcgetattr(terminal)[3] & termios.ICANON
 
 
 def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
-    """Run the review on a pseudo terminal and press keys, each once there is a screen to press it on."""
+    """Run the review on a pseudo terminal and press keys, each when its screen is there."""
     import pty
 
     child, terminal = pty.fork()
@@ -130,11 +117,11 @@ def on_terminal(keys: str, then: Then = nothing) -> tuple[int, str]:
         while True:
             if time.monotonic() > end:
                 os.kill(child, signal.SIGKILL)
-            if select.select([terminal], [], [], 1)[0]:
+            if select.select([terminal], [], [], 0.02)[0]:
                 shown += os.read(terminal, 4096)
-            if waiting and shown.count(b"q quit") > len(keys) - len(waiting):
+            if waiting and shown.count(b"q quit") > len(keys) - len(waiting) and waits_for_keys(terminal):
                 os.write(terminal, waiting.pop(0).encode())
-            elif not waiting and shown.count(b"q quit") > len(keys):
+            elif not waiting and shown.count(b"q quit") > len(keys) and waits_for_keys(terminal):
                 then(child, terminal)
                 then = nothing
     except OSError:  # the terminal is gone with the process
@@ -167,7 +154,7 @@ def test_a_whole_review(project: Project) -> None:
         "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n1 rejected. 3 left for another time.\n"
     )
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Blue."}
-    assert project.waiting() == {"trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"}
+    assert project.pending() == {"trivia/tiny/b", "trivia/small/a", "trivia/tiny/d"}
 
 
 @needs_terminal
@@ -177,13 +164,13 @@ def test_ctrl_c_keeps_what_was_decided(project: Project) -> None:
     code, shown = on_terminal("a\x03")
     assert code == 0, shown
     assert shown.endswith("1 accepted.\n0 rejected. 1 left for another time.\n")
-    assert project.waiting() == {"trivia/tiny/b"}
+    assert project.pending() == {"trivia/tiny/b"}
 
 
 @needs_terminal
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
-    """It is a way to quit, too."""
+    """A kill is a way to quit, too."""
     project.drift("a", "b")
     code, shown = on_terminal("a", lambda child, _: os.kill(child, getattr(signal, name)))
     assert code == 0, shown
@@ -193,15 +180,15 @@ def test_a_kill_keeps_what_was_decided(project: Project, name: str) -> None:
 
 @needs_terminal
 def test_a_terminal_that_is_closed_keeps_what_was_decided(project: Project) -> None:
-    """Nobody is there to be told, but it is done."""
+    """The decisions are carried out although nobody sees it."""
     project.drift("a", "b")
     on_terminal("a", lambda _, terminal: os.close(terminal))
     assert project.texts() == {"a": " Red.", "b": " Blue."}
-    assert project.waiting() == {"trivia/tiny/b"}
+    assert project.pending() == {"trivia/tiny/b"}
 
 
 class Screen(io.StringIO):
-    """A terminal's screen, which is struck by a signal while this one of its pieces is written."""
+    """A terminal that raises a signal while a given piece of the output is written."""
 
     def __init__(self, number: int = 0, at: int = 0) -> None:
         super().__init__()
@@ -217,19 +204,18 @@ class Screen(io.StringIO):
 
 
 def review_with(project: Project, keys: str, screen: Screen) -> int:
-    """A review by somebody who presses these keys, and none any more once a signal came."""
+    """Review with these keys, and none after a signal; return the exit code."""
+    left = iter(keys)
 
-    @contextlib.contextmanager
-    def pressed(ending: Ending) -> Iterator[Callable[[], str]]:
-        left = iter(keys)
-        yield lambda: "" if ending.came.is_set() else next(left, "")
+    def pressed(interrupts: Interrupts) -> str:
+        return "" if interrupts.received else next(left, "")
 
     with contextlib.redirect_stdout(screen):
-        return converse(project.root, Review(project.file.read().entries.values()), pressed)
+        return review_on_terminal(project.root, Review(project.file.read().entries.values()), pressed)
 
 
 def test_ctrl_c_at_any_place(project: Project) -> None:
-    """While any piece of any line is printed: what was decided by then is carried out as a whole, the rest waits."""
+    """While any piece of output is printed: decisions made by then are carried out, all others stay pending."""
     project.drift("a", "b", "c")
     before = {path: path.read_bytes() for path in project.root.rglob("*") if path.is_file()}
     whole = Screen()
@@ -246,15 +232,15 @@ def test_ctrl_c_at_any_place(project: Project) -> None:
         decided = screen.getvalue().count("  -> ")
         accepted = [name for name, key in zip("abc"[:decided], "ara", strict=False) if key == "a"]
         assert [name for name, text in project.texts().items() if text == " Red."] == accepted
-        assert project.waiting() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
-        told = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
-        assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{told}")
+        assert project.pending() == {f"trivia/tiny/{name}" for name in "abc"[decided:]}
+        last_line = f"{decided - len(accepted)} rejected. {3 - decided} left for another time.\n"
+        assert screen.getvalue().endswith(f"{len(accepted)} accepted.\n{last_line}")
         seen.add(decided)
     assert seen == {0, 1, 2, 3}
 
 
 def test_ctrl_c_while_baselines_are_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are written to the end, all of them."""
+    """All of them are written."""
     project.drift("a", "b")
     struck = []
     real = os.fsync
@@ -270,44 +256,52 @@ def test_ctrl_c_while_baselines_are_written(project: Project, monkeypatch: pytes
     assert len(struck) > 1
     assert screen.getvalue().endswith("2 accepted.\n0 rejected. 0 left for another time.\n")
     assert project.texts() == {"a": " Red.", "b": " Red."}
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 def test_ctrl_c_before_the_first_question(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command shows a traceback for it."""
+    """No command shows a traceback after Ctrl-C."""
     project.drift("a")
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pytest_llmcompare.cli.pending.waiting", interrupted)
-    assert project.run("pending") == (130, "", "")
+    monkeypatch.setattr("pytest_llmcompare.cli.pending.load_pending", interrupted)
+    assert project.run("pending") == (130, "", "\n")  # ends the line of the terminal's ^C
 
 
 def test_signals_act_as_before_afterwards(project: Project) -> None:
-    """Whoever calls the command from a program of his own keeps his handlers."""
+    """A program that calls the command keeps its own signal handlers."""
     project.drift("a")
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert review_with(project, "s", Screen()) == 0
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_keys_at_once(project: Project) -> None:
+    """Several keys count one after the other; arrows and other keys without a character do nothing."""
+    chunks = iter(["\x1b[A", "xa", "Qr", "r"])
+    assert [*key_presses(Interrupts(), lambda _: next(chunks))] == ["x", "a"]
+    project.drift("a", "b", "c")
+    several = iter(["ar", "\x1b"])
+    with contextlib.redirect_stdout(io.StringIO()) as screen:
+        code = review_on_terminal(project.root, Review(project.file.read().entries.values()), lambda _: next(several))
+    assert code == 0
+    assert screen.getvalue().endswith("1 accepted.\n1 rejected. 1 left for another time.\n")
+    assert screen.getvalue().count("q quit") == 3
+
+
 def test_a_newer_output_is_not_rejected_unseen(project: Project) -> None:
-    """A run that finds another output during the review: that one still waits, and the review says so."""
+    """A run that finds another output during the review: that one stays pending, and the review says so."""
     project.drift("a", "b")
     review = Review(project.file.read().entries.values())
     project.pend(project.entry(baseline("a", " Green.")))
     screen = Screen()
     errors = io.StringIO()
-
-    @contextlib.contextmanager
-    def pressed(_: Ending) -> Iterator[Callable[[], str]]:
-        yield lambda: "r"
-
     with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(errors):
-        assert converse(project.root, review, pressed) == 1
+        assert review_on_terminal(project.root, review, lambda _: "r") == 1
     assert screen.getvalue().endswith("0 accepted.\n1 rejected. 1 left for another time.\n")
     assert errors.getvalue() == (
-        "trivia/tiny/a: another output of it waits by now than the one that was rejected, so it still does.\n"
+        "trivia/tiny/a: a run has found another output since; that one was not rejected and stays pending.\n"
     )
     assert [entry.new.generation.text for entry in project.file.read().entries.values()] == [" Green."]

@@ -7,15 +7,15 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import PendingFile
-from pytest_llmcompare.cli import review as browsing
-from pytest_llmcompare.cli.review_state import Review
-from pytest_llmcompare.cli.web.desk import Desk
+from pytest_llmcompare.cli.apply_decisions import Applied
+from pytest_llmcompare.cli.web.page import ReviewPage
 from pytest_llmcompare.cli.web.server import Server
 from pytest_llmcompare.records import GroupKey
 from tests.cli.serving import ask
@@ -152,16 +152,23 @@ def commanded(suite: Suite, encoding: str, *command: str) -> subprocess.Complete
 
 
 def test_the_review_page(odd: Suite) -> None:
-    """It shows every output, and says what became of it."""
+    """It shows every output, and takes a decision about each."""
     odd.run(models=HALF)
-    review = Review(PendingFile(odd.path).read().entries.values())
-    server = Server(0, Desk(review), browsing.page_of(review, ()).draw)
+    entries = list(PendingFile(odd.path).read().entries.values())
+    taken: list[Sequence[str | None]] = []
+
+    def take(decisions: Sequence[str | None]) -> Applied:
+        taken.append(decisions)
+        return Applied()
+
+    server = Server(0, ReviewPage(entries), take)
     with server.serving():
         page = ask(server.access.address)
         assert page.status == 200
         assert page.text.count("the other half") >= 2
-        decided = ask(server.access.address, "decide", {"entry": 0, "decision": "accept"})
-        assert json.loads(decided.text)["decisions"][0] == "accept"
+        answer = ask(server.access.address, "decisions", ["accept"] * len(entries))
+        assert json.loads(answer.text)["became"] == ["left"] * len(entries)
+    assert taken == [["accept"] * len(entries)]
 
 
 def test_workers_of_xdist(odd: Suite) -> None:

@@ -336,7 +336,7 @@ def test_what_cannot_be_copied(
         "runs:/none": (1, " has no run 'none'."),
         f"runs:/{texts}": (
             1,
-            f"runs:/{texts} keeps texts alone, without what was asked, so they cannot become baselines.",
+            f"runs:/{texts} has only the texts, not what was asked, so they cannot become baselines.",
         ),
         source: (
             1,

@@ -1,8 +1,8 @@
-"""Who may ask the review page for what. Pure.
+"""Which requests the review page's server answers. Pure.
 
-Any page that is open in the same browser can send requests to 127.0.0.1, and any program of this machine. So an address
-holds a secret, the host must be this machine by its own name (another name may have been pointed at it), and what
-changes anything must come from our page.
+Any page that is open in the same browser can send requests to 127.0.0.1, and so can any program on this machine.
+Therefore the address holds a secret token, the host must be this machine by its own name (another name may have been
+pointed at it), and decisions must come from our page.
 """
 
 from __future__ import annotations
@@ -10,121 +10,119 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from email.message import Message
 from http import HTTPStatus
-from typing import Any, NamedTuple
 
 HOST = "127.0.0.1"
 NAMES = (HOST, "localhost")
-MOST_BYTES = 4096  # of a body; the largest that the page sends has 60
-PAGE = ""
-METHODS: Mapping[str, str] = {PAGE: "GET", "state": "GET", "decide": "POST", "undo": "POST", "done": "POST"}
-"""What there is below the secret part of the address, each with the one method that it takes."""
+MAX_BYTES_PER_DECISION = 16
+PAGE, DECISIONS = "", "decisions"
+METHODS: Mapping[str, Sequence[str]] = {PAGE: ("GET", "HEAD"), DECISIONS: ("POST",)}
+"""The two routes below the token, each with its methods."""
 
-WRONG_ADDRESS = "Open the whole address that llmcompare printed; it holds a secret part."
+WRONG_ADDRESS = "Open the whole address that llmcompare printed; it holds a secret token."
 
 
-class Refused(Exception):  # noqa: N818
-    """A request that is not answered.
+class RefusedError(Exception):
+    """A request that is answered with an error.
 
     Attributes:
-        status: HTTP's status.
-        why: What to say.
-        allow: The method that would be answered.
+        status: The HTTP status.
+        reason: The body of the answer.
+        allow: The methods that are allowed, if the method was wrong.
     """
 
-    def __init__(self, status: HTTPStatus, why: str, *, allow: str = "") -> None:
-        super().__init__(why)
+    def __init__(self, status: HTTPStatus, reason: str, *, allow: str = "") -> None:
+        super().__init__(reason)
         self.status = status
-        self.why = why
+        self.reason = reason
         self.allow = allow
-
-
-class Request(NamedTuple):
-    """What counts of a request.
-
-    Attributes:
-        method: HTTP's method.
-        path: The path with all that follows it.
-        headers: Its headers, all values of each, by their names in lower case.
-    """
-
-    method: str
-    path: str
-    headers: Mapping[str, Sequence[str]]
-
-    def header(self, name: str) -> str | None:
-        """The value of a header; None where there is none or more than one."""
-        values = self.headers.get(name, ())
-        return values[0] if len(values) == 1 else None
 
 
 class Access:
     """The rules for one review.
 
     Args:
-        port: The port that is served.
-        token: The secret part of the address; by default a new one.
+        port: The port of the server.
+        entries: How many outputs there are to decide about.
     """
 
-    def __init__(self, port: int, token: str = "") -> None:
-        self.token = token or secrets.token_urlsafe(32)
+    def __init__(self, port: int, entries: int) -> None:
+        self.token = secrets.token_urlsafe(32)
         self.hosts = {f"{name}:{port}" for name in NAMES} | (set(NAMES) if port == 80 else set())  # HTTP's own port
         self.address = f"http://{HOST}:{port}/{self.token}/"
+        self.entries = entries
+        self.max_bytes = 64 + MAX_BYTES_PER_DECISION * entries
 
-    def check(self, request: Request) -> str:
-        """What is asked for, one of `METHODS`.
+    def check(self, method: str, path: str, headers: Message) -> str:
+        """Return which of the routes a request takes.
 
-        Raises:
-            Refused: It may not be asked for, or not so.
-        """
-        if request.header("host") not in self.hosts:
-            raise Refused(HTTPStatus.FORBIDDEN, f"This page is served to {' and '.join(sorted(self.hosts))} only.")
-        what = self._below_token(request.path)
-        if what not in METHODS:
-            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page.")
-        if request.method != METHODS[what]:
-            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"This takes {METHODS[what]} only.", allow=METHODS[what])
-        if METHODS[what] == "POST":
-            self._check_writing(request)
-        return what
-
-    def length(self, request: Request) -> int:
-        """How many bytes of a body there are to read.
+        Args:
+            method: The HTTP method.
+            path: The path with the query.
+            headers: The headers.
 
         Raises:
-            Refused: That is not told, or too many.
+            RefusedError: The request is not allowed.
         """
-        told = request.header("content-length")
-        if told is None or not (told.isascii() and told.isdecimal()) or "transfer-encoding" in request.headers:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "The length of the body is not told.")
-        if len(told) > 9 or int(told) > MOST_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has more than {MOST_BYTES:,} bytes.")
-        return int(told)
+        if _single(headers, "Host") not in self.hosts:
+            raise RefusedError(HTTPStatus.FORBIDDEN, f"This page is served to {' and '.join(sorted(self.hosts))} only.")
+        route = self._below_token(path)
+        if route not in METHODS:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
+        if method not in METHODS[route]:
+            allow = ", ".join(METHODS[route])
+            raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"Allowed here: {allow}.", allow=allow)
+        if route == DECISIONS:
+            self._check_sender(headers)
+        return route
+
+    def length(self, headers: Message) -> int:
+        """Return the length of the body in bytes.
+
+        Raises:
+            RefusedError: It is not given, or too large.
+        """
+        length = _single(headers, "Content-Length")
+        if not (length.isascii() and length.isdecimal()) or "Transfer-Encoding" in headers:
+            raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "The body needs a Content-Length.")
+        if len(length) > 9 or int(length) > self.max_bytes:
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has more than {self.max_bytes:,} bytes.")
+        return int(length)
+
+    def decisions(self, body: bytes) -> list[str | None]:
+        """Return the decisions in a body: one of "accept", "reject", "skip" or null for each output, in their order.
+
+        Raises:
+            RefusedError: The body is something else.
+        """
+        try:
+            values = json.loads(body)
+        except (ValueError, RecursionError):
+            values = None
+        if not (
+            isinstance(values, list)
+            and len(values) == self.entries
+            and all(value in (None, "accept", "reject", "skip") for value in values)
+        ):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, f"Expected a JSON list of {self.entries:,} decisions.")
+        return values
 
     def _below_token(self, path: str) -> str:
-        token, slash, what = path.partition("?")[0].removeprefix("/").partition("/")
+        token, slash, route = path.partition("?")[0].removeprefix("/").partition("/")
         same = secrets.compare_digest(token.encode("utf-8", "surrogateescape"), self.token.encode("ascii"))
         if not (same and slash):
-            raise Refused(HTTPStatus.FORBIDDEN, WRONG_ADDRESS)
-        return what
+            raise RefusedError(HTTPStatus.FORBIDDEN, WRONG_ADDRESS)
+        return route
 
-    def _check_writing(self, request: Request) -> None:
-        if request.header("origin") not in {f"http://{host}" for host in self.hosts}:
-            raise Refused(HTTPStatus.FORBIDDEN, "Only the review page itself may decide.")
-        if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This takes JSON only.")
+    def _check_sender(self, headers: Message) -> None:
+        if _single(headers, "Origin") not in {f"http://{host}" for host in self.hosts}:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "Only the review page itself may decide.")
+        if _single(headers, "Content-Type").partition(";")[0].strip().lower() != "application/json":
+            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Decisions must be JSON.")
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """The object in a body.
-
-    Raises:
-        Refused: There is none.
-    """
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise Refused(HTTPStatus.BAD_REQUEST, "This takes a JSON object.")
-    return found
+def _single(headers: Message, name: str) -> str:
+    """Return the value of a header; empty if it is missing or given more than once."""
+    values = headers.get_all(name, [])
+    return str(values[0]) if len(values) == 1 else ""

@@ -1,4 +1,4 @@
-"""The page of `llmcompare review --web`: the HTML report of what is pending, with a dock to decide at. Pure."""
+"""The page of `llmcompare review --web`: an HTML report of the pending outputs, with buttons to decide."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_llmcompare.baselines.pending import Entry, line_of
+from pytest_llmcompare.cli.apply_decisions import Applied
+from pytest_llmcompare.cli.pending import written_lines
+from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
 from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document
 from pytest_llmcompare.settings import Settings
 
-SCRIPTS = (*SHARED, "decisions.js", "dock.js", "connection.js")
-STYLES = ("report.css", "dock.css")
+SCRIPTS = (*SHARED, "review.js")
+STYLES = ("report.css", "review.css")
 KEYS = "".join(
     f"<div><dt><kbd>{keys[0]}</kbd> <kbd>{keys[1]}</kbd></dt><dd>{what}, all that are alike</dd></div>\n    "
     for keys, what in (("aA", "accept"), ("rR", "reject"), ("sS", "skip"))
@@ -26,57 +30,85 @@ class ReviewPage:
     """The page of a review.
 
     Args:
-        results: What is pending, in the order of the review.
-        alike: A number for each; equal where outputs changed in the same way.
-        against: What each was compared with, where that is not the files; else empty.
-        notes: What the user should know.
+        entries: The pending outputs, in the order of the review.
+        notes: Notes to show.
+
+    Attributes:
+        entries: How many outputs there are.
+        html: The page.
+        policy: Its content security policy.
     """
 
-    def __init__(
-        self, results: Sequence[CaseResult], alike: Sequence[int], against: Sequence[str], notes: Sequence[str] = ()
-    ) -> None:
-        self.data = {**pending_document(results, notes), "alike": list(alike), "against": list(against)}
-        self.style = "\n".join(map(page_part, STYLES))
-        self.script = script_of(*SCRIPTS)
+    def __init__(self, entries: Sequence[Entry], notes: Sequence[str] = ()) -> None:
+        self.entries = len(entries)
+        self._keys = [entry.key for entry in entries]
+        style, script = "\n".join(map(page_part, STYLES)), script_of(*SCRIPTS)
         self.policy = (
-            f"default-src 'none'; style-src {source_of(self.style)}; script-src {source_of(self.script)}; "
+            f"default-src 'none'; style-src {hash_source(style)}; script-src {hash_source(script)}; "
             "connect-src 'self'; base-uri 'none'; form-action 'none'"
         )
-
-    def draw(self, state: dict[str, Any]) -> tuple[str, str]:
-        """The page at a state of the review, and the policy that the browser is to hold it to."""
-        page = assembled(
-            style=self.style,
-            script=self.script,
+        changes: dict[ChangeKey, int] = {}
+        data = {
+            **pending_document(entries, notes),
+            "review": [
+                {
+                    "id": hashlib.sha256(line_of(entry).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+                    "change": changes.setdefault(change_key(entry), len(changes)),
+                    "against": entry.against,
+                }
+                for entry in entries
+            ],
+        }
+        self.html = assembled(
+            style=style,
+            script=script,
             policy=self.policy,
-            data={**self.data, "state": state},
-            further=page_part("dock.html"),
+            data=data,
+            further=page_part("review.html"),
             keys=KEYS + UNDO,
         )
-        return page, self.policy
+
+    def result(self, applied: Applied) -> dict[str, Any]:
+        """Return what the page shows of the result: the fate of each output, faults, written files."""
+        fates = dict.fromkeys(applied.accepted, "accepted") | dict.fromkeys(applied.rejected, "rejected")
+        fates |= dict.fromkeys(applied.refused, "refused")
+        return {
+            "became": [fates.get(key, "left") for key in self._keys],
+            "why": [applied.refused.get(key, "") for key in self._keys],
+            "faults": list(applied.faults),
+            "written": written_lines(applied),
+        }
 
 
-def pending_document(results: Sequence[CaseResult], notes: Sequence[str]) -> ReportData:
-    """A report of what is pending; each case has the number of its entry.
+def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportData:
+    """Return a report of pending outputs; each case has the number of its entry.
 
-    It has no commands to accept with, no drift rates and no comparison of models: what passed is not in it.
+    It has no commands for accepting, no drift rates and no comparison of models, because what passed is not in it.
     """
+    results = [
+        CaseResult(
+            *(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline),
+            input=entry.prompt,
+        )
+        for entry in entries
+    ]
     models = tuple(dict.fromkeys(result.key.group.model for result in results))
     declared: dict[GroupKey, list[RowKey]] = {}
     for result in results:
         declared.setdefault(result.key.group, []).append(result.key.row)
     summary = summarize(results, (), Settings(), declared=declared, notes=notes, models=models)
-    data = slim_document(report_data(Report(summary, accepting=lambda _: "")))
+    report = Report(summary, accepting=lambda _: "")
+    data = slim_document(report_data(report))
     numbers = {result.key: number for number, result in enumerate(results)}
     cells = iter(summary.cells)
     for table in data["tables"]:
         for row in table["rows"]:
             row["cases"] = [case and {**case, "entry": numbers[next(cells).key]} for case in row["cases"]]
     models_alone = [{**model, "drift_rate": None} for model in data["models"]]
-    sentence = f"{len(results):,} pending: {data['sentence'].partition(': ')[2]}"
+    sentence = f"{len(results):,} pending: {report.counts}"
     return {**data, "sentence": sentence, "models": models_alone, "pairs": []}
 
 
-def source_of(inline: str) -> str:
-    """How a content security policy names a style or script that stands in the page."""
+def hash_source(inline: str) -> str:
+    """Return how a content security policy names a style or script that stands in the page: by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode('utf-8')).digest()).decode('ascii')}'"

@@ -1,126 +1,100 @@
 // Prompts beside models. Rows are made as they come into sight, so that thousands of them are no burden.
 
 const CHUNK = 100, PREVIEW = 260;
-const grid = { shown: [], made: 0, table: null, body: null };
+const grid = { shown: [], items: [], made: 0, table: null, body: null };
 
-// As much of a text as a cell has room for: from its beginning, or from shortly before it parts from its baseline.
-function preview(parent, found) {
-  const { text } = found.candidate;
-  if (!text) return parent.append("(no text)");
-  const changed = found.changes ? found.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
+// As much of a text as a cell has room for: from its beginning, or from shortly before it differs from its baseline.
+function preview(record) {
+  const { text } = record.candidate;
+  if (!text) return ["(no text)"];
+  const changed = record.changes ? record.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
-  if (start) parent.append("\u2026");
-  const near = changed.filter(([from, to]) => to > start && from < end)
-    .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
-  pieces(text.slice(start, end), near, []).forEach((piece, at) => {
-    const shown = piece.text.replace(/\s*\n\s*/g, " \u23ce ");
-    put(parent.appendChild(element(piece.changed ? "ins" : "span")), at ? shown : shown.trimStart());
+  const made = pieces(text.slice(start, end), within(changed, start, end), []).map((piece, at) => {
+    const line = onOneLine(piece.text);
+    return element(piece.changed ? "ins" : "span", "", safe(at ? line : line.trimStart()));
   });
-  return text.length > end ? parent.append("\u2026") : undefined;
+  return [start ? "\u2026" : "", ...made, text.length > end ? "\u2026" : ""];
 }
 
 function cellOf(item) {
-  const made = element("td"), { found } = item;
-  const link = made.appendChild(colour(element("a", "cell"), kindOf(found)));
+  const { record } = item, kind = kindOf(record), sign = signOf(signFor(record));
+  sign.title = wordFor(record);
+  const text = element("span", "output", element("span", "unseen", `${wordFor(record)}: `), ...(record.candidate ? preview(record) : ["(no output)"]));
+  text.dir = "auto";
+  const link = colour(element("a", "cell", sign, text), kind);
   link.href = `#${item.hash}`;
-  link.classList.toggle("loud", lookOf.get(kindOf(found)).loud);
-  const sign = link.appendChild(element("span", "sign", signOf(found)));
-  sign.setAttribute("aria-hidden", "true");
-  sign.title = wordOf(found);
-  const said = link.appendChild(element("span", "said"));
-  said.append(element("span", "unseen", `${wordOf(found)}: `));
-  said.dir = "auto";
-  if (found.candidate) preview(said, found);
-  else said.append("(no output)");
-  if (found.why) put(link.appendChild(element("span", "why")), found.why);
-  link.append(...added.cell(item, link), put(element("span", "name"), found.model));
+  link.classList.toggle("loud", looks.get(kind).loud);
+  if (record.why) link.append(element("span", "why", safe(record.why)));
+  link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;
-  return made;
+  return element("td", "", link);
 }
 
-function rowOf(known) {
-  const made = element("tr"), head = made.appendChild(element("th"));
-  head.scope = "row";
-  put(head, rowName(known.row));
-  const prompt = head.appendChild(element("span", "prompt"));
+function rowOf(line) {
+  const prompt = element("span", "prompt", safe(onOneLine(line.row.input.slice(0, 400))));
   prompt.dir = "auto";
-  put(prompt, known.row.input.slice(0, 400).replace(/\s*\n\s*/g, " \u23ce "));
-  for (const item of known.cases) {
-    if (filters.model && item && item.found.model !== filters.model) continue;
-    if (filters.model && !item) continue;
-    made.append(item ? cellOf(item) : element("td"));
-  }
-  return made;
+  const head = element("th", "", safe(rowName(line.row)), prompt);
+  head.scope = "row";
+  const cases = line.cases.filter((item) => !filters.model || (item && item.record.model === filters.model));
+  return element("tr", "", head, ...cases.map((item) => (item ? cellOf(item) : element("td"))));
 }
 
 function beginTable(table) {
-  const box = element("section", "table"), models = table.models.filter((name) => !filters.model || name === filters.model);
-  const title = box.appendChild(element("h3"));
-  put(title, table.table);
-  if (table.folder !== ".") put(title.appendChild(element("small")), ` in ${table.folder}`);
-  const made = box.appendChild(element("div", "scroll")).appendChild(element("table"));
-  if (models.length > 4) made.className = "wide";
-  const head = made.createTHead().insertRow();
-  for (const name of ["prompt", ...models]) {
-    const cell = head.appendChild(element("th"));
-    cell.scope = "col";
-    put(cell, name);
-  }
+  const models = table.models.filter((name) => !filters.model || name === filters.model), title = element("h3", "", safe(table.table));
+  if (table.folder !== ".") title.append(element("small", "", safe(` in ${table.folder}`)));
+  const heads = ["prompt", ...models].map((name) => {
+    const head = element("th", "", safe(name));
+    head.scope = "col";
+    return head;
+  });
   grid.table = table;
-  grid.body = made.createTBody();
-  document.getElementById("tables").append(box);
+  grid.body = element("tbody");
+  const made = element("table", models.length > 4 ? "wide" : "", element("thead", "", element("tr", "", ...heads)), grid.body);
+  part("tables").append(element("section", "table", title, element("div", "scroll", made)));
 }
 
 function makeRows(number) {
   const until = Math.min(grid.made + number, grid.shown.length);
   for (; grid.made < until; grid.made += 1) {
-    const known = grid.shown[grid.made];
-    if (known.table !== grid.table) beginTable(known.table);
-    grid.body.append(rowOf(known));
+    const line = grid.shown[grid.made];
+    if (line.table !== grid.table) beginTable(line.table);
+    grid.body.append(rowOf(line));
   }
 }
 
 function showGrid() {
-  for (const known of grid.shown) for (const item of known.cases) if (item) item.link = null;
-  grid.shown = rowsShown();
-  grid.made = 0;
-  grid.table = null;
-  grid.items = grid.shown.flatMap((known) => known.cases.filter(isShown));
-  document.getElementById("tables").replaceChildren();
+  for (const line of grid.shown) for (const item of line.cases) if (item) item.link = null;
+  const shown = rowsShown(), all = count(rows.length, "prompt");
+  Object.assign(grid, { shown, made: 0, table: null, items: shown.flatMap((line) => line.cases.filter(isShown)) });
+  part("tables").replaceChildren();
   makeRows(CHUNK);
-  const all = rows.length, some = grid.shown.length;
-  document.getElementById("count").textContent = some === all
-    ? `${count(all, "prompt")}, ${count(grid.items.length, "case")}`
-    : `${some.toLocaleString("en")} of ${count(all, "prompt")}, ${count(grid.items.length, "case")}`;
-  if (!some) document.getElementById("tables").append(element("p", "empty", "Nothing here. Take a filter away."));
+  part("count").textContent = `${shown.length < rows.length ? `${digits(shown.length)} of ` : ""}${all}, ${count(grid.items.length, "case")}`;
+  if (!shown.length) part("tables").append(element("p", "empty", "Nothing here. Take a filter away."));
 }
 
-// The link of a case, its row made first where nobody has seen it yet.
+// The link of a case; its row is made first if nobody has seen it yet.
 function linkOf(item) {
   while (!item.link && grid.made < grid.shown.length) makeRows(CHUNK);
   return item.link;
 }
 
 function showTools() {
-  const model = document.getElementById("model"), names = [...new Set(data.tables.flatMap((table) => table.models))];
+  const names = [...new Set(data.tables.flatMap((table) => table.models))], kinds = new Map();
   for (const name of names) {
-    const option = put(element("option"), name);
+    const option = element("option", "", safe(name));
     option.value = name;
-    model.append(option);
+    part("model").append(option);
   }
-  model.parentElement.hidden = names.length < 2;
-  const kinds = new Map();
-  for (const { found } of byHash.values()) kinds.set(kindOf(found), (kinds.get(kindOf(found)) || 0) + 1);
+  part("model").parentElement.hidden = names.length < 2;
+  for (const { record } of byHash.values()) kinds.set(kindOf(record), (kinds.get(kindOf(record)) || 0) + 1);
   for (const { kind, sign, word, meaning } of words.filter((look) => kinds.has(look.kind))) {
-    const button = document.querySelector("#verdicts > div").appendChild(colour(element("button"), kind));
-    const mark = button.appendChild(element("span", "sign", sign));
-    mark.setAttribute("aria-hidden", "true");
-    button.type = "button";
-    button.title = meaning;
-    button.dataset.verdict = kind;
-    button.setAttribute("aria-pressed", "false");
-    button.append(`${kinds.get(kind).toLocaleString("en")} ${word}`);
+    const made = colour(button(signOf(sign), onVerdict), kind);
+    made.append(`${digits(kinds.get(kind))} ${word}`);
+    made.title = meaning;
+    made.dataset.verdict = kind;
+    made.setAttribute("aria-pressed", "false");
+    document.querySelector("#verdicts > div").append(made);
   }
-  document.getElementById("verdicts").hidden = kinds.size < 2;
-  document.getElementById("differing").checked = filters.differing;
+  part("verdicts").hidden = kinds.size < 2;
+  part("differing").checked = filters.differing;
 }

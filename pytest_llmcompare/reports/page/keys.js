@@ -1,6 +1,6 @@
 // Keys, filters, links.
 
-const search = document.getElementById("search"), help = document.getElementById("help");
+const search = part("search"), help = part("help");
 
 function current() {
   if (open) return open;
@@ -47,18 +47,16 @@ function onKey(event) {
 
 function filter() {
   filters.search = search.value;
-  filters.model = document.getElementById("model").value;
-  filters.differing = document.getElementById("differing").checked;
+  filters.model = part("model").value;
+  filters.differing = part("differing").checked;
   showGrid();
-  mark(open, true);
+  highlight(open, true);
 }
 
-function onVerdict(event) {
-  const button = event.target.closest("button");
-  if (!button) return;
-  const on = button.getAttribute("aria-pressed") !== "true";
-  button.setAttribute("aria-pressed", String(on));
-  on ? filters.verdicts.add(button.dataset.verdict) : filters.verdicts.delete(button.dataset.verdict);
+function onVerdict({ currentTarget }) {
+  const { verdict } = currentTarget.dataset, isOn = !filters.verdicts.delete(verdict);
+  if (isOn) filters.verdicts.add(verdict);
+  currentTarget.setAttribute("aria-pressed", String(isOn));
   filter();
 }
 
@@ -68,16 +66,15 @@ function listen() {
     window.clearTimeout(waiting);
     waiting = window.setTimeout(filter, rows.length > 500 ? 120 : 0);
   });
-  document.getElementById("model").addEventListener("change", filter);
-  document.getElementById("differing").addEventListener("change", filter);
-  document.getElementById("verdicts").addEventListener("click", onVerdict);
-  document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
-  document.getElementById("help-button").addEventListener("click", () => help.showModal());
+  part("model").addEventListener("change", filter);
+  part("differing").addEventListener("change", filter);
+  part("tools").addEventListener("submit", (event) => event.preventDefault());
+  part("help-button").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", onKey);
   window.addEventListener("hashchange", followHash);
   window.addEventListener("beforeprint", () => makeRows(grid.shown.length));
   narrow.addEventListener("change", () => { page.inert = Boolean(open) && narrow.matches; });
   new IntersectionObserver((seen) => {
     if (seen.some((one) => one.isIntersecting)) makeRows(CHUNK);
-  }, { rootMargin: "1500px" }).observe(document.getElementById("more"));
+  }, { rootMargin: "1500px" }).observe(part("more"));
 }

@@ -2,44 +2,36 @@
 
 const MOST_SHOWN = 20000, AROUND = 2000;
 const HEAT = [[0.9, ""], [0.7, "p1"], [0.5, "p2"], [0.3, "p3"], [0.1, "p4"], [0, "p5"]];
-const panel = document.getElementById("panel"), page = document.getElementById("page");
-const narrow = window.matchMedia("(max-width: 60rem)");
+const panel = part("panel"), page = part("page"), narrow = window.matchMedia("(max-width: 60rem)");
 let open = null, shaded = false;
 
-function title(text) {
-  return element("h3", "", text);
-}
-
+// The tokens in a part of a text, with where each begins and ends in it.
 function tokensOf(candidate, from, to) {
-  if (!shaded || !candidate.tokens || !candidate.logprobs) return [];
-  let at = 0;
+  if (!shaded || !candidate || !candidate.tokens || !candidate.logprobs) return [];
+  let at = -from;
   const all = candidate.tokens.map((text, index) => {
-    const token = { from: at - from, to: at + text.length - from, logprob: candidate.logprobs[index], index };
     at += text.length;
-    return token;
+    return { from: at - text.length, to: at, logprob: candidate.logprobs[index], index };
   });
   return all.filter((token) => token.to > 0 && token.from < to - from && token.to > token.from);
 }
 
-function textBox(text, changed, tag, candidate) {
-  const box = element("div", "text");
+function shade(node, { logprob, index }) {
+  const chance = logprob === null ? null : Math.exp(logprob);
+  node.className = `token ${chance === null ? "" : HEAT.find(([least]) => chance >= least)[1]}`.trim();
+  node.title = chance === null ? "not known" : `token ${index + 1}: ${nats(logprob)} nats, ${percent(chance)}`;
+}
+
+function textBox(text, changed = [], tag = "span", candidate = null) {
+  const box = element("div", "text", text ? "" : "(no text)"), isLong = text.length > MOST_SHOWN;
   box.dir = "auto";
-  if (!text) return put(box, "(no text)");
-  const first = changed.length ? changed[0][0] : 0;
-  const from = text.length > MOST_SHOWN ? Math.max(first - AROUND, 0) : 0;
-  const to = text.length > MOST_SHOWN ? Math.min(from + MOST_SHOWN, text.length) : text.length;
+  const from = isLong && changed.length ? Math.max(changed[0][0] - AROUND, 0) : 0;
+  const to = isLong ? Math.min(from + MOST_SHOWN, text.length) : text.length;
   if (from) box.append(element("span", "escape", `\u2026 ${count(from, "character")} before`), " ");
-  const near = changed.filter(([start, end]) => end > from && start < to)
-    .map(([start, end]) => [Math.max(start, from) - from, Math.min(end, to) - from]);
-  for (const piece of pieces(text.slice(from, to), near, candidate ? tokensOf(candidate, from, to) : [])) {
-    const made = element(piece.changed ? tag : "span");
-    if (piece.token) {
-      const chance = piece.token.logprob === null ? null : Math.exp(piece.token.logprob);
-      const heat = chance === null ? "" : HEAT.find(([least]) => chance >= least)[1];
-      made.className = `token ${heat}`.trim();
-      made.title = chance === null ? "not known" : `token ${piece.token.index + 1}: ${nats(piece.token.logprob)} nats, ${percent(chance)}`;
-    }
-    box.append(put(made, piece.text, true));
+  for (const piece of text ? pieces(text.slice(from, to), within(changed, from, to), tokensOf(candidate, from, to)) : []) {
+    const made = element(piece.changed ? tag : "span", "", safe(piece.text, true));
+    if (piece.token) shade(made, piece.token);
+    box.append(made);
   }
   if (to < text.length) box.append(" ", element("span", "escape", `\u2026 ${count(text.length - to, "character")} more`));
   if (text.length > 1500) {
@@ -50,143 +42,112 @@ function textBox(text, changed, tag, candidate) {
 }
 
 function shading(candidate) {
-  const row = element("div", "shading"), label = row.appendChild(element("label", "check")), box = element("input");
-  box.type = "checkbox";
-  box.id = "shade";
-  box.checked = shaded;
+  const box = element("input");
+  Object.assign(box, { type: "checkbox", id: "shade", checked: shaded });
   box.addEventListener("change", () => {
     shaded = box.checked;
     show(open);
-    document.getElementById("shade").focus();
+    part("shade").focus();
   });
-  label.append(box, "shade tokens by probability");
-  const legend = row.appendChild(element("span", "legend", "likely"));
-  for (const [, heat] of HEAT.slice(1)) legend.append(element("i", heat));
-  legend.append("unlikely");
+  const legend = element("span", "legend", "likely", ...HEAT.slice(1).map(([, heat]) => element("i", heat)), "unlikely");
+  const row = element("div", "shading", element("label", "check", box, "shade tokens by probability"), legend);
   const known = candidate.logprobs.map((value, index) => [value, index]).filter(([value]) => value !== null);
   if (known.length) {
     const [least, index] = known.reduce((worst, one) => (one[0] < worst[0] ? one : worst));
-    const said = row.appendChild(element("span", "", `least likely: token ${index + 1} `));
-    said.append(put(element("span", "piece"), `'${candidate.tokens[index]}'`), `, ${percent(Math.exp(least))}`);
+    row.append(element("span", "", `least likely: token ${index + 1} `, element("span", "piece", safe(`'${candidate.tokens[index]}'`)), `, ${percent(Math.exp(least))}`));
   }
   return row;
 }
 
-function texts(found) {
-  const made = element("div", "inside"), both = found.baseline !== null && found.candidate;
-  const same = both && found.baseline === found.candidate.text;
-  const change = found.changes || { baseline: [], candidate: [] };
-  const grid = made.appendChild(element("div", both && !same ? "both" : ""));
-  const side = (name, ...args) => {
-    const part = grid.appendChild(element("div"));
-    part.append(title(name), textBox(...args));
-  };
-  if (found.baseline !== null && !same) side("Baseline", found.baseline, change.baseline, "del", null);
-  if (found.candidate) {
-    side(same ? "Baseline and candidate are the same text" : "Candidate", found.candidate.text, change.candidate, "ins", found.candidate);
-    if (found.candidate.tokens && found.candidate.logprobs && found.candidate.logprobs.length) made.append(shading(found.candidate));
-  } else made.append(title("Candidate"), element("p", "", "(no output)"));
+const titled = (title, ...children) => [element("h3", "", title), ...children];
+
+function texts({ baseline, candidate, changes }) {
+  const isSame = baseline !== null && candidate && baseline === candidate.text, sides = [];
+  if (baseline !== null && !isSame) sides.push(element("div", "", ...titled("Baseline", textBox(baseline, changes?.baseline, "del"))));
+  const title = isSame ? "Baseline and candidate are the same text" : "Candidate";
+  if (candidate) sides.push(element("div", "", ...titled(title, textBox(candidate.text, changes?.candidate, "ins", candidate))));
+  const made = element("div", "inside", element("div", changes ? "both" : "", ...sides));
+  if (!candidate) made.append(...titled("Candidate", element("p", "", "(no output)")));
+  else if (candidate.tokens && candidate.logprobs?.length) made.append(shading(candidate));
   return made;
 }
 
-function evidence(items) {
-  const list = element("dl", "evidence");
-  for (const [name, value] of items) list.append(element("dt", "", name), put(element("dd"), value));
-  return list;
-}
+const evidence = (items) => element("dl", "evidence", ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", safe(value))]));
 
 function command(text) {
-  const row = element("div", "command"), code = put(row.appendChild(element("code")), text), button = element("button", "", "Copy");
-  const said = element("span", "unseen");
-  said.setAttribute("role", "status");
-  button.type = "button";
-  button.addEventListener("click", async () => {
+  const code = element("code", "", safe(text)), status = element("span", "unseen");
+  status.setAttribute("role", "status");
+  const copy = button("Copy", async () => {
     try {
       await navigator.clipboard.writeText(text);
     } catch {
       window.getSelection().selectAllChildren(code);
       document.execCommand("copy");
     }
-    button.textContent = said.textContent = "Copied";
-    window.setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    copy.textContent = status.textContent = "Copied";
+    window.setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
-  row.append(button, said);
-  return row;
+  return element("div", "command", code, copy, status);
 }
 
-function others(item) {
-  const list = element("ul", "others");
-  for (const other of item.known.cases) {
-    if (!other || other === item) continue;
-    const line = list.appendChild(element("li")), link = element("a");
-    link.href = `#${other.hash}`;
-    put(link, other.found.model);
-    const said = other.found.candidate ? other.found.candidate.text.slice(0, PREVIEW).trim() : "(no output)";
-    line.append(signed(kindOf(other.found), signOf(other.found), ""), link, ": ");
-    put(line, said.replace(/\s*\n\s*/g, " \u23ce "));
-  }
-  return list.children.length ? list : null;
+function otherModels(item) {
+  return item.line.cases.filter((other) => other && other !== item).map((other) => {
+    const text = other.record.candidate ? onOneLine(other.record.candidate.text.slice(0, PREVIEW).trim()) : "(no output)";
+    return element("li", "", signed(kindOf(other.record), signFor(other.record), ""), linkTo(other, other.record.model), ": ", safe(text));
+  });
 }
 
-function bar(item) {
-  const row = element("div", "bar-top"), at = grid.items.indexOf(item);
-  row.append(element("span", "", at < 0 ? "" : `${(at + 1).toLocaleString("en")} of ${count(grid.items.length, "case")}`));
+function topBar(item) {
+  const at = grid.items.indexOf(item);
+  const row = element("div", "bar-top", element("span", "", at < 0 ? "" : `${digits(at + 1)} of ${count(grid.items.length, "case")}`));
   for (const [name, label, act] of [["\u2191", "Previous case (k)", () => step(-1)], ["\u2193", "Next case (j)", () => step(1)], ["\u00d7", "Close (Esc)", close]]) {
-    const button = row.appendChild(element("button", "", name));
-    button.type = "button";
-    button.title = label;
-    button.setAttribute("aria-label", label);
-    button.addEventListener("click", act);
+    const made = row.appendChild(button(name, act));
+    made.title = label;
+    made.setAttribute("aria-label", label);
   }
   return row;
 }
 
 function show(item) {
-  const { found } = item, heading = put(element("h2"), `${found.model}: ${rowName(found)}`);
+  const { record } = item, heading = element("h2", "", safe(`${record.model}: ${rowName(record)}`));
   heading.id = "panel-title";
-  const badge = colour(element("p", "badge"), kindOf(found));
-  badge.append(element("span", "sign", signOf(found)), wordOf(found));
-  const parts = [bar(item), heading, badge, ...added.panel(item)];
-  if (found.evidence && found.evidence.length) parts.push(evidence(found.evidence));
-  if (found.reason) parts.push(put(element("p", "reason"), found.reason, true));
-  parts.push(texts(found));
-  if (found.target !== null) parts.push(title("Expected answer"), textBox(found.target, [], "span", null));
-  parts.push(title("Prompt"), textBox(item.known.row.input, [], "span", null));
-  if (found.accept) parts.push(title("Accept today's output as the baseline"), command(found.accept));
-  const rest = others(item);
-  if (rest) parts.push(title("Other models on this prompt"), rest);
-  parts.push(title("Test"), put(element("code"), found.test));
-  panel.replaceChildren(...parts.filter(Boolean));
+  const badge = colour(element("p", "badge", element("span", "sign", signFor(record)), wordFor(record)), kindOf(record));
+  const parts = [topBar(item), heading, badge, ...added.panel(item)], others = otherModels(item);
+  if (record.evidence?.length) parts.push(evidence(record.evidence));
+  if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
+  parts.push(texts(record));
+  if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
+  parts.push(...titled("Prompt", textBox(item.line.row.input)));
+  if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
+  if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
+  panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(record.test))));
 }
 
-function mark(item, on) {
-  if (item && item.link) item.link.classList.toggle("open", on);
-  if (item && item.link) on ? item.link.setAttribute("aria-current", "true") : item.link.removeAttribute("aria-current");
-}
-
-function isSeen(node) {
-  const box = node.getBoundingClientRect();
-  return box.bottom > 0 && box.top < window.innerHeight;
+function highlight(item, isOpen) {
+  if (!item || !item.link) return;
+  item.link.classList.toggle("open", isOpen);
+  if (isOpen) item.link.setAttribute("aria-current", "true");
+  else item.link.removeAttribute("aria-current");
 }
 
 function openCase(item) {
-  mark(open, false);
+  highlight(open, false);
   open = item;
   show(item);
   panel.hidden = false;
   panel.scrollTop = 0;
   document.body.classList.add("paneled");
   page.inert = narrow.matches;
-  const link = grid.items.includes(item) ? linkOf(item) : null;
-  mark(item, true);
-  if (link) link.scrollIntoView({ block: isSeen(link) ? "nearest" : "center" });
+  const link = grid.items.includes(item) ? linkOf(item) : null, box = link && link.getBoundingClientRect();
+  highlight(item, true);
+  if (link) link.scrollIntoView({ block: box.bottom > 0 && box.top < window.innerHeight ? "nearest" : "center" });
   panel.focus({ preventScroll: true });
   added.moved();
 }
 
 function close() {
   const last = open;
-  mark(open, false);
+  highlight(open, false);
   open = null;
   panel.hidden = true;
   page.inert = false;

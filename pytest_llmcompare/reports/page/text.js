@@ -1,4 +1,4 @@
-// Text of models: put in place as text nodes only, with visible escapes for all that cannot be seen.
+// Elements and texts. What models write is put in place as text only, with visible escapes for all that cannot be seen.
 
 const MOST_MARKS = 4;
 const HIDDEN = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
@@ -6,10 +6,48 @@ const SUSPECT = /[\p{C}\p{Zl}\p{Zp}\p{Mn}\p{Me}]|(?! )\p{Zs}/u;
 const MARK = /[\p{Mn}\p{Me}\u200c\u200d]/u;
 const JOINER = /[\u200c\u200d]/;
 
-function element(tag, className = "", text = null) {
+const part = (id) => document.getElementById(id);
+const digits = (number) => number.toLocaleString("en");
+const count = (number, noun) => `${digits(number)} ${noun}${number === 1 ? "" : "s"}`;
+const onOneLine = (text) => text.replace(/\s*\n\s*/g, " \u23ce ");
+
+// An element with its children: elements, and texts of our own.
+function element(tag, className = "", ...children) {
   const made = document.createElement(tag);
   if (className) made.className = className;
-  if (text !== null) made.append(text);
+  made.append(...children);
+  return made;
+}
+
+function button(label, act) {
+  const made = element("button", "", label);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+function colour(node, kind) {
+  node.style.setProperty("--c", `var(--${kind})`);
+  return node;
+}
+
+// A sign beside a word that says the same.
+function signOf(sign, kind = "") {
+  const made = element("span", "sign", sign);
+  made.setAttribute("aria-hidden", "true");
+  return kind ? colour(made, kind) : made;
+}
+
+// A part of a bar as wide as its share.
+function shareOf(number, kind) {
+  const made = element("i");
+  made.style.flex = String(number);
+  return kind ? colour(made, kind) : made;
+}
+
+function linkTo(item, text) {
+  const made = element("a", "", safe(text));
+  made.href = `#${item.hash}`;
   return made;
 }
 
@@ -17,19 +55,20 @@ function escapeOf(char) {
   const named = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[char];
   if (named) return named;
   const code = char.codePointAt(0), hex = code.toString(16);
-  if (code < 0x100) return "\\x" + hex.padStart(2, "0");
-  return code < 0x10000 ? "\\u" + hex.padStart(4, "0") : "\\U" + hex.padStart(8, "0");
+  if (code < 0x100) return `\\x${hex.padStart(2, "0")}`;
+  return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
 function isJoinable(char) {
   return char !== undefined && char.codePointAt(0) > 0x7f && !HIDDEN.test(char);
 }
 
-// Appends text to a parent. Line breaks stay where they can be shown as such.
-function put(parent, text, keepLines = false) {
+// A text of a model, as nodes. Line breaks stay if asked for.
+function safe(text, keepLines = false) {
+  const made = document.createDocumentFragment();
   if (!SUSPECT.test(text)) {
-    parent.append(text);
-    return parent;
+    made.append(text);
+    return made;
   }
   const chars = Array.from(text);
   let run = "", marks = 0;
@@ -40,16 +79,30 @@ function put(parent, text, keepLines = false) {
       run += char;
       return;
     }
-    if (run) parent.append(run);
+    made.append(run, element("span", "escape", escapeOf(char)));
     run = "";
-    parent.append(element("span", "escape", escapeOf(char)));
   });
-  if (run) parent.append(run);
-  return parent;
+  made.append(run);
+  return made;
 }
 
-function count(number, noun) {
-  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+// Parts of a text, cut where a change or a token begins or ends.
+function pieces(text, changed, tokens) {
+  const ends = [...new Set([0, text.length, ...changed.flat(), ...tokens.flatMap((one) => [one.from, one.to])])];
+  ends.sort((one, other) => one - other);
+  let change = 0, token = 0;
+  return ends.slice(1).map((to, at) => {
+    const from = ends[at];
+    while (change < changed.length && changed[change][1] <= from) change += 1;
+    while (token < tokens.length && tokens[token].to <= from) token += 1;
+    return { text: text.slice(from, to), changed: change < changed.length && changed[change][0] <= from, token: tokens[token] };
+  });
+}
+
+// The ranges that touch a part of a text, counted from the beginning of that part.
+function within(ranges, start, end) {
+  return ranges.filter(([from, to]) => to > start && from < end)
+    .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
 }
 
 function nats(value) {
@@ -64,23 +117,7 @@ function percent(share) {
 
 function duration(seconds) {
   if (seconds < 0.9995) return `${Math.round(1000 * seconds)} ms`;
-  if (seconds < 59.5) return seconds < 9.95 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds)} s`;
-  const whole = Math.round(seconds);
-  return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-}
-
-// A text cut at the borders of changed words and of tokens. Which words changed is computed in Python.
-function pieces(text, changed, tokens) {
-  const cuts = new Set([0, text.length]);
-  for (const [from, to] of changed) cuts.add(from).add(to);
-  for (const token of tokens) cuts.add(token.from).add(token.to);
-  const ends = [...cuts].sort((one, other) => one - other);
-  let change = 0, token = 0;
-  return ends.slice(1).map((to, at) => {
-    const from = ends[at];
-    while (change < changed.length && changed[change][1] <= from) change += 1;
-    while (token < tokens.length && tokens[token].to <= from) token += 1;
-    const inside = change < changed.length && changed[change][0] <= from;
-    return { text: text.slice(from, to), changed: inside, token: token < tokens.length ? tokens[token] : null };
-  });
+  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  return minutes < 60 ? `${minutes} min ${Math.round(seconds) % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -134,6 +134,6 @@ def test_an_accept(tmp_path: Path) -> None:
         assert all(text == " Red." or name in waiting for name, text in texts.items())
         project.run("accept", "--all", *root)
         assert project.texts() == dict.fromkeys(texts, " Red.")
-        assert project.waiting() == set()
+        assert project.pending() == set()
 
     at_every_event(project.root, lambda: project.run("accept", "--all", *root), check)

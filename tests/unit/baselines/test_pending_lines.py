@@ -14,8 +14,8 @@ import pytest
 
 from pytest_llmcompare.baselines import pending
 from pytest_llmcompare.baselines.pending import Entry, LineError, line_of
-from pytest_llmcompare.cli.apply_decisions import accept, forget
-from pytest_llmcompare.cli.pending import as_json
+from pytest_llmcompare.cli.apply_decisions import accept_entries, forget
+from pytest_llmcompare.cli.pending import json_entry
 from pytest_llmcompare.cli.review import entry_lines
 from pytest_llmcompare.cli.review_state import Review
 from pytest_llmcompare.errors import LlmCompareError
@@ -216,7 +216,7 @@ def test_thousands_of_mutations(tmp_path: Path) -> None:
                 continue
             for entry in entries.values():
                 taken += 1
-                json.dumps(as_json(entry))
+                json.dumps(json_entry(entry))
                 "\n".join(entry_lines(Review([entry]), entry)).encode()
                 again: dict[CaseKey, Entry] = {}
                 pending._take(line_of(entry), again)
@@ -239,14 +239,14 @@ def test_mutations_are_accepted_and_rejected_without_harm(project: Project) -> N
             continue
     project.file.append(*entries.values())
     assert len(project.file.read().entries) == len(entries) > 20
-    outcome = accept(project.root, list(entries.values()))
+    outcome = accept_entries(project.root, list(entries.values()))
     assert len(outcome.accepted) + len(outcome.refused) == len(entries)
     assert len(outcome.accepted) > 5
     assert project.run("check").code == 0
     assert sorted(path for path in project.root.parent.rglob("*") if project.root not in path.parents) == outside
     assert all("__baselines__" in name or name == "pyproject.toml" for name in project.stored())
     forget(project.root, list(outcome.refused))
-    assert project.waiting() == set()
+    assert project.pending() == set()
 
 
 HOSTILE = {

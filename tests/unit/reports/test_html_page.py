@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.reports.html import embedded, html_report
+from pytest_llmcompare.reports.html import changes, embedded, html_report
 
 from .runs import DRIFT, drawn, found, hostile, mixed
 from .samples import HOSTILE
@@ -35,6 +37,55 @@ def test_data_stays_in_its_element(text: str) -> None:
     assert data.isascii()
     assert not set("<>&") & set(data)
     assert json.loads(data)["text"] == text
+
+
+def units(text: str, ranges: list[tuple[int, int]], *, inside: bool) -> list[str]:
+    """The parts of a text in or between ranges, cut as JavaScript cuts it."""
+    data = text.encode("utf-16-le", "surrogatepass")
+    ends = [0, *(end for one in ranges for end in one), len(data) // 2]
+    parts = [data[2 * start : 2 * end] for start, end in pairwise(ends)]
+    return [part.decode("utf-16-le", "surrogatepass") for part in parts[1 if inside else 0 :: 2]]
+
+
+@given(HOSTILE, HOSTILE)
+def test_what_is_not_marked_is_the_same_in_both(baseline: str, candidate: str) -> None:
+    """Ranges are ascending parts of their text, and all that is outside of them stands in both texts."""
+    result = changes(baseline, candidate)
+    if result is None:
+        assert baseline == candidate
+        return
+    one, other = result["baseline"], result["candidate"]
+    for ranges in (one, other):
+        ends = [end for pair in ranges for end in pair]
+        assert ends == sorted(set(ends))
+    assert "".join(units(baseline, one, inside=False)) == "".join(units(candidate, other, inside=False))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "gone", "come"),
+    [
+        ("a blue sky", "a red sky", ["blue"], ["red"]),
+        ("Yes, it is.", "Yes, it is!", ["."], ["!"]),
+        ("\U0001f600 blue sky", "\U0001f600 red sky", ["blue"], ["red"]),
+        ("a b", "a b c", [], [" c"]),
+        ("", "new", [], ["new"]),
+        ("हिन्दी पानी", "हिन्दी पाना", ["पानी"], ["पाना"]),
+        ("a blue sky", "a red sea", ["blue sky"], ["red sea"]),
+        ("word " * 300 + "x", "other " * 300 + "x", [("word " * 300)[:-1]], [("other " * 300)[:-1]]),
+    ],
+)
+def test_where_texts_differ(baseline: str, candidate: str, gone: list[str], come: list[str]) -> None:
+    """Word by word; a mark of punctuation is a word, and a letter with its accents is never cut."""
+    result = changes(baseline, candidate)
+    assert result is not None
+    assert units(baseline, result["baseline"], inside=True) == gone
+    assert units(candidate, result["candidate"], inside=True) == come
+
+
+def test_texts_that_do_not_differ() -> None:
+    """They have no ranges."""
+    assert changes("a", "a") is None
+    assert changes(None, "a") is None
 
 
 def test_text_like_a_mark_of_the_template_is_text() -> None:

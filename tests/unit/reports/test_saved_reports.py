@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.cli import report
+from pytest_llmcompare.cli.report import report
 from pytest_llmcompare.errors import ReportError, UsageError
 from pytest_llmcompare.reports.document import json_report
 from pytest_llmcompare.reports.html import html_report
@@ -18,10 +17,7 @@ from .runs import drawn, hostile, mixed
 
 def draw(*arguments: str) -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser()
-    report.add(parser.add_subparsers())
-    options = parser.parse_args(["report", *arguments])
-    code: int = options.run(options)
+    code: int = report.main(arguments, standalone_mode=False)
     return code
 
 
