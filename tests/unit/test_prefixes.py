@@ -1,4 +1,4 @@
-"""Prompts that start with the same tokens are found, also where there are several such families."""
+"""Prompts are grouped by the tokens that they start with, in several groups if that saves more."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ A, B = list(range(100, 130)), list(range(200, 220))
     ],
 )
 def test_group_by_prefix(prompts: list[list[int]], expected: list[PrefixGroup]) -> None:
-    """Whose prefix saves most, each prompt with a token of its own left; the rest last."""
-    found = [PrefixGroup(family.length, tuple(sorted(family.members))) for family in group_by_prefix(prompts)]
+    """The groups that save most, each prompt with a token of its own left; the rest last."""
+    found = [PrefixGroup(group.length, tuple(sorted(group.members))) for group in group_by_prefix(prompts)]
     assert found == expected
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=30), max_size=20), st.integers(1, 5))
-def test_every_prompt_is_in_one_family(prompts: list[list[int]], least: int) -> None:
-    """All members start with the same tokens, as many as are said and worth it, and none is used up by them."""
+def test_every_prompt_is_in_one_group(prompts: list[list[int]], least: int) -> None:
+    """All members start with the same tokens, as many as `length` and worth it, with at least one more each."""
     found = group_by_prefix(prompts, least)
-    assert sorted(place for family in found for place in family.members) == list(range(len(prompts)))
-    for family in found:
-        assert len({tuple(prompts[place][: family.length]) for place in family.members}) == 1
-        assert family.length == 0 or (family.length >= least and len(family.members) > 1)
-        assert family.length < min(len(prompts[place]) for place in family.members)
+    assert sorted(place for group in found for place in group.members) == list(range(len(prompts)))
+    for group in found:
+        assert len({tuple(prompts[place][: group.length]) for place in group.members}) == 1
+        assert group.length == 0 or (group.length >= least and len(group.members) > 1)
+        assert group.length < min(len(prompts[place]) for place in group.members)
 
 
 def test_questions_that_begin_alike_stay_with_the_others() -> None:
-    """A few words that some questions have in common as well do not break up the family of the examples."""
+    """A few words that some questions have in common as well do not break up the group of the examples."""
     draw = random.Random(3)
     starts = [[1, 2, 3], [1, 2, 9], [4, 5], [6]]
     prompts = [[*A, *A, *draw.choice(starts), *draw.choices(range(50), k=5)] for _ in range(30)]
-    assert [family.length for family in group_by_prefix(prompts)] == [60]
+    assert [group.length for group in group_by_prefix(prompts)] == [60]
 
 
 def test_many_prompts_that_contain_each_other() -> None:
     """A thousand prompts of growing length are no deep recursion."""
     prompts = [[1] * length for length in range(1, 1001)]
-    assert sum(len(family.members) for family in group_by_prefix(prompts)) == 1000
+    assert sum(len(group.members) for group in group_by_prefix(prompts)) == 1000

@@ -1,4 +1,4 @@
-"""The best score of a position is what torch says, ties and scores that are no numbers included."""
+"""The two best scores of a position are those that torch finds, with ties and NaN included."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_it_says_what_torch_says(row: list[float]) -> None:
-    """Token as `argmax`, total as `logsumexp`, margin as the first two of a sorted list."""
+def test_it_agrees_with_torch(row: list[float]) -> None:
+    """Token as `argmax`, normaliser as `logsumexp`, margin as of the first two of a sorted list."""
     scores = torch.tensor([row, [1.0, 2.0, 3.0, 4.0]])
     found = top_two(scores)
     assert found.argmax.tolist() == scores.argmax(-1).tolist()
