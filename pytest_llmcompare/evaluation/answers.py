@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
-
-from .pyfunc import Outcome
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
 
     from .group_model import Identity
+
+
+Outcome = Generation | GenerationError
+"""What the model gave for a case."""
 
 
 @dataclass(frozen=True)

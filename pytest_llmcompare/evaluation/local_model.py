@@ -21,9 +21,9 @@ from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.spec import SourceKind
 
-from .answers import Asking, Outcomes
+from .answers import Asking, Outcome, Outcomes
 from .dataset import frame_of
-from .pyfunc import HeldTransformer, Outcome, PyfuncTransformer
+from .pyfunc import HeldTransformer, PyfuncTransformer
 
 if TYPE_CHECKING:
     from pandas import DataFrame

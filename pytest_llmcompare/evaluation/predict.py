@@ -11,10 +11,9 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
 
 from . import foreign_pyfunc
-from .answers import Answers, Asking, Outcomes
+from .answers import Answers, Asking, Outcome, Outcomes
 from .foreign_pyfunc import WrongCountError
 from .model_logging import python_model_of
-from .pyfunc import Outcome
 
 
 def predict(asking: Asking) -> Answers:

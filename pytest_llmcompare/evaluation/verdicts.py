@@ -18,7 +18,8 @@ from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
 
-from .pyfunc import HeldTransformer, Outcome
+from .answers import Outcome
+from .pyfunc import HeldTransformer
 
 
 class Tokenizer(Protocol):
