@@ -51,16 +51,17 @@ class LoadedPyfunc:
             in_memory.release()
         return plugin_models.hold(spec, load, root)
 
-    def forget(self, *, but: ModelSpec | None = None) -> None:
+    def forget(self, *, but: ModelSpec | None = None, collect: bool = True) -> None:
         """Free the pyfunc and what it holds.
 
         Args:
             but: A plugin's model that stays.
+            collect: Whether to collect garbage, so that memory is free before the next model is loaded.
         """
         if but is None or not plugin_models.is_held(but):
             plugin_models.release()
         model_logging.forget_code()
         former, self.model, self.key = self.model, None, None
-        if former is not None and model_logging.python_model_of(former) is None:
+        if collect and former is not None and model_logging.python_model_of(former) is None:
             del former
             gc.collect()  # MLflow's wrappers and most models refer to themselves

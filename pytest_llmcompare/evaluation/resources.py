@@ -106,7 +106,7 @@ class Resources:
             return self.loaded.get(result.model_uri, group.spec)
 
     def close(self) -> None:
-        """Free the models."""
-        self.loaded.forget()
+        """Free the models; the session is over, so no memory is needed for another one."""
+        self.loaded.forget(collect=False)
         embedding.forget()
         in_memory.release()
