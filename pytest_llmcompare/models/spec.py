@@ -9,7 +9,6 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 4. a folder, if it has a separator and exists below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
-
 A text that begins with a scheme of 3 is never split at `=` or `@`.
 """
 
@@ -49,8 +48,7 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or `KIND:ANYTHING`
-            for a plugin.
+        source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or a plugin's `KIND:ANYTHING`.
         kind: Kind of the source.
         revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
