@@ -3,7 +3,7 @@
     python docs/terminal_picture.py
 
 The drift: in a copy of the suite the weights of tiny-gpt2 are replaced by those of tiny-gpt2-distil, as if somebody had
-put a smaller model in its place. Needs `rich`, of the extra `test`.
+put a smaller model in its place.
 """
 
 from __future__ import annotations

@@ -40,6 +40,17 @@ if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_I
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 
 
+@pytest.fixture(autouse=True)
+def mlflow_variables() -> Iterator[None]:
+    """Undo what a test leaves in the environment: `mlflow.set_experiment` puts its experiment there."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        if name not in before:
+            del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def example_models() -> Path:
     """Folder with the small models that ship with the repository."""
