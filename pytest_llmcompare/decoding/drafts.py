@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 FAILED = "the pass over the draft failed"
 VERIFY_TOKENS = 512
 """Most tokens of a batch on a CPU: scores of whole drafts are in memory at once, and larger batches are no faster."""
-NOT_TRIED = "not tried: "
-"""How the reason begins if it lies in the settings or in the model, and not in the output."""
 
 
 def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
@@ -55,17 +53,10 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
     indices = [index for index in job.prompts if index in job.drafts]
     if not indices:
         return
-    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
-    checks: dict[int, DraftCheck] = {}
-    for index in indices:
-        check = f"{NOT_TRIED}{why}" if why else usable_draft(job, index)
-        if isinstance(check, DraftCheck):
-            checks[index] = check
-        else:
-            job.rejections[index] = check
+    checks = usable_drafts(job, indices)
     if rounding := why_rounding_differs(job.model):  # then the pass gives log-probs, and no output
-        for check in checks.values():
-            check.unsure = f"{NOT_TRIED}{rounding}"
+        for index, check in checks.items():
+            job.untried[index] = check.unsure = rounding
     if rows_are_independent(job.gen_config, job.model) and not job.model.is_encoder_decoder:
         fitting = {index: check for index, check in checks.items() if job.fits_context(len(check.prompt))}
         yield from verify_together(job, fitting)
@@ -76,15 +67,28 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
                 yield job.finish(index, outcome)
 
 
-def usable_draft(job: Job, index: int) -> DraftCheck | str:
-    """The part of a draft that can be verified, or why none can."""
+def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
+    """The drafts that can be verified, by index; of the others note why not."""
+    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
+    checks: dict[int, DraftCheck] = {}
+    for index in indices:
+        is_repeatable = not job.config.do_sample or job.seeds[index] is not None
+        if why or not is_repeatable:
+            job.untried[index] = why or "sampling without a seed cannot be repeated"
+        elif check := usable_draft(job, index):
+            checks[index] = check
+        else:
+            job.rejections[index] = "the draft has no token that could be the output's"
+    return checks
+
+
+def usable_draft(job: Job, index: int) -> DraftCheck | None:
+    """The part of a draft that can be verified; None if none of its tokens can be the output's."""
     prompt = job.prompts[index]
-    if job.config.do_sample and job.seeds[index] is None:
-        return f"{NOT_TRIED}sampling without a seed cannot be repeated"
     most = min(job.wanted_tokens(len(prompt)), room_after(job.model, len(prompt)))
     draft = list(job.drafts[index])[: max(0, int(most))]
     end = next((at for at, token in enumerate(draft) if not 0 <= token < job.model.vocabulary), len(draft))
-    return DraftCheck(prompt, draft[:end]) if draft[:end] else "the draft has no token that could be the output's"
+    return DraftCheck(prompt, draft[:end]) if draft[:end] else None
 
 
 def verify_together(job: Job, checks: dict[int, DraftCheck]) -> Iterator[Finished]:

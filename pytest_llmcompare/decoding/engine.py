@@ -89,7 +89,7 @@ def checked_settings(
             with quiet():
                 configs |= dict.fromkeys(group, configuration(requests[group[0]].gen_config))
         except GenerationError as error:
-            refused |= {index: GenerationError(f"model {model.name!r}: {error}") for index in group}
+            refused |= {index: GenerationError(error.reason, model.name) for index in group}
     return configs, refused
 
 
@@ -104,11 +104,11 @@ def encoded_prompts(
             with quiet():
                 tokens = model.encode(prompt)
         except Exception as error:  # from a tokenizer or a chat template
-            fault = f"model {model.name!r}: the prompt cannot be made into tokens: {reason(error)}"
+            fault = f"the prompt cannot be made into tokens: {reason(error)}"
         else:
             fault = prompt_fault(model, tokens)
         if fault:
-            unusable[index] = GenerationError(fault)
+            unusable[index] = GenerationError(fault, model.name)
         else:
             encoded[index] = tokens
     return encoded, unusable

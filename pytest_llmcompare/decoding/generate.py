@@ -227,4 +227,4 @@ def decode_alone(job: Job, index: int) -> Outcome:
         )
     except Exception as error:  # from a library, of any kind: it is this prompt's outcome
         fault = f"transformers cannot answer with the settings {shown(job.gen_config)}: {reason(error)}"
-    return GenerationError(f"model {job.model.name!r}: {fault}")
+    return GenerationError(fault, job.model.name)

@@ -42,20 +42,20 @@ MODES = (
 
 INDEPENDENT = frozenset(
     {
-        *("begin_suppress_tokens", "bos_token_id", "disable_compile", "do_sample", "eos_token_id", "max_length"),
-        *("max_new_tokens", "min_new_tokens", "num_beams", "num_return_sequences", "pad_token_id"),
-        *("renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache"),
+        "begin_suppress_tokens", "bos_token_id", "disable_compile", "do_sample", "eos_token_id", "max_length",
+        "max_new_tokens", "min_new_tokens", "num_beams", "num_return_sequences", "pad_token_id",
+        "renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache",
     }
-)
+)  # fmt: skip
 """Settings whose effect on a row of a greedy batch depends neither on the other rows nor on padding before it."""
 
 
 REPLAYABLE = INDEPENDENT | {
-    *("bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff"),
-    *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p"),
-    *("no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings"),
-    *("top_h", "typical_p"),
-}
+    "bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p",
+    "no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings",
+    "top_h", "typical_p",
+}  # fmt: skip
 """Settings whose effect at a position depends on nothing but the tokens and scores before it."""
 
 

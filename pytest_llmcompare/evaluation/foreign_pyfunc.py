@@ -7,11 +7,10 @@ pad or batch the rows of one call, and a repeated run must ask it in the same wa
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.errors import GenerationError, ModelError, nearest_hint
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.records import Case
@@ -211,7 +210,7 @@ class Questions:
             return whole
         alone = [ask(self.model, self.rows([place]), self.params) for place in places]
         if not any(isinstance(answer, list) for answer in alone):
-            return [GenerationError(str(whole)) for _ in places]
+            return [GenerationError(whole.reason) for _ in places]
         return [answer[0] if isinstance(answer, list) else answer for answer in alone]
 
     def rows(self, places: Sequence[int]) -> DataFrame:
@@ -291,17 +290,15 @@ def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Seq
     """The error for columns that a signature requires and the table does not have."""
     group = cases[0].key.group
     offered = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
-    lines = []
-    for name in lacking:
-        near = difflib.get_close_matches(name, offered, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        lines.append(
-            f"model {group.model!r}: its signature requires the column {name!r}, "
-            f"which table {group.table!r} does not have.{hint}"
-        )
-    lines.append(f"The table offers {', '.join(offered)}.")
-    lines.append("Add the column to the table, or log the model with a signature that does not require it.")
-    return ModelError("\n".join(lines))
+    lines = [
+        f"model {group.model!r}: its signature requires the column {name!r}, "
+        f"which table {group.table!r} does not have.{nearest_hint(name, offered)}"
+        for name in lacking
+    ]
+    return ModelError(
+        "\n".join(lines) + f"\nThe table offers {', '.join(offered)}.\n"
+        "Add the column to the table, or log the model with a signature that does not require it."
+    )
 
 
 def no_names(cases: Sequence[Case], count: int) -> ModelError:

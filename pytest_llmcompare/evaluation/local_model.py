@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcompare.baselines.journal import key_of
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.decoding.drafts import NOT_TRIED, draft_of
+from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out
 from pytest_llmcompare.decoding.request import Outcome
@@ -110,12 +110,11 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
 def _untried(asking: Asking, outcomes: Sequence[Outcome], drafts: int) -> list[str]:
     """A note per reason for which drafts were not verified in one pass."""
     group = asking.group
-    reasons = Counter(outcome.unverified for outcome in outcomes if isinstance(outcome, Generation))
+    reasons = Counter(outcome.untried for outcome in outcomes if isinstance(outcome, Generation) and outcome.untried)
     return [
         f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are compared token by token, not "
-        f"in one pass: {text.removeprefix(NOT_TRIED)}"
-        for text, count in reasons.items()
-        if text.startswith(NOT_TRIED)
+        f"in one pass: {reason}"
+        for reason, count in reasons.items()
     ]
 
 

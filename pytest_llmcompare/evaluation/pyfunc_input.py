@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.errors import GenerationError, UsageError, did_you_mean
+from pytest_llmcompare.errors import GenerationError, UsageError, nearest_hint
 from pytest_llmcompare.models.gen_config import complete, problems
 from pytest_llmcompare.suite.cells import CellError, settings, text
 from pytest_llmcompare.suite.raw_rows import from_frame, is_frame, plain, shown
@@ -84,10 +84,9 @@ def input_column(records: Sequence[Record], *, named: bool) -> str:
     if len(columns) == 1 and not named:
         return columns[0]
     listed = ", ".join(map(repr, columns)) or "none"
-    near = did_you_mean(INPUT, columns) if columns else ""
     raise UsageError(
         f"the model's input has no column {INPUT!r}, which holds the prompts; its columns: {listed}."
-        f"{near if near.startswith(' Did') else ''}\n"
+        f"{nearest_hint(INPUT, columns)}\n"
         f'Rename it: frame.rename(columns={{"...": "{INPUT}"}})'
     )
 

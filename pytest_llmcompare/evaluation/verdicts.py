@@ -186,9 +186,7 @@ def judge_answers(
             judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
             generations[row] = replace(outcome, path=None)
         else:
-            model = case.key.group.model
-            why = str(outcome).removeprefix(f"model {model!r}: ")
-            failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
+            failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
     return Judged(generations, judgements, failures)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcompare.errors import ModelError
 
 from .faults import reason
-from .hub import contents, fetch, find_snapshot, offline, repository, shown_endpoint, write_ref
+from .hub import contents, fetch, find_snapshot, offline_variable, repository, shown_endpoint, write_ref
 from .spec import folder_path
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _snapshot(model: str) -> Path:
     cached = find_snapshot(model, None)
     if cached and (cached.folder / MODULES).is_file():
         return cached.folder
-    if switch := offline():
-        raise _absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
+    if variable := offline_variable():
+        raise _absent(model, f"{variable}={os.environ[variable]} forbids asking the hub", f"unset {variable}, or ")
     try:
         return _download(model)
     except ModelError:

@@ -166,44 +166,44 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     {
         **_refused(
             "it adds tensors to what generate() returns, and a comparison looks at the text. Leave it out",
-            *("output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate"),
+            "output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate",
         ),
         **_refused("it stops by the clock, so a slow machine would seem to drift. Use max_new_tokens", "max_time"),
         **_refused(
             "it belongs to speculative decoding, which changes the speed and not the text. Leave it out",
-            *("assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight"),
-            *("assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size"),
-            *("num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type"),
-            *("target_lookbehind", "use_mtp"),
+            "assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight",
+            "assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size",
+            "num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type",
+            "target_lookbehind", "use_mtp",
         ),
         **_refused(
             "transformers 5 gets this way of decoding as code from the hub, which is not run here. Leave it out",
-            *("constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory"),
-            *("num_beam_groups", "penalty_alpha", "trust_remote_code"),
+            "constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory",
+            "num_beam_groups", "penalty_alpha", "trust_remote_code",
         ),
         **_refused(
             "it takes a Python object, which neither a table nor a baseline can hold. Leave it out",
-            *("compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask"),
-            *("negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus"),
+            "compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask",
+            "negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus",
         ),
         **_refused(
             "it says where a configuration came from and decides nothing. Leave it out",
-            *("_from_model_config", "transformers_version"),
+            "_from_model_config", "transformers_version",
         ),
         **_refused("it changes the prompt that was asked. Leave it out", "token_healing"),
         **_refused("the output never holds the prompt. Leave it out", "return_full_text"),
         **_refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
     }
-)
+)  # fmt: skip
 """Keys of `generate` or a pipeline that make no sense here, each with the reason and what to do."""
 
 
 OF_THE_TEXT = frozenset(RULES) - {
-    *("cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache"),
+    "cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache",
 } | {
-    *("constraints", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory", "max_time"),
-    *("num_beam_groups", "penalty_alpha", "token_healing"),
-}
+    "constraints", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory", "max_time",
+    "num_beam_groups", "penalty_alpha", "token_healing",
+}  # fmt: skip
 """Settings of a checkpoint that change which text `generate` gives."""
 
 

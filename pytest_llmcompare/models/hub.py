@@ -56,12 +56,12 @@ def locate(spec: ModelSpec, root: Path) -> Snapshot:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
     cached = find_snapshot(spec.source, spec.revision)
-    switch = offline()
-    usable = spec.allow_pickle or switch or (cached and is_safe(cached.folder))
+    variable = offline_variable()
+    usable = spec.allow_pickle or variable or (cached and is_safe(cached.folder))
     if cached and not cached.missing and usable:  # if only pickled weights are cached, the hub may have others
         return cached
-    if switch:
-        raise _absent(spec, root, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}")
+    if variable:
+        raise _absent(spec, root, f"{variable}={os.environ[variable]} forbids asking the hub", f"unset {variable}")
     return _download(spec, root, cached)
 
 
@@ -101,11 +101,11 @@ def timeout() -> float:
     return TIMEOUT
 
 
-def offline() -> str:
-    """The setting that forbids asking the hub, such as `HF_HUB_OFFLINE=1`; empty if none does."""
+def offline_variable() -> str:
+    """The environment variable that forbids asking the hub, such as `HF_HUB_OFFLINE`; empty if none does."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if value := os.environ.get(name):  # as in huggingface_hub, HF_HUB_OFFLINE=0 overrules TRANSFORMERS_OFFLINE=1
-            return f"{name}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""
+            return name if value.upper() in ("1", "ON", "YES", "TRUE") else ""
     return ""
 
 

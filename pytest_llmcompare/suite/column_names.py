@@ -18,10 +18,10 @@ ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict
 
 RESERVED_COLUMNS = frozenset(
     {
-        *("prompt_id", "variant", "seed", "baseline", "outputs", "verdict"),
-        *("margin", "likelihood_drift", "token_count"),
+        "prompt_id", "variant", "seed", "baseline", "outputs", "verdict",
+        "margin", "likelihood_drift", "token_count",
     }
-)
+)  # fmt: skip
 """Columns of the results table; columns of the user cannot have these names."""
 
 UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"  # zero-width: byte order mark, joiners, marks of direction
@@ -32,19 +32,19 @@ OTHER_NAMES = {
     TARGET: {"targets"},
     EXAMPLES: {"fewshot", "fewshots", "fewshotprompt", "fewshotprompts", "fewshotexemplars"},
     CONFIG: {
-        *("config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs"),
-        *("decodingconfig", "decodingsettings", "gensettings", "genkwargs", "generationkwargs", "generatekwargs"),
-        *("samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters"),
+        "config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs",
+        "decodingconfig", "decodingsettings", "gensettings", "genkwargs", "generationkwargs", "generatekwargs",
+        "samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters",
     },
-}
+}  # fmt: skip
 """Names of a role in other tools, as `compact` writes them."""
 
 MARKER_KEYWORDS = frozenset(
     {
-        *("examples", "gen_config", "variants", "models", "seed", "samples", "tolerance", "similarity"),
-        *("metrics", "thresholds", "model_type"),
+        "examples", "gen_config", "variants", "models", "seed", "samples", "tolerance", "similarity",
+        "metrics", "thresholds", "model_type",
     }
-)
+)  # fmt: skip
 """Keywords of the marker that users may try to set row by row. Not all of them: `name`, `input`, `table` and
 `experiment` are words for columns of one's own, too."""
 
@@ -59,9 +59,9 @@ FOR_LATER = {
 
 ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
 FROM_OTHER_TOOLS = {
-    *("max_tokens", "max_output_tokens", "max_completion_tokens", "stop_sequences", "frequency_penalty"),
-    *("presence_penalty", "logit_bias"),
-}
+    "max_tokens", "max_output_tokens", "max_completion_tokens", "stop_sequences", "frequency_penalty",
+    "presence_penalty", "logit_bias",
+}  # fmt: skip
 
 
 class NameFault(NamedTuple):

@@ -26,9 +26,9 @@ from .column_names import (
 )
 
 PROMPT_WORDS = (
-    *("prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message"),
-    *("user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe"),
-)
+    "prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message",
+    "user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe",
+)  # fmt: skip
 """Words in the names of columns that may hold prompts, the likeliest first; proposed, never taken."""
 
 ID_WORDS = {"id", "ids", "idx", "uid", "uuid", "guid", "key", "index", "no", "number", "hash", "url", "date", "type"}

@@ -87,7 +87,11 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
     """
     results = [
         CaseResult(
-            *(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline),
+            entry.key,
+            entry.test,
+            entry.new.generation,
+            entry.judgement,
+            entry.baseline,
             input=entry.prompt,
         )
         for entry in entries
