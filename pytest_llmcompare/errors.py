@@ -7,6 +7,7 @@ bug of this plugin and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 from .text import in_text_without_secrets
@@ -83,3 +84,10 @@ def nearest_hint(value: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `value`; empty if none is near."""
     near = difflib.get_close_matches(value, [*known], n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unforeseen(error: Exception) -> str:
+    """Message for an error that is a bug of this plugin or a library: its name, then its traceback."""
+    what = "".join(traceback.format_exception_only(error)).strip()
+    trace = "".join(traceback.format_exception(error))
+    return in_text_without_secrets(f"{' '.join(what.split())[:500]} (unforeseen; please report it)\n{trace}")

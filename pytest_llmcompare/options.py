@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .errors import UsageError
-from .models.config_file import read_file
+from .models.config_file import read_config
 from .models.uris import split_specs
 from .settings import (
     COMMAND_LINE,
@@ -152,7 +152,7 @@ def read_settings(config: pytest.Config) -> Settings:
         UsageError: A wrong option, environment variable or file entry.
     """
     path = config.rootpath / "pyproject.toml"
-    table = read_file(path)
+    table = read_config(path)
     check_file(table, f"[tool.llmcompare] in {path}")
     named: Mapping[str, Mapping[str, Any]] = table.get("models", {})
     picked = Picked(config, table)

@@ -214,9 +214,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
     """Open the sources that come with the plugin; other plugins are asked first."""
-    from .baselines.sources.registry import open_source
+    from .baselines.sources.registry import open_known_source
 
-    return open_source(source, root, pinned, outputs)
+    return open_known_source(source, root, pinned, outputs)
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,7 +15,7 @@ from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
 
 from .document import CaseRecord, LineFault
-from .escapes import escape, escape_name, escape_word, unescape
+from .escapes import escape_line_end, escape_name, escape_word, unescape
 
 WIDE = 100  # columns; longer lines of text are split after sentences
 MARKER_BAR = "|" * 7
@@ -70,9 +70,9 @@ def text_lines(text: str) -> list[str]:
     lines = []
     for line in text.split("\n"):
         first, *more = [line] if len(line) <= WIDE else _SENTENCE.split(line)
-        first = "|" + escape(first)
+        first = "|" + escape_line_end(first)
         lines.append(f"|\\{first[1:]}" if first.startswith(MARKER_BAR) else first)
-        lines += ["~" + escape(part) for part in more]
+        lines += ["~" + escape_line_end(part) for part in more]
     return lines
 
 

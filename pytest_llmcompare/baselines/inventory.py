@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey
 
-from .document import shown, sort_key
+from .document import shown_case, sort_key
 from .group_file import Contents
 from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, GroupFiles, read_pair
 
@@ -55,7 +55,7 @@ def faults(root: Path, stored: Stored) -> list[str]:
     """Faults of a file that can be read: cases that a merge left in two versions, a wrong file name."""
     conflicts = stored.contents.document.conflicts
     messages = [
-        f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
+        f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown_case(row)}'.\n"
         "Settle them: pytest --llm-update"
         for row in sorted(conflicts, key=sort_key)
     ]

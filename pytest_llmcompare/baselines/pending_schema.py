@@ -151,7 +151,7 @@ class EntryFields(RemovalFields):
     against: Text = ""
 
 
-def checked(data: dict[str, Any]) -> dict[str, Any]:
+def checked_line(data: dict[str, Any]) -> dict[str, Any]:
     """The data of a line, with tuples for lists, and without keys that this version does not know.
 
     Raises:

@@ -13,7 +13,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import group_file
 from .atomic_write import locked, remove_leftovers
-from .document import shown, sort_key
+from .document import shown_case, sort_key
 from .group_file import Change, Contents
 from .paths import FOLDER, GroupFiles, OvertakenError, WritableGroupFiles
 
@@ -202,13 +202,15 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
             if old in stored.document.conflicts:
                 where = stored.document.conflicts[old].where
                 raise BaselineError(
-                    f"{files.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    f"{files.source}, {where}: a merge left two versions of '{shown_case(old)}'.\n"
                     "Settle that first: pytest --llm-update"
                 )
             if old not in stored.document.records:
-                raise BaselineError(f"{files.source}: there is no case '{shown(old)}'.")
+                raise BaselineError(f"{files.source}: there is no case '{shown_case(old)}'.")
             if new in stored.rows:
-                raise BaselineError(f"{files.source}: there is a case '{shown(new)}' already. Choose another name.")
+                raise BaselineError(
+                    f"{files.source}: there is a case '{shown_case(new)}' already. Choose another name."
+                )
             stored.rename(old, new)
         files.write(stored)
 
@@ -256,7 +258,9 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
 
 
 def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
-    names = ", ".join(f"'{shown(row)}'" for row in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+    names = ", ".join(f"'{shown_case(row)}'" for row in gone[:3]) + (
+        f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+    )
     return (
         f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
         f"More than {PRUNE_SHARE:.0%} of a file are not deleted without a second word.\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.paths import FOLDER
-from pytest_llmcompare.baselines.pending import Entry, PendingFile, line_of
+from pytest_llmcompare.baselines.pending import Entry, PendingFile, entry_line
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, GroupKey
@@ -154,7 +154,7 @@ def _moved(entry: Entry) -> str:
 
 def _has_changed(now: Entry | None, shown: Entry) -> bool:
     """Return whether the case has another pending output now than the one that was shown."""
-    return now is not None and line_of(now) != line_of(shown)
+    return now is not None and entry_line(now) != entry_line(shown)
 
 
 def _newer(entry: Entry) -> str:

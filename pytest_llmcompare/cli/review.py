@@ -73,7 +73,7 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
     if not web:
         return review_on_terminal(folder, state)
     applied = browse(folder, state.entries, pending.notes, port=port, opens=not no_browser)
-    return 1 if applied is None else finish(state, applied)
+    return 1 if applied is None else print_result(state, applied)
 
 
 def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts.wait_for_keys) -> int:
@@ -86,12 +86,12 @@ def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts
     """
     with Interrupts() as interrupts:
         with contextlib.suppress(OSError, KeyboardInterrupt):  # a terminal that is gone is a way to quit
-            ask(state, interrupts, keys)
+            ask_for_decisions(state, interrupts, keys)
         applied = apply_decisions(root, state.decided(Decision.ACCEPT), state.decided(Decision.REJECT))
-        return finish(state, applied)
+        return print_result(state, applied)
 
 
-def finish(state: Review, applied: Applied) -> int:
+def print_result(state: Review, applied: Applied) -> int:
     """Print what was done; return the exit code."""
     left = len(state.entries) - len(applied.accepted) - len(applied.rejected)
     with contextlib.suppress(OSError):  # the terminal may be gone
@@ -100,7 +100,7 @@ def finish(state: Review, applied: Applied) -> int:
     return 1 if applied.faults else 0
 
 
-def ask(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
+def ask_for_decisions(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
     """Show one output after the other until all are decided, the user quits or a signal comes."""
     pressed = key_presses(interrupts, keys)
     while state.current is not None and not interrupts.received:

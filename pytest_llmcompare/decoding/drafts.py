@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.local import LocalModel, transformers_quiet
 
 from .batching import room_after
 from .generate import Batches, concatenated
@@ -113,7 +113,7 @@ def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix |
     """Fill in the checks of a batch; False if memory does not suffice for so many."""
     rows = list(checks.values())
     try:
-        with quiet():
+        with transformers_quiet():
             call(job.model, [row.prompt for row in rows], job.config, draft_verifier(job.model, rows, prefix))
     except Exception as error:  # of any row
         if isinstance(error, torch.OutOfMemoryError) and len(rows) > 1:
@@ -152,7 +152,7 @@ def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     try:
         prefix = job.prefix()
         verify = VerifyThenDecode(job, check, prefix)
-        with quiet(), seeded(job.model.device, seed):
+        with transformers_quiet(), seeded(job.model.device, seed):
             output = call(job.model, [check.prompt], config, verify, prefix if job.model.is_batchable else None)
     except Exception as error:  # it is decoded plainly
         job.failed("reading a baseline in one pass", error, log, [index])

@@ -13,8 +13,8 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.text import error_line
 
 from .batching import prompt_fault
 from .drafts import verify_drafts
@@ -86,7 +86,7 @@ def checked_settings(
     refused: dict[int, GenerationError] = {}
     for group in split_by_settings(dict(enumerate(requests))):
         try:
-            with quiet():
+            with transformers_quiet():
                 configs |= dict.fromkeys(group, configuration(requests[group[0]].gen_config))
         except GenerationError as error:
             refused |= {index: GenerationError(error.reason, model.name) for index in group}
@@ -101,10 +101,10 @@ def encoded_prompts(
     unusable: dict[int, GenerationError] = {}
     for index, prompt in prompts.items():
         try:
-            with quiet():
+            with transformers_quiet():
                 tokens = model.encode(prompt)
         except Exception as error:  # from a tokenizer or a chat template
-            fault = f"the prompt cannot be made into tokens: {reason(error)}"
+            fault = f"the prompt cannot be made into tokens: {error_line(error)}"
         else:
             fault = prompt_fault(model, tokens)
         if fault:

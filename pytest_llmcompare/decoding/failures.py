@@ -20,8 +20,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.text import error_line
 
 STRICT = "PYTEST_LLMCOMPARE_STRICT"
 """Environment variable under which a failed shortcut raises."""
@@ -76,7 +76,7 @@ def unexplained(failures: list[Failure], index: int, *, answered: bool) -> Itera
                 yield failure
 
 
-def report(model: LocalModel, failure: Failure) -> None:
+def report_failure(model: LocalModel, failure: Failure) -> None:
     """Log a failed shortcut and warn the user of it; under the project's own tests, raise.
 
     Raises:
@@ -88,8 +88,8 @@ def report(model: LocalModel, failure: Failure) -> None:
         raise error
     warn_once(
         model,
-        f"{failure.shortcut} failed ({reason(error)}), so its prompts are asked one by one. Outputs are the same; it "
-        "takes longer. The log has the traceback.",
+        f"{failure.shortcut} failed ({error_line(error)}), so its prompts are asked one by one. "
+        "Outputs are the same; it takes longer. The log has the traceback.",
     )
 
 

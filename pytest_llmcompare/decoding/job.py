@@ -14,7 +14,7 @@ from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.models.local import LocalModel
 
 from .batching import room_after
-from .failures import Failure, is_out_of_memory, report, unexplained
+from .failures import Failure, is_out_of_memory, report_failure, unexplained
 from .prefix_cache import PrefixCache, SharedPrefix, supports_prefixes
 from .recorder import RowOutput
 from .request import Finished, Outcome
@@ -72,7 +72,7 @@ class Job:
         """
         self.unanswered.discard(index)
         for failure in unexplained(self.failures, index, answered=isinstance(outcome, Generation)):
-            report(self.model, failure)
+            report_failure(self.model, failure)
         return index, outcome
 
     def failed(self, shortcut: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:

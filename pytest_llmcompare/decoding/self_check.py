@@ -25,11 +25,11 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, quiet
+from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, transformers_quiet
+from pytest_llmcompare.text import error_line
 
 from . import near_ties
-from .failures import Failure, is_out_of_memory, report
+from .failures import Failure, is_out_of_memory, report_failure
 from .model_call import call, seeded
 from .prefix_cache import SharedPrefix, compute_prefix
 from .verify import DraftCheck, draft_logits
@@ -144,21 +144,21 @@ def _check(model: LocalModel, fault: str, is_sound: Callable[[], bool]) -> str:
     results = _results.setdefault(model.model, {})
     if fault not in results:
         try:
-            with quiet(), seeded(model.device, 0):
+            with transformers_quiet(), seeded(model.device, 0):
                 results[fault] = "" if is_sound() else fault
         except Exception as error:
             if is_out_of_memory(error):
                 return "memory did not suffice to try it"
-            results[fault] = f"the model could not be tried ({reason(error)})"
+            results[fault] = f"the model could not be tried ({error_line(error)})"
             if _can_be_asked(model):
-                report(model, Failure("trying a shortcut", error, log))
+                report_failure(model, Failure("trying a shortcut", error, log))
     return results[fault]
 
 
 def _can_be_asked(model: LocalModel) -> bool:
     """True if the model answers such a prompt plainly; if not, plain decoding reports it."""
     try:
-        with quiet(), seeded(model.device, 0):
+        with transformers_quiet(), seeded(model.device, 0):
             call(model, [_prompt(model, LENGTHS[0])], _greedy_config())
     except Exception:  # from the model, of any kind
         return False

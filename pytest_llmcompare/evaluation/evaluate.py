@@ -17,7 +17,7 @@ from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.models.spec import shown
+from pytest_llmcompare.models.spec import shown_spec
 from pytest_llmcompare.records import Case, Gate, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
@@ -145,7 +145,7 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
     experiment = tracking.experiment_id(group.declaration.experiment, resources.store.folder)
     with tracking.new_run(experiment, f"log_model_{group.spec.name}", tags(group, resolved, resources.commit)) as run:
         tracking.log_facts(group_model.facts_of(group, resolved))
-        uri = group_model.log_model(group, resolved, resources.settings.batch_size)
+        uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
         model = resources.loaded.get(uri, group.spec)
     ours = python_model_of(model)
     return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
@@ -158,7 +158,7 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
         "llmcompare.table": group.key.table,
         "llmcompare.model": group.spec.name,
         "llmcompare.folder": group.key.folder,
-        "llmcompare.source": shown(group.spec),
+        "llmcompare.source": shown_spec(group.spec),
         "llmcompare.fingerprint": resolved.fingerprint,
         tracking.GIT_COMMIT: commit,
     }

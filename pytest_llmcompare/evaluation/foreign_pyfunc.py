@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import GenerationError, ModelError, nearest_hint
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.records import Case
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-from pytest_llmcompare.suite.raw_rows import is_frame, plain, shown
+from pytest_llmcompare.suite.raw_rows import is_frame, plain_value, shown_value
+from pytest_llmcompare.text import error_line
 
 from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
 
@@ -61,10 +61,10 @@ def items_of(output: Any, count: int) -> list[Any] | None:
     if is_frame(output):
         return items_of({str(name): output[name].tolist() for name in output.columns}, count)
     if isinstance(output, Mapping):
-        lists = {str(name): plain(part) for name, part in output.items() if isinstance(plain(part), list)}
+        lists = {str(name): plain_value(part) for name, part in output.items() if isinstance(plain_value(part), list)}
         column = only_key(lists)
         return lists[column] if column else [output] if count == 1 else None
-    items = plain(list(output)) if isinstance(output, (tuple, Iterator)) else plain(output)
+    items = plain_value(list(output)) if isinstance(output, (tuple, Iterator)) else plain_value(output)
     if isinstance(items, str) and count == 1:
         return [items]
     return items if isinstance(items, list) else None
@@ -99,7 +99,7 @@ def text_of(item: Any) -> str | GenerationError:
 
 def described(value: object) -> str:
     """A value of an unexpected kind, shortened, with its type."""
-    return "None" if plain(value) is None else f"{shown(value)} ({type(value).__name__})"
+    return "None" if plain_value(value) is None else f"{shown_value(value)} ({type(value).__name__})"
 
 
 SMALLEST_LIMIT = 8
@@ -126,12 +126,12 @@ def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
         name = next((column.name for column in wanted if column.name), INPUT)
         return pd.DataFrame({name: [case.prompt for case in cases]})
     if not schema.has_input_names():
-        raise no_names(cases, len(wanted))
+        raise unnamed_columns_error(cases, len(wanted))
     names = [str(column.name) for column in wanted]
     rows = [cells(case, names) for case in cases]
     present = [name for name in names if any(row.get(name) is not None for row in rows)]
     if lacking := [str(column.name) for column in wanted if column.required and column.name not in present]:
-        raise lacks(cases, rows, lacking)
+        raise missing_columns_error(cases, rows, lacking)
     columns = {name: [row.get(name) for row in rows] for name in present}
     # As objects texts stay as they are: pandas' own type for them makes NaN of None.
     kinds = {
@@ -283,10 +283,12 @@ def ask(
     try:
         return texts_of(model.predict(frame, params=dict(params) or None), len(frame))
     except Exception as error:  # from the user's own code
-        return GenerationError(f"the model raised {reason(error)}")
+        return GenerationError(f"the model raised {error_line(error)}")
 
 
-def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]) -> ModelError:
+def missing_columns_error(
+    cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]
+) -> ModelError:
     """The error for columns that a signature requires and the table does not have."""
     group = cases[0].key.group
     offered = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
@@ -301,7 +303,7 @@ def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Seq
     )
 
 
-def no_names(cases: Sequence[Case], count: int) -> ModelError:
+def unnamed_columns_error(cases: Sequence[Case], count: int) -> ModelError:
     """The error for a signature with several columns and no names."""
     return ModelError(
         f"model {cases[0].key.group.model!r}: its signature has {count} columns without names, "

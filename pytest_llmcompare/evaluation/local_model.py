@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.baselines.journal import key_of
+from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
-from pytest_llmcompare.decoding.generation_config import left_out
+from pytest_llmcompare.decoding.generation_config import left_out_note
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
@@ -50,7 +50,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
         ModelError: The model cannot be found or loaded.
     """
     model = in_memory.hold(ours.found())
-    keys = [key_of(case, asking.identity.text, model.environment) for case in asking.cases]
+    keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys)
     left = outcomes.resume()
     if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, asking.cases)):
@@ -138,7 +138,7 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     settings = [case.gen_config for case in cases]
     if isinstance(ours, PyfuncTransformer):
         settings = [complete(ours.gen_config_dict)]
-    notes = (*model.notes, left_out(model, settings, _stated(group, ours)), _raw_prompts(group, model))
+    notes = (*model.notes, left_out_note(model, settings, _stated(group, ours)), _raw_prompts(group, model))
     return tuple(note for note in notes if note)
 
 

@@ -23,13 +23,12 @@ from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.errors import HookError, ModelError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import refusal
 from pytest_llmcompare.models.model_files import files_digest
-from pytest_llmcompare.models.spec import ModelSpec, shown, shown_source
+from pytest_llmcompare.models.spec import ModelSpec, shown_source, shown_spec
 from pytest_llmcompare.models.warning_filters import users_filter
 from pytest_llmcompare.suite.extensions import Given
-from pytest_llmcompare.text import source_without_secrets
+from pytest_llmcompare.text import error_line, source_without_secrets
 
 from . import model_logging
 from .foreign_pyfunc import described
@@ -127,12 +126,12 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         try:
             given = load(spec)
         except HookError as error:
-            raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
+            raise ModelError(f"model {spec.name!r} ({shown_spec(spec)}): {error}") from error
         if given is None:
             raise ModelError(
-                f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
-                "each pytest_llmcompare_load_model returned None.\n"
-                "See whether the kind is spelt right, or return a model for it."
+                f"model {spec.name!r} ({shown_spec(spec)}): "
+                f"no plugin knows the kind {spec.source.partition(':')[0]!r}; "
+                "each pytest_llmcompare_load_model returned None.\nSee whether the kind is spelt right, or return a model for it."
             )
         _held.given = checked(spec, given, root)
     return _held.given
@@ -145,7 +144,7 @@ def checked(spec: ModelSpec, given: Given, root: Path) -> GivenModel:
         ModelError: It is no model.
     """
     value, source = given
-    where = f"model {spec.name!r} ({shown(spec)}): {source}"
+    where = f"model {spec.name!r} ({shown_spec(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
         if path.suffix != ".py" or not path.is_file():
@@ -196,7 +195,7 @@ def log(spec: ModelSpec) -> str:
     try:
         with model_logging.quiet():
             info = mlflow.pyfunc.log_model(
-                name=model_logging.slug(spec.name),
+                name=model_logging.mlflow_name(spec.name),
                 python_model=str(code),
                 model_config=config_of(spec),
                 signature=TEXTS if isinstance(given.model, TextModel) else None,
@@ -207,8 +206,8 @@ def log(spec: ModelSpec) -> str:
     except Exception as error:  # it runs somebody else's code
         raise ModelError(
             refusal(error, mlflow.get_tracking_uri())
-            or f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
-            f"{reason(error)}"
+            or f"model {spec.name!r} ({shown_spec(spec)}): what {given.source} returned cannot be logged in MLflow: "
+            f"{error_line(error)}"
         ) from error
     return str(info.model_uri)
 

@@ -157,7 +157,7 @@ class HeldTransformer(PythonModel):
                     options.observer(index, outcome)
         if options.observer is None and (failed := failures(outcomes)):
             raise faulty_rows(failed, len(asked))
-        return [text_of(outcomes[index]) for index in range(len(asked))]
+        return [text_or_none(outcomes[index]) for index in range(len(asked))]
 
     def outcomes(self, asked: Sequence[Asked], options: PredictOptions) -> Generator[Finished]:
         """Index and outcome of each row as soon as it is finished, faulty rows first; the model is held until closed.
@@ -316,6 +316,6 @@ def failures(outcomes: Mapping[int, Outcome]) -> list[tuple[int, GenerationError
     return [(index, outcome) for index, outcome in outcomes.items() if isinstance(outcome, GenerationError)]
 
 
-def text_of(outcome: Outcome) -> str | None:
+def text_or_none(outcome: Outcome) -> str | None:
     """The text of a row, or None where it failed."""
     return None if isinstance(outcome, GenerationError) else outcome.text

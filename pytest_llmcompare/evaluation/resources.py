@@ -108,5 +108,5 @@ class Resources:
     def close(self) -> None:
         """Free the models; the session is over, so no memory is needed for another one."""
         self.loaded.forget(collect=False)
-        embedding.forget()
+        embedding.forget_embedding()
         in_memory.release()

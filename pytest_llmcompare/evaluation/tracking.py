@@ -24,9 +24,9 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.compat import no_active_experiment, use_tracking_uri
 from pytest_llmcompare.errors import TrackingError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
 from pytest_llmcompare.records import Baseline, GroupKey
+from pytest_llmcompare.text import error_line
 
 from . import model_logging
 
@@ -124,7 +124,7 @@ def make(uri: str) -> None:
     database = database_of(uri)
     with store_errors("its database", (Exception,)), ExitStack() as locks:
         if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
-            locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
+            locks.enter_context(folder_lock.folder_lock(database.absolute().parent, MAKING_SECONDS))
             check_opens(database)
         mlflow.MlflowClient().search_experiments(max_results=1)
     _made.add(uri)
@@ -205,7 +205,7 @@ def place_of_files(name: str, uri: str, started: Path) -> str | None:
     if database is None or (started / database).parent.resolve() == started.resolve():
         return None
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.slug(name)[:60]}-{digest}"
+    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.mlflow_name(name)[:60]}-{digest}"
     return place.as_uri() if os.name == "nt" else str(place)
 
 
@@ -259,7 +259,7 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
             run_outputs.write(Path(folder), group, outputs)
             mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
     except (MlflowException, OSError) as error:
-        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {reason(error)}"
+        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {error_line(error)}"
     return ""
 
 

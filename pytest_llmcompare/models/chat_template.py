@@ -72,7 +72,7 @@ def _check_syntax(template: str, where: str) -> None:
     import jinja2
     from jinja2.ext import Extension, loopcontrols
 
-    class Generation(Extension):
+    class GenerationTag(Extension):
         """`{% generation %}` of transformers, which marks the assistant's text."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja's own are
@@ -82,7 +82,10 @@ def _check_syntax(template: str, where: str) -> None:
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     try:
-        jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]).parse(template)  # noqa: S701 - no HTML
+        environment = jinja2.Environment(  # noqa: S701 - no HTML
+            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+        )
+        environment.parse(template)
     except jinja2.TemplateSyntaxError as error:
         lines = template.splitlines()
         line = f" ({_cut(lines[error.lineno - 1].strip())!r})" if 0 < error.lineno <= len(lines) else ""

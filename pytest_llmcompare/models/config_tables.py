@@ -36,7 +36,7 @@ def header(name: str) -> str:
     return f"[tool.llmcompare.models.{key}]"
 
 
-def read_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Check a model's table and return its entries as fields of `ModelSpec`.
 
     Args:

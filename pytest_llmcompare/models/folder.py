@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 
-from .faults import is_adapter, listed
+from .faults import is_adapter, listed_names
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
@@ -46,7 +46,7 @@ def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Mode
     if elsewhere := _model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)
-    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed_names(names)}."
     if any("-of-" in name for name in missing):
         return ModelError(f"{what}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
     foreign = foreign_format(names) if SAFETENSORS in missing else None

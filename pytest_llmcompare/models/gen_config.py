@@ -52,19 +52,19 @@ class Rule:
     fraction: bool = False  # transformers wants a float: it refuses temperature=2
 
 
-def is_whole(value: object) -> TypeGuard[int]:
+def is_integer(value: object) -> TypeGuard[int]:
     """True for an integer that is no bool."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: object) -> bool:
+def is_finite_number(value: object) -> bool:
     """True for a finite number that is no bool."""
-    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_token(value: object) -> bool:
     """True for a token id."""
-    return is_whole(value) and value >= 0
+    return is_integer(value) and value >= 0
 
 
 def are_tokens(value: object) -> bool:
@@ -82,18 +82,21 @@ def are_biases(value: object) -> bool:
     """True for what `sequence_bias` takes as JSON: `[[[token, ...], bias], ...]`."""
     pairs = value if isinstance(value, list) else []
     return bool(pairs) and all(
-        isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_number(pair[1]) for pair in pairs
+        isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_finite_number(pair[1])
+        for pair in pairs
     )
 
 
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
-FROM_0 = Rule("a whole number from 0", lambda value: is_whole(value) and value >= 0)
-FROM_1 = Rule("a whole number from 1", lambda value: is_whole(value) and value >= 1)
-NUMBER = Rule("a number", is_number, fraction=True)
-ABOVE_0 = Rule("a number above 0", lambda value: is_number(value) and value > 0, fraction=True)
-SHARE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1, fraction=True)
-SHARE_ABOVE_0 = Rule("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1, fraction=True)
-CUTOFF = Rule("a number from 0, below 1", lambda value: is_number(value) and 0 <= value < 1, fraction=True)
+FROM_0 = Rule("a whole number from 0", lambda value: is_integer(value) and value >= 0)
+FROM_1 = Rule("a whole number from 1", lambda value: is_integer(value) and value >= 1)
+NUMBER = Rule("a number", is_finite_number, fraction=True)
+ABOVE_0 = Rule("a number above 0", lambda value: is_finite_number(value) and value > 0, fraction=True)
+SHARE = Rule("a number from 0 to 1", lambda value: is_finite_number(value) and 0 <= value <= 1, fraction=True)
+SHARE_ABOVE_0 = Rule(
+    "a number above 0, at most 1", lambda value: is_finite_number(value) and 0 < value <= 1, fraction=True
+)
+CUTOFF = Rule("a number from 0, below 1", lambda value: is_finite_number(value) and 0 <= value < 1, fraction=True)
 TOKEN = Rule("a token id", is_token)
 TOKENS = Rule("a list of token ids", are_tokens)
 TOKEN_OR_TOKENS = Rule("a token id or a list of them", lambda value: is_token(value) or are_tokens(value))
@@ -121,7 +124,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "eta_cutoff": CUTOFF,
         "exponential_decay_length_penalty": Rule(
             "a list of a start (a whole number from 0) and a factor (a number)",
-            lambda value: isinstance(value, list) and len(value) == 2 and FROM_0.fits(value[0]) and is_number(value[1]),
+            lambda value: (
+                isinstance(value, list) and len(value) == 2 and FROM_0.fits(value[0]) and is_finite_number(value[1])
+            ),
         ),
         "forced_bos_token_id": TOKEN,
         "forced_eos_token_id": TOKEN_OR_TOKENS,
@@ -135,7 +140,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "min_p": SHARE,
         "no_repeat_ngram_size": FROM_0,
         "num_beams": FROM_1,
-        "num_return_sequences": Rule("1: a case has one output", lambda value: is_whole(value) and value == 1),
+        "num_return_sequences": Rule("1: a case has one output", lambda value: is_integer(value) and value == 1),
         "pad_token_id": TOKEN,
         "prefill_chunk_size": FROM_1,
         "remove_invalid_values": FLAG,
@@ -244,7 +249,7 @@ def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
     if "max_length" in given and "max_new_tokens" not in given:
         del in_force["max_new_tokens"]
     return {
-        key: float(value) if is_whole(value) and key in RULES and RULES[key].fraction else value
+        key: float(value) if is_integer(value) and key in RULES and RULES[key].fraction else value
         for key, value in sorted(in_force.items())
     }
 
@@ -293,4 +298,4 @@ def is_json(value: object) -> bool:
         return all(isinstance(key, str) and is_json(part) for key, part in value.items())
     if isinstance(value, list):
         return all(is_json(part) for part in value)
-    return value is None or isinstance(value, (str, bool)) or is_number(value)
+    return value is None or isinstance(value, (str, bool)) or is_finite_number(value)

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.text import without_secrets
+from pytest_llmcompare.text import error_line, without_secrets
 
-from .faults import listed, nearest, reason
+from .faults import listed_names, nearest_model_hint
 from .model_files import CONFIG, FORMATS, SETTINGS, matches, missing_files, shards
 from .safety import check_code, check_index, choose_weights, is_safe
-from .spec import ModelSpec, shown
+from .spec import ModelSpec, shown_spec
 
 TIMEOUT = 5.0  # seconds that the hub may take to answer, unless HF_HUB_ETAG_TIMEOUT says otherwise
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -174,7 +174,7 @@ def write_ref(repo: str, revision: str | None, commit: str) -> None:
 def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
     """Download the missing files of a model: first settings, and weights only if nothing in these is refused."""
     commit, names = _ask(spec, root, cached.commit if cached else spec.revision)
-    where = f"{shown(spec)} at {shown_endpoint()}"
+    where = f"{shown_spec(spec)} at {shown_endpoint()}"
     weights = choose_weights(spec, names, where)
     try:
         folder = fetch(spec.source, commit, [name for name in names if _is_setting(spec, name)] or [CONFIG])
@@ -188,7 +188,8 @@ def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
         raise
     except Exception as error:  # anything that the network, the disk and their libraries raise
         raise ModelError(
-            f"model {spec.name!r}: the download of {shown(spec)} from {shown_endpoint()} broke off: {reason(error)}.\n"
+            f"model {spec.name!r}: the download of {shown_spec(spec)} from {shown_endpoint()} "
+            f"broke off: {error_line(error)}.\n"
             f"What was fetched is kept in {repository(spec.source)}; run again to go on."
         ) from error
     complete = find_snapshot(spec.source, commit)
@@ -222,16 +223,16 @@ def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[s
     except errors.OfflineModeIsEnabled as error:
         raise _absent(spec, root, "offline mode forbids asking the hub", "unset HF_HUB_OFFLINE") from error
     except Exception as error:  # anything that the network and its libraries raise
-        why = f"{hub} did not answer within {timeout():g} s ({reason(error)})"
+        why = f"{hub} did not answer within {timeout():g} s ({error_line(error)})"
         raise _absent(spec, root, why, "look at the network, HTTPS_PROXY and HF_ENDPOINT") from error
 
 
 def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
     """The error for a model that is neither cached nor downloaded: the reason, where we looked, and what to do."""
     revision = f" --revision {spec.revision}" if spec.revision else ""
-    near = nearest(spec, root, cached_models(cache_folder()))
+    near = nearest_model_hint(spec, root, cached_models(cache_folder()))
     return ModelError(
-        f"model {spec.name!r}: the hub model {shown(spec)} is not on this machine, and {why}.{near}\n"
+        f"model {spec.name!r}: the hub model {shown_spec(spec)} is not on this machine, and {why}.{near}\n"
         f"Looked in {_searched(spec)}.\n"
         f"Download it where there is a network (hf download {spec.source}{revision}), or {remedy}, "
         f"or name a folder that holds it: {spec.name}=./FOLDER"
@@ -244,7 +245,7 @@ def _searched(spec: ModelSpec) -> str:
         return f"{folder}: there is no such folder"
     snapshot = find_snapshot(spec.source, spec.revision)
     if snapshot is None:
-        known = listed(cached_revisions(folder)) or "nothing"
+        known = listed_names(cached_revisions(folder)) or "nothing"
         return f"{folder}: it has no revision {spec.revision or 'main'!r}; there is {known}"
     lacks = ", ".join(snapshot.missing) or "weights that are not pickled"
     return f"{snapshot.folder}: the download is not complete, it lacks {lacks}"

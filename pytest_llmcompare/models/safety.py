@@ -29,7 +29,7 @@ from .model_files import (
     weight_files,
 )
 from .pickles import NAMES, is_pickle
-from .spec import ModelSpec, shown
+from .spec import ModelSpec, shown_spec
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
 """Loaders of MLflow that read no pickle: logged code, and transformers' safetensors."""
@@ -154,7 +154,7 @@ def _pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
 
 def allowed(spec: ModelSpec, key: str) -> str:
     """The TOML that allows something for one model."""
-    return f"    {header(spec.name)}\n    source = {json.dumps(shown(spec), ensure_ascii=False)}\n    {key} = true"
+    return f"    {header(spec.name)}\n    source = {json.dumps(shown_spec(spec), ensure_ascii=False)}\n    {key} = true"
 
 
 def pickles(folder: Path, pattern: str) -> list[str]:
@@ -181,7 +181,7 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
     """
     if spec.trust_remote_code:
         return
-    config = read_json(folder / CONFIG)
+    config = read_json_object(folder / CONFIG)
     code = config.get("auto_map")
     if not code or _is_native(str(config.get("model_type", ""))):
         return
@@ -201,7 +201,7 @@ def _is_native(model_type: str) -> bool:
     return model_type in CONFIG_MAPPING
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

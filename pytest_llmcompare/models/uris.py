@@ -82,7 +82,7 @@ def is_complete(uri: str) -> bool:
     return any(form.fullmatch(uri) for form in (REGISTERED, LOGGED, RUN))
 
 
-def default_name(uri: str) -> str:
+def name_from_uri(uri: str) -> str:
     """A short name: `qa-champion`, `qa-3`, `m-1a2b3c4d`, or for a run `model-1a2b3c4d`."""
     if logged := LOGGED.fullmatch(uri):
         return logged["id"][:10]  # `m-` and 8 of its 32 digits
@@ -93,7 +93,7 @@ def default_name(uri: str) -> str:
     return uri
 
 
-def is_whole(text: str, *, others: bool) -> bool:
+def has_known_scheme(text: str, *, others: bool) -> bool:
     """Whether a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
     scheme = None if PATH_START.match(text) else SCHEME.match(text)
     if scheme is None:

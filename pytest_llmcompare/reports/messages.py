@@ -17,16 +17,16 @@ from pytest_llmcompare.text import (
     duration,
     encodable,
     number,
+    per_second,
     percent,
     quoted,
-    rate,
     share,
     shorten,
     width,
 )
 
 from .style import Page, Styled
-from .terminal_table import Line, table_lines
+from .terminal_table import TableLine, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 OK, FAILED = "ok", "FAILED"
@@ -97,7 +97,7 @@ def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Sty
         cells = [OK if gate.passed else FAILED, gate.metric, value_of(gate), encodable(gate.wanted, "ascii")]
         wanted = [*map(len, cells)]
         wanted[1] = width(page.name(gate.metric, page.columns // 2))
-        lines.append(Line(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
+        lines.append(TableLine(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
     yield from table_lines(lines, page, flexible=(1,), indent="  ")
 
 
@@ -287,7 +287,7 @@ __all__ = [
     "duration",
     "failure_lines",
     "headline",
-    "rate",
+    "per_second",
     "reason_lines",
     "share",
     "test_name",

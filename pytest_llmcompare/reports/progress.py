@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.text import count, cut, disarm, duration, encodable, rate
+from pytest_llmcompare.text import count, cut, disarm, duration, encodable, per_second
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -123,7 +123,7 @@ class TerminalProgress:
                 self.total,
             )
         seconds = self.clock() - self.generating_since
-        speed = rate(self.tokens, seconds)
+        speed = per_second(self.tokens, seconds)
         self.bar.n, self.drawn_at = self.done, self.clock()
         with self.uncaptured():
             self.bar.set_postfix_str(f"{speed} tok/s{self._left(seconds)}" if speed else self._left(seconds)[2:])
@@ -147,7 +147,7 @@ class TerminalProgress:
 
     def _outcome(self) -> str:
         """The last line of a long group in a log."""
-        speed = rate(self.tokens, self.clock() - self.generating_since)
+        speed = per_second(self.tokens, self.clock() - self.generating_since)
         whole = count(self.total, "case") if self.done == self.total else f"{self.done:,} of {self.total:,} cases"
         failed = f", {self.failed:,} failed" if self.failed else ""
         of = f"{self.label}: {whole} in " if self.label else f"{self.phase}: given up after "

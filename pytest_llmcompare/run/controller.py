@@ -171,7 +171,7 @@ class Controller:
         """Write and delete baselines as the options say, summarize the run, tell plugins and write the reports."""
         from pytest_llmcompare.reports.document import Report
 
-        from .display import mark_failure, write_reports
+        from .display import mark_failure, write_report_files
         from .hook_calls import Hooks
 
         ended_by_itself = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -192,7 +192,7 @@ class Controller:
             command=command.repeated(),
             accepting=command.accepting,
         )
-        self.report = write_reports(report, self.settings.reports, self.config)
+        self.report = write_report_files(report, self.settings.reports, self.config)
         mark_failure(self.report.summary, self.config)
         if self.report.summary.faults and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

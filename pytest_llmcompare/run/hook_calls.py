@@ -15,12 +15,11 @@ from pytest_llmcompare.errors import HookError, LlmCompareError, SourceError, di
 from pytest_llmcompare.evaluation.foreign_pyfunc import described
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.warning_filters import users_filter
 from pytest_llmcompare.records import Baseline, Case, GroupResult
 from pytest_llmcompare.suite.extensions import Given
 from pytest_llmcompare.suite.raw_rows import is_frame
-from pytest_llmcompare.text import source_without_secrets
+from pytest_llmcompare.text import error_line, source_without_secrets
 
 if TYPE_CHECKING:
     import pytest
@@ -162,7 +161,7 @@ class Hooks:
         except SourceError:  # raised by our own sources; its message is complete
             raise
         except Exception as error:  # a plugin may raise anything
-            what = str(error) if isinstance(error, LlmCompareError) else reason(error)
+            what = str(error) if isinstance(error, LlmCompareError) else error_line(error)
             raise HookError(f"{self._raiser(relay, name, error)}, raised {what}") from error
 
     def wrong(self, relay: HookRelay, name: str, what: str) -> HookError:

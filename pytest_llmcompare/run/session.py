@@ -11,8 +11,7 @@ from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
-from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError
-from pytest_llmcompare.models.faults import unforeseen
+from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError, unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored

@@ -114,7 +114,7 @@ def _new_session(config: pytest.Config) -> Session:
         config.stash[SETTINGS],
         config.rootpath,
         _progress(config),
-        xdist.compute_once if is_worker(config) else xdist.compute,
+        xdist.compute_once if is_worker(config) else xdist.compute_here,
         Hooks.of_run(config),
         source=source_of(config),
         command_line=CommandLine(config, config.stash[SETTINGS]),

@@ -108,7 +108,7 @@ def is_near(column: str, role: str) -> bool:
     return slips(ours, theirs) <= (1 if len(ours) <= 8 else 2)
 
 
-def nearest(column: str, roles: Iterable[str]) -> str | None:
+def misspelled_role(column: str, roles: Iterable[str]) -> str | None:
     """The role that a column misspells; None if it misspells none."""
     return next((role for role in roles if is_near(column, role)), None)
 
@@ -129,12 +129,12 @@ def slips(one: str, other: str) -> int:
     return row[-1]
 
 
-def quoted(name: str) -> str:
+def python_literal(name: str) -> str:
     """A name as a Python literal, in double quotes if that needs no escapes."""
     return f'"{name}"' if name.isprintable() and not {'"', "\\"} & set(name) else repr(name)
 
 
-def label(column: str) -> str:
+def column_label(column: str) -> str:
     """A column's name in a sentence about one of its cells."""
     name = trimmed(column)
     return name if name.isprintable() else repr(name)
@@ -148,14 +148,14 @@ def another_name(column: str) -> str:
 def near_miss(column: str, role: str) -> NameFault:
     """The fault of a column that misspells a role which no other column has."""
     keyword = {TARGET: "target", **dict.fromkeys(INPUT_COLUMNS, "input")}.get(role)
-    named = f" or name it in the marker: {keyword}={quoted(trimmed(column))}" if keyword else ""
+    named = f" or name it in the marker: {keyword}={python_literal(trimmed(column))}" if keyword else ""
     return NameFault(
         f"column {column!r} is not read. Did you mean {role!r}?",
         f"Rename column {column!r} to {role!r}{named}. {another_name(column)}",
     )
 
 
-def refusal(column: str) -> NameFault | None:
+def name_fault(column: str) -> NameFault | None:
     """Why a column without a role cannot have its name; None if it can."""
     name = folded(column)
     if name in FOR_LATER:

@@ -17,7 +17,7 @@ from pathlib import Path
 from pytest_llmcompare.errors import TableError, did_you_mean
 
 from .other_objects import address_shown, is_address
-from .raw_rows import MarkerColumns, RawTable, check_unique, from_items, located, shown
+from .raw_rows import MarkerColumns, RawTable, check_unique_columns, from_items, located, shown_value
 from .separated_text import read_csv, read_tsv
 from .structured_text import read_json, read_jsonl, read_yaml
 
@@ -55,7 +55,7 @@ def read_file(source: str | os.PathLike[str], base: Path, columns: MarkerColumns
         )
     data = read_bytes(path, name)
     if path.suffix.lower() == GZIP:
-        data = unpacked(name, data)
+        data = unzipped(name, data)
     if data.startswith(GIT_LFS):
         raise TableError(f"{name}: a git-lfs pointer stands in place of the file. Fetch it: git lfs pull")
     if not data.removeprefix(b"\xef\xbb\xbf").strip():
@@ -129,7 +129,7 @@ def too_large(name: str) -> TableError:
     )
 
 
-def unpacked(name: str, data: bytes) -> bytes:
+def unzipped(name: str, data: bytes) -> bytes:
     """Unpack a gzip file.
 
     Raises:
@@ -216,10 +216,10 @@ def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         raise TableError(f"{name}: reading parquet needs pyarrow: pip install pyarrow") from None
     try:
         table = parquet.read_table(io.BytesIO(data))
-        check_unique(name, table.column_names)
+        check_unique_columns(name, table.column_names)
         rows = table.to_pylist()
     except (ArrowException, ValueError, OSError, NotImplementedError, KeyError) as error:
-        what = shown((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), 200).strip("'\"")
+        what = shown_value((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), 200).strip("'\"")
         raise TableError(f"{name}: broken parquet: {what}. Write it again, e.g. by DataFrame.to_parquet.") from None
     items = [
         {column: without_nulls(cell) for column, cell in row.items() if not PANDAS_INDEX.fullmatch(column)}

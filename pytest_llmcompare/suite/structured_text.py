@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
+from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown_value
 
 from .text_encoding import decode
 
@@ -48,7 +48,7 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown(mapping)}")
+        raise ValueError(f"{name!r} stands twice in one object, {shown_value(mapping)}")
     return mapping
 
 
@@ -86,7 +86,7 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         else:
             if isinstance(value, list):
                 lists += 1
-                faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
+                faults.append(Fault(number, place, f"{shown_value(value)}, expected one object or text.", NAME_JSON))
             else:
                 items.append((number, place, value))
     if faults and is_json_list(text):
@@ -135,10 +135,10 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     except (ValueError, RecursionError) as error:
         hint = advice_on(str(error))
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
-def listed(name: str, content: object) -> list[Any]:
+def rows_of_list(name: str, content: object) -> list[Any]:
     """The rows of a file that should be a list.
 
     Raises:
@@ -159,7 +159,7 @@ def listed(name: str, content: object) -> list[Any]:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
         elif "prompt" in content:
             hint = " A single row stands in a list, too."
-    raise TableError(f'{name}: {shown(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+    raise TableError(f'{name}: {shown_value(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
@@ -206,7 +206,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
             "Write the values out where they are needed."
         )
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
 def weight(value: object, known: dict[int, int]) -> int:

@@ -121,7 +121,7 @@ def redirect_page(root: Path, address: str) -> Iterator[Path | None]:
     """
     try:
         try:
-            handle, name = tempfile.mkstemp(prefix="review-", suffix=".html", dir=state_folder.make(root))
+            handle, name = tempfile.mkstemp(prefix="review-", suffix=".html", dir=state_folder.make_folder(root))
         except OSError:
             handle, name = tempfile.mkstemp(prefix="llmcompare-review-", suffix=".html")
         with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp lets only the owner read it
