@@ -22,9 +22,9 @@ from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.spec import SourceKind
 
-from .answers import Asking, Outcomes
+from .answers import Asking, Outcomes, PredictOptions, predict_options
 from .dataset import frame_of
-from .pyfunc import HeldTransformer, PredictOptions, PyfuncTransformer, predict_options
+from .pyfunc import HeldTransformer, PyfuncTransformer
 
 if TYPE_CHECKING:
     from pandas import DataFrame

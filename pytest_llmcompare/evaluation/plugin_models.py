@@ -31,8 +31,8 @@ from pytest_llmcompare.suite.extensions import Given
 from pytest_llmcompare.text import error_line, source_without_secrets
 
 from . import model_logging
-from .foreign_pyfunc import described
 from .pyfunc import HeldTransformer
+from .pyfunc_output import described
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -131,7 +131,8 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
             raise ModelError(
                 f"model {spec.name!r} ({shown_spec(spec)}): "
                 f"no plugin knows the kind {spec.source.partition(':')[0]!r}; "
-                "each pytest_llmcompare_load_model returned None.\nSee whether the kind is spelt right, or return a model for it."
+                "each pytest_llmcompare_load_model returned None.\n"
+                "See whether the kind is spelt right, or return a model for it."
             )
         _held.given = checked(spec, given, root)
     return _held.given

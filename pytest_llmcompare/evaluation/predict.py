@@ -13,8 +13,8 @@ from pytest_llmcompare.generation import Generation, joined
 
 from . import foreign_pyfunc
 from .answers import Answers, Asking, Outcomes
-from .foreign_pyfunc import WrongCountError
 from .model_logging import python_model_of
+from .pyfunc_output import WrongCountError
 
 
 def predict(asking: Asking) -> Answers:

@@ -202,7 +202,6 @@ REFUSED: Mapping[str, str] = MappingProxyType(
 )  # fmt: skip
 """Keys of `generate` or a pipeline that make no sense here, each with the reason and what to do."""
 
-
 OF_THE_TEXT = frozenset(RULES) - {
     "cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache",
 } | {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pytest_llmcompare.baselines.sources.plugin_source import GivenBaselines
 from pytest_llmcompare.baselines.sources.registry import FORMS
 from pytest_llmcompare.errors import HookError, LlmCompareError, SourceError, did_you_mean
-from pytest_llmcompare.evaluation.foreign_pyfunc import described
+from pytest_llmcompare.evaluation.pyfunc_output import described
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
 from pytest_llmcompare.models.warning_filters import users_filter
