@@ -13,7 +13,7 @@ Environment = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Path:
-    """A model's log-probs of given tokens (teacher forcing), whatever it would have generated itself.
+    """A model's log-probs of given tokens (teacher forcing), which need not be those it would generate.
 
     Values are per position and of the processed distribution (after logits processors). They end where the model's
     own output would have ended, if that is before the given tokens do.
@@ -112,7 +112,7 @@ class Generation(str):
             return self._compared == other._compared
         return str.__eq__(self, other)
 
-    def __ne__(self, other: object) -> bool:  # str has one of its own, which would see the texts alone
+    def __ne__(self, other: object) -> bool:  # that of str would compare only the texts
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 

@@ -77,7 +77,7 @@ OPTIONS = (
         "delete baselines of rows that the tables no longer have",
         {"action": "store_const", "const": "ask", "default": "", "dest": PRUNE},
     ),
-    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
+    # A separate flag: with an optional value `pytest --llm-prune tests` would take `tests` for it.
     Option(
         "--llm-prune=yes",
         "the same, also where that is more than 20%% of a file",

@@ -225,7 +225,7 @@ def _joinable(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """True for a character without a width of its own."""
+    """True for a character without a width."""
     return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 

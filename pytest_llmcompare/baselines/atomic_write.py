@@ -24,7 +24,7 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
 
     Args:
         folder: The folder.
-        make: Make it where it is not there. If not, and there is none, there is nothing to lock either.
+        make: Create the folder if it does not exist. If False and it does not exist, nothing is locked.
 
     Raises:
         BaselineError: Another process has held it for a minute.
@@ -75,7 +75,7 @@ def remove_leftovers(path: Path) -> None:
     """Remove drafts that killed runs left beside a file, but none that is being written. Call it under the lock."""
     target = _target(path)
     for draft in target.parent.glob(f"{_stem(target)}*.tmp"):
-        with contextlib.suppress(OSError):  # whatever is wrong with it, the next update tries again
+        with contextlib.suppress(OSError):  # on any error the next update tries again
             if stat.S_ISREG(draft.lstat().st_mode) and not folder_lock.is_locked(draft):
                 draft.unlink()
 

@@ -155,7 +155,7 @@ def _wrong_line(line: str, before: str) -> str:
     if not line.strip():
         return ""
     if line.startswith((MARKER_BAR, "=" * 7, ">" * 7)):
-        return f"{shortened(line)} is what is left of a merge conflict; its beginning ('<<<<<<<') is gone."
+        return f"{shortened(line)} belongs to a merge conflict whose beginning ('<<<<<<<') is gone."
     if kind not in set(".|~"):
         return f"{shortened(line)} begins with none of 'case ', '.', '|' and '~'."
     if kind == "." and before != ".":

@@ -1,8 +1,8 @@
 """A lock on a folder, held on the folder itself.
 
-So all processes that write there share one lock, whatever their temporary folder, user, container or link to it.
-Nothing is left behind, and the system releases it when a process is killed. If folders cannot be locked (Windows, NFS),
-a lock file in the folder is locked, with a `.gitignore` of its own.
+All processes that write there share one lock, also if they have different temporary folders, users, containers or
+paths. It leaves no file behind, and the system releases it when a process is killed. If folders cannot be locked
+(Windows, NFS), a lock file inside the folder is used instead, next to a `.gitignore` that hides it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class Kept:
 
 
 def kept_since(root: Path, started: float) -> Kept | None:
-    """Count the outputs in the journals written since a moment; None if there are none.
+    """Count the outputs in the journals written since a moment; None if no journal was.
 
     Args:
         root: pytest's root folder.

@@ -1,4 +1,4 @@
-"""Checks a line of the pending file. It may come from CI, there from a fork, and so from anybody.
+"""Checks a line of the pending file, which is untrusted: it may come from CI of a fork.
 
 Imported when a pending file is read, and no earlier: pydantic takes a tenth of a second.
 """
@@ -164,7 +164,7 @@ def checked_line(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complaint(error: ValidationError) -> str:
-    """What is wrong first."""
+    """The first fault of a line."""
     fault = error.errors(include_url=False)[0]
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
     if fault["type"] == "missing":

@@ -37,7 +37,7 @@ def parsed_specs(given: Sequence[str], root: Path) -> list[ModelSpec]:
     """Return the given model specs, or those that a pytest run would use.
 
     Raises:
-        UsageError: There are none, or one of them is wrong.
+        UsageError: No model is configured, or one of them is wrong.
     """
     table = read_config(root / CONFIG)
     check_file(table, f"[tool.llmcompare] in {root / CONFIG}")

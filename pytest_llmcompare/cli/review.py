@@ -132,7 +132,7 @@ def act(state: Review, key: str) -> bool:
 
 
 def entry_lines(state: Review, entry: Entry) -> list[str]:
-    """Return what is shown of an output: verdict, prompt, both texts, keys."""
+    """Return the lines that show an output: verdict, prompt, both texts, keys."""
     result = CaseResult(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline)
     headline, *lines = reason_lines(result)
     alike = len(state.alike)

@@ -1,7 +1,7 @@
 """Drafts: expected outputs, verified in one pass over prompt and draft (teacher forcing).
 
-Such a pass may only say what plain `generate` would say. If it can't be sure (two tokens nearly equally likely, a
-setting that looks further than the tokens before, a model of another kind) it says why, and the prompt is decoded
+Such a pass must give exactly the output of plain `generate`. If it can't be sure (two tokens are nearly equally likely,
+a setting depends on more than the tokens before, the model does not support it) it notes why, and the prompt is decoded
 plainly. If the model leaves the draft, the output goes on from there.
 """
 

@@ -81,7 +81,7 @@ class Job:
             self.failures.append(Failure(shortcut, error, log, set(indices)))
 
     def prefix(self, *, for_writing: bool = False) -> SharedPrefix | None:
-        """KV cache of the tokens that all prompts start with; None if there are none, or the model can't use it.
+        """KV cache of the tokens that all prompts start with; None if they share none, or the model can't use it.
 
         Args:
             for_writing: Whether outputs are written after it, and not only verified.

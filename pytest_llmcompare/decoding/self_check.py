@@ -4,7 +4,7 @@ The result of a shortcut is compared with plain `generate` of one prompt: the lo
 of a few forced tokens. So a shortcut is refused to any architecture, and to a checkpoint's own code, that it is not
 sound for: one that looks ahead, whose positions move with padding, or whose rows influence each other.
 
-    prompts           [p0 p1 ... p7]  and  [p0 p1 ... p7 ... p13], then tokens f0, f1, f2 whatever the model predicts
+    prompts           [p0 p1 ... p7]  and  [p0 p1 ... p7 ... p13], then forced tokens f0, f1, f2
     in one pass       each prompt with f0 f1 f2 behind it, padded on the right
     with padding      both prompts in one batch, padded on the left
     at equal length   the first prompt beside another of 8 tokens
@@ -176,7 +176,7 @@ def _prompt(model: LocalModel, length: int) -> list[int]:
 def _forced_tokens(model: LocalModel) -> list[int]:
     """The tokens that follow each prompt, a padding token among them, which here is a token like any other.
 
-    It stands in no prompt, because it blinds XLM, whose scores then are the same whatever else is there.
+    It stands in no prompt, because after one XLM gives the same scores for any text.
     """
     pad = model.model.config.get_text_config(decoder=True).pad_token_id
     padding = pad if isinstance(pad, int) and 0 <= pad < model.vocabulary else 0

@@ -27,7 +27,7 @@ Observer = Callable[[int, Outcome], None]
 
 @dataclass(frozen=True)
 class Asking:
-    """A model, the cases to ask it, and who follows the answers.
+    """A model, the cases to ask it, and where its answers go.
 
     Attributes:
         model: The loaded pyfunc.
@@ -73,7 +73,7 @@ class Outcomes:
     """Outcomes as they come: journaled, and shown as progress.
 
     Attributes:
-        asking: What is asked.
+        asking: Model and cases.
         keys: Name of each case's answer in the journal.
         by_index: Outcomes so far, by index of the case.
         notes: What the user should know.

@@ -44,7 +44,7 @@ class LoggedModel:
     Attributes:
         run_id: The run.
         uri: The logged model.
-        model: The model, as anybody would load it.
+        model: The model, as `mlflow.pyfunc.load_model` gives it.
         ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
         identity: All of it that decides what it answers.
     """
@@ -61,11 +61,11 @@ class Computed:
     """What MLflow's evaluation gave.
 
     Attributes:
-        gates: What the thresholds said.
+        gates: Results of the thresholds.
         metrics: Metrics of the whole table; None if they could not be computed.
         folder: Where the evaluation is kept; empty if there is none.
-        notes: What the user should know of metrics, at every run.
-        remarks: The same, with `-v`.
+        notes: Notes on metrics for the user, shown at every run.
+        remarks: Notes shown with `-v`.
         fault: Why there is no evaluation; empty if there is one.
     """
 
@@ -174,7 +174,7 @@ def begin(
     resources: Resources,
     progress: Progress,
 ) -> Asking:
-    """Open the journal and the progress display for what is about to be asked."""
+    """Open the journal and the progress display, and collect what asking the model needs."""
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
@@ -243,7 +243,7 @@ def check_thresholds(
 def keep(
     group: Group, cases: Sequence[Case], logged: LoggedModel, judged: Judged, computed: Computed
 ) -> tuple[str, ...]:
-    """Keep the outputs in the run, and mark it as failed if there are none, or no evaluation; notes on what failed."""
+    """Log the outputs in the run; mark it as failed if it has no output or no evaluation. Returns notes on failures."""
     if computed.fault or not judged.generations:
         tracking.mark_failed(logged.run_id)
     note = tracking.log_outputs(logged.run_id, group.key, judged.outputs(cases)) if judged.generations else ""
@@ -251,7 +251,7 @@ def keep(
 
 
 def notes(group: Group, cases: Sequence[Case], logged: LoggedModel, baselines: Baselines) -> tuple[str, ...]:
-    """What the user should know of the model and of the baselines, whatever the model answered."""
+    """Notes on the model and on the baselines, which do not depend on the answers."""
     if logged.ours is None:
         return baselines.notes
     from .local_model import model_notes  # imports torch

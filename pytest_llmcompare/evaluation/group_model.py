@@ -86,7 +86,7 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
 
 
 def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:
-    """The pyfunc to log: with settings of its own if all rows share them, else reading them from columns."""
+    """The pyfunc to log: with fixed settings if all rows share them, else one that reads them from columns."""
     spec = group.spec
     source = spec.source if spec.kind is SourceKind.HUB else resolved.location
     options: dict[str, Any] = {

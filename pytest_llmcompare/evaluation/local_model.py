@@ -55,8 +55,8 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     left = outcomes.resume()
     if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, asking.cases)):
         outcomes.notes.append(
-            f"model {asking.group.model!r} was logged with settings of its own: {', '.join(unused)} of the table does "
-            "not reach it. Log a PyfuncTransformerWithParams to have each row's settings in force."
+            f"model {asking.group.model!r} was logged with fixed settings, so the table's {', '.join(unused)} "
+            "have no effect on it. Log a PyfuncTransformerWithParams to decode each row with its own settings."
         )
     if left:
         drafts = _drafts(asking, left, model)
@@ -72,7 +72,7 @@ def _predict(
     left: Sequence[int],
     drafts: Mapping[int, tuple[int, ...]],
 ) -> list[str]:
-    """Call `predict` of MLflow's loaded model, as anybody would; the engine's warnings."""
+    """Call `predict` of MLflow's loaded model; return the engine's warnings."""
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours, lambda place, outcome: outcomes.add(left[place], outcome), drafts, shortcuts=asking.shortcuts
@@ -86,7 +86,7 @@ def _predict(
 def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:
     """The columns that the pyfunc reads, a row per case.
 
-    A pyfunc logged without examples is sent whole prompts; one with settings of its own reads no others.
+    A pyfunc logged without examples is sent whole prompts; one logged with fixed settings gets no settings columns.
     """
     frame = frame_of(cases, {}, per_row=not isinstance(ours, PyfuncTransformer))
     if isinstance(ours, PyfuncTransformer) and not ours.examples:
@@ -130,9 +130,9 @@ def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
 
 
 def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> tuple[str, ...]:
-    """What the user should know of a local model, whatever it answers.
+    """Notes on a local model that do not depend on its answers.
 
-    Equal for all tables with equal settings, so that it stands in the summary once.
+    They are equal for all tables with equal settings, so that each stands in the summary once.
     """
     model = in_memory.hold(ours.found())
     settings = [case.gen_config for case in cases]
@@ -163,6 +163,6 @@ def _raw_prompts(group: Group, model: LocalModel) -> str:
         f"set chat_template = true in {table} of pyproject.toml" if is_file else 'log it with chat_template="tokenizer"'
     )
     return (
-        f"model {model.name!r} has a chat template, but its prompts are sent as they are. If it is a chat model, "
-        f"{advice}; chat_template = false in {table} says that this is meant"
+        f"model {model.name!r} has a chat template, but its prompts are sent without it. If it is a chat model, "
+        f"{advice}. To silence this note, set chat_template = false in {table}"
     )

@@ -56,7 +56,7 @@ SIGNATURES = {
 }
 SILENT: Mapping[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address, with whatever key is in it
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address may hold a key
 }
 FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the names of logged models, and spaces
 
@@ -196,7 +196,7 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
 
     Args:
         uri: `models:/...` or `runs:/...`, pinned to a version.
-        spec: The model as the user named it; it says whether pickles are allowed, by default they are not.
+        spec: The model as the user named it, with the permission to load pickles; without one they are refused.
         config: Added to the configuration that is stored with the model's code.
 
     Raises:

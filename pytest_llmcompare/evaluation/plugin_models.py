@@ -204,7 +204,7 @@ def log(spec: ModelSpec) -> str:
                 pip_requirements=[f"{package}=={version(package)}" for package in packages],
             )
             model_logging.clean_tags(info.model_id)
-    except Exception as error:  # it runs somebody else's code
+    except Exception as error:  # from the plugin's code
         raise ModelError(
             refusal(error, mlflow.get_tracking_uri())
             or f"model {spec.name!r} ({shown_spec(spec)}): what {given.source} returned cannot be logged in MLflow: "
@@ -220,7 +220,7 @@ def config_of(spec: ModelSpec) -> dict[str, Any]:
 
 
 def unstored(spec: ModelSpec) -> dict[str, str] | None:
-    """What the model's code gets in this run in place of what is stored: the source with its secrets."""
+    """Parameters for the model's code in this run that are not stored: the source with its secrets."""
     ours = _held.given is not None and isinstance(_held.given.model, HeldTransformer)
     differs = is_held(spec) and not ours and shown_source(spec) != spec.source
     return {"source": spec.source} if differs else None

@@ -89,7 +89,7 @@ class HeldTransformer(PythonModel):
         in_memory.hold(self.found())
 
     def found(self) -> ResolvedModel:
-        """Where the model is; the hub is asked for what is not on this machine."""
+        """Where the model is; files that are not on this machine are downloaded from the hub."""
         if self.resolved is None:
             self.resolved = resolve(self.spec, root=Path.cwd())
         return self.resolved

@@ -69,7 +69,7 @@ def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
 
 
 def input_column(records: Sequence[Record], *, named: bool) -> str:
-    """Name of the column with the prompts: `input_text`, or whatever the only column is called.
+    """Name of the column with the prompts: `input_text`, or the only column.
 
     Args:
         records: The rows.

@@ -32,7 +32,7 @@ def texts_of(output: object, count: int) -> list[str | GenerationError]:
         return [GenerationError(why) for _ in range(count)]
     if len(items) != count:
         why = (
-            f"the model returned {len(items)} of {count} outputs, so no output can be told from another's.\n{ONE_EACH}"
+            f"the model returned {len(items)} of {count} outputs, so outputs cannot be assigned to prompts.\n{ONE_EACH}"
         )
         return [WrongCountError(why) for _ in range(count)]
     return [text_of(item) for item in items]

@@ -60,7 +60,7 @@ class Store:
         """Use it inside the block. The user's own store, run and active model are as before afterwards.
 
         Raises:
-            TrackingError: There is none, and it cannot be made.
+            TrackingError: It does not exist and cannot be created.
         """
         variables = {name: os.environ.get(name) for name in VARIABLES}
         model = mlflow.get_active_model_id()
@@ -198,7 +198,7 @@ def experiment_id(name: str, started: Path) -> str:
 def place_of_files(name: str, uri: str, started: Path) -> str | None:
     """Where a new experiment keeps its files; None for where MLflow puts them.
 
-    That is `mlruns` in the working folder, also for a database that somebody put elsewhere, perhaps because the
+    That is `mlruns` in the working folder, also for a database that the user put elsewhere, perhaps because the
     working folder cannot be written to. So there it is `mlruns` beside the database.
     """
     database = database_of(uri)
@@ -211,7 +211,7 @@ def place_of_files(name: str, uri: str, started: Path) -> str | None:
 
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A fresh run, beneath the user's own where there is one (which is left as it is)."""
+    """A new run; nested in the user's active run if there is one, which is left as it is."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
     made = mlflow.MlflowClient().create_run(
@@ -249,7 +249,7 @@ def mark_failed(run_id: str) -> None:
 
 
 def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> str:
-    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`.
+    """Log outputs with their tokens in an ended run, so that later runs can compare with them: `runs:/ID`.
 
     Returns:
         A note where that failed, which is no reason to lose the evaluation; else nothing.
@@ -264,5 +264,5 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:
-    """Log parameters of the active run; what is empty says nothing, what is too long for MLflow is cut."""
+    """Log parameters of the active run: empty values are left out, values too long for MLflow are cut."""
     mlflow.log_params({name: str(value)[:LONGEST_VALUE] for name, value in facts.items() if value not in ("", None)})

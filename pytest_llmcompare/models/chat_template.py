@@ -109,7 +109,7 @@ def probe(render: Render) -> str:
         lines = str(error).strip().splitlines() or [""]
         return f"raises {type(error).__name__} on a message of the user: {lines[0][:300]}"
     if len(set(rendered)) == 1:
-        return "says nothing of the user's message, so every prompt would read the same"
+        return "leaves out the user's message, so every prompt would be the same"
     if len(set(rendered)) < len(rendered):
         return "leaves out a part of the user's message"
     return ""
@@ -166,7 +166,7 @@ def _from_json(path: Path, where: str) -> str:
     """The template in a tokenizer_config.json or chat_template.json.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such file.
     """
     text = _content(path, where)
     try:

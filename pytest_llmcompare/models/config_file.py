@@ -42,7 +42,7 @@ def _unread_file(test: Path, root: Path) -> Path | None:
 
     Args:
         test: The test file.
-        root: pytest's root folder, whose file was read.
+        root: pytest's root folder, which has the file.
     """
     for folder in test.parents:
         path = folder / FILE

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pytest_llmcompare.errors import UsageError, did_you_mean
 
 VERSION = 1
-"""Changes with the rule that answers follow, so that baselines of another rule can be told apart."""
+"""Version of the rule that makes answers, so that baselines of another version are not compared."""
 
 FORM = "echo: or echo:?drift=0.1&delay=0.01"
 LIMITS = {

@@ -42,7 +42,7 @@ def check_folder(spec: ModelSpec, root: Path) -> Path:
 
 
 def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
-    """The error for a folder that lacks files, with a hint at where the model is or what is there instead."""
+    """The error for a folder that lacks files, with a hint at where the model is or what the folder holds instead."""
     if elsewhere := _model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)

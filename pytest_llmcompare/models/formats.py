@@ -63,7 +63,7 @@ FORMATS = (
         "compiled for another runtime",
         SAVE,
     ),
-    Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or a framework of somebody's own)", SAVE),
+    Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or another framework)", SAVE),
     Format(
         ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl", "*.pickle", "*.joblib", "*.mdl"),
         "a checkpoint of PyTorch, or another pickle, under a name that transformers does not look for",

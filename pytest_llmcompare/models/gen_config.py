@@ -192,7 +192,7 @@ REFUSED: Mapping[str, str] = MappingProxyType(
             "negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus",
         ),
         **_refused(
-            "it says where a configuration came from and decides nothing. Leave it out",
+            "it records where a configuration came from and has no effect. Leave it out",
             "_from_model_config", "transformers_version",
         ),
         **_refused("it changes the prompt that was asked. Leave it out", "token_healing"),
@@ -257,7 +257,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     """Find faults in decoding settings: unknown keys, values of a wrong type or range.
 
     Returns:
-        One sentence per fault, with the key, the value and what was expected; empty if there are none.
+        One sentence per fault, with the key, the value and what was expected; empty if there is no fault.
     """
     faults = [fault for key, value in config.items() if (fault := problem(key, value))]
     least, most = config.get("min_new_tokens"), config.get("max_new_tokens")
@@ -267,7 +267,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def problem(key: object, value: object) -> str:
-    """The fault of one setting; empty if there is none."""
+    """What is wrong with one setting; empty if nothing is."""
     if not isinstance(key, str):
         return f"unknown decoding setting {key!r}: expected text."
     if key in REFUSED:

@@ -149,7 +149,7 @@ def find_snapshot(repo: str, revision: str | None) -> Snapshot | None:
 
 
 def find_commit(folder: Path, revision: str) -> str:
-    """The commit of a revision, as far as a repository's folder knows it; else empty."""
+    """The commit of a revision, from a repository's folder in the cache; empty if it is not there."""
     if COMMIT.fullmatch(revision):
         return revision
     commit = ""

@@ -207,7 +207,7 @@ def check_template(loaded: Loaded, location: str) -> None:
     """Check that the chat template renders a prompt.
 
     Raises:
-        ModelError: There is none, it raises, or its text leaves the prompt out.
+        ModelError: There is no template, it raises, or its text leaves the prompt out.
     """
     own = loaded.chat_template == TOKENIZER
     if own and not loaded.tokenizer.chat_template:

@@ -140,7 +140,7 @@ class LocalModel:
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
-        """True if the prompt goes to an encoder, so that the output is a sequence of its own."""
+        """True if the prompt goes to an encoder, so that the output is a separate sequence."""
         return bool(self.model.config.is_encoder_decoder)
 
     @cached_property

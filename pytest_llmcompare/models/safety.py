@@ -61,7 +61,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
         where: Name of the repository for messages.
 
     Raises:
-        ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
+        ModelError: There are no weights, only pickled ones are there and not allowed, or it is a PEFT adapter.
     """
     if ADAPTER in names and CONFIG not in names:
         raise is_adapter(spec, where)
@@ -75,7 +75,7 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
 
 
 def check_index(folder: Path, spec: ModelSpec) -> None:
-    """Check that the index of sharded weights lists files of its own format beside it.
+    """Check that the index of sharded weights lists only files of the same format in the same folder.
 
     Raises:
         ModelError: It lists another file, which transformers would read.
@@ -187,7 +187,7 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
         return
     files = sorted({str(place).rpartition(".")[0] + ".py" for place in code.values()}) if isinstance(code, dict) else []
     raise ModelError(
-        f"model {spec.name!r} is refused: {CONFIG} in {folder} wants code of its own to run ({', '.join(files)}), "
+        f"model {spec.name!r} is refused: {CONFIG} in {folder} asks to run its own code ({', '.join(files)}), "
         f"because transformers has no model type {config.get('model_type')!r}.\n"
         "Read that code, and if you trust it, allow it by name in pyproject.toml:\n"
         f"{allowed(spec, 'trust_remote_code')}"

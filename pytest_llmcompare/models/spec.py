@@ -106,7 +106,7 @@ def split_texts(text: str, named: Collection[str]) -> tuple[str, ...]:
     """The specs in one text.
 
     Raises:
-        UsageError: There are none.
+        UsageError: The list is empty.
     """
     parts = split_specs([text], named)
     if not parts:
@@ -286,7 +286,7 @@ def check_unique_names(specs: Sequence[ModelSpec]) -> None:
             raise UsageError(f"model {spec.name!r} ({shown_spec(spec)}) is named twice. Leave one of the two out.")
         raise UsageError(
             f"two models are named {spec.name!r}: {shown_spec(first)} and {shown_spec(spec)}. "
-            f"Give one of them a name of its own: {spec.name}-2={shown_spec(spec)}"
+            f"Give one of them another name: {spec.name}-2={shown_spec(spec)}"
         )
 
 

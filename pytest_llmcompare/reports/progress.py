@@ -1,6 +1,6 @@
 """Progress of a group while tests run: a tqdm bar on a terminal; in a log two lines for a group that takes long.
 
-Nothing is written from another thread, or outside the block in which pytest lets output through.
+Nothing is written from another thread, or while pytest captures output.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class TerminalProgress:
         self.is_announced = False
 
     def _start(self) -> None:
-        """Note when the first sign of a group came; on a terminal, make its bar on a line of its own."""
+        """Note when the first sign of a group came; on a terminal, draw its bar on a new line."""
         if self.bar is None:
             self.since = self.clock()
             with self.uncaptured():
@@ -154,7 +154,7 @@ class TerminalProgress:
         return f"{of}{duration(self._lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
 
     def _log(self, text: str) -> None:
-        """Write one line to a log; it may stand after dots of pytest's, so it begins a line of its own."""
+        """Write one line to a log, on a new line, because pytest's dots may come before it."""
         with self.uncaptured():
             self.stream.write(encodable(f"\nllmcompare: {text}\n", self._encoding))
             self.stream.flush()

@@ -104,7 +104,7 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     """Return sign and text of a case on one line.
 
     Args:
-        cell: The case; None if there is none.
+        cell: The case; None if the model was not asked this prompt.
         columns: Largest width.
         parting: Index of the character at which the texts of the row part; 0 shows the beginning.
         page: Width and encoding of the terminal.

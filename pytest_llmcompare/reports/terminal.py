@@ -196,7 +196,7 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
-    """Yield the commands that settle what is open."""
+    """Yield the commands for outputs that are not accepted yet."""
     changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)

@@ -61,7 +61,7 @@ class Hooks:
 
     @property
     def loads_models(self) -> bool:
-        """Whether any plugin loads models of a kind of its own."""
+        """True if any plugin loads models of its own kind."""
         return bool(_implementations(self.everywhere, MODEL))
 
     def load_table(self, source: Any, base: Path) -> Given | None:
@@ -213,7 +213,7 @@ def judgement_fault(judgement: object) -> str:
             return f"returned a Judgement with {name}={described(value)}, expected {shown_kind}."
     if judgement.verdict not in VERDICTS:
         known = ", ".join(map(str, VERDICTS))
-        return f"returned the verdict {judgement.verdict}, which is none on an output. Expected one of {known}."
+        return f"returned the verdict {judgement.verdict}, which does not judge an output. Expected one of {known}."
     return ""
 
 

@@ -90,7 +90,7 @@ SETTINGS = {compact(name): name for name in ({*RULES, *REFUSED_SETTINGS} - ORDIN
 
 
 def spellings(name: str, columns: Iterable[str]) -> list[str]:
-    """The columns that are equal to a name but for case and blanks around it."""
+    """The columns that equal a name up to case and surrounding blanks."""
     wanted = folded(name)
     return [column for column in columns if folded(column) == wanted]
 
@@ -98,7 +98,7 @@ def spellings(name: str, columns: Iterable[str]) -> list[str]:
 def is_near(column: str, role: str) -> bool:
     """Whether a column is a misspelling of a role: another separator, a letter or two, another tool's name.
 
-    A number at the end (`target2`) or a further word (`target_language`) makes it a column of its own.
+    A number at the end (`target2`) or a further word (`target_language`) makes it an ordinary column.
     """
     ours, theirs = compact(role), compact(column)
     if ours == theirs or theirs in OTHER_NAMES.get(role, ()):

@@ -100,7 +100,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
     place = table.header or ""
     if same:
         what = f"{keyword}={name!r} may be any of the columns {', '.join(map(repr, same))}."
-        faults.append(Fault(0, place, what, "Write the one that is meant to the letter."))
+        faults.append(Fault(0, place, what, "Give exactly that name to the one you mean."))
     else:
         near = did_you_mean(name, table.columns)
         faults.append(Fault(0, place, f"no column {name!r}, which {keyword}= names.{near}"))

@@ -74,7 +74,7 @@ class Group:
 
     @property
     def asked(self) -> list[tuple[GroupKey, RowKey | None]]:
-        """The parameters of tests on single cases: one per row and variant, whatever the number of samples."""
+        """The parameters of tests on single cases: one per row and variant, for any number of samples."""
         return [(self.key, row) for row, case in self.cases.items() if not case.sample]
 
     def samples(self, row: RowKey) -> dict[RowKey, Case]:

@@ -124,7 +124,7 @@ class Declaration:
     def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
         """The cases of one row in one variant: one, or one per sample.
 
-        A model in MLflow, or a plugin's, may sample by settings of its own.
+        A model in MLflow, or a plugin's, may sample although the table does not ask for it.
         """
         group = GroupKey(self.folder, self.table, spec.name)
         gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)

@@ -39,7 +39,7 @@ ADVICE = (
     ("digits", "Write such a number in quotes."),
     ("BOM", "Join files without their byte order marks: remove the one that stands here."),
 )
-"""What to do, by words in what is wrong."""
+"""What to do, by words in the parser's message."""
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Loader = Callable[[Any, Path], "Given | None"]
 """Returns the rows of a source, given the source and the folder of the test file; None if it is unknown."""
 
-ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
+ONE_EACH = "Remove the repeated rows, or add a column id with a different id for each."
 
 
 NEEDED = {"input": WRITE_PROMPT, "id": GIVE_IDS}
@@ -63,7 +63,7 @@ def read_table(
         load: Asked first for the rows.
 
     Returns:
-        The rows in the order of the table, each with an id of its own.
+        The rows in the order of the table, each with a unique id.
 
     Raises:
         TableError: A table that cannot be read, or faulty rows, all of them in one message.

@@ -78,7 +78,7 @@ def converted(name: str, encoding: str) -> str:
 
 
 def wide_encoding(data: bytes) -> str:
-    """The encoding of two or four bytes a character that the bytes are in; empty if there is none.
+    """The encoding of two or four bytes a character that the bytes are in; empty if they are in none of these.
 
     Line ends, separators and Latin letters have zeros in fixed places there, and nothing but text decodes into text.
     A few zeros in UTF-8 are a damaged file, not another encoding.

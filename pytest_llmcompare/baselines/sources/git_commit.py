@@ -1,4 +1,4 @@
-"""`git:REF`: baselines of a commit, whatever the working tree has, so that a change cannot edit what judges it."""
+"""`git:REF`: baselines of a commit instead of the working tree, so that a change cannot edit what it is judged by."""
 
 from __future__ import annotations
 
