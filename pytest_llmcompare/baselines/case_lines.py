@@ -157,11 +157,11 @@ def _wrong_line(line: str, before: str) -> str:
     if line.startswith((MARKER_BAR, "=" * 7, ">" * 7)):
         return f"{shortened(line)} belongs to a merge conflict whose beginning ('<<<<<<<') is gone."
     if kind not in set(".|~"):
-        return f"{shortened(line)} begins with none of 'case ', '.', '|' and '~'."
+        return f"{shortened(line)} begins with neither 'case ', '.', '|' nor '~'."
     if kind == "." and before != ".":
-        return f"{shortened(line)} states facts after the text; they stand right below the case."
+        return f"{shortened(line)} states facts after the text; they belong right below the case."
     if kind == "~" and before == ".":
-        return f"{shortened(line)} goes on with a text that has not begun."
+        return f"{shortened(line)} continues a text that has not begun."
     return _wrong_facts(line) if kind == "." else _wrong_escape(line)
 
 

@@ -132,7 +132,7 @@ class OutputFields(BaseModel):
 
 
 class RemovalFields(BaseModel):
-    """A line that says that nothing waits for a case any more."""
+    """A line that removes the entry of a case."""
 
     key: KeyFields
 

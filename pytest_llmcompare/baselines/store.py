@@ -24,7 +24,7 @@ ATTEMPTS = 20  # to read and write a file that other processes keep writing
 
 T = TypeVar("T")
 
-_AGAIN = "The baselines are as they were. Mend that, and run the update again."
+_AGAIN = "The baselines are unchanged. Fix that, and run the update again."
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     )
     return (
         f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
-        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without a second word.\n"
+        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without confirmation.\n"
         "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
     )
 
@@ -293,4 +293,4 @@ def _changed(
     except OSError as error:
         where = error.filename or folder
         raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
-    raise BaselineError(f"{files.source}: another run writes this file all the time.\n{_AGAIN}")
+    raise BaselineError(f"{files.source}: other runs keep writing this file.\n{_AGAIN}")

@@ -54,7 +54,7 @@ class Tokens:
         newline: Line break of the file.
         lines: The lines of each case, which are two after some merges.
         problems: What was not used, and why.
-        missing: Number of cases that lack their tokens because there is no file; None if there is one.
+        missing: Number of cases without tokens if there is no tokens file; None if there is one.
     """
 
     def __init__(self, text: str | None, source: str) -> None:

@@ -44,7 +44,7 @@ def port_number(text: str) -> int:
         click.BadParameter: It is not from 1 to 65535.
     """
     if not (text.isdecimal() and text.isascii() and 0 < int(text) < 2**16):
-        raise click.BadParameter(f"{text!r} is no port: expected a number from 1 to 65535")
+        raise click.BadParameter(f"{text!r} is not a port: expected a number from 1 to 65535")
     return int(text)
 
 

@@ -107,7 +107,7 @@ def probe(render: Render) -> str:
         rendered = [render(text) for text in texts]
     except Exception as error:  # raise_exception(), an undefined name, a syntax error
         lines = str(error).strip().splitlines() or [""]
-        return f"raises {type(error).__name__} on a message of the user: {lines[0][:300]}"
+        return f"raises {type(error).__name__} on a user message: {lines[0][:300]}"
     if len(set(rendered)) == 1:
         return "leaves out the user's message, so every prompt would be the same"
     if len(set(rendered)) < len(rendered):

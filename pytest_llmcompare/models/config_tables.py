@@ -78,5 +78,5 @@ def check_name(name: str, where: str) -> None:
     if not name or name != name.strip() or not name.isprintable() or "," in name or "=" in name:
         raise UsageError(
             f"{where}: {name!r} cannot be the name of a model. "
-            "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+            "Use at least one character, all of them printable, without ',' and '=', and no space at the ends."
         )

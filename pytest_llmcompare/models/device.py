@@ -16,7 +16,7 @@ def checked_device(device: str | None, name: str) -> str:
     """The device to load model `name` on: by default a GPU if there is one.
 
     Raises:
-        UsageError: It is no device.
+        UsageError: The device is unknown.
         ModelError: This machine does not have it.
     """
     if not device:

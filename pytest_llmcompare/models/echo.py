@@ -67,7 +67,7 @@ def parse_echo(source: str, where: str) -> EchoSettings:
     if not rest:
         return EchoSettings()
     if not rest.startswith("?") or rest == "?":
-        raise UsageError(f"{where}: {source!r} is no echo model. Expected {FORM}.")
+        raise UsageError(f"{where}: {source!r} is not an echo model. Expected {FORM}.")
     values: dict[str, float] = {}
     for part in rest[1:].split("&"):
         name, equals, text = part.partition("=")

@@ -115,14 +115,14 @@ def _snapshot(model: str) -> Path:
     except ModelError:
         raise
     except Exception as error:  # anything that the network, the disk and their libraries raise
-        raise _absent(model, f"{shown_endpoint()} did not give it ({error_line(error)})", "") from None
+        raise _absent(model, f"the download from {shown_endpoint()} failed ({error_line(error)})", "") from None
 
 
 def _download(model: str) -> Path:
     """Download a model without pickled weights. `MODULES` comes last: if it is there, all of the model is."""
     commit, names = contents(model, None)
     if MODULES not in names:
-        raise _absent(model, f"{shown_endpoint()} has it without {MODULES}, so it is no embedding model", "")
+        raise _absent(model, f"{shown_endpoint()} has it without {MODULES}, so it is not an embedding model", "")
     wanted = [name for name in names if name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES]
     fetch(model, commit, [name for name in wanted if name != MODULES])
     folder = fetch(model, commit, [MODULES])

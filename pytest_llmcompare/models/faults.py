@@ -1,4 +1,4 @@
-"""Errors about models that say what to do."""
+"""Errors about models and the hints in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LISTED = 12  # names in a message, at most
 
 
 def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
-    """A hint at what may have been meant by a hub id: a configured model, a folder, a cached model."""
+    """A hint at what the user may have meant by a hub id: a configured model, a folder, a cached model."""
     if spec.near:
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
     if (root / spec.source).is_dir():
@@ -30,7 +30,7 @@ def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> st
     return f" Did you mean {near[0]!r}, which is in the cache?" if near else ""
 
 
-def is_adapter(spec: ModelSpec, where: str) -> ModelError:
+def adapter_error(spec: ModelSpec, where: str) -> ModelError:
     """The error for a PEFT adapter without its base model."""
     return ModelError(
         f"model {spec.name!r}: {where} holds a PEFT adapter ({ADAPTER}), not a whole model.\n"
@@ -38,7 +38,7 @@ def is_adapter(spec: ModelSpec, where: str) -> ModelError:
     )
 
 
-def no_weights(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
+def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
     """The error for a repository without weights that transformers can load."""
     foreign = foreign_format(names)
     what = (

@@ -50,12 +50,12 @@ FORMATS = (
     ),
     Format(
         ("consolidated*", "params.json", "*.distcp"),
-        "the format that its authors trained it in",
+        "the format of its authors' training code",
         ORIGINAL,
     ),
     Format(
         ("adapter_model*",),
-        "those of a PEFT adapter, which is no model without its base",
+        "a PEFT adapter, which needs its base model",
         "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
     ),
     Format(

@@ -53,12 +53,12 @@ class Rule:
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """True for an integer that is no bool."""
+    """True for an integer, bool excluded."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_finite_number(value: object) -> bool:
-    """True for a finite number that is no bool."""
+    """True for a finite number, bool excluded."""
     return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -217,7 +217,7 @@ def unused(own: Mapping[str, Any], in_force: Iterable[Mapping[str, Any]], stated
     Args:
         own: Settings in the checkpoint's generation_config.json, without those that do count.
         in_force: Settings of the cases.
-        stated: Names of the settings that the user gave for all cases; that these hold is no surprise.
+        stated: Names of the settings that the user gave for all cases; these are not reported.
     """
     sampled = any(config.get("do_sample") for config in in_force)
     lengths = {"max_length", "max_new_tokens"}

@@ -214,17 +214,18 @@ def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[s
         return contents(spec.source, revision)
     except errors.GatedRepoError as error:
         remedy = f"accept them at {hub}/{spec.source}, then log in: hf auth login"
-        raise _absent(spec, root, f"{hub} wants its terms to be accepted", remedy) from error
+        raise _absent(spec, root, f"{hub} asks you to accept its terms", remedy) from error
     except errors.RepositoryNotFoundError as error:
-        raise _absent(spec, root, f"{hub} does not show one", "log in if it is private: hf auth login") from error
+        why = f"{hub} has no public model of that name"
+        raise _absent(spec, root, why, "log in if it is private: hf auth login") from error
     except errors.RevisionNotFoundError as error:
         why = f"{hub} knows no branch, tag or commit {revision!r} of it"
-        raise _absent(spec, root, why, f"look at {hub}/{spec.source}") from error
+        raise _absent(spec, root, why, f"see {hub}/{spec.source}") from error
     except errors.OfflineModeIsEnabled as error:
         raise _absent(spec, root, "offline mode forbids asking the hub", "unset HF_HUB_OFFLINE") from error
     except Exception as error:  # anything that the network and its libraries raise
         why = f"{hub} did not answer within {timeout():g} s ({error_line(error)})"
-        raise _absent(spec, root, why, "look at the network, HTTPS_PROXY and HF_ENDPOINT") from error
+        raise _absent(spec, root, why, "check the network, HTTPS_PROXY and HF_ENDPOINT") from error
 
 
 def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:

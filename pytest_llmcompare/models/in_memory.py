@@ -1,4 +1,4 @@
-"""The one model that this process holds in memory, shared by all that ask for the same.
+"""The one model that this process holds in memory, shared by all callers.
 
 Models are compared one after the other, and two large ones seldom fit side by side. So callers ask for the model
 here each time and keep no reference to it.
@@ -21,7 +21,7 @@ Key = tuple[object, ...]
 
 
 def _key_of(resolved: ResolvedModel) -> Key:
-    """All facts in which the model in memory has to equal the requested one."""
+    """Everything in which a requested model must equal the one in memory to be that one."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
     return (resolved.location, resolved.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)

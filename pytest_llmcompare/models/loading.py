@@ -200,7 +200,8 @@ def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str)
         )
     if unknown:
         note = f"{len(unknown)} of its weights are not used, such as {unknown[0]!r}"
-        loaded.notes += (f"model {loaded.name!r}: {note}: {kind}, as config.json describes it, has no place for them",)
+        why = f"{kind}, as config.json describes it, has no parameters of these names"
+        loaded.notes += (f"model {loaded.name!r}: {note}: {why}",)
 
 
 def check_template(loaded: Loaded, location: str) -> None:

@@ -114,7 +114,7 @@ class LocalModel:
 
     @property
     def prefix(self) -> str:
-        """Text that the pipeline puts before every prompt of this model; empty for nearly all."""
+        """Text that the pipeline puts before every prompt of this model; empty for nearly all models."""
         configured = getattr(self.model.config, "prefix", None)
         if configured is None and type(self.model).__name__ == "XLNetLMHeadModel":
             return str(TextGenerationPipeline.XL_PREFIX)

@@ -104,7 +104,7 @@ def refusal(error: BaseException, uri: str) -> str:
         return ""
     elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
     return (
-        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} can keep nothing there.\n"
+        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} cannot store anything.\n"
         f"Name a store in a folder that can be written to: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI. "
         "Its files go beside it, into mlruns, except those of experiments that have a place already."
     )

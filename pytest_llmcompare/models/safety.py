@@ -16,7 +16,7 @@ from typing import Any
 from pytest_llmcompare.errors import ModelError
 
 from .config_tables import header
-from .faults import is_adapter, no_weights
+from .faults import adapter_error, no_weights_error
 from .model_files import (
     ADAPTER,
     CONFIG,
@@ -64,14 +64,14 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
         ModelError: There are no weights, only pickled ones are there and not allowed, or it is a PEFT adapter.
     """
     if ADAPTER in names and CONFIG not in names:
-        raise is_adapter(spec, where)
+        raise adapter_error(spec, where)
     for weights in FORMATS:
         for name in (weights, index_of(weights)):
             if name in names and weights == PICKLED and not spec.allow_pickle:
                 raise _pickle_refused(spec, name, where)
             if name in names:
                 return name
-    raise no_weights(spec, where, names)
+    raise no_weights_error(spec, where, names)
 
 
 def check_index(folder: Path, spec: ModelSpec) -> None:

@@ -49,7 +49,7 @@ def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
     if others and scheme not in TAKEN:
         if not uri.partition(":")[2].strip():
             raise UsageError(
-                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, as its plugin wants it."
+                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, in the form that its plugin takes."
             )
         return False
     raise refused(uri, scheme, where)
@@ -66,7 +66,7 @@ def refused(uri: str, scheme: str, where: str) -> UsageError:
         )
     return UsageError(
         f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
-        f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
+        f"Supported MLflow URIs: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
     )
 
 

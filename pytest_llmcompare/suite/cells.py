@@ -46,7 +46,7 @@ def prompt(column: str, value: object) -> str:
     """Check a prompt.
 
     Raises:
-        CellError: Not text, or nothing to answer.
+        CellError: Not text, or empty.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise CellError(f"{column} {'has only spaces' if value else 'is empty'}.", advice=WRITE_PROMPT)
@@ -132,11 +132,12 @@ def number_text(column: str, value: Any) -> str:
     """
     exact = isinstance(value, int) or abs(value) < MOST_EXACT  # neither infinite nor NaN
     if not exact:
-        raise CellError(f"{column} is {shown_value(value)}: a number like that has no one spelling.", advice=QUOTE_TEXT)
+        what = f"{column} is {shown_value(value)}: this number cannot be written as text without loss."
+        raise CellError(what, advice=QUOTE_TEXT)
     try:
         return str(int(value)) if value == int(value) else f"{value:f}" if not isinstance(value, float) else str(value)
     except ValueError:
-        raise CellError(f"{column} is a number of too many digits.", advice=QUOTE_TEXT) from None
+        raise CellError(f"{column} is a number with too many digits.", advice=QUOTE_TEXT) from None
 
 
 def examples(column: str, value: object) -> str | None:

@@ -96,7 +96,7 @@ def spellings(name: str, columns: Iterable[str]) -> list[str]:
 
 
 def is_near(column: str, role: str) -> bool:
-    """Whether a column is a misspelling of a role: another separator, a letter or two, another tool's name.
+    """True if a column misspells a role: another separator, a letter or two, another tool's name.
 
     A number at the end (`target2`) or a further word (`target_language`) makes it an ordinary column.
     """
@@ -171,7 +171,8 @@ def name_fault(column: str) -> NameFault | None:
             f"those of all rows into the marker: gen_config={{...}}. {another_name(column)}",
         )
     if column in {*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}:
-        return NameFault(f"column {column!r} would hide one of the results table.", f"Rename column {column!r}.")
+        what = f"column {column!r} has the name of a column of the results table."
+        return NameFault(what, f"Rename column {column!r}.")
     return None
 
 

@@ -99,7 +99,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
         return same[0]
     place = table.header or ""
     if same:
-        what = f"{keyword}={name!r} may be any of the columns {', '.join(map(repr, same))}."
+        what = f"{keyword}={name!r} fits several columns: {', '.join(map(repr, same))}."
         faults.append(Fault(0, place, what, "Give exactly that name to the one you mean."))
     else:
         near = did_you_mean(name, table.columns)

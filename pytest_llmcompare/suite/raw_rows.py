@@ -52,7 +52,7 @@ class RawTable:
         faults: The rows that could not.
         columns: All columns, in order of appearance.
         text_cells: Whether every cell is text, so that an empty cell is the only way to leave one out.
-        header: Where all columns are named (`line 1`), empty where that is no place; None where each row names its own.
+        header: Place that names all columns (`line 1`); empty if it has no number, None if each row names its own.
         separator: What separates the cells of text.
     """
 
@@ -84,7 +84,7 @@ def from_items(name: str, items: Sequence[Item], input_column: str | None) -> Ra
                     Record(number, place, {str(key): plain_value(value) for key, value in item.items()})
                 )
             except RecursionError:
-                table.faults.append(Fault(number, place, "a value holds itself, or too many levels of others."))
+                table.faults.append(Fault(number, place, "a value contains itself, or is nested too deeply."))
         else:
             expected = "a text, as in the first row" if texts else 'an object such as {"prompt": "..."}'
             table.faults.append(Fault(number, place, f"{shown_value(item)}, expected {expected}.", as_dict(item)))

@@ -81,7 +81,7 @@ def read_bytes(path: Path, name: str) -> bytes:
     """The bytes of a regular file: a pipe might never end.
 
     Raises:
-        TableError: Missing, no regular file, too large, or not to be read.
+        TableError: The file is missing, not a regular file, too large, or cannot be read.
     """
     try:
         facts = path.stat()
@@ -97,7 +97,7 @@ def read_bytes(path: Path, name: str) -> bytes:
             f"{name}: cannot be read: {error.strerror or error}. Look at the rights of the file and its folders."
         ) from None
     except ValueError as error:  # a NUL or half a character in the path
-        raise TableError(f'{name}: no path of a file: {error}. A prompt goes into a list: ["..."].') from None
+        raise TableError(f'{name}: not the path of a file: {error}. A prompt goes into a list: ["..."].') from None
 
 
 def irregular(mode: int) -> str:
@@ -125,7 +125,7 @@ def too_large(name: str) -> TableError:
     """The error for a file larger than any table of prompts."""
     return TableError(
         f"{name}: the file has more than {MOST_BYTES // 2**20} MiB. A table is read whenever tests are collected: "
-        "keep the prompts that you compare in a file of their own."
+        "keep the prompts that you compare in a separate file."
     )
 
 
@@ -133,7 +133,7 @@ def unzipped(name: str, data: bytes) -> bytes:
     """Unpack a gzip file.
 
     Raises:
-        TableError: It is no gzip file, or broken.
+        TableError: It is not a gzip file, or a broken one.
     """
     import gzip
     import zlib
@@ -160,7 +160,7 @@ def unknown_kind(name: str, path: Path) -> str:
     if hint := WAYS_ON.get(packed) or WAYS_ON.get(suffix_of(path)):
         hint = f" {hint[0].upper()}{hint[1:]}."
     elif not suffix and path.exists():
-        hint = " Give the file the ending of its kind."
+        hint = " Give the file the suffix of its format."
     elif not KIND.fullmatch(suffix):
         hint = ' A prompt that is not in a file goes into a list: ["..."].'
     elif nearest:

@@ -83,7 +83,7 @@ def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawT
     Args:
         name: What messages call the table.
         text: The file's text.
-        usual: What separates cells, unless the first line or the header says that something else does.
+        usual: The separator, unless the first line or the header shows another.
         columns: Columns that the marker names, so that they are known in a header.
     """
     text = LINE_END.sub("\n", text)
@@ -133,7 +133,7 @@ def parse_rows(name: str, text: str, separator: str, *, first_line: int) -> RawT
                 Fault(number, place, "the row is empty.", "Remove empty rows, or write a prompt there.")
             )
         elif len(row.cells) != len(names):
-            table.faults.append(Fault(number, place, *ragged(row.cells, table, len(names))))
+            table.faults.append(Fault(number, place, *uneven_row(row.cells, table, len(names))))
         else:
             table.records.append(Record(number, place, {names[at]: row.cells[at] for at in kept}))
     return table
@@ -157,7 +157,7 @@ def holds_something(rows: Sequence[FileRow], at: int) -> bool:
     return any(len(row.cells) > at and row.cells[at].strip() for row in rows)
 
 
-def ragged(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]:
+def uneven_row(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]:
     """The fault of a row with too many or too few cells."""
     count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
     header = ", ".join(column if column.isprintable() else repr(column) for column in table.columns)

@@ -20,7 +20,7 @@ MOST_VALUES = 10_000_000  # that aliases may make of a table
 LINE_ENDS = re.compile(r"\r\n|\r|\n")  # as str.splitlines, but not where JSON text may hold the character
 JSON_LINES = "Write one JSON object per line."
 LIST_ROWS = 'Write each row as an object that names its cells: {"prompt": "..."}.'
-NAME_JSON = "A list of rows is no line of .jsonl: name the file .json."
+NAME_JSON = "A line of .jsonl is one row, not a list of rows: name the file .json."
 QUOTE_YAML = (
     "Put text into quotes that holds ': ' or ' #' or begins with a sign such as @ ` { [ & * ! | > % or a quote, "
     'or write it below "prompt: |-".'
@@ -210,7 +210,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
 
 def weight(value: object, known: dict[int, int]) -> int:
-    """How many values there are with each alias expanded; a value that contains itself counts once.
+    """Number of values with each alias expanded; a value that contains itself counts once.
 
     Args:
         value: What was read.

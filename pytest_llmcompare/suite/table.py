@@ -14,7 +14,7 @@ from pytest_llmcompare.records import Row
 from .cells import GIVE_IDS, WRITE_PROMPT, CellError, examples, prompt, prompt_id, settings, target
 from .column_names import column_label
 from .column_roles import Roles, find_roles
-from .other_objects import FOUR_KINDS, way_on
+from .other_objects import FOUR_KINDS, object_advice
 from .prompt_ids import made_ids
 from .raw_rows import (
     Fault,
@@ -111,9 +111,9 @@ def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:
         return from_list(source, columns.input)
     if is_frame(source):
         return from_frame("DataFrame", source, lambda number, index: f"row {number}, index {index!r}")
-    hint = way_on(source)
+    hint = object_advice(source)
     raise TableError(
-        f"{shown_value(source)} is no prompt table. Expected the path of a {', '.join(READERS)} file, "
+        f"{shown_value(source)} is not a prompt table. Expected the path of a {', '.join(READERS)} file, "
         f"{FOUR_KINDS}.{hint and f' {hint}'}"
     )
 

@@ -27,7 +27,7 @@ OTHER_FILES = {
     b"\xfd7zXZ": "compressed by xz. Unpack it",
     b"\x28\xb5\x2f\xfd": "compressed by zstd. Unpack it",
 }
-"""First bytes of files that are no text, with what they are and what to do."""
+"""First bytes of files that are not text, with their kinds and what to do."""
 
 
 def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> str:
@@ -58,7 +58,7 @@ def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> 
         return text
     for start, kind in OTHER_FILES.items():
         if data.startswith(start):
-            raise TableError(f"{name}: the file is no text but {kind}.")
+            raise TableError(f"{name}: the file is not text but {kind}.")
     before = f"{body[:at].decode()}?"
     row = rows(before) if rows else 0
     line = len(LINE_END.findall(before)) + 1

@@ -54,7 +54,7 @@ def read(text: str | bytes, source: str) -> list[OutputRow]:
         byte = error.object[error.start]
         raise BaselineError(f"{source}: is not UTF-8: byte 0x{byte:02x} at position {error.start}.") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BaselineError(f"{source}: is no results table of mlflow.models.evaluate.") from None
+        raise BaselineError(f"{source}: this is not a results table of mlflow.models.evaluate.") from None
     output = next((name for name in OUTPUTS if name in columns), None)
     prompt = next((name for name in PROMPTS if name in columns), None)
     if output is None or not (PROMPT_ID in columns or prompt):
