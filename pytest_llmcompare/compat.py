@@ -60,7 +60,7 @@ def paint_red(reporter: Any) -> None:
         reporter._determine_main_color = lambda *_: "red"
 
 
-def columns_of(reporter: Any) -> int:
+def terminal_width(reporter: Any) -> int:
     """Width in columns that pytest itself draws to."""
     writer = getattr(reporter, "_tw", None)
     return getattr(writer, "fullwidth", WIDTH)

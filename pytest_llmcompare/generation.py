@@ -13,7 +13,7 @@ Environment = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Path:
-    """A model's log-probs of given tokens (teacher forcing), whatever it would have generated itself.
+    """A model's log-probs of given tokens (teacher forcing), which need not be those it would generate.
 
     Values are per position and of the processed distribution (after logits processors). They end where the model's
     own output would have ended, if that is before the given tokens do.
@@ -56,12 +56,13 @@ class Generation(str):
         margins: Top-2 margin (nats) at each position, or None.
         verified: True if it is a draft (the baseline's tokens) that one forward pass confirmed.
         unverified: Why its draft was not confirmed; empty otherwise.
+        untried: Why its draft was not even tried: a reason in the settings or in the model. Kept in memory only.
         path: The model's log-probs of the draft, if there was one and the model exposes them.
         samples: All outputs of the case, this one first, if a test asked for several.
         lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
             tokens do not add up to the text.
 
-    The last six describe how it came about; equality ignores them.
+    The last seven describe how it came about; equality ignores them.
     """
 
     text: str
@@ -72,6 +73,7 @@ class Generation(str):
     margins: tuple[float, ...] | None = field(default=None, compare=False)
     verified: bool = field(default=False, compare=False)
     unverified: str = field(default="", compare=False)
+    untried: str = field(default="", compare=False)
     path: Path | None = field(default=None, compare=False)
     samples: tuple[Generation, ...] = field(default=(), compare=False)
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
@@ -81,7 +83,10 @@ class Generation(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> Any:
-        """Make pydantic call the constructor: a `str` gets its text when it is made. `samples` are not read."""
+        """Make pydantic call the constructor: a `str` gets its text when it is made.
+
+        `untried` is not written, and `samples` are not read.
+        """
         from pydantic_core import core_schema
 
         types = {**get_type_hints(cls), "samples": Any}
@@ -96,7 +101,10 @@ class Generation(str):
         return core_schema.no_info_after_validator_function(
             lambda given: cls(**{**given, "samples": ()}),
             attributes,
-            serialization=core_schema.plain_serializer_function_ser_schema(vars, return_schema=attributes),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda output: {name: value for name, value in vars(output).items() if name != "untried"},
+                return_schema=attributes,
+            ),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -104,7 +112,7 @@ class Generation(str):
             return self._compared == other._compared
         return str.__eq__(self, other)
 
-    def __ne__(self, other: object) -> bool:  # str has one of its own, which would see the texts alone
+    def __ne__(self, other: object) -> bool:  # that of str would compare only the texts
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 

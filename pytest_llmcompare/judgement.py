@@ -29,7 +29,7 @@ NO_VERDICT = Look("not compared", "not compared", " ", "", ("#575d69", "#a5acb9"
 """Cases that no test compared."""
 
 ACCEPTED = Look("accepted", "now the baseline", "+", "", ("#2853c8", "#93b4ff"))
-"""Cases whose output an update option made the baseline, whatever their verdict."""
+"""Cases whose output an update option made the baseline, with any verdict."""
 
 
 class Verdict(StrEnum):
@@ -68,7 +68,7 @@ MATCHING = (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 """Verdicts that always pass."""
 
 UNDECIDED = (Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING, Verdict.SHIFTED)
-"""Verdicts on an output that somebody has to accept or reject; `--llm-update` accepts it."""
+"""Verdicts on an output that has to be accepted or rejected; `--llm-update` accepts it."""
 
 WORST_FIRST = tuple(sorted(Verdict, key=lambda verdict: -verdict.severity))
 

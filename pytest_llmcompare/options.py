@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from .errors import UsageError
-from .models.config_file import read_file
+from .models.config_file import read_config
 from .models.uris import split_specs
 from .settings import (
     COMMAND_LINE,
@@ -77,7 +77,7 @@ OPTIONS = (
         "delete baselines of rows that the tables no longer have",
         {"action": "store_const", "const": "ask", "default": "", "dest": PRUNE},
     ),
-    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
+    # A separate flag: with an optional value `pytest --llm-prune tests` would take `tests` for it.
     Option(
         "--llm-prune=yes",
         "the same, also where that is more than 20%% of a file",
@@ -152,7 +152,7 @@ def read_settings(config: pytest.Config) -> Settings:
         UsageError: A wrong option, environment variable or file entry.
     """
     path = config.rootpath / "pyproject.toml"
-    table = read_file(path)
+    table = read_config(path)
     check_file(table, f"[tool.llmcompare] in {path}")
     named: Mapping[str, Mapping[str, Any]] = table.get("models", {})
     picked = Picked(config, table)

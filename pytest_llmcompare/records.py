@@ -64,7 +64,7 @@ class Row:
         id: Prompt id, unique in the table.
         input: The prompt.
         target: The expected answer, if the table has one.
-        examples: Few-shot examples of this row, put before the input; None if the row has none of its own.
+        examples: Few-shot examples of this row, put before the input; None if the row has none.
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
     """

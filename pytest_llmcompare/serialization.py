@@ -1,6 +1,6 @@
 """Records as JSON text: how they travel between processes. ASCII only, so that any text survives any channel.
 
-pydantic does the work, but for the text itself: its own parser refuses lone surrogates, which models do write.
+pydantic converts the records and `json` the text: pydantic's own parser refuses lone surrogates, which models do write.
 """
 
 from __future__ import annotations

@@ -58,6 +58,12 @@ def in_text_without_secrets(text: str) -> str:
     return WORD.sub(lambda match: _word(match[0]), text)
 
 
+def error_line(error: Exception) -> str:
+    """Class and first line of a library's error, without secrets."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"
+
+
 def _split(rest: str) -> tuple[str, str, str]:
     """The parts before and after the first `?` or `#`, and that sign between them."""
     match = re.search(r"[?#]", rest)
@@ -102,7 +108,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
 
 
-def rate(number: float, seconds: float) -> str:
+def per_second(number: float, seconds: float) -> str:
     """Format a number per second: `41.7`, `1,234`; empty if it is unknown."""
     if number <= 0 or seconds <= 0:
         return ""
@@ -219,7 +225,7 @@ def _joinable(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """True for a character without a width of its own."""
+    """True for a character without a width."""
     return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 

@@ -24,7 +24,7 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
 
     Args:
         folder: The folder.
-        make: Make it where it is not there. If not, and there is none, there is nothing to lock either.
+        make: Create the folder if it does not exist. If False and it does not exist, nothing is locked.
 
     Raises:
         BaselineError: Another process has held it for a minute.
@@ -34,7 +34,7 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
         yield
         return
     try:
-        with folder_lock.held(folder, LOCK_SECONDS):
+        with folder_lock.folder_lock(folder, LOCK_SECONDS):
             yield
     except TimeoutError:
         raise BaselineError(
@@ -75,8 +75,8 @@ def remove_leftovers(path: Path) -> None:
     """Remove drafts that killed runs left beside a file, but none that is being written. Call it under the lock."""
     target = _target(path)
     for draft in target.parent.glob(f"{_stem(target)}*.tmp"):
-        with contextlib.suppress(OSError):  # whatever is wrong with it, the next update tries again
-            if stat.S_ISREG(draft.lstat().st_mode) and not folder_lock.is_held(draft):
+        with contextlib.suppress(OSError):  # on any error the next update tries again
+            if stat.S_ISREG(draft.lstat().st_mode) and not folder_lock.is_locked(draft):
                 draft.unlink()
 
 
@@ -105,7 +105,7 @@ def _write(draft: Path, data: bytes, target: Path, cleaning: contextlib.ExitStac
     cleaning.callback(draft.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
     file = draft.open("xb", buffering=0)
     cleaning.enter_context(file)
-    folder_lock.hold(file.fileno())
+    folder_lock.lock_file(file.fileno())
     _write_all(file, data)
     os.fsync(file.fileno())
     if os.name == "nt":

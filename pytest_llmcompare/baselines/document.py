@@ -172,7 +172,7 @@ def next_name(names: Iterable[str]) -> str:
     return f"e{max((int(name[1:]) for name in names if ENVIRONMENT_NAME.fullmatch(name)), default=0) + 1}"
 
 
-def shown(row: RowKey) -> str:
+def shown_case(row: RowKey) -> str:
     """The name of a case for messages, on one line and harmless."""
     name = escape_name(row.prompt_id)
     return f"{name}@{escape_name(row.variant)}" if row.variant else name

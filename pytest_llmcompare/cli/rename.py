@@ -43,7 +43,7 @@ def rows_of(stored: Stored, name: str) -> list[RowKey]:
 
 
 def names(stored: Stored, row: RowKey) -> tuple[str, str, str]:
-    """Return what OLD may be for a row: its id, its id with the table, with the table and the model."""
+    """Return the forms of OLD that name a row: its id, its id with the table, with the table and the model."""
     table, model = stored.group.table, stored.group.model
     return row.prompt_id, f"{table}/{row.prompt_id}", f"{table}/{model}/{row.prompt_id}"
 

@@ -44,7 +44,7 @@ def port_number(text: str) -> int:
         click.BadParameter: It is not from 1 to 65535.
     """
     if not (text.isdecimal() and text.isascii() and 0 < int(text) < 2**16):
-        raise click.BadParameter(f"{text!r} is no port: expected a number from 1 to 65535")
+        raise click.BadParameter(f"{text!r} is not a port: expected a number from 1 to 65535")
     return int(text)
 
 
@@ -73,7 +73,7 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
     if not web:
         return review_on_terminal(folder, state)
     applied = browse(folder, state.entries, pending.notes, port=port, opens=not no_browser)
-    return 1 if applied is None else finish(state, applied)
+    return 1 if applied is None else print_result(state, applied)
 
 
 def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts.wait_for_keys) -> int:
@@ -86,12 +86,12 @@ def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts
     """
     with Interrupts() as interrupts:
         with contextlib.suppress(OSError, KeyboardInterrupt):  # a terminal that is gone is a way to quit
-            ask(state, interrupts, keys)
+            ask_for_decisions(state, interrupts, keys)
         applied = apply_decisions(root, state.decided(Decision.ACCEPT), state.decided(Decision.REJECT))
-        return finish(state, applied)
+        return print_result(state, applied)
 
 
-def finish(state: Review, applied: Applied) -> int:
+def print_result(state: Review, applied: Applied) -> int:
     """Print what was done; return the exit code."""
     left = len(state.entries) - len(applied.accepted) - len(applied.rejected)
     with contextlib.suppress(OSError):  # the terminal may be gone
@@ -100,7 +100,7 @@ def finish(state: Review, applied: Applied) -> int:
     return 1 if applied.faults else 0
 
 
-def ask(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
+def ask_for_decisions(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
     """Show one output after the other until all are decided, the user quits or a signal comes."""
     pressed = key_presses(interrupts, keys)
     while state.current is not None and not interrupts.received:
@@ -132,7 +132,7 @@ def act(state: Review, key: str) -> bool:
 
 
 def entry_lines(state: Review, entry: Entry) -> list[str]:
-    """Return what is shown of an output: verdict, prompt, both texts, keys."""
+    """Return the lines that show an output: verdict, prompt, both texts, keys."""
     result = CaseResult(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline)
     headline, *lines = reason_lines(result)
     alike = len(state.alike)

@@ -118,7 +118,7 @@ def nothing_compared(
 
 
 def own_comparisons(attempts: Iterable[Attempt]) -> str:
-    """A note on tests that compared in their own way and have no verdict; empty if there are none."""
+    """A note on tests that compared in their own way and have no verdict; empty if no test did."""
     own = sum(attempt.looked and attempt.verdict is None for attempt in attempts)
     if not own:
         return ""
@@ -126,7 +126,7 @@ def own_comparisons(attempts: Iterable[Attempt]) -> str:
 
 
 def skipped_late(attempts: Iterable[Attempt], place: Place) -> str:
-    """A note on tests that skipped themselves after the model had answered; empty if there are none."""
+    """A note on tests that skipped themselves after the model had answered; empty if no test did."""
     gone = [attempt for attempt in attempts if _skipped_late(attempt) and not compared(attempt)]
     return _line("not compared, skipped after the model had answered", gone, place) if gone else ""
 

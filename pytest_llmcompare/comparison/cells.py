@@ -40,7 +40,7 @@ class Cell:
 
 
 def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:
-    """One cell per case; of equally bad results the first by test name counts, whatever their order."""
+    """One cell per case; of equally bad results the first by test name counts, in any order of the results."""
     by_case: dict[CaseKey, list[CaseResult]] = {}
     for result in results:
         by_case.setdefault(result.key, []).append(result)

@@ -227,10 +227,10 @@ def tables(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Table, ...]:
     by_table: dict[tuple[str, str], dict[CaseKey, Cell]] = {}
     for key, cell in cells.items():
         by_table.setdefault((key.group.folder, key.group.table), {})[key] = cell
-    return tuple(table(folder, name, own, order) for (folder, name), own in sorted(by_table.items()))
+    return tuple(table_summary(folder, name, own, order) for (folder, name), own in sorted(by_table.items()))
 
 
-def table(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
+def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
     """One table, in the order of its rows and models."""
     names = {key.group.model for key in cells}
     models = tuple(sorted(names, key=lambda model: order.in_table(folder, name, model)))

@@ -27,14 +27,14 @@ _none_at_first: WeakKeyDictionary[Any, frozenset[tuple[str, str]]] = WeakKeyDict
 def fresh(model: Any) -> Iterator[None]:
     """Let a call of a transformers model be its first one, and leave the model as it was."""
     _clear(model)
-    snapshot = Snapshot(model)
+    snapshot = ModuleState(model)
     try:
         yield
     finally:
         snapshot.restore()
 
 
-class Snapshot:
+class ModuleState:
     """Attributes, buffers and submodules of all modules of a model, to be put back.
 
     Args:

@@ -48,7 +48,7 @@ class Prediction:
 
 @dataclass
 class TeacherForced:
-    """Predictions along a draft, position by position, whatever the output is; fields as in `generation.Path`."""
+    """Predictions at each position of a draft, also after the output leaves it; fields as in `generation.Path`."""
 
     choices: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class TeacherForced:
 
 @dataclass
 class DraftCheck:
-    """The verification of one draft, as far as it has come.
+    """The state of one draft's verification.
 
     Attributes:
         prompt: The prompt's tokens.

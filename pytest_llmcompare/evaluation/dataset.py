@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 SCALARS = (str, int, float, bool)
 OURS = (
-    *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline"),
+    "prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline",
     "outputs",
-)
+)  # fmt: skip
 """Columns of the results table that are not metrics."""
 
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table

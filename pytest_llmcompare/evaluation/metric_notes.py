@@ -20,7 +20,7 @@ TARGETS = "targets"
 
 
 class LeftOut(NamedTuple):
-    """Where to say what is left out.
+    """Notes on metrics that are left out, by how prominently they are shown.
 
     Attributes:
         notes: Shown at every run.
@@ -38,7 +38,7 @@ def left_out_notes(left_out: str, group: Group, gates: Sequence[Gate]) -> LeftOu
     default model type.
 
     Args:
-        left_out: What is left out; empty if nothing is.
+        left_out: The note; empty if no metric is left out.
         group: The group.
         gates: Results of its thresholds.
     """

@@ -76,7 +76,7 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
 def lacks(model_type: str) -> Mapping[str, str]:
     """Packages (or their data) that a model type's metrics need and that are missing, with what each computes.
 
-    What is there and fails all the same is reported by MLflow's own error.
+    A package that is installed but broken is reported by MLflow's own error.
     """
     if model_type not in TEXT_TYPES:
         return {}

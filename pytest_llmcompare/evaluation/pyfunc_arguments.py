@@ -11,7 +11,7 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.models.chat_template import read_template
 from pytest_llmcompare.models.config_tables import DEVICE, KEYS
-from pytest_llmcompare.models.gen_config import complete, is_whole, problems
+from pytest_llmcompare.models.gen_config import complete, is_integer, problems
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, spec_of
 from pytest_llmcompare.settings import DTYPES
 
@@ -68,7 +68,7 @@ def option_fault(name: str, value: object) -> str:
 
 def batch_fault(batch_size: object) -> str:
     """What is wrong with a batch size; empty if it is fine."""
-    fits = is_whole(batch_size) and batch_size >= 0
+    fits = is_integer(batch_size) and batch_size >= 0
     return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
 
 

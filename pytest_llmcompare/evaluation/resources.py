@@ -75,7 +75,7 @@ class Resources:
         return [*group.metrics, *self._added_metrics[group.key]]
 
     def save(self, key: GroupKey, evaluation: EvaluationResult) -> str:
-        """Keep an evaluation for tests that ask for it, in whatever process they run; the folder that it is in."""
+        """Save an evaluation for tests in any process that ask for it; return its folder."""
         name = hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         folder = self.scratch / f"evaluation-{name}"
         evaluation.save(str(folder))
@@ -108,5 +108,5 @@ class Resources:
     def close(self) -> None:
         """Free the models; the session is over, so no memory is needed for another one."""
         self.loaded.forget(collect=False)
-        embedding.forget()
+        embedding.forget_embedding()
         in_memory.release()

@@ -146,9 +146,9 @@ def stricter(key: GroupKey, answers: Sequence[Answer], computed: Mapping[str, An
     if value is None or not apart:
         return ""
     return (
-        f"table {key.table!r}, model {key.model!r}: {apart} of {len(aimed)} outputs are on target but for white space "
-        f"around them, so {EXACT_MATCH} is {(computed or {})[EXACT_MATCH]:.6g} and {MLFLOWS_EXACT_MATCH}, MLflow's "
-        f"metric, which compares white space, too, is {value:.6g}"
+        f"table {key.table!r}, model {key.model!r}: {apart} of {len(aimed)} outputs differ from their target only in "
+        f"white space around them: they count in {EXACT_MATCH}, {(computed or {})[EXACT_MATCH]:.6g}, but not in "
+        f"MLflow's {MLFLOWS_EXACT_MATCH}, {value:.6g}"
     )
 
 

@@ -59,7 +59,7 @@ def check(
 def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:
     """Check one threshold; a metric without a value does not pass."""
     metric, wanted = threshold.metric, threshold.wanted
-    value = number(metric, computed or {})
+    value = metric_value(metric, computed or {})
     if value is None:
         return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
     passed = passes(threshold, value)
@@ -79,7 +79,7 @@ def compares(metric: str) -> bool:
     return metric in RATES or metric.startswith(AGAINST_BASELINES)
 
 
-def number(metric: str, computed: Mapping[str, Any]) -> float | None:
+def metric_value(metric: str, computed: Mapping[str, Any]) -> float | None:
     """The value of a metric; None if it has none, or one that is no number or NaN."""
     names = (metric, f"{VERDICTS}{metric}") if metric in RATES else (metric,)
     given = next((computed[name] for name in names if name in computed), None)

@@ -24,9 +24,9 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.compat import no_active_experiment, use_tracking_uri
 from pytest_llmcompare.errors import TrackingError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
 from pytest_llmcompare.records import Baseline, GroupKey
+from pytest_llmcompare.text import error_line
 
 from . import model_logging
 
@@ -60,7 +60,7 @@ class Store:
         """Use it inside the block. The user's own store, run and active model are as before afterwards.
 
         Raises:
-            TrackingError: There is none, and it cannot be made.
+            TrackingError: It does not exist and cannot be created.
         """
         variables = {name: os.environ.get(name) for name in VARIABLES}
         model = mlflow.get_active_model_id()
@@ -124,7 +124,7 @@ def make(uri: str) -> None:
     database = database_of(uri)
     with store_errors("its database", (Exception,)), ExitStack() as locks:
         if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
-            locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
+            locks.enter_context(folder_lock.folder_lock(database.absolute().parent, MAKING_SECONDS))
             check_opens(database)
         mlflow.MlflowClient().search_experiments(max_results=1)
     _made.add(uri)
@@ -198,20 +198,20 @@ def experiment_id(name: str, started: Path) -> str:
 def place_of_files(name: str, uri: str, started: Path) -> str | None:
     """Where a new experiment keeps its files; None for where MLflow puts them.
 
-    That is `mlruns` in the working folder, also for a database that somebody put elsewhere, perhaps because the
+    That is `mlruns` in the working folder, also for a database that the user put elsewhere, perhaps because the
     working folder cannot be written to. So there it is `mlruns` beside the database.
     """
     database = database_of(uri)
     if database is None or (started / database).parent.resolve() == started.resolve():
         return None
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.slug(name)[:60]}-{digest}"
+    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.mlflow_name(name)[:60]}-{digest}"
     return place.as_uri() if os.name == "nt" else str(place)
 
 
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A fresh run, beneath the user's own where there is one (which is left as it is)."""
+    """A new run; nested in the user's active run if there is one, which is left as it is."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
     made = mlflow.MlflowClient().create_run(
@@ -249,7 +249,7 @@ def mark_failed(run_id: str) -> None:
 
 
 def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> str:
-    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`.
+    """Log outputs with their tokens in an ended run, so that later runs can compare with them: `runs:/ID`.
 
     Returns:
         A note where that failed, which is no reason to lose the evaluation; else nothing.
@@ -259,10 +259,10 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
             run_outputs.write(Path(folder), group, outputs)
             mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
     except (MlflowException, OSError) as error:
-        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {reason(error)}"
+        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {error_line(error)}"
     return ""
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:
-    """Log parameters of the active run; what is empty says nothing, what is too long for MLflow is cut."""
+    """Log parameters of the active run: empty values are left out, values too long for MLflow are cut."""
     mlflow.log_params({name: str(value)[:LONGEST_VALUE] for name, value in facts.items() if value not in ("", None)})

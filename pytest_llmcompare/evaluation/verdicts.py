@@ -155,7 +155,7 @@ class Baselines:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the baselines could not be used."""
+        """Notes on baselines that could not be used, or only by their texts."""
         if self.stored is None or not self.by_text_alone:
             return self.stored.warnings if self.stored else ()
         both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"
@@ -186,16 +186,14 @@ def judge_answers(
             judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
             generations[row] = replace(outcome, path=None)
         else:
-            model = case.key.group.model
-            why = str(outcome).removeprefix(f"model {model!r}: ")
-            failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
+            failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
     return Judged(generations, judgements, failures)
 
 
 def reviewed(
     case: Case, generation: Generation, baselines: Baselines, extensions: Extensions, tokenizer: Tokenizer | None
 ) -> Judgement:
-    """The verdict on an answer, after plugins had their say if there was something to compare it with."""
+    """The verdict on an answer; plugins may change it if the answer could be compared."""
     judgement = baselines.judge(case, generation, tokenizer)
     baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
     if baseline is None or judgement.verdict not in COMPARED:

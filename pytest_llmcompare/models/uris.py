@@ -49,7 +49,7 @@ def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
     if others and scheme not in TAKEN:
         if not uri.partition(":")[2].strip():
             raise UsageError(
-                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, as its plugin wants it."
+                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, in the form that its plugin takes."
             )
         return False
     raise refused(uri, scheme, where)
@@ -66,7 +66,7 @@ def refused(uri: str, scheme: str, where: str) -> UsageError:
         )
     return UsageError(
         f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
-        f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
+        f"Supported MLflow URIs: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
     )
 
 
@@ -82,7 +82,7 @@ def is_complete(uri: str) -> bool:
     return any(form.fullmatch(uri) for form in (REGISTERED, LOGGED, RUN))
 
 
-def default_name(uri: str) -> str:
+def name_from_uri(uri: str) -> str:
     """A short name: `qa-champion`, `qa-3`, `m-1a2b3c4d`, or for a run `model-1a2b3c4d`."""
     if logged := LOGGED.fullmatch(uri):
         return logged["id"][:10]  # `m-` and 8 of its 32 digits
@@ -93,7 +93,7 @@ def default_name(uri: str) -> str:
     return uri
 
 
-def is_whole(text: str, *, others: bool) -> bool:
+def has_known_scheme(text: str, *, others: bool) -> bool:
     """Whether a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
     scheme = None if PATH_START.match(text) else SCHEME.match(text)
     if scheme is None:

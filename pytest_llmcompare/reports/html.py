@@ -110,7 +110,7 @@ def slim_case(case: ReportData) -> ReportData:
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
     if judged is not None:
         restored = judgement_of(judged)
-        slim |= {"why": why(restored), "evidence": evidence(restored), "reason": restored.reason}
+        slim |= {"why": why(restored), "evidence": evidence_items(restored), "reason": restored.reason}
     if output is None:
         return slim
     slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
@@ -136,7 +136,7 @@ def why(judged: Judgement) -> str:
     return judged.reason.partition("\n")[0][:MOST_REASON]
 
 
-def evidence(judged: Judgement) -> list[tuple[str, str]]:
+def evidence_items(judged: Judgement) -> list[tuple[str, str]]:
     """Return the evidence of a verdict as names and values."""
     items = []
     if judged.position is not None:

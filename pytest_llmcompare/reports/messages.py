@@ -17,16 +17,16 @@ from pytest_llmcompare.text import (
     duration,
     encodable,
     number,
+    per_second,
     percent,
     quoted,
-    rate,
     share,
     shorten,
     width,
 )
 
 from .style import Page, Styled
-from .terminal_table import Line, table_lines
+from .terminal_table import TableLine, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 OK, FAILED = "ok", "FAILED"
@@ -97,7 +97,7 @@ def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Sty
         cells = [OK if gate.passed else FAILED, gate.metric, value_of(gate), encodable(gate.wanted, "ascii")]
         wanted = [*map(len, cells)]
         wanted[1] = width(page.name(gate.metric, page.columns // 2))
-        lines.append(Line(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
+        lines.append(TableLine(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
     yield from table_lines(lines, page, flexible=(1,), indent="  ")
 
 
@@ -207,9 +207,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
             return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
-        place = where(judgement)
-        at = "" if place.startswith("after") else "at "
-        what = f"{name} drifted {at}{place}: {_change(judgement, WIDE_TOKEN)}"
+        what = f"{name} drifted {_at(judgement)}: {_change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} gave the same output, but its log-probs moved", *_evidence(judgement)]
@@ -242,14 +240,25 @@ def _evidence(judgement: Judgement) -> list[str]:
 
 
 def where(judgement: Judgement) -> str:
-    """Describe a position: `token 17 of 118`."""
+    """Describe a position: `token 17 of 118`, or that it is after the baseline's end; empty if it is unknown."""
     unit = UNITS.get(judgement.unit, judgement.unit)
     if judgement.position is None:
         return ""
-    if judgement.length is not None and judgement.position >= judgement.length:
-        return f"after the baseline's end ({count(judgement.length, unit)})"
+    if _is_after_end(judgement):
+        return f"after the baseline's end ({count(judgement.length or 0, unit)})"
     of = "" if judgement.length is None else f" of {judgement.length}"
     return f"{unit} {judgement.position + 1}{of}"
+
+
+def _at(judgement: Judgement) -> str:
+    """A known position with its preposition: `at token 17 of 118`."""
+    return f"{'' if _is_after_end(judgement) else 'at '}{where(judgement)}"
+
+
+def _is_after_end(judgement: Judgement) -> bool:
+    """True if the output goes on after the baseline's end."""
+    position, length = judgement.position, judgement.length
+    return position is not None and length is not None and position >= length
 
 
 def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
@@ -278,7 +287,7 @@ __all__ = [
     "duration",
     "failure_lines",
     "headline",
-    "rate",
+    "per_second",
     "reason_lines",
     "share",
     "test_name",

@@ -15,7 +15,7 @@ from pytest_llmcompare.generation import Generation, first_difference
 from pytest_llmcompare.records import Case
 from pytest_llmcompare.text import cut, disarm, escape, quoted
 
-from .text_diff import pair, single
+from .text_diff import differing_pair, single
 
 OUTPUT, EXPECTED = "  output    ", "  expected  "
 
@@ -184,7 +184,7 @@ def _both(text: str, expected: str) -> Iterator[str]:
     at = first_difference(ours, theirs) or 0
     if len(ours) > 1 or len(theirs) > 1:
         yield f"  line {at + 1} of the output's {len(theirs)} and the expected text's {len(ours)}:"
-    wanted, own = pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
+    wanted, own = differing_pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
     yield OUTPUT + (own or ("(an empty line)" if at < len(theirs) and text else "(no text)"))
     yield EXPECTED + (wanted or ("(an empty line)" if at < len(ours) and expected else "(no text)"))
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from pytest_llmcompare.comparison.summary import ModelLine
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.text import duration, rate, share
+from pytest_llmcompare.text import duration, per_second, share
 
 from .style import Page, Styled, markup_of
 from .terminal_table import numbers_table
@@ -22,17 +22,17 @@ GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
 """Columns left out on a narrow terminal, one after the other."""
 
 
-def model_lines(lines: Sequence[ModelLine], page: Page) -> Iterator[Styled]:
+def model_table_lines(lines: Sequence[ModelLine], page: Page) -> Iterator[Styled]:
     """Yield a heading and a line per model."""
     if lines:
         names = [partial(page.name, line.model) for line in lines]
         markups = [markup_of(line.counts) for line in lines]
         yield from numbers_table(
-            HEADING, names, columns_of(lines), page, give_way=GIVE_WAY, least=LEAST_NAME, markups=markups
+            HEADING, names, model_columns(lines), page, give_way=GIVE_WAY, least=LEAST_NAME, markups=markups
         )
 
 
-def columns_of(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
+def model_columns(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     """Return cells by heading, without empty columns."""
     shown = [verdict for verdict in Verdict if verdict in ALWAYS or any(line.counts.get(verdict) for line in lines)]
     columns = {"cases": [f"{line.cases:,}" for line in lines]}
@@ -42,5 +42,5 @@ def columns_of(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     columns["drift rate"] = [share(line.counts.get(Verdict.DRIFTED, 0), line.comparable) for line in lines]
     columns["tokens"] = [f"{line.tokens:,}" if line.tokens else "" for line in lines]
     columns["time"] = [duration(line.seconds) if line.seconds else "" for line in lines]
-    columns["tok/s"] = [rate(line.tokens, line.seconds) for line in lines]
+    columns["tok/s"] = [per_second(line.tokens, line.seconds) for line in lines]
     return {heading: cells for heading, cells in columns.items() if any(cells)}

@@ -47,7 +47,7 @@ def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[
         return
     names = [partial(names_of, pair, page=page) for pair in shown]
     yield from numbers_table(
-        HEADING, names, columns_of(shown), page, give_way=GIVE_WAY, least=LEAST_NAMES, markups=[{}] * len(shown)
+        HEADING, names, pair_columns(shown), page, give_way=GIVE_WAY, least=LEAST_NAMES, markups=[{}] * len(shown)
     )
     if len(pairs) > len(shown):
         yield page.line(f"and {len(pairs) - len(shown):,} more pairs (-v shows all)")
@@ -61,7 +61,7 @@ def names_of(pair: Pair, columns: int, page: Page) -> str:
     return page.name(pair.first, left) + PAIR + page.name(pair.second, room - left)
 
 
-def columns_of(pairs: Sequence[Pair]) -> dict[str, list[str]]:
+def pair_columns(pairs: Sequence[Pair]) -> dict[str, list[str]]:
     """Return cells by heading; columns on targets are left out if no row has one."""
     rates = [pair.agreement for pair in pairs]
     columns = {

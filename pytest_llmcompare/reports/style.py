@@ -54,7 +54,7 @@ class Page:
         return cut(text, columns, self.sign("…"))
 
     def line(self, text: str, **markup: bool) -> Styled:
-        """Finish a line: harmless as a whole, whatever its parts, and no wider than the terminal."""
+        """Finish a line: escaped, as its parts together may be harmful, and no wider than the terminal."""
         return Styled(self.cut(disarm(text.rstrip()), self.columns), markup)
 
 

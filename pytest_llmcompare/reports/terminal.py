@@ -11,7 +11,7 @@ from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
 
 from .messages import budget_sentence, gate_blocks, headline
-from .model_table import model_lines
+from .model_table import model_table_lines
 from .pair_table import pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
@@ -71,7 +71,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = list(model_lines(summary.models, page))
+    models = list(model_table_lines(summary.models, page))
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     if verbose < 0:
         return [*separated(block for block in (models, budgets) if block)]
@@ -196,7 +196,7 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
-    """Yield the commands that settle what is open."""
+    """Yield the commands for outputs that are not accepted yet."""
     changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)

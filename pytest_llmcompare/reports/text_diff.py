@@ -161,7 +161,7 @@ def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, 
     return start, next((at for at in range(rest) if ours[-1 - at] != theirs[-1 - at]), rest)
 
 
-def pair(ours: str, theirs: str) -> tuple[str, str]:
+def differing_pair(ours: str, theirs: str) -> tuple[str, str]:
     """Show two lines that differ, each on at most `COLUMNS` columns that include the first difference."""
     if max(len(ours), len(theirs)) <= COLUMNS and max(width(_line(ours)), width(_line(theirs))) <= COLUMNS:
         return _line(ours), _line(theirs)
@@ -190,7 +190,7 @@ def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
             yield from (BOTH + _line(line) for line in ours[start:end])
         elif end - start == other_end - other_start:
             for one, other in zip(ours[start:end], theirs[other_start:other_end], strict=True):
-                shown = pair(one, other)
+                shown = differing_pair(one, other)
                 yield BASELINE + (shown[0] or r"\n")
                 yield CANDIDATE + (shown[1] or r"\n")
         else:

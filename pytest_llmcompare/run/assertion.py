@@ -92,7 +92,7 @@ class StoredBaseline:
 
     @property
     def text(self) -> str | None:
-        """Text of the baseline, or None if there is none. Reading it counts as a comparison of the test's own."""
+        """Text of the baseline, or None if there is none. Reading it counts as a comparison in the test's own way."""
         self._observation.looked = self._observation.looked or self._text is not None
         return self._text
 

@@ -114,7 +114,7 @@ def write_accepted(
     """Write the outputs that the update option accepts.
 
     Returns:
-        The cases whose output is their baseline now.
+        The cases that have their output as baseline now.
     """
     written: set[CaseKey] = set()
     for acceptance in acceptances(results, settings.update):

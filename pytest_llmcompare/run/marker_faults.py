@@ -182,7 +182,7 @@ def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[
     """Faults of a test that gets our fixtures' names from its own parameters or fixtures."""
     for name in sorted(names):
         if name in parameters and name not in INTERNAL:
-            yield f"parametrize gives {name} values of its own, so nothing would be compared. Rename that parameter."
+            yield f"parametrize sets {name} itself, so nothing would be compared. Rename that parameter."
             continue
         for fixture in replaced_by(item, name):
             yield (

@@ -93,7 +93,7 @@ def read_marker(mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> D
 
 def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -> None:
     """Put the tests of one model next to each other, and leave out those that compare the reference with itself."""
-    if session.reference and (own := left_out(items, session.reference)):
+    if session.reference and (own := remove_self_comparisons(items, session.reference)):
         config.hook.pytest_deselected(items=own)
     model_major(items, session.groups, session.reference)
 
@@ -151,12 +151,12 @@ def asked(item: pytest.Item) -> tuple[Asked, ...]:
     return ((one,) if one else ()) + tuple((key, None) for key in parameters.get(TABLE_PARAMETER, ()))
 
 
-def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
+def remove_self_comparisons(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
     """Remove the tests that would compare the reference with itself, and return them.
 
     If no other test compares, they stay and fail, because a run that compares nothing must not pass.
     """
-    comparing = [item for item in items if compares(item)]
+    comparing = [item for item in items if asks_for_baseline(item)]
     own = [item for item in comparing if {key.model for key, _ in asked(item)} == {reference}]
     if len(own) == len(comparing):
         return []
@@ -165,7 +165,7 @@ def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
     return own
 
 
-def compares(item: pytest.Item) -> bool:
+def asks_for_baseline(item: pytest.Item) -> bool:
     """Whether a test asks for a baseline."""
     return "llm_baseline" in getattr(item, "fixturenames", ())
 

@@ -21,7 +21,7 @@ MOVED = "moved"
 """Stands for the fingerprint of a baseline that was changed while the run compared with it."""
 
 
-class Finding(NamedTuple):
+class ReportedResult(NamedTuple):
     """The result of one test, and whether that failed for another reason than the comparison."""
 
     result: CaseResult
@@ -55,7 +55,7 @@ class PendingTracker:
         self.notes: list[str] = []
         self._commit: str | None = None
         self._known: dict[CaseKey, Entry] | None = None
-        self._findings: dict[CaseKey, dict[str, Finding]] = {}
+        self._findings: dict[CaseKey, dict[str, ReportedResult]] = {}
         self._stored: dict[GroupKey, Contents] = {}
         self._recorded: set[CaseKey] = set()
         self._touched = False
@@ -75,7 +75,7 @@ class PendingTracker:
         """
         otherwise = failed_at_end or failed_otherwise(samples, self.settings)
         for result in samples:
-            self._findings.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
+            self._findings.setdefault(result.key, {})[result.nodeid] = ReportedResult(result, otherwise)
             self._attempt(partial(self._settle, result.key))
 
     def end(self, written: Collection[CaseKey]) -> None:

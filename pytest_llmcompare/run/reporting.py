@@ -155,7 +155,7 @@ def attempt_of(
 
 
 def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Observation | None) -> bool:
-    """Whether a test came as far as its model's output; a test that only asks for `llm_case` asks no model."""
+    """True if a test got its model's output; a test that only uses `llm_case` asks no model."""
     if observation is not None and (observation.generation is not None or observation.judgement is not None):
         return True
     asks = not {"llm_group", TABLE_PARAMETER}.isdisjoint(getattr(item, "fixturenames", ()))

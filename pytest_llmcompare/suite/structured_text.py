@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
+from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown_value
 
 from .text_encoding import decode
 
@@ -20,7 +20,7 @@ MOST_VALUES = 10_000_000  # that aliases may make of a table
 LINE_ENDS = re.compile(r"\r\n|\r|\n")  # as str.splitlines, but not where JSON text may hold the character
 JSON_LINES = "Write one JSON object per line."
 LIST_ROWS = 'Write each row as an object that names its cells: {"prompt": "..."}.'
-NAME_JSON = "A list of rows is no line of .jsonl: name the file .json."
+NAME_JSON = "A line of .jsonl is one row, not a list of rows: name the file .json."
 QUOTE_YAML = (
     "Put text into quotes that holds ': ' or ' #' or begins with a sign such as @ ` { [ & * ! | > % or a quote, "
     'or write it below "prompt: |-".'
@@ -39,7 +39,7 @@ ADVICE = (
     ("digits", "Write such a number in quotes."),
     ("BOM", "Join files without their byte order marks: remove the one that stands here."),
 )
-"""What to do, by words in what is wrong."""
+"""What to do, by words in the parser's message."""
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown(mapping)}")
+        raise ValueError(f"{name!r} stands twice in one object, {shown_value(mapping)}")
     return mapping
 
 
@@ -86,7 +86,7 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         else:
             if isinstance(value, list):
                 lists += 1
-                faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
+                faults.append(Fault(number, place, f"{shown_value(value)}, expected one object or text.", NAME_JSON))
             else:
                 items.append((number, place, value))
     if faults and is_json_list(text):
@@ -135,10 +135,10 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     except (ValueError, RecursionError) as error:
         hint = advice_on(str(error))
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
-def listed(name: str, content: object) -> list[Any]:
+def rows_of_list(name: str, content: object) -> list[Any]:
     """The rows of a file that should be a list.
 
     Raises:
@@ -159,7 +159,7 @@ def listed(name: str, content: object) -> list[Any]:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
         elif "prompt" in content:
             hint = " A single row stands in a list, too."
-    raise TableError(f'{name}: {shown(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+    raise TableError(f'{name}: {shown_value(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
@@ -206,11 +206,11 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
             "Write the values out where they are needed."
         )
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
 def weight(value: object, known: dict[int, int]) -> int:
-    """How many values there are with each alias expanded; a value that contains itself counts once.
+    """Number of values with each alias expanded; a value that contains itself counts once.
 
     Args:
         value: What was read.

@@ -16,7 +16,8 @@ from transformers import pipeline
 
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each, texts_of
+from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each
+from pytest_llmcompare.evaluation.pyfunc_output import texts_of
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 

@@ -18,11 +18,10 @@ from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 from pytest_llmcompare import log_model
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
 from pytest_llmcompare.evaluation import model_logging
+from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind

@@ -10,12 +10,11 @@ import pandas as pd
 import pytest
 
 from pytest_llmcompare.errors import GenerationError, ModelError, UsageError
+from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
     HeldTransformer,
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 
 QUESTIONS = [

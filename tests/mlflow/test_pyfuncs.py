@@ -16,11 +16,10 @@ from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
 from pytest_llmcompare.errors import GenerationError, UsageError
+from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory

@@ -144,9 +144,9 @@ def test_a_draft_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
 def test_a_folder_that_is_removed_while_somebody_waits_for_it(tmp_path: Path) -> None:
     """The lock of a folder that is gone keeps nobody out of the one that is made in its place."""
     folder = tmp_path / "folder"
-    with folder_lock.held(folder, 1):
+    with folder_lock.folder_lock(folder, 1):
         folder.rmdir()
-        with folder_lock.held(folder, 1), pytest.raises(TimeoutError), folder_lock.held(folder, 0.05):
+        with folder_lock.folder_lock(folder, 1), pytest.raises(TimeoutError), folder_lock.folder_lock(folder, 0.05):
             pass
     assert not folder.exists()
 

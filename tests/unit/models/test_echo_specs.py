@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.echo import DRIFTED, EchoSettings, parse_echo
 from pytest_llmcompare.models.resolve import resolve
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown_spec
 from pytest_llmcompare.models.uris import join_specs, split_specs
 from pytest_llmcompare.text import in_text_without_secrets, source_without_secrets
 
@@ -180,7 +180,7 @@ def test_specs_are_split_once_and_can_be_joined_again(texts: list[str]) -> None:
 def test_parameters_are_no_secrets() -> None:
     """They are shown, where the query of any other address is not."""
     (spec,) = parse("m=echo:?drift=0.1&delay=1e-2")
-    for text in (shown(spec), source_without_secrets("m=echo:?drift=0.1&delay=1e-2")):
+    for text in (shown_spec(spec), source_without_secrets("m=echo:?drift=0.1&delay=1e-2")):
         assert text.endswith("echo:?drift=0.1&delay=1e-2")
     message = "model 'm' (echo:?drift=0.1): no"
     assert in_text_without_secrets(message) == message
