@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import transformers
 
-from pytest_llmcompare.models.local import LocalModel, load
+from pytest_llmcompare.models.load import LocalModel, load
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"
 sys.path.append(str(SUITE))

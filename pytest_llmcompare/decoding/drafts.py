@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, quiet
 
 from .batching import room_after
 from .generate import Batches, concatenated

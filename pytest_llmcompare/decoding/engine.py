@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, quiet
 
 from .batching import prompt_fault
 from .drafts import verify_drafts

@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 STRICT = "PYTEST_LLMCOMPARE_STRICT"
 """Environment variable under which a failed shortcut raises."""

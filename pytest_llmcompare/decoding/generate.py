@@ -13,7 +13,7 @@ from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import quiet
 
 from .batching import batches, chunks
 from .failures import MemoryWarning, warn_once

@@ -26,7 +26,7 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
 from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, quiet
+from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, quiet
 
 from . import near_ties
 from .failures import Failure, is_out_of_memory, report

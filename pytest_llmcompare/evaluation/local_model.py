@@ -29,7 +29,7 @@ from .pyfunc import HeldTransformer, PredictOptions, PyfuncTransformer, predict_
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.models.load import LocalModel
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 

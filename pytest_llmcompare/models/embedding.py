@@ -161,7 +161,7 @@ def loaded(model: str) -> Embedding:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the library's warnings and progress bars off the terminal."""
-    from .local import quiet as transformers_quiet
+    from .load import quiet as transformers_quiet
 
     with transformers_quiet():
         yield

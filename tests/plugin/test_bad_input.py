@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import quiet
 
 from .suites import TRIVIA, Suite
 
