@@ -36,7 +36,7 @@ from transformers.models.auto.modeling_auto import (
 from pytest_llmcompare.decoding.engine import Outcome, ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 VOCABULARY = 260
 MOST_PARAMETERS = 4_000_000

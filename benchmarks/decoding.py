@@ -39,7 +39,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, T
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}
 SHARED = 220  # tokens that all prompts start with

@@ -31,7 +31,7 @@ from torch import Tensor
 from ways import Subject, threads, ways
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, limits
-from pytest_llmcompare.models.local import transformers_quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 MODELS = (*TRAINED, "sharp", "llama", "gemma2")
 DTYPES = ("float32", "bfloat16", "float16")

@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import transformers
 
-from pytest_llmcompare.models.local import LocalModel, load_model
+from pytest_llmcompare.models.load import LocalModel, load_model
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"
 sys.path.append(str(SUITE))

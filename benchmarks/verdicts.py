@@ -35,7 +35,7 @@ from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.models.gen_config import complete
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 SUBJECTS = (*((name, "float32") for name in (*TRAINED, "llama")), ("tiny-gpt2", "bfloat16"), ("llama", "bfloat16"))

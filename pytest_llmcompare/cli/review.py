@@ -136,7 +136,7 @@ def entry_lines(state: Review, entry: Entry) -> list[str]:
     result = CaseResult(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline)
     headline, *lines = reason_lines(result)
     alike = len(state.alike)
-    more = f"   capitals: all {alike} alike" if alike > 1 else ""
+    more = f"   A R S all {alike} alike" if alike > 1 else ""
     return [
         f"{state.place} {disarm(str(entry.key))}  {headline}",
         *(single(PROMPT, entry.prompt) if entry.prompt else []),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.models.load import LocalModel
 
 
 def prompt_fault(model: LocalModel, tokens: Sequence[int]) -> str:

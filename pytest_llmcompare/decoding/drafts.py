@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .batching import room_after
 from .generate import Batches, concatenated

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
 from .batching import prompt_fault

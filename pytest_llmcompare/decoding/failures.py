@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.text import error_line
 
 STRICT = "PYTEST_LLMCOMPARE_STRICT"

@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.local import transformers_quiet
+from pytest_llmcompare.models.load import transformers_quiet
 from pytest_llmcompare.text import error_line
 
 from .batching import batches, chunks

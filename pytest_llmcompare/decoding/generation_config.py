@@ -29,7 +29,7 @@ from transformers.generation.configuration_utils import GenerationMode
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.gen_config import SAMPLING_DEFAULTS, problems, unused
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.text import error_line
 
 TOKEN_LISTS = ("bad_words_ids", "begin_suppress_tokens", "forced_decoder_ids", "suppress_tokens")

@@ -11,7 +11,7 @@ from typing import Any
 from transformers import GenerationConfig
 
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .batching import room_after
 from .failures import Failure, is_out_of_memory, report_failure, unexplained

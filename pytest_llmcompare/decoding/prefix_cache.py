@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, DynamicLayer
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .state import fresh
 

@@ -25,7 +25,7 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
 from . import near_ties

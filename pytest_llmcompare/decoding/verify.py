@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Path
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .near_ties import is_draw_sure, least_margin
 from .prefix_cache import SharedPrefix, cache_keyword

@@ -111,7 +111,7 @@ def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
     is_echo = group.spec.kind is SourceKind.ECHO
     return {
         "source": ECHO_SOURCE if is_echo else shown_spec(group.spec),
-        **({f"echo.{name}": value for name, value in parameters_of(group.spec).items()} if is_echo else {}),
+        **(parameters_of(group.spec) if is_echo else {}),
         "revision": resolved.revision,
         "fingerprint": resolved.fingerprint,
         "table": group.key.table,

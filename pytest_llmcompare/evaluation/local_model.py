@@ -29,7 +29,7 @@ from .pyfunc import HeldTransformer, PyfuncTransformer
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.models.load import LocalModel
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 

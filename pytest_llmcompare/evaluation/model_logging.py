@@ -218,7 +218,7 @@ def quiet_loading(folder: Path) -> Iterator[None]:
     """Keep transformers' warnings and progress bars off the terminal, if the model in a folder may use transformers."""
     files = [path for path in (folder / "MLmodel", folder / "requirements.txt") if path.is_file()]
     if any("transformers" in path.read_text(encoding="utf-8", errors="replace") for path in files):
-        from pytest_llmcompare.models.local import transformers_quiet  # imports torch
+        from pytest_llmcompare.models.load import transformers_quiet  # imports torch
 
         with transformers_quiet():
             yield

@@ -163,7 +163,7 @@ def load_embedding(model: str) -> Embedding:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the library's warnings and progress bars off the terminal."""
-    from .local import transformers_quiet
+    from .load import transformers_quiet
 
     with transformers_quiet():
         yield

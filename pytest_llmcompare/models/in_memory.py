@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .resolve import ResolvedModel
 
 if TYPE_CHECKING:
-    from .local import LocalModel
+    from .load import LocalModel
 
 Key = tuple[object, ...]
 
@@ -73,7 +73,7 @@ def release() -> None:
 
 def _loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights."""
-    from .local import load_model
+    from .load import load_model
 
     spec = resolved.spec
     return load_model(

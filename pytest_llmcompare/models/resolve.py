@@ -10,7 +10,7 @@ from pytest_llmcompare.errors import ModelError
 from . import hub, mlflow_models
 from .echo import parse_echo
 from .folder import check_folder
-from .loading import check_architectures
+from .load_checks import check_architectures
 from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
 from .safety import check_weights, read_json_object
 from .spec import ModelSpec, SourceKind, shown_spec

@@ -17,7 +17,7 @@ from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judge
 from pytest_llmcompare.text import count, number
 
 from .document import ReportData, judgement_of, rate_of
-from .messages import budget_sentence, where
+from .messages import ENDS, budget_sentence, where
 from .text_diff import Range, word_changes
 
 MOST_REASON = 160  # characters of a reason in a cell
@@ -156,7 +156,7 @@ def evidence_items(judged: Judgement) -> list[tuple[str, str]]:
 
 
 def _change(judged: Judgement) -> str:
-    return f"'{judged.baseline_token}' → '{judged.candidate_token}'"
+    return " → ".join(text if text in ENDS else f"'{text}'" for text in (judged.baseline_token, judged.candidate_token))
 
 
 def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:

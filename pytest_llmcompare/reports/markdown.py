@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
-from .document import ReportData, case_result, rate_of
-from .messages import FAILED, OK, budget_sentence, failure_lines
+from .document import ReportData, case_result, judgement_of, rate_of
+from .messages import FAILED, OK, budget_sentence, failure_lines, short_place
 
 
 def code(text: str) -> str:
@@ -172,7 +172,7 @@ def near_ties(cases: list[ReportData]) -> Iterator[str]:
         rows = []
         for case in cases:
             judged = case["judgement"]
-            at = "" if judged["position"] is None else f"{judged['unit']} {judged['position'] + 1}/{judged['length']}"
+            at = short_place(judgement_of(judged)).strip().removeprefix("@")
             change = f"{token(judged['baseline_token'])} → {token(judged['candidate_token'])}"
             rows.append([code(case["name"]), at, change, number(judged["margin"]), number(judged["tolerance"])])
         yield f"### {Verdict.NEAR_TIE.look.sign} {count(len(cases), 'near tie')}"

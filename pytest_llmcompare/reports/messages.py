@@ -149,7 +149,7 @@ def reason_lines(result: CaseResult) -> list[str]:
 def headline(judgement: Judgement) -> str:
     """Put a verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
     if judgement.verdict is Verdict.DRIFTED and judgement.position is not None:
-        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
+        return f"drift {short_place(judgement)}{change(judgement, TOKEN)}{_margin(judgement)}"
     if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
         return f"shift {number(judgement.likelihood.rms)} nats (noise {number(judgement.likelihood.band)})"
     reason = disarm(judgement.reason.strip().partition("\n")[0])
@@ -179,17 +179,19 @@ class FailureBudget:
         return lines if self.full >= 0 else lines[:1]
 
 
-def _place(judgement: Judgement) -> str:
-    """`@tok 17/118 `; empty if the position is unknown."""
+def short_place(judgement: Judgement) -> str:
+    """`@tok 17/118 `, `after tok 118 ` if the output goes on there; empty if the position is unknown."""
     if judgement.position is None:
         return ""
+    if judgement.length is not None and judgement.position >= judgement.length:
+        return f"after {judgement.unit} {judgement.length} "
     length = "" if judgement.length is None else f"/{judgement.length}"
     return f"@{judgement.unit} {judgement.position + 1}{length} "
 
 
-def _change(judgement: Judgement, columns: int) -> str:
+def change(judgement: Judgement, columns: int) -> str:
     """`'full' -> 'whole'`."""
-    return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
+    return f"{token(judgement.baseline_token, columns)} -> {token(judgement.candidate_token, columns)}"
 
 
 def _margin(judgement: Judgement) -> str:
@@ -197,7 +199,8 @@ def _margin(judgement: Judgement) -> str:
     return "" if judgement.margin is None else f" margin {number(judgement.margin)}"
 
 
-def _token(text: str, columns: int) -> str:
+def token(text: str, columns: int) -> str:
+    """Quote a token; what stands for the end of an output has no quotes."""
     return text if text in ENDS else quoted(text, columns)
 
 
@@ -207,7 +210,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
             return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
-        what = f"{name} drifted {_at(judgement)}: {_change(judgement, WIDE_TOKEN)}"
+        what = f"{name} drifted {_at(judgement)}: {change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} gave the same output, but its log-probs moved", *_evidence(judgement)]

@@ -113,8 +113,8 @@ class TerminalProgress:
         assert self.bar is not None
         if self.bar.disable:
             if not self.is_announced and self._lasted() >= LONG:
-                self.is_announced = True
                 self._log(self._announcement())
+                self.is_announced = True
             return
         if bar_format:
             self.bar.bar_format, self.bar.desc, self.bar.total = (
@@ -154,9 +154,10 @@ class TerminalProgress:
         return f"{of}{duration(self._lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
 
     def _log(self, text: str) -> None:
-        """Write one line to a log, on a new line, because pytest's dots may come before it."""
+        """Write one line to a log; the first of a group may stand after dots of pytest's, so it begins a new line."""
+        start = "" if self.is_announced else "\n"
         with self.uncaptured():
-            self.stream.write(encodable(f"\nllmcompare: {text}\n", self._encoding))
+            self.stream.write(encodable(f"{start}llmcompare: {text}\n", self._encoding))
             self.stream.flush()
 
     @property

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
 from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
-from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
+from pytest_llmcompare.text import count, disarm, encodable, number, width
 
-from .messages import budget_sentence, gate_blocks, headline
+from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
 from .model_table import model_table_lines
 from .pair_table import pair_lines
 from .side_by_side import grid_lines, rows_shown
@@ -115,10 +115,10 @@ def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Sty
     """Yield a line per change that several cases share."""
     several = [group for group in drifts if len(group.cases) > 1]
     for group in several[:MOST_EQUAL]:
-        change = f"{quoted(group.baseline_token, TOKEN)} -> {quoted(group.candidate_token, TOKEN)}"
+        tokens = f"{token(group.baseline_token, TOKEN)} -> {token(group.candidate_token, TOKEN)}"
         names = ", ".join(str(case.row) for case in group.cases[:MOST_NAMED])
         more = ", ..." if len(group.cases) > MOST_NAMED else ""
-        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {change}", page.encoding)
+        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {tokens}", page.encoding)
         yield page.line(f"{start} in {page.name(names, max(page.columns - width(start) - 8, 12))}{more}")
     if len(several) > MOST_EQUAL:
         yield page.line(f"and {len(several) - MOST_EQUAL} more changes that several cases have in common")
@@ -129,13 +129,11 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     judged_ties = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
     ties = sorted(((cell, judged) for cell, judged in judged_ties if judged), key=lambda tie: -(tie[1].margin or 0.0))
     for cell, judged in ties[:MOST_TIES]:
-        tokens = f" {quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
-        change = "" if judged.position is None else tokens
+        what = "" if judged.position is None else f" {short_place(judged)}{change(judged, TOKEN)}"
         margin = "" if judged.margin is None else f" margin {number(judged.margin)}"
-        where = "" if judged.position is None else f" @{judged.unit} {judged.position + 1}/{judged.length}"
         limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
         why = f": {disarm(judged.reason)}" if judged.reason else ""
-        line = f"near tie {disarm(str(cell.key))}{where}{change}{margin}{limit}{why}"
+        line = f"near tie {disarm(str(cell.key))}{what}{margin}{limit}{why}"
         yield page.line(encodable(line, page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")

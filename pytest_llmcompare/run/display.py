@@ -90,7 +90,7 @@ def show(report: Report, reporter: pytest.TerminalReporter, config: pytest.Confi
         encoding=output_encoding(),
     )
     if lines:
-        reporter.section("model comparison")
+        reporter.write_sep("=", "model comparison")
     for text, markup in lines:
         reporter.write_line(text, **markup)
 

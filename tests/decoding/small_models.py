@@ -25,7 +25,7 @@ from transformers import (
 
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.models.gen_config import complete
-from pytest_llmcompare.models.local import LocalModel, load_model, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 torch.set_num_threads(1)  # for models of this size more threads only wait for each other
 TRAINED = Path(__file__).parents[2] / "example_suite" / "models"

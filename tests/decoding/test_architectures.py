@@ -19,7 +19,7 @@ from pytest_llmcompare.decoding.engine import ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import expert_capacity, why_no_batches, why_no_padding, why_not_in_one_pass
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .small_models import SIZE, VOCABULARY, make_tokenizer
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from pytest_llmcompare.decoding.engine import Outcome, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, load_model, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 from .small_models import PROMPTS, TRAINED, ask, make_model, make_tokenizer, reference
 

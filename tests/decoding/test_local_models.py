@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.errors import ModelError, UsageError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, load_model, transformers_quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 from .small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
 

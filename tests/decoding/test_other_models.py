@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.loading import missing_package
-from pytest_llmcompare.models.local import load_model
+from pytest_llmcompare.models.load import load_model
+from pytest_llmcompare.models.load_checks import missing_package
 
 from .test_local_models import save
 

@@ -13,7 +13,7 @@ from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.generation_config import configuration
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.models.local import transformers_quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 from .small_models import PROMPTS, Reference, ask, make, reference
 from .test_drafts import DRAFTS, ENDS, EXAMPLES, SETTINGS

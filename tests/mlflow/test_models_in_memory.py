@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.models import in_memory
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.models.resolve import ResolvedModel
 
 from .evaluations import Suite, made_template, suite

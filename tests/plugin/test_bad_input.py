@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pytest_llmcompare.models.local import transformers_quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 from .suites import TRIVIA, Suite
 

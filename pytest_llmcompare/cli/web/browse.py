@@ -61,12 +61,12 @@ def browse(
         return apply_decisions(root, accepted, [entry for entry, decision in decided if decision == "reject"])
 
     server = start(root, port, ReviewPage(entries, notes), apply)
+    is_closed = stdin_watch()  # before the address is printed: its reader may close standard input at once
     with Interrupts() as interrupts, server.serving():
         with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"{len(entries):,} pending, to be reviewed at\n  {server.access.address}")
             print('"Done" on that page writes what was decided. Ctrl-C here ends the review without.', flush=True)
         with redirect_page(root, server.access.address) if opens and has_screen() else contextlib.nullcontext() as page:
-            is_closed = stdin_watch()
             while not (interrupts.received or is_closed() or server.answered.wait(LOOK_SECONDS)):
                 if page and server.page_loaded.is_set():
                     page.unlink(missing_ok=True)

@@ -30,7 +30,7 @@ from pytest_llmcompare.generation import Environment
 
 from .chat_template import TOKENIZER
 from .device import checked_device, checked_dtype, device_name, share_processors
-from .loading import check_architectures, check_loaded, unloadable
+from .load_checks import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
