@@ -17,7 +17,7 @@ class Acceptance:
     Attributes:
         group: The group.
         baselines: Today's outputs, to be its baselines.
-        shifted: Rows whose texts are unchanged, so that only new likelihoods are accepted.
+        shifted: Rows with unchanged texts, of which only the new log-probs are accepted.
     """
 
     group: GroupKey
@@ -28,8 +28,8 @@ class Acceptance:
 def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptance]:
     """The outputs that an update option turns into baselines, group by group.
 
-    A case is accepted if a test has compared it and all its tests passed: an output that fails another check of the
-    user is not worth keeping.
+    A case is accepted if a test has compared it and all its tests passed: an output that fails another of the user's
+    checks is no good baseline.
     """
     by_case: dict[CaseKey, list[CaseResult]] = {}
     for result in results:

@@ -92,7 +92,7 @@ def unseen_faults(
 def nothing_compared(
     attempts: Iterable[Attempt], settings: Settings, place: Place, *, tables: bool, selected: bool
 ) -> str:
-    """Why the run fails although all of its tests ended well: none of them compared. Empty if that is not so.
+    """The fault of a run whose tests all ended well, but none of which compared anything; empty if one did.
 
     Models that are named for this run have to be compared. Those of the file may go unused, but tests that had a model
     answer and then skipped the comparison fail the run, too.
@@ -122,7 +122,9 @@ def own_comparisons(attempts: Iterable[Attempt]) -> str:
     own = sum(attempt.looked and attempt.verdict is None for attempt in attempts)
     if not own:
         return ""
-    return f"{_tests(own)} read llm_baseline and compared in a way of their own: no verdict, and no update writes them"
+    return (
+        f"{_tests(own)} compared llm_baseline in their own way: they get no verdict, and no update option writes them"
+    )
 
 
 def skipped_late(attempts: Iterable[Attempt], place: Place) -> str:

@@ -133,7 +133,7 @@ def rate(count: int, total: int) -> Rate:
         ValueError: `count` is negative or larger than `total`.
     """
     if not 0 <= count <= total:
-        raise ValueError(f"{count} of {total} is no share")
+        raise ValueError(f"{count} of {total} is not a share")
     if not total:
         return Rate(0, 0, Interval(0.0, 1.0))
     from scipy.stats import binomtest

@@ -33,7 +33,7 @@ class Prediction:
         margin: Top-2 margin.
         log_total: Logarithm of the sum of all exponentiated scores.
         scale: Magnitude of the best score before it was processed.
-        sure: Whether noise cannot have decided.
+        sure: True if the choice is not within numerical noise.
     """
 
     token: int

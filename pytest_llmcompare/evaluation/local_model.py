@@ -49,7 +49,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     Raises:
         ModelError: The model cannot be found or loaded.
     """
-    model = in_memory.hold(ours.found())
+    model = in_memory.hold(ours.located())
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys)
     left = outcomes.resume()
@@ -134,7 +134,7 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
 
     They are equal for all tables with equal settings, so that each stands in the summary once.
     """
-    model = in_memory.hold(ours.found())
+    model = in_memory.hold(ours.located())
     settings = [case.gen_config for case in cases]
     if isinstance(ours, PyfuncTransformer):
         settings = [complete(ours.gen_config_dict)]

@@ -80,4 +80,4 @@ def note(group: Group, wanted: EvaluationMetric) -> str:
         seen = f"{with_target:,} of {len(rows):,} rows have" if with_target else "no row has"
         remedy = "Give the others one, too" if with_target else "Add a column target"
         return f"{start}: it needs a target in every row, and {seen} one. {remedy}, {advice}"
-    return f"{start}. MLflow logs a warning that says why. Mend it, {advice}"
+    return f"{start}. MLflow logged the cause as a warning. Fix it, {advice}"

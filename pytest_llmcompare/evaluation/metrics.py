@@ -122,7 +122,7 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
         where: Where it was written, for messages.
 
     Raises:
-        UsageError: It is no metric, or one that makes MLflow ask the model row by row.
+        UsageError: It is not a metric, or one that makes MLflow ask the model row by row.
     """
     if isinstance(wanted, str):
         known = named_metrics()

@@ -1,4 +1,4 @@
-"""What lives as long as a session: the tracking store, the loaded model, and what was looked up once."""
+"""Resources of a session: the tracking store, the loaded model, and lookups that are done once."""
 
 from __future__ import annotations
 

@@ -119,4 +119,6 @@ def why_not(metric: str, computed: Mapping[str, Any] | None) -> str:
         return "No selected case has a target."
     if compares(metric) and not any(name.startswith(VERDICTS) for name in computed):
         return "No selected case could be compared with a baseline."
-    return f"{did_you_mean(metric, computed).strip()} Others are computed where metrics=[...] asks for them.".strip()
+    return (
+        f"{did_you_mean(metric, computed).strip()} Name other metrics in metrics=[...] to have them computed.".strip()
+    )

@@ -114,10 +114,10 @@ def working_in(folder: Path) -> Iterator[None]:
 def make(uri: str) -> None:
     """Make the database of a store where there is none, one process at a time.
 
-    MLflow has a lock for that, but not all of its ways to a new database go by it.
+    MLflow has a lock for that, but does not take it everywhere.
 
     Raises:
-        TrackingError: It cannot be made, or is no database of MLflow's.
+        TrackingError: It cannot be made, or is not an MLflow database.
     """
     if not uri.startswith("sqlite") or uri in _made:
         return
@@ -134,7 +134,7 @@ def check_opens(database: Path) -> None:
     """Open a SQLite database, which makes an empty one; MLflow tries for 100 seconds to open one that cannot be opened.
 
     Raises:
-        sqlite3.DatabaseError: It cannot be opened, or is no database.
+        sqlite3.DatabaseError: It cannot be opened, or is not a database.
     """
     if database.parent.is_dir():
         with closing(sqlite3.connect(database)) as connection:
@@ -155,7 +155,7 @@ def restore_variable(name: str, value: str | None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
+    """Keep MLflow's log messages, and alembic's of a new store, off the terminal."""
     loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
     levels = {logger: logger.level for logger in loggers}
     for logger, level in loggers.items():
@@ -236,7 +236,7 @@ def users_run() -> str:
 
 @contextmanager
 def reopened(run_id: str) -> Iterator[Run]:
-    """A run that was ended, opened again; where the block raises, it has failed."""
+    """Reopen a run that was ended; if the block raises, the run is marked as failed."""
     with no_active_experiment():
         opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
     with opened as run:
@@ -244,7 +244,7 @@ def reopened(run_id: str) -> Iterator[Run]:
 
 
 def mark_failed(run_id: str) -> None:
-    """Let an ended run show that it failed."""
+    """Mark an ended run as failed."""
     mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
@@ -252,14 +252,17 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
     """Log outputs with their tokens in an ended run, so that later runs can compare with them: `runs:/ID`.
 
     Returns:
-        A note where that failed, which is no reason to lose the evaluation; else nothing.
+        A note if that failed, which does not fail the evaluation; else empty.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             run_outputs.write(Path(folder), group, outputs)
             mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
     except (MlflowException, OSError) as error:
-        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {error_line(error)}"
+        return (
+            f"the outputs of run {run_id} could not be logged, so --llm-baseline=runs:/{run_id} is not possible: "
+            f"{error_line(error)}"
+        )
     return ""
 
 

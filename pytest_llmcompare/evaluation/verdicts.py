@@ -174,7 +174,7 @@ def judge_answers(
 
     Args:
         cases: What was asked.
-        outcomes: An answer per case, or why there is none.
+        outcomes: An answer per case, or the error in its place.
         baselines: What to compare with.
         extensions: What plugins add.
         tokenizer: The model's; None for a model that gives texts alone.
@@ -203,7 +203,7 @@ def reviewed(
 
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
     """The tokenizer of the local model inside a pyfunc."""
-    return in_memory.hold(ours.found()) if ours else None
+    return in_memory.hold(ours.located()) if ours else None
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:
