@@ -138,7 +138,7 @@ def end_of(generation: Generation) -> str:
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length if one is a prefix of the other, None if equal."""
+    """Index of the first item that differs; the shorter length if one is a prefix of the other, None if equal."""
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return at

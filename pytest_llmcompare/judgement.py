@@ -122,7 +122,7 @@ class Judgement:
         mismatches: Number of the baseline's tokens that are not today's argmax; None if unknown.
         tolerance: Largest margin (nats) that counts as a tie; None if margins do not count.
         likelihood: How far log-probs moved; None if one side has none.
-        reason: For `stale`, `missing` and `error` one sentence: what does not fit, and how to mend it. With
+        reason: For `stale`, `missing` and `error` one sentence: what does not fit, and how to fix it. With
             `similarity=`: how similar the texts are.
     """
 

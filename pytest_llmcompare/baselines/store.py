@@ -77,7 +77,7 @@ class UpdateReport:
 
     @property
     def written(self) -> bool:
-        """Whether the files were written."""
+        """True if the files were written."""
         return bool(self.added or self.changed or self.refreshed)
 
     @property

@@ -38,14 +38,14 @@ CUT_SHORT = "The run ended before a test of a prompt table did."
 
 
 def compared(attempt: Attempt) -> bool:
-    """Whether a test has checked an output: against its baseline, or in its own way if it asks for none."""
+    """True if a test has checked an output: against its baseline, or in its own way if it asks for none."""
     if attempt.looked or attempt.verdict not in (None, Verdict.ERROR):
         return True
     return attempt.reached and not attempt.wants_baseline and attempt.outcome != SKIPPED
 
 
 def saw_nothing(attempt: Attempt) -> bool:
-    """Whether a test asked for its baseline and passed without comparing it."""
+    """True if a test asked for its baseline and passed without comparing it."""
     unseen = attempt.verdict is None and not attempt.looked
     return attempt.outcome == PASSED and attempt.wants_baseline and unseen
 

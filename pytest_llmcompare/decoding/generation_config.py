@@ -83,8 +83,8 @@ def left_out_note(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stat
         return ""
     values = ", ".join(f"{key}={_shortened(value)}" for key, value in ignored.items())
     return (
-        f"model {model.name!r}: settings in its generation_config.json are not used: {values}. To use them, set them in "
-        "gen_config, of the test or of the model's table in pyproject.toml"
+        f"model {model.name!r}: settings in its generation_config.json are not used: {values}. To use them, put them "
+        "into gen_config, of the test or of the model's table in pyproject.toml"
     )
 
 

@@ -40,7 +40,7 @@ class Chosen(NamedTuple):
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether MLflow counts tokens itself."""
+        """True if MLflow counts tokens itself."""
         return self.model_type is not None or "token_count" in {one.name for one in self.metrics}
 
 
@@ -87,12 +87,12 @@ def lacks(model_type: str) -> Mapping[str, str]:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a package is there, without importing it."""
+    """True if a package is there, without importing it."""
     return importlib.util.find_spec(name) is not None
 
 
 def has_data(name: str) -> bool:
-    """Whether what a package downloads on first use is there or can be had; offline that takes long to fail."""
+    """True if what a package downloads on first use is there or can be had; offline that takes long to fail."""
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     if name == "tiktoken":
         return not offline or bool(os.environ.get("TIKTOKEN_CACHE_DIR"))
@@ -142,8 +142,8 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
         )
     if wanted.name == "latency":
         raise UsageError(
-            "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which takes the speed that "
-            "it is to measure. Leave it out: seconds and tokens per second are reported anyway."
+            "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which slows down "
+            "what it measures. Leave it out: seconds and tokens per second are reported anyway."
         )
     return wanted
 
@@ -160,7 +160,7 @@ def named_metrics() -> dict[str, Callable[[], EvaluationMetric]]:
 
 
 def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
-    """Whether lower values of a metric are better, as the metric declares; of an unknown metric they are not.
+    """True if lower values of a metric are better, as the metric declares; of an unknown metric they are not.
 
     Args:
         name: Name of the metric.
@@ -183,5 +183,5 @@ def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:
     return (
         f"table {key.table!r}, model {key.model!r}: MLflow could not compute the metrics ({names}): "
         f"{' '.join(why.split())[:LONGEST] or type(error).__name__}\n"
-        "The outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
+        "The outputs were compared all the same. Fix the metric, or take it out of metrics=[...]."
     )

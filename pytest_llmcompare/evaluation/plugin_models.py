@@ -96,7 +96,7 @@ _held = HeldModel()
 
 
 def is_held(spec: ModelSpec) -> bool:
-    """Whether this model is in memory."""
+    """True if this model is in memory."""
     return _held.given is not None and _held.given.spec == spec
 
 

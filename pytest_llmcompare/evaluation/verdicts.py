@@ -207,5 +207,5 @@ def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:
-    """Whether two answers can only be compared by their texts."""
+    """True if two answers can only be compared by their texts."""
     return expected.token_ids is None or actual.token_ids is None

@@ -49,7 +49,7 @@ class Places:
 
 
 MOST = 10
-"""Most errors, and most warnings, that GitHub shows of a step; it drops further ones without a word."""
+"""Most errors, and most warnings, that GitHub shows of a step; it drops further ones silently."""
 
 MOST_NAMED = 5  # cases named in one annotation
 TITLE = "model comparison"

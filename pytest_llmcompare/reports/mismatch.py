@@ -248,7 +248,7 @@ def _not_one_of(output: Generation, texts: list[str]) -> Iterator[str]:
     elif inside := next((text for text in texts if text and text in output.text), None):
         yield f"{quoted(inside, WORD)} is in the output, with more around it; any(text in llm_output for text in ...)"
     else:
-        yield "the output is none of them"
+        yield "the output is not one of them"
     yield from single(OUTPUT, output.text)
 
 

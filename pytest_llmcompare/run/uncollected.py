@@ -49,7 +49,7 @@ def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterat
 
 
 def has_constructor(node: pytest.Collector) -> bool:
-    """Whether a class has a constructor; pytest collects no tests from such a class."""
+    """True if a class has a constructor; pytest collects no tests from such a class."""
     cls: Any = getattr(node, "obj", None) if isinstance(node, pytest.Class) else object
     return cls is not None and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)
 
@@ -67,14 +67,14 @@ def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
     if isinstance(what, type):
         why, advice = "its name does not begin with Test", f"Rename it to Test{name}"
         if name.startswith("Test"):
-            why, advice = "a class with __init__ is no test class", "Remove __init__"
+            why, advice = "pytest collects no class with __init__", "Remove __init__"
         line = _line_of(what)
     else:
         why, advice = "its name does not begin with test", f"Rename it to test_{name}"
         line = f":{what.__code__.co_firstlineno}"
     return (
         f"{path}{line}: {name} is marked with llm_prompts, but pytest does not collect it ({why}), so nothing would be "
-        f"compared. {advice}, or set `__test__ = False` on it if it is no test."
+        f"compared. {advice}, or set `__test__ = False` on it if it is not a test."
     )
 
 

@@ -40,7 +40,7 @@ class FileRow(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether all cells are empty, as in the rows that Excel leaves below a table."""
+        """True if all cells are empty, as in the rows that Excel leaves below a table."""
         return not self.broken and not any(cell.strip() for cell in self.cells)
 
 
@@ -153,7 +153,7 @@ def without_ends(lines: list[FileRow]) -> list[FileRow]:
 
 
 def holds_something(rows: Sequence[FileRow], at: int) -> bool:
-    """Whether a nameless column has a cell that is not empty."""
+    """True if a nameless column has a cell that is not empty."""
     return any(len(row.cells) > at and row.cells[at].strip() for row in rows)
 
 
@@ -186,7 +186,7 @@ def separator_of(text: str, usual: str, columns: MarkerColumns) -> str:
 
 
 def is_even(text: str, separator: str) -> bool:
-    """Whether every row has the same number of cells, two or more."""
+    """True if every row has the same number of cells, two or more."""
     lines = without_ends(list(split_rows(text, separator)))
     widths = {len(line.cells) for line in lines if not line.is_empty}
     return len(widths) == 1 and widths != {1} and not any(line.broken for line in lines)

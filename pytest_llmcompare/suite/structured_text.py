@@ -111,7 +111,7 @@ def line_fault(line: str, error: json.JSONDecodeError) -> tuple[str, str]:
 
 
 def is_json_list(text: str) -> bool:
-    """Whether a whole text is one JSON list."""
+    """True if a whole text is one JSON list."""
     try:
         return isinstance(json.loads(text), list)
     except (ValueError, RecursionError):
@@ -248,6 +248,6 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
 
 
 def is_tab(text: str, mark: Any) -> bool:
-    """Whether a tab is where YAML stopped, or right before."""
+    """True if a tab is where YAML stopped, or right before."""
     lines = text.splitlines()
     return mark.line < len(lines) and "\t" in lines[mark.line][max(mark.column - 1, 0) : mark.column + 1]

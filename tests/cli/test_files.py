@@ -49,7 +49,7 @@ def test_check_lists_all_faults(project: Project) -> None:
         "tests/__baselines__/b/tiny.baseline, lines 6-8, 14-16: a merge left two versions of case 'sky'.",
         "tests/__baselines__/c/tiny.baseline, lines 6-14: a merge left two versions of case 'sky'.",
         (
-            "tests/__baselines__/d/small.baseline: the baselines of table 'd' and model 'tiny' are looked for in "
+            "tests/__baselines__/d/small.baseline: the baselines of table 'd' and model 'tiny' belong in "
             "tests/__baselines__/d/tiny.baseline. Move the file there, and its tokens file with it."
         ),
         (

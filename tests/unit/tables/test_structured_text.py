@@ -129,7 +129,7 @@ def test_yaml(text: str, place: str, advice: str, loader: str, tmp_path: Path, m
         ("- prompt: 2024-01-02\n", "prompt is datetime.date(2024, 1, 2), expected text."),
         ("- prompt: x\n  id: 2024-01-02\n", "id is datetime.date(2024, 1, 2), expected text or a number."),
         ("- prompt: x\n  target: yes\n", "target is true, expected text."),
-        ("- prompt: &a [*a]\n", "a value holds itself"),
+        ("- prompt: &a [*a]\n", "a value contains itself"),
         ("- &a [*a]\n", 'expected an object such as {"prompt": "..."}'),
     ],
 )

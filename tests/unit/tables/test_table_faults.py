@@ -17,7 +17,7 @@ from pytest_llmcompare.suite.table import read_table
 KINDS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet, .yaml, .yml"
 LOOKED = "Looked for input_text, prompt, question, text, inputs"
 GIVE_IDS = "Give every prompt its own id, or drop the column to have ids made from the prompts."
-ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
+ONE_EACH = "Remove the repeated rows, or add a column id with a different id for each."
 WRITE = "Write a prompt, or remove the row."
 QUOTES = 'Inside a cell in double quotes, write a double quote as "".'
 QUOTE_TEXT = "Put it in quotes, or convert the column to text."
@@ -62,7 +62,7 @@ def message(source: Any, base: Path, **columns: Any) -> str:
         ("t.csv", "id,Prompts\na,b\n", ["t.csv, line 1: column 'Prompts' is not read. Did you mean 'prompt'?", "Rename column 'Prompts' to 'prompt' or name it in the marker: input=\"Prompts\". A column of your own needs another name, e.g. 'own_Prompts'."]),
         ("t.csv", "id,satz\na,b\n", [f"t.csv, line 1: no column of prompts. {LOOKED}; found 'id', 'satz'.", f'{HEADER}Name the column: input="...".']),
         ("t.csv", "id~prompt\na~b\n", [f"t.csv, line 1: no column of prompts. {LOOKED}; found 'id~prompt'.", "The header seems to be separated by '~': use commas, semicolons, tabs or pipes. Name the column: input=\"...\"."]),
-        ("t.csv", "prompt,verdict\na,b\n", ["t.csv, line 1: column 'verdict' would hide one of the results table.", "Rename column 'verdict'."]),
+        ("t.csv", "prompt,verdict\na,b\n", ["t.csv, line 1: column 'verdict' has the name of a column of the results table.", "Rename column 'verdict'."]),
         # rows of cells
         ("t.csv", "id,prompt\na,b,c\nb\nc,d\n", ["t.csv, row 1, line 2: 3 cells, expected 2 (id, prompt).", "t.csv, row 2, line 3: 1 cell, expected 2 (id, prompt).", COMMAS, AS_MANY]),
         ("t.tsv", "id\tprompt\na\tb\tc\n", ["t.tsv, row 1, line 2: 3 cells, expected 2 (id, prompt).", TABS]),
@@ -139,7 +139,7 @@ def test_faults_of_files(name: str, text: str, expected: list[str], here: Path) 
             7,
             [
                 (
-                    f"7 is no prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
+                    f"7 is not a prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
                     "or a pandas DataFrame."
                 )
             ],
@@ -224,7 +224,7 @@ def test_columns_that_are_not_there(here: Path) -> None:
 def test_columns_of_the_results_cannot_be_hidden(column: str, here: Path) -> None:
     found = message([{"prompt": "x"}, {"prompt": "a", column: "b"}], here)
     assert found.startswith(f"list of prompts, item 2: column '{column}' ")
-    assert ("named like a keyword" if column == "seed" else "would hide one of the results table") in found
+    assert ("named like a keyword" if column == "seed" else "has the name of a column of the results table") in found
 
 
 @pytest.mark.parametrize(
