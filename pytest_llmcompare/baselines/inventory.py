@@ -37,7 +37,7 @@ class Inventory(NamedTuple):
     """All baseline files below a folder, and why some could not be read."""
 
     files: list[Stored]
-    file_faults: list[str]
+    faults: list[str]
 
 
 def take(root: Path) -> Inventory:
