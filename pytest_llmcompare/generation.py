@@ -121,7 +121,7 @@ class Generation(str):
     @property
     def _compared(self) -> tuple[object, ...]:
         """The fields that equality compares."""
-        return tuple(getattr(self, one.name) for one in fields(self) if one.compare)
+        return tuple(getattr(self, part.name) for part in fields(self) if part.compare)
 
     def __str__(self) -> str:
         return self.text

@@ -80,7 +80,9 @@ def _predict(
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
         asking.model.predict(frame)
-    return list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, EngineWarning)))
+    return list(
+        dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, EngineWarning))
+    )
 
 
 def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:

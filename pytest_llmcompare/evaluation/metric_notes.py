@@ -67,7 +67,7 @@ def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -
 def has_value(wanted: EvaluationMetric, computed: Collection[str]) -> bool:
     """True if a metric is among the names of computed ones, of the whole table or row by row."""
     name = f"{wanted.name}/{wanted.version}" if wanted.version else wanted.name
-    return any(found == name or found.startswith(f"{name}/") for found in computed)
+    return any(metric == name or metric.startswith(f"{name}/") for metric in computed)
 
 
 def note(group: Group, wanted: EvaluationMetric) -> str:

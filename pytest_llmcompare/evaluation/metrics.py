@@ -41,7 +41,7 @@ class Chosen(NamedTuple):
     @property
     def counts_tokens(self) -> bool:
         """True if MLflow counts tokens itself."""
-        return self.model_type is not None or "token_count" in {one.name for one in self.metrics}
+        return self.model_type is not None or "token_count" in {metric.name for metric in self.metrics}
 
 
 def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
@@ -68,8 +68,8 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
         f"left out of model_type={model_type!r}: {', '.join(lacking.values())} "
         f"(pip install {' '.join(lacking)}, once with a network)"
     )
-    names = {one.name for one in extra}
-    return Chosen(None, [*(one for one in usable if one.name not in names), *extra], note)
+    names = {added.name for added in extra}
+    return Chosen(None, [*(builtin for builtin in usable if builtin.name not in names), *extra], note)
 
 
 @functools.cache
@@ -110,8 +110,8 @@ def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[Eval
         UsageError: A metric that is not known, or cannot be used.
     """
     names = {metric(wanted).name for wanted in asked} if given else set()
-    added = {one.name: one for one in (metric(wanted, where) for wanted in given)}
-    return [one for name, one in added.items() if name not in names]
+    by_name = {added.name: added for added in (metric(wanted, where) for wanted in given)}
+    return [added for name, added in by_name.items() if name not in names]
 
 
 def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMetric:
@@ -169,7 +169,7 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     if name == "token_count":
         return True  # also where we count them; MLflow's own says the opposite
     with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
-        declared = {one.name: one for one in map(metric, asked)}
+        declared = {stated.name: stated for stated in map(metric, asked)}
         known = named_metrics()
         named = declared.get(name) or (known[name]() if name in known else None)
     return named is not None and not named.greater_is_better

@@ -53,7 +53,7 @@ def check(
         update: The update option of the run.
     """
     gates = [gate(threshold, computed, scope) for threshold in thresholds]
-    return tuple(one for one in gates if computed is None or not is_settled(one, update))
+    return tuple(gate for gate in gates if computed is None or not is_settled(gate, update))
 
 
 def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:

@@ -94,7 +94,7 @@ class SavedEvaluation(EvaluationResult):
             client = mlflow.MlflowClient()
             # MLflow's own property looks in the active experiment only, which need not be this one.
             experiment = client.get_run(self.run_id).info.experiment_id
-            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            names = {name: PurePosixPath(urlsplit(artifact.uri).path).name for name, artifact in self.artifacts.items()}
             return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
 
 
@@ -181,18 +181,20 @@ def experiment_id(name: str, started: Path) -> str:
     client = mlflow.MlflowClient()
     place = place_of_files(name, mlflow.get_tracking_uri(), started)
     with store_errors(f"experiment {name!r}"):
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             with suppress(MlflowException):  # another process may have been faster
                 return str(client.create_experiment(name, place))
-            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name, place))
-    if found.lifecycle_stage == "deleted":
+            experiment = client.get_experiment_by_name(name) or client.get_experiment(
+                client.create_experiment(name, place)
+            )
+    if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
-            f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}, "
+            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}, "
             'or name another with llm_prompts(..., experiment="...").'
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def place_of_files(name: str, uri: str, started: Path) -> str | None:

@@ -149,7 +149,9 @@ class Baselines:
             ModelError: It cannot be found.
         """
         stored = self.stored or BaselineSet()
-        texts = bool(stored.of_model) or any(one.generation.token_ids is None for one in stored.baselines.values())
+        texts = bool(stored.of_model) or any(
+            baseline.generation.token_ids is None for baseline in stored.baselines.values()
+        )
         if self.similarity and (foreign or texts):
             self.similarity = self.similarity.located(model, root)
 

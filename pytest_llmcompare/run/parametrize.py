@@ -100,7 +100,7 @@ def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -
 
 def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -> None:
     """Note which cases the selected tests need."""
-    wanted = [one for item in items for one in asked(item)]
+    wanted = [need for item in items for need in asked(item)]
     session.select(wanted)
     session.any_selected = bool(wanted)
     session.all_collected = all_collected

@@ -126,7 +126,7 @@ def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Ob
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
         crash.message = headline(judgement)
-    item.user_properties.extend(properties(next(one for one in results if one.key == worst.case.key)))
+    item.user_properties.extend(properties(next(result for result in results if result.key == worst.case.key)))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()

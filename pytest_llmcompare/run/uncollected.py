@@ -33,8 +33,8 @@ def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterat
     collected = list(collected)
     used = {id(mark) for node in collected if isinstance(node, pytest.Function) for mark in node.own_markers}
     home = getattr(collector.obj, "__module__", None) or getattr(collector.obj, "__name__", None)
-    for name, thing in list(vars(collector.obj).items()):
-        what = getattr(thing, "__func__", thing) if isinstance(thing, (staticmethod, classmethod)) else thing
+    for name, value in list(vars(collector.obj).items()):
+        what = getattr(value, "__func__", value) if isinstance(value, (staticmethod, classmethod)) else value
         if getattr(what, "__module__", None) != home or getattr(what, "__test__", True) is not True:
             continue
         if inspect.isfunction(what):
@@ -58,7 +58,12 @@ def raw_marks(what: Any) -> list[pytest.Mark]:
     """Our markers on a function or class that is not collected."""
     marks = vars(what).get("pytestmark", ()) if hasattr(what, "__dict__") else ()
     each: list[Any] = [*marks] if isinstance(marks, (list, tuple)) else [marks]
-    return [mark for one in each for mark in [getattr(one, "mark", one)] if getattr(mark, "name", "") == MARKER]
+    return [
+        mark
+        for decorator in each
+        for mark in [getattr(decorator, "mark", decorator)]
+        if getattr(mark, "name", "") == MARKER
+    ]
 
 
 def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
