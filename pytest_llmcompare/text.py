@@ -204,7 +204,7 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Fill a text with blanks to so many columns."""
+    """Fill a text with spaces to so many columns."""
     return text + " " * (columns - width(text))
 
 

@@ -222,7 +222,7 @@ def _from_word(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line escaped and cut, with a blank at its end made visible."""
+    """One line escaped and cut, with a space at its end made visible."""
     shown = cut(escape(text[: 2 * COLUMNS]), COLUMNS)
     return shown[:-1] + r"\x20" if shown.endswith(" ") else shown
 

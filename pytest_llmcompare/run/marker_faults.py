@@ -172,7 +172,7 @@ def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *,
 
 
 _IN_PARAM = (
-    "{}: llm_prompts cannot stand in pytest.param(..., marks=...), because the rows of a table make parameters "
+    "{}: llm_prompts cannot be used in pytest.param(..., marks=...), because the rows of a table make parameters "
     "themselves. Put @pytest.mark.llm_prompts(...) on the test function; for several tables write several tests, and "
     "for several settings use variants={{...}}."
 )

@@ -91,7 +91,7 @@ def earlier(prompts: str | None) -> list[str]:
 
 
 def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
-    """The column that `input=` or `target=` names: exactly, or else regardless of case and blanks."""
+    """The column that `input=` or `target=` names: exactly, or else regardless of case and spaces."""
     if name is None or name in table.columns:
         return name
     same = spellings(name, table.columns)
@@ -108,7 +108,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
 
 
 def role_column(table: RawTable, role: str, faults: list[Fault]) -> str | None:
-    """The column of a role, regardless of case and blanks; rows may spell it differently."""
+    """The column of a role, regardless of case and spaces; rows may spell it differently."""
     same = spellings(role, table.columns)
     if len(same) < 2:
         return same[0] if same else None

@@ -27,7 +27,7 @@ QUOTE_YAML = (
 )
 COLUMNS = ' These are columns; from pandas write rows: to_json(..., orient="records").'
 ADVICE = (
-    ("property name enclosed in double quotes", 'Names and text stand in double quotes: {"prompt": "..."}.'),
+    ("property name enclosed in double quotes", 'Put names and text into double quotes: {"prompt": "..."}.'),
     ("trailing comma", "Remove the comma after the last value."),
     ("control character", "Inside JSON text write a line break as \\n and a tab as \\t."),
     ("Unterminated string", "Close the double quote on its line; inside JSON text write a line break as \\n."),
@@ -37,7 +37,7 @@ ADVICE = (
     ("comment", "JSON has no comments: remove it."),
     ("recursion", "Nest values less deeply."),
     ("digits", "Write such a number in quotes."),
-    ("BOM", "Join files without their byte order marks: remove the one that stands here."),
+    ("BOM", "Join files without their byte order marks: remove the one here."),
 )
 """What to do, by words in the parser's message."""
 
@@ -48,7 +48,7 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown_value(mapping)}")
+        raise ValueError(f"{name!r} occurs twice in one object, {shown_value(mapping)}")
     return mapping
 
 
@@ -152,13 +152,13 @@ def rows_of_list(name: str, content: object) -> list[Any]:
         rows = [key for key in inside if content[key] and isinstance(content[key][0], Mapping)]
         mappings = bool(content) and all(isinstance(value, Mapping) for value in content.values())
         if rows:
-            hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
+            hint = f" The rows seem to be under {rows[0]!r}: write that list alone."
         elif (inside and len(inside) == len(content)) or (mappings and "prompt" in content):
             hint = COLUMNS
         elif mappings:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
         elif "prompt" in content:
-            hint = " A single row stands in a list, too."
+            hint = " Put a single row into a list, too."
     raise TableError(f'{name}: {shown_value(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
@@ -182,7 +182,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
                     continue
                 if key.value in names:
                     raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands twice in one row", key.start_mark
+                        None, None, f"{key.value!r} occurs twice in one row", key.start_mark
                     )
                 names.add(key.value)
             return super().construct_mapping(node, deep)
@@ -196,7 +196,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         before = text.partition(chr(error.character))[0]
         raise TableError(
             f"{name}, line {len(LINE_ENDS.findall(before)) + 1}: broken YAML: a character "
-            f"({error.character:#06x}) that YAML does not take as it stands. "
+            f"({error.character:#06x}) that YAML does not allow. "
             'Write it as an escape in double quotes ("\\a", "\\x07"), or remove it.'
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -243,7 +243,7 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
     elif "constructor for the tag" in problem:
         advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
     elif "'\\t'" in problem or "tab character" in problem or (mark and is_tab(text, mark)):
-        advice = "Indent by blanks, not by tabs."
+        advice = "Indent with spaces, not tabs."
     return f"{name}{place}: broken YAML: {context}{problem}. {advice}"
 
 

@@ -422,7 +422,7 @@ def test_options_of_the_page_alone(project: Project, given: str, name: str) -> N
     assert project.run("review", given) == (
         2,
         "",
-        f"llmcompare: {name} goes with --web only: llmcompare review --web\n",
+        f"llmcompare: {name} needs --web: llmcompare review --web\n",
     )
 
 

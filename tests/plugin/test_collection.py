@@ -263,7 +263,7 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "id,prompt\nsky,Hi\nice,\nsky,Ho\n",
         [
             "test_trivia.py::test_trivia: table.csv, row 2, line 3: prompt is empty.",
-            "table.csv, row 3, line 4: id 'sky' stands twice (first in row 1, line 2).",
+            "table.csv, row 3, line 4: id 'sky' occurs twice (first in row 1, line 2).",
         ],
     ),
     "empty table": (

@@ -140,14 +140,14 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_param(n, llm_output, llm_baseline):
             assert llm_output == llm_baseline
         """,
-        ["test_faulty.py:2: test_param: llm_prompts cannot stand in pytest.param(*marks=...)*on the test function*"],
+        ["test_faulty.py:2: test_param: llm_prompts cannot be used in pytest.param(*marks=...)*on the test function*"],
     ),
     "marker in pytest.param of a test that asks for nothing": (
         """
         @pytest.mark.parametrize("n", (pytest.param(n, marks=pytest.mark.llm_prompts(["Hi"])) for n in (1, 2)))
         def test_param(n): ...
         """,
-        ["test_faulty.py:2: test_param: llm_prompts cannot stand in pytest.param(..., marks=...)*"],
+        ["test_faulty.py:2: test_param: llm_prompts cannot be used in pytest.param(..., marks=...)*"],
     ),
     "usefixtures": (
         """
