@@ -33,13 +33,17 @@ ADVICE = (
     ("Unterminated string", "Close the double quote on its line; inside JSON text write a line break as \\n."),
     ("escape", "Inside JSON text write a backslash as \\\\."),
     ("',' delimiter", 'Inside JSON text write a double quote as \\".'),
-    ("twice", "Write each name once per row."),
     ("comment", "JSON has no comments: remove it."),
-    ("recursion", "Nest values less deeply."),
     ("digits", "Write such a number in quotes."),
     ("BOM", "Join files without their byte order marks: remove the one here."),
 )
 """What to do, by words in the parser's message."""
+
+NAME_ONCE = "Write each name once per row."
+
+
+class RepeatedNameError(ValueError):
+    """A JSON object that has a name twice."""
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,13 +52,20 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} occurs twice in one object, {shown_value(mapping)}")
+        raise RepeatedNameError(f"{name!r} occurs twice in one object, {shown_value(mapping)}")
     return mapping
 
 
-def advice_on(what: str, otherwise: str = "") -> str:
-    """What to do about invalid JSON."""
-    return next((advice for words, advice in ADVICE if words in what), otherwise)
+def advice_on(message: str, otherwise: str = "") -> str:
+    """What to do about invalid JSON, given the parser's message."""
+    return next((advice for words, advice in ADVICE if words in message), otherwise)
+
+
+def advice_for(error: ValueError | RecursionError, otherwise: str = "") -> str:
+    """What to do about JSON that was read without a syntax error, but cannot be used."""
+    if isinstance(error, RepeatedNameError):
+        return NAME_ONCE
+    return "Nest values less deeply." if isinstance(error, RecursionError) else advice_on(str(error), otherwise)
 
 
 def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str, str]:
@@ -82,7 +93,7 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         except json.JSONDecodeError as error:
             faults.append(Fault(number, place, *line_fault(line, error)))
         except (ValueError, RecursionError) as error:
-            faults.append(Fault(number, place, f"broken JSON: {error}.", advice_on(str(error), JSON_LINES)))
+            faults.append(Fault(number, place, f"broken JSON: {error}.", advice_for(error, JSON_LINES)))
         else:
             if isinstance(value, list):
                 lists += 1
@@ -133,7 +144,7 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {what}.{hint and f' {hint}'}"
         ) from None
     except (ValueError, RecursionError) as error:
-        hint = advice_on(str(error))
+        hint = advice_for(error)
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
     return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
@@ -172,6 +183,11 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster, where it was built
 
+    class RepeatedNameInYamlError(yaml.constructor.ConstructorError):
+        """A mapping that has a name twice."""
+
+        advice = NAME_ONCE
+
     class Loader(base):  # type: ignore[misc]
         """The safe loader, which also refuses repeated names in a mapping."""
 
@@ -181,9 +197,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
                 if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                     continue
                 if key.value in names:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} occurs twice in one row", key.start_mark
-                    )
+                    raise RepeatedNameInYamlError(None, None, f"{key.value!r} occurs twice in one row", key.start_mark)
                 names.add(key.value)
             return super().construct_mapping(node, deep)
 
@@ -237,10 +251,8 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
         )
     began = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     context = f"{error.context}{began}: " if error.context else ""
-    advice = QUOTE_YAML
-    if "stands twice" in problem:
-        advice = advice_on("twice")
-    elif "constructor for the tag" in problem:
+    advice: str = getattr(error, "advice", QUOTE_YAML)
+    if "constructor for the tag" in problem:
         advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
     elif "'\\t'" in problem or "tab character" in problem or (mark and is_tab(text, mark)):
         advice = "Indent with spaces, not tabs."
