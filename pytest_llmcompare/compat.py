@@ -21,7 +21,7 @@ def add_junit_case(
 ) -> None:
     """Add a test case to the JUnit file that pytest writes at the end of the session; without a file do nothing.
 
-    Only the file has it: pytest's own counts, `--lf` and `--maxfail` know nothing of it.
+    The case is only in the file: pytest's own counts, `--lf` and `--maxfail` ignore it.
 
     Args:
         config: pytest's configuration.

@@ -40,7 +40,7 @@ class GenerationError(LlmCompareError):
     """A model that returned no usable output for a case.
 
     Args:
-        reason: What went wrong, and how to mend it.
+        reason: What went wrong, and how to fix it.
         model: Name of the model, for the message; empty if the caller names it.
     """
 

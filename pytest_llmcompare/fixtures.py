@@ -49,7 +49,7 @@ def use_scratch(config: pytest.Config, base: Path) -> None:
 
 
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
-    """Fail a test that asks for a fixture which pytest did not know of at collection."""
+    """Fail a test that asks for one of our fixtures only while it runs, so that it was not parametrized."""
     from .run.marker_faults import asked_late
 
     pytest.fail(asked_late(request.node), pytrace=False)

@@ -121,7 +121,7 @@ class Generation(str):
     @property
     def _compared(self) -> tuple[object, ...]:
         """The fields that equality compares."""
-        return tuple(getattr(self, one.name) for one in fields(self) if one.compare)
+        return tuple(getattr(self, part.name) for part in fields(self) if part.compare)
 
     def __str__(self) -> str:
         return self.text
@@ -138,7 +138,7 @@ def end_of(generation: Generation) -> str:
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length if one is a prefix of the other, None if equal."""
+    """Index of the first item that differs; the shorter length if one is a prefix of the other, None if equal."""
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return at

@@ -80,7 +80,7 @@ OPTIONS = (
     # A separate flag: with an optional value `pytest --llm-prune tests` would take `tests` for it.
     Option(
         "--llm-prune=yes",
-        "the same, also where that is more than 20%% of a file",
+        "the same, also if that is more than 20%% of a file",
         {"action": "store_const", "const": "yes", "dest": PRUNE},
     ),
     Option(
@@ -108,13 +108,13 @@ OPTIONS = (
     ),
     Option(
         "--llm-tolerance",
-        "by how much another token may be preferred and still count as a near tie (default: what numerical noise "
-        "amounts to; env LLMCOMPARE_TOLERANCE)",
+        "largest log-prob difference of two tokens that counts as a near tie (default: the limit of numerical noise; "
+        "env LLMCOMPARE_TOLERANCE)",
         taking("NATS"),
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail where nothing drifted but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail if an output is unchanged but its log-probs moved (env LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(
@@ -125,7 +125,7 @@ OPTIONS = (
     ),
     Option(
         "--llm-report",
-        "write what the run found to a file that ends in .html, .md or .json; repeatable; github appends it to "
+        "write a report of the run to a file that ends in .html, .md or .json; repeatable; github appends it to "
         "the step summary of a GitHub workflow",
         taking("PATH", action="append", default=[], dest=REPORT),
     ),
@@ -177,7 +177,7 @@ def read_settings(config: pytest.Config) -> Settings:
     check_values(settings)
     if GITHUB in settings.reports and not os.environ.get(STEP_SUMMARY):
         raise UsageError(
-            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is no step of a GitHub workflow.\n"
+            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is not a step of a GitHub workflow.\n"
             "Name a file: --llm-report=report.md"
         )
     if settings.models or named:

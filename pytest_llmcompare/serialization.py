@@ -97,7 +97,7 @@ def declared_from_json(text: str) -> dict[GroupKey, tuple[RowKey, ...]]:
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """What reads and writes records of a type. Kept, because making one takes milliseconds."""
+    """The cached converter of a type; making one takes milliseconds."""
     if kind not in _ADAPTERS:
         from pydantic import TypeAdapter
 

@@ -26,7 +26,7 @@ PARAMETERS = re.compile(
     r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL
 )
 ECHO = re.compile(r"(?:[^?#@&]*?echo:\?(?:&?(?:drift|delay)=[0-9.eE+-]+)+)+[^?#@&]*", re.IGNORECASE)
-"""A text in which the parameters of `echo:` models, which are no secrets, are the only ones."""
+"""A text whose only parameters are those of `echo:` models, which are not secret."""
 
 CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
@@ -204,7 +204,7 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Fill a text with blanks to so many columns."""
+    """Fill a text with spaces to so many columns."""
     return text + " " * (columns - width(text))
 
 

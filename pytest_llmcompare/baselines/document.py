@@ -17,7 +17,7 @@ from .escapes import escape_name
 NO_ROW = RowKey("")
 ENVIRONMENT_NAME = re.compile(r"e[1-9][0-9]{0,8}")
 
-_MEND = "Mend the line, or restore the file"
+_FIX = "Fix the line, or restore the file"
 _UPGRADE = "Upgrade: pip install --upgrade pytest-llmcompare"
 
 
@@ -49,7 +49,7 @@ class LineFault(Exception):  # noqa: N818 - not an error yet: it does not know i
         newer: True if a newer version of this program has written the file, so that restoring it would not help.
     """
 
-    def __init__(self, line: int, what: str, way_out: str = _MEND, *, newer: bool = False) -> None:
+    def __init__(self, line: int, what: str, way_out: str = _FIX, *, newer: bool = False) -> None:
         super().__init__(line, what)
         self.line = line
         self.what = what

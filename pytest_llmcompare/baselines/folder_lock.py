@@ -47,7 +47,7 @@ def folder_lock(folder: Path, seconds: float) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """True if a living process has the file open and locked, as writers of drafts do."""
+    """True if a living process has the file open and locked, as writers of temporary files do."""
     if fcntl is None:
         return False  # Windows does not remove files that are open
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)

@@ -86,5 +86,5 @@ def _read(path: Path, root: Path) -> Stored:
 def _misplaced(stored: Stored, expected: str, *, taken: bool) -> str:
     what = f"the baselines of table {stored.group.table!r} and model {stored.group.model!r}"
     if taken:
-        return f"{stored.source}: {what} stand a second time; those in use are in {expected}. Delete one of the two."
+        return f"{stored.source}: {what} exist twice; those in use are in {expected}. Delete one of the two."
     return f"{stored.source}: {what} belong in {expected}. Move the file there, and its tokens file with it."

@@ -105,7 +105,7 @@ def kept_since(root: Path, started: float) -> Kept | None:
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
         kept += [_kept_in(path) for path in paths if path.stat().st_mtime >= started]
-    return Kept(sum(one.outputs for one in kept), sum(one.asked for one in kept)) if kept else None
+    return Kept(sum(group.outputs for group in kept), sum(group.asked for group in kept)) if kept else None
 
 
 def _kept_in(path: Path) -> Kept:

@@ -77,7 +77,7 @@ class UpdateReport:
 
     @property
     def written(self) -> bool:
-        """Whether the files were written."""
+        """True if the files were written."""
         return bool(self.added or self.changed or self.refreshed)
 
     @property
@@ -164,9 +164,9 @@ def update(
 
     def change(files: WritableGroupFiles, stored: Contents) -> UpdateReport:
         moved = {
-            one.row
-            for one in baselines
-            if expected is not None and not stored.is_at(one, expected[one.row], shifted=one.row in shifted)
+            new.row
+            for new in baselines
+            if expected is not None and not stored.is_at(new, expected[new.row], shifted=new.row in shifted)
         }
         changes = {
             baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted)

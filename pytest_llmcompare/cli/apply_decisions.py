@@ -153,7 +153,7 @@ def _moved(entry: Entry) -> str:
 
 
 def _has_changed(now: Entry | None, shown: Entry) -> bool:
-    """Return whether the case has another pending output now than the one that was shown."""
+    """Return True if the case has another pending output now than the one that was shown."""
     return now is not None and entry_line(now) != entry_line(shown)
 
 

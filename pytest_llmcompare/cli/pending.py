@@ -135,7 +135,7 @@ def matching(entries: Iterable[Entry], patterns: Sequence[str]) -> list[Entry]:
 
 
 def matches_entry(pattern: str, entry: Entry) -> bool:
-    """Return whether a pattern matches the case, the case with its folder, or the test."""
+    """Return True if a pattern matches the case, the case with its folder, or the test."""
     expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
     names = (str(entry.key), f"{entry.key.group.folder}/{entry.key}", entry.test)
     return any(re.fullmatch(expression, name, re.DOTALL) for name in names)

@@ -60,7 +60,7 @@ def check_rename(old: str, new: str, chosen: dict[Stored, list[RowKey]], stored_
         raise SelectionError(f"no baseline has the prompt id {old!r}.{did_you_mean(old, known)}")
     tables = sorted({f"{stored.group.folder}/{stored.group.table}" for stored in chosen})
     if len(tables) > 1:
-        raise UsageError(f"{old!r} stands in more than one table: {', '.join(tables)}. Name one: TABLE/{old}")
+        raise UsageError(f"{old!r} is in more than one table: {', '.join(tables)}. Name one: TABLE/{old}")
     for stored, rows in chosen.items():
         taken = stored.contents.rows & {RowKey(new, row.variant) for row in rows}
         if taken:

@@ -61,7 +61,7 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
     """
     if not web and (port is not None or no_browser):
         name = "--no-browser" if port is None else "--port"
-        raise UsageError(f"{name} goes with --web only: llmcompare review --web")
+        raise UsageError(f"{name} needs --web: llmcompare review --web")
     if not (web or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(NO_TERMINAL)
     folder = pending_root(root)

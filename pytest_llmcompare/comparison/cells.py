@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def differs(self) -> bool:
-        """Whether there is a difference to show; equal texts with shifted likelihoods show none."""
+        """True if there is a difference to show; equal texts with shifted log-probs have none."""
         if self.verdict is Verdict.SHIFTED:
             return self.text != self.result.baseline_text
         return self.verdict not in (None, Verdict.IDENTICAL)

@@ -34,7 +34,7 @@ class BudgetCheck:
 
     @property
     def fails(self) -> bool:
-        """Whether the run fails: too many drifted, or a budget given for this run could not be checked."""
+        """True if the run fails: too many drifted, or a budget given for this run could not be checked."""
         if not self.rate.total:
             return self.origin != FILE
         # As decimal fractions, so that 7 of 100 cases are within a budget of 7 %.

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 
 def prompt_fault(model: LocalModel, tokens: Sequence[int]) -> str:
-    """Why a model can't be asked this; empty if it can. Looked up beforehand, as such a fault makes a GPU unusable.
+    """Why a model can't be asked this; empty if it can.
 
-    Computed positions go on beyond the context, and so does transformers; learned ones end there.
+    Checked before the call, because on a GPU such a fault ends the use of the device for good. Learned positions end at
+    the context; computed ones go on, and so does transformers.
     """
     if not tokens:
         return "the prompt gives no tokens, so there is nothing to answer. Give it some text."

@@ -34,8 +34,8 @@ def answers(
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
     `generation_config.py` says which settings hold if a request leaves some out. A seeded sample equals that of
-    `torch.manual_seed(seed); model.generate(...)`, in any company, and leaves torch's generators alone. A batch
-    that does not fit into memory is halved, with a warning.
+    `torch.manual_seed(seed); model.generate(...)`, whichever other requests there are, and leaves torch's generators
+    alone. A batch that does not fit into memory is halved, with a warning.
 
     The iterator may be abandoned at any outcome: the model is as before, and what was not yet asked never is.
 

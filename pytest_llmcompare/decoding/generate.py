@@ -1,4 +1,4 @@
-"""Plain decoding: in batches where neither the model nor the settings can tell, else as a user's own call would."""
+"""Plain decoding: in batches if they leave the outputs as they are, else one prompt per call, as a user would."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def most_rows(job: Job, length: int) -> int:
 
 
 def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | None:
-    """Decode a batch; None stands for a row that has to be decoded alone, and for all if memory does not suffice."""
+    """Decode a batch; None for a row that has to be decoded alone. Returns None if memory does not suffice."""
     config = remaining_config(job, batch) if batch[0] in job.accepted else job.config
     try:
         with transformers_quiet():

@@ -83,8 +83,8 @@ def left_out_note(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stat
         return ""
     values = ", ".join(f"{key}={_shortened(value)}" for key, value in ignored.items())
     return (
-        f"model {model.name!r}: its generation_config.json says {values}. That does not count here; give what "
-        "should hold in gen_config, of the test or of the model's table in pyproject.toml"
+        f"model {model.name!r}: settings in its generation_config.json are not used: {values}. To use them, put them "
+        "into gen_config, of the test or of the model's table in pyproject.toml"
     )
 
 
@@ -108,7 +108,7 @@ def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
     """Make a `GenerationConfig` of settings.
 
     Raises:
-        GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not run here.
+        GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not supported.
     """
     if faults := problems(gen_config):
         raise GenerationError(f"the decoding settings cannot be used: {' '.join(faults)}")

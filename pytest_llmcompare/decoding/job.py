@@ -65,7 +65,7 @@ class Job:
         self.unanswered = set(self.prompts)
 
     def finish(self, index: int, outcome: Outcome) -> Finished:
-        """Take an outcome in, and give it back with its index.
+        """Record an outcome; return it with its index.
 
         Raises:
             Exception: What a shortcut raised, under the project's own tests.

@@ -33,7 +33,7 @@ class Prediction:
         margin: Top-2 margin.
         log_total: Logarithm of the sum of all exponentiated scores.
         scale: Magnitude of the best score before it was processed.
-        sure: Whether noise cannot have decided.
+        sure: True if the choice is not within numerical noise.
     """
 
     token: int
@@ -212,13 +212,13 @@ class Verification:
         draft_ends = self.criteria(drafted, None).tolist()
         output_ends = draft_ends if torch.equal(output, drafted) else self.criteria(output, None).tolist()
         for place, row in enumerate(active):
-            check, one = self.checks[row], slice(place, place + 1)
+            check, alone = self.checks[row], slice(place, place + 1)
             if not check.is_over:
                 check.add(predictions[place])
                 if output_ends[place] and not check.unsure:
-                    check.stop = finish_reason(output[one], check.tokens, self.criteria)
+                    check.stop = finish_reason(output[alone], check.tokens, self.criteria)
             so_far = list(check.draft[: at + 1])
-            stop = finish_reason(drafted[one], so_far, self.criteria) if draft_ends[place] else ""
+            stop = finish_reason(drafted[alone], so_far, self.criteria) if draft_ends[place] else ""
             check.forced.add(predictions[place], stop)
 
     def predict(

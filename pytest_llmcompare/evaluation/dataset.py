@@ -102,5 +102,5 @@ def storable(value: T) -> T:
 
 
 def is_too_large(value: Any) -> bool:
-    """Whether a value is an integer beyond 64 bits, which would make the table unreadable."""
+    """True if a value is an integer beyond 64 bits, which would make the table unreadable."""
     return isinstance(value, int) and not -LARGEST <= value <= LARGEST

@@ -235,7 +235,9 @@ def check_thresholds(
 ) -> tuple[Gate, ...]:
     """Check a group's thresholds; a model that is compared with nothing has no drift to limit."""
     is_compared = group.key.model != reference_model(resources.source)
-    thresholds = [one for one in group.thresholds if is_compared or not threshold_checks.compares(one.metric)]
+    thresholds = [
+        threshold for threshold in group.thresholds if is_compared or not threshold_checks.compares(threshold.metric)
+    ]
     scope = threshold_checks.Scope(asked, len(group.cases))
     return threshold_checks.check(thresholds, values, scope, resources.settings.update)
 

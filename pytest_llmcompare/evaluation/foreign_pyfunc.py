@@ -1,4 +1,4 @@
-"""Asks a pyfunc that is not ours: a user's own `PythonModel`, a transformers-flavour model, any other.
+"""Asks a pyfunc that this plugin did not log: a user's own `PythonModel`, a transformers-flavour model, any other.
 
 Its signature names the columns it takes. A table is asked in parts, so that an interrupted run keeps the answers so
 far. The sizes of the parts follow from the number of rows alone: a model may pad or batch the rows of one call, and a
@@ -120,8 +120,9 @@ class Questions:
         if not unused or CONFIG in self.frame.columns:
             return ""
         return (
-            f"model {self.cases[0].key.group.model!r} has its own decoding settings: {', '.join(unused)} of the table "
-            f"does not reach it. It would through a column {CONFIG!r} or params in its signature, equal for all rows."
+            f"model {self.cases[0].key.group.model!r} decodes with its own settings: the table's {', '.join(unused)} "
+            f"have no effect on it. To pass them, give its signature a column {CONFIG!r}, or params if they are equal "
+            "for all rows."
         )
 
     def ask(self, places: Sequence[int]) -> list[str | GenerationError]:
@@ -165,7 +166,7 @@ def answers_in_parts(
 def parts(count: int) -> list[tuple[int, int]]:
     """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
 
-    An interruption costs little that way, and a model that answers many rows together is given many.
+    So an interruption loses little, and a model that answers many rows together gets many.
     """
     most = max(SMALLEST_LIMIT, -(-count // 16))
     bounds: list[tuple[int, int]] = []

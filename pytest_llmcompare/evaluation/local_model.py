@@ -49,7 +49,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     Raises:
         ModelError: The model cannot be found or loaded.
     """
-    model = in_memory.hold(ours.found())
+    model = in_memory.hold(ours.located())
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys)
     left = outcomes.resume()
@@ -80,7 +80,9 @@ def _predict(
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
         asking.model.predict(frame)
-    return list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, EngineWarning)))
+    return list(
+        dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, EngineWarning))
+    )
 
 
 def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:
@@ -134,7 +136,7 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
 
     They are equal for all tables with equal settings, so that each stands in the summary once.
     """
-    model = in_memory.hold(ours.found())
+    model = in_memory.hold(ours.located())
     settings = [case.gen_config for case in cases]
     if isinstance(ours, PyfuncTransformer):
         settings = [complete(ours.gen_config_dict)]

@@ -160,7 +160,7 @@ def from_config(config: Mapping[str, Any]) -> HeldTransformer:
             return kind(**arguments)
     except TypeError as error:
         raise unknown_config(str(error)) from error
-    raise unknown_config(f"it knows no class {config.get('class')!r}")
+    raise unknown_config(f"this version has no class {config.get('class')!r}")
 
 
 def unknown_config(why: str) -> ModelError:

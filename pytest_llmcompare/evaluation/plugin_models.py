@@ -96,7 +96,7 @@ _held = HeldModel()
 
 
 def is_held(spec: ModelSpec) -> bool:
-    """Whether this model is in memory."""
+    """True if this model is in memory."""
     return _held.given is not None and _held.given.spec == spec
 
 
@@ -119,7 +119,7 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         root: pytest's root folder, which a path is relative to.
 
     Raises:
-        ModelError: No plugin knows it, or a plugin raises or gives something that is no model.
+        ModelError: No plugin knows it, or a plugin raises or returns something other than a model.
     """
     if _held.given is None or _held.given.spec != spec:
         release()
@@ -142,20 +142,20 @@ def checked(spec: ModelSpec, given: Given, root: Path) -> GivenModel:
     """Check what a plugin gave.
 
     Raises:
-        ModelError: It is no model.
+        ModelError: It is not a model.
     """
     value, source = given
     where = f"model {spec.name!r} ({shown_spec(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
         if path.suffix != ".py" or not path.is_file():
-            raise ModelError(f"{where} returned {os.fspath(value)!r}, which is no .py file. Expected {EXPECTED}.")
+            raise ModelError(f"{where} returned {os.fspath(value)!r}, which is not a .py file. Expected {EXPECTED}.")
         return GivenModel(spec, path, files_digest(path.parent, [path]), source)
     if isinstance(value, type) or not callable(getattr(value, "predict", None)):
         raise ModelError(f"{where} returned {described(value)}, expected {EXPECTED}.")
     model = value if isinstance(value, PythonModel) else TextModel(value)
     if isinstance(model, HeldTransformer):
-        return GivenModel(spec, model, model.found().fingerprint, source)
+        return GivenModel(spec, model, model.located().fingerprint, source)
     fingerprint = getattr(value, "fingerprint", UNKNOWN)
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(
@@ -236,8 +236,8 @@ def held(config: Mapping[str, Any]) -> PythonModel:
     source = source_without_secrets(str(config.get("source")))
     if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(
-            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
-            "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
+            f"model {config.get('name')!r} ({source}) was loaded by a pytest plugin and exists only "
+            "in that run.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
             "models from code."
         )
     return given.model

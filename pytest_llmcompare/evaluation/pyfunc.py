@@ -38,7 +38,7 @@ Asked = Request | GenerationError
 
 
 class HeldTransformer(PythonModel):
-    """What both pyfuncs share: which model it is, and how its texts come about.
+    """Base of both pyfuncs: finds the model and answers rows.
 
     Attributes:
         spec: The model, checked; folders are absolute, as of the working folder at construction.
@@ -86,9 +86,9 @@ class HeldTransformer(PythonModel):
             ModelError: It cannot be found, is refused, or cannot be loaded.
         """
         self.resolved = None
-        in_memory.hold(self.found())
+        in_memory.hold(self.located())
 
-    def found(self) -> ResolvedModel:
+    def located(self) -> ResolvedModel:
         """Where the model is; files that are not on this machine are downloaded from the hub."""
         if self.resolved is None:
             self.resolved = resolve(self.spec, root=Path.cwd())
@@ -145,7 +145,7 @@ class HeldTransformer(PythonModel):
         from pytest_llmcompare.decoding.engine import answers  # imports torch, which loading the pyfunc must not
 
         indices = list(requests)
-        with in_memory.using(self.found()) as model:
+        with in_memory.using(self.located()) as model:
             finished = answers(model, list(requests.values()), batch_size=self.batch_size, shortcuts=options.shortcuts)
             for position, outcome in finished:
                 yield indices[position], outcome

@@ -46,7 +46,7 @@ def checked_spec(where: str, model_name: object, options: Mapping[str, Any], fau
             f"Load it with mlflow.pyfunc.load_model({spec.source!r}), or compare it: --llm-models={spec.source}"
         )
     if spec.kind is SourceKind.ECHO:
-        raise UsageError(f"{where}: {spec.source!r} is no transformers model; expected a hub id or a folder.")
+        raise UsageError(f"{where}: {spec.source!r} is not a transformers model; expected a hub id or a folder.")
     if spec.kind is SourceKind.FOLDER:
         return dataclasses.replace(spec, source=os.path.abspath(folder_path(spec.source, root)))  # noqa: PTH100 - as it is spelt
     return spec

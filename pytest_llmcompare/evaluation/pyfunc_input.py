@@ -141,7 +141,7 @@ def seed_in(value: object) -> int | None:
     """The seed of a cell; pandas makes it a float if other rows have none.
 
     Raises:
-        CellError: It is no whole number of 64 bits.
+        CellError: It is not a whole number of 64 bits.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""What lives as long as a session: the tracking store, the loaded model, and what was looked up once."""
+"""Resources of a session: the tracking store, the loaded model, and lookups that are done once."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Resources:
         return scores_in(self.evaluation(result).tables["eval_results_table"], tuple(group.cases.values()))
 
     def lower_is_better(self, group: Group, metric: str) -> bool:
-        """Whether lower values of a metric are better."""
+        """True if lower values of a metric are better."""
         return metrics.lower_is_better(metric, self.metrics_of(group))
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:

@@ -94,7 +94,7 @@ class SavedEvaluation(EvaluationResult):
             client = mlflow.MlflowClient()
             # MLflow's own property looks in the active experiment only, which need not be this one.
             experiment = client.get_run(self.run_id).info.experiment_id
-            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            names = {name: PurePosixPath(urlsplit(artifact.uri).path).name for name, artifact in self.artifacts.items()}
             return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
 
 
@@ -114,10 +114,10 @@ def working_in(folder: Path) -> Iterator[None]:
 def make(uri: str) -> None:
     """Make the database of a store where there is none, one process at a time.
 
-    MLflow has a lock for that, but not all of its ways to a new database go by it.
+    MLflow has a lock for that, but does not take it everywhere.
 
     Raises:
-        TrackingError: It cannot be made, or is no database of MLflow's.
+        TrackingError: It cannot be made, or is not an MLflow database.
     """
     if not uri.startswith("sqlite") or uri in _made:
         return
@@ -134,7 +134,7 @@ def check_opens(database: Path) -> None:
     """Open a SQLite database, which makes an empty one; MLflow tries for 100 seconds to open one that cannot be opened.
 
     Raises:
-        sqlite3.DatabaseError: It cannot be opened, or is no database.
+        sqlite3.DatabaseError: It cannot be opened, or is not a database.
     """
     if database.parent.is_dir():
         with closing(sqlite3.connect(database)) as connection:
@@ -155,7 +155,7 @@ def restore_variable(name: str, value: str | None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
+    """Keep MLflow's log messages, and alembic's of a new store, off the terminal."""
     loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
     levels = {logger: logger.level for logger in loggers}
     for logger, level in loggers.items():
@@ -181,18 +181,20 @@ def experiment_id(name: str, started: Path) -> str:
     client = mlflow.MlflowClient()
     place = place_of_files(name, mlflow.get_tracking_uri(), started)
     with store_errors(f"experiment {name!r}"):
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             with suppress(MlflowException):  # another process may have been faster
                 return str(client.create_experiment(name, place))
-            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name, place))
-    if found.lifecycle_stage == "deleted":
+            experiment = client.get_experiment_by_name(name) or client.get_experiment(
+                client.create_experiment(name, place)
+            )
+    if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
-            f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}, "
+            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}, "
             'or name another with llm_prompts(..., experiment="...").'
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def place_of_files(name: str, uri: str, started: Path) -> str | None:
@@ -236,7 +238,7 @@ def users_run() -> str:
 
 @contextmanager
 def reopened(run_id: str) -> Iterator[Run]:
-    """A run that was ended, opened again; where the block raises, it has failed."""
+    """Reopen a run that was ended; if the block raises, the run is marked as failed."""
     with no_active_experiment():
         opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
     with opened as run:
@@ -244,7 +246,7 @@ def reopened(run_id: str) -> Iterator[Run]:
 
 
 def mark_failed(run_id: str) -> None:
-    """Let an ended run show that it failed."""
+    """Mark an ended run as failed."""
     mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
@@ -252,14 +254,17 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
     """Log outputs with their tokens in an ended run, so that later runs can compare with them: `runs:/ID`.
 
     Returns:
-        A note where that failed, which is no reason to lose the evaluation; else nothing.
+        A note if that failed, which does not fail the evaluation; else empty.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             run_outputs.write(Path(folder), group, outputs)
             mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
     except (MlflowException, OSError) as error:
-        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {error_line(error)}"
+        return (
+            f"the outputs of run {run_id} could not be logged, so --llm-baseline=runs:/{run_id} is not possible: "
+            f"{error_line(error)}"
+        )
     return ""
 
 

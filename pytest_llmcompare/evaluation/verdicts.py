@@ -149,7 +149,9 @@ class Baselines:
             ModelError: It cannot be found.
         """
         stored = self.stored or BaselineSet()
-        texts = bool(stored.of_model) or any(one.generation.token_ids is None for one in stored.baselines.values())
+        texts = bool(stored.of_model) or any(
+            baseline.generation.token_ids is None for baseline in stored.baselines.values()
+        )
         if self.similarity and (foreign or texts):
             self.similarity = self.similarity.located(model, root)
 
@@ -174,7 +176,7 @@ def judge_answers(
 
     Args:
         cases: What was asked.
-        outcomes: An answer per case, or why there is none.
+        outcomes: An answer per case, or the error in its place.
         baselines: What to compare with.
         extensions: What plugins add.
         tokenizer: The model's; None for a model that gives texts alone.
@@ -203,9 +205,9 @@ def reviewed(
 
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
     """The tokenizer of the local model inside a pyfunc."""
-    return in_memory.hold(ours.found()) if ours else None
+    return in_memory.hold(ours.located()) if ours else None
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:
-    """Whether two answers can only be compared by their texts."""
+    """True if two answers can only be compared by their texts."""
     return expected.token_ids is None or actual.token_ids is None

@@ -184,7 +184,7 @@ def _from_json(path: Path, where: str) -> str:
 
 def _nearest(path: Path) -> str:
     """A question about a file with a similar name."""
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     return f" Did you mean {near[0]!r} beside it?" if near else ""
 

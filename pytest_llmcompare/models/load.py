@@ -49,7 +49,7 @@ class LocalModel:
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: Fingerprint of the weights, see `model_files.py`.
         pieces: Texts of single tokens, filled in as they are needed.
-        notes: What the user should know about the model.
+        notes: Notes on the model for the user.
     """
 
     name: str

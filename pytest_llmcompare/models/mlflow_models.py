@@ -91,7 +91,7 @@ def _pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str
     """Resolve `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `models:/NAME/latest`."""
     model = found_or_none(lambda: client.get_registered_model(name))
     if model is None:
-        known = [other.name for other in client.search_registered_models()]
+        known = [registered.name for registered in client.search_registered_models()]
         raise ModelError(
             f"model {spec.name!r}: MLflow at {store()} has no registered model {name!r}.{did_you_mean(name, known)}\n"
             f"{ELSEWHERE}"

@@ -144,7 +144,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
 
 
 def _has_tokenizer(folder: Path) -> bool:
-    """Whether there is a vocabulary, or a tokenizer that needs none."""
+    """True if there is a vocabulary, or a tokenizer that needs none."""
     names = file_names(folder)
     if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):
         return True

@@ -243,7 +243,7 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
 
 
 def is_below(source: str, root: Path) -> bool:
-    """Whether `source` has a separator and is an existing folder below `root`."""
+    """True if `source` has a separator and is an existing folder below `root`."""
     try:
         return ("/" in source or os.sep in source) and (root / source).is_dir()
     except OSError:  # a name too long to be a file's

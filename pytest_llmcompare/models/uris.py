@@ -28,7 +28,7 @@ HOOK = (
 
 
 def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
-    """Whether a source with a scheme is a model in MLflow; otherwise a plugin loads it.
+    """True if a source with a scheme is a model in MLflow; otherwise a plugin loads it.
 
     Args:
         uri: The source.
@@ -78,7 +78,7 @@ RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.*[^/])/?")
 
 
 def is_complete(uri: str) -> bool:
-    """Whether a `models:` or `runs:` URI names one model in one version."""
+    """True if a `models:` or `runs:` URI names one model in one version."""
     return any(form.fullmatch(uri) for form in (REGISTERED, LOGGED, RUN))
 
 
@@ -94,7 +94,7 @@ def name_from_uri(uri: str) -> str:
 
 
 def has_known_scheme(text: str, *, others: bool) -> bool:
-    """Whether a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
+    """True if a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
     scheme = None if PATH_START.match(text) else SCHEME.match(text)
     if scheme is None:
         return False

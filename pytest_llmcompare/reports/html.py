@@ -43,7 +43,7 @@ def html_report(document: ReportData) -> str:
 
 
 def slim_document(document: ReportData) -> ReportData:
-    """Prepare a report for the page: drop what it does not show, and make its sentences."""
+    """Prepare a report for the page: drop keys that it does not show, and write its sentences."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)

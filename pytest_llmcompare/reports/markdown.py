@@ -87,13 +87,13 @@ def sections(data: ReportData) -> Iterator[str]:
         yield models_table(data["models"])
     yield from budgets(data)
     yield from commands(data)
-    cases = [case for one in data["tables"] for row in one["rows"] for case in row["cases"] if case]
-    for verdict in (one for one in WORST_FIRST if one.severity >= Verdict.MISSING.severity):
+    cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    for verdict in (verdict for verdict in WORST_FIRST if verdict.severity >= Verdict.MISSING.severity):
         yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
-    for one in data["tables"]:
-        yield from side_by_side(one)
+    for table in data["tables"]:
+        yield from side_by_side(table)
     yield from pairs(data["pairs"])
     yield from note_lines(data)
 
@@ -225,7 +225,7 @@ def pairs(data: list[ReportData]) -> Iterator[str]:
     """Yield a table of pairs of models."""
     if data:
         yield "### Models against each other"
-        yield markdown_table(["models", "same text", "alike", "better on targets"], [pair_cells(one) for one in data])
+        yield markdown_table(["models", "same text", "alike", "better on targets"], [pair_cells(pair) for pair in data])
 
 
 def pair_cells(one: ReportData) -> list[str]:
@@ -245,7 +245,7 @@ def note_lines(data: ReportData) -> Iterator[str]:
     if data["obsolete"]:
         gone = data["obsolete"]
         yield f"### {count(len(gone), 'obsolete baseline')}"
-        yield "\n".join(f"- {code('/'.join((one['table'], one['model'], row_name(one))))}" for one in gone)
+        yield "\n".join(f"- {code('/'.join((case['table'], case['model'], row_name(case))))}" for case in gone)
     if further := [note for note in data["notes"] if note not in data.get("faults", ())]:
         yield "### Notes"
         yield block(line for note in further for line in note.splitlines())

@@ -59,7 +59,7 @@ class Page:
 
 
 def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:
-    """Wrap text at blanks; lines after the first are indented. Words wider than a line are broken."""
+    """Wrap text at spaces; lines after the first are indented. Words wider than a line are broken."""
     lines = [""]
     for word in text.split():
         first, *others = pieces(word, max(columns - width(indent), 2))

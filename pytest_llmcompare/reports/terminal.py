@@ -147,7 +147,7 @@ def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
         if cell.verdict is Verdict.SHIFTED and moved is not None and not cell.accepted:
             by_model.setdefault(cell.key.group.model, []).append((moved, cell))
     for model, shifts in by_model.items():
-        most, cell = max(shifts, key=lambda one: one[0].rms)
+        most, cell = max(shifts, key=lambda shift: shift[0].rms)
         yield from paragraph(
             f"shifted: {model}: log-probs of {count(len(shifts), 'unchanged output')} moved by up to "
             f"{number(most.rms)} nats per token ({cell.key.row}); noise is at most {number(most.band)}",

@@ -120,7 +120,7 @@ class StoredBaseline:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether today's output passes the comparison with the baseline.
+        """True if today's output passes the comparison with the baseline.
 
         Raises:
             TypeError: `other` is not the `llm_output` of the same test.

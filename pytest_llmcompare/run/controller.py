@@ -263,7 +263,7 @@ class Controller:
 
 
 def only_lists(config: pytest.Config) -> bool:
-    """Whether pytest lists something and runs no test."""
+    """True if pytest lists something and runs no test."""
     return any(getattr(config.option, name, None) for name in LISTINGS)
 
 

@@ -127,11 +127,11 @@ class Hooks:
         return Given([metric for part in parts for metric in part], self.owner(relay, METRICS))
 
     def group_finished(self, result: GroupResult) -> str:
-        """Tell plugins that a group is evaluated, and return what went wrong in that; empty for nothing."""
+        """Call the plugins' hook for a finished group; return the message of its error, empty if none failed."""
         return self._notify(self.relay(), GROUP_FINISHED, result=result)
 
     def run_finished(self, summary: Summary) -> str:
-        """Tell plugins that the run is over, and return what went wrong in that; empty for nothing."""
+        """Call the plugins' hook for a finished run; return the message of its error, empty if none failed."""
         return self._notify(self.everywhere, RUN_FINISHED, summary=summary)
 
     def _notify(self, relay: HookRelay, name: str, **payload: Any) -> str:

@@ -100,7 +100,7 @@ def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -
 
 def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -> None:
     """Note which cases the selected tests need."""
-    wanted = [one for item in items for one in asked(item)]
+    wanted = [need for item in items for need in asked(item)]
     session.select(wanted)
     session.any_selected = bool(wanted)
     session.all_collected = all_collected
@@ -139,7 +139,7 @@ def check_alone(wanted: Set[str]) -> None:
     if wanted & PER_TABLE and single:
         raise UsageError(
             f"llm_comparison is about all models of the table, {', '.join(single)} about one of them. "
-            "Write a test for each."
+            "Use them in separate tests."
         )
 
 
@@ -166,7 +166,7 @@ def remove_self_comparisons(items: list[pytest.Item], reference: str) -> list[py
 
 
 def asks_for_baseline(item: pytest.Item) -> bool:
-    """Whether a test asks for a baseline."""
+    """True if a test asks for a baseline."""
     return "llm_baseline" in getattr(item, "fixturenames", ())
 
 

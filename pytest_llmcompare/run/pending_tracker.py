@@ -43,7 +43,7 @@ class PendingTracker:
         against: Source of the baselines; empty for files, which are what outputs are accepted into.
 
     Attributes:
-        notes: What the user should know of the pending file.
+        notes: Notes on the pending file for the user.
     """
 
     def __init__(self, root: Path, settings: Settings, against: str = "") -> None:
@@ -63,7 +63,7 @@ class PendingTracker:
 
     @property
     def holds(self) -> bool:
-        """Whether any output waits for review."""
+        """True if any output waits for review."""
         return bool(self._known)
 
     def take(self, samples: Sequence[CaseResult], *, failed_at_end: bool = False) -> None:
@@ -162,7 +162,7 @@ class PendingTracker:
         return stored.fingerprint(row) if self.against or same else MOVED
 
     def _is_recorded(self, result: CaseResult) -> bool:
-        """Whether the baseline files hold a result's output already."""
+        """True if the baseline files hold a result's output already."""
         return self._files(result.key.group).says(baseline_of(result), shifted=is_shifted(result))
 
     def _files(self, group: GroupKey) -> Contents:

@@ -61,7 +61,7 @@ MOST_IN_FULL = 20
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is one of pytest-xdist's workers."""
+    """True if this process is one of pytest-xdist's workers."""
     return hasattr(config, "workerinput")
 
 

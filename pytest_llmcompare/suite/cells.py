@@ -58,7 +58,7 @@ def prompt(column: str, value: object) -> str:
 
 
 def is_chat(value: object) -> bool:
-    """Whether a value is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
+    """True if a value is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(part, Mapping) and is_chat(part) for part in value)
     if not isinstance(value, Mapping):
@@ -72,7 +72,7 @@ def is_chat(value: object) -> bool:
 
 
 def is_chat_json(value: str) -> bool:
-    """Whether a text is a chat as JSON."""
+    """True if a text is a chat as JSON."""
     if value.lstrip()[:1] not in {"[", "{"} or not any(name in value for name in ('"role"', '"from"')):
         return False
     try:
@@ -120,7 +120,7 @@ def target(column: str, value: object) -> str | None:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number, booleans excluded; decimals come from parquet and databases."""
+    """True if a value is a number, booleans excluded; decimals come from parquet and databases."""
     return (isinstance(value, (int, float)) and not isinstance(value, bool)) or type(value).__name__ == "Decimal"
 
 

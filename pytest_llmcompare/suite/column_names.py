@@ -72,7 +72,7 @@ class NameFault(NamedTuple):
 
 
 def trimmed(name: str) -> str:
-    """A name without blanks and zero-width characters at its ends."""
+    """A name without spaces and zero-width characters at its ends."""
     return EDGES.sub("", name)
 
 
@@ -90,7 +90,7 @@ SETTINGS = {compact(name): name for name in ({*RULES, *REFUSED_SETTINGS} - ORDIN
 
 
 def spellings(name: str, columns: Iterable[str]) -> list[str]:
-    """The columns that equal a name up to case and surrounding blanks."""
+    """The columns that equal a name up to case and surrounding spaces."""
     wanted = folded(name)
     return [column for column in columns if folded(column) == wanted]
 

@@ -91,7 +91,7 @@ def earlier(prompts: str | None) -> list[str]:
 
 
 def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
-    """The column that `input=` or `target=` names: exactly, or else regardless of case and blanks."""
+    """The column that `input=` or `target=` names: exactly, or else regardless of case and spaces."""
     if name is None or name in table.columns:
         return name
     same = spellings(name, table.columns)
@@ -108,7 +108,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
 
 
 def role_column(table: RawTable, role: str, faults: list[Fault]) -> str | None:
-    """The column of a role, regardless of case and blanks; rows may spell it differently."""
+    """The column of a role, regardless of case and spaces; rows may spell it differently."""
     same = spellings(role, table.columns)
     if len(same) < 2:
         return same[0] if same else None
@@ -162,7 +162,7 @@ def proposed(table: RawTable, *, sole: bool) -> str:
 
 
 def may_be_prompts(table: RawTable, column: str) -> bool:
-    """Whether a column can be proposed for the prompts: it holds text and is not named like ids or answers."""
+    """True if a column can be proposed for the prompts: it holds text and is not named like ids or answers."""
     words = column_words(column)
     if not words or set(words) & ID_WORDS or folded(column) in {ID, TARGET, EXAMPLES, CONFIG}:
         return False
@@ -176,7 +176,7 @@ def column_words(column: str) -> list[str]:
 
 
 def holds_text(cells: Iterable[Any]) -> bool:
-    """Whether a column holds only texts, and not only numbers as text."""
+    """True if a column holds only texts, and not only numbers as text."""
     given = [cell for cell in cells if cell is not None and cell != ""]
     return bool(given) and all(isinstance(cell, str) for cell in given) and not all(map(NUMBER.fullmatch, given))
 

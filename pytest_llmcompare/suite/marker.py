@@ -104,7 +104,7 @@ class Declaration:
 
     @property
     def targets(self) -> bool:
-        """Whether every row has a target."""
+        """True if every row has a target."""
         return all(row.target is not None for row in self.rows)
 
     def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
@@ -272,7 +272,7 @@ def read_variants(given: object) -> tuple[Variant, ...]:
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether the table is a file."""
+    """True if the table is a file."""
     return isinstance(source, (str, os.PathLike))
 
 

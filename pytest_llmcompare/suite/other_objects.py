@@ -11,7 +11,7 @@ FOUR_KINDS = "a list of texts, a list of dicts, or a pandas DataFrame"
 
 
 def is_address(source: str) -> bool:
-    """Whether a text is an address, not a path."""
+    """True if a text is an address, not a path."""
     return ADDRESS.match(source) is not None
 
 

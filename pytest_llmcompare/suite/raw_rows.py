@@ -137,7 +137,7 @@ def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTa
 
 
 def is_frame(source: object) -> bool:
-    """Whether a value is a pandas DataFrame; does not import pandas."""
+    """True if a value is a pandas DataFrame; does not import pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
@@ -176,7 +176,7 @@ SIMPLE: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int, float
 
 
 def is_nothing(value: object) -> bool:
-    """Whether a value is missing: NaN, or pandas' NA or NaT."""
+    """True if a value is missing: NaN, or pandas' NA or NaT."""
     if isinstance(value, float):
         return math.isnan(value)
     kind = type(value).__name__

@@ -57,7 +57,7 @@ def read_file(source: str | os.PathLike[str], base: Path, columns: MarkerColumns
     if path.suffix.lower() == GZIP:
         data = unzipped(name, data)
     if data.startswith(GIT_LFS):
-        raise TableError(f"{name}: a git-lfs pointer stands in place of the file. Fetch it: git lfs pull")
+        raise TableError(f"{name}: this is a git-lfs pointer, not the file itself. Fetch it: git lfs pull")
     if not data.removeprefix(b"\xef\xbb\xbf").strip():
         raise TableError(f"{name}: the file is empty. Write one row per prompt.")
     return READERS[suffix](name, data, columns)
@@ -122,7 +122,7 @@ def tables_in(folder: Path) -> list[str]:
 
 
 def too_large(name: str) -> TableError:
-    """The error for a file larger than any table of prompts."""
+    """The error for a file that is too large for a prompt table."""
     return TableError(
         f"{name}: the file has more than {MOST_BYTES // 2**20} MiB. A table is read whenever tests are collected: "
         "keep the prompts that you compare in a separate file."

@@ -40,7 +40,7 @@ class FileRow(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether all cells are empty, as in the rows that Excel leaves below a table."""
+        """True if all cells are empty, as in the rows that Excel leaves below a table."""
         return not self.broken and not any(cell.strip() for cell in self.cells)
 
 
@@ -56,7 +56,7 @@ class Patterns:
 
 @lru_cache
 def patterns(separator: str) -> Patterns:
-    """The regular expressions for a separator; blanks around quotes are never a separator."""
+    """The regular expressions for a separator; spaces around quotes are never a separator."""
     mark, blank = re.escape(separator), " " if separator == "\t" else "[ \t]"
     inside = r'"(?P<cell>[^"]*+(?:""[^"]*+)*+)"'
     return Patterns(
@@ -118,7 +118,7 @@ def parse_rows(name: str, text: str, separator: str, *, first_line: int) -> RawT
     kept = [at for at, cell in enumerate(header.cells) if trimmed(cell) or holds_something(rest, at)]
     if separator == "|" and rest and all(RULE.fullmatch(cell.strip()) or not cell.strip() for cell in rest[0].cells):
         what = f"the table is written as in Markdown: line {rest[0].line} is a rule, expected a row."
-        advice = "Remove that line and the pipes and blanks at both ends of cells, or write the table as CSV."
+        advice = "Remove that line and the pipes and spaces at both ends of cells, or write the table as CSV."
         table.faults.append(Fault(0, f"line {rest[0].line}", what, advice))
         return table
     names = [trimmed(cell) or f"Unnamed: {at}" for at, cell in enumerate(header.cells)]  # as pandas names them
@@ -153,7 +153,7 @@ def without_ends(lines: list[FileRow]) -> list[FileRow]:
 
 
 def holds_something(rows: Sequence[FileRow], at: int) -> bool:
-    """Whether a nameless column has a cell that is not empty."""
+    """True if a nameless column has a cell that is not empty."""
     return any(len(row.cells) > at and row.cells[at].strip() for row in rows)
 
 
@@ -186,7 +186,7 @@ def separator_of(text: str, usual: str, columns: MarkerColumns) -> str:
 
 
 def is_even(text: str, separator: str) -> bool:
-    """Whether every row has the same number of cells, two or more."""
+    """True if every row has the same number of cells, two or more."""
     lines = without_ends(list(split_rows(text, separator)))
     widths = {len(line.cells) for line in lines if not line.is_empty}
     return len(widths) == 1 and widths != {1} and not any(line.broken for line in lines)
@@ -212,8 +212,8 @@ def split_rows(text: str, separator: str) -> Iterator[FileRow]:
                     yield FileRow(line, [], *quoting_fault(text, at, line + text.count("\n", start, at), like))
                     return
             elif text[at : at + 1] in BLANKS and (cell := like.late.match(text, at)):
-                broken = f"a blank stands before the double quote that opens cell {len(cells) + 1}."
-                advice = "Remove blanks before double quotes: after one, quotes are part of the text."
+                broken = f"a space is before the double quote that opens cell {len(cells) + 1}."
+                advice = "Remove spaces before double quotes: after one, quotes are part of the text."
             else:
                 cell = like.plain.match(text, at)
                 assert cell is not None  # it matches nothing, too

@@ -166,7 +166,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
 
 
 def name_rows(rows: list[CheckedRow]) -> None:
-    """Give the rows without faults ids made from their contents."""
+    """Make ids for the rows without faults, from their contents."""
     good = [row.values for row in rows if not row.faults]
     contents = [(values["input"], values.get("examples"), values.get("gen_config", {})) for values in good]
     for values, made in zip(good, made_ids(contents), strict=True):
@@ -181,7 +181,7 @@ def repeated(rows: list[CheckedRow], *, made: bool) -> list[Fault]:
         name, (number, place) = row.values.get("id"), (row.record.number, row.record.place)
         if name is None or first.setdefault(name, place) == place:
             continue
-        what, advice = f"id {name!r} stands twice (first in {first[name]}).", GIVE_IDS
+        what, advice = f"id {name!r} occurs twice (first in {first[name]}).", GIVE_IDS
         if made:
             what, advice = f"the same prompt, examples and settings as in {first[name]}.", ONE_EACH
         faults.append(Fault(number, place, what, advice))

@@ -101,7 +101,7 @@ def wide_encoding(data: bytes) -> str:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are UTF-8."""
+    """True if the bytes are UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -101,8 +101,8 @@ def test_weights_beside_those_of_a_language_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "says"),
     [
-        ("Answer the question.", "says nothing of the user's message"),
-        ("{{ messages[0].role }}", "says nothing of the user's message"),
+        ("Answer the question.", "leaves out the user's message"),
+        ("{{ messages[0].role }}", "leaves out the user's message"),
         ("{{ raise_exception('only for systems') }}", "only for systems"),
         ("{% if %}", "TemplateSyntaxError"),
         ("{{ messages[1].content }}", "UndefinedError"),

@@ -264,7 +264,7 @@ def test_config_of_another_version(run: str, gpt2: str) -> None:
     config = {"class": "PyfuncTransformer", **PyfuncTransformer(gpt2).config()}
     assert refusal(ModelError, lambda: model_logging.from_config({**config, "class": "Newer"})) == (
         "the logged model was made by another version of pytest-llmcompare than 0.1.0: "
-        "it knows no class 'Newer'.\n"
+        "this version has no class 'Newer'.\n"
         "Install the version that its requirements.txt names, or log the model again."
     )
     assert "unexpected keyword argument 'speed'" in refusal(

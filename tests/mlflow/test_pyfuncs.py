@@ -194,7 +194,7 @@ def test_observer_sees_every_outcome(gpt2: str) -> None:
         assert found.token_ids is not None
         assert found.logprobs is not None
         assert len(found.token_ids) == len(found.logprobs) == 10
-        assert dict(found.environment)["weights"] == model.found().fingerprint
+        assert dict(found.environment)["weights"] == model.located().fingerprint
 
 
 def test_pickle_is_small_and_whole(gpt2: str) -> None:

@@ -170,4 +170,4 @@ def _lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
 def _complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """The first line of git's error message."""
     complaint = result.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-    return complaint.partition("\n")[0] or f"git ended with {result.returncode}"
+    return complaint.partition("\n")[0] or f"git exited with status {result.returncode}"

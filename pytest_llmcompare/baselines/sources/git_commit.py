@@ -57,7 +57,7 @@ class GitBaselines:
             files = GroupFiles(self.repository.root, group, self)
             stored = files.read()
         except DamagedFileError as error:
-            raise error.elsewhere("Mend it there, or compare with another commit: git:REF") from None
+            raise error.elsewhere("Fix it there, or compare with another commit: git:REF") from None
         path = self.path_in_tree(files.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Record it, and commit it to {self.ref}."

@@ -105,7 +105,7 @@ def start(root: Path, port: int | None, page: ReviewPage, apply: Apply) -> Serve
 
 
 def has_screen() -> bool:
-    """Return whether a browser would open a window; without a screen it would take over the terminal."""
+    """Return True if a browser would open a window; without a screen it would take over the terminal."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in SCREENS)
 
 

@@ -115,7 +115,7 @@ def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatc
         return text(self)
 
     monkeypatch.setattr(Contents, "text", text_while_others_write)
-    with pytest.raises(BaselineError, match=r"distilgpt2\.baseline: another run writes this file all the time"):
+    with pytest.raises(BaselineError, match=r"distilgpt2\.baseline: other runs keep writing this file"):
         store.update(tmp_path, GROUP, [baseline("ours")])
     assert names(tmp_path) == {"row_000", "row_001", "row_002"}
     assert not list(tmp_path.rglob("*.tmp"))

@@ -51,9 +51,9 @@ def test_text_names_an_echo_model(text: str, name: str, source: str, others: boo
         ("echo:?drift", "drift='', expected a number from 0 to 1"),
         ("echo:?delay=61", "delay='61', expected a number from 0 to 60: seconds per prompt"),
         ("echo:?drift=0.1&drift=0.2", "drift is given twice"),
-        ("echo:?", "is no echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
-        ("echo:gpt2", "is no echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
-        ("echo:@main", "is no echo model."),
+        ("echo:?", "is not an echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
+        ("echo:gpt2", "is not an echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
+        ("echo:@main", "is not an echo model."),
         ("m=echo:?drift=0.1@main", "drift='0.1@main', expected a number from 0 to 1"),
     ],
 )
