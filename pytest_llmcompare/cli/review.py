@@ -16,9 +16,10 @@ from pytest_llmcompare.reports.messages import reason_lines
 from pytest_llmcompare.reports.text_diff import single
 from pytest_llmcompare.text import disarm, encodable
 
+from .accept import print_accepted
 from .apply_decisions import Applied, apply_decisions
 from .interrupts import Interrupts
-from .pending import NOTHING, load_pending, print_accepted
+from .pending import NOTHING, load_pending
 from .project_root import pending_root, root_option
 from .review_state import Decision, Review
 from .web.browse import browse
