@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from .models.uris import split_specs
 from .settings import (
     COMMAND_LINE,
     FILE,
+    FILE_KEYS,
     FILES,
     GITHUB,
     SEMANTIC_MODEL,
@@ -29,6 +31,9 @@ MODELS = "llm_models"
 UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
 PRUNE = "llm_prune"
 REPORT = "llm_report"
+PREFIX = "LLMCOMPARE_"
+VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
+"""Our environment variables, without the prefix."""
 
 
 class Option(NamedTuple):
@@ -56,9 +61,8 @@ OPTIONS = (
     Option(
         "--llm-models",
         "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder, "
-        "an MLflow URI, echo: (answers made from the prompt, to try a suite; echo:?drift=0.1&delay=0.01), or a NAME of "
-        "[tool.llmcompare.models.NAME]; a comma inside KIND:ANYTHING ends it only before another KIND:, a path or such "
-        "a NAME (env LLMCOMPARE_MODELS; file default_models)",
+        "an MLflow URI, a NAME of [tool.llmcompare.models.NAME], KIND:ANYTHING of a plugin, or echo: (answers made "
+        "from the prompt, to try a suite; echo:?drift=0.1&delay=0.01) (env LLMCOMPARE_MODELS; file default_models)",
         taking("A,B", action="append", default=[], dest=MODELS),
     ),
     Option(
@@ -151,6 +155,7 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         UsageError: A wrong option, environment variable or file entry.
     """
+    check_variables(os.environ)
     path = config.rootpath / "pyproject.toml"
     table = read_config(path)
     check_file(table, f"[tool.llmcompare] in {path}")
@@ -187,6 +192,20 @@ def read_settings(config: pytest.Config) -> Settings:
         # Faulty ones end the run here, not in each test file.
         parse_specs(settings.models, named, config.rootpath, others=others)
     return settings
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """Check for misspelt names of our environment variables; names unlike ours may be those of another program.
+
+    Raises:
+        UsageError: A variable is not ours, but nearly has the name of one.
+    """
+    for name in names:
+        own = name.removeprefix(PREFIX)
+        if own == name or own in VARIABLES:
+            continue
+        if near := difflib.get_close_matches(own, VARIABLES, n=1, cutoff=0.75):
+            raise UsageError(f"there is no environment variable {name}. Did you mean '{PREFIX}{near[0]}'?")
 
 
 class Picked:
@@ -237,7 +256,7 @@ class Picked:
         if option is not None:
             self.origins[name] = COMMAND_LINE
             return option
-        variable = f"LLMCOMPARE_{name.upper()}"
+        variable = f"{PREFIX}{name.upper()}"
         if os.environ.get(variable):
             self.origins[name] = variable
             return os.environ[variable]

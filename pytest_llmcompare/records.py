@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from .generation import Generation
+from .generation import Generation, harmless
 from .judgement import Judgement, Verdict
 
 
@@ -124,6 +124,10 @@ class Case:
     def prompt(self) -> str:
         """The whole text before the output: examples, then input."""
         return self.examples + self.row.input
+
+    def __repr__(self) -> str:
+        # pytest shows it with every failure, where all fields would be a screenful.
+        return f"<case {self.key}: {harmless(self.row.input)}>"
 
     @property
     def samples(self) -> bool:

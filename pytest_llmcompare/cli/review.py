@@ -16,12 +16,12 @@ from pytest_llmcompare.reports.messages import reason_lines
 from pytest_llmcompare.reports.text_diff import single
 from pytest_llmcompare.text import disarm, encodable
 
+from .accept import print_accepted
 from .apply_decisions import Applied, apply_decisions
 from .interrupts import Interrupts
-from .pending import NOTHING, load_pending, print_accepted
+from .pending import NOTHING, load_pending
 from .project_root import pending_root, root_option
 from .review_state import Decision, Review
-from .web.browse import browse
 
 PROMPT = "  prompt     "
 AGAINST = "  against    "
@@ -72,6 +72,8 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
         return 0
     if not web:
         return review_on_terminal(folder, state)
+    from .web.browse import browse  # takes a third of the time in which every other command starts
+
     applied = browse(folder, state.entries, pending.notes, port=port, opens=not no_browser)
     return 1 if applied is None else print_result(state, applied)
 

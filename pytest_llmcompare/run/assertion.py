@@ -205,5 +205,5 @@ class StoredBaseline:
         return format(str(self), spec)
 
     def __repr__(self) -> str:
-        text = None if self._text is None else harmless(self._text)
+        text = "none is recorded" if self._text is None else harmless(self._text)
         return f"<baseline {self._observation.case.key}: {text}>"

@@ -149,6 +149,20 @@ def test_wrong_environment_variable_is_named(suite: Suite, monkeypatch: pytest.M
     result.stderr.fnmatch_lines(["ERROR: LLMCOMPARE_BATCH_SIZE: batch_size = 'many', expected a whole number."])
 
 
+@pytest.mark.parametrize(("name", "near"), [("LLMCOMPARE_MODLES", "LLMCOMPARE_MODELS"), ("LLMCOMPARE_HOME_PAGE", "")])
+def test_misspelt_environment_variable_is_named(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, name: str, near: str
+) -> None:
+    """A variable that would set nothing ends the run; one that is unlike ours is none of our business."""
+    monkeypatch.setenv(name, "gpt2")
+    result = suite.run(models=[])
+    if near:
+        assert result.ret == USAGE
+        result.stderr.fnmatch_lines([f"ERROR: there is no environment variable {name}. Did you mean '{near}'?"])
+    else:
+        assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
 def test_without_models_tests_fail_with_the_way_out(suite: Suite) -> None:
     """Nothing to compare is a failure of the test, never a pass or a skip."""
     suite.trivia()

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_llmcompare.baselines.pending import Entry, entry_line
+from pytest_llmcompare.cli.accept import written_lines
 from pytest_llmcompare.cli.apply_decisions import Applied
-from pytest_llmcompare.cli.pending import written_lines
 from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
