@@ -13,11 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from tests.stores import hurry  # noqa: E402
+from tests.speed import hurry  # noqa: E402
 from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, alive, receive  # noqa: E402
 
 del sys.path[0]
-for name in ("tests", "tests.stores", "tests.warm_python"):  # users have packages of this name
+for name in ("tests", "tests.speed", "tests.warm_python"):  # users have packages of this name
     del sys.modules[name]
 
 if TYPE_CHECKING:
