@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import importlib
 import importlib.metadata
 import pkgutil
@@ -12,6 +14,18 @@ from pathlib import Path
 from typing import Any
 
 IMPORTED_IN_FUNCTIONS = ("jinja2", "pydantic", "rich.console", "rich.table", "scipy.stats", "tqdm", "wcwidth", "yaml")
+
+LIBRARIES = (
+    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
+    *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
+    *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
+    *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
+    *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
+    *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
+    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
+    *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
+)
 
 
 class Distribution:
@@ -36,6 +50,7 @@ def hurry() -> None:
     import importlib_metadata
     import mlflow.store.db.utils
     import mlflow.utils.requirements_utils
+    import yaml
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -51,6 +66,8 @@ def hurry() -> None:
     packages = getattr(mlflow.utils.requirements_utils, "_init_packages_to_modules_map", None)
     if packages is not None:
         packages()
+    if hasattr(yaml, "CSafeLoader"):  # MLflow reads the description of a model several times
+        yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
     read_distributions_once()
 
 
@@ -88,3 +105,20 @@ def import_all() -> None:
     for name in (*IMPORTED_IN_FUNCTIONS, *ours):
         if not name.rpartition(".")[2].startswith("_"):  # the code of models, which is run and not imported
             importlib.import_module(name)
+
+
+def import_libraries() -> None:
+    """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
+    for name in LIBRARIES:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+    hurry()
+    for entry in importlib.metadata.entry_points(group="pytest11"):
+        module = sys.modules.get(entry.module.partition(".")[0])
+        if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
+            module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
+    threads = list(Path("/proc/self/task").iterdir())
+    if len(threads) > 1:
+        raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
+    gc.collect()
+    gc.freeze()
