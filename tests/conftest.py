@@ -29,6 +29,8 @@ OUTSIDE = (
 for name in [*os.environ]:
     if name.startswith(OUTSIDE):
         del os.environ[name]
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) is not None:
+    sys.dont_write_bytecode = False  # otherwise each of hundreds of processes compiles all of our modules
 os.environ["PYTEST_LLMCOMPARE_STRICT"] = "1"  # a shortcut that raises fails its test, where users only lose time
 
 # Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
