@@ -84,7 +84,7 @@ def matching(entries: Iterable[Entry], patterns: Sequence[str]) -> list[Entry]:
         SelectionError: A pattern matches nothing.
     """
     entries = list(entries)
-    matches = {pattern: [entry for entry in entries if is_match(pattern, entry)] for pattern in patterns}
+    matches = {pattern: [entry for entry in entries if matches_entry(pattern, entry)] for pattern in patterns}
     unmatched = [pattern for pattern, matched in matches.items() if not matched]
     if unmatched:
         raise SelectionError("\n".join(_no_match(pattern, entries) for pattern in unmatched))
@@ -92,8 +92,8 @@ def matching(entries: Iterable[Entry], patterns: Sequence[str]) -> list[Entry]:
     return [entry for entry in entries if entry.key in keys]
 
 
-def is_match(pattern: str, entry: Entry) -> bool:
-    """Return whether a pattern matches the case, the case with its folder, or the test."""
+def matches_entry(pattern: str, entry: Entry) -> bool:
+    """Return True if a pattern matches the case, the case with its folder, or the test."""
     expression = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
     names = (str(entry.key), f"{entry.key.group.folder}/{entry.key}", entry.test)
     return any(re.fullmatch(expression, name, re.DOTALL) for name in names)

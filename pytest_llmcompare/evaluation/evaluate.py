@@ -24,6 +24,7 @@ from pytest_llmcompare.text import in_text_without_secrets
 from . import group_model, metrics, row_metrics, threshold_checks, tracking
 from .answers import Asking
 from .dataset import frame_of, storable
+from .heavy_imports import import_evaluators
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
 from .predict import predict
@@ -200,6 +201,7 @@ def compute(
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None
     folder, fault, missing = "", "", list[str]()
+    import_evaluators()
     try:
         evaluation = mlflow.models.evaluate(
             model=lambda _: texts,  # what the logged model answered: it is asked once

@@ -19,6 +19,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
 from pytest_llmcompare.models.safety import check_mlflow_model
@@ -80,7 +81,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
         TrackingError: MLflow's store does not take it.
     """
     try:
-        with bounded_requests(), quiet():
+        with bounded_requests(), quiet(), requirements_unchecked():
             info = log_model(spec, mlflow_name(spec.name))
             clean_tags(info.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
@@ -106,7 +107,7 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             "Log a pyfunc of your own with mlflow.pyfunc.log_model(name=..., python_model=...)"
         )
     try:
-        with bounded_requests(), quiet():
+        with bounded_requests(), quiet(), requirements_unchecked():
             info: ModelInfo = Model.log(
                 artifact_path=None,
                 name=mlflow_name(name),
@@ -207,7 +208,7 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
     check_mlflow_model(folder, spec)
     try:
         with quiet_loading(folder):
-            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
+            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True, model_config=config)
     except Exception as error:  # from the user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded

@@ -186,7 +186,7 @@ def judge_answers(
         row = case.key.row
         if isinstance(outcome, Generation):
             judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
-            generations[row] = replace(outcome, path=None)
+            generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
         else:
             failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
     return Judged(generations, judgements, failures)
