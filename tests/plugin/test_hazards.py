@@ -166,22 +166,24 @@ MOMENTS = {
 import os, pytest, signal
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish():
+def pytest_runtestloop():
+    result = yield
     os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
-    return (yield)
+    return result
 """,
     "between the two files": """
 import os, pytest, signal
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish():
+def pytest_runtestloop():
+    result = yield
     replace = os.replace
     def replace_one(*paths, **options):
         replace(*paths, **options)
         if str(paths[1]).endswith(".tokens.jsonl"):
             os.kill(os.getpid(), signal.SIGKILL)
     os.replace = replace_one
-    return (yield)
+    return result
 """,
 }
 
