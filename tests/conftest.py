@@ -39,6 +39,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use all cores where pytest-xdist is installed, unless the command line says otherwise (`-n0`)."""
+    if hasattr(config, "workerinput") or not config.pluginmanager.has_plugin("xdist"):
+        return
+    if config.option.numprocesses != 0 and config.option.dist == "no":
+        config.option.numprocesses = config.option.numprocesses or "auto"
+        config.option.dist = "worksteal"
+
+
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 
 

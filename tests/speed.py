@@ -109,7 +109,7 @@ def import_all() -> None:
 
 def import_libraries() -> None:
     """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *IMPORTED_IN_FUNCTIONS):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     hurry()
