@@ -21,7 +21,7 @@ from pytest_llmcompare.compat import (
 
 CONFTEST = """
 import pytest
-from pytest_llmcompare.compat import add_junit_case, columns_of, paint_red
+from pytest_llmcompare.compat import add_junit_case, terminal_width, paint_red
 
 NAME = "threshold[a::b/c.py: x[1] \\x00\\ud800 <&>]"
 
