@@ -31,7 +31,7 @@ def pytest_sessionfinish(session):
     add_junit_case(session.config, f"llmcompare::{NAME}", "tests", "too low\\n\\x07<&>\\ud800")
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     paint_red(reporter)
-    print(f"columns: {columns_of(reporter)}")
+    print(f"columns: {terminal_width(reporter)}")
 """
 TWO_TESTS = "def test_passes(): pass\ndef test_fails(): assert False"
 
