@@ -161,6 +161,7 @@ def _can_be_asked(model: LocalModel) -> bool:
         with transformers_quiet(), seeded(model.device, 0):
             call(model, [_prompt(model, LENGTHS[0])], _greedy_config())
     except Exception:  # from the model, of any kind
+        log.debug("model %r cannot be asked plainly", model.name, exc_info=True)
         return False
     return True
 

@@ -1,10 +1,8 @@
-"""What a model is asked, options of its pyfunc, and its answers as they come: journaled, and shown as progress."""
+"""What a model is asked, and its answers as they come: journaled, and shown as progress."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,10 +17,6 @@ if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
 
     from .group_model import Identity
-    from .pyfunc import HeldTransformer
-
-Observer = Callable[[int, Outcome], None]
-"""Takes index and outcome of a row."""
 
 
 @dataclass(frozen=True)
@@ -119,40 +113,3 @@ class Outcomes:
             f"{note}. The model names no fingerprint: if it changed since then, delete {asking.journal.path} and run "
             "again"
         )
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Options of one pyfunc's `predict` inside a block of this process; not part of the model.
-
-    Attributes:
-        model: The pyfunc.
-        observer: Called with index and outcome of each row as soon as it is finished, in any order; then a row that
-            fails gives None, and no error ends the call.
-        drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
-            right and never changes an output.
-        shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
-    """
-
-    model: HeldTransformer
-    observer: Observer | None = None
-    drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    shortcuts: bool = True
-
-
-_options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)
-
-
-@contextmanager
-def predict_options(options: PredictOptions) -> Iterator[None]:
-    """Let `predict` of a pyfunc follow these options, also if MLflow calls it, until the block ends."""
-    token = _options.set(options)
-    try:
-        yield
-    finally:
-        _options.reset(token)
-
-
-def active_options() -> PredictOptions | None:
-    """The options of the innermost `predict_options` block."""
-    return _options.get()

@@ -15,14 +15,14 @@ from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
-from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.decoding.request import Outcome, PredictOptions, predict_options
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.spec import SourceKind
 
-from .answers import Asking, Outcomes, PredictOptions, predict_options
+from .answers import Asking, Outcomes
 from .dataset import frame_of
 from .pyfunc import HeldTransformer, PyfuncTransformer
 

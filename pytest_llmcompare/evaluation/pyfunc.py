@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from pytest_llmcompare.decoding.request import Finished, Outcome, Request
+from pytest_llmcompare.decoding.request import Finished, Outcome, PredictOptions, Request, active_options
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import SourceKind
 
-from .answers import PredictOptions, active_options
 from .pyfunc_arguments import batch_fault, checked_spec, settings_faults
 from .pyfunc_input import faulty_rows, own_requests, shared_requests
 

@@ -34,7 +34,7 @@ from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, Group
 from pytest_llmcompare.text import count, disarm
 
 from .messages import value_of
-from .pair_table import pairs_in
+from .model_table import pairs_in
 
 SCHEMA_VERSION = 1
 

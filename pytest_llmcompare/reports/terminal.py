@@ -11,8 +11,7 @@ from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, width
 
 from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
-from .model_table import model_table_lines
-from .pair_table import pair_lines
+from .model_table import model_table_lines, pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
 

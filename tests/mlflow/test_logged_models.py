@@ -16,9 +16,9 @@ from mlflow.models import infer_signature
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from pytest_llmcompare import log_model
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
     PyfuncTransformer,
     PyfuncTransformerWithParams,

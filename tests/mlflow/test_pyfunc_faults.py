@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import GenerationError, ModelError, UsageError
-from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
     HeldTransformer,
     PyfuncTransformer,

@@ -15,8 +15,8 @@ import torch
 from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import GenerationError, UsageError
-from pytest_llmcompare.evaluation.answers import PredictOptions, predict_options
 from pytest_llmcompare.evaluation.pyfunc import (
     PyfuncTransformer,
     PyfuncTransformerWithParams,

@@ -122,22 +122,22 @@ def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatc
 
 
 @posix
-def test_a_draft_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
+def test_a_temporary_file_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
     """What a living process works at is no leftover; what it leaves when it is killed is."""
     store.update(tmp_path, GROUP, many(2))
     path = store.path_of(tmp_path, GROUP)
-    draft = path.with_name(f"{atomic_write._stem(path)}00000000.tmp")
+    temporary = path.with_name(f"{atomic_write._stem(path)}00000000.tmp")
     code = "import sys; from pytest_llmcompare.baselines import folder_lock; file = open(sys.argv[1], 'xb');"
-    code += "folder_lock.hold(file.fileno()); print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(draft)]
+    code += "folder_lock.lock_file(file.fileno()); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(temporary)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         store.update(tmp_path, GROUP, [baseline("a")])
-        assert draft.exists()
+        assert temporary.exists()
         writer.kill()
     store.update(tmp_path, GROUP, [])
-    assert not draft.exists()
+    assert not temporary.exists()
 
 
 @posix

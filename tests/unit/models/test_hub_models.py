@@ -295,7 +295,7 @@ def test_hub_without_the_revision(weights: Path, hub: Hub, online: Cache, tmp_pa
     hub.repositories["org/m"] = weights / "gpt2"
     message = refusal(spec_of("org/m@v7", tmp_path), tmp_path)
     assert f"and {hub.address} knows no branch, tag or commit 'v7' of it.\n" in message
-    assert f"or look at {hub.address}/org/m, or name" in message
+    assert f"or see {hub.address}/org/m, or name" in message
 
 
 def test_gated_model(weights: Path, hub: Hub, online: Cache, tmp_path: Path) -> None:
