@@ -79,6 +79,7 @@ def test_missing_fails_with_the_command_that_records(
         "test_trivia[m-sky] has nothing to compare with; today's output:",
         "  candidate   The sky is blue",
     ]
+    result.stdout.fnmatch_lines(["llm_baseline = <baseline */m/sky: none is recorded>"])
     program, *arguments = shlex.split(lines[3].removeprefix("Record: "))
     assert program == "pytest"
     assert arguments[-1] == "test_trivia.py::test_trivia[m-sky]"
