@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,17 +98,13 @@ def requirements_unchecked() -> Iterator[None]:
 
     For that check MLflow reads the file lists of all installed packages, half a second of a run.
     """
+    from unittest.mock import patch
+
     from mlflow.utils import environment
 
-    check = getattr(environment, "warn_dependency_requirement_mismatches", None)
-    if check is None:
+    name = "warn_dependency_requirement_mismatches"
+    with patch.object(environment, name, lambda *_: None) if hasattr(environment, name) else nullcontext():
         yield
-        return
-    environment.warn_dependency_requirement_mismatches = lambda *_: None
-    try:
-        yield
-    finally:
-        environment.warn_dependency_requirement_mismatches = check
 
 
 def use_tracking_uri(uri: str) -> AbstractContextManager[None]:

@@ -79,7 +79,8 @@ class Parameter(NamedTuple):
     @property
     def observation(self) -> Observation:
         """What the test has seen of its case."""
-        return self.request.node.stash[OBSERVATION]
+        item: pytest.Item = self.request.node
+        return item.stash[OBSERVATION]
 
     def result(self) -> GroupResult:
         """The result of the test's table and model; the first test that needs it evaluates them."""

@@ -136,7 +136,36 @@ def test_merge_conflict(many: Suite, recorded: Path) -> None:
     path = many.path / FILES[0]
     head, case, tail = path.read_text().partition("case n100\n")
     lines, blank, rest = tail.partition("\n\n")
-    path.write_text(f"{head}{case}@pytest.hookimpl(wrapper=True, tryfirst=True)
+    path.write_text(f"{head}{case}<<<<<<< HEAD\n{lines}\n=======\n{lines} or so\n>>>>>>> other{blank}{rest}")
+    many.run().assert_outcomes(passed=199, failed=1)
+    many.run("--llm-update").assert_outcomes(passed=200)
+    assert many.stored() == bytes_of(recorded)
+
+
+AT_100 = """
+import os, signal
+
+def pytest_runtest_call(item):
+    if item.name == "test_trivia[m-n100]":
+        {act}
+"""
+
+
+@needs_fork
+def test_interrupt_between_tests(many: Suite, recorded: Path) -> None:
+    """A real Ctrl-C halfway: what finished is written, the rest is as it was."""
+    many.write("conftest.py", AT_100.format(act="os.kill(os.getpid(), signal.SIGINT)"))
+    code, _ = many.wait(many.fork("--llm-update", "--llm-prune=yes"))
+    assert code == pytest.ExitCode.INTERRUPTED
+    assert changed(many, recorded) == {"n007"}
+
+
+MOMENTS = {
+    "in a test": AT_100.format(act="os.kill(os.getpid(), signal.SIGKILL)"),
+    "while a draft is written": """
+import os, pytest, signal
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop():
     result = yield
     os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
