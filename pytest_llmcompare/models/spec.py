@@ -5,7 +5,8 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then apply;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
-   an `echo:` model (`echo.py`), or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
+   an `echo:` model (`echo.py`), a served model (`served.py`), or `KIND:ANYTHING`, where there are plugins that load
+   models (`uris.py`);
 4. a folder, if it has a separator and exists below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
@@ -26,9 +27,10 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
+from . import served
 from .config_tables import CONFIG_FILE, check_name, header, read_table
 from .echo import parse_echo
-from .uris import ECHO, FORMS, MLFLOW_FORMS, PATH_START, SCHEME, is_mlflow, is_whole, split_specs
+from .uris import ECHO, FORMS, MLFLOW_FORMS, OPENAI, PATH_START, SCHEME, is_mlflow, is_whole, split_specs
 from .uris import default_name as mlflow_name
 
 
@@ -39,6 +41,7 @@ class SourceKind(StrEnum):
     FOLDER = "folder"
     MLFLOW = "mlflow"
     ECHO = "echo"
+    SERVER = "server"
     OTHER = "other"
 
 
@@ -48,7 +51,8 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or a plugin's `KIND:ANYTHING`.
+        source: Hub id, folder as written, MLflow URI, `echo:` with parameters,
+            `openai:MODEL@URL`, or a plugin's `KIND:ANYTHING`.
         kind: Kind of the source.
         revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
@@ -59,6 +63,7 @@ class ModelSpec:
         raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
         trust_remote_code: Whether Python code of the hub repository or folder may run.
+        server: How a served model is asked.
         near: Name of a configured model that resembles the source, to suggest if the hub has no such model.
     """
 
@@ -74,6 +79,7 @@ class ModelSpec:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     raw_prompts: bool = field(default=False, compare=False)
+    server: served.ServerOptions = field(default=served.ServerOptions(), hash=False)
     near: str = field(default="", compare=False)
 
 
@@ -178,6 +184,7 @@ def spec_of(
         )
     if kind is SourceKind.ECHO and fields.get("chat_template"):
         raise UsageError(f"{where}: an echo: model takes prompts as they are. Leave chat_template out.")
+    served.check_fields(kind is SourceKind.SERVER, {**fields, "revision": revision}, where)
     if not name:
         name = default_name(base, kind, root).strip()
         try:
@@ -239,6 +246,9 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
     if scheme.lower() == ECHO:
         parse_echo(source, where)
         return SourceKind.ECHO
+    if scheme.lower() == OPENAI:
+        served.parse_address(source, where)
+        return SourceKind.SERVER
     return SourceKind.MLFLOW if is_mlflow(source, scheme, where, others=others) else SourceKind.OTHER
 
 
@@ -258,6 +268,8 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
         return Path(os.path.normpath(folder_path(source, root))).name
     if kind is SourceKind.ECHO:
         return ECHO
+    if kind is SourceKind.SERVER:
+        return served.parse_address(source, source_without_secrets(source)).model.rpartition("/")[2]
     if kind is SourceKind.OTHER:
         return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)

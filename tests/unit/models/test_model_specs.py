@@ -109,7 +109,8 @@ def test_one_source_under_two_names_is_fine(root: Path) -> None:
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), or echo: for answers without a model"
+    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), a served model (openai:MODEL@URL), "
+    "or echo: for answers without a model"
 )
 MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/PATH"
 
@@ -182,18 +183,24 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
         (
             "http://127.0.0.1:8000/v1",
             (
-                "model spec 'http://127.0.0.1:8000/v1': servers are not supported by this version (http:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "model spec 'http://127.0.0.1:8000/v1': the address of a server alone names no model. "
+                "Write openai:MODEL@URL, with the URL up to and including /v1."
             ),
         ),
         (
-            "openai:gpt-4@http://127.0.0.1:8000/v1",
+            "openai:gpt-4",
             (
-                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': servers are not supported by this version "
-                "(openai:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "model spec 'openai:gpt-4': a served model needs a name and an address. Expected openai:MODEL@URL, "
+                "with the URL up to and including /v1."
+            ),
+        ),
+        (
+            "openai:gpt-4@http://user:secret@127.0.0.1:8000/v1",
+            (
+                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': the address holds a user, a query or a fragment, "
+                "which would be stored with the model.\n"
+                "Name an environment variable in the model's table of pyproject.toml instead: api_key_env for a key, "
+                "headers_env for any other header."
             ),
         ),
         (
@@ -330,7 +337,7 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": 3},
             (
                 "[tool.llmcompare.models.tiny] in pyproject.toml: source = 3, "
-                "expected text: a hub id, a folder, an MLflow URI or echo:."
+                "expected text: a hub id, a folder, an MLflow URI, openai:MODEL@URL or echo:."
             ),
         ),
         (
@@ -400,9 +407,8 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             "tiny",
             {"source": "http://x"},
             (
-                "[tool.llmcompare.models.tiny] in pyproject.toml: servers are not supported by this version (http:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "[tool.llmcompare.models.tiny] in pyproject.toml: the address of a server alone names no model. "
+                "Write openai:MODEL@URL, with the URL up to and including /v1."
             ),
         ),
     ],
