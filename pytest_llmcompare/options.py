@@ -56,7 +56,8 @@ OPTIONS = (
     Option(
         "--llm-models",
         "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder, "
-        "an MLflow URI, echo: (answers made from the prompt, to try a suite; echo:?drift=0.1&delay=0.01), or a NAME of "
+        "an MLflow URI, openai:MODEL@URL (a served model), echo: (answers made from the prompt, to try a suite; "
+        "echo:?drift=0.1&delay=0.01), or a NAME of "
         "[tool.llmcompare.models.NAME]; a comma inside KIND:ANYTHING ends it only before another KIND:, a path or such "
         "a NAME (env LLMCOMPARE_MODELS; file default_models)",
         taking("A,B", action="append", default=[], dest=MODELS),

@@ -51,7 +51,7 @@ class Answer:
         stop: Finish reason: `eos`, `length`, `stop` or empty (unknown).
         tokens: Generated tokens; None if the server shows no ids or no log-probabilities.
         pieces: Texts of tokens, by id.
-        model: Name by which the server calls its model.
+        model: Name by which the server calls its model, without a folder.
         fingerprint: The server's `system_fingerprint`; empty if there is none.
         prompt_tokens: Length of the prompt by the server's count; 0 if unknown.
         output_tokens: Length of the output by the server's count; 0 if unknown.
@@ -107,7 +107,7 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
         _stop(reason, choice.get("stop_reason"), has_stop_strings=has_stop_strings),
         tokens if tokens or not text else None,
         pieces,
-        str(body.get("model") or ""),
+        _without_folder(str(body.get("model") or "")),
         str(body.get("system_fingerprint") or ""),
         _count(usage, "prompt_tokens"),
         _count(usage, "completion_tokens"),
@@ -131,6 +131,12 @@ def _json(content: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadAnswerError(f"the answer is no JSON object: {shown(content)}")
     return body
+
+
+def _without_folder(model: str) -> str:
+    """The name of a model; some servers give the path of its file, which is nobody's business."""
+    is_path = model.startswith("/") or model[1:3] in (":\\", ":/")
+    return re.split(r"[/\\]", model)[-1] if is_path else model
 
 
 def _count(usage: object, name: str) -> int:
