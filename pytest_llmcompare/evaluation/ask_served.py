@@ -17,7 +17,7 @@ from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.parting import path_until_parting
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
-from pytest_llmcompare.serving.threads import in_threads
+from pytest_llmcompare.serving.threads import fair_share, in_threads
 
 from . import tracking
 from .answers import Asking, Outcomes
@@ -81,7 +81,11 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
             for index, case in enumerate(asking.cases)
             if not case.samples and isinstance(outcomes.by_index[index], Generation)
         }
-        learnt = noise.learn(server.ask, greedy, answers, model.concurrency) if greedy else None
+        learnt = (
+            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
+            if greedy
+            else None
+        )
     tracking.log_facts(_facts(capabilities, learnt, server.client.sent - before))
     outcomes.notes.append(_usage_note(model, server))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes

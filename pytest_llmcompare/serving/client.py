@@ -191,7 +191,7 @@ def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str])
             'Install the extra: pip install "pytest-llmcompare[openai]"'
         ) from error
     web = openai.DefaultHttpxClient(
-        limits=httpx2.Limits(max_connections=options.concurrency, max_keepalive_connections=IDLE_CONNECTIONS),
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS),
         follow_redirects=False,
         trust_env=not is_local(url),
     )

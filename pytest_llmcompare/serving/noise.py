@@ -26,7 +26,7 @@ def learn(
         ask: Asks one question.
         questions: Greedy questions, by index; the first ones are asked again.
         answers: Answers to some of them.
-        count: Number of threads that ask at once.
+        count: Number of threads that ask at once; what one after the other shows is not all of the noise.
     """
     again = {index: questions[index] for index in [*questions][:CASES]}
     by_index = {index: [answers[index]] if index in answers else [] for index in again}

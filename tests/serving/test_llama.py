@@ -28,7 +28,7 @@ ROWS = [
 TEST = """
 import pytest
 
-@pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 16}, model_type=None)
+@pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 64}, model_type=None)
 def test_trivia(llm_output, llm_baseline):
     assert llm_output == llm_baseline
 """
@@ -89,9 +89,9 @@ def test_moved_weights_are_seen_behind_the_same_name(suite: Suite, gguf_file: Pa
 
 def test_another_model_drifts_with_margins(suite: Suite, gguf_file: Path, tmp_path: Path) -> None:
     """The margin at the first other token is taken from the alternatives."""
-    suite.trivia()
+    suite.trivia(ROWS, TEST)
     with llama(gguf_file) as url:
-        suite.run("--llm-update", models=[spec(url)]).assert_outcomes(passed=3)
+        suite.run("--llm-update", models=[spec(url)]).assert_outcomes(passed=20)
     other = write_gguf(suite.models / "tiny-gpt2-distil", tmp_path / "tiny.gguf")
     with llama(other) as url:
         found = [cell["judgement"] for cell in cells(suite, models=[spec(url)])]
@@ -168,6 +168,12 @@ def test_the_logged_model_answers_elsewhere(
         [sys.executable, "-c", code, uri], check=False, capture_output=True, encoding="utf-8", cwd=tmp_path
     )
     assert "environment variable QA_KEY" in done.stderr
+
+
+def elsewhere(code: str, argument: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", code, argument]
+    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8", cwd=folder)
 
 
 def test_too_many_requests_are_refused_before_the_first(suite: Suite, llama_url: str) -> None:
