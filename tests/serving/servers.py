@@ -38,7 +38,7 @@ def llama(file: Path, slots: int = 4) -> Iterator[str]:
 Reply = tuple[int, Mapping[str, str], bytes]
 
 
-def completion(text: str = "hi", **fields: Any) -> bytes:
+def completion(text: str | None = "hi", **fields: Any) -> bytes:
     """The body of a completion, with other fields of its choice."""
     choice = {"index": 0, "text": text, "finish_reason": "stop", "logprobs": None, **fields}
     body = {"model": "m", "choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}

@@ -116,7 +116,7 @@ def test_nothing_meant_for_openai_is_sent(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_key_in_the_words_of_a_server_is_hidden() -> None:
     """Some servers repeat a wrong key."""
-    reply = 401, {}, b'{"error": {"message": "Incorrect key: sk-mine"}}'
+    reply: Reply = 401, {}, b'{"error": {"message": "Incorrect key: sk-mine"}}'
     with Faulty(lambda *_: reply) as faulty, pytest.raises(BadAnswerError) as caught:
         client(faulty.url, api_key_env="QA_KEY").send(FIELDS, {})
     assert "Incorrect key: ***" in str(caught.value)
