@@ -98,8 +98,9 @@ def requirements_unchecked() -> Iterator[None]:
 
     For that check MLflow reads the file lists of all installed packages, half a second of a run.
     """
-    from mlflow.utils import environment
+    from mlflow.utils import environment as module
 
+    environment: Any = module
     check = getattr(environment, "warn_dependency_requirement_mismatches", None)
     if check is None:
         yield

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import mlflow
@@ -144,8 +146,7 @@ def test_assertion_rewriting_is_off_and_on_again() -> None:
 
 def test_requirements_are_unchecked_and_checked_again() -> None:
     """MLflow has the check where we replace it."""
-    from mlflow.utils import environment
-
+    environment: Any = importlib.import_module("mlflow.utils.environment")
     check = environment.warn_dependency_requirement_mismatches
     with requirements_unchecked():
         assert environment.warn_dependency_requirement_mismatches is not check
