@@ -79,7 +79,8 @@ class Parameter(NamedTuple):
     @property
     def observation(self) -> Observation:
         """What the test has seen of its case."""
-        return self.request.node.stash[OBSERVATION]
+        observation: Observation = self.request.node.stash[OBSERVATION]
+        return observation
 
     def result(self) -> GroupResult:
         """The result of the test's table and model; the first test that needs it evaluates them."""
