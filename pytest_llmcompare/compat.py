@@ -5,6 +5,7 @@ If a version of pytest has another name, we do without: nothing that concerns py
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,40 @@ def fixture_definitions(item: pytest.Item) -> Mapping[str, Sequence[Any]]:
     """The definitions of the fixtures that a test uses, by name; of several the last is in force."""
     definitions: Mapping[str, Sequence[Any]] = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     return definitions
+
+
+@contextmanager
+def assertion_rewriting_off() -> Iterator[None]:
+    """Import modules inside the block without pytest's hook, which looks at each of them for assertions to rewrite."""
+    kind = getattr(sys.modules.get("_pytest.assertion.rewrite"), "AssertionRewritingHook", None)
+    hooks = [(index, finder) for index, finder in enumerate(sys.meta_path) if kind and isinstance(finder, kind)]
+    for _, hook in hooks:
+        sys.meta_path.remove(hook)
+    try:
+        yield
+    finally:
+        for index, hook in hooks:
+            sys.meta_path.insert(index, hook)
+
+
+@contextmanager
+def requirements_unchecked() -> Iterator[None]:
+    """Log models inside the block without MLflow's check that their requirements are installed here.
+
+    For that check MLflow reads the file lists of all installed packages, half a second of a run.
+    """
+    from mlflow.utils import environment as module
+
+    environment: Any = module
+    check = getattr(environment, "warn_dependency_requirement_mismatches", None)
+    if check is None:
+        yield
+        return
+    environment.warn_dependency_requirement_mismatches = lambda *_: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = check
 
 
 def use_tracking_uri(uri: str) -> AbstractContextManager[None]:

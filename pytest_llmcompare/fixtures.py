@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
     from .comparison.model_comparison import ModelComparison
     from .generation import Generation
-    from .records import Case, GroupKey, GroupResult
-    from .run.assertion import StoredBaseline
-    from .run.parametrize import Asked
+    from .records import Case, GroupKey, GroupResult, RowKey
+    from .run.assertion import Observation, StoredBaseline
     from .run.session import Session
 
 
@@ -43,8 +42,10 @@ def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator
         raise
 
 
-def use_scratch(config: pytest.Config, base: Path) -> None:
-    """Set the folder for files of this run, given the temporary folder of this process; workers share one."""
+def use_scratch(request: pytest.FixtureRequest) -> None:
+    """Set the folder for files of this run, inside the temporary folder of this process; workers share one."""
+    config, factory = request.config, request.getfixturevalue("tmp_path_factory")
+    base: Path = factory.getbasetemp()
     session_of(config).scratch = (base.parent if is_worker(config) else base) / "llmcompare"
 
 
@@ -55,88 +56,112 @@ def fail_late(request: pytest.FixtureRequest) -> NoReturn:
     pytest.fail(asked_late(request.node), pytrace=False)
 
 
+class Parameter(NamedTuple):
+    """What one test asks for.
+
+    The other fixtures take it instead of `request`, which costs pytest as much for each fixture as the fixture itself.
+
+    Attributes:
+        request: pytest's request of the test.
+        key: Table and model.
+        row: The row of the table; None for the whole table.
+    """
+
+    request: pytest.FixtureRequest
+    key: GroupKey
+    row: RowKey | None
+
+    @property
+    def session(self) -> Session:
+        """The session of this process."""
+        return session_of(self.request.config)
+
+    @property
+    def observation(self) -> Observation:
+        """What the test has seen of its case."""
+        observation: Observation = self.request.node.stash[OBSERVATION]
+        return observation
+
+    def result(self) -> GroupResult:
+        """The result of the test's table and model; the first test that needs it evaluates them."""
+        session = self.session
+        result = session.results.get(self.key)
+        if result is None:
+            use_scratch(self.request)
+            with evaluating(self.request.node, session, self.key):
+                result = session.result(self.key)
+        if result.error:
+            self.fail(result.error)
+        return result
+
+    def fail(self, reason: str) -> NoReturn:
+        """Fail the test because its model gave no output."""
+        from .run.reporting import fail_without_output
+
+        fail_without_output(self.request.node, reason, self.session)
+
+
 @pytest.fixture
-def llm_parameter(request: pytest.FixtureRequest) -> Asked:
+def llm_parameter(request: pytest.FixtureRequest) -> Parameter:
     """The case, or the table and model, of this test (internal)."""
     if not hasattr(request, "param"):
         fail_late(request)
     if request.param is None:
         pytest.fail(no_models(request), pytrace=False)
-    parameter: Asked = request.param
-    return parameter
+    return Parameter(request, *request.param)
 
 
 @pytest.fixture
-def llm_case(request: pytest.FixtureRequest, llm_parameter: Asked) -> Case:
+def llm_case(llm_parameter: Parameter) -> Case:
     """The case of this test: prompt, examples, target, decoding settings, the table's other columns."""
     from .run.assertion import Observation
 
-    key, row = llm_parameter
+    request, key, row = llm_parameter
     if row is None:  # a test whose arguments ask for a case is parametrised by rows
         fail_late(request)
-    first, *further = session_of(request.config).groups[key].samples(row).values()
-    seen = tuple(Observation(case, request.node.nodeid) for case in further)
-    request.node.stash[OBSERVATION] = Observation(first, request.node.nodeid, further=seen)
+    first, *further = llm_parameter.session.groups[key].samples(row).values()
+    nodeid = request.node.nodeid
+    seen = tuple(Observation(case, nodeid) for case in further)
+    request.node.stash[OBSERVATION] = Observation(first, nodeid, further=seen)
     return first
 
 
 @pytest.fixture
-def llm_group(
-    request: pytest.FixtureRequest, llm_parameter: Asked, tmp_path_factory: pytest.TempPathFactory
-) -> GroupResult:
-    """The result of this test's table and model; the first test that needs it evaluates them (internal)."""
-    session, key = session_of(request.config), llm_parameter[0]
-    result = session.results.get(key)
-    if result is None:
-        use_scratch(request.config, tmp_path_factory.getbasetemp())
-        with evaluating(request.node, session, key):
-            result = session.result(key)
-    if result.error:
-        from .run.reporting import fail_without_output
-
-        fail_without_output(request.node, result.error, session)
-    return result
-
-
-@pytest.fixture
-def llm_output(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> Generation:
+def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
     """The model's output for this test's case: a `str` with its tokens; of several samples the first."""
-    del llm_case  # requested so that the observation exists
-    observation = request.node.stash[OBSERVATION]
+    result, observation = llm_parameter.result(), llm_parameter.observation
     for seen in observation.samples:
         row = seen.case.key.row
-        if row in llm_group.failures:
-            from .run.reporting import fail_without_output
-
-            fail_without_output(request.node, llm_group.failures[row], session_of(request.config))
-        seen.generation = llm_group.generations[row]
-    generation = llm_group.generations[observation.case.key.row]
+        if row in result.failures:
+            llm_parameter.fail(result.failures[row])
+        seen.generation = result.generations[row]
+    generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation
     from dataclasses import replace
 
-    return replace(generation, samples=tuple(llm_group.generations[seen.case.key.row] for seen in observation.samples))
+    return replace(generation, samples=tuple(result.generations[seen.case.key.row] for seen in observation.samples))
 
 
 @pytest.fixture
-def llm_baseline(request: pytest.FixtureRequest, llm_case: Case, llm_group: GroupResult) -> StoredBaseline:
+def llm_baseline(llm_parameter: Parameter, llm_case: Case) -> StoredBaseline:
     """The stored baseline of this test's case: `assert llm_output == llm_baseline`."""
     from .run.assertion import StoredBaseline
 
     del llm_case  # requested so that the observation exists
-    session = session_of(request.config)
-    return StoredBaseline(request.node.stash[OBSERVATION], llm_group, session.settings, session.command_line.accepting)
+    result, session = llm_parameter.result(), llm_parameter.session
+    return StoredBaseline(llm_parameter.observation, result, session.settings, session.command_line.accepting)
 
 
 @pytest.fixture
-def llm_model(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
+def llm_model(llm_parameter: Parameter) -> Any:
     """The MLflow-logged, loaded `mlflow.pyfunc.PyFuncModel` of this test's model."""
-    del llm_group  # evaluated first, so that its model is the one in memory
-    return session_of(request.config).model(llm_parameter[0])
+    llm_parameter.result()  # evaluated first, so that its model is the one in memory
+    return llm_parameter.session.model(llm_parameter.key)
 
 
 @pytest.fixture
-def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_group: GroupResult) -> Any:
+def llm_evaluation(llm_parameter: Parameter) -> Any:
     """MLflow's `EvaluationResult` of this test's table and model: `.metrics`, `.tables`.
 
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
@@ -144,9 +169,10 @@ def llm_evaluation(request: pytest.FixtureRequest, llm_parameter: Asked, llm_gro
     """
     from .reports.messages import failed_gates
 
-    if faults := [text for text in (llm_group.evaluation_fault, *failed_gates(llm_group)) if text]:
+    result = llm_parameter.result()
+    if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:
         pytest.fail("\n".join(faults), pytrace=False)
-    return session_of(request.config).evaluation(llm_parameter[0])
+    return llm_parameter.session.evaluation(llm_parameter.key)
 
 
 @pytest.fixture
@@ -165,15 +191,13 @@ def llm_table(request: pytest.FixtureRequest) -> tuple[GroupKey, ...]:
 
 
 @pytest.fixture
-def llm_comparison(
-    request: pytest.FixtureRequest, llm_table: tuple[GroupKey, ...], tmp_path_factory: pytest.TempPathFactory
-) -> ModelComparison:
+def llm_comparison(request: pytest.FixtureRequest, llm_table: tuple[GroupKey, ...]) -> ModelComparison:
     """All models of this test's table, for comparison with each other; the test runs once per table.
 
     `llm_comparison["B"].not_worse_than("A", metric="exact_match", margin=0.05)`, `llm_comparison.agreement("A", "B")`.
     """
     session = session_of(request.config)
-    use_scratch(request.config, tmp_path_factory.getbasetemp())
+    use_scratch(request)
     with evaluating(request.node, session, *llm_table):
         comparison = request.node.stash[MODEL_COMPARISON] = session.compare_models(llm_table)
     return comparison

@@ -12,6 +12,8 @@ from typing import Any
 from .generation import Generation
 from .judgement import Judgement, Verdict
 
+_as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
+
 
 @dataclass(frozen=True, order=True)
 class GroupKey:
@@ -143,7 +145,7 @@ class Case:
             facts["template"] = self.template
         if self.samples:
             facts["seed"] = self.seed
-        return digest(json.dumps(facts, sort_keys=True, default=str))
+        return digest(_as_json(facts))
 
 
 @dataclass(frozen=True)

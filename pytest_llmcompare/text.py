@@ -147,6 +147,8 @@ def disarm(text: str) -> str:
     """Escape our own text with foreign names in it; backslashes stay, so that commands still work."""
     if not (text.isascii() and text.isprintable()):
         text = _visible(text)
+    if ":" not in text and "#" not in text:
+        return text
     return _HOLDS_COMMAND.sub(r"#\\x23", _STARTS_COMMAND.sub(r"\1\\x3a", text))
 
 

@@ -25,6 +25,7 @@ from . import group_model, metrics, row_metrics, threshold_checks, tracking
 from .answers import Asking
 from .ask_served import ServedTokens
 from .dataset import frame_of, storable
+from .heavy_imports import import_evaluators
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
 from .predict import predict
@@ -208,6 +209,7 @@ def compute(
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None
     folder, fault, missing = "", "", list[str]()
+    import_evaluators()
     try:
         evaluation = mlflow.models.evaluate(
             model=lambda _: texts,  # what the logged model answered: it is asked once

@@ -19,6 +19,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
@@ -28,6 +29,7 @@ from pytest_llmcompare.models.uris import default_name
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.text import in_text_without_secrets
 
+from .heavy_imports import heavy_imports
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
 
@@ -81,7 +83,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
         TrackingError: MLflow's store does not take it.
     """
     try:
-        with bounded_requests(), quiet():
+        with bounded_requests(), quiet(), requirements_unchecked():
             info = log_model(spec, slug(spec.name))
             clean_tags(info.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
@@ -107,7 +109,7 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             "Log a pyfunc of your own with mlflow.pyfunc.log_model(name=..., python_model=...)"
         )
     try:
-        with bounded_requests(), quiet():
+        with bounded_requests(), quiet(), requirements_unchecked():
             info: ModelInfo = Model.log(
                 artifact_path=None,
                 name=slug(name),
@@ -208,7 +210,7 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
     check_mlflow_model(folder, spec)
     try:
         with quiet_loading(folder):
-            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), model_config=config)
+            loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True, model_config=config)
     except Exception as error:  # from the user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded
@@ -219,7 +221,8 @@ def quiet_loading(folder: Path) -> Iterator[None]:
     """Keep transformers' warnings and progress bars off the terminal, if the model in a folder may use transformers."""
     files = [path for path in (folder / "MLmodel", folder / "requirements.txt") if path.is_file()]
     if any("transformers" in path.read_text(encoding="utf-8", errors="replace") for path in files):
-        from pytest_llmcompare.models.local import quiet as transformers_quiet  # imports torch
+        with heavy_imports():
+            from pytest_llmcompare.models.local import quiet as transformers_quiet  # imports torch
 
         with transformers_quiet():
             yield

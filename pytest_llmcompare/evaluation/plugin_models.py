@@ -22,6 +22,7 @@ from mlflow.models import ModelSignature
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema
 
+from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import HookError, ModelError
 from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import refusal
@@ -194,7 +195,7 @@ def log(spec: ModelSpec) -> str:
     code = given.model if isinstance(given.model, Path) else CODE
     packages = ("mlflow",) if isinstance(given.model, Path) else ("mlflow", "pytest-llmcompare")
     try:
-        with model_logging.quiet():
+        with model_logging.quiet(), requirements_unchecked():
             info = mlflow.pyfunc.log_model(
                 name=model_logging.slug(spec.name),
                 python_model=str(code),

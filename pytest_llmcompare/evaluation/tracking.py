@@ -29,6 +29,7 @@ from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of,
 from pytest_llmcompare.records import Baseline, GroupKey
 
 from . import model_logging
+from .heavy_imports import heavy_imports
 
 LONGEST_VALUE = 6000  # characters of a parameter, MLflow's own limit
 MAKING_SECONDS = 300.0  # making a database takes some seconds
@@ -126,7 +127,8 @@ def make(uri: str) -> None:
         if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
             locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
             check_opens(database)
-        mlflow.MlflowClient().search_experiments(max_results=1)
+        with heavy_imports():  # of SQLAlchemy and of each migration
+            mlflow.MlflowClient().search_experiments(max_results=1)
     _made.add(uri)
 
 

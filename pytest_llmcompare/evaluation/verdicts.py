@@ -188,7 +188,7 @@ def judge_answers(
         row = case.key.row
         if isinstance(outcome, Generation):
             judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
-            generations[row] = replace(outcome, path=None)
+            generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
         else:
             model = case.key.group.model
             why = str(outcome).removeprefix(f"model {model!r}: ")

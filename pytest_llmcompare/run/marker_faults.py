@@ -23,7 +23,10 @@ PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline"})
 PER_MODEL = frozenset({"llm_model", "llm_evaluation"})
 PER_TABLE = frozenset({"llm_comparison"})
 ALL = PER_CASE | PER_MODEL | PER_TABLE
-INTERNAL = frozenset({"llm_group", PARAMETER, TABLE_PARAMETER})
+INTERNAL = frozenset({PARAMETER, TABLE_PARAMETER})
+ANSWERED = ALL - {"llm_case"}
+"""The fixtures that need answers of a model."""
+
 MOST = 10
 """Most faults that are shown for one file."""
 

@@ -25,7 +25,7 @@ from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
 
 from .assertion import Observation
 from .items import place
-from .marker_faults import TABLE_PARAMETER, compares_in_fixtures
+from .marker_faults import ANSWERED, compares_in_fixtures
 from .parametrize import asked
 from .session import Session
 from .stash import ATTEMPT, ENDED, MODEL_COMPARISON, OBSERVATION, REPORT
@@ -158,7 +158,7 @@ def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Ob
     """Whether a test came as far as its model's output; a test that only asks for `llm_case` asks no model."""
     if observation is not None and (observation.generation is not None or observation.judgement is not None):
         return True
-    asks = not {"llm_group", TABLE_PARAMETER}.isdisjoint(getattr(item, "fixturenames", ()))
+    asks = not ANSWERED.isdisjoint(getattr(item, "fixturenames", ()))
     return (call.when == "call" or observation is not None) and (asks or wants_baseline(item, observation))
 
 

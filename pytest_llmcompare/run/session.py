@@ -218,8 +218,10 @@ class Session:
         """Evaluate the selected cases of a group."""
         try:
             resolved = self.resolve(group.spec)
-            from pytest_llmcompare.evaluation.evaluate import evaluate
+            from pytest_llmcompare.evaluation.heavy_imports import heavy_imports
 
+            with heavy_imports():
+                from pytest_llmcompare.evaluation.evaluate import evaluate
             return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))

@@ -1,0 +1,41 @@
+"""Imports large libraries at the least cost. Imports none itself."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from pytest_llmcompare.compat import assertion_rewriting_off
+
+EVALUATORS = ("mlflow.models.evaluation.evaluator_registry", "mlflow.models.evaluation.default_evaluator")
+"""Modules that MLflow imports at the first evaluation of a process; they import scikit-learn."""
+
+
+@contextmanager
+def heavy_imports() -> Iterator[None]:
+    """Import libraries inside the block without collecting garbage and without looking for assertions to rewrite.
+
+    Importing MLflow makes a million objects that all stay, and Python's collector walks through them eight times.
+    pytest looks at the name of every module that is imported, in case it has assertions to rewrite.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        with assertion_rewriting_off():
+            yield
+    finally:
+        if gc.get_freeze_count() == 0:  # else the user has frozen objects, which would be thawed
+            gc.freeze()
+            gc.unfreeze()  # all are in the oldest generation now, where the collector comes last
+        if enabled:
+            gc.enable()
+
+
+def import_evaluators() -> None:
+    """Import what `mlflow.models.evaluate` would import at its first call."""
+    with heavy_imports():
+        for name in EVALUATORS:
+            with suppress(ImportError):  # other versions of MLflow have other modules
+                importlib.import_module(name)
