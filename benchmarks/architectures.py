@@ -36,7 +36,7 @@ from transformers.models.auto.modeling_auto import (
 from pytest_llmcompare.decoding.engine import Outcome, ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 VOCABULARY = 260
 MOST_PARAMETERS = 4_000_000
@@ -196,7 +196,7 @@ class Finding:
 def alone(model: Any, ids: Sequence[int], gen_config: dict[str, Any]) -> tuple[int, ...]:
     """Output of a fresh copy for one prompt."""
     fresh, tokens = copy.deepcopy(model), torch.tensor([ids])
-    with quiet():
+    with transformers_quiet():
         found = fresh.generate(tokens, attention_mask=torch.ones_like(tokens), **gen_config)
     start = 1 if model.config.is_encoder_decoder else len(ids)
     return tuple(found[0, start:].tolist())

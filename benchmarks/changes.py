@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from train_models import SHORT, lesson, loss_of, shuffled, windows
 
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 LEARNING_RATE = 1e-5
 SOME = 6

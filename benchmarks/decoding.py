@@ -39,7 +39,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, T
 
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}
 SHARED = 220  # tokens that all prompts start with
@@ -76,14 +76,14 @@ def make_requests(prompts: int, new_tokens: int) -> list[Request]:
 def loop(model: LocalModel, requests: list[Request]) -> None:
     """The pipeline, once per prompt."""
     pipeline = TextGenerationPipeline(model=model.model, tokenizer=model.tokenizer)
-    with quiet():
+    with transformers_quiet():
         for request in requests:
             pipeline(request.prompt, return_full_text=False, **request.gen_config)
 
 
 def batched(model: LocalModel, requests: list[Request], rows: int = 32) -> None:
     """`model.generate` on left-padded batches."""
-    with quiet():
+    with transformers_quiet():
         for start in range(0, len(requests), rows):
             texts = [request.prompt for request in requests[start : start + rows]]
             inputs = model.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
@@ -124,7 +124,7 @@ def drifted(requests: list[Request], answers: Answers, share: float) -> list[Req
 def references(model: LocalModel, requests: list[Request]) -> Answers:
     """Output of plain `generate` for each prompt alone."""
     outputs = []
-    with quiet():
+    with transformers_quiet():
         for request in requests:
             ids = torch.tensor([model.encode(request.prompt)], device=model.device)
             sequences = model.model.generate(ids, attention_mask=torch.ones_like(ids), **request.gen_config)

@@ -31,7 +31,7 @@ from torch import Tensor
 from ways import Subject, threads, ways
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, limits
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 MODELS = (*TRAINED, "sharp", "llama", "gemma2")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -111,7 +111,7 @@ class Reference:
 @torch.no_grad()
 def measured(name: str, dtype: str, prompts: int, length: int) -> tuple[Reference, list[Difference]]:
     """Measure all ways of one model in one precision in this process."""
-    with quiet(), threads(1):
+    with transformers_quiet(), threads(1):
         one = Subject(subject(name, dtype), questions(prompts), length, examples(SHARED))
         reference = one.write(1)
         one.drafts = reference.argmax(-1).tolist()
@@ -137,7 +137,7 @@ def child(asked: Path, said: Path) -> None:
     """Score known tokens one at a time and in one pass; the process that `elsewhere` starts."""
     found = []
     for name, dtype, drafts in json.loads(asked.read_text(encoding="ascii")):
-        with quiet(), threads(1):
+        with transformers_quiet(), threads(1):
             one = Subject(subject(name, dtype), questions(len(drafts)), len(drafts[0]), examples(SHARED))
             one.drafts = drafts
             found.append([one.write(8), one.read(8)])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from pytest_llmcompare.generation import Generation, first_difference
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 SIMILAR = 0.9
 TOP = 5

@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import transformers
 
-from pytest_llmcompare.models.local import LocalModel, load
+from pytest_llmcompare.models.load import LocalModel, load_model
 
 SUITE = Path(__file__).resolve().parent.parent / "example_suite"
 sys.path.append(str(SUITE))
@@ -37,7 +37,7 @@ RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
 
 def trained(name: str, dtype: str = "float32") -> LocalModel:
     """Load a model of the example suite."""
-    return load(SUITE / "models" / name, name=name, dtype=dtype, device="cpu")
+    return load_model(SUITE / "models" / name, name=name, dtype=dtype, device="cpu")
 
 
 def random(name: str, dtype: str = "float32") -> LocalModel:

@@ -35,7 +35,7 @@ from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.models.gen_config import complete
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 SUBJECTS = (*((name, "float32") for name in (*TRAINED, "llama")), ("tiny-gpt2", "bfloat16"), ("llama", "bfloat16"))
@@ -184,7 +184,7 @@ def in_precision(model: LocalModel, dtype: str) -> LocalModel:
 
 def tried(name: str, dtype: str, prompts: int, length: int, changes: Sequence[Change]) -> Iterator[Result]:
     """All changes that make sense for a model in a precision."""
-    with quiet():
+    with transformers_quiet():
         bench = Bench(name, dtype, prompts, length)
         for change in changes:
             print(f"{name}, {dtype}: {change.name}", file=sys.stderr, flush=True)

@@ -232,7 +232,7 @@ def command_help(command: click.Command) -> str:
     """What `llmcompare COMMAND --help` prints, 86 columns wide."""
     from pytest_llmcompare.cli.main import llmcompare
 
-    parent = click.Context(llmcompare, info_name="llmcompare", terminal_width=86)
+    parent = click.Context(llmcompare, info_name="llmcompare", terminal_width=86, **llmcompare.context_settings)
     return command.get_help(click.Context(command, info_name=command.name, parent=parent)).rstrip()
 
 

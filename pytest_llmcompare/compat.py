@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_junit_case(
 ) -> None:
     """Add a test case to the JUnit file that pytest writes at the end of the session; without a file do nothing.
 
-    Only the file has it: pytest's own counts, `--lf` and `--maxfail` know nothing of it.
+    The case is only in the file: pytest's own counts, `--lf` and `--maxfail` ignore it.
 
     Args:
         config: pytest's configuration.
@@ -61,7 +61,7 @@ def paint_red(reporter: Any) -> None:
         reporter._determine_main_color = lambda *_: "red"
 
 
-def columns_of(reporter: Any) -> int:
+def terminal_width(reporter: Any) -> int:
     """Width in columns that pytest itself draws to."""
     writer = getattr(reporter, "_tw", None)
     return getattr(writer, "fullwidth", WIDTH)
@@ -98,18 +98,13 @@ def requirements_unchecked() -> Iterator[None]:
 
     For that check MLflow reads the file lists of all installed packages, half a second of a run.
     """
-    from mlflow.utils import environment as module
+    from unittest.mock import patch
 
-    environment: Any = module
-    check = getattr(environment, "warn_dependency_requirement_mismatches", None)
-    if check is None:
+    from mlflow.utils import environment
+
+    name = "warn_dependency_requirement_mismatches"
+    with patch.object(environment, name, lambda *_: None) if hasattr(environment, name) else nullcontext():
         yield
-        return
-    environment.warn_dependency_requirement_mismatches = lambda *_: None
-    try:
-        yield
-    finally:
-        environment.warn_dependency_requirement_mismatches = check
 
 
 def use_tracking_uri(uri: str) -> AbstractContextManager[None]:

@@ -7,6 +7,7 @@ bug of this plugin and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 
 from .text import in_text_without_secrets
@@ -36,7 +37,16 @@ class ModelError(LlmCompareError):
 
 
 class GenerationError(LlmCompareError):
-    """A model that returned no usable output for a case."""
+    """A model that returned no usable output for a case.
+
+    Args:
+        reason: What went wrong, and how to fix it.
+        model: Name of the model, for the message; empty if the caller names it.
+    """
+
+    def __init__(self, reason: str, model: str = "") -> None:
+        super().__init__(f"model {model!r}: {reason}" if model else reason)
+        self.reason = in_text_without_secrets(reason)
 
 
 class BaselineError(LlmCompareError):
@@ -65,7 +75,19 @@ def did_you_mean(value: str, known: Iterable[str]) -> str:
     Starts with a space, so that it can be appended to a sentence.
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(value, names, n=1)
-    if near:
-        return f" Did you mean {near[0]!r}?"
+    if hint := nearest_hint(value, names):
+        return hint
     return f" Known: {', '.join(name if name.isprintable() else repr(name) for name in names)}." if names else ""
+
+
+def nearest_hint(value: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the known name nearest to `value`; empty if none is near."""
+    near = difflib.get_close_matches(value, [*known], n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unforeseen(error: Exception) -> str:
+    """Message for an error that is a bug of this plugin or a library: its name, then its traceback."""
+    what = "".join(traceback.format_exception_only(error)).strip()
+    trace = "".join(traceback.format_exception(error))
+    return in_text_without_secrets(f"{' '.join(what.split())[:500]} (unforeseen; please report it)\n{trace}")

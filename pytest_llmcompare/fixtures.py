@@ -50,7 +50,7 @@ def use_scratch(request: pytest.FixtureRequest) -> None:
 
 
 def fail_late(request: pytest.FixtureRequest) -> NoReturn:
-    """Fail a test that asks for a fixture which pytest did not know of at collection."""
+    """Fail a test that asks for one of our fixtures only while it runs, so that it was not parametrized."""
     from .run.marker_faults import asked_late
 
     pytest.fail(asked_late(request.node), pytrace=False)
@@ -79,8 +79,8 @@ class Parameter(NamedTuple):
     @property
     def observation(self) -> Observation:
         """What the test has seen of its case."""
-        observation: Observation = self.request.node.stash[OBSERVATION]
-        return observation
+        item: pytest.Item = self.request.node
+        return item.stash[OBSERVATION]
 
     def result(self) -> GroupResult:
         """The result of the test's table and model; the first test that needs it evaluates them."""

@@ -13,7 +13,7 @@ Environment = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Path:
-    """A model's log-probs of given tokens (teacher forcing), whatever it would have generated itself.
+    """A model's log-probs of given tokens (teacher forcing), which need not be those it would generate.
 
     Values are per position and of the processed distribution (after logits processors). They end where the model's
     own output would have ended, if that is before the given tokens do.
@@ -58,12 +58,13 @@ class Generation(str):
         margins: Top-2 margin (nats) at each position, or None.
         verified: True if it is a draft (the baseline's tokens) that one forward pass confirmed.
         unverified: Why its draft was not confirmed; empty otherwise.
+        untried: Why its draft was not even tried: a reason in the settings or in the model. Kept in memory only.
         path: The model's log-probs of the draft, if there was one and the model exposes them.
         samples: All outputs of the case, this one first, if a test asked for several.
         lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
             tokens do not add up to the text.
 
-    The last six describe how it came about; equality ignores them.
+    The last seven describe how it came about; equality ignores them.
     """
 
     text: str
@@ -74,6 +75,7 @@ class Generation(str):
     margins: tuple[float, ...] | None = field(default=None, compare=False)
     verified: bool = field(default=False, compare=False)
     unverified: str = field(default="", compare=False)
+    untried: str = field(default="", compare=False)
     path: Path | None = field(default=None, compare=False)
     samples: tuple[Generation, ...] = field(default=(), compare=False)
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
@@ -83,7 +85,10 @@ class Generation(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> Any:
-        """Make pydantic call the constructor: a `str` gets its text when it is made. `samples` are not read."""
+        """Make pydantic call the constructor: a `str` gets its text when it is made.
+
+        `untried` is not written, and `samples` are not read.
+        """
         from pydantic_core import core_schema
 
         types = {**get_type_hints(cls), "samples": Any}
@@ -98,7 +103,10 @@ class Generation(str):
         return core_schema.no_info_after_validator_function(
             lambda given: cls(**{**given, "samples": ()}),
             attributes,
-            serialization=core_schema.plain_serializer_function_ser_schema(vars, return_schema=attributes),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda output: {name: value for name, value in vars(output).items() if name != "untried"},
+                return_schema=attributes,
+            ),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -106,7 +114,7 @@ class Generation(str):
             return self._compared == other._compared
         return str.__eq__(self, other)
 
-    def __ne__(self, other: object) -> bool:  # str has one of its own, which would see the texts alone
+    def __ne__(self, other: object) -> bool:  # that of str would compare only the texts
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
@@ -115,7 +123,7 @@ class Generation(str):
     @property
     def _compared(self) -> tuple[object, ...]:
         """The fields that equality compares."""
-        return tuple(getattr(self, one.name) for one in fields(self) if one.compare)
+        return tuple(getattr(self, part.name) for part in fields(self) if part.compare)
 
     def __str__(self) -> str:
         return self.text
@@ -132,7 +140,7 @@ def end_of(generation: Generation) -> str:
 
 
 def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
-    """Index of the first item that differs, the shorter length if one is a prefix of the other, None if equal."""
+    """Index of the first item that differs; the shorter length if one is a prefix of the other, None if equal."""
     for at, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return at

@@ -29,7 +29,7 @@ NO_VERDICT = Look("not compared", "not compared", " ", "", ("#575d69", "#a5acb9"
 """Cases that no test compared."""
 
 ACCEPTED = Look("accepted", "now the baseline", "+", "", ("#2853c8", "#93b4ff"))
-"""Cases whose output an update option made the baseline, whatever their verdict."""
+"""Cases whose output an update option made the baseline, with any verdict."""
 
 
 class Verdict(StrEnum):
@@ -37,27 +37,59 @@ class Verdict(StrEnum):
 
     Attributes:
         severity: Rank; if several tests compare a case, the most severe verdict counts.
-        predicate: What happened to the output, as the predicate of a sentence: `2 outputs drifted`.
+        predicates: Predicates of a sentence on one output and on several: `has no baseline`, `have no baseline`.
         look: How reports show it.
     """
 
     severity: int
-    predicate: str
+    predicates: tuple[str, str]
     look: Look
 
-    IDENTICAL = "identical", 1, "is identical", Look("identical", "as its baseline", "=", "", ("#2b6a3a", "#86d69a"))
-    NEAR_TIE = "near_tie", 2, "is a near tie", Look("near tie", "near tie", "≈", "", ("#0a6570", "#6fd3df"))
-    SHIFTED = "shifted", 3, "shifted", Look("shifted", "shifted likelihood", "^", "yellow", ("#7a4a9c", "#d0a6f2"))
-    DRIFTED = "drifted", 6, "drifted", Look("drifted", "drifted", "≠", "red", ("#b3261e", "#ff9d92"))
-    MISSING = "missing", 4, "has no baseline", Look("missing", "no baseline", "?", "yellow", ("#6a5400", "#e2c766"))
-    STALE = "stale", 5, "has a stale baseline", Look("stale", "stale baseline", "*", "yellow", ("#7b4a00", "#f0b566"))
-    ERROR = "error", 7, "could not be compared", Look("error", "error", "!", "red", ("#9c1458", "#ff8fc0"))
+    IDENTICAL = (
+        "identical",
+        1,
+        ("is identical", "are identical"),
+        Look("identical", "as its baseline", "=", "", ("#2b6a3a", "#86d69a")),
+    )
+    NEAR_TIE = (
+        "near_tie",
+        2,
+        ("is a near tie", "are near ties"),
+        Look("near tie", "near tie", "≈", "", ("#0a6570", "#6fd3df")),
+    )
+    SHIFTED = (
+        "shifted",
+        3,
+        ("shifted", "shifted"),
+        Look("shifted", "shifted likelihood", "^", "yellow", ("#7a4a9c", "#d0a6f2")),
+    )
+    DRIFTED = "drifted", 6, ("drifted", "drifted"), Look("drifted", "drifted", "≠", "red", ("#b3261e", "#ff9d92"))
+    MISSING = (
+        "missing",
+        4,
+        ("has no baseline", "have no baseline"),
+        Look("missing", "no baseline", "?", "yellow", ("#6a5400", "#e2c766")),
+    )
+    STALE = (
+        "stale",
+        5,
+        ("has a stale baseline", "have stale baselines"),
+        Look("stale", "stale baseline", "*", "yellow", ("#7b4a00", "#f0b566")),
+    )
+    ERROR = (
+        "error",
+        7,
+        ("could not be compared", "could not be compared"),
+        Look("error", "error", "!", "red", ("#9c1458", "#ff8fc0")),
+    )
 
-    def __new__(cls, value: str, severity: int = 0, predicate: str = "", look: Look = NO_VERDICT) -> Self:
+    def __new__(
+        cls, value: str, severity: int = 0, predicates: tuple[str, str] = ("", ""), look: Look = NO_VERDICT
+    ) -> Self:
         """Make a verdict of its value and attributes; the defaults are for type checks of `Verdict("drifted")`."""
         verdict = str.__new__(cls, value)
         verdict._value_ = value
-        verdict.severity, verdict.predicate, verdict.look = severity, predicate, look
+        verdict.severity, verdict.predicates, verdict.look = severity, predicates, look
         return verdict
 
 
@@ -68,7 +100,7 @@ MATCHING = (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 """Verdicts that always pass."""
 
 UNDECIDED = (Verdict.DRIFTED, Verdict.STALE, Verdict.MISSING, Verdict.SHIFTED)
-"""Verdicts on an output that somebody has to accept or reject; `--llm-update` accepts it."""
+"""Verdicts on an output that has to be accepted or rejected; `--llm-update` accepts it."""
 
 WORST_FIRST = tuple(sorted(Verdict, key=lambda verdict: -verdict.severity))
 
@@ -122,7 +154,7 @@ class Judgement:
         mismatches: Number of the baseline's tokens that are not today's argmax; None if unknown.
         tolerance: Largest margin (nats) that counts as a tie; None if margins do not count.
         likelihood: How far log-probs moved; None if one side has none.
-        reason: For `stale`, `missing` and `error` one sentence: what does not fit, and how to mend it. With
+        reason: For `stale`, `missing` and `error` one sentence: what does not fit, and how to fix it. With
             `similarity=`: how similar the texts are.
     """
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import pytest
 
 from .errors import UsageError
-from .models.config_file import read_file
+from .models.config_file import read_config
 from .models.uris import split_specs
 from .settings import (
     COMMAND_LINE,
     FILE,
+    FILE_KEYS,
     FILES,
     GITHUB,
     SEMANTIC_MODEL,
@@ -29,6 +31,9 @@ MODELS = "llm_models"
 UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
 PRUNE = "llm_prune"
 REPORT = "llm_report"
+PREFIX = "LLMCOMPARE_"
+VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
+"""Our environment variables, without the prefix."""
 
 
 class Option(NamedTuple):
@@ -56,10 +61,9 @@ OPTIONS = (
     Option(
         "--llm-models",
         "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder, "
-        "an MLflow URI, openai:MODEL@URL (a served model), echo: (answers made from the prompt, to try a suite; "
-        "echo:?drift=0.1&delay=0.01), or a NAME of "
-        "[tool.llmcompare.models.NAME]; a comma inside KIND:ANYTHING ends it only before another KIND:, a path or such "
-        "a NAME (env LLMCOMPARE_MODELS; file default_models)",
+        "an MLflow URI, a NAME of [tool.llmcompare.models.NAME], openai:MODEL@URL (a served model), KIND:ANYTHING of a "
+        "plugin, or echo: (answers made from the prompt, to try a suite; echo:?drift=0.1&delay=0.01) "
+        "(env LLMCOMPARE_MODELS; file default_models)",
         taking("A,B", action="append", default=[], dest=MODELS),
     ),
     Option(
@@ -78,10 +82,10 @@ OPTIONS = (
         "delete baselines of rows that the tables no longer have",
         {"action": "store_const", "const": "ask", "default": "", "dest": PRUNE},
     ),
-    # A flag of its own: with an optional value `pytest --llm-prune tests` would take `tests` for it.
+    # A separate flag: with an optional value `pytest --llm-prune tests` would take `tests` for it.
     Option(
         "--llm-prune=yes",
-        "the same, also where that is more than 20%% of a file",
+        "the same, also if that is more than 20%% of a file",
         {"action": "store_const", "const": "yes", "dest": PRUNE},
     ),
     Option(
@@ -109,13 +113,13 @@ OPTIONS = (
     ),
     Option(
         "--llm-tolerance",
-        "by how much another token may be preferred and still count as a near tie (default: what numerical noise "
-        "amounts to; env LLMCOMPARE_TOLERANCE)",
+        "largest log-prob difference of two tokens that counts as a near tie (default: the limit of numerical noise; "
+        "env LLMCOMPARE_TOLERANCE)",
         taking("NATS"),
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail where nothing drifted but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail if an output is unchanged but its log-probs moved (env LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(
@@ -126,7 +130,7 @@ OPTIONS = (
     ),
     Option(
         "--llm-report",
-        "write what the run found to a file that ends in .html, .md or .json; repeatable; github appends it to "
+        "write a report of the run to a file that ends in .html, .md or .json; repeatable; github appends it to "
         "the step summary of a GitHub workflow",
         taking("PATH", action="append", default=[], dest=REPORT),
     ),
@@ -152,8 +156,9 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         UsageError: A wrong option, environment variable or file entry.
     """
+    check_variables(os.environ)
     path = config.rootpath / "pyproject.toml"
-    table = read_file(path)
+    table = read_config(path)
     check_file(table, f"[tool.llmcompare] in {path}")
     named: Mapping[str, Mapping[str, Any]] = table.get("models", {})
     picked = Picked(config, table)
@@ -178,7 +183,7 @@ def read_settings(config: pytest.Config) -> Settings:
     check_values(settings)
     if GITHUB in settings.reports and not os.environ.get(STEP_SUMMARY):
         raise UsageError(
-            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is no step of a GitHub workflow.\n"
+            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is not a step of a GitHub workflow.\n"
             "Name a file: --llm-report=report.md"
         )
     if settings.models or named:
@@ -188,6 +193,20 @@ def read_settings(config: pytest.Config) -> Settings:
         # Faulty ones end the run here, not in each test file.
         parse_specs(settings.models, named, config.rootpath, others=others)
     return settings
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """Check for misspelt names of our environment variables; names unlike ours may be those of another program.
+
+    Raises:
+        UsageError: A variable is not ours, but nearly has the name of one.
+    """
+    for name in names:
+        own = name.removeprefix(PREFIX)
+        if own == name or own in VARIABLES:
+            continue
+        if near := difflib.get_close_matches(own, VARIABLES, n=1, cutoff=0.75):
+            raise UsageError(f"there is no environment variable {name}. Did you mean '{PREFIX}{near[0]}'?")
 
 
 class Picked:
@@ -238,7 +257,7 @@ class Picked:
         if option is not None:
             self.origins[name] = COMMAND_LINE
             return option
-        variable = f"LLMCOMPARE_{name.upper()}"
+        variable = f"{PREFIX}{name.upper()}"
         if os.environ.get(variable):
             self.origins[name] = variable
             return os.environ[variable]

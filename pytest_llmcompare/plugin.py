@@ -152,7 +152,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> None:
-    """Record how long pytest-timeout lets a test run; pytest-timeout itself sets the timer."""
+    """Record the timeout that pytest-timeout gives a test; pytest-timeout itself sets the timer."""
     item.stash.setdefault(TIMER, settings)
 
 
@@ -208,7 +208,7 @@ def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any,
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Send a worker's results; the controller has a hook of its own."""
+    """Send a worker's results to the controller."""
     config = session.config
     if is_worker(config) and SESSION in config.stash and not only_lists(config):
         config.workeroutput.update(worker_output(config.stash[SESSION]))  # type: ignore[attr-defined]  # xdist's
@@ -217,9 +217,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_llmcompare_open_baselines(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
     """Open the sources that come with the plugin; other plugins are asked first."""
-    from .baselines.sources.registry import open_source
+    from .baselines.sources.registry import open_known_source
 
-    return open_source(source, root, pinned, outputs)
+    return open_known_source(source, root, pinned, outputs)
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from .generation import Generation
+from .generation import Generation, harmless
 from .judgement import Judgement, Verdict
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
@@ -66,7 +66,7 @@ class Row:
         id: Prompt id, unique in the table.
         input: The prompt.
         target: The expected answer, if the table has one.
-        examples: Few-shot examples of this row, put before the input; None if the row has none of its own.
+        examples: Few-shot examples of this row, put before the input; None if the row has none.
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
     """
@@ -126,6 +126,10 @@ class Case:
     def prompt(self) -> str:
         """The whole text before the output: examples, then input."""
         return self.examples + self.row.input
+
+    def __repr__(self) -> str:
+        # pytest shows it with every failure, where all fields would be a screenful.
+        return f"<case {self.key}: {harmless(self.row.input)}>"
 
     @property
     def samples(self) -> bool:

@@ -1,6 +1,6 @@
 """Records as JSON text: how they travel between processes. ASCII only, so that any text survives any channel.
 
-pydantic does the work, but for the text itself: its own parser refuses lone surrogates, which models do write.
+pydantic converts the records and `json` the text: pydantic's own parser refuses lone surrogates, which models do write.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def declared_from_json(text: str) -> dict[GroupKey, tuple[RowKey, ...]]:
 
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
-    """What reads and writes records of a type. Kept, because making one takes milliseconds."""
+    """The cached converter of a type; making one takes milliseconds."""
     if kind not in _ADAPTERS:
         from pydantic import TypeAdapter
 

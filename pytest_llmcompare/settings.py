@@ -29,7 +29,7 @@ class Update(StrEnum):
     ALL = "--llm-update-all"
 
     def accepts(self, verdict: Verdict) -> bool:
-        """Whether today's output becomes the baseline of a case with this verdict, so that the case passes."""
+        """True if today's output becomes the baseline of a case with this verdict, so that the case passes."""
         from .judgement import Verdict
 
         if self is Update.NOTHING or verdict is Verdict.ERROR:
@@ -53,13 +53,13 @@ class Settings:
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
         decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
-        tolerance: Margin (nats) that still counts as a near tie; None takes what noise amounts to.
+        tolerance: Margin (nats) that still counts as a near tie; None takes the limit of numerical noise.
         shift: `warn`, or `fail` to let silent drift fail its test.
         semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
-        drift_budget: Percentage of a model's cases that may drift; None where each drifted case fails its own test.
-        reports: Files to write what the run found to, by their endings in HTML, Markdown or JSON; `github` stands for
-            the summary of a step of a GitHub workflow.
+        drift_budget: Percentage of a model's cases that may drift; None lets each drifted case fail its own test.
+        reports: Files to write reports to, in HTML, Markdown or JSON by their endings; `github` stands for the summary
+            of a step of a GitHub workflow.
         origins: For each setting that is not at its default, where its value came from.
     """
 
@@ -82,12 +82,12 @@ class Settings:
 
     @property
     def models_are_asked_for(self) -> bool:
-        """Whether models were named for this run, not in the file; such a run fails if it compares nothing."""
+        """True if models were named for this run, not in the file; such a run fails if it compares nothing."""
         return bool(self.models) and self.origins.get("models") in FOR_THIS_RUN
 
     @property
     def needs_source(self) -> bool:
-        """Whether the source of baselines is opened at start-up, so that a wrong one ends the run before it starts.
+        """True if the source of baselines is opened at start-up, so that a wrong one ends the run before it starts.
 
         Not if only the file or the environment names it: then most runs may be of tests that compare nothing.
         """
@@ -96,7 +96,7 @@ class Settings:
         return self.baseline != FILES and (asked or writes or bool(self.reports))
 
     def passes(self, verdict: Verdict) -> bool:
-        """Whether a comparison with this verdict passes."""
+        """True if a comparison with this verdict passes."""
         from .judgement import Verdict
 
         if verdict is Verdict.SHIFTED:
@@ -104,7 +104,7 @@ class Settings:
         return verdict in (Verdict.IDENTICAL, Verdict.NEAR_TIE)
 
     def lets_stand(self, verdict: Verdict) -> bool:
-        """Whether a comparison with this verdict counts as equal: it passes, is budgeted, or will be written."""
+        """True if a comparison with this verdict counts as equal: it passes, is budgeted, or will be written."""
         from .judgement import Verdict
 
         if verdict is Verdict.DRIFTED and self.drift_budget is not None:

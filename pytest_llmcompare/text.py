@@ -26,7 +26,7 @@ PARAMETERS = re.compile(
     r"\?[\w.\[\]%~-]+=.*|#[\w.\[\]%~-]*(?:token|key|secret|password|code|auth|sig)[\w%-]*=.*", re.DOTALL
 )
 ECHO = re.compile(r"(?:[^?#@&]*?echo:\?(?:&?(?:drift|delay)=[0-9.eE+-]+)+)+[^?#@&]*", re.IGNORECASE)
-"""A text in which the parameters of `echo:` models, which are no secrets, are the only ones."""
+"""A text whose only parameters are those of `echo:` models, which are not secret."""
 
 CLOSING = ")]}',.;:\\"  # ends a sentence or a quotation, not an address
 
@@ -56,6 +56,12 @@ def source_without_secrets(text: str) -> str:
 def in_text_without_secrets(text: str) -> str:
     """A text, such as the message of a library, without the secrets of all addresses and paths in it."""
     return WORD.sub(lambda match: _word(match[0]), text)
+
+
+def error_line(error: Exception) -> str:
+    """Class and first line of a library's error, without secrets."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"
 
 
 def _split(rest: str) -> tuple[str, str, str]:
@@ -102,7 +108,7 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600:,} h {whole % 3600 // 60:02} min"
 
 
-def rate(number: float, seconds: float) -> str:
+def per_second(number: float, seconds: float) -> str:
     """Format a number per second: `41.7`, `1,234`; empty if it is unknown."""
     if number <= 0 or seconds <= 0:
         return ""
@@ -200,7 +206,7 @@ def shorten(name: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Fill a text with blanks to so many columns."""
+    """Fill a text with spaces to so many columns."""
     return text + " " * (columns - width(text))
 
 
@@ -221,7 +227,7 @@ def _joinable(char: str) -> bool:
 
 
 def _is_mark(char: str) -> bool:
-    """True for a character without a width of its own."""
+    """True for a character without a width."""
     return char in JOINERS or unicodedata.category(char) in ("Mn", "Me")
 
 

@@ -29,6 +29,8 @@ OUTSIDE = (
 for name in [*os.environ]:
     if name.startswith(OUTSIDE):
         del os.environ[name]
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) is not None:
+    sys.dont_write_bytecode = False  # otherwise each of hundreds of processes compiles all of our modules
 os.environ["PYTEST_LLMCOMPARE_STRICT"] = "1"  # a shortcut that raises fails its test, where users only lose time
 
 # Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
@@ -36,6 +38,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Use all cores where pytest-xdist is installed, unless the command line says otherwise (`-n0`)."""
+    if hasattr(config, "workerinput") or not config.pluginmanager.has_plugin("xdist"):
+        return
+    if config.option.numprocesses != 0 and config.option.dist == "no":
+        config.option.numprocesses = config.option.numprocesses or "auto"
+        config.option.dist = "worksteal"
+
 
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,12 +19,12 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_benchmark_prints_its_table(tmp_path: Path, command: str) -> None:
+def test_a_benchmark_prints_its_table(tmp_path: Path, command: str, warm_interpreter: Callable[[], str]) -> None:
     """Each way has a row with its seconds, from the run just made."""
     script, *options = command.split()
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), *options],
+        [warm_interpreter(), str(ROOT / "benchmarks" / script), *options],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
         capture_output=True,

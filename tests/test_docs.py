@@ -16,7 +16,7 @@ import pytest
 
 from pytest_llmcompare import Case, Generation
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.models.config_file import read_file
+from pytest_llmcompare.models.config_file import read_config
 from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.spec import parse_specs
 from pytest_llmcompare.run.assertion import StoredBaseline
@@ -202,7 +202,7 @@ def test_every_setting_of_the_file_is_shown_and_right(tmp_path: Path) -> None:
     path = tmp_path / "pyproject.toml"
     (block,) = read_blocks(page("reference/settings.md"))
     path.write_text(block.text, encoding="utf-8")
-    table = read_file(path)
+    table = read_config(path)
     check_file(table, "settings.md")
     assert set(table) == set(FILE_KEYS)
     assert {key for model in table["models"].values() for key in model} == set(KEYS)

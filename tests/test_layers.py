@@ -33,8 +33,8 @@ ROOMS: Sequence[Sequence[str]] = (
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
-    "torch": {"decoding.*", "models.device", "models.local"},
-    "transformers": {"decoding.*", "models.gen_config", "models.local", "models.loading", "models.safety"},
+    "torch": {"decoding.*", "models.device", "models.load"},
+    "transformers": {"decoding.*", "models.gen_config", "models.load", "models.load_checks", "models.safety"},
     "mlflow": {"compat", "evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
     "pandas": {"evaluation.*", "suite.*"},
     "scipy": {"comparison.statistics"},

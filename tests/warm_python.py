@@ -9,7 +9,7 @@ imports them once and forks for each process that is asked for:
   code or signal. If it is killed, so is the forked process.
 - The server has one thread and has never computed anything, so a fork of it is as good as a new process. It has not
   imported `pytest_llmcompare` or any pytest plugin, which pytest rewrites on import.
-- Its folder has the commands `llmcompare`, `mlflow` and `pytest`, too, to be put on a PATH.
+- Its folder has the commands `llmcompare`, `mlflow`, `pytest` and `uvicorn`, too, to be put on a PATH.
 - Where a forked process could differ from a new one (interpreter options, variables that are read once, at start-up or
   when a library is imported) the launcher becomes the real interpreter. Resource limits are not handed over.
 
@@ -96,7 +96,7 @@ def start(folder: Path, owner: int) -> Interpreter:
         line = f"'{sys.executable}' -IS '{__file__}' '{folder}' \"$0\" '{sys.executable}' \"$@\""
         launcher.write_text(f"#!/bin/sh\nexec {line}\n")
         launcher.chmod(0o700)
-        for script in ("llmcompare", "mlflow", "pytest"):  # for those who put the folder on their PATH
+        for script in ("llmcompare", "mlflow", "pytest", "uvicorn"):  # for those who put the folder on their PATH
             line = f"'{launcher}' '{os.path.dirname(sys.executable)}/{script}'"
             (folder / script).write_text(f'#!/bin/sh\nexec {line} "$@"\n')
             (folder / script).chmod(0o700)

@@ -13,40 +13,19 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from tests.stores import hurry  # noqa: E402
+from tests.speed import import_libraries  # noqa: E402
 from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, alive, receive  # noqa: E402
 
 del sys.path[0]
-for name in ("tests", "tests.stores", "tests.warm_python"):  # users have packages of this name
+for name in ("tests", "tests.speed", "tests.warm_python"):  # users have packages of this name
     del sys.modules[name]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LIBRARIES = (
-    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
-    *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
-    *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
-    *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
-    *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
-    *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
-    *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
-    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
-    *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
-)
 READ_ONCE = (
-    "COV",
-    "HF_",
-    "LANG",
-    "LC_",
-    "LD_",
-    "MKL_",
-    "OMP_",
-    "OPENBLAS_",
-    "PYTHON",
-    "TOKENIZERS_",
-    "TORCH",
-    "TRANSFORMERS_",
+    *("ATEN_", "COV", "HF_", "LANG", "LC_", "LD_", "MKL_", "OMP_", "ONEDNN_", "OPENBLAS_", "PYTHON", "TOKENIZERS_"),
+    *("TORCH", "TRANSFORMERS_"),
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
 APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8")
@@ -74,27 +53,6 @@ def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
     os.write(ready, b"ready")
     os.close(ready)
     return Server(listener, owner, (before, once(os.environ))).run()
-
-
-def import_libraries() -> None:
-    """Import what processes need, as a single thread, and keep it out of garbage collections."""
-    import gc
-    import importlib
-    import importlib.metadata
-
-    for name in LIBRARIES:
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(name)
-    hurry()
-    for entry in importlib.metadata.entry_points(group="pytest11"):
-        module = sys.modules.get(entry.module.partition(".")[0])
-        if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
-            module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
-    threads = os.listdir("/proc/self/task")
-    if len(threads) > 1:
-        raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
-    gc.collect()
-    gc.freeze()
 
 
 class Server:

@@ -24,7 +24,7 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
 
     Args:
         folder: The folder.
-        make: Make it where it is not there. If not, and there is none, there is nothing to lock either.
+        make: Create the folder if it does not exist. If False and it does not exist, nothing is locked.
 
     Raises:
         BaselineError: Another process has held it for a minute.
@@ -34,7 +34,7 @@ def locked(folder: Path, *, make: bool = True) -> Iterator[None]:
         yield
         return
     try:
-        with folder_lock.held(folder, LOCK_SECONDS):
+        with folder_lock.folder_lock(folder, LOCK_SECONDS):
             yield
     except TimeoutError:
         raise BaselineError(
@@ -50,34 +50,34 @@ def replace(files: Mapping[Path, bytes], last_look: Callable[[], None] = lambda:
 
     Args:
         files: New content by path.
-        last_look: Called when all drafts are written and no file is replaced yet; if it raises, the old files stay.
+        last_look: Called between writing and renaming the temporary files; if it raises, the old files stay.
 
     Raises:
         OSError: A file could not be written, its `filename` says which; all files are unchanged.
     """
-    drafts: list[tuple[Path, Path]] = []
+    temporaries: list[tuple[Path, Path]] = []
     with contextlib.ExitStack() as cleaning:
         for path, data in files.items():
             target = _target(path)
-            draft = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}.tmp")
-            drafts.append((draft, target))
+            temporary = target.with_name(f"{_stem(target)}{secrets.token_hex(4)}.tmp")
+            temporaries.append((temporary, target))
             with _named(target):
-                _write(draft, data, target, cleaning)
+                _write(temporary, data, target, cleaning)
         last_look()
-        for draft, target in drafts:
+        for temporary, target in temporaries:
             with _named(target):
-                draft.replace(target)
-    for folder in {target.parent for _, target in drafts}:
+                temporary.replace(target)
+    for folder in {target.parent for _, target in temporaries}:
         _sync(folder)
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove drafts that killed runs left beside a file, but none that is being written. Call it under the lock."""
+    """Remove temporary files that killed runs left, but none that is being written. Call it under the lock."""
     target = _target(path)
-    for draft in target.parent.glob(f"{_stem(target)}*.tmp"):
-        with contextlib.suppress(OSError):  # whatever is wrong with it, the next update tries again
-            if stat.S_ISREG(draft.lstat().st_mode) and not folder_lock.is_held(draft):
-                draft.unlink()
+    for temporary in target.parent.glob(f"{_stem(target)}*.tmp"):
+        with contextlib.suppress(OSError):  # on any error the next update tries again
+            if stat.S_ISREG(temporary.lstat().st_mode) and not folder_lock.is_locked(temporary):
+                temporary.unlink()
 
 
 def _target(path: Path) -> Path:
@@ -87,7 +87,7 @@ def _target(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Let errors name the file, not its draft, which will be gone."""
+    """Let errors name the file, not its temporary file, which will be gone."""
     try:
         yield
     except OSError as error:
@@ -96,22 +96,22 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def _stem(target: Path) -> str:
-    """Prefix of the names of a file's drafts; short, so that they fit wherever the file's own name does."""
+    """Prefix of the names of a file's temporary files; short, so that they fit wherever the file's own name does."""
     return f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
 
 
-def _write(draft: Path, data: bytes, target: Path, cleaning: contextlib.ExitStack) -> None:
-    """Write a draft. It stays locked until the rename, so that no process takes it for the leftover of a kill."""
-    cleaning.callback(draft.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
-    file = draft.open("xb", buffering=0)
+def _write(temporary: Path, data: bytes, target: Path, cleaning: contextlib.ExitStack) -> None:
+    """Write a temporary file. It stays locked until the rename, so that no process takes it for a leftover."""
+    cleaning.callback(temporary.unlink, missing_ok=True)  # before it is there: Ctrl-C may come at any moment
+    file = temporary.open("xb", buffering=0)
     cleaning.enter_context(file)
-    folder_lock.hold(file.fileno())
+    folder_lock.lock_file(file.fileno())
     _write_all(file, data)
     os.fsync(file.fileno())
     if os.name == "nt":
         file.close()  # Windows renames no file that is open
     with contextlib.suppress(FileNotFoundError):
-        draft.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.chmod(stat.S_IMODE(target.stat().st_mode))
 
 
 def _write_all(file: io.FileIO, data: bytes) -> None:

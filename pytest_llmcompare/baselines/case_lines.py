@@ -15,7 +15,7 @@ from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
 
 from .document import CaseRecord, LineFault
-from .escapes import escape, escape_name, escape_word, unescape
+from .escapes import escape_line_end, escape_name, escape_word, unescape
 
 WIDE = 100  # columns; longer lines of text are split after sentences
 MARKER_BAR = "|" * 7
@@ -70,9 +70,9 @@ def text_lines(text: str) -> list[str]:
     lines = []
     for line in text.split("\n"):
         first, *more = [line] if len(line) <= WIDE else _SENTENCE.split(line)
-        first = "|" + escape(first)
+        first = "|" + escape_line_end(first)
         lines.append(f"|\\{first[1:]}" if first.startswith(MARKER_BAR) else first)
-        lines += ["~" + escape(part) for part in more]
+        lines += ["~" + escape_line_end(part) for part in more]
     return lines
 
 
@@ -155,13 +155,13 @@ def _wrong_line(line: str, before: str) -> str:
     if not line.strip():
         return ""
     if line.startswith((MARKER_BAR, "=" * 7, ">" * 7)):
-        return f"{shortened(line)} is what is left of a merge conflict; its beginning ('<<<<<<<') is gone."
+        return f"{shortened(line)} belongs to a merge conflict whose beginning ('<<<<<<<') is gone."
     if kind not in set(".|~"):
-        return f"{shortened(line)} begins with none of 'case ', '.', '|' and '~'."
+        return f"{shortened(line)} begins with neither 'case ', '.', '|' nor '~'."
     if kind == "." and before != ".":
-        return f"{shortened(line)} states facts after the text; they stand right below the case."
+        return f"{shortened(line)} states facts after the text; they belong right below the case."
     if kind == "~" and before == ".":
-        return f"{shortened(line)} goes on with a text that has not begun."
+        return f"{shortened(line)} continues a text that has not begun."
     return _wrong_facts(line) if kind == "." else _wrong_escape(line)
 
 

@@ -17,7 +17,7 @@ from .escapes import escape_name
 NO_ROW = RowKey("")
 ENVIRONMENT_NAME = re.compile(r"e[1-9][0-9]{0,8}")
 
-_MEND = "Mend the line, or restore the file"
+_FIX = "Fix the line, or restore the file"
 _UPGRADE = "Upgrade: pip install --upgrade pytest-llmcompare"
 
 
@@ -49,7 +49,7 @@ class LineFault(Exception):  # noqa: N818 - not an error yet: it does not know i
         newer: True if a newer version of this program has written the file, so that restoring it would not help.
     """
 
-    def __init__(self, line: int, what: str, way_out: str = _MEND, *, newer: bool = False) -> None:
+    def __init__(self, line: int, what: str, way_out: str = _FIX, *, newer: bool = False) -> None:
         super().__init__(line, what)
         self.line = line
         self.what = what
@@ -172,7 +172,7 @@ def next_name(names: Iterable[str]) -> str:
     return f"e{max((int(name[1:]) for name in names if ENVIRONMENT_NAME.fullmatch(name)), default=0) + 1}"
 
 
-def shown(row: RowKey) -> str:
+def shown_case(row: RowKey) -> str:
     """The name of a case for messages, on one line and harmless."""
     name = escape_name(row.prompt_id)
     return f"{name}@{escape_name(row.variant)}" if row.variant else name

@@ -22,7 +22,7 @@ _MEANING = {"n": "\n", "r": "\r", "t": "\t", "e": ""} | {escape[1]: char for cha
 _MARK = re.compile(r"(?:^|(?<= ))@")  # would read as the beginning of a variant
 
 
-def escape(text: str) -> str:
+def escape_line_end(text: str) -> str:
     """Escape a text that stands at the end of a line."""
     if not text.isprintable() or "\\" in text:  # all that is harmful counts as not printable; this is faster
         text = _IN_TEXT.sub(_escaped, text)
@@ -33,7 +33,7 @@ def escape_name(name: str) -> str:
     """Escape a name, so that ` @` cannot occur in it and no white space stands at its ends."""
     if not name:
         return r"\e"
-    name = _MARK.sub(r"\\@", escape(name))
+    name = _MARK.sub(r"\\@", escape_line_end(name))
     return _escape_char(name[0]) + name[1:] if name[0].isspace() else name
 
 

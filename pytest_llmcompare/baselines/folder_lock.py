@@ -1,8 +1,8 @@
 """A lock on a folder, held on the folder itself.
 
-So all processes that write there share one lock, whatever their temporary folder, user, container or link to it.
-Nothing is left behind, and the system releases it when a process is killed. If folders cannot be locked (Windows, NFS),
-a lock file in the folder is locked, with a `.gitignore` of its own.
+All processes that write there share one lock, also if they have different temporary folders, users, containers or
+paths. It leaves no file behind, and the system releases it when a process is killed. If folders cannot be locked
+(Windows, NFS), a lock file inside the folder is used instead, next to a `.gitignore` that hides it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MODE = 0o666  # other users of a shared folder wait for the same file
 
 
 @contextlib.contextmanager
-def held(folder: Path, seconds: float) -> Iterator[None]:
+def folder_lock(folder: Path, seconds: float) -> Iterator[None]:
     """Hold the lock of a folder, which is created if needed.
 
     Raises:
@@ -46,8 +46,8 @@ def held(folder: Path, seconds: float) -> Iterator[None]:
             os.close(handle)
 
 
-def is_held(path: Path) -> bool:
-    """True if a living process has the file open and locked, as writers of drafts do."""
+def is_locked(path: Path) -> bool:
+    """True if a living process has the file open and locked, as writers of temporary files do."""
     if fcntl is None:
         return False  # Windows does not remove files that are open
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
@@ -60,7 +60,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def hold(handle: int) -> None:
+def lock_file(handle: int) -> None:
     """Lock a new file until it is closed or the process ends."""
     if fcntl is not None:
         with contextlib.suppress(OSError):  # some file systems have no locks

@@ -16,7 +16,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 from . import file_format
 from .case_lines import record_of, written
 from .document import CaseRecord, Document, LineFault, sort_key
-from .tokens import TokenLine, Tokens, line_of, renamed
+from .tokens import TokenLine, Tokens, format_token_line, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
@@ -77,7 +77,7 @@ class Contents:
         if old is not None and same and (not refresh or _alike(old.generation, baseline.generation)):
             return Change.UNCHANGED
         record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
-        token_line = line_of(baseline)
+        token_line = format_token_line(baseline)
         if same and (record.lines, token_line) == (self.document.records[row].lines, self._token_lines.get(row, "")):
             return Change.UNCHANGED
         known = row in self.document.records or row in self.document.conflicts

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import GroupKey
 
-from .document import shown, sort_key
+from .document import shown_case, sort_key
 from .group_file import Contents
 from .paths import DISK, FOLDER, TEXT_SUFFIX, TOKENS_SUFFIX, GroupFiles, read_pair
 
@@ -51,11 +51,11 @@ def take(root: Path) -> Inventory:
     return inventory
 
 
-def faults(root: Path, stored: Stored) -> list[str]:
+def file_faults(root: Path, stored: Stored) -> list[str]:
     """Faults of a file that can be read: cases that a merge left in two versions, a wrong file name."""
     conflicts = stored.contents.document.conflicts
     messages = [
-        f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown(row)}'.\n"
+        f"{stored.source}, {conflicts[row].where}: a merge left two versions of case '{shown_case(row)}'.\n"
         "Settle them: pytest --llm-update"
         for row in sorted(conflicts, key=sort_key)
     ]
@@ -86,5 +86,5 @@ def _read(path: Path, root: Path) -> Stored:
 def _misplaced(stored: Stored, expected: str, *, taken: bool) -> str:
     what = f"the baselines of table {stored.group.table!r} and model {stored.group.model!r}"
     if taken:
-        return f"{stored.source}: {what} stand a second time; those in use are in {expected}. Delete one of the two."
-    return f"{stored.source}: {what} are looked for in {expected}. Move the file there, and its tokens file with it."
+        return f"{stored.source}: {what} exist twice; those in use are in {expected}. Delete one of the two."
+    return f"{stored.source}: {what} belong in {expected}. Move the file there, and its tokens file with it."

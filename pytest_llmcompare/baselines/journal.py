@@ -66,7 +66,7 @@ class Journal:
             return
         try:
             if not self.path.parent.is_dir():
-                state_folder.make(self.root)
+                state_folder.make_folder(self.root)
                 self.path.parent.mkdir(exist_ok=True)
             with regular_file.open_to_append(self.path) as file:
                 file.write(f"{json.dumps(entry)}\n".encode("ascii"))
@@ -95,7 +95,7 @@ class Kept:
 
 
 def kept_since(root: Path, started: float) -> Kept | None:
-    """Count the outputs in the journals written since a moment; None if there are none.
+    """Count the outputs in the journals written since a moment; None if no journal was.
 
     Args:
         root: pytest's root folder.
@@ -105,7 +105,7 @@ def kept_since(root: Path, started: float) -> Kept | None:
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
         kept += [_kept_in(path) for path in paths if path.stat().st_mtime >= started]
-    return Kept(sum(one.outputs for one in kept), sum(one.asked for one in kept)) if kept else None
+    return Kept(sum(group.outputs for group in kept), sum(group.asked for group in kept)) if kept else None
 
 
 def _kept_in(path: Path) -> Kept:
@@ -132,7 +132,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
                 yield entry
 
 
-def key_of_row(facts: Mapping[str, Any], model: str) -> str:
+def row_answer_key(facts: Mapping[str, Any], model: str) -> str:
     """Key of an output of a model that takes the columns of its signature.
 
     Args:
@@ -142,7 +142,7 @@ def key_of_row(facts: Mapping[str, Any], model: str) -> str:
     return hashlib.sha256(json.dumps([model, facts], sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def key_of(case: Case, model: str, environment: Environment) -> str:
+def answer_key(case: Case, model: str, environment: Environment) -> str:
     """Key of a generation: a hash of everything it depends on.
 
     Args:

@@ -36,8 +36,8 @@ def safe_name(true_name: str, taken: Collection[str] = ()) -> str:
 
     It is the name itself if possible, else a cleaned one with `~` and 6 hex digits of the true name's SHA-256.
     It depends on the name alone, with one exception: of two names that differ only in case (`Qa`, `qa`) the first one
-    has the plain file and the other one gets digits. An existing file always keeps its name, so that it is found
-    again whatever is added or removed beside it.
+    has the plain file and the other one gets digits. An existing file always keeps its name, so adding or removing
+    others never hides it.
 
     Args:
         true_name: The name.

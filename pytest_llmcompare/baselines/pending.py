@@ -111,7 +111,7 @@ class PendingFile:
             BaselineError: Another process keeps the folder locked.
             OSError: It cannot be written.
         """
-        self._write([line_of(entry) for entry in entries])
+        self._write([entry_line(entry) for entry in entries])
 
     def remove(self, keys: Iterable[CaseKey]) -> None:
         """Remove the entries of these cases. Raises as `append` does."""
@@ -128,7 +128,7 @@ class PendingFile:
             return
         with locked(self.folder):
             pending = self.read()
-            lines = [*pending.unknown, *map(line_of, pending.entries.values())]
+            lines = [*pending.unknown, *map(entry_line, pending.entries.values())]
             if lines:
                 replace({self.path: "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")})
             else:
@@ -140,7 +140,7 @@ class PendingFile:
         if not lines:
             return
         with locked(self.folder):
-            state_folder.make(self.root)
+            state_folder.make_folder(self.root)
             with regular_file.open_to_append(self.path) as file:
                 file.seek(max(file.seek(0, 2) - 1, 0))
                 start = "\n" if file.read(1) not in (b"", b"\n") else ""
@@ -196,10 +196,10 @@ def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
         raise LineError("broken")
     if data["pending"] != VERSION:
         raise OtherVersionError(data["pending"])
-    from .pending_schema import checked
+    from .pending_schema import checked_line
 
     try:
-        facts = checked(data)
+        facts = checked_line(data)
     except ValueError as error:
         raise LineError(str(error)) from None
     key = from_plain(CaseKey, facts["key"])
@@ -209,7 +209,7 @@ def _take(line: str, entries: dict[CaseKey, Entry]) -> None:
         entries[key] = from_plain(Entry, facts)
 
 
-def line_of(entry: Entry) -> str:
+def entry_line(entry: Entry) -> str:
     """An entry as a JSON line, without line break."""
     output = _finite(entry.new.generation)
     new = {"input_hash": entry.new.input_hash, "settings_hash": entry.new.settings_hash}

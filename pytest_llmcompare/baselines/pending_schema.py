@@ -1,4 +1,4 @@
-"""Checks a line of the pending file. It may come from CI, there from a fork, and so from anybody.
+"""Checks a line of the pending file, which is untrusted: it may come from CI of a fork.
 
 Imported when a pending file is read, and no earlier: pydantic takes a tenth of a second.
 """
@@ -132,7 +132,7 @@ class OutputFields(BaseModel):
 
 
 class RemovalFields(BaseModel):
-    """A line that says that nothing waits for a case any more."""
+    """A line that removes the entry of a case."""
 
     key: KeyFields
 
@@ -151,7 +151,7 @@ class EntryFields(RemovalFields):
     against: Text = ""
 
 
-def checked(data: dict[str, Any]) -> dict[str, Any]:
+def checked_line(data: dict[str, Any]) -> dict[str, Any]:
     """The data of a line, with tuples for lists, and without keys that this version does not know.
 
     Raises:
@@ -164,7 +164,7 @@ def checked(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complaint(error: ValidationError) -> str:
-    """What is wrong first."""
+    """The first fault of a line."""
     fault = error.errors(include_url=False)[0]
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).removeprefix(".")
     if fault["type"] == "missing":

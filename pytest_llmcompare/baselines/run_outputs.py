@@ -29,7 +29,7 @@ def write(folder: Path, group: GroupKey, outputs: Iterable[Baseline]) -> None:
 
 
 def read(folder: Path, source: str) -> Contents | None:
-    """Read the outputs that `write` wrote; None if there are none.
+    """Read the outputs that `write` wrote; None if it wrote none.
 
     Args:
         folder: The folder.

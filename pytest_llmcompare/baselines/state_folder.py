@@ -10,7 +10,7 @@ FOLDER = ".llmcompare"
 _IGNORED = "*\n"
 
 
-def make(root: Path) -> Path:
+def make_folder(root: Path) -> Path:
     """Create the folder if needed, and return it.
 
     Raises:

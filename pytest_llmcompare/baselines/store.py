@@ -13,7 +13,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey
 
 from . import group_file
 from .atomic_write import locked, remove_leftovers
-from .document import shown, sort_key
+from .document import shown_case, sort_key
 from .group_file import Change, Contents
 from .paths import FOLDER, GroupFiles, OvertakenError, WritableGroupFiles
 
@@ -24,7 +24,7 @@ ATTEMPTS = 20  # to read and write a file that other processes keep writing
 
 T = TypeVar("T")
 
-_AGAIN = "The baselines are as they were. Mend that, and run the update again."
+_AGAIN = "The baselines are unchanged. Fix that, and run the update again."
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class UpdateReport:
 
     @property
     def written(self) -> bool:
-        """Whether the files were written."""
+        """True if the files were written."""
         return bool(self.added or self.changed or self.refreshed)
 
     @property
@@ -164,9 +164,9 @@ def update(
 
     def change(files: WritableGroupFiles, stored: Contents) -> UpdateReport:
         moved = {
-            one.row
-            for one in baselines
-            if expected is not None and not stored.is_at(one, expected[one.row], shifted=one.row in shifted)
+            new.row
+            for new in baselines
+            if expected is not None and not stored.is_at(new, expected[new.row], shifted=new.row in shifted)
         }
         changes = {
             baseline.row: stored.put(baseline, refresh=refresh or baseline.row in shifted)
@@ -202,13 +202,15 @@ def rename(root: Path, group: GroupKey, names: Mapping[RowKey, RowKey]) -> None:
             if old in stored.document.conflicts:
                 where = stored.document.conflicts[old].where
                 raise BaselineError(
-                    f"{files.source}, {where}: a merge left two versions of '{shown(old)}'.\n"
+                    f"{files.source}, {where}: a merge left two versions of '{shown_case(old)}'.\n"
                     "Settle that first: pytest --llm-update"
                 )
             if old not in stored.document.records:
-                raise BaselineError(f"{files.source}: there is no case '{shown(old)}'.")
+                raise BaselineError(f"{files.source}: there is no case '{shown_case(old)}'.")
             if new in stored.rows:
-                raise BaselineError(f"{files.source}: there is a case '{shown(new)}' already. Choose another name.")
+                raise BaselineError(
+                    f"{files.source}: there is a case '{shown_case(new)}' already. Choose another name."
+                )
             stored.rename(old, new)
         files.write(stored)
 
@@ -256,10 +258,12 @@ def prune(root: Path, group: GroupKey, declared: Collection[RowKey], *, confirme
 
 
 def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
-    names = ", ".join(f"'{shown(row)}'" for row in gone[:3]) + (f" and {len(gone) - 3} more" if len(gone) > 3 else "")
+    names = ", ".join(f"'{shown_case(row)}'" for row in gone[:3]) + (
+        f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+    )
     return (
         f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
-        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without a second word.\n"
+        f"More than {PRUNE_SHARE:.0%} of a file are not deleted without confirmation.\n"
         "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
     )
 
@@ -289,4 +293,4 @@ def _changed(
     except OSError as error:
         where = error.filename or folder
         raise BaselineError(f"{where}: cannot be written: {error.strerror or error}.\n{_AGAIN}") from error
-    raise BaselineError(f"{files.source}: another run writes this file all the time.\n{_AGAIN}")
+    raise BaselineError(f"{files.source}: other runs keep writing this file.\n{_AGAIN}")

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from pytest_llmcompare.records import Baseline, RowKey, digest
 
-from .document import CaseRecord, restore, shown, sort_key
-from .escapes import escape, unescape, with_line_breaks
+from .document import CaseRecord, restore, shown_case, sort_key
+from .escapes import escape_line_end, unescape, with_line_breaks
 
 WARNINGS = 5  # that are shown one by one
 
@@ -54,7 +54,7 @@ class Tokens:
         newline: Line break of the file.
         lines: The lines of each case, which are two after some merges.
         problems: What was not used, and why.
-        missing: Number of cases that lack their tokens because there is no file; None if there is one.
+        missing: Number of cases without tokens if there is no tokens file; None if there is one.
     """
 
     def __init__(self, text: str | None, source: str) -> None:
@@ -88,12 +88,12 @@ class Tokens:
                 return line
         for line in lines:
             fault = "broken" if line.token_ids is None else "does not fit the text of the baseline"
-            where = f"{self.source}, line {line.number} (case '{shown(record.row)}')"
+            where = f"{self.source}, line {line.number} (case '{shown_case(record.row)}')"
             self.problems.append(f"{where}: {fault}, so it is not used.")
         if self.missing is not None:
             self.missing += 1
         elif not lines:
-            self.problems.append(f"{self.source}: no line for case '{shown(record.row)}'.")
+            self.problems.append(f"{self.source}: no line for case '{shown_case(record.row)}'.")
         return None
 
     def warnings(self, *, can_restore: bool) -> tuple[str, ...]:
@@ -119,14 +119,14 @@ class Tokens:
         return tuple(warnings)
 
 
-def line_of(baseline: Baseline) -> str:
+def format_token_line(baseline: Baseline) -> str:
     """The line of a case; empty if its tokens are unknown."""
     generation = baseline.generation
     if generation.token_ids is None:
         return ""
     row = baseline.row
     return (
-        f'{{"id": {_quoted(escape(row.prompt_id))}, "variant": {_quoted(escape(row.variant))}, '
+        f'{{"id": {_quoted(escape_line_end(row.prompt_id))}, "variant": {_quoted(escape_line_end(row.variant))}, '
         f'"text": "{digest(generation.text)}", "tokens": [{", ".join(map(str, generation.token_ids))}], '
         f'"logprobs": {_numbers(generation.logprobs)}}}'
     )
@@ -134,7 +134,7 @@ def line_of(baseline: Baseline) -> str:
 
 def renamed(lines: str, row: RowKey) -> str:
     """The lines of a case under another name, otherwise unchanged."""
-    names = f'{{"id": {_quoted(escape(row.prompt_id))}, "variant": {_quoted(escape(row.variant))}'
+    names = f'{{"id": {_quoted(escape_line_end(row.prompt_id))}, "variant": {_quoted(escape_line_end(row.variant))}'
     return "\n".join(_NAMES.sub(lambda _: names, line, count=1) for line in lines.split("\n"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.paths import FOLDER
-from pytest_llmcompare.baselines.pending import Entry, PendingFile, line_of
+from pytest_llmcompare.baselines.pending import Entry, PendingFile, entry_line
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, GroupKey
@@ -37,9 +37,9 @@ class Applied:
 
 
 def apply_decisions(root: Path, accepted: Iterable[Entry], rejected: Sequence[Entry]) -> Applied:
-    """Carry out decisions; what cannot be done does not keep the rest from being done.
+    """Carry out decisions; one that fails does not stop the others.
 
-    If a run has found another output for a rejected case meanwhile, that one stays pending: nobody has seen it.
+    If a run has meanwhile found another output for a rejected case, that output stays pending: it was not reviewed.
 
     Args:
         root: pytest's root folder.
@@ -118,7 +118,7 @@ def _write(root: Path, group: GroupKey, entries: Sequence[Entry]) -> store.Updat
 
 
 def _check_folder(root: Path, group: GroupKey) -> None:
-    """Refuse to write outside of the project: the pending file may come from somebody else.
+    """Refuse to write outside of the project: the pending file is untrusted.
 
     Raises:
         BaselineError: The group's folder is not in the project, or does not exist.
@@ -153,8 +153,8 @@ def _moved(entry: Entry) -> str:
 
 
 def _has_changed(now: Entry | None, shown: Entry) -> bool:
-    """Return whether the case has another pending output now than the one that was shown."""
-    return now is not None and line_of(now) != line_of(shown)
+    """Return True if the case has another pending output now than the one that was shown."""
+    return now is not None and entry_line(now) != entry_line(shown)
 
 
 def _newer(entry: Entry) -> str:

@@ -20,7 +20,7 @@ def check(root: str | None) -> int:
     """
     folder = pending_root(root)
     stock = inventory.take(folder)
-    faults = [*stock.faults, *(fault for stored in stock.files for fault in inventory.faults(folder, stored))]
+    faults = [*stock.faults, *(fault for stored in stock.files for fault in inventory.file_faults(folder, stored))]
     print_errors(warning for stored in stock.files for warning in stored.contents.warnings)
     print_errors(faults)
     files = count(len(stock.files), "baseline file")

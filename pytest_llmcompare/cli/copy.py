@@ -10,7 +10,7 @@ import click
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.sources.mlflow_run import RunContent, open_run
 from pytest_llmcompare.errors import BaselineError, UsageError
-from pytest_llmcompare.models.config_file import read_file
+from pytest_llmcompare.models.config_file import read_config
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.text import disarm
 
@@ -66,7 +66,7 @@ def default_tracking_uri(root: Path) -> str:
     Raises:
         UsageError: `pyproject.toml` cannot be read.
     """
-    uri = os.environ.get("LLMCOMPARE_TRACKING_URI") or read_file(root / CONFIG).get("tracking_uri", "")
+    uri = os.environ.get("LLMCOMPARE_TRACKING_URI") or read_config(root / CONFIG).get("tracking_uri", "")
     if not isinstance(uri, str):
         raise UsageError(f"[tool.llmcompare] in {root / CONFIG}: tracking_uri = {uri!r}, expected text.")
     return uri

@@ -10,10 +10,11 @@ import click
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
 
+from .accept import accept, reject
 from .check import check
 from .copy import copy
 from .models import models
-from .pending import accept, pending, reject
+from .pending import pending
 from .rename import rename
 from .report import report
 from .review import review

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
-from pytest_llmcompare.models.config_file import read_file
+from pytest_llmcompare.models.config_file import read_config
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown_source
 from pytest_llmcompare.models.uris import split_specs
 from pytest_llmcompare.settings import check_file
@@ -37,9 +37,9 @@ def parsed_specs(given: Sequence[str], root: Path) -> list[ModelSpec]:
     """Return the given model specs, or those that a pytest run would use.
 
     Raises:
-        UsageError: There are none, or one of them is wrong.
+        UsageError: No model is configured, or one of them is wrong.
     """
-    table = read_file(root / CONFIG)
+    table = read_config(root / CONFIG)
     check_file(table, f"[tool.llmcompare] in {root / CONFIG}")
     named = table.get("models", {})
     listed = table.get("default_models") or list(named)

@@ -19,7 +19,7 @@ root_option = click.option(
 
 
 def pending_root(given: str | None) -> Path:
-    """Return the root folder whose pending outputs and baselines are meant.
+    """Return the project's root folder, which holds pending outputs and baselines.
 
     Args:
         given: The value of `--root`.

@@ -43,7 +43,7 @@ def rows_of(stored: Stored, name: str) -> list[RowKey]:
 
 
 def names(stored: Stored, row: RowKey) -> tuple[str, str, str]:
-    """Return what OLD may be for a row: its id, its id with the table, with the table and the model."""
+    """Return the forms of OLD that name a row: its id, its id with the table, with the table and the model."""
     table, model = stored.group.table, stored.group.model
     return row.prompt_id, f"{table}/{row.prompt_id}", f"{table}/{model}/{row.prompt_id}"
 
@@ -60,7 +60,7 @@ def check_rename(old: str, new: str, chosen: dict[Stored, list[RowKey]], stored_
         raise SelectionError(f"no baseline has the prompt id {old!r}.{did_you_mean(old, known)}")
     tables = sorted({f"{stored.group.folder}/{stored.group.table}" for stored in chosen})
     if len(tables) > 1:
-        raise UsageError(f"{old!r} stands in more than one table: {', '.join(tables)}. Name one: TABLE/{old}")
+        raise UsageError(f"{old!r} is in more than one table: {', '.join(tables)}. Name one: TABLE/{old}")
     for stored, rows in chosen.items():
         taken = stored.contents.rows & {RowKey(new, row.variant) for row in rows}
         if taken:

@@ -46,7 +46,7 @@ def read(path: Path) -> ReportData:
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}.\n{HOW}") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} ({COMMAND_LINE}) is no JSON report: {error}.\n{HOW}") from None
+        raise UsageError(f"{path} ({COMMAND_LINE}) is not a JSON report: {error}.\n{HOW}") from None
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version != SCHEMA_VERSION:
         kind = "no report of pytest-llmcompare" if version is None else f"a report of schema version {version}"

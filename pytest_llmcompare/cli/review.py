@@ -16,12 +16,12 @@ from pytest_llmcompare.reports.messages import reason_lines
 from pytest_llmcompare.reports.text_diff import single
 from pytest_llmcompare.text import disarm, encodable
 
+from .accept import print_accepted
 from .apply_decisions import Applied, apply_decisions
 from .interrupts import Interrupts
-from .pending import NOTHING, load_pending, print_accepted
+from .pending import NOTHING, load_pending
 from .project_root import pending_root, root_option
 from .review_state import Decision, Review
-from .web.browse import browse
 
 PROMPT = "  prompt     "
 AGAINST = "  against    "
@@ -44,7 +44,7 @@ def port_number(text: str) -> int:
         click.BadParameter: It is not from 1 to 65535.
     """
     if not (text.isdecimal() and text.isascii() and 0 < int(text) < 2**16):
-        raise click.BadParameter(f"{text!r} is no port: expected a number from 1 to 65535")
+        raise click.BadParameter(f"{text!r} is not a port: expected a number from 1 to 65535")
     return int(text)
 
 
@@ -61,7 +61,7 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
     """
     if not web and (port is not None or no_browser):
         name = "--no-browser" if port is None else "--port"
-        raise UsageError(f"{name} goes with --web only: llmcompare review --web")
+        raise UsageError(f"{name} needs --web: llmcompare review --web")
     if not (web or (sys.stdin.isatty() and sys.stdout.isatty())):
         raise UsageError(NO_TERMINAL)
     folder = pending_root(root)
@@ -72,8 +72,10 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
         return 0
     if not web:
         return review_on_terminal(folder, state)
+    from .web.browse import browse  # takes a third of the time in which every other command starts
+
     applied = browse(folder, state.entries, pending.notes, port=port, opens=not no_browser)
-    return 1 if applied is None else finish(state, applied)
+    return 1 if applied is None else print_result(state, applied)
 
 
 def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts.wait_for_keys) -> int:
@@ -86,12 +88,12 @@ def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts
     """
     with Interrupts() as interrupts:
         with contextlib.suppress(OSError, KeyboardInterrupt):  # a terminal that is gone is a way to quit
-            ask(state, interrupts, keys)
+            ask_for_decisions(state, interrupts, keys)
         applied = apply_decisions(root, state.decided(Decision.ACCEPT), state.decided(Decision.REJECT))
-        return finish(state, applied)
+        return print_result(state, applied)
 
 
-def finish(state: Review, applied: Applied) -> int:
+def print_result(state: Review, applied: Applied) -> int:
     """Print what was done; return the exit code."""
     left = len(state.entries) - len(applied.accepted) - len(applied.rejected)
     with contextlib.suppress(OSError):  # the terminal may be gone
@@ -100,7 +102,7 @@ def finish(state: Review, applied: Applied) -> int:
     return 1 if applied.faults else 0
 
 
-def ask(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
+def ask_for_decisions(state: Review, interrupts: Interrupts, keys: WaitForKeys) -> None:
     """Show one output after the other until all are decided, the user quits or a signal comes."""
     pressed = key_presses(interrupts, keys)
     while state.current is not None and not interrupts.received:
@@ -132,11 +134,11 @@ def act(state: Review, key: str) -> bool:
 
 
 def entry_lines(state: Review, entry: Entry) -> list[str]:
-    """Return what is shown of an output: verdict, prompt, both texts, keys."""
+    """Return the lines that show an output: verdict, prompt, both texts, keys."""
     result = CaseResult(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline)
     headline, *lines = reason_lines(result)
     alike = len(state.alike)
-    more = f"   capitals: all {alike} alike" if alike > 1 else ""
+    more = f"   A R S all {alike} alike" if alike > 1 else ""
     return [
         f"{state.place} {disarm(str(entry.key))}  {headline}",
         *(single(PROMPT, entry.prompt) if entry.prompt else []),

@@ -83,7 +83,7 @@ class Review:
 
 
 def change_key(entry: Entry) -> ChangeKey:
-    """Return what is equal for outputs that changed in the same way.
+    """Return a key that is equal for outputs that changed in the same way.
 
     That is the model, the verdict and, if the output drifted, the token that became another one.
     """

@@ -1,1 +1,1 @@
-"""Decides: verdicts, noise, statistics, the summary. Pure functions over frozen records."""
+"""Comparison: verdicts, noise, statistics, the summary. Pure functions over frozen records."""

@@ -17,7 +17,7 @@ class Acceptance:
     Attributes:
         group: The group.
         baselines: Today's outputs, to be its baselines.
-        shifted: Rows whose texts are unchanged, so that only new likelihoods are accepted.
+        shifted: Rows with unchanged texts, of which only the new log-probs are accepted.
     """
 
     group: GroupKey
@@ -28,8 +28,8 @@ class Acceptance:
 def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptance]:
     """The outputs that an update option turns into baselines, group by group.
 
-    A case is accepted if a test has compared it and all its tests passed: an output that fails another check of the
-    user is not worth keeping.
+    A case is accepted if a test has compared it and all its tests passed: an output that fails another of the user's
+    checks is no good baseline.
     """
     by_case: dict[CaseKey, list[CaseResult]] = {}
     for result in results:
@@ -48,29 +48,29 @@ def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptanc
 
 
 def is_shifted(result: CaseResult) -> bool:
-    """Whether only likelihoods moved, so that only these can be accepted."""
+    """True if only likelihoods moved, so that only these can be accepted."""
     return result.judgement is not None and result.judgement.verdict is Verdict.SHIFTED
 
 
 def is_accepted(result: CaseResult, update: Update) -> bool:
-    """Whether the update option accepts this output."""
+    """True if the update option accepts this output."""
     judged = result.judgement is not None and update.accepts(result.judgement.verdict)
     return judged and result.generation is not None
 
 
 def is_open(result: CaseResult) -> bool:
-    """Whether an output differs from its baseline or has none, so that it waits for a decision."""
+    """True if an output differs from its baseline or has none, so that it waits for a decision."""
     judged = result.judgement is not None and result.judgement.verdict in UNDECIDED
     return judged and result.generation is not None
 
 
 def is_match(result: CaseResult) -> bool:
-    """Whether an output was compared and is identical or a near tie."""
+    """True if an output was compared and is identical or a near tie."""
     return result.judgement is not None and result.judgement.verdict in MATCHING
 
 
 def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:
-    """Whether a test failed for another reason than a comparison.
+    """True if a test failed for another reason than a comparison.
 
     Args:
         samples: Results of one test, a result per sample.

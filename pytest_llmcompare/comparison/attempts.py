@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import Attempt, CaseResult
 from pytest_llmcompare.settings import Settings
-from pytest_llmcompare.text import source_without_secrets
+from pytest_llmcompare.text import count, source_without_secrets
 
 Place = Callable[[str], str]
 """Returns where a test stands, given its node id: `test_geo.py:4`."""
@@ -38,14 +38,14 @@ CUT_SHORT = "The run ended before a test of a prompt table did."
 
 
 def compared(attempt: Attempt) -> bool:
-    """Whether a test has checked an output: against its baseline, or in its own way if it asks for none."""
+    """True if a test has checked an output: against its baseline, or in its own way if it asks for none."""
     if attempt.looked or attempt.verdict not in (None, Verdict.ERROR):
         return True
     return attempt.reached and not attempt.wants_baseline and attempt.outcome != SKIPPED
 
 
 def saw_nothing(attempt: Attempt) -> bool:
-    """Whether a test asked for its baseline and passed without comparing it."""
+    """True if a test asked for its baseline and passed without comparing it."""
     unseen = attempt.verdict is None and not attempt.looked
     return attempt.outcome == PASSED and attempt.wants_baseline and unseen
 
@@ -75,11 +75,10 @@ def unseen_faults(
     for verdict, those in unseen(results, attempts, settings).items():
         outputs = len({result.key for result in those})
         tests = list(dict.fromkeys(result.nodeid for result in those))
-        what = f"1 output {verdict.predicate}" if outputs == 1 else f"{outputs:,} outputs {_plural(verdict.predicate)}"
-        whose = "its test" if len(tests) == 1 else "their tests"
+        what = f"{count(outputs, 'output')} {verdict.predicates[outputs > 1]}"
+        whose, itself = ("its test", "itself") if len(tests) == 1 else ("their tests", "themselves")
         skipped = {attempts[test].outcome == SKIPPED for test in tests if test in attempts}
-        ended = "passed or skipped" if len(skipped) > 1 else "skipped itself" if skipped == {True} else "passed"
-        ended = ended.replace("itself", "themselves") if len(tests) > 1 else ended
+        ended = "passed or skipped" if len(skipped) > 1 else f"skipped {itself}" if skipped == {True} else "passed"
         faults.append(
             f"{what}, but {whose} {ended}: is an assert missing in {_places(tests, place)}?\n"
             f"  {_listed(tests)}\n"
@@ -92,7 +91,7 @@ def unseen_faults(
 def nothing_compared(
     attempts: Iterable[Attempt], settings: Settings, place: Place, *, tables: bool, selected: bool
 ) -> str:
-    """Why the run fails although all of its tests ended well: none of them compared. Empty if that is not so.
+    """The fault of a run whose tests all ended well, but none of which compared anything; empty if one did.
 
     Models that are named for this run have to be compared. Those of the file may go unused, but tests that had a model
     answer and then skipped the comparison fail the run, too.
@@ -118,15 +117,17 @@ def nothing_compared(
 
 
 def own_comparisons(attempts: Iterable[Attempt]) -> str:
-    """A note on tests that compared in their own way and have no verdict; empty if there are none."""
+    """A note on tests that compared in their own way and have no verdict; empty if no test did."""
     own = sum(attempt.looked and attempt.verdict is None for attempt in attempts)
     if not own:
         return ""
-    return f"{_tests(own)} read llm_baseline and compared in a way of their own: no verdict, and no update writes them"
+    return (
+        f"{count(own, 'test')} compared by reading llm_baseline: no verdict, and no update option writes these outputs"
+    )
 
 
 def skipped_late(attempts: Iterable[Attempt], place: Place) -> str:
-    """A note on tests that skipped themselves after the model had answered; empty if there are none."""
+    """A note on tests that skipped themselves after the model had answered; empty if no test did."""
     gone = [attempt for attempt in attempts if _skipped_late(attempt) and not compared(attempt)]
     return _line("not compared, skipped after the model had answered", gone, place) if gone else ""
 
@@ -150,11 +151,7 @@ def _line(way: str, attempts: list[Attempt], place: Place) -> str:
     """A line such as `skipped before ...: 3 tests in test_geo.py:4 (no network)`."""
     reasons = list(dict.fromkeys(attempt.reason for attempt in attempts if attempt.reason))
     why = f" ({'; '.join(reasons[:MOST_NAMED])})" if reasons else ""
-    return f"{way}: {_tests(len(attempts))} in {_places([attempt.nodeid for attempt in attempts], place)}{why}"
-
-
-def _tests(number: int) -> str:
-    return "1 test" if number == 1 else f"{number:,} tests"
+    return f"{way}: {count(len(attempts), 'test')} in {_places([attempt.nodeid for attempt in attempts], place)}{why}"
 
 
 def _places(nodeids: Iterable[str], place: Place) -> str:
@@ -166,7 +163,3 @@ def _listed(names: list[str]) -> str:
     """The first names, and the number of the others."""
     more = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _plural(what: str) -> str:
-    return what.replace("has a stale baseline", "have stale baselines").replace("has ", "have ")

@@ -33,14 +33,14 @@ class Cell:
 
     @property
     def differs(self) -> bool:
-        """Whether there is a difference to show; equal texts with shifted likelihoods show none."""
+        """True if there is a difference to show; equal texts with shifted log-probs have none."""
         if self.verdict is Verdict.SHIFTED:
             return self.text != self.result.baseline_text
         return self.verdict not in (None, Verdict.IDENTICAL)
 
 
 def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:
-    """One cell per case; of equally bad results the first by test name counts, whatever their order."""
+    """One cell per case; of equally bad results the first by test name counts, in any order of the results."""
     by_case: dict[CaseKey, list[CaseResult]] = {}
     for result in results:
         by_case.setdefault(result.key, []).append(result)

@@ -34,7 +34,7 @@ class BudgetCheck:
 
     @property
     def fails(self) -> bool:
-        """Whether the run fails: too many drifted, or a budget given for this run could not be checked."""
+        """True if the run fails: too many drifted, or a budget given for this run could not be checked."""
         if not self.rate.total:
             return self.origin != FILE
         # As decimal fractions, so that 7 of 100 cases are within a budget of 7 %.
@@ -54,16 +54,16 @@ def check_budget(cells: Mapping[CaseKey, Cell], settings: Settings, *, whole: bo
     by_model: dict[str, list[Cell]] = {}
     for key in sorted(cells):
         by_model.setdefault(key.group.model, []).append(cells[key])
-    every = [checked(model, own, settings.drift_budget, settings) for model, own in by_model.items()]
+    every = [check_model(model, own, settings.drift_budget, settings) for model, own in by_model.items()]
     checks = tuple(check for check in every if check.rate.total)
     excused = not whole or any(cell.accepted for cell in cells.values())
     if checks or excused:
         return checks
-    nothing = checked("", (), settings.drift_budget, settings)
+    nothing = check_model("", (), settings.drift_budget, settings)
     return (nothing,) if cells or nothing.fails else ()  # a suite without comparisons may share the file
 
 
-def checked(model: str, cells: Collection[Cell], budget: float, settings: Settings) -> BudgetCheck:
+def check_model(model: str, cells: Collection[Cell], budget: float, settings: Settings) -> BudgetCheck:
     """Check one model against the budget; accepted drifts do not count."""
     comparable = [cell for cell in cells if cell.verdict in COMPARED]
     drifted = tuple(cell.result for cell in comparable if cell.verdict is Verdict.DRIFTED and not cell.accepted)

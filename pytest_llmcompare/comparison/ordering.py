@@ -1,4 +1,4 @@
-"""The order of models and rows in reports: as the user wrote them, whatever the order of the results. Pure."""
+"""The order of models and rows in reports: as the user wrote them, not as their results came in. Pure."""
 
 from __future__ import annotations
 

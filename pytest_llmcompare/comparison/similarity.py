@@ -68,9 +68,9 @@ class Similarity:
         """
         if self.kind != SEMANTIC:
             return self
-        from pytest_llmcompare.models.embedding import locate
+        from pytest_llmcompare.models.embedding import embedding_folder
 
-        return dataclasses.replace(self, model=str(locate(model, root)))
+        return dataclasses.replace(self, model=str(embedding_folder(model, root)))
 
 
 def ratio(one: str, other: str) -> float:
@@ -82,9 +82,9 @@ def ratio(one: str, other: str) -> float:
 
 def cosine(model: str, one: str, other: str) -> float:
     """Cosine similarity of embeddings."""
-    from pytest_llmcompare.models.embedding import loaded
+    from pytest_llmcompare.models.embedding import load_embedding
 
-    return loaded(model).similarity(one, other)
+    return load_embedding(model).similarity(one, other)
 
 
 def read_similarity(given: object) -> Similarity | None:
@@ -147,11 +147,11 @@ def similar(judgement: Judgement, expected: Sequence[str], actual: str, similari
         return Judgement(Verdict.ERROR, reason=str(error))
     least = min(similarity.least, floor)
     asked = "at least {} asked" if least == similarity.least else f"as the {len(expected)} samples are to {{}} at least"
-    reason = f"texts are {percent(score)} similar ({similarity.kind}), {asked.format(percent(least))}"
+    reason = f"texts are {percent_at_least(score)} similar ({similarity.kind}), {asked.format(percent_at_least(least))}"
     verdict = Verdict.NEAR_TIE if score >= least else Verdict.DRIFTED
     return dataclasses.replace(judgement, verdict=verdict, reason=reason)
 
 
-def percent(part: float) -> str:
+def percent_at_least(part: float) -> str:
     """Format a share, rounded down so that too little never looks like enough: `97 %`, `89.9 %`."""
     return f"{math.floor(round(part * 1000, 6)) / 10:g} %"

@@ -133,7 +133,7 @@ def rate(count: int, total: int) -> Rate:
         ValueError: `count` is negative or larger than `total`.
     """
     if not 0 <= count <= total:
-        raise ValueError(f"{count} of {total} is no share")
+        raise ValueError(f"{count} of {total} is not a share")
     if not total:
         return Rate(0, 0, Interval(0.0, 1.0))
     from scipy.stats import binomtest
@@ -149,17 +149,18 @@ def paired_outcomes(first: Sequence[bool], second: Sequence[bool]) -> PairedOutc
         ValueError: The sides differ in length.
     """
     pairs = list(zip(first, second, strict=True))
-    one, other = pairs.count((True, False)), pairs.count((False, True))
-    return PairedOutcomes(pairs.count((True, True)), one, other, pairs.count((False, False)), mcnemar(one, other))
+    first_only, second_only = pairs.count((True, False)), pairs.count((False, True))
+    both, neither = pairs.count((True, True)), pairs.count((False, False))
+    return PairedOutcomes(both, first_only, second_only, neither, mcnemar(first_only, second_only))
 
 
-def mcnemar(one: int, other: int) -> float:
+def mcnemar(first_only: int, second_only: int) -> float:
     """Two-sided p-value of McNemar's exact test, given the cases that only one side and only the other passes."""
-    if not one + other:
+    if not first_only + second_only:
         return 1.0
     from scipy.stats import binomtest
 
-    return float(binomtest(one, one + other).pvalue)
+    return float(binomtest(first_only, first_only + second_only).pvalue)
 
 
 def paired_scores(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> PairedScores:

@@ -42,7 +42,7 @@ class TableRow:
 
     @property
     def differs(self) -> bool:
-        """Whether models differ from each other, or a model from its baseline."""
+        """True if models differ from each other, or a model from its baseline."""
         cells = [cell for cell in self.cells if cell is not None]
         return len({cell.text for cell in cells}) > 1 or any(cell.differs for cell in cells)
 
@@ -104,7 +104,7 @@ class Summary:
         models: One line per model.
         tables: Side by side, prompts and models.
         equal_drifts: The drifts, grouped by the tokens that differ, the most frequent first.
-        notes: What the user should know, each once; the reasons in `faults` are among them.
+        notes: Notes for the user, each once; the reasons in `faults` are among them.
         obsolete: Baselines that are in a file but no longer in the table, by group.
         budgets: Each model against the drift budget; empty without one.
         gates: The thresholds on metrics with their values, passed or missed, by table and model.
@@ -227,10 +227,10 @@ def tables(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Table, ...]:
     by_table: dict[tuple[str, str], dict[CaseKey, Cell]] = {}
     for key, cell in cells.items():
         by_table.setdefault((key.group.folder, key.group.table), {})[key] = cell
-    return tuple(table(folder, name, own, order) for (folder, name), own in sorted(by_table.items()))
+    return tuple(table_summary(folder, name, own, order) for (folder, name), own in sorted(by_table.items()))
 
 
-def table(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
+def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: Order) -> Table:
     """One table, in the order of its rows and models."""
     names = {key.group.model for key in cells}
     models = tuple(sorted(names, key=lambda model: order.in_table(folder, name, model)))

@@ -6,27 +6,28 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.models.load import LocalModel
 
 
 def prompt_fault(model: LocalModel, tokens: Sequence[int]) -> str:
-    """Why a model can't be asked this; empty if it can. Looked up beforehand, as such a fault makes a GPU unusable.
+    """Why a model can't be asked this; empty if it can.
 
-    Computed positions go on beyond the context, and so does transformers; learned ones end there.
+    Checked before the call, because on a GPU such a fault ends the use of the device for good. Learned positions end at
+    the context; computed ones go on, and so does transformers.
     """
     if not tokens:
-        return f"model {model.name!r}: the prompt gives no tokens, so there is nothing to answer. Give it some text."
+        return "the prompt gives no tokens, so there is nothing to answer. Give it some text."
     if max(tokens) >= model.vocabulary:
         token = next(token for token in tokens if token >= model.vocabulary)
         return (
-            f"model {model.name!r}: the prompt holds token {token} ({model.show(token)!r}), "
+            f"the prompt holds token {token} ({model.show(token)!r}), "
             f"but the model embeds {model.vocabulary} tokens, 0 to {model.vocabulary - 1}.\n"
             "Save the model's own tokenizer beside it, or resize its embeddings: "
             "model.resize_token_embeddings(len(tokenizer))"
         )
     if model.context_is_hard and len(tokens) > (model.context or 0):
         return (
-            f"model {model.name!r}: the prompt has {len(tokens)} tokens, its context holds {model.context}.\n"
+            f"the prompt has {len(tokens)} tokens, its context holds {model.context}.\n"
             "Shorten the prompt or its examples."
         )
     return ""

@@ -1,7 +1,7 @@
 """Drafts: expected outputs, verified in one pass over prompt and draft (teacher forcing).
 
-Such a pass may only say what plain `generate` would say. If it can't be sure (two tokens nearly equally likely, a
-setting that looks further than the tokens before, a model of another kind) it says why, and the prompt is decoded
+Such a pass must give exactly the output of plain `generate`. If it can't be sure (two tokens are nearly equally likely,
+a setting depends on more than the tokens before, the model does not support it) it notes why, and the prompt is decoded
 plainly. If the model leaves the draft, the output goes on from there.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .batching import room_after
 from .generate import Batches, concatenated
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 FAILED = "the pass over the draft failed"
 VERIFY_TOKENS = 512
 """Most tokens of a batch on a CPU: scores of whole drafts are in memory at once, and larger batches are no faster."""
-NOT_TRIED = "not tried: "
-"""How the reason begins if it lies in the settings or in the model, and not in the output."""
 
 
 def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
@@ -55,17 +53,10 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
     indices = [index for index in job.prompts if index in job.drafts]
     if not indices:
         return
-    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
-    checks: dict[int, DraftCheck] = {}
-    for index in indices:
-        check = f"{NOT_TRIED}{why}" if why else usable_draft(job, index)
-        if isinstance(check, DraftCheck):
-            checks[index] = check
-        else:
-            job.rejections[index] = check
+    checks = usable_drafts(job, indices)
     if rounding := why_rounding_differs(job.model):  # then the pass gives log-probs, and no output
-        for check in checks.values():
-            check.unsure = f"{NOT_TRIED}{rounding}"
+        for index, check in checks.items():
+            job.untried[index] = check.unsure = rounding
     if rows_are_independent(job.gen_config, job.model) and not job.model.is_encoder_decoder:
         fitting = {index: check for index, check in checks.items() if job.fits_context(len(check.prompt))}
         yield from verify_together(job, fitting)
@@ -76,15 +67,28 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
                 yield job.finish(index, outcome)
 
 
-def usable_draft(job: Job, index: int) -> DraftCheck | str:
-    """The part of a draft that can be verified, or why none can."""
+def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
+    """The drafts that can be verified, by index; of the others note why not."""
+    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
+    checks: dict[int, DraftCheck] = {}
+    for index in indices:
+        is_repeatable = not job.config.do_sample or job.seeds[index] is not None
+        if why or not is_repeatable:
+            job.untried[index] = why or "sampling without a seed cannot be repeated"
+        elif check := usable_draft(job, index):
+            checks[index] = check
+        else:
+            job.rejections[index] = "the draft has no token that could be the output's"
+    return checks
+
+
+def usable_draft(job: Job, index: int) -> DraftCheck | None:
+    """The part of a draft that can be verified; None if none of its tokens can be the output's."""
     prompt = job.prompts[index]
-    if job.config.do_sample and job.seeds[index] is None:
-        return f"{NOT_TRIED}sampling without a seed cannot be repeated"
     most = min(job.wanted_tokens(len(prompt)), room_after(job.model, len(prompt)))
     draft = list(job.drafts[index])[: max(0, int(most))]
     end = next((at for at, token in enumerate(draft) if not 0 <= token < job.model.vocabulary), len(draft))
-    return DraftCheck(prompt, draft[:end]) if draft[:end] else "the draft has no token that could be the output's"
+    return DraftCheck(prompt, draft[:end]) if draft[:end] else None
 
 
 def verify_together(job: Job, checks: dict[int, DraftCheck]) -> Iterator[Finished]:
@@ -109,7 +113,7 @@ def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix |
     """Fill in the checks of a batch; False if memory does not suffice for so many."""
     rows = list(checks.values())
     try:
-        with quiet():
+        with transformers_quiet():
             call(job.model, [row.prompt for row in rows], job.config, draft_verifier(job.model, rows, prefix))
     except Exception as error:  # of any row
         if isinstance(error, torch.OutOfMemoryError) and len(rows) > 1:
@@ -148,7 +152,7 @@ def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     try:
         prefix = job.prefix()
         verify = VerifyThenDecode(job, check, prefix)
-        with quiet(), seeded(job.model.device, seed):
+        with transformers_quiet(), seeded(job.model.device, seed):
             output = call(job.model, [check.prompt], config, verify, prefix if job.model.is_batchable else None)
     except Exception as error:  # it is decoded plainly
         job.failed("reading a baseline in one pass", error, log, [index])

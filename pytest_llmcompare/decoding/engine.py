@@ -13,8 +13,8 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
+from pytest_llmcompare.text import error_line
 
 from .batching import prompt_fault
 from .drafts import verify_drafts
@@ -34,8 +34,8 @@ def answers(
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
     `generation_config.py` says which settings hold if a request leaves some out. A seeded sample equals that of
-    `torch.manual_seed(seed); model.generate(...)`, whatever else is asked, and leaves torch's generators alone. A batch
-    that does not fit into memory is halved, with a warning.
+    `torch.manual_seed(seed); model.generate(...)`, whichever other requests there are, and leaves torch's generators
+    alone. A batch that does not fit into memory is halved, with a warning.
 
     The iterator may be abandoned at any outcome: the model is as before, and what was not yet asked never is.
 
@@ -86,10 +86,10 @@ def checked_settings(
     refused: dict[int, GenerationError] = {}
     for group in split_by_settings(dict(enumerate(requests))):
         try:
-            with quiet():
+            with transformers_quiet():
                 configs |= dict.fromkeys(group, configuration(requests[group[0]].gen_config))
         except GenerationError as error:
-            refused |= {index: GenerationError(f"model {model.name!r}: {error}") for index in group}
+            refused |= {index: GenerationError(error.reason, model.name) for index in group}
     return configs, refused
 
 
@@ -101,14 +101,14 @@ def encoded_prompts(
     unusable: dict[int, GenerationError] = {}
     for index, prompt in prompts.items():
         try:
-            with quiet():
+            with transformers_quiet():
                 tokens = model.encode(prompt)
         except Exception as error:  # from a tokenizer or a chat template
-            fault = f"model {model.name!r}: the prompt cannot be made into tokens: {reason(error)}"
+            fault = f"the prompt cannot be made into tokens: {error_line(error)}"
         else:
             fault = prompt_fault(model, tokens)
         if fault:
-            unusable[index] = GenerationError(fault)
+            unusable[index] = GenerationError(fault, model.name)
         else:
             encoded[index] = tokens
     return encoded, unusable

@@ -1,11 +1,11 @@
-"""Shortcuts that raise: logged with their traceback, told to the user once per model, fatal under the tests.
+"""Shortcuts that raise: logged with their traceback, warned of once per model, fatal under the project's tests.
 
 A shortcut saves time and may change no output: a batch, a draft, the KV cache of a shared prefix, a self-check. If it
 raises, the prompts are decoded plainly, so only the clock would show a bug in it. That is why the project's own tests
 set `PYTEST_LLMCOMPARE_STRICT=1`, under which the exception is raised.
 
-Two kinds of failure are nobody's bug and stay quiet: too little memory, and a prompt that fails plainly, too. The
-second is known only after plain decoding, so a failure waits for the outcomes of its prompts.
+Two kinds of failure are no bug of a shortcut and are not reported: too little memory, and a prompt that plain decoding
+fails on, too. The second is known only after plain decoding, so a failure waits for the outcomes of its prompts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
+from pytest_llmcompare.text import error_line
 
 STRICT = "PYTEST_LLMCOMPARE_STRICT"
 """Environment variable under which a failed shortcut raises."""
@@ -61,12 +61,12 @@ class Failure:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """True if memory did not suffice; torch has no class of its own for that on a CPU."""
+    """True if memory did not suffice; on a CPU torch raises a plain RuntimeError for that."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def unexplained(failures: list[Failure], index: int, *, answered: bool) -> Iterable[Failure]:
-    """Take in a prompt's outcome; yield the failures whose prompts all have one now, and none of them an error."""
+    """Note a prompt's outcome; yield the failures whose prompts are all answered now, none with an error."""
     for failure in [failure for failure in failures if index in failure.waiting]:
         failure.waiting.discard(index)
         failure.explained = failure.explained or not answered
@@ -76,7 +76,7 @@ def unexplained(failures: list[Failure], index: int, *, answered: bool) -> Itera
                 yield failure
 
 
-def report(model: LocalModel, failure: Failure) -> None:
+def report_failure(model: LocalModel, failure: Failure) -> None:
     """Log a failed shortcut and warn the user of it; under the project's own tests, raise.
 
     Raises:
@@ -88,8 +88,8 @@ def report(model: LocalModel, failure: Failure) -> None:
         raise error
     warn_once(
         model,
-        f"{failure.shortcut} failed ({reason(error)}), so its prompts are asked one by one. Outputs are the same; it "
-        "takes longer. The log has the traceback.",
+        f"{failure.shortcut} failed ({error_line(error)}), so its prompts are asked one by one. "
+        "Outputs are the same; it takes longer. The log has the traceback.",
     )
 
 

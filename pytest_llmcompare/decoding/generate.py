@@ -1,4 +1,4 @@
-"""Plain decoding: in batches where neither the model nor the settings can tell, else as a user's own call would."""
+"""Plain decoding: in batches if they leave the outputs as they are, else one prompt per call, as a user would."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 from transformers import GenerationConfig
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import transformers_quiet
+from pytest_llmcompare.text import error_line
 
 from .batching import batches, chunks
 from .failures import MemoryWarning, warn_once
-from .generation_config import rows_are_independent, shown, why_not_replayed
+from .generation_config import rows_are_independent, settings_text, why_not_replayed
 from .job import Job
 from .model_call import call, seeded
 from .recorder import RowOutput, UnusableScoresError
@@ -136,10 +136,10 @@ def most_rows(job: Job, length: int) -> int:
 
 
 def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | None:
-    """Decode a batch; None stands for a row that has to be decoded alone, and for all if memory does not suffice."""
+    """Decode a batch; None for a row that has to be decoded alone. Returns None if memory does not suffice."""
     config = remaining_config(job, batch) if batch[0] in job.accepted else job.config
     try:
-        with quiet():
+        with transformers_quiet():
             inputs = [job.input_tokens(index) for index in batch]
             rows: list[RowOutput] = call(job.model, inputs, config, prefix=job.prefix(for_writing=True))
     except torch.OutOfMemoryError:
@@ -200,7 +200,7 @@ def decode_after_prefix(job: Job, index: int) -> Outcome | None:
     if (prefix := job.prefix(for_writing=True)) is None:
         return None
     try:
-        with quiet(), seeded(job.model.device, seed if config.do_sample else None):
+        with transformers_quiet(), seeded(job.model.device, seed if config.do_sample else None):
             output: RowOutput = call(job.model, [prompt], config, prefix=prefix, check_draws=True)[0]
     except Exception as error:  # it is decoded plainly, and what happens then is its outcome
         job.failed("writing after tokens that prompts share", error, log, [index])
@@ -213,7 +213,7 @@ def decode_alone(job: Job, index: int) -> Outcome:
     prompt = job.prompts[index]
     config, too_long = job.within_context(len(prompt))
     try:
-        with quiet(), seeded(job.model.device, job.seeds[index] if config.do_sample else None):
+        with transformers_quiet(), seeded(job.model.device, job.seeds[index] if config.do_sample else None):
             output: RowOutput = call(job.model, [prompt], config)[0]
         if not output.fault and not (too_long and output.stop == "length"):
             return job.generation(index, output)
@@ -226,5 +226,5 @@ def decode_alone(job: Job, index: int) -> Outcome:
             "Shorten the prompt or its examples, or use --llm-dtype=bfloat16 or --llm-device=cpu."
         )
     except Exception as error:  # from a library, of any kind: it is this prompt's outcome
-        fault = f"transformers cannot answer with the settings {shown(job.gen_config)}: {reason(error)}"
-    return GenerationError(f"model {job.model.name!r}: {fault}")
+        fault = f"transformers cannot answer with the settings {settings_text(job.gen_config)}: {error_line(error)}"
+    return GenerationError(fault, job.model.name)

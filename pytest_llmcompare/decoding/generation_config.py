@@ -4,7 +4,7 @@ A setting that a case leaves out has the default of transformers' pipeline and `
 `temperature` and `top_k` is done at 0.7 from the 50 likeliest tokens), never the value in the checkpoint's
 `generation_config.json`: a comparison of models should not become one of their authors' taste in sampling, and an
 output should depend on nothing outside the user's repository. A note names the settings that are left out, once per
-model (`left_out`).
+model (`left_out_note`).
 
 Settings about *tokens* are part of the model and hold: `eos_token_id`, `pad_token_id`, `decoder_start_token_id`,
 `forced_bos_token_id`, ... and the lists of tokens that it must not generate. A missing padding token is the
@@ -28,9 +28,9 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.gen_config import SAMPLING_DEFAULTS, problems, unused
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
+from pytest_llmcompare.text import error_line
 
 TOKEN_LISTS = ("bad_words_ids", "begin_suppress_tokens", "forced_decoder_ids", "suppress_tokens")
 MODES = (
@@ -42,20 +42,20 @@ MODES = (
 
 INDEPENDENT = frozenset(
     {
-        *("begin_suppress_tokens", "bos_token_id", "disable_compile", "do_sample", "eos_token_id", "max_length"),
-        *("max_new_tokens", "min_new_tokens", "num_beams", "num_return_sequences", "pad_token_id"),
-        *("renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache"),
+        "begin_suppress_tokens", "bos_token_id", "disable_compile", "do_sample", "eos_token_id", "max_length",
+        "max_new_tokens", "min_new_tokens", "num_beams", "num_return_sequences", "pad_token_id",
+        "renormalize_logits", "suppress_tokens", "temperature", "top_k", "top_p", "use_cache",
     }
-)
+)  # fmt: skip
 """Settings whose effect on a row of a greedy batch depends neither on the other rows nor on padding before it."""
 
 
 REPLAYABLE = INDEPENDENT | {
-    *("bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff"),
-    *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p"),
-    *("no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings"),
-    *("top_h", "typical_p"),
-}
+    "bad_words_ids", "encoder_no_repeat_ngram_size", "encoder_repetition_penalty", "epsilon_cutoff", "eta_cutoff",
+    "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id", "min_length", "min_p",
+    "no_repeat_ngram_size", "remove_invalid_values", "repetition_penalty", "sequence_bias", "stop_strings",
+    "top_h", "typical_p",
+}  # fmt: skip
 """Settings whose effect at a position depends on nothing but the tokens and scores before it."""
 
 
@@ -68,7 +68,7 @@ def token_settings(model: LocalModel) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if value is not None}
 
 
-def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: Collection[str]) -> str:
+def left_out_note(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: Collection[str]) -> str:
     """A note that names the checkpoint's own settings that don't count; empty if none is left out unexpectedly.
 
     Args:
@@ -83,8 +83,8 @@ def left_out(model: LocalModel, in_force: Sequence[Mapping[str, Any]], stated: C
         return ""
     values = ", ".join(f"{key}={_shortened(value)}" for key, value in ignored.items())
     return (
-        f"model {model.name!r}: its generation_config.json says {values}. That does not count here; give what "
-        "should hold in gen_config, of the test or of the model's table in pyproject.toml"
+        f"model {model.name!r}: settings in its generation_config.json are not used: {values}. To use them, put them "
+        "into gen_config, of the test or of the model's table in pyproject.toml"
     )
 
 
@@ -108,7 +108,7 @@ def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
     """Make a `GenerationConfig` of settings.
 
     Raises:
-        GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not run here.
+        GenerationError: Unknown keys, values that transformers refuses, or a way of decoding that is not supported.
     """
     if faults := problems(gen_config):
         raise GenerationError(f"the decoding settings cannot be used: {' '.join(faults)}")
@@ -118,12 +118,13 @@ def configuration(gen_config: Mapping[str, Any]) -> GenerationConfig:
         mode = config.get_generation_mode()
     except Exception as error:  # transformers' checks raise any kind
         raise GenerationError(
-            f"transformers refuses the decoding settings {shown(gen_config)}: {reason(error)}"
+            f"transformers refuses the decoding settings {settings_text(gen_config)}: {error_line(error)}"
         ) from None
     if mode not in MODES:
         known = ", ".join(mode.value for mode in MODES)
         raise GenerationError(
-            f"the decoding settings {shown(gen_config)} ask for {mode.value}, which is not run here; there is {known}."
+            f"the decoding settings {settings_text(gen_config)} ask for {mode.value}, which is not supported; "
+            f"supported are: {known}."
         )
     return config
 
@@ -160,6 +161,6 @@ def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) ->
     return ""
 
 
-def shown(gen_config: Mapping[str, Any]) -> str:
+def settings_text(gen_config: Mapping[str, Any]) -> str:
     """Settings as text for messages."""
     return ", ".join(f"{key}={value!r}" for key, value in gen_config.items())

@@ -11,10 +11,10 @@ from typing import Any
 from transformers import GenerationConfig
 
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .batching import room_after
-from .failures import Failure, is_out_of_memory, report, unexplained
+from .failures import Failure, is_out_of_memory, report_failure, unexplained
 from .prefix_cache import PrefixCache, SharedPrefix, supports_prefixes
 from .recorder import RowOutput
 from .request import Finished, Outcome
@@ -38,7 +38,8 @@ class Job:
         shared_length: Number of tokens that all prompts start with and that are worth sharing.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         accepted: The part of a draft that was verified, from which the output goes on otherwise.
-        rejections: Why a draft was not confirmed.
+        untried: Why a draft was not tried: a reason in the settings or in the model.
+        rejections: Why a draft that was tried was not confirmed.
         paths: Log-probs and margins along drafts.
         failures: Shortcuts that raised, until their prompts have been decoded plainly.
         unanswered: Indices without an outcome.
@@ -54,6 +55,7 @@ class Job:
     shared_length: int = 0
     batch_size: int = 0
     accepted: dict[int, RowOutput] = field(default_factory=dict)
+    untried: dict[int, str] = field(default_factory=dict)
     rejections: dict[int, str] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
@@ -63,14 +65,14 @@ class Job:
         self.unanswered = set(self.prompts)
 
     def finish(self, index: int, outcome: Outcome) -> Finished:
-        """Take an outcome in, and give it back with its index.
+        """Record an outcome; return it with its index.
 
         Raises:
             Exception: What a shortcut raised, under the project's own tests.
         """
         self.unanswered.discard(index)
         for failure in unexplained(self.failures, index, answered=isinstance(outcome, Generation)):
-            report(self.model, failure)
+            report_failure(self.model, failure)
         return index, outcome
 
     def failed(self, shortcut: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:
@@ -79,7 +81,7 @@ class Job:
             self.failures.append(Failure(shortcut, error, log, set(indices)))
 
     def prefix(self, *, for_writing: bool = False) -> SharedPrefix | None:
-        """KV cache of the tokens that all prompts start with; None if there are none, or the model can't use it.
+        """KV cache of the tokens that all prompts start with; None if they share none, or the model can't use it.
 
         Args:
             for_writing: Whether outputs are written after it, and not only verified.
@@ -104,7 +106,8 @@ class Job:
 
     def generation(self, index: int, output: RowOutput) -> Generation:
         """An output as the record that the rest of the plugin uses."""
-        rejection, draft = self.rejections.get(index, ""), self.drafts.get(index)
+        untried, draft = self.untried.get(index, ""), self.drafts.get(index)
+        rejection = f"not tried: {untried}" if untried else self.rejections.get(index, "")
         if draft is not None and not rejection and draft != output.tokens:
             rejection = f"the output ends at token {len(output.tokens)}, before the draft does"
         text = self.model.decode(output.tokens)
@@ -117,6 +120,7 @@ class Job:
             margins=output.margins,
             verified=draft is not None and not rejection,
             unverified=rejection,
+            untried=untried,
             path=self.paths.get(index),
             lengths=self.model.lengths(output.tokens, text),
         )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StopStringCriteria
 
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .batching import left_padded
 from .generation_config import own_settings_aside

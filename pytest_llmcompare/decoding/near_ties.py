@@ -34,7 +34,7 @@ def is_draw_sure(scores: Tensor, noise: float) -> bool:
     """True if a little noise in the scores would not change the next draw; torch's generator stays as it is.
 
     Args:
-        scores: What is drawn from, [1, vocab].
+        scores: Scores to draw from, [1, vocab].
         noise: How much (nats) the drawn token's score may have been too high.
     """
     device = scores.device

@@ -13,14 +13,14 @@ from torch import Tensor
 from transformers import Cache, DynamicCache, DynamicLayer
 from transformers.cache_utils import DynamicSlidingWindowLayer
 
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .state import fresh
 
 LEAST_SHARED = 16
 """Fewest tokens worth sharing: below that, expanding their cache costs as much as reading them again."""
 GROUP_COST = 64
-"""What a group costs besides its prefix, in tokens: a pass of its own, and a last batch that is not full."""
+"""Cost of a group besides its prefix, in tokens: one more pass, and one more batch that is not full."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def group_by_prefix(prompts: Sequence[Sequence[int]], least: int = LEAST_SHARED)
         least: Fewest tokens worth sharing.
 
     Returns:
-        Each prompt in exactly one group, whose prefix leaves it at least one token of its own. Prompts that share
-        nothing are the last group, of length 0.
+        Each prompt in exactly one group, with at least one token after the group's prefix. Prompts that share nothing
+        are the last group, of length 0.
     """
     order = sorted(range(len(prompts)), key=lambda index: tuple(prompts[index]))
     groups = [
@@ -181,7 +181,7 @@ class PrefixCache:
         """The KV cache of a prefix, or None if this model does not support one.
 
         Raises:
-            Exception: Whatever the model raises; then it is not tried for this prefix again.
+            Exception: Any error of the model; the same prefix is not tried again.
         """
         if tuple(tokens) != self.tokens:
             self.prefix = None  # before the next is computed: there may be no room for both

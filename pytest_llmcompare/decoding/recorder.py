@@ -31,8 +31,8 @@ class RowOutput:
             choose by it.
         stop: Finish reason: `eos`, `stop` or `length`.
         margins: Top-2 margin (nats) at each position; None for beam search.
-        sure: Whether numerical noise cannot have decided between two tokens anywhere.
-        fault: Why the tokens mean nothing; empty if they are fine.
+        sure: True if no choice of a token was within numerical noise.
+        fault: Why the tokens are meaningless; empty if they are fine.
     """
 
     tokens: tuple[int, ...]
@@ -81,7 +81,7 @@ def top_two(scores: Tensor) -> TopTwo:
 
 
 class ScoreRecorder:
-    """A logits processor that changes nothing and keeps what matters of each step. It has to be the last one.
+    """A logits processor that changes nothing and records the scores of each step. It has to be the last one.
 
     Args:
         model: The transformers model.

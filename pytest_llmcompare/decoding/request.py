@@ -1,9 +1,11 @@
-"""What the engine is asked and what it gives back. Standard library only."""
+"""What the engine is asked, what it gives back, and options of a pyfunc's `predict`. Standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_llmcompare.errors import GenerationError
@@ -14,6 +16,9 @@ Outcome = Generation | GenerationError
 
 Finished = tuple[int, Outcome]
 """Index of a request, and its outcome."""
+
+Observer = Callable[[int, Outcome], None]
+"""Takes index and outcome of a row."""
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,40 @@ class Request:
     gen_config: Mapping[str, Any]
     seed: int | None = None
     draft: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of one pyfunc's `predict` inside a block of this process; not part of the model.
+
+    Attributes:
+        model: The pyfunc.
+        observer: Called with index and outcome of each row as soon as it is finished, in any order; then a row that
+            fails gives None, and no error ends the call.
+        drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
+            right and never changes an output.
+        shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
+    """
+
+    model: object
+    observer: Observer | None = None
+    drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    shortcuts: bool = True
+
+
+_options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)
+
+
+@contextmanager
+def predict_options(options: PredictOptions) -> Iterator[None]:
+    """Let `predict` of a pyfunc follow these options, also if MLflow calls it, until the block ends."""
+    token = _options.set(options)
+    try:
+        yield
+    finally:
+        _options.reset(token)
+
+
+def active_options() -> PredictOptions | None:
+    """The options of the innermost `predict_options` block."""
+    return _options.get()

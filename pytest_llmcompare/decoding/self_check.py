@@ -4,7 +4,7 @@ The result of a shortcut is compared with plain `generate` of one prompt: the lo
 of a few forced tokens. So a shortcut is refused to any architecture, and to a checkpoint's own code, that it is not
 sound for: one that looks ahead, whose positions move with padding, or whose rows influence each other.
 
-    prompts           [p0 p1 ... p7]  and  [p0 p1 ... p7 ... p13], then tokens f0, f1, f2 whatever the model predicts
+    prompts           [p0 p1 ... p7]  and  [p0 p1 ... p7 ... p13], then forced tokens f0, f1, f2
     in one pass       each prompt with f0 f1 f2 behind it, padded on the right
     with padding      both prompts in one batch, padded on the left
     at equal length   the first prompt beside another of 8 tokens
@@ -25,11 +25,11 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.faults import reason
-from pytest_llmcompare.models.local import LENGTH_DEPENDENT, LocalModel, quiet
+from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
+from pytest_llmcompare.text import error_line
 
 from . import near_ties
-from .failures import Failure, is_out_of_memory, report
+from .failures import Failure, is_out_of_memory, report_failure
 from .model_call import call, seeded
 from .prefix_cache import SharedPrefix, compute_prefix
 from .verify import DraftCheck, draft_logits
@@ -144,23 +144,24 @@ def _check(model: LocalModel, fault: str, is_sound: Callable[[], bool]) -> str:
     results = _results.setdefault(model.model, {})
     if fault not in results:
         try:
-            with quiet(), seeded(model.device, 0):
+            with transformers_quiet(), seeded(model.device, 0):
                 results[fault] = "" if is_sound() else fault
         except Exception as error:
             if is_out_of_memory(error):
                 return "memory did not suffice to try it"
-            results[fault] = f"the model could not be tried ({reason(error)})"
+            results[fault] = f"the model could not be tried ({error_line(error)})"
             if _can_be_asked(model):
-                report(model, Failure("trying a shortcut", error, log))
+                report_failure(model, Failure("trying a shortcut", error, log))
     return results[fault]
 
 
 def _can_be_asked(model: LocalModel) -> bool:
     """True if the model answers such a prompt plainly; if not, plain decoding reports it."""
     try:
-        with quiet(), seeded(model.device, 0):
+        with transformers_quiet(), seeded(model.device, 0):
             call(model, [_prompt(model, LENGTHS[0])], _greedy_config())
     except Exception:  # from the model, of any kind
+        log.debug("model %r cannot be asked plainly", model.name, exc_info=True)
         return False
     return True
 
@@ -176,7 +177,7 @@ def _prompt(model: LocalModel, length: int) -> list[int]:
 def _forced_tokens(model: LocalModel) -> list[int]:
     """The tokens that follow each prompt, a padding token among them, which here is a token like any other.
 
-    It stands in no prompt, because it blinds XLM, whose scores then are the same whatever else is there.
+    It stands in no prompt, because after one XLM gives the same scores for any text.
     """
     pad = model.model.config.get_text_config(decoder=True).pad_token_id
     padding = pad if isinstance(pad, int) and 0 <= pad < model.vocabulary else 0

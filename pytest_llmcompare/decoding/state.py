@@ -8,6 +8,7 @@ depend on the prompts before it. Here every call starts from the state of a mode
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+log = logging.getLogger(__name__)
 SMALL = 1 << 16
 """Most elements of a tensor that is copied in case it is changed in place."""
 
@@ -27,14 +29,14 @@ _none_at_first: WeakKeyDictionary[Any, frozenset[tuple[str, str]]] = WeakKeyDict
 def fresh(model: Any) -> Iterator[None]:
     """Let a call of a transformers model be its first one, and leave the model as it was."""
     _clear(model)
-    snapshot = Snapshot(model)
+    snapshot = ModuleState(model)
     try:
         yield
     finally:
         snapshot.restore()
 
 
-class Snapshot:
+class ModuleState:
     """Attributes, buffers and submodules of all modules of a model, to be put back.
 
     Args:
@@ -115,6 +117,7 @@ def _none_when_new(model: Any) -> frozenset[tuple[str, str]]:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
             new = type(model)(copy.deepcopy(model.config))
     except Exception:  # a class that needs more than its configuration, or does not work on `meta`
+        log.debug("no new %s can be made, so its state is not cleared", type(model).__name__, exc_info=True)
         return frozenset()
     return frozenset(
         (name, key)

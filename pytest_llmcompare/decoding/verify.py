@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from pytest_llmcompare.generation import Path
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .near_ties import is_draw_sure, least_margin
 from .prefix_cache import SharedPrefix, cache_keyword
@@ -33,7 +33,7 @@ class Prediction:
         margin: Top-2 margin.
         log_total: Logarithm of the sum of all exponentiated scores.
         scale: Magnitude of the best score before it was processed.
-        sure: Whether noise cannot have decided.
+        sure: True if the choice is not within numerical noise.
     """
 
     token: int
@@ -48,7 +48,7 @@ class Prediction:
 
 @dataclass
 class TeacherForced:
-    """Predictions along a draft, position by position, whatever the output is; fields as in `generation.Path`."""
+    """Predictions at each position of a draft, also after the output leaves it; fields as in `generation.Path`."""
 
     choices: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
@@ -69,7 +69,7 @@ class TeacherForced:
 
 @dataclass
 class DraftCheck:
-    """The verification of one draft, as far as it has come.
+    """The state of one draft's verification.
 
     Attributes:
         prompt: The prompt's tokens.
@@ -212,13 +212,13 @@ class Verification:
         draft_ends = self.criteria(drafted, None).tolist()
         output_ends = draft_ends if torch.equal(output, drafted) else self.criteria(output, None).tolist()
         for place, row in enumerate(active):
-            check, one = self.checks[row], slice(place, place + 1)
+            check, alone = self.checks[row], slice(place, place + 1)
             if not check.is_over:
                 check.add(predictions[place])
                 if output_ends[place] and not check.unsure:
-                    check.stop = finish_reason(output[one], check.tokens, self.criteria)
+                    check.stop = finish_reason(output[alone], check.tokens, self.criteria)
             so_far = list(check.draft[: at + 1])
-            stop = finish_reason(drafted[one], so_far, self.criteria) if draft_ends[place] else ""
+            stop = finish_reason(drafted[alone], so_far, self.criteria) if draft_ends[place] else ""
             check.forced.add(predictions[place], stop)
 
     def predict(

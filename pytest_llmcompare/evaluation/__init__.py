@@ -1,1 +1,1 @@
-"""Every MLflow door: pyfuncs, logging, evaluation, metrics, tracking."""
+"""Everything that calls MLflow: pyfuncs, logging, evaluation, metrics, tracking."""

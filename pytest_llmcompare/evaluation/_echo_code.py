@@ -1,6 +1,6 @@
 """The code that MLflow stores with an `echo:` model and runs to load it. `echo_model.py` has the model.
 
-The copy that runs lies among MLflow's artifacts, often below the user's tests, whose coverage is not to count it.
+The copy that runs lies among MLflow's artifacts, often inside the user's project, where coverage must not count it.
 """
 
 from typing import Any  # pragma: no cover

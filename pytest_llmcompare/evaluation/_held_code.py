@@ -1,6 +1,6 @@
 """The code that MLflow stores with a model that a plugin holds, and runs to load it. `plugin_models.py` has the model.
 
-The copy that runs lies among MLflow's artifacts, often below the user's tests, whose coverage is not to count it.
+The copy that runs lies among MLflow's artifacts, often inside the user's project, where coverage must not count it.
 """
 
 from typing import Any  # pragma: no cover

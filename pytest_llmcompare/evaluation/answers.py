@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asking:
-    """A model, the cases to ask it, and who follows the answers.
+    """A model, the cases to ask it, and where its answers go.
 
     Attributes:
         model: The loaded pyfunc.
         identity: All of the model that decides what it answers.
         cases: What to ask; at least one.
         journal: Keeps each answer, so that a run that is interrupted can be resumed.
-        progress: Shows how far the asking is.
+        progress: Shows the progress.
         expected: Baselines by row, which a local model tries as drafts.
         shortcuts: Whether a local model may save time with drafts and shared prefixes.
     """
@@ -52,9 +52,9 @@ class Answers:
     """The outcomes of all cases, in their order.
 
     Attributes:
-        outcomes: A generation per case, or why there is none.
-        notes: What the user should know.
-        seconds: Time it took.
+        outcomes: A generation per case, or the error in its place.
+        notes: Notes for the user.
+        seconds: Time that the model took.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -67,10 +67,10 @@ class Outcomes:
     """Outcomes as they come: journaled, and shown as progress.
 
     Attributes:
-        asking: What is asked.
+        asking: Model and cases.
         keys: Name of each case's answer in the journal.
         by_index: Outcomes so far, by index of the case.
-        notes: What the user should know.
+        notes: Notes for the user.
     """
 
     asking: Asking
@@ -79,7 +79,7 @@ class Outcomes:
     notes: list[str] = field(default_factory=list)
 
     def resume(self) -> list[int]:
-        """Take the answers of an interrupted run from the journal; indices of the cases that are left to ask."""
+        """Take the answers of an interrupted run from the journal; return the indices of the cases left to ask."""
         asking = self.asking
         journaled = asking.journal.read()
         self.by_index.update({index: journaled[key] for index, key in enumerate(self.keys) if key in journaled})

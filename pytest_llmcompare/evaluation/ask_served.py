@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pytest_llmcompare.baselines.journal import key_of
+from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.noise import LearntNoise, numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
@@ -65,7 +65,7 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     _announce(asking, model, server)
     capabilities = server.probe(model.name)
     environment = capabilities.environment
-    outcomes = Outcomes(asking, [key_of(case, asking.identity.text, environment) for case in asking.cases])
+    outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
     questions = {
         index: Question(case.prompt, case.gen_config, case.seed if case.samples else None)
         for index, case in enumerate(asking.cases)

@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 SCALARS = (str, int, float, bool)
 OURS = (
-    *("prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline"),
+    "prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline",
     "outputs",
-)
+)  # fmt: skip
 """Columns of the results table that are not metrics."""
 
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
@@ -102,5 +102,5 @@ def storable(value: T) -> T:
 
 
 def is_too_large(value: Any) -> bool:
-    """Whether a value is an integer beyond 64 bits, which would make the table unreadable."""
+    """True if a value is an integer beyond 64 bits, which would make the table unreadable."""
     return isinstance(value, int) and not -LARGEST <= value <= LARGEST

@@ -27,7 +27,8 @@ CODE = Path(__file__).with_name("_echo_code.py")
 TEXTS = ModelSignature(Schema([ColSpec(DataType.string)]), Schema([ColSpec(DataType.string)]))
 """A text per row in, a text per row out."""
 
-PARAMETERS = ("drift", "delay")
+PARAMETERS = {"echo.drift": "drift", "echo.delay": "delay"}
+"""Fields of the settings by their name in MLflow, which logs a model's configuration as parameters of the run."""
 
 
 class EchoModel(PythonModel):
@@ -49,14 +50,14 @@ class EchoModel(PythonModel):
 
 
 def parameters_of(spec: ModelSpec) -> dict[str, float]:
-    """The parameters of an `echo:` model, those by default included."""
+    """The parameters of an `echo:` model by their name in MLflow, those by default included."""
     settings = parse_echo(spec.source, f"model {spec.name!r}")
-    return {name: getattr(settings, name) for name in PARAMETERS}
+    return {name: getattr(settings, field) for name, field in PARAMETERS.items()}
 
 
 def from_config(config: Mapping[str, Any]) -> EchoModel:
     """The model that was logged with these parameters; called by the code that MLflow stores with it."""
-    return EchoModel(EchoSettings(**{name: config[name] for name in PARAMETERS}))
+    return EchoModel(EchoSettings(**{field: config[name] for name, field in PARAMETERS.items()}))
 
 
 def log_echo(spec: ModelSpec, name: str) -> ModelInfo:

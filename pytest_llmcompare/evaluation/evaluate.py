@@ -17,7 +17,7 @@ from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.models.spec import shown
+from pytest_llmcompare.models.spec import shown_spec
 from pytest_llmcompare.records import Case, Gate, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
@@ -47,7 +47,7 @@ class LoggedModel:
     Attributes:
         run_id: The run.
         uri: The logged model.
-        model: The model, as anybody would load it.
+        model: The model, as `mlflow.pyfunc.load_model` gives it.
         ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
         identity: All of it that decides what it answers.
     """
@@ -64,11 +64,11 @@ class Computed:
     """What MLflow's evaluation gave.
 
     Attributes:
-        gates: What the thresholds said.
+        gates: Results of the thresholds.
         metrics: Metrics of the whole table; None if they could not be computed.
         folder: Where the evaluation is kept; empty if there is none.
-        notes: What the user should know of metrics, at every run.
-        remarks: The same, with `-v`.
+        notes: Notes on metrics for the user, shown at every run.
+        remarks: Notes shown with `-v`.
         fault: Why there is no evaluation; empty if there is one.
     """
 
@@ -148,7 +148,7 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
     experiment = tracking.experiment_id(group.declaration.experiment, resources.store.folder)
     with tracking.new_run(experiment, f"log_model_{group.spec.name}", tags(group, resolved, resources.commit)) as run:
         tracking.log_facts(group_model.facts_of(group, resolved))
-        uri = group_model.log_model(group, resolved, resources.settings.batch_size)
+        uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
         model = resources.loaded.get(uri, group.spec)
     ours = python_model_of(model)
     return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
@@ -161,7 +161,7 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
         "llmcompare.table": group.key.table,
         "llmcompare.model": group.spec.name,
         "llmcompare.folder": group.key.folder,
-        "llmcompare.source": shown(group.spec),
+        "llmcompare.source": shown_spec(group.spec),
         "llmcompare.fingerprint": resolved.fingerprint,
         tracking.GIT_COMMIT: commit,
     }
@@ -177,7 +177,7 @@ def begin(
     resources: Resources,
     progress: Progress,
 ) -> Asking:
-    """Open the journal and the progress display for what is about to be asked."""
+    """Open the journal and the progress display, and collect what asking the model needs."""
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
@@ -245,7 +245,9 @@ def check_thresholds(
 ) -> tuple[Gate, ...]:
     """Check a group's thresholds; a model that is compared with nothing has no drift to limit."""
     is_compared = group.key.model != reference_model(resources.source)
-    thresholds = [one for one in group.thresholds if is_compared or not threshold_checks.compares(one.metric)]
+    thresholds = [
+        threshold for threshold in group.thresholds if is_compared or not threshold_checks.compares(threshold.metric)
+    ]
     scope = threshold_checks.Scope(asked, len(group.cases))
     return threshold_checks.check(thresholds, values, scope, resources.settings.update)
 
@@ -253,7 +255,7 @@ def check_thresholds(
 def keep(
     group: Group, cases: Sequence[Case], logged: LoggedModel, judged: Judged, computed: Computed
 ) -> tuple[str, ...]:
-    """Keep the outputs in the run, and mark it as failed if there are none, or no evaluation; notes on what failed."""
+    """Log the outputs in the run; mark it as failed if it has no output or no evaluation. Returns notes on failures."""
     if computed.fault or not judged.generations:
         tracking.mark_failed(logged.run_id)
     note = tracking.log_outputs(logged.run_id, group.key, judged.outputs(cases)) if judged.generations else ""
@@ -261,7 +263,7 @@ def keep(
 
 
 def notes(group: Group, cases: Sequence[Case], logged: LoggedModel, baselines: Baselines) -> tuple[str, ...]:
-    """What the user should know of the model and of the baselines, whatever the model answered."""
+    """Notes on the model and on the baselines, which do not depend on the answers."""
     if logged.ours is None:
         return baselines.notes
     from .local_model import model_notes  # imports torch

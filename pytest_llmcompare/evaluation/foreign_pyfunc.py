@@ -1,24 +1,23 @@
-"""Asks a pyfunc that is not ours: a user's own `PythonModel`, a transformers-flavour model, any other.
+"""Asks a pyfunc that this plugin did not log: a user's own `PythonModel`, a transformers-flavour model, any other.
 
-Its signature says which columns it takes; `texts_of` reads what it returns. A table is asked in parts, so that a run
-that is interrupted keeps the answers so far. The sizes of the parts follow from the number of rows alone: a model may
-pad or batch the rows of one call, and a repeated run must ask it in the same way.
+Its signature names the columns it takes. A table is asked in parts, so that an interrupted run keeps the answers so
+far. The sizes of the parts follow from the number of rows alone: a model may pad or batch the rows of one call, and a
+repeated run must ask it in the same way.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.errors import GenerationError, ModelError
-from pytest_llmcompare.models.faults import reason
+from pytest_llmcompare.errors import GenerationError, ModelError, nearest_hint
 from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.records import Case
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
-from pytest_llmcompare.suite.raw_rows import is_frame, plain, shown
+from pytest_llmcompare.text import error_line
 
 from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
+from .pyfunc_output import WrongCountError, texts_of
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
@@ -26,87 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-TEXT_KEYS = ("generated_text", "output_text", "text", "output", "outputs", "prediction", "predictions", "answer")
-"""Keys or columns that may hold the text, in order of preference, in a dict or DataFrame with several."""
-
-
-class WrongCountError(GenerationError):
-    """A model returned more or fewer outputs than prompts, so that none can be assigned to its prompt."""
-
-
-ONE_EACH = "Let its predict return one text per row, in the order of the rows."
-
-
-def texts_of(output: object, count: int) -> list[str | GenerationError]:
-    """One text per prompt, or an error in its place.
-
-    Args:
-        output: What `predict` returned: a list, array, Series, DataFrame or dict of columns; each item a text, a dict
-            or list that holds one, or what a transformers pipeline returns.
-        count: Number of prompts.
-    """
-    items = items_of(output, count)
-    if items is None:
-        why = f"the model returned {described(output)}, expected {count} texts.\n{ONE_EACH}"
-        return [GenerationError(why) for _ in range(count)]
-    if len(items) != count:
-        why = (
-            f"the model returned {len(items)} of {count} outputs, so no output can be told from another's.\n{ONE_EACH}"
-        )
-        return [WrongCountError(why) for _ in range(count)]
-    return [text_of(item) for item in items]
-
-
-def items_of(output: Any, count: int) -> list[Any] | None:
-    """The items of an output, usually one per prompt; None if it has no items."""
-    if is_frame(output):
-        return items_of({str(name): output[name].tolist() for name in output.columns}, count)
-    if isinstance(output, Mapping):
-        lists = {str(name): plain(part) for name, part in output.items() if isinstance(plain(part), list)}
-        column = only_key(lists)
-        return lists[column] if column else [output] if count == 1 else None
-    items = plain(list(output)) if isinstance(output, (tuple, Iterator)) else plain(output)
-    if isinstance(items, str) and count == 1:
-        return [items]
-    return items if isinstance(items, list) else None
-
-
-def only_key(named: Mapping[str, Any]) -> str:
-    """The key that holds the text: the only key, or the first of `TEXT_KEYS`; empty if there is none."""
-    if len(named) == 1:
-        return next(iter(named))
-    return next((key for key in TEXT_KEYS if key in named), "")
-
-
-def text_of(item: Any) -> str | GenerationError:
-    """The text of one item."""
-    inner = item
-    while isinstance(inner, (list, Mapping)) and inner:
-        if isinstance(inner, list):
-            # A list is the single answer of a pipeline, or a conversation that ends with the answer.
-            if len(inner) > 1 and not (isinstance(inner[-1], Mapping) and "content" in inner[-1]):
-                break
-            inner = inner[-1]
-        elif "content" in inner and "role" in inner:
-            inner = inner["content"]
-        elif key := only_key(inner):
-            inner = inner[key]
-        else:
-            break
-    if isinstance(inner, str):
-        return str(inner)
-    return GenerationError(f"the model returned {described(item)} for this prompt, expected text.")
-
-
-def described(value: object) -> str:
-    """A value of an unexpected kind, shortened, with its type."""
-    return "None" if plain(value) is None else f"{shown(value)} ({type(value).__name__})"
-
-
 SMALLEST_LIMIT = 8
 """Rows of a part once parts have grown to their full size, in a small table."""
-
-__all__ = ["Questions", "answers_in_parts", "input_frame", "params_of", "predict_each", "texts_of"]
 
 
 def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
@@ -127,12 +47,12 @@ def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
         name = next((column.name for column in wanted if column.name), INPUT)
         return pd.DataFrame({name: [case.prompt for case in cases]})
     if not schema.has_input_names():
-        raise no_names(cases, len(wanted))
+        raise unnamed_columns_error(cases, len(wanted))
     names = [str(column.name) for column in wanted]
     rows = [cells(case, names) for case in cases]
     present = [name for name in names if any(row.get(name) is not None for row in rows)]
     if lacking := [str(column.name) for column in wanted if column.required and column.name not in present]:
-        raise lacks(cases, rows, lacking)
+        raise missing_columns_error(cases, rows, lacking)
     columns = {name: [row.get(name) for row in rows] for name in present}
     # As objects texts stay as they are: pandas' own type for them makes NaN of None.
     kinds = {
@@ -200,8 +120,9 @@ class Questions:
         if not unused or CONFIG in self.frame.columns:
             return ""
         return (
-            f"model {self.cases[0].key.group.model!r} has its own decoding settings: {', '.join(unused)} of the table "
-            f"does not reach it. It would through a column {CONFIG!r} or params in its signature, equal for all rows."
+            f"model {self.cases[0].key.group.model!r} decodes with its own settings: the table's {', '.join(unused)} "
+            f"have no effect on it. To pass them, give its signature a column {CONFIG!r}, or params if they are equal "
+            "for all rows."
         )
 
     def ask(self, places: Sequence[int]) -> list[str | GenerationError]:
@@ -211,7 +132,7 @@ class Questions:
             return whole
         alone = [ask(self.model, self.rows([place]), self.params) for place in places]
         if not any(isinstance(answer, list) for answer in alone):
-            return [GenerationError(str(whole)) for _ in places]
+            return [GenerationError(whole.reason) for _ in places]
         return [answer[0] if isinstance(answer, list) else answer for answer in alone]
 
     def rows(self, places: Sequence[int]) -> DataFrame:
@@ -245,7 +166,7 @@ def answers_in_parts(
 def parts(count: int) -> list[tuple[int, int]]:
     """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
 
-    An interruption costs little that way, and a model that answers many rows together is given many.
+    So an interruption loses little, and a model that answers many rows together gets many.
     """
     most = max(SMALLEST_LIMIT, -(-count // 16))
     bounds: list[tuple[int, int]] = []
@@ -284,27 +205,27 @@ def ask(
     try:
         return texts_of(model.predict(frame, params=dict(params) or None), len(frame))
     except Exception as error:  # from the user's own code
-        return GenerationError(f"the model raised {reason(error)}")
+        return GenerationError(f"the model raised {error_line(error)}")
 
 
-def lacks(cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]) -> ModelError:
+def missing_columns_error(
+    cases: Sequence[Case], rows: Sequence[Mapping[str, Any]], lacking: Sequence[str]
+) -> ModelError:
     """The error for columns that a signature requires and the table does not have."""
     group = cases[0].key.group
     offered = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
-    lines = []
-    for name in lacking:
-        near = difflib.get_close_matches(name, offered, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        lines.append(
-            f"model {group.model!r}: its signature requires the column {name!r}, "
-            f"which table {group.table!r} does not have.{hint}"
-        )
-    lines.append(f"The table offers {', '.join(offered)}.")
-    lines.append("Add the column to the table, or log the model with a signature that does not require it.")
-    return ModelError("\n".join(lines))
+    lines = [
+        f"model {group.model!r}: its signature requires the column {name!r}, "
+        f"which table {group.table!r} does not have.{nearest_hint(name, offered)}"
+        for name in lacking
+    ]
+    return ModelError(
+        "\n".join(lines) + f"\nThe table offers {', '.join(offered)}.\n"
+        "Add the column to the table, or log the model with a signature that does not require it."
+    )
 
 
-def no_names(cases: Sequence[Case], count: int) -> ModelError:
+def unnamed_columns_error(cases: Sequence[Case], count: int) -> ModelError:
     """The error for a signature with several columns and no names."""
     return ModelError(
         f"model {cases[0].key.group.model!r}: its signature has {count} columns without names, "

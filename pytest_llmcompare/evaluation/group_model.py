@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.models.spec import SourceKind, shown
+from pytest_llmcompare.models.spec import SourceKind, shown_spec
 
 from . import model_logging, plugin_models
 from .dataset import shared_settings
@@ -72,7 +72,7 @@ def installed() -> list[str]:
     return sorted({f"{package.name} {package.version}" for package in distributions()})
 
 
-def log_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:
+def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:
     """Log a group's model in the active run, unless MLflow has it already; its URI.
 
     Raises:
@@ -92,7 +92,7 @@ def log_model(group: Group, resolved: ResolvedModel, batch_size: int) -> str:
 
 
 def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:
-    """The pyfunc to log: with settings of its own if all rows share them, else reading them from columns."""
+    """The pyfunc to log: with fixed settings if all rows share them, else one that reads them from columns."""
     spec = group.spec
     source = spec.source if spec.kind is SourceKind.HUB else resolved.location
     options: dict[str, Any] = {
@@ -116,8 +116,8 @@ def facts_of(group: Group, resolved: ResolvedModel) -> dict[str, Any]:
     shared = shared_settings(tuple(group.cases.values()))
     is_echo = group.spec.kind is SourceKind.ECHO
     return {
-        "source": ECHO_SOURCE if is_echo else shown(group.spec),
-        **({f"echo.{name}": value for name, value in parameters_of(group.spec).items()} if is_echo else {}),
+        "source": ECHO_SOURCE if is_echo else shown_spec(group.spec),
+        **(parameters_of(group.spec) if is_echo else {}),
         "revision": resolved.revision,
         "fingerprint": resolved.fingerprint,
         "table": group.key.table,

@@ -27,14 +27,14 @@ class LoadedPyfunc:
 
         Args:
             uri: A URI that pins a version.
-            spec: The model as the user named it; it says whether pickles may be loaded.
+            spec: The model as the user named it, with the permission to load pickles.
 
         Raises:
             ModelError: It cannot be loaded; then none is held.
         """
         if self.model is None or self.key != (uri, spec):
             self.forget(but=spec)
-            if spec.kind is SourceKind.MLFLOW:  # it may bring weights of its own
+            if spec.kind is SourceKind.MLFLOW:  # it may hold weights itself
                 in_memory.release()
             self.model = model_logging.load(uri, spec, plugin_models.unstored(spec))
             self.key = (uri, spec)

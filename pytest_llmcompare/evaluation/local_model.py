@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.baselines.journal import key_of
+from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.decoding.drafts import NOT_TRIED, draft_of
+from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
-from pytest_llmcompare.decoding.generation_config import left_out
-from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.decoding.generation_config import left_out_note
+from pytest_llmcompare.decoding.request import Outcome, PredictOptions, predict_options
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.config_tables import header
@@ -24,12 +24,12 @@ from pytest_llmcompare.models.spec import SourceKind
 
 from .answers import Asking, Outcomes
 from .dataset import frame_of
-from .pyfunc import HeldTransformer, PredictOptions, PyfuncTransformer, predict_options
+from .pyfunc import HeldTransformer, PyfuncTransformer
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from pytest_llmcompare.models.local import LocalModel
+    from pytest_llmcompare.models.load import LocalModel
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 
@@ -49,14 +49,14 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     Raises:
         ModelError: The model cannot be found or loaded.
     """
-    model = in_memory.hold(ours.found())
-    keys = [key_of(case, asking.identity.text, model.environment) for case in asking.cases]
+    model = in_memory.hold(ours.located())
+    keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys)
     left = outcomes.resume()
     if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, asking.cases)):
         outcomes.notes.append(
-            f"model {asking.group.model!r} was logged with settings of its own: {', '.join(unused)} of the table does "
-            "not reach it. Log a PyfuncTransformerWithParams to have each row's settings in force."
+            f"model {asking.group.model!r} was logged with fixed settings, so the table's {', '.join(unused)} "
+            "have no effect on it. Log a PyfuncTransformerWithParams to decode each row with its own settings."
         )
     if left:
         drafts = _drafts(asking, left, model)
@@ -72,7 +72,7 @@ def _predict(
     left: Sequence[int],
     drafts: Mapping[int, tuple[int, ...]],
 ) -> list[str]:
-    """Call `predict` of MLflow's loaded model, as anybody would; the engine's warnings."""
+    """Call `predict` of MLflow's loaded model; return the engine's warnings."""
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours, lambda place, outcome: outcomes.add(left[place], outcome), drafts, shortcuts=asking.shortcuts
@@ -80,13 +80,15 @@ def _predict(
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
         asking.model.predict(frame)
-    return list(dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, EngineWarning)))
+    return list(
+        dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, EngineWarning))
+    )
 
 
 def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:
     """The columns that the pyfunc reads, a row per case.
 
-    A pyfunc logged without examples is sent whole prompts; one with settings of its own reads no others.
+    A pyfunc logged without examples is sent whole prompts; one logged with fixed settings gets no settings columns.
     """
     frame = frame_of(cases, {}, per_row=not isinstance(ours, PyfuncTransformer))
     if isinstance(ours, PyfuncTransformer) and not ours.examples:
@@ -110,12 +112,11 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
 def _untried(asking: Asking, outcomes: Sequence[Outcome], drafts: int) -> list[str]:
     """A note per reason for which drafts were not verified in one pass."""
     group = asking.group
-    reasons = Counter(outcome.unverified for outcome in outcomes if isinstance(outcome, Generation))
+    reasons = Counter(outcome.untried for outcome in outcomes if isinstance(outcome, Generation) and outcome.untried)
     return [
         f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are compared token by token, not "
-        f"in one pass: {text.removeprefix(NOT_TRIED)}"
-        for text, count in reasons.items()
-        if text.startswith(NOT_TRIED)
+        f"in one pass: {reason}"
+        for reason, count in reasons.items()
     ]
 
 
@@ -131,15 +132,15 @@ def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
 
 
 def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> tuple[str, ...]:
-    """What the user should know of a local model, whatever it answers.
+    """Notes on a local model that do not depend on its answers.
 
-    Equal for all tables with equal settings, so that it stands in the summary once.
+    They are equal for all tables with equal settings, so that each stands in the summary once.
     """
-    model = in_memory.hold(ours.found())
+    model = in_memory.hold(ours.located())
     settings = [case.gen_config for case in cases]
     if isinstance(ours, PyfuncTransformer):
         settings = [complete(ours.gen_config_dict)]
-    notes = (*model.notes, left_out(model, settings, _stated(group, ours)), _raw_prompts(group, model))
+    notes = (*model.notes, left_out_note(model, settings, _stated(group, ours)), _raw_prompts(group, model))
     return tuple(note for note in notes if note)
 
 
@@ -164,6 +165,6 @@ def _raw_prompts(group: Group, model: LocalModel) -> str:
         f"set chat_template = true in {table} of pyproject.toml" if is_file else 'log it with chat_template="tokenizer"'
     )
     return (
-        f"model {model.name!r} has a chat template, but its prompts are sent as they are. If it is a chat model, "
-        f"{advice}; chat_template = false in {table} says that this is meant"
+        f"model {model.name!r} has a chat template, but its prompts are sent without it. If it is a chat model, "
+        f"{advice}. To silence this note, set chat_template = false in {table}"
     )

@@ -20,7 +20,7 @@ TARGETS = "targets"
 
 
 class LeftOut(NamedTuple):
-    """Where to say what is left out.
+    """Notes on metrics that are left out, by how prominently they are shown.
 
     Attributes:
         notes: Shown at every run.
@@ -38,7 +38,7 @@ def left_out_notes(left_out: str, group: Group, gates: Sequence[Gate]) -> LeftOu
     default model type.
 
     Args:
-        left_out: What is left out; empty if nothing is.
+        left_out: The note; empty if no metric is left out.
         group: The group.
         gates: Results of its thresholds.
     """
@@ -65,9 +65,9 @@ def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -
 
 
 def has_value(wanted: EvaluationMetric, computed: Collection[str]) -> bool:
-    """Whether a metric is among the names of computed ones, of the whole table or row by row."""
+    """True if a metric is among the names of computed ones, of the whole table or row by row."""
     name = f"{wanted.name}/{wanted.version}" if wanted.version else wanted.name
-    return any(found == name or found.startswith(f"{name}/") for found in computed)
+    return any(metric == name or metric.startswith(f"{name}/") for metric in computed)
 
 
 def note(group: Group, wanted: EvaluationMetric) -> str:
@@ -80,4 +80,4 @@ def note(group: Group, wanted: EvaluationMetric) -> str:
         seen = f"{with_target:,} of {len(rows):,} rows have" if with_target else "no row has"
         remedy = "Give the others one, too" if with_target else "Add a column target"
         return f"{start}: it needs a target in every row, and {seen} one. {remedy}, {advice}"
-    return f"{start}. MLflow logs a warning that says why. Mend it, {advice}"
+    return f"{start}. MLflow logged the cause as a warning. Fix it, {advice}"

@@ -40,8 +40,8 @@ class Chosen(NamedTuple):
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether MLflow counts tokens itself."""
-        return self.model_type is not None or "token_count" in {one.name for one in self.metrics}
+        """True if MLflow counts tokens itself."""
+        return self.model_type is not None or "token_count" in {metric.name for metric in self.metrics}
 
 
 def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
@@ -68,15 +68,15 @@ def choose(model_type: str | None, asked: Sequence[Any]) -> Chosen:
         f"left out of model_type={model_type!r}: {', '.join(lacking.values())} "
         f"(pip install {' '.join(lacking)}, once with a network)"
     )
-    names = {one.name for one in extra}
-    return Chosen(None, [*(one for one in usable if one.name not in names), *extra], note)
+    names = {added.name for added in extra}
+    return Chosen(None, [*(builtin for builtin in usable if builtin.name not in names), *extra], note)
 
 
 @functools.cache
 def lacks(model_type: str) -> Mapping[str, str]:
     """Packages (or their data) that a model type's metrics need and that are missing, with what each computes.
 
-    What is there and fails all the same is reported by MLflow's own error.
+    A package that is installed but broken is reported by MLflow's own error.
     """
     if model_type not in TEXT_TYPES:
         return {}
@@ -87,12 +87,12 @@ def lacks(model_type: str) -> Mapping[str, str]:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a package is there, without importing it."""
+    """True if a package is there, without importing it."""
     return importlib.util.find_spec(name) is not None
 
 
 def has_data(name: str) -> bool:
-    """Whether what a package downloads on first use is there or can be had; offline that takes long to fail."""
+    """True if what a package downloads on first use is there or can be had; offline that takes long to fail."""
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     if name == "tiktoken":
         return not offline or bool(os.environ.get("TIKTOKEN_CACHE_DIR"))
@@ -110,8 +110,8 @@ def further(given: Sequence[Any], asked: Sequence[Any], where: str) -> list[Eval
         UsageError: A metric that is not known, or cannot be used.
     """
     names = {metric(wanted).name for wanted in asked} if given else set()
-    added = {one.name: one for one in (metric(wanted, where) for wanted in given)}
-    return [one for name, one in added.items() if name not in names]
+    by_name = {added.name: added for added in (metric(wanted, where) for wanted in given)}
+    return [added for name, added in by_name.items() if name not in names]
 
 
 def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMetric:
@@ -122,7 +122,7 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
         where: Where it was written, for messages.
 
     Raises:
-        UsageError: It is no metric, or one that makes MLflow ask the model row by row.
+        UsageError: It is not a metric, or one that makes MLflow ask the model row by row.
     """
     if isinstance(wanted, str):
         known = named_metrics()
@@ -142,8 +142,8 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
         )
     if wanted.name == "latency":
         raise UsageError(
-            "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which takes the speed that "
-            "it is to measure. Leave it out: seconds and tokens per second are reported anyway."
+            "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which slows down "
+            "what it measures. Leave it out: seconds and tokens per second are reported anyway."
         )
     return wanted
 
@@ -160,7 +160,7 @@ def named_metrics() -> dict[str, Callable[[], EvaluationMetric]]:
 
 
 def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
-    """Whether lower values of a metric are better, as the metric declares; of an unknown metric they are not.
+    """True if lower values of a metric are better, as the metric declares; of an unknown metric they are not.
 
     Args:
         name: Name of the metric.
@@ -169,7 +169,7 @@ def lower_is_better(name: str, asked: Sequence[Any]) -> bool:
     if name == "token_count":
         return True  # also where we count them; MLflow's own says the opposite
     with library_warnings_ignored():  # MLflow would rather have us not use some of its metrics
-        declared = {one.name: one for one in map(metric, asked)}
+        declared = {stated.name: stated for stated in map(metric, asked)}
         known = named_metrics()
         named = declared.get(name) or (known[name]() if name in known else None)
     return named is not None and not named.greater_is_better
@@ -183,5 +183,5 @@ def fault(key: GroupKey, asked: Sequence[Any], error: Exception) -> str:
     return (
         f"table {key.table!r}, model {key.model!r}: MLflow could not compute the metrics ({names}): "
         f"{' '.join(why.split())[:LONGEST] or type(error).__name__}\n"
-        "The outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
+        "The outputs were compared all the same. Fix the metric, or take it out of metrics=[...]."
     )

@@ -21,13 +21,12 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
 from pytest_llmcompare.models.safety import check_mlflow_model
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
-from pytest_llmcompare.models.uris import default_name
+from pytest_llmcompare.models.uris import name_from_uri
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
-from pytest_llmcompare.text import in_text_without_secrets
+from pytest_llmcompare.text import error_line, in_text_without_secrets
 
 from .heavy_imports import heavy_imports
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
@@ -59,7 +58,7 @@ SIGNATURES = {
 }
 SILENT: Mapping[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address, with whatever key is in it
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address may hold a key
 }
 FORBIDDEN = re.compile(r"""[/:.%"'\s\x00-\x1f]+""")  # MLflow's own list for the names of logged models, and spaces
 
@@ -84,7 +83,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
     """
     try:
         with bounded_requests(), quiet(), requirements_unchecked():
-            info = log_model(spec, slug(spec.name))
+            info = log_model(spec, mlflow_name(spec.name))
             clean_tags(info.model_id)
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise not_logged(spec.name, error) from error
@@ -112,7 +111,7 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
         with bounded_requests(), quiet(), requirements_unchecked():
             info: ModelInfo = Model.log(
                 artifact_path=None,
-                name=slug(name),
+                name=mlflow_name(name),
                 flavor=Flavor,
                 python_model=str(CODE),
                 model_config={"class": kind, **python_model.config()},
@@ -132,7 +131,7 @@ def not_logged(name: str, error: Exception) -> TrackingError:
     """The error for a model that MLflow's store does not take."""
     return TrackingError(
         refusal(error, mlflow.get_tracking_uri())
-        or f"model {name!r} cannot be logged in MLflow at {store()}: {reason(error)}\n"
+        or f"model {name!r} cannot be logged in MLflow at {store()}: {error_line(error)}\n"
         "See whether that store is running and can be written to, "
         "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
     )
@@ -163,7 +162,7 @@ def from_config(config: Mapping[str, Any]) -> HeldTransformer:
             return kind(**arguments)
     except TypeError as error:
         raise unknown_config(str(error)) from error
-    raise unknown_config(f"it knows no class {config.get('class')!r}")
+    raise unknown_config(f"this version has no class {config.get('class')!r}")
 
 
 def unknown_config(why: str) -> ModelError:
@@ -175,7 +174,7 @@ def unknown_config(why: str) -> ModelError:
     )
 
 
-def slug(name: str) -> str:
+def mlflow_name(name: str) -> str:
     """A name with the characters replaced that MLflow refuses in names of models."""
     return FORBIDDEN.sub("_", name).strip("_") or "model"
 
@@ -199,13 +198,13 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
 
     Args:
         uri: `models:/...` or `runs:/...`, pinned to a version.
-        spec: The model as the user named it; it says whether pickles are allowed, by default they are not.
+        spec: The model as the user named it, with the permission to load pickles; without one they are refused.
         config: Added to the configuration that is stored with the model's code.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
     """
-    spec = spec or ModelSpec(default_name(uri), uri, SourceKind.MLFLOW)
+    spec = spec or ModelSpec(name_from_uri(uri), uri, SourceKind.MLFLOW)
     folder = fetched(uri, spec)
     check_mlflow_model(folder, spec)
     try:
@@ -222,7 +221,7 @@ def quiet_loading(folder: Path) -> Iterator[None]:
     files = [path for path in (folder / "MLmodel", folder / "requirements.txt") if path.is_file()]
     if any("transformers" in path.read_text(encoding="utf-8", errors="replace") for path in files):
         with heavy_imports():
-            from pytest_llmcompare.models.local import quiet as transformers_quiet  # imports torch
+            from pytest_llmcompare.models.load import transformers_quiet  # imports torch
 
         with transformers_quiet():
             yield
@@ -245,7 +244,7 @@ def load_error(error: Exception, uri: str, spec: ModelSpec, folder: Path) -> Llm
                 f"Install what it was logged with: pip install -r {folder / 'requirements.txt'}"
             )
     return ModelError(
-        f"model {spec.name!r}: {uri} cannot be loaded: {reason(error)}\n"
+        f"model {spec.name!r}: {uri} cannot be loaded: {error_line(error)}\n"
         f'To see the whole error: python -c "import mlflow; mlflow.pyfunc.load_model({uri!r})"'
     )
 
@@ -261,7 +260,7 @@ def fetched(uri: str, spec: ModelSpec) -> Path:
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise ModelError(
-            f"model {spec.name!r}: the files of {uri} cannot be fetched from MLflow at {store()}: {reason(error)}\n"
+            f"model {spec.name!r}: the files of {uri} cannot be fetched from MLflow at {store()}: {error_line(error)}\n"
             "See whether that store is running and still has them, "
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error

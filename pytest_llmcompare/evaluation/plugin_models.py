@@ -24,17 +24,16 @@ from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import HookError, ModelError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import refusal
 from pytest_llmcompare.models.model_files import files_digest
-from pytest_llmcompare.models.spec import ModelSpec, shown, shown_source
+from pytest_llmcompare.models.spec import ModelSpec, shown_source, shown_spec
 from pytest_llmcompare.models.warning_filters import users_filter
 from pytest_llmcompare.suite.extensions import Given
-from pytest_llmcompare.text import source_without_secrets
+from pytest_llmcompare.text import error_line, source_without_secrets
 
 from . import model_logging
-from .foreign_pyfunc import described
 from .pyfunc import HeldTransformer
+from .pyfunc_output import described
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -98,7 +97,7 @@ _held = HeldModel()
 
 
 def is_held(spec: ModelSpec) -> bool:
-    """Whether this model is in memory."""
+    """True if this model is in memory."""
     return _held.given is not None and _held.given.spec == spec
 
 
@@ -121,17 +120,18 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
         root: pytest's root folder, which a path is relative to.
 
     Raises:
-        ModelError: No plugin knows it, or a plugin raises or gives something that is no model.
+        ModelError: No plugin knows it, or a plugin raises or returns something other than a model.
     """
     if _held.given is None or _held.given.spec != spec:
         release()
         try:
             given = load(spec)
         except HookError as error:
-            raise ModelError(f"model {spec.name!r} ({shown(spec)}): {error}") from error
+            raise ModelError(f"model {spec.name!r} ({shown_spec(spec)}): {error}") from error
         if given is None:
             raise ModelError(
-                f"model {spec.name!r} ({shown(spec)}): no plugin knows the kind {spec.source.partition(':')[0]!r}; "
+                f"model {spec.name!r} ({shown_spec(spec)}): "
+                f"no plugin knows the kind {spec.source.partition(':')[0]!r}; "
                 "each pytest_llmcompare_load_model returned None.\n"
                 "See whether the kind is spelt right, or return a model for it."
             )
@@ -143,20 +143,20 @@ def checked(spec: ModelSpec, given: Given, root: Path) -> GivenModel:
     """Check what a plugin gave.
 
     Raises:
-        ModelError: It is no model.
+        ModelError: It is not a model.
     """
     value, source = given
-    where = f"model {spec.name!r} ({shown(spec)}): {source}"
+    where = f"model {spec.name!r} ({shown_spec(spec)}): {source}"
     if isinstance(value, (str, os.PathLike)):
         path = root / os.fspath(value)
         if path.suffix != ".py" or not path.is_file():
-            raise ModelError(f"{where} returned {os.fspath(value)!r}, which is no .py file. Expected {EXPECTED}.")
+            raise ModelError(f"{where} returned {os.fspath(value)!r}, which is not a .py file. Expected {EXPECTED}.")
         return GivenModel(spec, path, files_digest(path.parent, [path]), source)
     if isinstance(value, type) or not callable(getattr(value, "predict", None)):
         raise ModelError(f"{where} returned {described(value)}, expected {EXPECTED}.")
     model = value if isinstance(value, PythonModel) else TextModel(value)
     if isinstance(model, HeldTransformer):
-        return GivenModel(spec, model, model.found().fingerprint, source)
+        return GivenModel(spec, model, model.located().fingerprint, source)
     fingerprint = getattr(value, "fingerprint", UNKNOWN)
     if not isinstance(fingerprint, str) or not FINGERPRINT.fullmatch(fingerprint):
         raise ModelError(
@@ -197,7 +197,7 @@ def log(spec: ModelSpec) -> str:
     try:
         with model_logging.quiet(), requirements_unchecked():
             info = mlflow.pyfunc.log_model(
-                name=model_logging.slug(spec.name),
+                name=model_logging.mlflow_name(spec.name),
                 python_model=str(code),
                 model_config=config_of(spec),
                 signature=TEXTS if isinstance(given.model, TextModel) else None,
@@ -205,11 +205,11 @@ def log(spec: ModelSpec) -> str:
                 pip_requirements=[f"{package}=={version(package)}" for package in packages],
             )
             model_logging.clean_tags(info.model_id)
-    except Exception as error:  # it runs somebody else's code
+    except Exception as error:  # from the plugin's code
         raise ModelError(
             refusal(error, mlflow.get_tracking_uri())
-            or f"model {spec.name!r} ({shown(spec)}): what {given.source} returned cannot be logged in MLflow: "
-            f"{reason(error)}"
+            or f"model {spec.name!r} ({shown_spec(spec)}): what {given.source} returned cannot be logged in MLflow: "
+            f"{error_line(error)}"
         ) from error
     return str(info.model_uri)
 
@@ -221,7 +221,7 @@ def config_of(spec: ModelSpec) -> dict[str, Any]:
 
 
 def unstored(spec: ModelSpec) -> dict[str, str] | None:
-    """What the model's code gets in this run in place of what is stored: the source with its secrets."""
+    """Parameters for the model's code in this run that are not stored: the source with its secrets."""
     ours = _held.given is not None and isinstance(_held.given.model, HeldTransformer)
     differs = is_held(spec) and not ours and shown_source(spec) != spec.source
     return {"source": spec.source} if differs else None
@@ -237,8 +237,8 @@ def held(config: Mapping[str, Any]) -> PythonModel:
     source = source_without_secrets(str(config.get("source")))
     if given is None or isinstance(given.model, Path) or config_of(given.spec) != {**config, "source": source}:
         raise ModelError(
-            f"model {config.get('name')!r} ({source}) was loaded by a plugin of pytest's and exists in "
-            "that run alone.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
+            f"model {config.get('name')!r} ({source}) was loaded by a pytest plugin and exists only "
+            "in that run.\nTo load it from MLflow, let pytest_llmcompare_load_model return the path of a file with "
             "models from code."
         )
     return given.model

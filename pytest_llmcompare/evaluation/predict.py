@@ -6,7 +6,7 @@ import time
 
 import mlflow
 
-from pytest_llmcompare.baselines.journal import key_of_row
+from pytest_llmcompare.baselines.journal import row_answer_key
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
@@ -14,8 +14,8 @@ from pytest_llmcompare.generation import Generation, joined
 from . import foreign_pyfunc
 from .answers import Answers, Asking, Outcomes
 from .ask_served import ask_served
-from .foreign_pyfunc import WrongCountError
 from .model_logging import python_model_of
+from .pyfunc_output import WrongCountError
 from .served_model import served_model_of
 
 
@@ -42,7 +42,7 @@ def _ask_foreign(asking: Asking) -> tuple[list[Outcome], list[str]]:
     """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives texts alone."""
     environment = (("mlflow", mlflow.__version__), ("weights", asking.identity.fingerprint))
     questions = foreign_pyfunc.Questions(asking.model, asking.cases)
-    outcomes = Outcomes(asking, [key_of_row(facts, asking.identity.text) for facts in questions.facts])
+    outcomes = Outcomes(asking, [row_answer_key(facts, asking.identity.text) for facts in questions.facts])
     if questions.note and asking.identity.takes_settings:
         outcomes.notes.append(questions.note)
     left = outcomes.resume()

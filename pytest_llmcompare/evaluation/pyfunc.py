@@ -9,17 +9,16 @@ small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 
-from pytest_llmcompare.decoding.request import Finished, Outcome, Request
+from pytest_llmcompare.decoding.request import Finished, Outcome, PredictOptions, Request, active_options
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
@@ -34,45 +33,11 @@ if TYPE_CHECKING:
 else:
     ModelInput = pd.DataFrame  # MLflow reads annotations: others make it warn at import, or convert what comes in
 
-Observer = Callable[[int, Outcome], None]
 Asked = Request | GenerationError
-OF_THIS_PROCESS = ("resolved",)
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """How `predict` of one pyfunc goes about its rows, in one block of this process; no part of the model.
-
-    Attributes:
-        model: The pyfunc.
-        observer: Called with index and outcome of each row as soon as it is finished, in any order; then a row that
-            fails gives None, and no error ends the call.
-        drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
-            right and never changes an output.
-        shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
-    """
-
-    model: HeldTransformer
-    observer: Observer | None = None
-    drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    shortcuts: bool = True
-
-
-_options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)
-
-
-@contextmanager
-def predict_options(options: PredictOptions) -> Iterator[None]:
-    """Let `predict` of a pyfunc follow these options, also if MLflow calls it, until the block ends."""
-    token = _options.set(options)
-    try:
-        yield
-    finally:
-        _options.reset(token)
 
 
 class HeldTransformer(PythonModel):
-    """What both pyfuncs share: which model it is, and how its texts come about.
+    """Base of both pyfuncs: finds the model and answers rows.
 
     Attributes:
         spec: The model, checked; folders are absolute, as of the working folder at construction.
@@ -120,18 +85,18 @@ class HeldTransformer(PythonModel):
             ModelError: It cannot be found, is refused, or cannot be loaded.
         """
         self.resolved = None
-        in_memory.hold(self.found())
+        in_memory.hold(self.located())
 
-    def found(self) -> ResolvedModel:
-        """Where the model is; the hub is asked for what is not on this machine."""
+    def located(self) -> ResolvedModel:
+        """Where the model is; files that are not on this machine are downloaded from the hub."""
         if self.resolved is None:
             self.resolved = resolve(self.spec, root=Path.cwd())
         return self.resolved
 
     def config(self) -> dict[str, Any]:
         """The arguments that make an equal pyfunc, as JSON can hold them; a hub model that was found is pinned."""
-        spec, found = self.spec, self.resolved
-        pinned = found.revision if found and spec.kind is SourceKind.HUB else spec.revision
+        spec, resolved = self.spec, self.resolved
+        pinned = resolved.revision if resolved and spec.kind is SourceKind.HUB else spec.revision
         names = ("name", "dtype", "device", "chat_template", "allow_pickle", "trust_remote_code")
         facts = {name: getattr(spec, name) for name in names}
         return {"model_name": spec.source, "revision": pinned, **facts, "batch_size": self.batch_size}
@@ -143,7 +108,7 @@ class HeldTransformer(PythonModel):
             GenerationError: Rows that failed, unless an observer takes them.
             ModelError: The model cannot be found or loaded.
         """
-        options = _options.get()
+        options = active_options()
         if options is None or options.model is not self:
             options = PredictOptions(self)
         faulty = [(index, row) for index, row in enumerate(asked) if isinstance(row, GenerationError)]
@@ -155,9 +120,10 @@ class HeldTransformer(PythonModel):
                 outcomes[index] = outcome
                 if options.observer is not None:
                     options.observer(index, outcome)
-        if options.observer is None and (failed := failures(outcomes)):
-            raise faulty_rows(failed, len(asked))
-        return [text_of(outcomes[index]) for index in range(len(asked))]
+        failed = {index: outcome for index, outcome in outcomes.items() if isinstance(outcome, GenerationError)}
+        if failed and options.observer is None:
+            raise faulty_rows(failed.items(), len(asked))
+        return [None if index in failed else str(outcomes[index]) for index in range(len(asked))]
 
     def outcomes(self, asked: Sequence[Asked], options: PredictOptions) -> Generator[Finished]:
         """Index and outcome of each row as soon as it is finished, faulty rows first; the model is held until closed.
@@ -178,13 +144,13 @@ class HeldTransformer(PythonModel):
         from pytest_llmcompare.decoding.engine import answers  # imports torch, which loading the pyfunc must not
 
         indices = list(requests)
-        with in_memory.using(self.found()) as model:
+        with in_memory.using(self.located()) as model:
             finished = answers(model, list(requests.values()), batch_size=self.batch_size, shortcuts=options.shortcuts)
             for position, outcome in finished:
                 yield indices[position], outcome
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in OF_THIS_PROCESS}
+        return {name: value for name, value in self.__dict__.items() if name != "resolved"}  # of this process
 
 
 class PyfuncTransformer(HeldTransformer):
@@ -300,22 +266,9 @@ class PyfuncTransformerWithParams(HeldTransformer):
                 `few_shot_examples`, `config_dict` (a dict or JSON text) and `seed` (of a sampled row).
             params: Not used: each row has its own.
 
-        Returns:
-            As `PyfuncTransformer.predict`.
-
         Raises:
             UsageError: Input of another form.
             GenerationError: Rows that failed.
             ModelError: The model cannot be found or loaded.
         """
         return self.answer(own_requests(model_input))
-
-
-def failures(outcomes: Mapping[int, Outcome]) -> list[tuple[int, GenerationError]]:
-    """The rows that failed, with their errors."""
-    return [(index, outcome) for index, outcome in outcomes.items() if isinstance(outcome, GenerationError)]
-
-
-def text_of(outcome: Outcome) -> str | None:
-    """The text of a row, or None where it failed."""
-    return None if isinstance(outcome, GenerationError) else outcome.text

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.models.chat_template import read_template
 from pytest_llmcompare.models.config_tables import DEVICE, KEYS
-from pytest_llmcompare.models.gen_config import complete, is_whole, problems
+from pytest_llmcompare.models.gen_config import complete, is_integer, problems
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, spec_of
 from pytest_llmcompare.settings import DTYPES
 
@@ -46,7 +46,7 @@ def checked_spec(where: str, model_name: object, options: Mapping[str, Any], fau
             f"Load it with mlflow.pyfunc.load_model({spec.source!r}), or compare it: --llm-models={spec.source}"
         )
     if spec.kind is SourceKind.ECHO:
-        raise UsageError(f"{where}: {spec.source!r} is no transformers model; expected a hub id or a folder.")
+        raise UsageError(f"{where}: {spec.source!r} is not a transformers model; expected a hub id or a folder.")
     if spec.kind is SourceKind.FOLDER:
         return dataclasses.replace(spec, source=os.path.abspath(folder_path(spec.source, root)))  # noqa: PTH100 - as it is spelt
     return spec
@@ -68,7 +68,7 @@ def option_fault(name: str, value: object) -> str:
 
 def batch_fault(batch_size: object) -> str:
     """What is wrong with a batch size; empty if it is fine."""
-    fits = is_whole(batch_size) and batch_size >= 0
+    fits = is_integer(batch_size) and batch_size >= 0
     return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.errors import GenerationError, UsageError, did_you_mean
+from pytest_llmcompare.errors import GenerationError, UsageError, nearest_hint
 from pytest_llmcompare.models.gen_config import complete, problems
 from pytest_llmcompare.suite.cells import CellError, settings, text
-from pytest_llmcompare.suite.raw_rows import from_frame, is_frame, plain, shown
+from pytest_llmcompare.suite.raw_rows import from_frame, is_frame, plain_value, shown_value
 
 INPUT, EXAMPLES, CONFIG, SEED = "input_text", "few_shot_examples", "config_dict", "seed"
 SEEDS = (-(2**63), 2**64)  # what torch takes: from the first, below the second
@@ -40,10 +40,10 @@ def rows_in(given: object) -> list[Record]:
     if is_frame(given):
         return [record.cells for record in from_frame("model input", given, lambda number, _: f"row {number}").records]
     if isinstance(given, Mapping):
-        return records_of_columns({str(name): plain(cells) for name, cells in given.items()})
-    rows = plain(list(given)) if isinstance(given, (list, tuple)) else plain(given)
+        return records_of_columns({str(name): plain_value(cells) for name, cells in given.items()})
+    rows = plain_value(list(given)) if isinstance(given, (list, tuple)) else plain_value(given)
     if not isinstance(rows, list):
-        raise UsageError(f"the model's input is {shown(given)}, expected {FORMS}.")
+        raise UsageError(f"the model's input is {shown_value(given)}, expected {FORMS}.")
     return [row if isinstance(row, Mapping) else {INPUT: only(row)} for row in rows]
 
 
@@ -69,7 +69,7 @@ def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
 
 
 def input_column(records: Sequence[Record], *, named: bool) -> str:
-    """Name of the column with the prompts: `input_text`, or whatever the only column is called.
+    """Name of the column with the prompts: `input_text`, or the only column.
 
     Args:
         records: The rows.
@@ -84,10 +84,9 @@ def input_column(records: Sequence[Record], *, named: bool) -> str:
     if len(columns) == 1 and not named:
         return columns[0]
     listed = ", ".join(map(repr, columns)) or "none"
-    near = did_you_mean(INPUT, columns) if columns else ""
     raise UsageError(
         f"the model's input has no column {INPUT!r}, which holds the prompts; its columns: {listed}."
-        f"{near if near.startswith(' Did') else ''}\n"
+        f"{nearest_hint(INPUT, columns)}\n"
         f'Rename it: frame.rename(columns={{"...": "{INPUT}"}})'
     )
 
@@ -106,7 +105,7 @@ def shared_request(
     try:
         return Request(examples + text(column, record.get(column)), gen_config)
     except CellError as error:
-        return fault(error)
+        return cell_fault(error)
 
 
 def own_requests(given: object) -> list[Request | GenerationError]:
@@ -123,7 +122,7 @@ def own_request(record: Record) -> Request | GenerationError:
         prompt = ("" if examples is None else text(EXAMPLES, examples)) + text(INPUT, record.get(INPUT))
         return Request(prompt, settings_in(record.get(CONFIG)), seed_in(record.get(SEED)))
     except CellError as error:
-        return fault(error)
+        return cell_fault(error)
 
 
 def settings_in(value: object) -> dict[str, Any]:
@@ -142,17 +141,17 @@ def seed_in(value: object) -> int | None:
     """The seed of a cell; pandas makes it a float if other rows have none.
 
     Raises:
-        CellError: It is no whole number of 64 bits.
+        CellError: It is not a whole number of 64 bits.
     """
     if value is None:
         return None
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(whole, int) or isinstance(whole, bool) or not SEEDS[0] <= whole < SEEDS[1]:
-        raise CellError(f"{SEED} is {shown(value)}, expected a whole number of 64 bits.")
+        raise CellError(f"{SEED} is {shown_value(value)}, expected a whole number of 64 bits.")
     return whole
 
 
-def fault(error: CellError) -> GenerationError:
+def cell_fault(error: CellError) -> GenerationError:
     """The outcome of a faulty row."""
     return GenerationError("\n".join([*error.whats, error.advice] if error.advice else error.whats))
 

@@ -1,4 +1,4 @@
-"""What lives as long as a session: the tracking store, the loaded model, and what was looked up once."""
+"""Resources of a session: the tracking store, the loaded model, and lookups that are done once."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Resources:
         return [*group.metrics, *self._added_metrics[group.key]]
 
     def save(self, key: GroupKey, evaluation: EvaluationResult) -> str:
-        """Keep an evaluation for tests that ask for it, in whatever process they run; the folder that it is in."""
+        """Save an evaluation for tests in any process that ask for it; return its folder."""
         name = hashlib.sha256(repr(key).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         folder = self.scratch / f"evaluation-{name}"
         evaluation.save(str(folder))
@@ -91,7 +91,7 @@ class Resources:
         return scores_in(self.evaluation(result).tables["eval_results_table"], tuple(group.cases.values()))
 
     def lower_is_better(self, group: Group, metric: str) -> bool:
-        """Whether lower values of a metric are better."""
+        """True if lower values of a metric are better."""
         return metrics.lower_is_better(metric, self.metrics_of(group))
 
     def model(self, group: Group, result: GroupResult) -> PyFuncModel:
@@ -108,6 +108,6 @@ class Resources:
     def close(self) -> None:
         """Free the models; the session is over, so no memory is needed for another one."""
         self.loaded.forget(collect=False)
-        embedding.forget()
+        embedding.forget_embedding()
         served_model.forget()
         in_memory.release()

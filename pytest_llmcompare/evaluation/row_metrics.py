@@ -58,7 +58,7 @@ def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
         by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
         all_verdicts = [judgement.verdict if judgement else Verdict.ERROR for judgement in by_row]
-        return MetricValue(scores=[str(one) for one in all_verdicts], aggregate_results=rates(all_verdicts))
+        return MetricValue(scores=[str(verdict) for verdict in all_verdicts], aggregate_results=rates(all_verdicts))
 
     return made(make_metric(eval_fn=eval_fn, greater_is_better=False, name="verdict"))
 
@@ -141,14 +141,14 @@ def answer(row: RowKey, generations: Mapping[RowKey, Generation], targets: Mappi
 def stricter(key: GroupKey, answers: Sequence[Answer], computed: Mapping[str, Any] | None) -> str:
     """A note if MLflow's exact match misses targets because of white space alone; else empty."""
     value = (computed or {}).get(MLFLOWS_EXACT_MATCH)
-    aimed = [one for one in answers if one.target is not None]
-    apart = sum(one.on_target and one.text != one.target for one in aimed)
+    aimed = [answer for answer in answers if answer.target is not None]
+    apart = sum(answer.on_target and answer.text != answer.target for answer in aimed)
     if value is None or not apart:
         return ""
     return (
-        f"table {key.table!r}, model {key.model!r}: {apart} of {len(aimed)} outputs are on target but for white space "
-        f"around them, so {EXACT_MATCH} is {(computed or {})[EXACT_MATCH]:.6g} and {MLFLOWS_EXACT_MATCH}, MLflow's "
-        f"metric, which compares white space, too, is {value:.6g}"
+        f"table {key.table!r}, model {key.model!r}: {apart} of {len(aimed)} outputs differ from their target only in "
+        f"white space around them: they count in {EXACT_MATCH}, {(computed or {})[EXACT_MATCH]:.6g}, but not in "
+        f"MLflow's {MLFLOWS_EXACT_MATCH}, {value:.6g}"
     )
 
 

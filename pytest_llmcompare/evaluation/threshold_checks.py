@@ -53,13 +53,13 @@ def check(
         update: The update option of the run.
     """
     gates = [gate(threshold, computed, scope) for threshold in thresholds]
-    return tuple(one for one in gates if computed is None or not is_settled(one, update))
+    return tuple(gate for gate in gates if computed is None or not is_settled(gate, update))
 
 
 def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:
     """Check one threshold; a metric without a value does not pass."""
     metric, wanted = threshold.metric, threshold.wanted
-    value = number(metric, computed or {})
+    value = metric_value(metric, computed or {})
     if value is None:
         return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
     passed = passes(threshold, value)
@@ -68,18 +68,18 @@ def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope)
 
 
 def is_settled(gate: Gate, update: Update) -> bool:
-    """Whether an update option makes a gate pointless."""
+    """True if an update option makes a gate pointless."""
     if update is Update.NOTHING or not compares(gate.metric):
         return False
     return gate.value is None or update.accepts(Verdict.DRIFTED)
 
 
 def compares(metric: str) -> bool:
-    """Whether a metric compares outputs with baselines."""
+    """True if a metric compares outputs with baselines."""
     return metric in RATES or metric.startswith(AGAINST_BASELINES)
 
 
-def number(metric: str, computed: Mapping[str, Any]) -> float | None:
+def metric_value(metric: str, computed: Mapping[str, Any]) -> float | None:
     """The value of a metric; None if it has none, or one that is no number or NaN."""
     names = (metric, f"{VERDICTS}{metric}") if metric in RATES else (metric,)
     given = next((computed[name] for name in names if name in computed), None)
@@ -91,7 +91,7 @@ def number(metric: str, computed: Mapping[str, Any]) -> float | None:
 
 
 def passes(threshold: Threshold, value: float) -> bool:
-    """Whether a value meets its threshold, by MLflow's own check."""
+    """True if a value meets its threshold, by MLflow's own check."""
     wanted = MetricThreshold(threshold=threshold.bound, greater_is_better=threshold.greater_is_better)
     result = EvaluationResult({threshold.metric: value}, {}, run_id="")
     try:
@@ -119,4 +119,6 @@ def why_not(metric: str, computed: Mapping[str, Any] | None) -> str:
         return "No selected case has a target."
     if compares(metric) and not any(name.startswith(VERDICTS) for name in computed):
         return "No selected case could be compared with a baseline."
-    return f"{did_you_mean(metric, computed).strip()} Others are computed where metrics=[...] asks for them.".strip()
+    return (
+        f"{did_you_mean(metric, computed).strip()} Name other metrics in metrics=[...] to have them computed.".strip()
+    )

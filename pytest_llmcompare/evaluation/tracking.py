@@ -24,9 +24,9 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.compat import no_active_experiment, use_tracking_uri
 from pytest_llmcompare.errors import TrackingError
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
 from pytest_llmcompare.records import Baseline, GroupKey
+from pytest_llmcompare.text import error_line
 
 from . import model_logging
 from .heavy_imports import heavy_imports
@@ -61,7 +61,7 @@ class Store:
         """Use it inside the block. The user's own store, run and active model are as before afterwards.
 
         Raises:
-            TrackingError: There is none, and it cannot be made.
+            TrackingError: It does not exist and cannot be created.
         """
         variables = {name: os.environ.get(name) for name in VARIABLES}
         model = mlflow.get_active_model_id()
@@ -95,7 +95,7 @@ class SavedEvaluation(EvaluationResult):
             client = mlflow.MlflowClient()
             # MLflow's own property looks in the active experiment only, which need not be this one.
             experiment = client.get_run(self.run_id).info.experiment_id
-            names = {name: PurePosixPath(urlsplit(found.uri).path).name for name, found in self.artifacts.items()}
+            names = {name: PurePosixPath(urlsplit(artifact.uri).path).name for name, artifact in self.artifacts.items()}
             return {name: client.load_table(experiment, file, run_ids=[self.run_id]) for name, file in names.items()}
 
 
@@ -115,17 +115,17 @@ def working_in(folder: Path) -> Iterator[None]:
 def make(uri: str) -> None:
     """Make the database of a store where there is none, one process at a time.
 
-    MLflow has a lock for that, but not all of its ways to a new database go by it.
+    MLflow has a lock for that, but does not take it everywhere.
 
     Raises:
-        TrackingError: It cannot be made, or is no database of MLflow's.
+        TrackingError: It cannot be made, or is not an MLflow database.
     """
     if not uri.startswith("sqlite") or uri in _made:
         return
     database = database_of(uri)
     with store_errors("its database", (Exception,)), ExitStack() as locks:
         if database:  # its folder is locked, so that processes with other folders for temporary files wait, too
-            locks.enter_context(folder_lock.held(database.absolute().parent, MAKING_SECONDS))
+            locks.enter_context(folder_lock.folder_lock(database.absolute().parent, MAKING_SECONDS))
             check_opens(database)
         with heavy_imports():  # of SQLAlchemy and of each migration
             mlflow.MlflowClient().search_experiments(max_results=1)
@@ -136,7 +136,7 @@ def check_opens(database: Path) -> None:
     """Open a SQLite database, which makes an empty one; MLflow tries for 100 seconds to open one that cannot be opened.
 
     Raises:
-        sqlite3.DatabaseError: It cannot be opened, or is no database.
+        sqlite3.DatabaseError: It cannot be opened, or is not a database.
     """
     if database.parent.is_dir():
         with closing(sqlite3.connect(database)) as connection:
@@ -157,7 +157,7 @@ def restore_variable(name: str, value: str | None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what MLflow says of each step off the terminal, and what alembic says of a new store."""
+    """Keep MLflow's log messages, and alembic's of a new store, off the terminal."""
     loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
     levels = {logger: logger.level for logger in loggers}
     for logger, level in loggers.items():
@@ -183,37 +183,39 @@ def experiment_id(name: str, started: Path) -> str:
     client = mlflow.MlflowClient()
     place = place_of_files(name, mlflow.get_tracking_uri(), started)
     with store_errors(f"experiment {name!r}"):
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             with suppress(MlflowException):  # another process may have been faster
                 return str(client.create_experiment(name, place))
-            found = client.get_experiment_by_name(name) or client.get_experiment(client.create_experiment(name, place))
-    if found.lifecycle_stage == "deleted":
+            experiment = client.get_experiment_by_name(name) or client.get_experiment(
+                client.create_experiment(name, place)
+            )
+    if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
             f"MLflow at {store()}: the experiment {name!r} was deleted, so nothing can be logged there.\n"
-            f"Restore it: mlflow experiments restore --experiment-id {found.experiment_id}, "
+            f"Restore it: mlflow experiments restore --experiment-id {experiment.experiment_id}, "
             'or name another with llm_prompts(..., experiment="...").'
         )
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def place_of_files(name: str, uri: str, started: Path) -> str | None:
     """Where a new experiment keeps its files; None for where MLflow puts them.
 
-    That is `mlruns` in the working folder, also for a database that somebody put elsewhere, perhaps because the
+    That is `mlruns` in the working folder, also for a database that the user put elsewhere, perhaps because the
     working folder cannot be written to. So there it is `mlruns` beside the database.
     """
     database = database_of(uri)
     if database is None or (started / database).parent.resolve() == started.resolve():
         return None
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.slug(name)[:60]}-{digest}"
+    place = (started / database).parent.resolve() / "mlruns" / f"{model_logging.mlflow_name(name)[:60]}-{digest}"
     return place.as_uri() if os.name == "nt" else str(place)
 
 
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A fresh run, beneath the user's own where there is one (which is left as it is)."""
+    """A new run; nested in the user's active run if there is one, which is left as it is."""
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
     made = mlflow.MlflowClient().create_run(
@@ -238,7 +240,7 @@ def users_run() -> str:
 
 @contextmanager
 def reopened(run_id: str) -> Iterator[Run]:
-    """A run that was ended, opened again; where the block raises, it has failed."""
+    """Reopen a run that was ended; if the block raises, the run is marked as failed."""
     with no_active_experiment():
         opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
     with opened as run:
@@ -246,25 +248,28 @@ def reopened(run_id: str) -> Iterator[Run]:
 
 
 def mark_failed(run_id: str) -> None:
-    """Let an ended run show that it failed."""
+    """Mark an ended run as failed."""
     mlflow.MlflowClient().set_terminated(run_id, "FAILED")
 
 
 def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> str:
-    """Keep what a model said in an ended run, so that it can be compared with to the token: `runs:/ID`.
+    """Log outputs with their tokens in an ended run, so that later runs can compare with them: `runs:/ID`.
 
     Returns:
-        A note where that failed, which is no reason to lose the evaluation; else nothing.
+        A note if that failed, which does not fail the evaluation; else empty.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
             run_outputs.write(Path(folder), group, outputs)
             mlflow.MlflowClient().log_artifacts(run_id, folder, run_outputs.FOLDER)
     except (MlflowException, OSError) as error:
-        return f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: {reason(error)}"
+        return (
+            f"the outputs of run {run_id} could not be logged, so --llm-baseline=runs:/{run_id} is not possible: "
+            f"{error_line(error)}"
+        )
     return ""
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:
-    """Log parameters of the active run; what is empty says nothing, what is too long for MLflow is cut."""
+    """Log parameters of the active run: empty values are left out, values too long for MLflow are cut."""
     mlflow.log_params({name: str(value)[:LONGEST_VALUE] for name, value in facts.items() if value not in ("", None)})

@@ -153,13 +153,15 @@ class Baselines:
             ModelError: It cannot be found.
         """
         stored = self.stored or BaselineSet()
-        texts = bool(stored.of_model) or any(one.generation.token_ids is None for one in stored.baselines.values())
+        texts = bool(stored.of_model) or any(
+            baseline.generation.token_ids is None for baseline in stored.baselines.values()
+        )
         if self.similarity and (foreign or texts):
             self.similarity = self.similarity.located(model, root)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What of the baselines could not be used."""
+        """Notes on baselines that could not be used, or only by their texts."""
         if self.stored is None or not self.by_text_alone:
             return self.stored.warnings if self.stored else ()
         both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"
@@ -178,7 +180,7 @@ def judge_answers(
 
     Args:
         cases: What was asked.
-        outcomes: An answer per case, or why there is none.
+        outcomes: An answer per case, or the error in its place.
         baselines: What to compare with.
         extensions: What plugins add.
         tokenizer: The model's; None for a model that gives texts alone.
@@ -190,16 +192,14 @@ def judge_answers(
             judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
             generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
         else:
-            model = case.key.group.model
-            why = str(outcome).removeprefix(f"model {model!r}: ")
-            failures[row] = f"model {model!r}, case {str(row)!r}: {why}"
+            failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
     return Judged(generations, judgements, failures)
 
 
 def reviewed(
     case: Case, generation: Generation, baselines: Baselines, extensions: Extensions, tokenizer: Tokenizer | None
 ) -> Judgement:
-    """The verdict on an answer, after plugins had their say if there was something to compare it with."""
+    """The verdict on an answer; plugins may change it if the answer could be compared."""
     judgement = baselines.judge(case, generation, tokenizer)
     baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
     if baseline is None or judgement.verdict not in COMPARED:
@@ -209,7 +209,7 @@ def reviewed(
 
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
     """The tokenizer of the local model inside a pyfunc."""
-    return in_memory.hold(ours.found()) if ours else None
+    return in_memory.hold(ours.located()) if ours else None
 
 
 def without_tokens(generation: Generation) -> Generation:
@@ -218,5 +218,5 @@ def without_tokens(generation: Generation) -> Generation:
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:
-    """Whether two answers can only be compared by their texts."""
+    """True if two answers can only be compared by their texts."""
     return expected.token_ids is None or actual.token_ids is None

@@ -1,1 +1,1 @@
-"""Models: what names one, where its weights are, and what is refused."""
+"""Models: how users name one, where its weights are, how it is loaded, and what is refused for safety."""

@@ -72,7 +72,7 @@ def _check_syntax(template: str, where: str) -> None:
     import jinja2
     from jinja2.ext import Extension, loopcontrols
 
-    class Generation(Extension):
+    class GenerationTag(Extension):
         """`{% generation %}` of transformers, which marks the assistant's text."""
 
         tags = {"generation"}  # noqa: RUF012 - as jinja's own are
@@ -82,7 +82,10 @@ def _check_syntax(template: str, where: str) -> None:
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     try:
-        jinja2.Environment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]).parse(template)  # noqa: S701 - no HTML
+        environment = jinja2.Environment(  # noqa: S701 - no HTML
+            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols]
+        )
+        environment.parse(template)
     except jinja2.TemplateSyntaxError as error:
         lines = template.splitlines()
         line = f" ({_cut(lines[error.lineno - 1].strip())!r})" if 0 < error.lineno <= len(lines) else ""
@@ -104,9 +107,9 @@ def probe(render: Render) -> str:
         rendered = [render(text) for text in texts]
     except Exception as error:  # raise_exception(), an undefined name, a syntax error
         lines = str(error).strip().splitlines() or [""]
-        return f"raises {type(error).__name__} on a message of the user: {lines[0][:300]}"
+        return f"raises {type(error).__name__} on a user message: {lines[0][:300]}"
     if len(set(rendered)) == 1:
-        return "says nothing of the user's message, so every prompt would read the same"
+        return "leaves out the user's message, so every prompt would be the same"
     if len(set(rendered)) < len(rendered):
         return "leaves out a part of the user's message"
     return ""
@@ -163,7 +166,7 @@ def _from_json(path: Path, where: str) -> str:
     """The template in a tokenizer_config.json or chat_template.json.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such file.
     """
     text = _content(path, where)
     try:
@@ -181,7 +184,7 @@ def _from_json(path: Path, where: str) -> str:
 
 def _nearest(path: Path) -> str:
     """A question about a file with a similar name."""
-    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    beside = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     return f" Did you mean {near[0]!r} beside it?" if near else ""
 

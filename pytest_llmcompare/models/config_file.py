@@ -11,7 +11,7 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.settings import FILE
 
 
-def read_file(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """The `[tool.llmcompare]` table of a `pyproject.toml`; empty if there is none.
 
     Raises:
@@ -42,12 +42,12 @@ def _unread_file(test: Path, root: Path) -> Path | None:
 
     Args:
         test: The test file.
-        root: pytest's root folder, whose file was read.
+        root: pytest's root folder, which has the file.
     """
     for folder in test.parents:
         path = folder / FILE
         try:
-            if folder != root and read_file(path):
+            if folder != root and read_config(path):
                 return path
         except UsageError:  # it is not TOML, but it is there
             return path

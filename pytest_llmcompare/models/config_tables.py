@@ -38,7 +38,7 @@ def header(name: str) -> str:
     return f"[tool.llmcompare.models.{key}]"
 
 
-def read_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """Check a model's table and return its entries as fields of `ModelSpec`.
 
     Args:
@@ -83,5 +83,5 @@ def check_name(name: str, where: str) -> None:
     if not name or name != name.strip() or not name.isprintable() or "," in name or "=" in name:
         raise UsageError(
             f"{where}: {name!r} cannot be the name of a model. "
-            "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+            "Use at least one character, all of them printable, without ',' and '=', and no space at the ends."
         )

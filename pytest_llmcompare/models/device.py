@@ -9,15 +9,14 @@ import torch
 
 from pytest_llmcompare.errors import ModelError, UsageError, did_you_mean
 from pytest_llmcompare.settings import DTYPES
-
-from .faults import reason
+from pytest_llmcompare.text import error_line
 
 
 def checked_device(device: str | None, name: str) -> str:
     """The device to load model `name` on: by default a GPU if there is one.
 
     Raises:
-        UsageError: It is no device.
+        UsageError: The device is unknown.
         ModelError: This machine does not have it.
     """
     if not device:
@@ -34,7 +33,7 @@ def checked_device(device: str | None, name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
             f"model {name!r}: this machine has no device {device!r} that torch {torch.__version__} can use "
-            f"({reason(error)}).\nUse --llm-device=cpu, or install a torch built for {kind}."
+            f"({error_line(error)}).\nUse --llm-device=cpu, or install a torch built for {kind}."
         ) from None
     return device
 

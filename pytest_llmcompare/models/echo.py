@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pytest_llmcompare.errors import UsageError, did_you_mean
 
 VERSION = 1
-"""Changes with the rule that answers follow, so that baselines of another rule can be told apart."""
+"""Version of the rule that makes answers, so that baselines of another version are not compared."""
 
 FORM = "echo: or echo:?drift=0.1&delay=0.01"
 LIMITS = {
@@ -67,7 +67,7 @@ def parse_echo(source: str, where: str) -> EchoSettings:
     if not rest:
         return EchoSettings()
     if not rest.startswith("?") or rest == "?":
-        raise UsageError(f"{where}: {source!r} is no echo model. Expected {FORM}.")
+        raise UsageError(f"{where}: {source!r} is not an echo model. Expected {FORM}.")
     values: dict[str, float] = {}
     for part in rest[1:].split("&"):
         name, equals, text = part.partition("=")

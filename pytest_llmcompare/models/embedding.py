@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.text import error_line
 
-from .faults import reason
-from .hub import contents, fetch, find_snapshot, offline, repository, shown_endpoint, write_ref
+from .hub import contents, fetch, find_snapshot, offline_variable, repository, shown_endpoint, write_ref
 from .spec import folder_path
 
 if TYPE_CHECKING:
@@ -39,13 +39,15 @@ class Embedding:
         """Cosine similarity of two texts' embeddings; for long texts, that of their least similar parts."""
         texts = [text.encode("utf-8", "replace").decode() for text in (one, other)]
         count = self.parts(texts)
-        vectors = self.encode([part for text in texts for part in cut(text, count)])
+        vectors = self.encode([part for text in texts for part in equal_parts(text, count)])
         return min(_dot(vectors[at], vectors[count + at]) for at in range(count))
 
     def parts(self, texts: list[str]) -> int:
         """Number of equal parts to cut both texts into, so that each fits into the model's window."""
         count = 1
-        while self.window and any(self.tokens(part) > self.window for text in texts for part in cut(text, count)):
+        while self.window and any(
+            self.tokens(part) > self.window for text in texts for part in equal_parts(text, count)
+        ):
             count *= 2
         return count
 
@@ -55,12 +57,12 @@ class Embedding:
 
     def encode(self, texts: list[str]) -> list[list[float]]:
         """Embeddings of length 1."""
-        with quiet():
+        with _quiet():
             vectors = self.model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return [[float(number) for number in vector] for vector in vectors]
 
 
-def cut(text: str, count: int) -> list[str]:
+def equal_parts(text: str, count: int) -> list[str]:
     """Cut a text into a number of equal parts."""
     places = [len(text) * at // count for at in range(count + 1)]
     return [text[start:end] for start, end in itertools.pairwise(places)]
@@ -71,7 +73,7 @@ def _dot(one: list[float], other: list[float]) -> float:
     return math.fsum(left * right for left, right in zip(one, other, strict=True))
 
 
-def locate(model: str, root: Path) -> Path:
+def embedding_folder(model: str, root: Path) -> Path:
     """The folder of an embedding model, downloaded if needed and allowed.
 
     Args:
@@ -106,21 +108,21 @@ def _snapshot(model: str) -> Path:
     cached = find_snapshot(model, None)
     if cached and (cached.folder / MODULES).is_file():
         return cached.folder
-    if switch := offline():
-        raise _absent(model, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}, or ")
+    if variable := offline_variable():
+        raise _absent(model, f"{variable}={os.environ[variable]} forbids asking the hub", f"unset {variable}, or ")
     try:
         return _download(model)
     except ModelError:
         raise
     except Exception as error:  # anything that the network, the disk and their libraries raise
-        raise _absent(model, f"{shown_endpoint()} did not give it ({reason(error)})", "") from None
+        raise _absent(model, f"the download from {shown_endpoint()} failed ({error_line(error)})", "") from None
 
 
 def _download(model: str) -> Path:
     """Download a model without pickled weights. `MODULES` comes last: if it is there, all of the model is."""
     commit, names = contents(model, None)
     if MODULES not in names:
-        raise _absent(model, f"{shown_endpoint()} has it without {MODULES}, so it is no embedding model", "")
+        raise _absent(model, f"{shown_endpoint()} has it without {MODULES}, so it is not an embedding model", "")
     wanted = [name for name in names if name.endswith(FILES) and name.partition("/")[0] not in OTHER_RUNTIMES]
     fetch(model, commit, [name for name in wanted if name != MODULES])
     folder = fetch(model, commit, [MODULES])
@@ -138,35 +140,35 @@ def _absent(model: str, why: str, remedy: str) -> ModelError:
 
 
 @functools.lru_cache(maxsize=1)
-def loaded(model: str) -> Embedding:
+def load_embedding(model: str) -> Embedding:
     """Load an embedding model on the CPU, as a GPU is for the models that are compared.
 
     Raises:
         ModelError: It cannot be found or loaded.
     """
-    folder = locate(model, Path.cwd())
+    folder = embedding_folder(model, Path.cwd())
     from sentence_transformers import SentenceTransformer
 
     try:
-        with quiet():
+        with _quiet():
             safe = {"use_safetensors": True}
             return Embedding(SentenceTransformer(str(folder), device="cpu", local_files_only=True, model_kwargs=safe))
     except Exception as error:  # anything that the library and the files raise
         raise ModelError(
-            f"semantic_model {model!r}: sentence-transformers cannot load {folder}: {reason(error)}.\n"
+            f"semantic_model {model!r}: sentence-transformers cannot load {folder}: {error_line(error)}.\n"
             "Weights have to be in model.safetensors; pickled ones are refused."
         ) from error
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Keep the library's warnings and progress bars off the terminal."""
-    from .local import quiet as transformers_quiet
+    from .load import transformers_quiet
 
     with transformers_quiet():
         yield
 
 
-def forget() -> None:
+def forget_embedding() -> None:
     """Free the model."""
-    loaded.cache_clear()
+    load_embedding.cache_clear()

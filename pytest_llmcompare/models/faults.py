@@ -1,14 +1,12 @@
-"""Errors about models that say what to do, and what an error of a library says in one line."""
+"""Errors about models and the hints in them."""
 
 from __future__ import annotations
 
 import difflib
-import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.text import in_text_without_secrets
 
 from .formats import foreign_format
 from .model_files import ADAPTER
@@ -17,8 +15,8 @@ from .spec import ModelSpec
 LISTED = 12  # names in a message, at most
 
 
-def nearest(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
-    """A hint at what may have been meant by a hub id: a configured model, a folder, a cached model."""
+def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
+    """A hint at what the user may have meant by a hub id: a configured model, a folder, a cached model."""
     if spec.near:
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
     if (root / spec.source).is_dir():
@@ -32,7 +30,7 @@ def nearest(spec: ModelSpec, root: Path, cached: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}, which is in the cache?" if near else ""
 
 
-def is_adapter(spec: ModelSpec, where: str) -> ModelError:
+def adapter_error(spec: ModelSpec, where: str) -> ModelError:
     """The error for a PEFT adapter without its base model."""
     return ModelError(
         f"model {spec.name!r}: {where} holds a PEFT adapter ({ADAPTER}), not a whole model.\n"
@@ -40,31 +38,19 @@ def is_adapter(spec: ModelSpec, where: str) -> ModelError:
     )
 
 
-def no_weights(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
+def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
     """The error for a repository without weights that transformers can load."""
     foreign = foreign_format(names)
     what = (
-        f"model {spec.name!r}: {where} has no model.safetensors that transformers could load. There is {listed(names)}."
+        f"model {spec.name!r}: {where} has no model.safetensors that transformers can load. "
+        f"It has {listed_names(names)}."
     )
     if foreign is None:
         return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
     return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
 
 
-def listed(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
     """Names for a sentence, at most 12 of them."""
     rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return (", ".join(names[:LISTED]) or "nothing") + rest
-
-
-def reason(error: Exception) -> str:
-    """Class and first line of a library's error, without secrets."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {in_text_without_secrets(first)[:500]}"
-
-
-def unforeseen(error: Exception) -> str:
-    """Message for an error that is a bug of this plugin or a library: its name, then its traceback."""
-    what = "".join(traceback.format_exception_only(error)).strip()
-    trace = "".join(traceback.format_exception(error))
-    return in_text_without_secrets(f"{' '.join(what.split())[:500]} (unforeseen; please report it)\n{trace}")

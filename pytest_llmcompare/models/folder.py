@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 
-from .faults import is_adapter, listed
+from .faults import adapter_error, listed_names
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
@@ -28,25 +28,25 @@ def check_folder(spec: ModelSpec, root: Path) -> Path:
     """
     folder = Path(os.path.normpath(folder_path(spec.source, root)))
     if not folder.is_dir():
-        raise _no_folder(spec, folder, root)
+        raise _no_folder_error(spec, folder, root)
     if (folder / "MLmodel").is_file():
-        raise _is_logged(spec, folder)
+        raise _logged_error(spec, folder)
     if pointers := lfs_pointers(folder):
-        raise _is_pointer(spec, folder, pointers[0])
+        raise _pointer_error(spec, folder, pointers[0])
     missing = missing_files(folder)
     if missing and (folder / ADAPTER).is_file():
-        raise is_adapter(spec, str(folder))
+        raise adapter_error(spec, str(folder))
     if missing:
         raise _incomplete(spec, folder, missing)
     return folder
 
 
 def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError:
-    """The error for a folder that lacks files, with a hint at where the model is or what is there instead."""
+    """The error for a folder that lacks files, with a hint at where the model is or what the folder holds instead."""
     if elsewhere := _model_elsewhere(spec, folder, missing):
         return elsewhere
     names = file_names(folder)
-    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed(names)}."
+    what = f"model {spec.name!r}: {folder} lacks {', '.join(missing)}. There is {listed_names(names)}."
     if any("-of-" in name for name in missing):
         return ModelError(f"{what}\nShards of the weights are missing. Copy or download the folder again.\n{SAVING}")
     foreign = foreign_format(names) if SAFETENSORS in missing else None
@@ -58,11 +58,11 @@ def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Mode
 def _model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
     """The error for a folder whose subfolders have models, or that belongs to a hub cache; None for others."""
     if (folder / "snapshots").is_dir() or folder.name.startswith(PREFIX):
-        return _is_cache(spec, folder)
+        return _cache_error(spec, folder)
     if CONFIG in missing and (inner := _model_folders(folder)):
-        return _inside(spec, folder, inner)
+        return _inside_error(spec, folder, inner)
     if _is_part_of_cache(folder):
-        return _is_cache(spec, folder.parent)
+        return _cache_error(spec, folder.parent)
     if repos := cached_models(folder):
         return ModelError(
             f"model {spec.name!r}: {folder} is a cache of the Hugging Face hub, not a model folder.\n"
@@ -82,7 +82,7 @@ def _model_folders(folder: Path) -> list[Path]:
     return sorted(models, key=order)
 
 
-def _inside(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
+def _inside_error(spec: ModelSpec, folder: Path, inner: list[Path]) -> ModelError:
     """The error for a folder whose subfolders have models."""
     checkpoints = all(path.name.startswith("checkpoint") for path in inner)
     what = "checkpoints of a training run, in" if checkpoints else "no model itself, but models in"
@@ -99,7 +99,7 @@ def _is_part_of_cache(folder: Path) -> bool:
     return folder.name in ("snapshots", "blobs", "refs") and folder.parent.name.startswith(PREFIX)
 
 
-def _is_cache(spec: ModelSpec, folder: Path) -> ModelError:
+def _cache_error(spec: ModelSpec, folder: Path) -> ModelError:
     """The error for the folder of a repository in a hub cache."""
     repo = folder.name.removeprefix(PREFIX).replace("--", "/")
     commit = next(filter(None, (find_commit(folder, name) for name in ("main", *cached_revisions(folder)))), "")
@@ -112,7 +112,7 @@ def _is_cache(spec: ModelSpec, folder: Path) -> ModelError:
     return ModelError(f"{what}\n{name}the folder of its files: {spec.name}={snapshot}")
 
 
-def _is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
+def _pointer_error(spec: ModelSpec, folder: Path, name: str) -> ModelError:
     """The error for a git-lfs pointer in the place of a file."""
     return ModelError(
         f"model {spec.name!r}: {name} in {folder} is a pointer of git-lfs, not the file itself.\n"
@@ -120,10 +120,10 @@ def _is_pointer(spec: ModelSpec, folder: Path, name: str) -> ModelError:
     )
 
 
-def _no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
+def _no_folder_error(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
     """The error for a folder that does not exist or is a file."""
     if folder.exists():
-        return _is_file(spec, folder)
+        return _file_error(spec, folder)
     beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
     near = difflib.get_close_matches(folder.name, beside, n=1)
     hint = f" Did you mean {near[0]!r} beside it?" if near else ""
@@ -133,10 +133,10 @@ def _no_folder(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
     )
 
 
-def _is_file(spec: ModelSpec, path: Path) -> ModelError:
+def _file_error(spec: ModelSpec, path: Path) -> ModelError:
     """The error for a file that was named instead of its folder."""
     if is_lfs_pointer(path):
-        return _is_pointer(spec, path.parent, path.name)
+        return _pointer_error(spec, path.parent, path.name)
     whole = f"model {spec.name!r}: {path} is a file. Name the folder of the model instead"
     if not missing_files(path.parent):
         return ModelError(f"{whole}: {spec.name}={path.parent}")
@@ -146,7 +146,7 @@ def _is_file(spec: ModelSpec, path: Path) -> ModelError:
     return ModelError(f"model {spec.name!r}: {path} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
 
 
-def _is_logged(spec: ModelSpec, folder: Path) -> ModelError:
+def _logged_error(spec: ModelSpec, folder: Path) -> ModelError:
     """The error for the folder of an MLflow model, which has to be named by its URI."""
     inner = next((path for path in sorted(folder.glob("*/config.json"))), None)
     also = f"\nThe transformers model in it can be named too: {spec.name}={inner.parent}" if inner else ""

@@ -50,12 +50,12 @@ FORMATS = (
     ),
     Format(
         ("consolidated*", "params.json", "*.distcp"),
-        "the format that its authors trained it in",
+        "the format of its authors' training code",
         ORIGINAL,
     ),
     Format(
         ("adapter_model*",),
-        "those of a PEFT adapter, which is no model without its base",
+        "a PEFT adapter, which needs its base model",
         "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
     ),
     Format(
@@ -63,7 +63,7 @@ FORMATS = (
         "compiled for another runtime",
         SAVE,
     ),
-    Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or a framework of somebody's own)", SAVE),
+    Format(("weights*.npz", "*.npz", "*.npy"), "numpy arrays (MLX, or another framework)", SAVE),
     Format(
         ("*.pt", "*.pth", "*.ckpt", "*.bin", "*.pkl", "*.pickle", "*.joblib", "*.mdl"),
         "a checkpoint of PyTorch, or another pickle, under a name that transformers does not look for",

@@ -52,19 +52,19 @@ class Rule:
     fraction: bool = False  # transformers wants a float: it refuses temperature=2
 
 
-def is_whole(value: object) -> TypeGuard[int]:
-    """True for an integer that is no bool."""
+def is_integer(value: object) -> TypeGuard[int]:
+    """True for an integer, bool excluded."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def is_number(value: object) -> bool:
-    """True for a finite number that is no bool."""
-    return is_whole(value) or (isinstance(value, float) and math.isfinite(value))
+def is_finite_number(value: object) -> bool:
+    """True for a finite number, bool excluded."""
+    return is_integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def is_token(value: object) -> bool:
     """True for a token id."""
-    return is_whole(value) and value >= 0
+    return is_integer(value) and value >= 0
 
 
 def are_tokens(value: object) -> bool:
@@ -82,18 +82,21 @@ def are_biases(value: object) -> bool:
     """True for what `sequence_bias` takes as JSON: `[[[token, ...], bias], ...]`."""
     pairs = value if isinstance(value, list) else []
     return bool(pairs) and all(
-        isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_number(pair[1]) for pair in pairs
+        isinstance(pair, list) and len(pair) == 2 and are_tokens(pair[0]) and is_finite_number(pair[1])
+        for pair in pairs
     )
 
 
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
-FROM_0 = Rule("a whole number from 0", lambda value: is_whole(value) and value >= 0)
-FROM_1 = Rule("a whole number from 1", lambda value: is_whole(value) and value >= 1)
-NUMBER = Rule("a number", is_number, fraction=True)
-ABOVE_0 = Rule("a number above 0", lambda value: is_number(value) and value > 0, fraction=True)
-SHARE = Rule("a number from 0 to 1", lambda value: is_number(value) and 0 <= value <= 1, fraction=True)
-SHARE_ABOVE_0 = Rule("a number above 0, at most 1", lambda value: is_number(value) and 0 < value <= 1, fraction=True)
-CUTOFF = Rule("a number from 0, below 1", lambda value: is_number(value) and 0 <= value < 1, fraction=True)
+FROM_0 = Rule("a whole number from 0", lambda value: is_integer(value) and value >= 0)
+FROM_1 = Rule("a whole number from 1", lambda value: is_integer(value) and value >= 1)
+NUMBER = Rule("a number", is_finite_number, fraction=True)
+ABOVE_0 = Rule("a number above 0", lambda value: is_finite_number(value) and value > 0, fraction=True)
+SHARE = Rule("a number from 0 to 1", lambda value: is_finite_number(value) and 0 <= value <= 1, fraction=True)
+SHARE_ABOVE_0 = Rule(
+    "a number above 0, at most 1", lambda value: is_finite_number(value) and 0 < value <= 1, fraction=True
+)
+CUTOFF = Rule("a number from 0, below 1", lambda value: is_finite_number(value) and 0 <= value < 1, fraction=True)
 TOKEN = Rule("a token id", is_token)
 TOKENS = Rule("a list of token ids", are_tokens)
 TOKEN_OR_TOKENS = Rule("a token id or a list of them", lambda value: is_token(value) or are_tokens(value))
@@ -121,7 +124,9 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "eta_cutoff": CUTOFF,
         "exponential_decay_length_penalty": Rule(
             "a list of a start (a whole number from 0) and a factor (a number)",
-            lambda value: isinstance(value, list) and len(value) == 2 and FROM_0.fits(value[0]) and is_number(value[1]),
+            lambda value: (
+                isinstance(value, list) and len(value) == 2 and FROM_0.fits(value[0]) and is_finite_number(value[1])
+            ),
         ),
         "forced_bos_token_id": TOKEN,
         "forced_eos_token_id": TOKEN_OR_TOKENS,
@@ -135,7 +140,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "min_p": SHARE,
         "no_repeat_ngram_size": FROM_0,
         "num_beams": FROM_1,
-        "num_return_sequences": Rule("1: a case has one output", lambda value: is_whole(value) and value == 1),
+        "num_return_sequences": Rule("1: a case has one output", lambda value: is_integer(value) and value == 1),
         "pad_token_id": TOKEN,
         "prefill_chunk_size": FROM_1,
         "remove_invalid_values": FLAG,
@@ -166,44 +171,43 @@ REFUSED: Mapping[str, str] = MappingProxyType(
     {
         **_refused(
             "it adds tensors to what generate() returns, and a comparison looks at the text. Leave it out",
-            *("output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate"),
+            "output_attentions", "output_hidden_states", "output_logits", "output_scores", "return_dict_in_generate",
         ),
         **_refused("it stops by the clock, so a slow machine would seem to drift. Use max_new_tokens", "max_time"),
         **_refused(
             "it belongs to speculative decoding, which changes the speed and not the text. Leave it out",
-            *("assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight"),
-            *("assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size"),
-            *("num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type"),
-            *("target_lookbehind", "use_mtp"),
+            "assistant_confidence_threshold", "assistant_early_exit", "assistant_ensemble_weight",
+            "assistant_lookbehind", "assistant_model", "is_assistant", "max_matching_ngram_size",
+            "num_assistant_tokens", "num_assistant_tokens_schedule", "prompt_lookup_num_tokens", "speculation_type",
+            "target_lookbehind", "use_mtp",
         ),
         **_refused(
             "transformers 5 gets this way of decoding as code from the hub, which is not run here. Leave it out",
-            *("constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory"),
-            *("num_beam_groups", "penalty_alpha", "trust_remote_code"),
+            "constraints", "custom_generate", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory",
+            "num_beam_groups", "penalty_alpha", "trust_remote_code",
         ),
         **_refused(
             "it takes a Python object, which neither a table nor a baseline can hold. Leave it out",
-            *("compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask"),
-            *("negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus"),
+            "compile_config", "continuous_batching_config", "logits_processor", "negative_prompt_attention_mask",
+            "negative_prompt_ids", "prefix_allowed_tokens_fn", "stopping_criteria", "streamer", "synced_gpus",
         ),
         **_refused(
-            "it says where a configuration came from and decides nothing. Leave it out",
-            *("_from_model_config", "transformers_version"),
+            "it records where a configuration came from and has no effect. Leave it out",
+            "_from_model_config", "transformers_version",
         ),
         **_refused("it changes the prompt that was asked. Leave it out", "token_healing"),
         **_refused("the output never holds the prompt. Leave it out", "return_full_text"),
         **_refused("the seed belongs to the marker: llm_prompts(..., seed=1)", "seed"),
     }
-)
+)  # fmt: skip
 """Keys of `generate` or a pipeline that make no sense here, each with the reason and what to do."""
 
-
 OF_THE_TEXT = frozenset(RULES) - {
-    *("cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache"),
+    "cache_config", "cache_implementation", "disable_compile", "max_cache_len", "prefill_chunk_size", "use_cache",
 } | {
-    *("constraints", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory", "max_time"),
-    *("num_beam_groups", "penalty_alpha", "token_healing"),
-}
+    "constraints", "diversity_penalty", "dola_layers", "force_words_ids", "low_memory", "max_time",
+    "num_beam_groups", "penalty_alpha", "token_healing",
+}  # fmt: skip
 """Settings of a checkpoint that change which text `generate` gives."""
 
 
@@ -213,7 +217,7 @@ def unused(own: Mapping[str, Any], in_force: Iterable[Mapping[str, Any]], stated
     Args:
         own: Settings in the checkpoint's generation_config.json, without those that do count.
         in_force: Settings of the cases.
-        stated: Names of the settings that the user gave for all cases; that these hold is no surprise.
+        stated: Names of the settings that the user gave for all cases; these are not reported.
     """
     sampled = any(config.get("do_sample") for config in in_force)
     lengths = {"max_length", "max_new_tokens"}
@@ -244,7 +248,7 @@ def complete(*layers: Mapping[str, Any]) -> dict[str, Any]:
     if "max_length" in given and "max_new_tokens" not in given:
         del in_force["max_new_tokens"]
     return {
-        key: float(value) if is_whole(value) and key in RULES and RULES[key].fraction else value
+        key: float(value) if is_integer(value) and key in RULES and RULES[key].fraction else value
         for key, value in sorted(in_force.items())
     }
 
@@ -253,7 +257,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     """Find faults in decoding settings: unknown keys, values of a wrong type or range.
 
     Returns:
-        One sentence per fault, with the key, the value and what was expected; empty if there are none.
+        One sentence per fault, with the key, the value and what was expected; empty if there is no fault.
     """
     faults = [fault for key, value in config.items() if (fault := problem(key, value))]
     least, most = config.get("min_new_tokens"), config.get("max_new_tokens")
@@ -263,7 +267,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
 
 
 def problem(key: object, value: object) -> str:
-    """The fault of one setting; empty if there is none."""
+    """What is wrong with one setting; empty if nothing is."""
     if not isinstance(key, str):
         return f"unknown decoding setting {key!r}: expected text."
     if key in REFUSED:
@@ -293,4 +297,4 @@ def is_json(value: object) -> bool:
         return all(isinstance(key, str) and is_json(part) for key, part in value.items())
     if isinstance(value, list):
         return all(is_json(part) for part in value)
-    return value is None or isinstance(value, (str, bool)) or is_number(value)
+    return value is None or isinstance(value, (str, bool)) or is_finite_number(value)

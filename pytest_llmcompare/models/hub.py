@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.text import without_secrets
+from pytest_llmcompare.text import error_line, without_secrets
 
-from .faults import listed, nearest, reason
+from .faults import listed_names, nearest_model_hint
 from .model_files import CONFIG, FORMATS, SETTINGS, matches, missing_files, shards
 from .safety import check_code, check_index, choose_weights, is_safe
-from .spec import ModelSpec, shown
+from .spec import ModelSpec, shown_spec
 
 TIMEOUT = 5.0  # seconds that the hub may take to answer, unless HF_HUB_ETAG_TIMEOUT says otherwise
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -56,12 +56,12 @@ def locate(spec: ModelSpec, root: Path) -> Snapshot:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
     cached = find_snapshot(spec.source, spec.revision)
-    switch = offline()
-    usable = spec.allow_pickle or switch or (cached and is_safe(cached.folder))
+    variable = offline_variable()
+    usable = spec.allow_pickle or variable or (cached and is_safe(cached.folder))
     if cached and not cached.missing and usable:  # if only pickled weights are cached, the hub may have others
         return cached
-    if switch:
-        raise _absent(spec, root, f"{switch} forbids asking the hub", f"unset {switch.partition('=')[0]}")
+    if variable:
+        raise _absent(spec, root, f"{variable}={os.environ[variable]} forbids asking the hub", f"unset {variable}")
     return _download(spec, root, cached)
 
 
@@ -101,11 +101,11 @@ def timeout() -> float:
     return TIMEOUT
 
 
-def offline() -> str:
-    """The setting that forbids asking the hub, such as `HF_HUB_OFFLINE=1`; empty if none does."""
+def offline_variable() -> str:
+    """The environment variable that forbids asking the hub, such as `HF_HUB_OFFLINE`; empty if none does."""
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         if value := os.environ.get(name):  # as in huggingface_hub, HF_HUB_OFFLINE=0 overrules TRANSFORMERS_OFFLINE=1
-            return f"{name}={value}" if value.upper() in ("1", "ON", "YES", "TRUE") else ""
+            return name if value.upper() in ("1", "ON", "YES", "TRUE") else ""
     return ""
 
 
@@ -149,7 +149,7 @@ def find_snapshot(repo: str, revision: str | None) -> Snapshot | None:
 
 
 def find_commit(folder: Path, revision: str) -> str:
-    """The commit of a revision, as far as a repository's folder knows it; else empty."""
+    """The commit of a revision, from a repository's folder in the cache; empty if it is not there."""
     if COMMIT.fullmatch(revision):
         return revision
     commit = ""
@@ -174,7 +174,7 @@ def write_ref(repo: str, revision: str | None, commit: str) -> None:
 def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
     """Download the missing files of a model: first settings, and weights only if nothing in these is refused."""
     commit, names = _ask(spec, root, cached.commit if cached else spec.revision)
-    where = f"{shown(spec)} at {shown_endpoint()}"
+    where = f"{shown_spec(spec)} at {shown_endpoint()}"
     weights = choose_weights(spec, names, where)
     try:
         folder = fetch(spec.source, commit, [name for name in names if _is_setting(spec, name)] or [CONFIG])
@@ -188,7 +188,8 @@ def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
         raise
     except Exception as error:  # anything that the network, the disk and their libraries raise
         raise ModelError(
-            f"model {spec.name!r}: the download of {shown(spec)} from {shown_endpoint()} broke off: {reason(error)}.\n"
+            f"model {spec.name!r}: the download of {shown_spec(spec)} from {shown_endpoint()} "
+            f"broke off: {error_line(error)}.\n"
             f"What was fetched is kept in {repository(spec.source)}; run again to go on."
         ) from error
     complete = find_snapshot(spec.source, commit)
@@ -213,25 +214,26 @@ def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[s
         return contents(spec.source, revision)
     except errors.GatedRepoError as error:
         remedy = f"accept them at {hub}/{spec.source}, then log in: hf auth login"
-        raise _absent(spec, root, f"{hub} wants its terms to be accepted", remedy) from error
+        raise _absent(spec, root, f"{hub} asks you to accept its terms", remedy) from error
     except errors.RepositoryNotFoundError as error:
-        raise _absent(spec, root, f"{hub} does not show one", "log in if it is private: hf auth login") from error
+        why = f"{hub} has no public model of that name"
+        raise _absent(spec, root, why, "log in if it is private: hf auth login") from error
     except errors.RevisionNotFoundError as error:
         why = f"{hub} knows no branch, tag or commit {revision!r} of it"
-        raise _absent(spec, root, why, f"look at {hub}/{spec.source}") from error
+        raise _absent(spec, root, why, f"see {hub}/{spec.source}") from error
     except errors.OfflineModeIsEnabled as error:
         raise _absent(spec, root, "offline mode forbids asking the hub", "unset HF_HUB_OFFLINE") from error
     except Exception as error:  # anything that the network and its libraries raise
-        why = f"{hub} did not answer within {timeout():g} s ({reason(error)})"
-        raise _absent(spec, root, why, "look at the network, HTTPS_PROXY and HF_ENDPOINT") from error
+        why = f"{hub} did not answer within {timeout():g} s ({error_line(error)})"
+        raise _absent(spec, root, why, "check the network, HTTPS_PROXY and HF_ENDPOINT") from error
 
 
 def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
     """The error for a model that is neither cached nor downloaded: the reason, where we looked, and what to do."""
     revision = f" --revision {spec.revision}" if spec.revision else ""
-    near = nearest(spec, root, cached_models(cache_folder()))
+    near = nearest_model_hint(spec, root, cached_models(cache_folder()))
     return ModelError(
-        f"model {spec.name!r}: the hub model {shown(spec)} is not on this machine, and {why}.{near}\n"
+        f"model {spec.name!r}: the hub model {shown_spec(spec)} is not on this machine, and {why}.{near}\n"
         f"Looked in {_searched(spec)}.\n"
         f"Download it where there is a network (hf download {spec.source}{revision}), or {remedy}, "
         f"or name a folder that holds it: {spec.name}=./FOLDER"
@@ -244,7 +246,7 @@ def _searched(spec: ModelSpec) -> str:
         return f"{folder}: there is no such folder"
     snapshot = find_snapshot(spec.source, spec.revision)
     if snapshot is None:
-        known = listed(cached_revisions(folder)) or "nothing"
+        known = listed_names(cached_revisions(folder)) or "nothing"
         return f"{folder}: it has no revision {spec.revision or 'main'!r}; there is {known}"
     lacks = ", ".join(snapshot.missing) or "weights that are not pickled"
     return f"{snapshot.folder}: the download is not complete, it lacks {lacks}"

@@ -1,4 +1,4 @@
-"""The one model that this process holds in memory, shared by all that ask for the same.
+"""The one model that this process holds in memory, shared by all callers.
 
 Models are compared one after the other, and two large ones seldom fit side by side. So callers ask for the model
 here each time and keep no reference to it.
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from .resolve import ResolvedModel
 
 if TYPE_CHECKING:
-    from .local import LocalModel
+    from .load import LocalModel
 
 Key = tuple[object, ...]
 
 
-def key_of(resolved: ResolvedModel) -> Key:
-    """All facts in which the model in memory has to equal the requested one."""
+def _key_of(resolved: ResolvedModel) -> Key:
+    """Everything in which a requested model must equal the one in memory to be that one."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
     return (resolved.location, resolved.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)
@@ -47,10 +47,10 @@ def hold(resolved: ResolvedModel) -> LocalModel:
         ModelError: It cannot be loaded; then none is in memory.
     """
     with _lock:
-        key = key_of(resolved)
+        key = _key_of(resolved)
         if _held.model is None or _held.key != key:
             release()
-            _held.model = loaded(resolved)
+            _held.model = _loaded(resolved)
             _held.key = key
         _held.model.name = resolved.spec.name  # for messages, which name it as the last caller does
         return _held.model
@@ -71,12 +71,12 @@ def release() -> None:
             former.free()
 
 
-def loaded(resolved: ResolvedModel) -> LocalModel:
+def _loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights."""
-    from .local import load
+    from .load import load_model
 
     spec = resolved.spec
-    return load(
+    return load_model(
         resolved.location,
         name=spec.name,
         dtype=spec.dtype,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_llmcompare.errors import ModelError, TrackingError, did_you_mean
+from pytest_llmcompare.text import error_line
 
-from .faults import reason
 from .mlflow_store import ELSEWHERE, bounded_requests, found_or_none, store
 from .model_files import id_fingerprint, weights_fingerprint
 from .spec import ModelSpec
@@ -58,7 +58,7 @@ def pin(spec: ModelSpec) -> Pinned:
         raise
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
-            f"model {spec.name!r}: {spec.source} cannot be looked up in MLflow at {store()}: {reason(error)}\n"
+            f"model {spec.name!r}: {spec.source} cannot be looked up in MLflow at {store()}: {error_line(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 
@@ -77,7 +77,7 @@ def fingerprint(pinned: Pinned) -> str:
         try:
             return weights_fingerprint(Path(download_artifacts(artifact_uri=pinned.uri, dst_path=folder)))
         except Exception as error:  # as above, and the errors of every kind of artifact store
-            raise TrackingError(f"the files of {pinned.uri} cannot be fetched: {reason(error)}") from error
+            raise TrackingError(f"the files of {pinned.uri} cannot be fetched: {error_line(error)}") from error
 
 
 def _pin_logged(client: MlflowClient, spec: ModelSpec, model_id: str) -> Pinned:
@@ -91,7 +91,7 @@ def _pin_registered(client: MlflowClient, spec: ModelSpec, name: str, alias: str
     """Resolve `models:/NAME@ALIAS`, `models:/NAME/VERSION` and `models:/NAME/latest`."""
     model = found_or_none(lambda: client.get_registered_model(name))
     if model is None:
-        known = [other.name for other in client.search_registered_models()]
+        known = [registered.name for registered in client.search_registered_models()]
         raise ModelError(
             f"model {spec.name!r}: MLflow at {store()} has no registered model {name!r}.{did_you_mean(name, known)}\n"
             f"{ELSEWHERE}"

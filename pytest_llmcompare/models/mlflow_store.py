@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pytest_llmcompare.errors import LlmCompareError, TrackingError
-from pytest_llmcompare.text import in_text_without_secrets, without_secrets
-
-from .faults import reason
+from pytest_llmcompare.text import error_line, in_text_without_secrets, without_secrets
 
 T = TypeVar("T")
 
@@ -82,7 +80,7 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] | None = None) ->
     except expected as error:
         raise TrackingError(
             refusal(error, mlflow.get_tracking_uri())
-            or f"MLflow at {store()} cannot be used ({what}): {reason(error)}\n"
+            or f"MLflow at {store()} cannot be used ({what}): {error_line(error)}\n"
             "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 
@@ -106,7 +104,7 @@ def refusal(error: BaseException, uri: str) -> str:
         return ""
     elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
     return (
-        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} can keep nothing there.\n"
+        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} cannot store anything.\n"
         f"Name a store in a folder that can be written to: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI. "
         "Its files go beside it, into mlruns, except those of experiments that have a place already."
     )

@@ -116,7 +116,7 @@ def shards(index: Path) -> tuple[str, ...]:
 
 
 def misplaced_shards(folder: Path) -> tuple[str, str] | None:
-    """An index and an entry of it that is no plain name of a file of its format; None where all are.
+    """An index and an entry of it that is not a plain file name of the same format; None if all entries are.
 
     Such an entry would have transformers read another kind of file, or one of another folder.
     """
@@ -144,7 +144,7 @@ def missing_files(folder: Path) -> tuple[str, ...]:
 
 
 def _has_tokenizer(folder: Path) -> bool:
-    """Whether there is a vocabulary, or a tokenizer that needs none."""
+    """True if there is a vocabulary, or a tokenizer that needs none."""
     names = file_names(folder)
     if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):
         return True

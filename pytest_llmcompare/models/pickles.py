@@ -1,4 +1,4 @@
-"""Detects pickles by their content: reading one can run any code, whatever the file is called.
+"""Detects pickles by their content, not by the file's name: reading one can run any code.
 
 Files with the usual names of pickles are refused even if they are empty or damaged.
 """
@@ -106,7 +106,7 @@ def _in_zip(path: Path) -> bool:
                     if member.filename.endswith((".pkl", ".pickle")) or _holds_pickle(file.read(HEAD)):
                         return True
     except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError):
-        return True  # it cannot be told
+        return True  # it is unknown
     return False
 
 

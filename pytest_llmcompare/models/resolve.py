@@ -11,11 +11,11 @@ from pytest_llmcompare.errors import ModelError
 from . import hub, mlflow_models
 from .echo import parse_echo
 from .folder import check_folder
-from .loading import check_architectures
+from .load_checks import check_architectures
 from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
-from .safety import check_weights, read_json
+from .safety import check_weights, read_json_object
 from .served import check_variables, parse_address
-from .spec import ModelSpec, SourceKind, shown
+from .spec import ModelSpec, SourceKind, shown_spec
 from .uris import HOOK
 
 
@@ -62,7 +62,8 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
         return ResolvedModel(spec, parse_address(spec.source, f"model {spec.name!r}").url, "", "")
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
-            f"model {spec.name!r}: {shown(spec)} is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+            f"model {spec.name!r}: {shown_spec(spec)} is of a kind that only a plugin loads, and only in a pytest run."
+            f"\n{HOOK}"
         )
     if spec.kind is SourceKind.FOLDER:
         folder = check_folder(spec, root)
@@ -80,4 +81,4 @@ def check_whole(folder: Path, spec: ModelSpec) -> None:
         ModelError: It is refused, or was trained for another task.
     """
     check_weights(folder, spec)
-    check_architectures(spec.name, folder, read_json(folder / CONFIG))
+    check_architectures(spec.name, folder, read_json_object(folder / CONFIG))

@@ -16,7 +16,7 @@ from typing import Any
 from pytest_llmcompare.errors import ModelError
 
 from .config_tables import header
-from .faults import is_adapter, no_weights
+from .faults import adapter_error, no_weights_error
 from .model_files import (
     ADAPTER,
     CONFIG,
@@ -29,7 +29,7 @@ from .model_files import (
     weight_files,
 )
 from .pickles import NAMES, is_pickle
-from .spec import ModelSpec, shown
+from .spec import ModelSpec, shown_spec
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")
 """Loaders of MLflow that read no pickle: logged code, and transformers' safetensors."""
@@ -61,21 +61,21 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
         where: Name of the repository for messages.
 
     Raises:
-        ModelError: There is none, it is pickled and not allowed, or the repository holds an adapter.
+        ModelError: There are no weights, only pickled ones are there and not allowed, or it is a PEFT adapter.
     """
     if ADAPTER in names and CONFIG not in names:
-        raise is_adapter(spec, where)
+        raise adapter_error(spec, where)
     for weights in FORMATS:
         for name in (weights, index_of(weights)):
             if name in names and weights == PICKLED and not spec.allow_pickle:
                 raise _pickle_refused(spec, name, where)
             if name in names:
                 return name
-    raise no_weights(spec, where, names)
+    raise no_weights_error(spec, where, names)
 
 
 def check_index(folder: Path, spec: ModelSpec) -> None:
-    """Check that the index of sharded weights lists files of its own format beside it.
+    """Check that the index of sharded weights lists only files of the same format in the same folder.
 
     Raises:
         ModelError: It lists another file, which transformers would read.
@@ -154,7 +154,7 @@ def _pickle_refused(spec: ModelSpec, file: str, place: str) -> ModelError:
 
 def allowed(spec: ModelSpec, key: str) -> str:
     """The TOML that allows something for one model."""
-    return f"    {header(spec.name)}\n    source = {json.dumps(shown(spec), ensure_ascii=False)}\n    {key} = true"
+    return f"    {header(spec.name)}\n    source = {json.dumps(shown_spec(spec), ensure_ascii=False)}\n    {key} = true"
 
 
 def pickles(folder: Path, pattern: str) -> list[str]:
@@ -181,13 +181,13 @@ def check_code(folder: Path, spec: ModelSpec) -> None:
     """
     if spec.trust_remote_code:
         return
-    config = read_json(folder / CONFIG)
+    config = read_json_object(folder / CONFIG)
     code = config.get("auto_map")
     if not code or _is_native(str(config.get("model_type", ""))):
         return
     files = sorted({str(place).rpartition(".")[0] + ".py" for place in code.values()}) if isinstance(code, dict) else []
     raise ModelError(
-        f"model {spec.name!r} is refused: {CONFIG} in {folder} wants code of its own to run ({', '.join(files)}), "
+        f"model {spec.name!r} is refused: {CONFIG} in {folder} asks to run its own code ({', '.join(files)}), "
         f"because transformers has no model type {config.get('model_type')!r}.\n"
         "Read that code, and if you trust it, allow it by name in pyproject.toml:\n"
         f"{allowed(spec, 'trust_remote_code')}"
@@ -201,7 +201,7 @@ def _is_native(model_type: str) -> bool:
     return model_type in CONFIG_MAPPING
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if there is none."""
     try:
         read = json.loads(path.read_text(encoding="utf-8"))

@@ -28,10 +28,10 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
 from . import served
-from .config_tables import CONFIG_FILE, check_name, header, read_table
+from .config_tables import CONFIG_FILE, check_name, header, read_model_table
 from .echo import parse_echo
-from .uris import ECHO, FORMS, MLFLOW_FORMS, OPENAI, PATH_START, SCHEME, is_mlflow, is_whole, split_specs
-from .uris import default_name as mlflow_name
+from .uris import ECHO, FORMS, MLFLOW_FORMS, OPENAI, PATH_START, SCHEME, has_known_scheme, is_mlflow, split_specs
+from .uris import name_from_uri as mlflow_name
 
 
 class SourceKind(StrEnum):
@@ -104,7 +104,7 @@ def parse_specs(
     for name in named:
         parse_named(name, named=named, root=root, others=others)
     specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text, named)]
-    check_unique(specs)
+    check_unique_names(specs)
     return tuple(specs)
 
 
@@ -112,7 +112,7 @@ def split_texts(text: str, named: Collection[str]) -> tuple[str, ...]:
     """The specs in one text.
 
     Raises:
-        UsageError: There are none.
+        UsageError: The list is empty.
     """
     parts = split_specs([text], named)
     if not parts:
@@ -130,7 +130,7 @@ def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *,
         return parse_named(text, named=named, root=root, others=others)
     where = f"model spec {source_without_secrets(text)!r}"
     name, source = split_name(text, where, root, others=others)
-    configured, at, revision = (source, "", "") if is_whole(source, others=others) else source.partition("@")
+    configured, at, revision = (source, "", "") if has_known_scheme(source, others=others) else source.partition("@")
     if configured in named:
         if at and not revision:
             raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
@@ -143,7 +143,7 @@ def parse_named(
 ) -> ModelSpec:
     """The spec of a configured model, with another name or revision if given."""
     where = f"{header(key)} in {CONFIG_FILE}"
-    fields = read_table(key, named[key], root)
+    fields = read_model_table(key, named[key], root)
     source = fields.pop("source").strip()
     chosen = {"revision": revision} if revision else {}
     return spec_of(source, where, root, name=name or key, others=others, **{**fields, **chosen})
@@ -199,7 +199,7 @@ def split_name(text: str, where: str, root: Path, *, others: bool) -> tuple[str,
     """Split `NAME=SOURCE`; a folder, a text that begins with a scheme, or an address that holds `=` is left whole."""
     name, equals, source = (part.strip() for part in text.partition("="))
     address = "://" in name or "?" in name or "#" in name
-    if not equals or address or PATH_START.match(text) or is_whole(text, others=others) or is_below(text, root):
+    if not equals or address or PATH_START.match(text) or has_known_scheme(text, others=others) or is_below(text, root):
         return "", text
     if not name:
         raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")
@@ -253,7 +253,7 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
 
 
 def is_below(source: str, root: Path) -> bool:
-    """Whether `source` has a separator and is an existing folder below `root`."""
+    """True if `source` has a separator and is an existing folder below `root`."""
     try:
         return ("/" in source or os.sep in source) and (root / source).is_dir()
     except OSError:  # a name too long to be a file's
@@ -283,7 +283,7 @@ def folder_path(source: str, root: Path) -> Path:
         return root / source
 
 
-def check_unique(specs: Sequence[ModelSpec]) -> None:
+def check_unique_names(specs: Sequence[ModelSpec]) -> None:
     """Check that no two models share a name.
 
     Raises:
@@ -295,14 +295,14 @@ def check_unique(specs: Sequence[ModelSpec]) -> None:
         if first is spec:
             continue
         if first == spec:
-            raise UsageError(f"model {spec.name!r} ({shown(spec)}) is named twice. Leave one of the two out.")
+            raise UsageError(f"model {spec.name!r} ({shown_spec(spec)}) is named twice. Leave one of the two out.")
         raise UsageError(
-            f"two models are named {spec.name!r}: {shown(first)} and {shown(spec)}. "
-            f"Give one of them a name of its own: {spec.name}-2={shown(spec)}"
+            f"two models are named {spec.name!r}: {shown_spec(first)} and {shown_spec(spec)}. "
+            f"Give one of them another name: {spec.name}-2={shown_spec(spec)}"
         )
 
 
-def shown(spec: ModelSpec) -> str:
+def shown_spec(spec: ModelSpec) -> str:
     """A spec's source and revision as the user would write them, without the secrets of addresses."""
     return f"{shown_source(spec)}@{spec.revision}" if spec.revision else shown_source(spec)
 

@@ -30,7 +30,7 @@ HOOK = (
 
 
 def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
-    """Whether a source with a scheme is a model in MLflow; otherwise a plugin loads it.
+    """True if a source with a scheme is a model in MLflow; otherwise a plugin loads it.
 
     Args:
         uri: The source.
@@ -51,7 +51,7 @@ def is_mlflow(uri: str, scheme: str, where: str, *, others: bool) -> bool:
     if others and scheme not in TAKEN:
         if not uri.partition(":")[2].strip():
             raise UsageError(
-                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, as its plugin wants it."
+                f"{where}: there is nothing after {uri!r}. Expected {uri}ANYTHING, in the form that its plugin takes."
             )
         return False
     raise refused(uri, scheme, where)
@@ -68,7 +68,7 @@ def refused(uri: str, scheme: str, where: str) -> UsageError:
         )
     return UsageError(
         f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
-        f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
+        f"Supported MLflow URIs: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
     )
 
 
@@ -80,11 +80,11 @@ RUN = re.compile(r"runs:/(?P<run>[^/]+)/(?P<path>.*[^/])/?")
 
 
 def is_complete(uri: str) -> bool:
-    """Whether a `models:` or `runs:` URI names one model in one version."""
+    """True if a `models:` or `runs:` URI names one model in one version."""
     return any(form.fullmatch(uri) for form in (REGISTERED, LOGGED, RUN))
 
 
-def default_name(uri: str) -> str:
+def name_from_uri(uri: str) -> str:
     """A short name: `qa-champion`, `qa-3`, `m-1a2b3c4d`, or for a run `model-1a2b3c4d`."""
     if logged := LOGGED.fullmatch(uri):
         return logged["id"][:10]  # `m-` and 8 of its 32 digits
@@ -95,8 +95,8 @@ def default_name(uri: str) -> str:
     return uri
 
 
-def is_whole(text: str, *, others: bool) -> bool:
-    """Whether a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
+def has_known_scheme(text: str, *, others: bool) -> bool:
+    """True if a spec begins with a scheme that this package or a plugin knows: no `=` or `@` in it has a meaning."""
     scheme = None if PATH_START.match(text) else SCHEME.match(text)
     if scheme is None:
         return False

@@ -33,7 +33,7 @@ _outer: list[tuple[list[Any], Any]] = []  # filters and showwarning of the user,
 
 @contextmanager
 def library_warnings_ignored() -> Iterator[None]:
-    """Ignore all warnings inside the block, whatever filter the user has set.
+    """Ignore all warnings inside the block, under any filter that the user has set.
 
     Also works as a decorator. Not thread-safe, see above.
     """

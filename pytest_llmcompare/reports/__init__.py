@@ -1,1 +1,1 @@
-"""What people look at: messages, tables, progress; all of it text made harmless first."""
+"""Reports: messages, tables, progress bars and files. Text of models is escaped in all of them."""

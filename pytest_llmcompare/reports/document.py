@@ -34,7 +34,7 @@ from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, Group
 from pytest_llmcompare.text import count, disarm
 
 from .messages import value_of
-from .pair_table import pairs_in
+from .model_table import pairs_in
 
 SCHEMA_VERSION = 1
 
@@ -161,7 +161,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value
 
 

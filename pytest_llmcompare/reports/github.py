@@ -49,7 +49,7 @@ class Places:
 
 
 MOST = 10
-"""Most errors, and most warnings, that GitHub shows of a step; it drops further ones without a word."""
+"""Most errors, and most warnings, that GitHub shows of a step; it drops further ones silently."""
 
 MOST_NAMED = 5  # cases named in one annotation
 TITLE = "model comparison"
@@ -88,7 +88,7 @@ def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str
             merged.setdefault(merge_key(cell), []).append(cell)
     annotations = [annotation(cells, report, place) for cells in merged.values()]
     annotations += [Annotation("error", TITLE, "\n".join(map(disarm, fault.splitlines()))) for fault in faults]
-    return [command(one) for level in ("error", "warning") for one in capped(level, annotations)]
+    return [command(each) for level in ("error", "warning") for each in capped(level, annotations)]
 
 
 def merge_key(cell: Cell) -> tuple[object, ...]:
@@ -119,7 +119,7 @@ def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place |
 
 def capped(level: str, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
     """Yield the annotations of a level; if there are too many, the last one counts those left out."""
-    own = [one for one in annotations if one.level == level]
+    own = [annotation for annotation in annotations if annotation.level == level]
     if len(own) <= MOST:
         yield from own
         return

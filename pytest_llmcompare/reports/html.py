@@ -17,7 +17,7 @@ from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judge
 from pytest_llmcompare.text import count, number
 
 from .document import ReportData, judgement_of, rate_of
-from .messages import budget_sentence, where
+from .messages import ENDS, budget_sentence, where
 from .text_diff import Range, word_changes
 
 MOST_REASON = 160  # characters of a reason in a cell
@@ -43,7 +43,7 @@ def html_report(document: ReportData) -> str:
 
 
 def slim_document(document: ReportData) -> ReportData:
-    """Prepare a report for the page: drop what it does not show, and make its sentences."""
+    """Prepare a report for the page: drop keys that it does not show, and write its sentences."""
     data = {**document, "tables": [slim(table) for table in document["tables"]]}
     for part in ("groups", "equal_drifts"):
         data.pop(part)
@@ -110,7 +110,7 @@ def slim_case(case: ReportData) -> ReportData:
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
     if judged is not None:
         restored = judgement_of(judged)
-        slim |= {"why": why(restored), "evidence": evidence(restored), "reason": restored.reason}
+        slim |= {"why": why(restored), "evidence": evidence_items(restored), "reason": restored.reason}
     if output is None:
         return slim
     slim["candidate"] = {key: value for key, value in output.items() if key not in OUTPUT_NOT_SHOWN}
@@ -136,7 +136,7 @@ def why(judged: Judgement) -> str:
     return judged.reason.partition("\n")[0][:MOST_REASON]
 
 
-def evidence(judged: Judgement) -> list[tuple[str, str]]:
+def evidence_items(judged: Judgement) -> list[tuple[str, str]]:
     """Return the evidence of a verdict as names and values."""
     items = []
     if judged.position is not None:
@@ -156,7 +156,7 @@ def evidence(judged: Judgement) -> list[tuple[str, str]]:
 
 
 def _change(judged: Judgement) -> str:
-    return f"'{judged.baseline_token}' → '{judged.candidate_token}'"
+    return " → ".join(text if text in ENDS else f"'{text}'" for text in (judged.baseline_token, judged.candidate_token))
 
 
 def _in_utf16(text: str, ranges: Sequence[Range]) -> Sequence[Range]:

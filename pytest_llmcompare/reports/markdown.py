@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
-from .document import ReportData, case_result, rate_of
-from .messages import FAILED, OK, budget_sentence, failure_lines
+from .document import ReportData, case_result, judgement_of, rate_of
+from .messages import FAILED, OK, budget_sentence, failure_lines, short_place
 
 
 def code(text: str) -> str:
@@ -34,7 +34,7 @@ def longest(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
     """Format a table of cells that are Markdown already.
 
     Args:
@@ -81,24 +81,24 @@ def sections(data: ReportData) -> Iterator[str]:
     """Yield the parts in order; each stands without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
-    yield from faults(data)
+    yield from fault_lines(data)
     yield from gates(data)
     if data["models"]:
         yield models_table(data["models"])
     yield from budgets(data)
     yield from commands(data)
-    cases = [case for one in data["tables"] for row in one["rows"] for case in row["cases"] if case]
-    for verdict in (one for one in WORST_FIRST if one.severity >= Verdict.MISSING.severity):
+    cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    for verdict in (verdict for verdict in WORST_FIRST if verdict.severity >= Verdict.MISSING.severity):
         yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
-    for one in data["tables"]:
-        yield from side_by_side(one)
+    for table in data["tables"]:
+        yield from side_by_side(table)
     yield from pairs(data["pairs"])
-    yield from notes(data)
+    yield from note_lines(data)
 
 
-def faults(data: ReportData) -> Iterator[str]:
+def fault_lines(data: ReportData) -> Iterator[str]:
     """Yield why the run failed; reports of earlier versions do not have it."""
     if reasons := data.get("faults"):
         yield "Why the run failed:"
@@ -110,7 +110,7 @@ def gates(data: ReportData) -> Iterator[str]:
     if ordered := sorted(data.get("gates", ()), key=lambda gate: bool(gate["passed"])):
         yield f"### {count(len(ordered), 'threshold')}, {sum(not gate['passed'] for gate in ordered):,} failed"
         heads = ["", "metric", "value", "wanted", "table", "model", "cases"]
-        yield table(heads, [gate_cells(gate) for gate in ordered])
+        yield markdown_table(heads, [gate_cells(gate) for gate in ordered])
 
 
 def gate_cells(gate: ReportData) -> list[str]:
@@ -134,7 +134,7 @@ def models_table(models: list[ReportData]) -> str:
     }
     kept = {heading: cells for heading, cells in columns.items() if any(cells)}
     rows = [[code(line["model"]), *(cells[at] for cells in kept.values())] for at, line in enumerate(models)]
-    return table(["model", *kept], rows, numbers=True)
+    return markdown_table(["model", *kept], rows, numbers=True)
 
 
 def numbered(value: int | None) -> str:
@@ -172,11 +172,11 @@ def near_ties(cases: list[ReportData]) -> Iterator[str]:
         rows = []
         for case in cases:
             judged = case["judgement"]
-            at = "" if judged["position"] is None else f"{judged['unit']} {judged['position'] + 1}/{judged['length']}"
+            at = short_place(judgement_of(judged)).strip().removeprefix("@")
             change = f"{token(judged['baseline_token'])} → {token(judged['candidate_token'])}"
             rows.append([code(case["name"]), at, change, number(judged["margin"]), number(judged["tolerance"])])
         yield f"### {Verdict.NEAR_TIE.look.sign} {count(len(cases), 'near tie')}"
-        yield table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
+        yield markdown_table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
 
 
 def shifts(cases: list[ReportData]) -> Iterator[str]:
@@ -186,7 +186,7 @@ def shifts(cases: list[ReportData]) -> Iterator[str]:
         rows = [[code(case["name"]), *(number(by.get(key)) for key in ("rms", "worst", "band"))] for case, by in moved]
         yield f"### {Verdict.SHIFTED.look.sign} {len(cases):,} shifted"
         yield "The outputs are unchanged, but their log-probs moved."
-        yield table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
+        yield markdown_table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
 
 
 def side_by_side(one: ReportData) -> Iterator[str]:
@@ -196,7 +196,7 @@ def side_by_side(one: ReportData) -> Iterator[str]:
         return
     yield f"### Side by side: {code(one['table'])}"
     cells = [[code(row_name(row)), *map(cell, row["cases"])] for row in rows[:MOST_ROWS]]
-    yield table(["prompt", *map(code, one["models"])], cells)
+    yield markdown_table(["prompt", *map(code, one["models"])], cells)
     if len(rows) > MOST_ROWS:
         yield f"And {len(rows) - MOST_ROWS:,} more prompts with a difference."
 
@@ -225,10 +225,10 @@ def pairs(data: list[ReportData]) -> Iterator[str]:
     """Yield a table of pairs of models."""
     if data:
         yield "### Models against each other"
-        yield table(["models", "same text", "alike", "better on targets"], [pair(one) for one in data])
+        yield markdown_table(["models", "same text", "alike", "better on targets"], [pair_cells(pair) for pair in data])
 
 
-def pair(one: ReportData) -> list[str]:
+def pair_cells(one: ReportData) -> list[str]:
     """Return the cells of a pair of models."""
     agreement, targets = one["agreement"], one["targets"]
     names = {"better": code(one["second"]), "worse": code(one["first"])}
@@ -240,12 +240,12 @@ def pair(one: ReportData) -> list[str]:
     return [both, same, share(agreement["count"], agreement["total"]), better]
 
 
-def notes(data: ReportData) -> Iterator[str]:
+def note_lines(data: ReportData) -> Iterator[str]:
     """Yield obsolete baselines and notes."""
     if data["obsolete"]:
         gone = data["obsolete"]
         yield f"### {count(len(gone), 'obsolete baseline')}"
-        yield "\n".join(f"- {code('/'.join((one['table'], one['model'], row_name(one))))}" for one in gone)
+        yield "\n".join(f"- {code('/'.join((case['table'], case['model'], row_name(case))))}" for case in gone)
     if further := [note for note in data["notes"] if note not in data.get("faults", ())]:
         yield "### Notes"
         yield block(line for note in further for line in note.splitlines())

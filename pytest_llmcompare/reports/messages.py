@@ -17,16 +17,16 @@ from pytest_llmcompare.text import (
     duration,
     encodable,
     number,
+    per_second,
     percent,
     quoted,
-    rate,
     share,
     shorten,
     width,
 )
 
 from .style import Page, Styled
-from .terminal_table import Line, table_lines
+from .terminal_table import TableLine, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 OK, FAILED = "ok", "FAILED"
@@ -97,7 +97,7 @@ def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Sty
         cells = [OK if gate.passed else FAILED, gate.metric, value_of(gate), encodable(gate.wanted, "ascii")]
         wanted = [*map(len, cells)]
         wanted[1] = width(page.name(gate.metric, page.columns // 2))
-        lines.append(Line(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
+        lines.append(TableLine(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
     yield from table_lines(lines, page, flexible=(1,), indent="  ")
 
 
@@ -149,7 +149,7 @@ def reason_lines(result: CaseResult) -> list[str]:
 def headline(judgement: Judgement) -> str:
     """Put a verdict on one line: `drift @tok 17/118 'full' -> 'whole'`; positions count from 1."""
     if judgement.verdict is Verdict.DRIFTED and judgement.position is not None:
-        return f"drift {_place(judgement)}{_change(judgement, TOKEN)}{_margin(judgement)}"
+        return f"drift {short_place(judgement)}{change(judgement, TOKEN)}{_margin(judgement)}"
     if judgement.verdict is Verdict.SHIFTED and judgement.likelihood:
         return f"shift {number(judgement.likelihood.rms)} nats (noise {number(judgement.likelihood.band)})"
     reason = disarm(judgement.reason.strip().partition("\n")[0])
@@ -179,17 +179,19 @@ class FailureBudget:
         return lines if self.full >= 0 else lines[:1]
 
 
-def _place(judgement: Judgement) -> str:
-    """`@tok 17/118 `; empty if the position is unknown."""
+def short_place(judgement: Judgement) -> str:
+    """`@tok 17/118 `, `after tok 118 ` if the output goes on there; empty if the position is unknown."""
     if judgement.position is None:
         return ""
+    if judgement.length is not None and judgement.position >= judgement.length:
+        return f"after {judgement.unit} {judgement.length} "
     length = "" if judgement.length is None else f"/{judgement.length}"
     return f"@{judgement.unit} {judgement.position + 1}{length} "
 
 
-def _change(judgement: Judgement, columns: int) -> str:
+def change(judgement: Judgement, columns: int) -> str:
     """`'full' -> 'whole'`."""
-    return f"{_token(judgement.baseline_token, columns)} -> {_token(judgement.candidate_token, columns)}"
+    return f"{token(judgement.baseline_token, columns)} -> {token(judgement.candidate_token, columns)}"
 
 
 def _margin(judgement: Judgement) -> str:
@@ -197,7 +199,8 @@ def _margin(judgement: Judgement) -> str:
     return "" if judgement.margin is None else f" margin {number(judgement.margin)}"
 
 
-def _token(text: str, columns: int) -> str:
+def token(text: str, columns: int) -> str:
+    """Quote a token; what stands for the end of an output has no quotes."""
     return text if text in ENDS else quoted(text, columns)
 
 
@@ -207,9 +210,7 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
             return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
-        place = where(judgement)
-        at = "" if place.startswith("after") else "at "
-        what = f"{name} drifted {at}{place}: {_change(judgement, WIDE_TOKEN)}"
+        what = f"{name} drifted {_at(judgement)}: {change(judgement, WIDE_TOKEN)}"
         return [what, *_evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
         return [f"{name} gave the same output, but its log-probs moved", *_evidence(judgement)]
@@ -242,14 +243,25 @@ def _evidence(judgement: Judgement) -> list[str]:
 
 
 def where(judgement: Judgement) -> str:
-    """Describe a position: `token 17 of 118`."""
+    """Describe a position: `token 17 of 118`, or that it is after the baseline's end; empty if it is unknown."""
     unit = UNITS.get(judgement.unit, judgement.unit)
     if judgement.position is None:
         return ""
-    if judgement.length is not None and judgement.position >= judgement.length:
-        return f"after the baseline's end ({count(judgement.length, unit)})"
+    if _is_after_end(judgement):
+        return f"after the baseline's end ({count(judgement.length or 0, unit)})"
     of = "" if judgement.length is None else f" of {judgement.length}"
     return f"{unit} {judgement.position + 1}{of}"
+
+
+def _at(judgement: Judgement) -> str:
+    """A known position with its preposition: `at token 17 of 118`."""
+    return f"{'' if _is_after_end(judgement) else 'at '}{where(judgement)}"
+
+
+def _is_after_end(judgement: Judgement) -> bool:
+    """True if the output goes on after the baseline's end."""
+    position, length = judgement.position, judgement.length
+    return position is not None and length is not None and position >= length
 
 
 def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
@@ -278,7 +290,7 @@ __all__ = [
     "duration",
     "failure_lines",
     "headline",
-    "rate",
+    "per_second",
     "reason_lines",
     "share",
     "test_name",

@@ -15,7 +15,7 @@ from pytest_llmcompare.generation import Generation, first_difference
 from pytest_llmcompare.records import Case
 from pytest_llmcompare.text import cut, disarm, escape, quoted
 
-from .text_diff import pair, single
+from .text_diff import differing_pair, single
 
 OUTPUT, EXPECTED = "  output    ", "  expected  "
 
@@ -150,8 +150,8 @@ def _part_hint(bare: str, wanted: str, stop: str) -> str:
 
 def _ends(text: str, expected: str) -> str:
     """Describe how the white space around two texts differs."""
-    start, other_start = (one[: len(one) - len(one.lstrip())] for one in (text, expected))
-    end, other_end = (one[len(one.rstrip()) :] if one.strip() else "" for one in (text, expected))
+    start, other_start = (side[: len(side) - len(side.lstrip())] for side in (text, expected))
+    end, other_end = (side[len(side.rstrip()) :] if side.strip() else "" for side in (text, expected))
     differences = []
     for verb, own, other in (("begins", start, other_start), ("ends", end, other_end)):
         if own and own != other:
@@ -172,7 +172,7 @@ def _parting(text: str, expected: str) -> str:
     bare, wanted = text.strip(), expected.strip()
     at = first_difference(bare, wanted) or 0
     start = max(bare.rfind(" ", 0, at), bare.rfind("\n", 0, at)) + 1
-    word, expected_word = (re.match(r"\S*", one[start:]) for one in (bare, wanted))
+    word, expected_word = (re.match(r"\S*", side[start:]) for side in (bare, wanted))
     assert word is not None and expected_word is not None  # noqa: PT018  # an empty match is one
     where = text.find(bare) + at + 1
     return f"they part at character {where}: {quoted(word[0], WORD)} instead of {quoted(expected_word[0], WORD)}"
@@ -184,7 +184,7 @@ def _both(text: str, expected: str) -> Iterator[str]:
     at = first_difference(ours, theirs) or 0
     if len(ours) > 1 or len(theirs) > 1:
         yield f"  line {at + 1} of the output's {len(theirs)} and the expected text's {len(ours)}:"
-    wanted, own = pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
+    wanted, own = differing_pair(*(lines[at] if at < len(lines) else "" for lines in (ours, theirs)))
     yield OUTPUT + (own or ("(an empty line)" if at < len(theirs) and text else "(no text)"))
     yield EXPECTED + (wanted or ("(an empty line)" if at < len(ours) and expected else "(no text)"))
 
@@ -248,7 +248,7 @@ def _not_one_of(output: Generation, texts: list[str]) -> Iterator[str]:
     elif inside := next((text for text in texts if text and text in output.text), None):
         yield f"{quoted(inside, WORD)} is in the output, with more around it; any(text in llm_output for text in ...)"
     else:
-        yield "the output is none of them"
+        yield "the output is not one of them"
     yield from single(OUTPUT, output.text)
 
 

@@ -1,6 +1,6 @@
 """Progress of a group while tests run: a tqdm bar on a terminal; in a log two lines for a group that takes long.
 
-Nothing is written from another thread, or outside the block in which pytest lets output through.
+Nothing is written from another thread, or while pytest captures output.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.text import count, cut, disarm, duration, encodable, rate
+from pytest_llmcompare.text import count, cut, disarm, duration, encodable, per_second
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -100,7 +100,7 @@ class TerminalProgress:
         self.is_announced = False
 
     def _start(self) -> None:
-        """Note when the first sign of a group came; on a terminal, make its bar on a line of its own."""
+        """Note when the first sign of a group came; on a terminal, draw its bar on a new line."""
         if self.bar is None:
             self.since = self.clock()
             with self.uncaptured():
@@ -113,8 +113,8 @@ class TerminalProgress:
         assert self.bar is not None
         if self.bar.disable:
             if not self.is_announced and self._lasted() >= LONG:
-                self.is_announced = True
                 self._log(self._announcement())
+                self.is_announced = True
             return
         if bar_format:
             self.bar.bar_format, self.bar.desc, self.bar.total = (
@@ -123,7 +123,7 @@ class TerminalProgress:
                 self.total,
             )
         seconds = self.clock() - self.generating_since
-        speed = rate(self.tokens, seconds)
+        speed = per_second(self.tokens, seconds)
         self.bar.n, self.drawn_at = self.done, self.clock()
         with self.uncaptured():
             self.bar.set_postfix_str(f"{speed} tok/s{self._left(seconds)}" if speed else self._left(seconds)[2:])
@@ -147,16 +147,17 @@ class TerminalProgress:
 
     def _outcome(self) -> str:
         """The last line of a long group in a log."""
-        speed = rate(self.tokens, self.clock() - self.generating_since)
+        speed = per_second(self.tokens, self.clock() - self.generating_since)
         whole = count(self.total, "case") if self.done == self.total else f"{self.done:,} of {self.total:,} cases"
         failed = f", {self.failed:,} failed" if self.failed else ""
         of = f"{self.label}: {whole} in " if self.label else f"{self.phase}: given up after "
         return f"{of}{duration(self._lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
 
     def _log(self, text: str) -> None:
-        """Write one line to a log; it may stand after dots of pytest's, so it begins a line of its own."""
+        """Write one line to a log; the first of a group may stand after dots of pytest's, so it begins a new line."""
+        start = "" if self.is_announced else "\n"
         with self.uncaptured():
-            self.stream.write(encodable(f"\nllmcompare: {text}\n", self._encoding))
+            self.stream.write(encodable(f"{start}llmcompare: {text}\n", self._encoding))
             self.stream.flush()
 
     @property

@@ -13,7 +13,7 @@ from pytest_llmcompare.judgement import Verdict, look_of
 from pytest_llmcompare.text import count, pad, width
 
 from .style import Page, Styled, markup_of
-from .terminal_table import GAP, Fit, Line, natural_widths, table_lines
+from .terminal_table import GAP, Fit, TableLine, natural_widths, table_lines
 from .text_diff import common_ends
 
 MOST_ROWS = 20  # of a table that is not shown in full
@@ -51,18 +51,20 @@ def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
     return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
 
 
-def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[Line]:
+def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[TableLine]:
     """Return a line per prompt, with a cell per model."""
-    lines = [Line([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)]
+    lines = [
+        TableLine([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)
+    ]
     for row in rows:
         wanted = [width(cell_text(cell, page.columns, 0, page)) for cell in row.cells]
-        lines.append(Line(wanted, partial(cells_of, row, page=page), markup(row.cells)))
+        lines.append(TableLine(wanted, partial(cells_of, row, page=page), markup(row.cells)))
     names = [table.name, *(str(row.row) for row in rows)]
     longest = max(width(page.text(name)) for name in names)
     others = sum(len(GAP) + columns for columns in natural_widths(lines))
     most = min(longest, max(12, page.columns // 3, page.columns - others))
     return [
-        Line([most, *line.wanted], partial(with_name, name, line.fit, page=page), line.markup)
+        TableLine([most, *line.wanted], partial(with_name, name, line.fit, page=page), line.markup)
         for name, line in zip(names, lines, strict=True)
     ]
 
@@ -102,7 +104,7 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     """Return sign and text of a case on one line.
 
     Args:
-        cell: The case; None if there is none.
+        cell: The case; None if the model was not asked this prompt.
         columns: Largest width.
         parting: Index of the character at which the texts of the row part; 0 shows the beginning.
         page: Width and encoding of the terminal.

@@ -54,12 +54,12 @@ class Page:
         return cut(text, columns, self.sign("…"))
 
     def line(self, text: str, **markup: bool) -> Styled:
-        """Finish a line: harmless as a whole, whatever its parts, and no wider than the terminal."""
+        """Finish a line: escaped, as its parts together may be harmful, and no wider than the terminal."""
         return Styled(self.cut(disarm(text.rstrip()), self.columns), markup)
 
 
 def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:
-    """Wrap text at blanks; lines after the first are indented. Words wider than a line are broken."""
+    """Wrap text at spaces; lines after the first are indented. Words wider than a line are broken."""
     lines = [""]
     for word in text.split():
         first, *others = pieces(word, max(columns - width(indent), 2))

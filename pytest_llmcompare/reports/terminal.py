@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
 from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
-from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
+from pytest_llmcompare.text import count, disarm, encodable, number, width
 
-from .messages import budget_sentence, gate_blocks, headline
-from .model_table import model_lines
-from .pair_table import pair_lines
+from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
+from .model_table import model_table_lines, pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
 
@@ -71,7 +70,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = list(model_lines(summary.models, page))
+    models = list(model_table_lines(summary.models, page))
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     if verbose < 0:
         return [*separated(block for block in (models, budgets) if block)]
@@ -115,10 +114,10 @@ def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Sty
     """Yield a line per change that several cases share."""
     several = [group for group in drifts if len(group.cases) > 1]
     for group in several[:MOST_EQUAL]:
-        change = f"{quoted(group.baseline_token, TOKEN)} -> {quoted(group.candidate_token, TOKEN)}"
+        tokens = f"{token(group.baseline_token, TOKEN)} -> {token(group.candidate_token, TOKEN)}"
         names = ", ".join(str(case.row) for case in group.cases[:MOST_NAMED])
         more = ", ..." if len(group.cases) > MOST_NAMED else ""
-        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {change}", page.encoding)
+        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {tokens}", page.encoding)
         yield page.line(f"{start} in {page.name(names, max(page.columns - width(start) - 8, 12))}{more}")
     if len(several) > MOST_EQUAL:
         yield page.line(f"and {len(several) - MOST_EQUAL} more changes that several cases have in common")
@@ -129,13 +128,11 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     judged_ties = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
     ties = sorted(((cell, judged) for cell, judged in judged_ties if judged), key=lambda tie: -(tie[1].margin or 0.0))
     for cell, judged in ties[:MOST_TIES]:
-        tokens = f" {quoted(judged.baseline_token, TOKEN)} -> {quoted(judged.candidate_token, TOKEN)}"
-        change = "" if judged.position is None else tokens
+        what = "" if judged.position is None else f" {short_place(judged)}{change(judged, TOKEN)}"
         margin = "" if judged.margin is None else f" margin {number(judged.margin)}"
-        where = "" if judged.position is None else f" @{judged.unit} {judged.position + 1}/{judged.length}"
         limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
         why = f": {disarm(judged.reason)}" if judged.reason else ""
-        line = f"near tie {disarm(str(cell.key))}{where}{change}{margin}{limit}{why}"
+        line = f"near tie {disarm(str(cell.key))}{what}{margin}{limit}{why}"
         yield page.line(encodable(line, page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
@@ -149,7 +146,7 @@ def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
         if cell.verdict is Verdict.SHIFTED and moved is not None and not cell.accepted:
             by_model.setdefault(cell.key.group.model, []).append((moved, cell))
     for model, shifts in by_model.items():
-        most, cell = max(shifts, key=lambda one: one[0].rms)
+        most, cell = max(shifts, key=lambda shift: shift[0].rms)
         yield from paragraph(
             f"shifted: {model}: log-probs of {count(len(shifts), 'unchanged output')} moved by up to "
             f"{number(most.rms)} nats per token ({cell.key.row}); noise is at most {number(most.band)}",
@@ -196,7 +193,7 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
-    """Yield the commands that settle what is open."""
+    """Yield the commands for outputs that are not accepted yet."""
     changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)

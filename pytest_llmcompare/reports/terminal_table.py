@@ -24,7 +24,7 @@ Fit = Callable[[Sequence[int]], Iterable[str]]
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One line of a table.
 
     Attributes:
@@ -42,14 +42,14 @@ Name = Callable[[int], str]
 """Returns a name, its middle cut if it is wider than so many columns."""
 
 
-def text_line(name: Name, cells: Sequence[str], page: Page, **markup: bool) -> Line:
+def text_line(name: Name, cells: Sequence[str], page: Page, **markup: bool) -> TableLine:
     """A line of finished cells after a name."""
     wanted = [width(name(page.columns)), *map(width, cells)]
-    return Line(wanted, lambda widths: [name(widths[0]), *cells], markup)
+    return TableLine(wanted, lambda widths: [name(widths[0]), *cells], markup)
 
 
 def table_lines(
-    lines: Sequence[Line],
+    lines: Sequence[TableLine],
     page: Page,
     *,
     flexible: Collection[int] = (0,),
@@ -112,7 +112,7 @@ def numbers_table(
     return table_lines(lines, page, numbers=True)
 
 
-def natural_widths(lines: Sequence[Line]) -> list[int]:
+def natural_widths(lines: Sequence[TableLine]) -> list[int]:
     """Return the widths of the columns of a table in which no cell is cut."""
     return [max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True)]
 

@@ -45,16 +45,18 @@ def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range
     """
     ours, theirs = _words(baseline), _words(candidate)
     start, end = common_ends(ours, theirs)
-    one, other = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
-    if max(len(one), len(other)) > MOST_ALIGNED:
-        stretches = [_Stretch(False, 0, len(one), 0, len(other))]
+    our_middle, their_middle = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
+    if max(len(our_middle), len(their_middle)) > MOST_ALIGNED:
+        stretches = [_Stretch(False, 0, len(our_middle), 0, len(their_middle))]
     else:
-        stretches = [*_aligned(one, other)]
+        stretches = [*_aligned(our_middle, their_middle)]
     at, other_at = ([*accumulate(map(len, words), initial=0)][start:] for words in (ours, theirs))
     removed: list[Range] = []
     added: list[Range] = []
     # A blank between two changes does not part them.
-    for kept, group in groupby(stretches, lambda part: part.equal and any(map(str.strip, one[part.start : part.end]))):
+    for kept, group in groupby(
+        stretches, lambda part: part.equal and any(map(str.strip, our_middle[part.start : part.end]))
+    ):
         parts = [*group]
         if not kept:
             removed.append((at[parts[0].start], at[parts[-1].end]))
@@ -161,7 +163,7 @@ def common_ends(ours: Sequence[object], theirs: Sequence[object]) -> tuple[int, 
     return start, next((at for at in range(rest) if ours[-1 - at] != theirs[-1 - at]), rest)
 
 
-def pair(ours: str, theirs: str) -> tuple[str, str]:
+def differing_pair(ours: str, theirs: str) -> tuple[str, str]:
     """Show two lines that differ, each on at most `COLUMNS` columns that include the first difference."""
     if max(len(ours), len(theirs)) <= COLUMNS and max(width(_line(ours)), width(_line(theirs))) <= COLUMNS:
         return _line(ours), _line(theirs)
@@ -169,8 +171,8 @@ def pair(ours: str, theirs: str) -> tuple[str, str]:
     head = ours[:start] if start <= CONTEXT_CHARS else "…" + _from_word(ours[start - CONTEXT_CHARS : start])
     tail = ours[len(ours) - end :][:CONTEXT_CHARS] + ("…" if end > CONTEXT_CHARS else "")
     middles = _elided(ours[start : len(ours) - end], theirs[start : len(theirs) - end])
-    one, other = (_line(head + middle + tail) for middle in middles)
-    return one, other
+    our_line, their_line = (_line(head + middle + tail) for middle in middles)
+    return our_line, their_line
 
 
 def _context(lines: Sequence[str], *, at_end: bool) -> list[str]:
@@ -189,8 +191,8 @@ def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
         if equal:
             yield from (BOTH + _line(line) for line in ours[start:end])
         elif end - start == other_end - other_start:
-            for one, other in zip(ours[start:end], theirs[other_start:other_end], strict=True):
-                shown = pair(one, other)
+            for our_line, their_line in zip(ours[start:end], theirs[other_start:other_end], strict=True):
+                shown = differing_pair(our_line, their_line)
                 yield BASELINE + (shown[0] or r"\n")
                 yield CANDIDATE + (shown[1] or r"\n")
         else:
@@ -203,14 +205,14 @@ def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterator[str]:
 
 def _elided(ours: str, theirs: str) -> tuple[str, str]:
     """Two texts without the long stretches that they share."""
-    one, other = _CHUNK.findall(ours)[:MOST_WORDS], _CHUNK.findall(theirs)[:MOST_WORDS]
+    our_chunks, their_chunks = _CHUNK.findall(ours)[:MOST_WORDS], _CHUNK.findall(theirs)[:MOST_WORDS]
     shown: tuple[list[str], list[str]] = ([], [])
-    for equal, start, end, other_start, other_end in _aligned(one, other):
-        words = one[start:end]
+    for equal, start, end, other_start, other_end in _aligned(our_chunks, their_chunks):
+        words = our_chunks[start:end]
         if equal and len(words) > 2 * CONTEXT_WORDS + 1:
             words = [*words[:CONTEXT_WORDS], "… ", *words[-CONTEXT_WORDS:]]
         shown[0].extend(words)
-        shown[1].extend(words if equal else other[other_start:other_end])
+        shown[1].extend(words if equal else their_chunks[other_start:other_end])
     return "".join(shown[0]), "".join(shown[1])
 
 
@@ -220,7 +222,7 @@ def _from_word(text: str) -> str:
 
 
 def _line(text: str) -> str:
-    """One line escaped and cut, with a blank at its end made visible."""
+    """One line escaped and cut, with a space at its end made visible."""
     shown = cut(escape(text[: 2 * COLUMNS]), COLUMNS)
     return shown[:-1] + r"\x20" if shown.endswith(" ") else shown
 

@@ -72,7 +72,7 @@ def write_report(document: ReportData, where: str, folder: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace({path: text.encode("utf-8")})
     except OSError as error:
-        raise ReportError(fault(f"--llm-report={where}", error)) from error
+        raise ReportError(_write_fault(f"--llm-report={where}", error)) from error
     return where
 
 
@@ -89,11 +89,11 @@ def append_to_summary(document: ReportData) -> str:
         with path.open("a", encoding="utf-8") as file:
             file.write(f"\n{text}" if taken else text)
     except OSError as error:
-        raise ReportError(fault(f"--llm-report={GITHUB}", error)) from error
+        raise ReportError(_write_fault(f"--llm-report={GITHUB}", error)) from error
     return "the summary of this step"
 
 
-def fault(option: str, error: OSError) -> str:
+def _write_fault(option: str, error: OSError) -> str:
     """Explain why a report was not written, and what to do."""
     return (
         f"{option} was not written: {error.filename}: {error.strerror}.\n"

@@ -92,7 +92,7 @@ class StoredBaseline:
 
     @property
     def text(self) -> str | None:
-        """Text of the baseline, or None if there is none. Reading it counts as a comparison of the test's own."""
+        """Text of the baseline, or None if there is none. Reading it counts as a comparison in the test's own way."""
         self._observation.looked = self._observation.looked or self._text is not None
         return self._text
 
@@ -120,7 +120,7 @@ class StoredBaseline:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Whether today's output passes the comparison with the baseline.
+        """True if today's output passes the comparison with the baseline.
 
         Raises:
             TypeError: `other` is not the `llm_output` of the same test.
@@ -205,5 +205,5 @@ class StoredBaseline:
         return format(str(self), spec)
 
     def __repr__(self) -> str:
-        text = None if self._text is None else harmless(self._text)
+        text = "none is recorded" if self._text is None else harmless(self._text)
         return f"<baseline {self._observation.case.key}: {text}>"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader, BaselineWriter, Outputs, OutputsOf
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import BaselineError, HookError, UsageError, did_you_mean
-from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown
+from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown_spec
 from pytest_llmcompare.records import Baseline, GroupKey
 from pytest_llmcompare.settings import FILES, Settings, Update
 from pytest_llmcompare.text import source_without_secrets
@@ -86,7 +86,7 @@ def copy_command(name: str, specs: tuple[ModelSpec, ...]) -> str:
     others = [spec.name for spec in specs if spec.name != name]
     if source is None or not others:
         return ""
-    named = ",".join(f"{other}={shown(source)}" for other in others)
+    named = ",".join(f"{other}={shown_spec(source)}" for other in others)
     return shlex.join(["pytest", f"--llm-models={named}", f"--llm-baseline={FILES}", "--llm-update"])
 
 

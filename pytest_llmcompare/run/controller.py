@@ -115,7 +115,7 @@ class Controller:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None, object, object]:
         """Finish the run, and say last of all why it failed and what an interrupted run has kept.
 
-        A run that only lists tests changes nothing, whatever the options.
+        A run that only lists tests changes nothing, under any options.
         """
         if self._has_something_to_finish() and not only_lists(self.config):
             from pytest_llmcompare.models.warning_filters import library_warnings_ignored
@@ -171,7 +171,7 @@ class Controller:
         """Write and delete baselines as the options say, summarize the run, tell plugins and write the reports."""
         from pytest_llmcompare.reports.document import Report
 
-        from .display import mark_failure, write_reports
+        from .display import mark_failure, write_report_files
         from .hook_calls import Hooks
 
         ended_by_itself = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
@@ -192,7 +192,7 @@ class Controller:
             command=command.repeated(),
             accepting=command.accepting,
         )
-        self.report = write_reports(report, self.settings.reports, self.config)
+        self.report = write_report_files(report, self.settings.reports, self.config)
         mark_failure(self.report.summary, self.config)
         if self.report.summary.faults and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -218,14 +218,14 @@ class Controller:
             show_faults(self.report.summary.faults, self.config)
 
     def show_kept(self) -> None:
-        """Say what an interrupted run has kept, whatever the verbosity."""
+        """Print what an interrupted run has kept, at every verbosity."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
         line = kept_line(self.config.rootpath, self.started) if reporter else ""
         if line:
             reporter.write_line(line, yellow=True)
 
     def _has_something_to_finish(self) -> bool:
-        """Whether any process has used the plugin, or the options want a result whatever the tests do."""
+        """True if any process has used the plugin, or an option asks for a result in any case."""
         used = SESSION in self.config.stash or self.attempts or self.declared
         return bool(used or self.settings.models_are_asked_for or self.settings.reports)
 
@@ -263,7 +263,7 @@ class Controller:
 
 
 def only_lists(config: pytest.Config) -> bool:
-    """Whether pytest lists something and runs no test."""
+    """True if pytest lists something and runs no test."""
     return any(getattr(config.option, name, None) for name in LISTINGS)
 
 

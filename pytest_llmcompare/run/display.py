@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmcompare.comparison.summary import Summary
-from pytest_llmcompare.compat import add_junit_case, columns_of, paint_red
+from pytest_llmcompare.compat import add_junit_case, paint_red, terminal_width
 from pytest_llmcompare.reports.document import Report
 from pytest_llmcompare.reports.github import Location, Places, annotation_lines, on_github
 from pytest_llmcompare.reports.junit import checks
@@ -24,7 +24,7 @@ ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
 """Name of the plugin that annotates every failed test."""
 
 
-def write_reports(report: Report, targets: tuple[str, ...], config: pytest.Config) -> Report:
+def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.Config) -> Report:
     """Write the report files that the user asked for.
 
     Args:
@@ -83,14 +83,14 @@ def show(report: Report, reporter: pytest.TerminalReporter, config: pytest.Confi
     """
     lines = summary_lines(
         report.summary,
-        width=columns_of(reporter),
+        width=terminal_width(reporter),
         verbose=config.get_verbosity(),
         command=report.command,
         waits=waits,
         encoding=output_encoding(),
     )
     if lines:
-        reporter.section("model comparison")
+        reporter.write_sep("=", "model comparison")
     for text, markup in lines:
         reporter.write_line(text, **markup)
 
@@ -100,7 +100,7 @@ def show_faults(faults: Iterable[str], config: pytest.Config) -> None:
     reporter = config.pluginmanager.getplugin("terminalreporter")
     if reporter is None:
         return
-    columns = columns_of(reporter) if reporter.isatty else None
+    columns = terminal_width(reporter) if reporter.isatty else None
     for text, markup in fault_lines(faults, columns=columns, encoding=output_encoding()):
         reporter.write_line(text, **markup)
 

@@ -33,7 +33,7 @@ class RunRecords:
         models: Names of the run's models, in the order they were given.
         selected: Whether any test of a prompt table was selected to run.
         whole: Whether the run came to its end and knows all tables: not after an interruption or a collection error.
-            Otherwise nothing is deleted, and what did not happen proves nothing.
+            Otherwise nothing is deleted, and missing comparisons are no fault.
         place: Gives where a test stands, by its node id.
     """
 
@@ -52,7 +52,7 @@ class Notes:
     """Sentences about the end of a run, collected step by step.
 
     Attributes:
-        notes: What the user should know.
+        notes: Notes for the user.
         faults: Why the run fails although its tests may have passed, in the order it was noticed.
     """
 
@@ -114,7 +114,7 @@ def write_accepted(
     """Write the outputs that the update option accepts.
 
     Returns:
-        The cases whose output is their baseline now.
+        The cases that have their output as baseline now.
     """
     written: set[CaseKey] = set()
     if settings.update is Update.NOTHING:

@@ -46,5 +46,5 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
 
 
 def on_ci() -> bool:
-    """Whether a CI service runs this; nearly all of them set `CI`."""
+    """True if a CI service runs this; nearly all of them set `CI`."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from pytest_llmcompare.baselines.sources.plugin_source import GivenBaselines
 from pytest_llmcompare.baselines.sources.registry import FORMS
 from pytest_llmcompare.errors import HookError, LlmCompareError, SourceError, did_you_mean
-from pytest_llmcompare.evaluation.foreign_pyfunc import described
+from pytest_llmcompare.evaluation.pyfunc_output import described
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
-from pytest_llmcompare.models.faults import reason
 from pytest_llmcompare.models.warning_filters import users_filter
 from pytest_llmcompare.records import Baseline, Case, GroupResult
 from pytest_llmcompare.suite.extensions import Given
 from pytest_llmcompare.suite.raw_rows import is_frame
-from pytest_llmcompare.text import source_without_secrets
+from pytest_llmcompare.text import error_line, source_without_secrets
 
 if TYPE_CHECKING:
     import pytest
@@ -62,7 +61,7 @@ class Hooks:
 
     @property
     def loads_models(self) -> bool:
-        """Whether any plugin loads models of a kind of its own."""
+        """True if any plugin loads models of its own kind."""
         return bool(_implementations(self.everywhere, MODEL))
 
     def load_table(self, source: Any, base: Path) -> Given | None:
@@ -128,11 +127,11 @@ class Hooks:
         return Given([metric for part in parts for metric in part], self.owner(relay, METRICS))
 
     def group_finished(self, result: GroupResult) -> str:
-        """Tell plugins that a group is evaluated, and return what went wrong in that; empty for nothing."""
+        """Call the plugins' hook for a finished group; return the message of its error, empty if none failed."""
         return self._notify(self.relay(), GROUP_FINISHED, result=result)
 
     def run_finished(self, summary: Summary) -> str:
-        """Tell plugins that the run is over, and return what went wrong in that; empty for nothing."""
+        """Call the plugins' hook for a finished run; return the message of its error, empty if none failed."""
         return self._notify(self.everywhere, RUN_FINISHED, summary=summary)
 
     def _notify(self, relay: HookRelay, name: str, **payload: Any) -> str:
@@ -162,7 +161,7 @@ class Hooks:
         except SourceError:  # raised by our own sources; its message is complete
             raise
         except Exception as error:  # a plugin may raise anything
-            what = str(error) if isinstance(error, LlmCompareError) else reason(error)
+            what = str(error) if isinstance(error, LlmCompareError) else error_line(error)
             raise HookError(f"{self._raiser(relay, name, error)}, raised {what}") from error
 
     def wrong(self, relay: HookRelay, name: str, what: str) -> HookError:
@@ -214,7 +213,7 @@ def judgement_fault(judgement: object) -> str:
             return f"returned a Judgement with {name}={described(value)}, expected {shown_kind}."
     if judgement.verdict not in VERDICTS:
         known = ", ".join(map(str, VERDICTS))
-        return f"returned the verdict {judgement.verdict}, which is none on an output. Expected one of {known}."
+        return f"returned the verdict {judgement.verdict}, which does not judge an output. Expected one of {known}."
     return ""
 
 

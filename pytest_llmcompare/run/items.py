@@ -41,7 +41,7 @@ def chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
 
 
 def asked_by_fixtures(item: pytest.Item, name: str) -> bool:
-    """Whether a fixture of the user's asks for one of ours."""
+    """True if a fixture of the user's asks for one of ours."""
     every = [fixture for definitions in fixture_definitions(item).values() for fixture in definitions]
     return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
 
@@ -69,7 +69,7 @@ def code_place(item: pytest.Item, fixture: Any) -> str:
 
 
 def is_unittest(item: pytest.Item) -> bool:
-    """Whether a test is a method of a `unittest.TestCase`."""
+    """True if a test is a method of a `unittest.TestCase`."""
     unittest = sys.modules.get("unittest")
     cls = getattr(item, "cls", None)
     return unittest is not None and isinstance(cls, type) and issubclass(cls, unittest.TestCase)

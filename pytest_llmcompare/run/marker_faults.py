@@ -102,14 +102,14 @@ def asked_late(item: pytest.Item) -> str:
         return f"{place(item)}: {PLAIN_CLASS.format(name)}"
     marker = "" if item.get_closest_marker(MARKER) else ' Mark it with @pytest.mark.llm_prompts("prompts.csv"), too.'
     return (
-        f"{place(item)}: {name} asks for a fixture of ours only while it runs (request.getfixturevalue), or for one "
-        "that does not go with its arguments, so no row of the table was chosen for it.\n"
+        f"{place(item)}: {name} asks for a fixture of pytest-llmcompare only while it runs (request.getfixturevalue), "
+        "or for one that does not go with its arguments, so no row of the table was chosen for it.\n"
         f"Name the fixture in the test's arguments. {EXAMPLE.format(name)}{marker}"
     )
 
 
 def compares_in_fixtures(item: pytest.Item, name: str = "llm_baseline") -> bool:
-    """Whether a fixture compares instead of the test itself, maybe only in its teardown."""
+    """True if a fixture compares instead of the test itself, maybe only in its teardown."""
     return name not in fixture_arguments(item) or asked_by_fixtures(item, name)
 
 
@@ -175,7 +175,7 @@ def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *,
 
 
 _IN_PARAM = (
-    "{}: llm_prompts cannot stand in pytest.param(..., marks=...), because the rows of a table make parameters "
+    "{}: llm_prompts cannot be used in pytest.param(..., marks=...), because the rows of a table make parameters "
     "themselves. Put @pytest.mark.llm_prompts(...) on the test function; for several tables write several tests, and "
     "for several settings use variants={{...}}."
 )
@@ -185,12 +185,12 @@ def _replaced(item: pytest.Function, names: Iterable[str], parameters: Iterable[
     """Faults of a test that gets our fixtures' names from its own parameters or fixtures."""
     for name in sorted(names):
         if name in parameters and name not in INTERNAL:
-            yield f"parametrize gives {name} values of its own, so nothing would be compared. Rename that parameter."
+            yield f"parametrize sets {name} itself, so nothing would be compared. Rename that parameter."
             continue
         for fixture in replaced_by(item, name):
             yield (
-                f"{item.originalname} gets its {name} from a fixture of yours at {code_place(item, fixture)}, so "
-                f"ours is not in force. Give that fixture another name, such as my_{name.removeprefix('llm_')}."
+                f"{item.originalname} gets its {name} from your own fixture at {code_place(item, fixture)}, "
+                f"not from pytest-llmcompare. Give that fixture another name, such as my_{name.removeprefix('llm_')}."
             )
 
 
@@ -254,14 +254,14 @@ def _marked_fixtures(item: pytest.Function) -> Iterator[str]:
 
 
 def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
-    """Whether a test runs the table of the marker on a class or module above it."""
+    """True if a test runs the table of the marker on a class or module above it."""
     if ALL.isdisjoint(test.fixturenames):
         return False
     return not markers(test) and next(above for above in reversed(chain(test)) if markers(above)) is node
 
 
 def _sees(item: pytest.Function, ours: Iterable[str]) -> bool:
-    """Whether the test, or a fixture of the user's, gets the value of one of our fixtures."""
+    """True if the test, or a fixture of the user's, gets the value of one of our fixtures."""
     arguments = {*fixture_arguments(item)}
     if "request" in arguments or "llm_evaluation" in ours:  # which fails by itself if a threshold is not met
         return True

@@ -93,14 +93,14 @@ def read_marker(mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> D
 
 def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -> None:
     """Put the tests of one model next to each other, and leave out those that compare the reference with itself."""
-    if session.reference and (own := left_out(items, session.reference)):
+    if session.reference and (own := remove_self_comparisons(items, session.reference)):
         config.hook.pytest_deselected(items=own)
     model_major(items, session.groups, session.reference)
 
 
 def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -> None:
     """Note which cases the selected tests need."""
-    wanted = [one for item in items for one in asked(item)]
+    wanted = [need for item in items for need in asked(item)]
     session.select(wanted)
     session.any_selected = bool(wanted)
     session.all_collected = all_collected
@@ -139,7 +139,7 @@ def check_alone(wanted: Set[str]) -> None:
     if wanted & PER_TABLE and single:
         raise UsageError(
             f"llm_comparison is about all models of the table, {', '.join(single)} about one of them. "
-            "Write a test for each."
+            "Use them in separate tests."
         )
 
 
@@ -151,12 +151,12 @@ def asked(item: pytest.Item) -> tuple[Asked, ...]:
     return ((one,) if one else ()) + tuple((key, None) for key in parameters.get(TABLE_PARAMETER, ()))
 
 
-def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
+def remove_self_comparisons(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
     """Remove the tests that would compare the reference with itself, and return them.
 
     If no other test compares, they stay and fail, because a run that compares nothing must not pass.
     """
-    comparing = [item for item in items if compares(item)]
+    comparing = [item for item in items if asks_for_baseline(item)]
     own = [item for item in comparing if {key.model for key, _ in asked(item)} == {reference}]
     if len(own) == len(comparing):
         return []
@@ -165,8 +165,8 @@ def left_out(items: list[pytest.Item], reference: str) -> list[pytest.Item]:
     return own
 
 
-def compares(item: pytest.Item) -> bool:
-    """Whether a test asks for a baseline."""
+def asks_for_baseline(item: pytest.Item) -> bool:
+    """True if a test asks for a baseline."""
     return "llm_baseline" in getattr(item, "fixturenames", ())
 
 

@@ -21,7 +21,7 @@ MOVED = "moved"
 """Stands for the fingerprint of a baseline that was changed while the run compared with it."""
 
 
-class Finding(NamedTuple):
+class ReportedResult(NamedTuple):
     """The result of one test, and whether that failed for another reason than the comparison."""
 
     result: CaseResult
@@ -43,7 +43,7 @@ class PendingTracker:
         against: Source of the baselines; empty for files, which are what outputs are accepted into.
 
     Attributes:
-        notes: What the user should know of the pending file.
+        notes: Notes on the pending file for the user.
     """
 
     def __init__(self, root: Path, settings: Settings, against: str = "") -> None:
@@ -55,7 +55,7 @@ class PendingTracker:
         self.notes: list[str] = []
         self._commit: str | None = None
         self._known: dict[CaseKey, Entry] | None = None
-        self._findings: dict[CaseKey, dict[str, Finding]] = {}
+        self._findings: dict[CaseKey, dict[str, ReportedResult]] = {}
         self._stored: dict[GroupKey, Contents] = {}
         self._recorded: set[CaseKey] = set()
         self._touched = False
@@ -63,7 +63,7 @@ class PendingTracker:
 
     @property
     def holds(self) -> bool:
-        """Whether any output waits for review."""
+        """True if any output waits for review."""
         return bool(self._known)
 
     def take(self, samples: Sequence[CaseResult], *, failed_at_end: bool = False) -> None:
@@ -75,7 +75,7 @@ class PendingTracker:
         """
         otherwise = failed_at_end or failed_otherwise(samples, self.settings)
         for result in samples:
-            self._findings.setdefault(result.key, {})[result.nodeid] = Finding(result, otherwise)
+            self._findings.setdefault(result.key, {})[result.nodeid] = ReportedResult(result, otherwise)
             self._attempt(partial(self._settle, result.key))
 
     def end(self, written: Collection[CaseKey]) -> None:
@@ -162,7 +162,7 @@ class PendingTracker:
         return stored.fingerprint(row) if self.against or same else MOVED
 
     def _is_recorded(self, result: CaseResult) -> bool:
-        """Whether the baseline files hold a result's output already."""
+        """True if the baseline files hold a result's output already."""
         return self._files(result.key.group).says(baseline_of(result), shifted=is_shifted(result))
 
     def _files(self, group: GroupKey) -> Contents:

@@ -96,7 +96,7 @@ def serializable(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
-    """Whether a report comes while the body of a test of ours still runs."""
+    """True if a report comes while the body of a test of ours still runs."""
     if observation is not None:
         return not observation.ended
     return MODEL_COMPARISON in item.stash and not item.stash.get(ENDED, True)
@@ -126,7 +126,7 @@ def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Ob
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
         crash.message = headline(judgement)
-    item.user_properties.extend(properties(next(one for one in results if one.key == worst.case.key)))
+    item.user_properties.extend(properties(next(result for result in results if result.key == worst.case.key)))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()
@@ -155,7 +155,7 @@ def attempt_of(
 
 
 def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Observation | None) -> bool:
-    """Whether a test came as far as its model's output; a test that only asks for `llm_case` asks no model."""
+    """True if a test got its model's output; a test that only uses `llm_case` asks no model."""
     if observation is not None and (observation.generation is not None or observation.judgement is not None):
         return True
     asks = not ANSWERED.isdisjoint(getattr(item, "fixturenames", ()))
@@ -163,7 +163,7 @@ def was_answered(item: pytest.Item, call: pytest.CallInfo[None], observation: Ob
 
 
 def wants_baseline(item: pytest.Item, observation: Observation | None) -> bool:
-    """Whether a test asks for `llm_baseline`, in its arguments or while it runs."""
+    """True if a test asks for `llm_baseline`, in its arguments or while it runs."""
     named = "llm_baseline" in getattr(item, "fixturenames", ())
     return named or (observation is not None and observation.wants_baseline)
 

@@ -12,8 +12,7 @@ from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
-from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError
-from pytest_llmcompare.models.faults import unforeseen
+from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError, unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.served import check_variables
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
@@ -142,7 +141,7 @@ class Session:
             raise UsageError(
                 f"{owner} and {first} both use a table named {declaration.table!r} in folder {declaration.folder}, "
                 "with different rows or settings, so their baselines would overwrite each other.\n"
-                f'Give one of them a name of its own, llm_prompts(..., name="{declaration.table}_2"), '
+                f'Give one of them another name, llm_prompts(..., name="{declaration.table}_2"), '
                 "or put both settings into variants={...}."
             )
         return [self.group(declaration, spec, owner, extensions) for spec in self.specs(declaration.models)]
@@ -270,7 +269,7 @@ class Session:
         return ModelComparison({key.model: self.model_result(key) for key in keys})
 
     def model_result(self, key: GroupKey) -> ModelResult:
-        """One model of a table; its scores are read when somebody asks for them."""
+        """One model of a table; its scores are read when they are used."""
         group, result = self.groups[key], self.result(key)
         return ModelResult(
             result,

@@ -54,14 +54,14 @@ DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
 """What a worker sends to the controller at its end: rows of the tables, group results."""
 
 WHOLE, SELECTED = "llmcompare_whole", "llmcompare_selected"
-"""Likewise: whether it could collect all files, and whether any test of ours was selected."""
+"""Also sent at its end: whether it could collect all files, and whether any test of ours was selected."""
 
 MOST_IN_FULL = 20
 """Failures that a run shows in full, all workers together."""
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is one of pytest-xdist's workers."""
+    """True if this process is one of pytest-xdist's workers."""
     return hasattr(config, "workerinput")
 
 
@@ -114,7 +114,7 @@ def _new_session(config: pytest.Config) -> Session:
         config.stash[SETTINGS],
         config.rootpath,
         _progress(config),
-        xdist.compute_once if is_worker(config) else xdist.compute,
+        xdist.compute_once if is_worker(config) else xdist.compute_here,
         Hooks.of_run(config),
         source=source_of(config),
         command_line=CommandLine(config, config.stash[SETTINGS]),

@@ -33,8 +33,8 @@ def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterat
     collected = list(collected)
     used = {id(mark) for node in collected if isinstance(node, pytest.Function) for mark in node.own_markers}
     home = getattr(collector.obj, "__module__", None) or getattr(collector.obj, "__name__", None)
-    for name, thing in list(vars(collector.obj).items()):
-        what = getattr(thing, "__func__", thing) if isinstance(thing, (staticmethod, classmethod)) else thing
+    for name, value in list(vars(collector.obj).items()):
+        what = getattr(value, "__func__", value) if isinstance(value, (staticmethod, classmethod)) else value
         if getattr(what, "__module__", None) != home or getattr(what, "__test__", True) is not True:
             continue
         if inspect.isfunction(what):
@@ -49,7 +49,7 @@ def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterat
 
 
 def has_constructor(node: pytest.Collector) -> bool:
-    """Whether a class has a constructor; pytest collects no tests from such a class."""
+    """True if a class has a constructor; pytest collects no tests from such a class."""
     cls: Any = getattr(node, "obj", None) if isinstance(node, pytest.Class) else object
     return cls is not None and (cls.__init__ is not object.__init__ or cls.__new__ is not object.__new__)
 
@@ -58,7 +58,12 @@ def raw_marks(what: Any) -> list[pytest.Mark]:
     """Our markers on a function or class that is not collected."""
     marks = vars(what).get("pytestmark", ()) if hasattr(what, "__dict__") else ()
     each: list[Any] = [*marks] if isinstance(marks, (list, tuple)) else [marks]
-    return [mark for one in each for mark in [getattr(one, "mark", one)] if getattr(mark, "name", "") == MARKER]
+    return [
+        mark
+        for decorator in each
+        for mark in [getattr(decorator, "mark", decorator)]
+        if getattr(mark, "name", "") == MARKER
+    ]
 
 
 def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
@@ -67,14 +72,14 @@ def passed_over(collector: pytest.Collector, name: str, what: Any) -> str:
     if isinstance(what, type):
         why, advice = "its name does not begin with Test", f"Rename it to Test{name}"
         if name.startswith("Test"):
-            why, advice = "a class with __init__ is no test class", "Remove __init__"
+            why, advice = "pytest collects no class with __init__", "Remove __init__"
         line = _line_of(what)
     else:
         why, advice = "its name does not begin with test", f"Rename it to test_{name}"
         line = f":{what.__code__.co_firstlineno}"
     return (
         f"{path}{line}: {name} is marked with llm_prompts, but pytest does not collect it ({why}), so nothing would be "
-        f"compared. {advice}, or set `__test__ = False` on it if it is no test."
+        f"compared. {advice}, or set `__test__ = False` on it if it is not a test."
     )
 
 

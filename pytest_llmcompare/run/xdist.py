@@ -13,7 +13,7 @@ from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.serialization import group_result_from_json, group_result_to_json
 
 
-def compute(_folder: Path, _key: GroupKey, evaluate: Callable[[], GroupResult]) -> GroupResult:
+def compute_here(_folder: Path, _key: GroupKey, evaluate: Callable[[], GroupResult]) -> GroupResult:
     """Compute a group's result; without xdist there is no other process that needs it."""
     return evaluate()
 

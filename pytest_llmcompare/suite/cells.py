@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmcompare.models.gen_config import problems
 
-from .raw_rows import shown
+from .raw_rows import shown_value
 
 GIVE_IDS = "Give every prompt its own id, or drop the column to have ids made from the prompts."
 WRITE_PROMPT = "Write a prompt, or remove the row."
@@ -46,19 +46,19 @@ def prompt(column: str, value: object) -> str:
     """Check a prompt.
 
     Raises:
-        CellError: Not text, or nothing to answer.
+        CellError: Not text, or empty.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise CellError(f"{column} {'has only spaces' if value else 'is empty'}.", advice=WRITE_PROMPT)
     if is_chat(value) or (isinstance(value, str) and is_chat_json(value)):
-        raise CellError(f"{column} holds chat messages ({shown(value)}), expected one text.", advice=CHAT)
+        raise CellError(f"{column} holds chat messages ({shown_value(value)}), expected one text.", advice=CHAT)
     if isinstance(value, list):
-        raise CellError(f"{column} is a list: {shown(value)}, expected one text.", advice=ONE_TEXT)
+        raise CellError(f"{column} is a list: {shown_value(value)}, expected one text.", advice=ONE_TEXT)
     return text(column, value)
 
 
 def is_chat(value: object) -> bool:
-    """Whether a value is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
+    """True if a value is a chat: messages with a role and a content, as OpenAI or ShareGPT name them."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(part, Mapping) and is_chat(part) for part in value)
     if not isinstance(value, Mapping):
@@ -72,7 +72,7 @@ def is_chat(value: object) -> bool:
 
 
 def is_chat_json(value: str) -> bool:
-    """Whether a text is a chat as JSON."""
+    """True if a text is a chat as JSON."""
     if value.lstrip()[:1] not in {"[", "{"} or not any(name in value for name in ('"role"', '"from"')):
         return False
     try:
@@ -88,11 +88,11 @@ def prompt_id(column: str, value: object) -> str:
         CellError: Not text or a number, or text that cannot stand in the name of a test.
     """
     if is_number(value):
-        return number(column, value)
+        return number_text(column, value)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise CellError(f"{column} {'has only spaces' if value else 'is empty'}.", advice=GIVE_IDS)
     if not isinstance(value, str):
-        raise CellError(f"{column} is {shown(value)}, expected text or a number.", advice=QUOTE_TEXT)
+        raise CellError(f"{column} is {shown_value(value)}, expected text or a number.", advice=QUOTE_TEXT)
     if value != value.strip():
         raise CellError(f"{column} {value!r} has spaces at its ends.", advice="Remove the spaces around ids.")
     hidden = [char for char in value if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
@@ -103,28 +103,28 @@ def prompt_id(column: str, value: object) -> str:
     return value
 
 
-def answer(column: str, value: object) -> str | None:
+def target(column: str, value: object) -> str | None:
     """Check an expected answer; a number becomes its text.
 
     Raises:
         CellError: Not text or a number.
     """
     if is_number(value):
-        return number(column, value)
+        return number_text(column, value)
     if isinstance(value, bool):
         raise CellError(f"{column} is {str(value).lower()}, expected text.", advice=YES_OR_NO)
     if isinstance(value, (list, Mapping)):
         kind = "a list" if isinstance(value, list) else "an object"
-        raise CellError(f"{column} is {kind}: {shown(value)}, expected one text.", advice=MANY_ANSWERS)
+        raise CellError(f"{column} is {kind}: {shown_value(value)}, expected one text.", advice=MANY_ANSWERS)
     return None if value is None else text(column, value)
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a number, booleans excluded; decimals come from parquet and databases."""
+    """True if a value is a number, booleans excluded; decimals come from parquet and databases."""
     return (isinstance(value, (int, float)) and not isinstance(value, bool)) or type(value).__name__ == "Decimal"
 
 
-def number(column: str, value: Any) -> str:
+def number_text(column: str, value: Any) -> str:
     """A number as text, without `.0`.
 
     Raises:
@@ -132,11 +132,12 @@ def number(column: str, value: Any) -> str:
     """
     exact = isinstance(value, int) or abs(value) < MOST_EXACT  # neither infinite nor NaN
     if not exact:
-        raise CellError(f"{column} is {shown(value)}: a number like that has no one spelling.", advice=QUOTE_TEXT)
+        what = f"{column} is {shown_value(value)}: this number cannot be written as text without loss."
+        raise CellError(what, advice=QUOTE_TEXT)
     try:
         return str(int(value)) if value == int(value) else f"{value:f}" if not isinstance(value, float) else str(value)
     except ValueError:
-        raise CellError(f"{column} is a number of too many digits.", advice=QUOTE_TEXT) from None
+        raise CellError(f"{column} is a number with too many digits.", advice=QUOTE_TEXT) from None
 
 
 def examples(column: str, value: object) -> str | None:
@@ -155,7 +156,7 @@ def text(column: str, value: object) -> str:
         CellError: Not text, or a lone surrogate in it.
     """
     if not isinstance(value, str):
-        raise CellError(f"{column} is {shown(value)}, expected text.", advice=QUOTE_TEXT)
+        raise CellError(f"{column} is {shown_value(value)}, expected text.", advice=QUOTE_TEXT)
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -178,11 +179,13 @@ def settings(column: str, value: object) -> dict[str, Any]:
             config = json.loads(value)
         except (ValueError, RecursionError) as error:
             raise CellError(
-                f"{column} is {shown(value)}, which is not JSON: {error}.",
+                f"{column} is {shown_value(value)}, which is not JSON: {error}.",
                 advice='Write decoding settings as JSON, with double quotes: {"max_new_tokens": 10}.',
             ) from None
     if not isinstance(config, dict):
-        raise CellError(f'{column} is {shown(value)}, expected decoding settings such as {{"max_new_tokens": 10}}.')
+        raise CellError(
+            f'{column} is {shown_value(value)}, expected decoding settings such as {{"max_new_tokens": 10}}.'
+        )
     faults = problems(config)
     if faults:
         raise CellError(*(f"{column}: {fault}" for fault in faults))

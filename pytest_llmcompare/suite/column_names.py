@@ -18,10 +18,10 @@ ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict
 
 RESERVED_COLUMNS = frozenset(
     {
-        *("prompt_id", "variant", "seed", "baseline", "outputs", "verdict"),
-        *("margin", "likelihood_drift", "token_count"),
+        "prompt_id", "variant", "seed", "baseline", "outputs", "verdict",
+        "margin", "likelihood_drift", "token_count",
     }
-)
+)  # fmt: skip
 """Columns of the results table; columns of the user cannot have these names."""
 
 UNSEEN = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\u00ad"  # zero-width: byte order mark, joiners, marks of direction
@@ -32,19 +32,19 @@ OTHER_NAMES = {
     TARGET: {"targets"},
     EXAMPLES: {"fewshot", "fewshots", "fewshotprompt", "fewshotprompts", "fewshotexemplars"},
     CONFIG: {
-        *("config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs"),
-        *("decodingconfig", "decodingsettings", "gensettings", "genkwargs", "generationkwargs", "generatekwargs"),
-        *("samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters"),
+        "config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs",
+        "decodingconfig", "decodingsettings", "gensettings", "genkwargs", "generationkwargs", "generatekwargs",
+        "samplingconfig", "samplingparams", "samplingparameters", "generationparams", "generationparameters",
     },
-}
+}  # fmt: skip
 """Names of a role in other tools, as `compact` writes them."""
 
 MARKER_KEYWORDS = frozenset(
     {
-        *("examples", "gen_config", "variants", "models", "seed", "samples", "tolerance", "similarity"),
-        *("metrics", "thresholds", "model_type"),
+        "examples", "gen_config", "variants", "models", "seed", "samples", "tolerance", "similarity",
+        "metrics", "thresholds", "model_type",
     }
-)
+)  # fmt: skip
 """Keywords of the marker that users may try to set row by row. Not all of them: `name`, `input`, `table` and
 `experiment` are words for columns of one's own, too."""
 
@@ -59,9 +59,9 @@ FOR_LATER = {
 
 ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
 FROM_OTHER_TOOLS = {
-    *("max_tokens", "max_output_tokens", "max_completion_tokens", "stop_sequences", "frequency_penalty"),
-    *("presence_penalty", "logit_bias"),
-}
+    "max_tokens", "max_output_tokens", "max_completion_tokens", "stop_sequences", "frequency_penalty",
+    "presence_penalty", "logit_bias",
+}  # fmt: skip
 
 
 class NameFault(NamedTuple):
@@ -72,7 +72,7 @@ class NameFault(NamedTuple):
 
 
 def trimmed(name: str) -> str:
-    """A name without blanks and zero-width characters at its ends."""
+    """A name without spaces and zero-width characters at its ends."""
     return EDGES.sub("", name)
 
 
@@ -90,15 +90,15 @@ SETTINGS = {compact(name): name for name in ({*RULES, *REFUSED_SETTINGS} - ORDIN
 
 
 def spellings(name: str, columns: Iterable[str]) -> list[str]:
-    """The columns that are equal to a name but for case and blanks around it."""
+    """The columns that equal a name up to case and surrounding spaces."""
     wanted = folded(name)
     return [column for column in columns if folded(column) == wanted]
 
 
 def is_near(column: str, role: str) -> bool:
-    """Whether a column is a misspelling of a role: another separator, a letter or two, another tool's name.
+    """True if a column misspells a role: another separator, a letter or two, another tool's name.
 
-    A number at the end (`target2`) or a further word (`target_language`) makes it a column of its own.
+    A number at the end (`target2`) or a further word (`target_language`) makes it an ordinary column.
     """
     ours, theirs = compact(role), compact(column)
     if ours == theirs or theirs in OTHER_NAMES.get(role, ()):
@@ -108,7 +108,7 @@ def is_near(column: str, role: str) -> bool:
     return slips(ours, theirs) <= (1 if len(ours) <= 8 else 2)
 
 
-def nearest(column: str, roles: Iterable[str]) -> str | None:
+def misspelled_role(column: str, roles: Iterable[str]) -> str | None:
     """The role that a column misspells; None if it misspells none."""
     return next((role for role in roles if is_near(column, role)), None)
 
@@ -129,12 +129,12 @@ def slips(one: str, other: str) -> int:
     return row[-1]
 
 
-def quoted(name: str) -> str:
+def python_literal(name: str) -> str:
     """A name as a Python literal, in double quotes if that needs no escapes."""
     return f'"{name}"' if name.isprintable() and not {'"', "\\"} & set(name) else repr(name)
 
 
-def label(column: str) -> str:
+def column_label(column: str) -> str:
     """A column's name in a sentence about one of its cells."""
     name = trimmed(column)
     return name if name.isprintable() else repr(name)
@@ -148,14 +148,14 @@ def another_name(column: str) -> str:
 def near_miss(column: str, role: str) -> NameFault:
     """The fault of a column that misspells a role which no other column has."""
     keyword = {TARGET: "target", **dict.fromkeys(INPUT_COLUMNS, "input")}.get(role)
-    named = f" or name it in the marker: {keyword}={quoted(trimmed(column))}" if keyword else ""
+    named = f" or name it in the marker: {keyword}={python_literal(trimmed(column))}" if keyword else ""
     return NameFault(
         f"column {column!r} is not read. Did you mean {role!r}?",
         f"Rename column {column!r} to {role!r}{named}. {another_name(column)}",
     )
 
 
-def refusal(column: str) -> NameFault | None:
+def name_fault(column: str) -> NameFault | None:
     """Why a column without a role cannot have its name; None if it can."""
     name = folded(column)
     if name in FOR_LATER:
@@ -171,7 +171,8 @@ def refusal(column: str) -> NameFault | None:
             f"those of all rows into the marker: gen_config={{...}}. {another_name(column)}",
         )
     if column in {*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}:
-        return NameFault(f"column {column!r} would hide one of the results table.", f"Rename column {column!r}.")
+        what = f"column {column!r} has the name of a column of the results table."
+        return NameFault(what, f"Rename column {column!r}.")
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.suite.cells import CHAT, is_chat
-from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown
+from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown_value
 
 from .column_names import (
     CONFIG,
@@ -18,17 +18,17 @@ from .column_names import (
     INPUT_COLUMNS,
     TARGET,
     folded,
+    misspelled_role,
+    name_fault,
     near_miss,
-    nearest,
-    quoted,
-    refusal,
+    python_literal,
     spellings,
 )
 
 PROMPT_WORDS = (
-    *("prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message"),
-    *("user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe"),
-)
+    "prompt", "question", "instruction", "query", "text", "input", "problem", "request", "utterance", "message",
+    "user", "sentence", "content", "goal", "task", "frage", "pregunta", "pergunta", "domanda", "eingabe",
+)  # fmt: skip
 """Words in the names of columns that may hold prompts, the likeliest first; proposed, never taken."""
 
 ID_WORDS = {"id", "ids", "idx", "uid", "uuid", "guid", "key", "index", "no", "number", "hash", "url", "date", "type"}
@@ -72,10 +72,10 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
         missing += earlier(prompts)
     explained = bool(prompts) or given.input is not None
     for column in roles.others(dict.fromkeys(table.columns)):
-        role = nearest(column, missing)
+        role = misspelled_role(column, missing)
         if role in INPUT_COLUMNS and not holds_text(values(table, column)):
             role = None
-        if fault := refusal(column) or (near_miss(column, role) if role else None):
+        if fault := name_fault(column) or (near_miss(column, role) if role else None):
             faults.append(Fault(0, table.place_of(column), *fault))
             explained = explained or role in INPUT_COLUMNS or any(map(is_chat, values(table, column)))
     if not explained:
@@ -91,7 +91,7 @@ def earlier(prompts: str | None) -> list[str]:
 
 
 def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
-    """The column that `input=` or `target=` names: exactly, or else regardless of case and blanks."""
+    """The column that `input=` or `target=` names: exactly, or else regardless of case and spaces."""
     if name is None or name in table.columns:
         return name
     same = spellings(name, table.columns)
@@ -99,8 +99,8 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
         return same[0]
     place = table.header or ""
     if same:
-        what = f"{keyword}={name!r} may be any of the columns {', '.join(map(repr, same))}."
-        faults.append(Fault(0, place, what, "Write the one that is meant to the letter."))
+        what = f"{keyword}={name!r} fits several columns: {', '.join(map(repr, same))}."
+        faults.append(Fault(0, place, what, "Give exactly that name to the one you mean."))
     else:
         near = did_you_mean(name, table.columns)
         faults.append(Fault(0, place, f"no column {name!r}, which {keyword}= names.{near}"))
@@ -108,7 +108,7 @@ def named_column(table: RawTable, keyword: str, name: str | None, faults: list[F
 
 
 def role_column(table: RawTable, role: str, faults: list[Fault]) -> str | None:
-    """The column of a role, regardless of case and blanks; rows may spell it differently."""
+    """The column of a role, regardless of case and spaces; rows may spell it differently."""
     same = spellings(role, table.columns)
     if len(same) < 2:
         return same[0] if same else None
@@ -131,7 +131,7 @@ def respelled(record: Record, same: Sequence[str]) -> Record:
 
 def no_prompts(table: RawTable) -> tuple[str, str]:
     """The fault of a table without a known prompt column."""
-    columns = ", ".join(map(shown, table.columns[:12])) + (", ..." if len(table.columns) > 12 else "")
+    columns = ", ".join(map(shown_value, table.columns[:12])) + (", ..." if len(table.columns) > 12 else "")
     what = f"no column of prompts. {LOOKED}; found {columns}."
     chats = [column for column in table.columns if any(is_chat(value) for value in values(table, column))]
     if chats:
@@ -139,7 +139,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
     lists = [column for column in table.columns if any(isinstance(value, list) for value in values(table, column))]
     if lists:
         what += f" Column {lists[0]!r} holds lists, and a prompt is one text."
-    advice = f"Name the column: input={quoted(proposed(table, sole=not lists))}."
+    advice = f"Name the column: input={python_literal(proposed(table, sole=not lists))}."
     return what, f"{header_hint(table)}{advice}" if table.text_cells else advice
 
 
@@ -155,28 +155,28 @@ def header_hint(table: RawTable) -> str:
 def proposed(table: RawTable, *, sole: bool) -> str:
     """The column to propose for the prompts: text with a likely name, or the only column of sentences."""
     texts = [column for column in table.columns if may_be_prompts(table, column)]
-    words = {column: set(words_of(column)) for column in texts}
+    words = {column: set(column_words(column)) for column in texts}
     named = next((column for word in PROMPT_WORDS for column in texts if {word, f"{word}s"} & words[column]), None)
     spoken = [column for column in texts if any(" " in value.strip() for value in values(table, column) if value)]
     return named or (spoken[0] if sole and len(spoken) == 1 else "...")
 
 
 def may_be_prompts(table: RawTable, column: str) -> bool:
-    """Whether a column can be proposed for the prompts: it holds text and is not named like ids or answers."""
-    words = words_of(column)
+    """True if a column can be proposed for the prompts: it holds text and is not named like ids or answers."""
+    words = column_words(column)
     if not words or set(words) & ID_WORDS or folded(column) in {ID, TARGET, EXAMPLES, CONFIG}:
         return False
     is_sentence = len(words) > 3 or column.rstrip()[-1] in "?.!:"  # a row taken as the header
     return holds_text(values(table, column)) and not (table.text_cells and is_sentence)
 
 
-def words_of(column: str) -> list[str]:
+def column_words(column: str) -> list[str]:
     """The words of a column's name."""
     return [word for word in re.split(r"[\W_]+", folded(column)) if word]
 
 
 def holds_text(cells: Iterable[Any]) -> bool:
-    """Whether a column holds only texts, and not only numbers as text."""
+    """True if a column holds only texts, and not only numbers as text."""
     given = [cell for cell in cells if cell is not None and cell != ""]
     return bool(given) and all(isinstance(cell, str) for cell in given) and not all(map(NUMBER.fullmatch, given))
 

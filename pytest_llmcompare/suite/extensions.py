@@ -29,7 +29,7 @@ class Extensions(Protocol):
 
     @property
     def loads_models(self) -> bool:
-        """Whether any plugin loads models of a kind of its own."""
+        """True if any plugin loads models of its own kind."""
 
     def load_table(self, source: Any, base: Path) -> Given | None:
         """The rows of a table, as a list or a pandas DataFrame; None if no plugin knows the source."""
@@ -44,7 +44,7 @@ class Extensions(Protocol):
         """The MLflow metrics that plugins add to a table, as a list."""
 
     def group_finished(self, result: GroupResult) -> str:
-        """Tell plugins that a group is evaluated, and return what went wrong in that; empty for nothing."""
+        """Call the plugins' hook for a finished group; return the message of its error, empty if none failed."""
 
 
 class Progress(Protocol):
@@ -60,4 +60,4 @@ class Progress(Protocol):
         """End the group."""
 
     def say(self, text: str) -> None:
-        """Show what is about to take a while, such as `loading gpt2-large`."""
+        """Show a step that takes a while, such as `loading gpt2-large`."""

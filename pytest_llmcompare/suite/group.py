@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.models.spec import ModelSpec, shown
+from pytest_llmcompare.models.spec import ModelSpec, shown_spec
 from pytest_llmcompare.records import Case, GroupKey, RowKey
 
 from .marker import Declaration
@@ -59,8 +59,8 @@ class Group:
         mine = self.declaration
         if self.spec != spec:
             raise UsageError(
-                f"model name {spec.name!r} stands for {shown(self.spec)!r} and for {shown(spec)!r}. "
-                f"Name one of them: NAME={shown(spec)}"
+                f"model name {spec.name!r} stands for {shown_spec(self.spec)!r} and for {shown_spec(spec)!r}. "
+                f"Name one of them: NAME={shown_spec(spec)}"
             )
         if declaration.names_experiment and mine.experiment != declaration.experiment:
             if mine.names_experiment:
@@ -74,7 +74,7 @@ class Group:
 
     @property
     def asked(self) -> list[tuple[GroupKey, RowKey | None]]:
-        """The parameters of tests on single cases: one per row and variant, whatever the number of samples."""
+        """The parameters of tests on single cases: one per row and variant, for any number of samples."""
         return [(self.key, row) for row, case in self.cases.items() if not case.sample]
 
     def samples(self, row: RowKey) -> dict[RowKey, Case]:

@@ -60,7 +60,7 @@ class Declaration:
         variants: Named decoding settings that multiply the rows; a single nameless variant by default.
         models: Model specs of the marker, which stand in for the run's; empty takes the run's.
         seed: Seed that the seeds of the cases are derived from.
-        samples: How many outputs are sampled for each row, if its settings sample.
+        samples: Number of outputs per row, for rows that sample.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
         similarity: How similar texts must be if a model gives texts alone; None wants them equal.
         metrics: MLflow metrics computed besides ours.
@@ -104,7 +104,7 @@ class Declaration:
 
     @property
     def targets(self) -> bool:
-        """Whether every row has a target."""
+        """True if every row has a target."""
         return all(row.target is not None for row in self.rows)
 
     def cases(self, spec: ModelSpec) -> tuple[Case, ...]:
@@ -113,18 +113,20 @@ class Declaration:
         Raises:
             UsageError: Several samples are asked for, but the settings are greedy.
         """
-        cases = tuple(case for row in self.rows for variant in self.variants for case in self.drawn(spec, row, variant))
+        cases = tuple(
+            case for row in self.rows for variant in self.variants for case in self.cases_of(spec, row, variant)
+        )
         if self.samples > 1 and not any(case.sample for case in cases):
             raise UsageError(
-                f"llm_prompts: samples={self.samples}, but no row draws, so that all of them would be equal. "
+                f"llm_prompts: samples={self.samples}, but no row samples, so all outputs would be equal. "
                 'Add gen_config={"do_sample": True}, or leave samples out.'
             )
         return cases
 
-    def drawn(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
+    def cases_of(self, spec: ModelSpec, row: Row, variant: Variant) -> Iterator[Case]:
         """The cases of one row in one variant: one, or one per sample.
 
-        A model in MLflow, or a plugin's, may sample by settings of its own.
+        A model in MLflow, or a plugin's, may sample although the table does not ask for it.
         """
         group = GroupKey(self.folder, self.table, spec.name)
         gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
@@ -255,7 +257,7 @@ def read_variants(given: object) -> tuple[Variant, ...]:
         if not isinstance(name, str) or not name.strip() or not isinstance(settings, Mapping):
             raise UsageError(f"llm_prompts: variants[{name!r}] = {settings!r}, expected a name and its settings.")
         if NUMBERED.search(name):
-            raise UsageError(f"llm_prompts: variants[{name!r}] ends like the number of a sample. Name it otherwise.")
+            raise UsageError(f"llm_prompts: variants[{name!r}] ends like the number of a sample. Rename it.")
         config = {key: value for key, value in settings.items() if key != EXAMPLES}
         examples = settings.get(EXAMPLES)
         where = f"variants[{name!r}]"
@@ -270,7 +272,7 @@ def read_variants(given: object) -> tuple[Variant, ...]:
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
-    """Whether the table is a file."""
+    """True if the table is a file."""
     return isinstance(source, (str, os.PathLike))
 
 

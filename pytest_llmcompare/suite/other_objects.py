@@ -11,7 +11,7 @@ FOUR_KINDS = "a list of texts, a list of dicts, or a pandas DataFrame"
 
 
 def is_address(source: str) -> bool:
-    """Whether a text is an address, not a path."""
+    """True if a text is an address, not a path."""
     return ADDRESS.match(source) is not None
 
 
@@ -25,28 +25,28 @@ def address_shown(source: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}" if host else f"{parts.scheme}:{parts.path}"
 
 
-def way_on(source: object) -> str:
-    """How to make a table of an object, as a sentence; empty for unknown kinds."""
+def object_advice(source: object) -> str:
+    """Advice, as a sentence, on how to make a table of an object; empty for unknown kinds."""
     if isinstance(source, Mapping):
-        if source and all(has("to_pandas")(part) for part in source.values()):  # a DatasetDict
+        if source and all(has_method("to_pandas")(part) for part in source.values()):  # a DatasetDict
             return f"Choose a split and give its DataFrame: dataset[{next(iter(source))!r}].to_pandas()."
         return "Give a list with a dict for each row, [{'prompt': '...'}, ...], or pandas.DataFrame(...) of columns."
     return next((advice for fits, advice in WAYS_ON if fits(source)), "")
 
 
-def has(method: str) -> Callable[[object], bool]:
+def has_method(method: str) -> Callable[[object], bool]:
     """A check whether an object, not a class, has a method of this name."""
     return lambda source: callable(getattr(source, method, None)) and not isinstance(source, type)
 
 
 WAYS_ON: tuple[tuple[Callable[[object], bool], str], ...] = (
-    (has("to_dicts"), "Give its rows: .to_dicts()."),  # polars
-    (has("to_pylist"), "Give its rows: .to_pylist()."),  # pyarrow
-    (has("to_pandas"), "Give its DataFrame: .to_pandas()."),  # Hugging Face datasets
+    (has_method("to_dicts"), "Give its rows: .to_dicts()."),  # polars
+    (has_method("to_pylist"), "Give its rows: .to_pylist()."),  # pyarrow
+    (has_method("to_pandas"), "Give its DataFrame: .to_pandas()."),  # Hugging Face datasets
     (lambda source: type(source).__name__ == "LazyFrame", "Give its rows: .collect().to_dicts()."),
     (lambda source: isinstance(source, (bytes, bytearray)), "Give a path as text."),
-    (has("read"), "Give the path of the file, not the open file."),
-    (has("tolist"), "Give .tolist()."),  # a pandas Series, a numpy array
+    (has_method("read"), "Give the path of the file, not the open file."),
+    (has_method("tolist"), "Give .tolist()."),  # a pandas Series, a numpy array
     (callable, "Call it, and give what it returns."),
     (lambda source: isinstance(source, Iterable), "Give list(...) of it: a table is read more than once."),
 )

@@ -1,6 +1,6 @@
 """Prompt ids made from the rows themselves, for tables without an `id` column. Pure.
 
-An id is a slug of the prompt and 6 hex digits of the row's content: `what_color_is_the_sky_3f1c9a`. It is a function of
+An id is a slug of the prompt and 6 hex digits of the row's content: `what_color_is_the_sky_3f1c9a`. It depends on
 that row alone, so other rows can be inserted, moved and removed without renaming it. The digits are always there,
 because prompts that differ only in case, punctuation, examples or settings have the same slug, and an id must not
 change when such a prompt is added.

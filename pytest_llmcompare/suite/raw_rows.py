@@ -52,7 +52,7 @@ class RawTable:
         faults: The rows that could not.
         columns: All columns, in order of appearance.
         text_cells: Whether every cell is text, so that an empty cell is the only way to leave one out.
-        header: Where all columns are named (`line 1`), empty where that is no place; None where each row names its own.
+        header: Place that names all columns (`line 1`); empty if it has no number, None if each row names its own.
         separator: What separates the cells of text.
     """
 
@@ -80,12 +80,14 @@ def from_items(name: str, items: Sequence[Item], input_column: str | None) -> Ra
             table.records.append(Record(number, place, {input_column or TEXT_COLUMN: item}))
         elif not texts and isinstance(item, Mapping):
             try:
-                table.records.append(Record(number, place, {str(key): plain(value) for key, value in item.items()}))
+                table.records.append(
+                    Record(number, place, {str(key): plain_value(value) for key, value in item.items()})
+                )
             except RecursionError:
-                table.faults.append(Fault(number, place, "a value holds itself, or too many levels of others."))
+                table.faults.append(Fault(number, place, "a value contains itself, or is nested too deeply."))
         else:
             expected = "a text, as in the first row" if texts else 'an object such as {"prompt": "..."}'
-            table.faults.append(Fault(number, place, f"{shown(item)}, expected {expected}.", as_dict(item)))
+            table.faults.append(Fault(number, place, f"{shown_value(item)}, expected {expected}.", as_dict(item)))
     table.columns = list(dict.fromkeys(column for record in table.records for column in record.cells))
     return table
 
@@ -125,22 +127,22 @@ def from_frame(name: str, frame: Any, place: Callable[[int, Any], str]) -> RawTa
     if None not in names and not set(names) & set(frame.columns):
         frame = frame.reset_index()
     columns = [str(column) for column in frame.columns]
-    check_unique(name, columns)
+    check_unique_columns(name, columns)
     cells = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
     records = [
-        Record(number, place(number, index), dict(zip(columns, map(plain, row), strict=True)))
+        Record(number, place(number, index), dict(zip(columns, map(plain_value, row), strict=True)))
         for number, (index, row) in enumerate(zip(indexes, cells, strict=True), 1)
     ]
     return RawTable(name, records, columns=columns, header="")
 
 
 def is_frame(source: object) -> bool:
-    """Whether a value is a pandas DataFrame; does not import pandas."""
+    """True if a value is a pandas DataFrame; does not import pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
-def check_unique(name: str, columns: Sequence[str]) -> None:
+def check_unique_columns(name: str, columns: Sequence[str]) -> None:
     """Refuse columns of the same name.
 
     Raises:
@@ -151,7 +153,7 @@ def check_unique(name: str, columns: Sequence[str]) -> None:
         raise TableError(f"{name}: two columns are called {twice!r}. Rename one of them.")
 
 
-def plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """A value as a plain Python object: numpy scalars and arrays unpacked, NaN as None."""
     result: Any
     if isinstance(value, bool):
@@ -161,9 +163,9 @@ def plain(value: Any) -> Any:
     elif simple := next((kind for kind in SIMPLE if isinstance(value, kind)), None):
         result = value if type(value) is simple else SIMPLE[simple](value)
     elif isinstance(value, Mapping):
-        result = {key: plain(part) for key, part in value.items()}
+        result = {key: plain_value(part) for key, part in value.items()}
     elif isinstance(value, (list, tuple)):
-        result = [plain(part) for part in value]
+        result = [plain_value(part) for part in value]
     else:
         result = unpacked(value)
     return result
@@ -174,7 +176,7 @@ SIMPLE: Mapping[type, Callable[[Any], Any]] = {str: str.__str__, int: int, float
 
 
 def is_nothing(value: object) -> bool:
-    """Whether a value is missing: NaN, or pandas' NA or NaT."""
+    """True if a value is missing: NaN, or pandas' NA or NaT."""
     if isinstance(value, float):
         return math.isnan(value)
     kind = type(value).__name__
@@ -186,10 +188,10 @@ def unpacked(value: Any) -> Any:
     if not hasattr(value, "tolist") or type(value).__name__ == "datetime64":  # which would become a bare number
         return value
     inner = value.tolist()
-    return inner if type(inner) is type(value) else plain(inner)
+    return inner if type(inner) is type(value) else plain_value(inner)
 
 
-def shown(value: object, longest: int = 60) -> str:
+def shown_value(value: object, longest: int = 60) -> str:
     """A value as messages show it, shortened."""
     try:
         text = " ".join(repr(value).split())

@@ -17,7 +17,7 @@ from pathlib import Path
 from pytest_llmcompare.errors import TableError, did_you_mean
 
 from .other_objects import address_shown, is_address
-from .raw_rows import MarkerColumns, RawTable, check_unique, from_items, located, shown
+from .raw_rows import MarkerColumns, RawTable, check_unique_columns, from_items, located, shown_value
 from .separated_text import read_csv, read_tsv
 from .structured_text import read_json, read_jsonl, read_yaml
 
@@ -55,9 +55,9 @@ def read_file(source: str | os.PathLike[str], base: Path, columns: MarkerColumns
         )
     data = read_bytes(path, name)
     if path.suffix.lower() == GZIP:
-        data = unpacked(name, data)
+        data = unzipped(name, data)
     if data.startswith(GIT_LFS):
-        raise TableError(f"{name}: a git-lfs pointer stands in place of the file. Fetch it: git lfs pull")
+        raise TableError(f"{name}: this is a git-lfs pointer, not the file itself. Fetch it: git lfs pull")
     if not data.removeprefix(b"\xef\xbb\xbf").strip():
         raise TableError(f"{name}: the file is empty. Write one row per prompt.")
     return READERS[suffix](name, data, columns)
@@ -81,7 +81,7 @@ def read_bytes(path: Path, name: str) -> bytes:
     """The bytes of a regular file: a pipe might never end.
 
     Raises:
-        TableError: Missing, no regular file, too large, or not to be read.
+        TableError: The file is missing, not a regular file, too large, or cannot be read.
     """
     try:
         facts = path.stat()
@@ -97,7 +97,7 @@ def read_bytes(path: Path, name: str) -> bytes:
             f"{name}: cannot be read: {error.strerror or error}. Look at the rights of the file and its folders."
         ) from None
     except ValueError as error:  # a NUL or half a character in the path
-        raise TableError(f'{name}: no path of a file: {error}. A prompt goes into a list: ["..."].') from None
+        raise TableError(f'{name}: not the path of a file: {error}. A prompt goes into a list: ["..."].') from None
 
 
 def irregular(mode: int) -> str:
@@ -122,18 +122,18 @@ def tables_in(folder: Path) -> list[str]:
 
 
 def too_large(name: str) -> TableError:
-    """The error for a file larger than any table of prompts."""
+    """The error for a file that is too large for a prompt table."""
     return TableError(
         f"{name}: the file has more than {MOST_BYTES // 2**20} MiB. A table is read whenever tests are collected: "
-        "keep the prompts that you compare in a file of their own."
+        "keep the prompts that you compare in a separate file."
     )
 
 
-def unpacked(name: str, data: bytes) -> bytes:
+def unzipped(name: str, data: bytes) -> bytes:
     """Unpack a gzip file.
 
     Raises:
-        TableError: It is no gzip file, or broken.
+        TableError: It is not a gzip file, or a broken one.
     """
     import gzip
     import zlib
@@ -160,7 +160,7 @@ def unknown_kind(name: str, path: Path) -> str:
     if hint := WAYS_ON.get(packed) or WAYS_ON.get(suffix_of(path)):
         hint = f" {hint[0].upper()}{hint[1:]}."
     elif not suffix and path.exists():
-        hint = " Give the file the ending of its kind."
+        hint = " Give the file the suffix of its format."
     elif not KIND.fullmatch(suffix):
         hint = ' A prompt that is not in a file goes into a list: ["..."].'
     elif nearest:
@@ -216,10 +216,10 @@ def read_parquet(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         raise TableError(f"{name}: reading parquet needs pyarrow: pip install pyarrow") from None
     try:
         table = parquet.read_table(io.BytesIO(data))
-        check_unique(name, table.column_names)
+        check_unique_columns(name, table.column_names)
         rows = table.to_pylist()
     except (ArrowException, ValueError, OSError, NotImplementedError, KeyError) as error:
-        what = shown((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), 200).strip("'\"")
+        what = shown_value((str(error).splitlines() or [type(error).__name__])[0].rstrip("."), 200).strip("'\"")
         raise TableError(f"{name}: broken parquet: {what}. Write it again, e.g. by DataFrame.to_parquet.") from None
     items = [
         {column: without_nulls(cell) for column, cell in row.items() if not PANDAS_INDEX.fullmatch(column)}

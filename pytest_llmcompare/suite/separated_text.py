@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown
+from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Record, shown_value
 
 from .column_names import INPUT_COLUMNS, folded, trimmed
 from .text_encoding import decode
@@ -30,7 +30,7 @@ SEPARATED = 'Put cells that hold the separator in double quotes ("), with nothin
 AS_MANY = "Give every row as many cells as the header has."
 
 
-class Line(NamedTuple):
+class FileRow(NamedTuple):
     """A row of the file, not yet checked."""
 
     line: int
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether all cells are empty, as in the rows that Excel leaves below a table."""
+        """True if all cells are empty, as in the rows that Excel leaves below a table."""
         return not self.broken and not any(cell.strip() for cell in self.cells)
 
 
@@ -56,7 +56,7 @@ class Patterns:
 
 @lru_cache
 def patterns(separator: str) -> Patterns:
-    """The regular expressions for a separator; blanks around quotes are never a separator."""
+    """The regular expressions for a separator; spaces around quotes are never a separator."""
     mark, blank = re.escape(separator), " " if separator == "\t" else "[ \t]"
     inside = r'"(?P<cell>[^"]*+(?:""[^"]*+)*+)"'
     return Patterns(
@@ -69,12 +69,12 @@ def patterns(separator: str) -> Patterns:
 
 def read_csv(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     """Read cells separated by commas, or by the separator of the header."""
-    return read_cells(name, decode(name, data, partial(rows_in, usual=",")), ",", columns)
+    return read_cells(name, decode(name, data, partial(count_rows, usual=",")), ",", columns)
 
 
 def read_tsv(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
     """Read cells separated by tabs, with the quotes of CSV."""
-    return read_cells(name, decode(name, data, partial(rows_in, usual="\t")), "\t", columns)
+    return read_cells(name, decode(name, data, partial(count_rows, usual="\t")), "\t", columns)
 
 
 def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawTable:
@@ -83,28 +83,28 @@ def read_cells(name: str, text: str, usual: str, columns: MarkerColumns) -> RawT
     Args:
         name: What messages call the table.
         text: The file's text.
-        usual: What separates cells, unless the first line or the header says that something else does.
+        usual: The separator, unless the first line or the header shows another.
         columns: Columns that the marker names, so that they are known in a header.
     """
     text = LINE_END.sub("\n", text)
     if excel := EXCEL.match(text):
         mark = excel["mark"].replace("\\t", "\t")
         if mark and not excel["rest"].strip('",;|\t '):
-            return rows_of(name, text[excel.end() :], mark, first_line=2)
+            return parse_rows(name, text[excel.end() :], mark, first_line=2)
         table = RawTable(name, text_cells=True, header="line 1")
-        what = f"{shown(excel[0].strip())} tells Excel the separator, expected one character such as sep=;"
+        what = f"{shown_value(excel[0].strip())} tells Excel the separator, expected one character such as sep=;"
         table.faults.append(Fault(0, "line 1", f"{what}.", "Remove the line, or write one character."))
         return table
-    return rows_of(name, text, separator_of(text, usual, columns), first_line=1)
+    return parse_rows(name, text, separator_of(text, usual, columns), first_line=1)
 
 
-def rows_in(text: str, usual: str) -> int:
+def count_rows(text: str, usual: str) -> int:
     """How many rows begin in a text, the header excluded."""
     text = LINE_END.sub("\n", text)
     return sum(1 for _ in split_rows(text, separator_of(text, usual, MarkerColumns()))) - 1
 
 
-def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTable:
+def parse_rows(name: str, text: str, separator: str, *, first_line: int) -> RawTable:
     """The table, given its separator."""
     lines = without_ends([line._replace(line=line.line + first_line - 1) for line in split_rows(text, separator)])
     table = RawTable(name, text_cells=True, separator=separator)
@@ -118,7 +118,7 @@ def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTabl
     kept = [at for at, cell in enumerate(header.cells) if trimmed(cell) or holds_something(rest, at)]
     if separator == "|" and rest and all(RULE.fullmatch(cell.strip()) or not cell.strip() for cell in rest[0].cells):
         what = f"the table is written as in Markdown: line {rest[0].line} is a rule, expected a row."
-        advice = "Remove that line and the pipes and blanks at both ends of cells, or write the table as CSV."
+        advice = "Remove that line and the pipes and spaces at both ends of cells, or write the table as CSV."
         table.faults.append(Fault(0, f"line {rest[0].line}", what, advice))
         return table
     names = [trimmed(cell) or f"Unnamed: {at}" for at, cell in enumerate(header.cells)]  # as pandas names them
@@ -133,7 +133,7 @@ def rows_of(name: str, text: str, separator: str, *, first_line: int) -> RawTabl
                 Fault(number, place, "the row is empty.", "Remove empty rows, or write a prompt there.")
             )
         elif len(row.cells) != len(names):
-            table.faults.append(Fault(number, place, *ragged(row.cells, table, len(names))))
+            table.faults.append(Fault(number, place, *uneven_row(row.cells, table, len(names))))
         else:
             table.records.append(Record(number, place, {names[at]: row.cells[at] for at in kept}))
     return table
@@ -146,18 +146,18 @@ def same_names(table: RawTable) -> list[Fault]:
     return [Fault(0, table.header or "", what.format(column), "Rename one of them.") for column in twice]
 
 
-def without_ends(lines: list[Line]) -> list[Line]:
+def without_ends(lines: list[FileRow]) -> list[FileRow]:
     """The rows without empty ones above and below the table."""
     full = [at for at, line in enumerate(lines) if not line.is_empty]
     return lines[full[0] : full[-1] + 1] if full else []
 
 
-def holds_something(rows: Sequence[Line], at: int) -> bool:
-    """Whether a nameless column has a cell that is not empty."""
+def holds_something(rows: Sequence[FileRow], at: int) -> bool:
+    """True if a nameless column has a cell that is not empty."""
     return any(len(row.cells) > at and row.cells[at].strip() for row in rows)
 
 
-def ragged(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]:
+def uneven_row(cells: Sequence[str], table: RawTable, width: int) -> tuple[str, str]:
     """The fault of a row with too many or too few cells."""
     count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
     header = ", ".join(column if column.isprintable() else repr(column) for column in table.columns)
@@ -186,13 +186,13 @@ def separator_of(text: str, usual: str, columns: MarkerColumns) -> str:
 
 
 def is_even(text: str, separator: str) -> bool:
-    """Whether every row has the same number of cells, two or more."""
+    """True if every row has the same number of cells, two or more."""
     lines = without_ends(list(split_rows(text, separator)))
     widths = {len(line.cells) for line in lines if not line.is_empty}
     return len(widths) == 1 and widths != {1} and not any(line.broken for line in lines)
 
 
-def split_rows(text: str, separator: str) -> Iterator[Line]:
+def split_rows(text: str, separator: str) -> Iterator[FileRow]:
     r"""Each row that is not blank. A quote that is never closed, or closed too early, ends the table.
 
     Args:
@@ -209,11 +209,11 @@ def split_rows(text: str, separator: str) -> Iterator[Line]:
             if text.startswith('"', at):
                 cell = like.quoted.match(text, at)
                 if cell is None:
-                    yield Line(line, [], *quoting_fault(text, at, line + text.count("\n", start, at), like))
+                    yield FileRow(line, [], *quoting_fault(text, at, line + text.count("\n", start, at), like))
                     return
             elif text[at : at + 1] in BLANKS and (cell := like.late.match(text, at)):
-                broken = f"a blank stands before the double quote that opens cell {len(cells) + 1}."
-                advice = "Remove blanks before double quotes: after one, quotes are part of the text."
+                broken = f"a space is before the double quote that opens cell {len(cells) + 1}."
+                advice = "Remove spaces before double quotes: after one, quotes are part of the text."
             else:
                 cell = like.plain.match(text, at)
                 assert cell is not None  # it matches nothing, too
@@ -222,7 +222,7 @@ def split_rows(text: str, separator: str) -> Iterator[Line]:
             if not text.startswith(separator, at):
                 break
             at += 1
-        yield Line(line, cells, broken, advice)
+        yield FileRow(line, cells, broken, advice)
         line += text.count("\n", start, at) + 1
         at += 1
 

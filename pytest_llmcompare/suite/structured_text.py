@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError
-from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown
+from pytest_llmcompare.suite.raw_rows import Fault, Item, MarkerColumns, RawTable, from_items, located, shown_value
 
 from .text_encoding import decode
 
@@ -20,26 +20,30 @@ MOST_VALUES = 10_000_000  # that aliases may make of a table
 LINE_ENDS = re.compile(r"\r\n|\r|\n")  # as str.splitlines, but not where JSON text may hold the character
 JSON_LINES = "Write one JSON object per line."
 LIST_ROWS = 'Write each row as an object that names its cells: {"prompt": "..."}.'
-NAME_JSON = "A list of rows is no line of .jsonl: name the file .json."
+NAME_JSON = "A line of .jsonl is one row, not a list of rows: name the file .json."
 QUOTE_YAML = (
     "Put text into quotes that holds ': ' or ' #' or begins with a sign such as @ ` { [ & * ! | > % or a quote, "
     'or write it below "prompt: |-".'
 )
 COLUMNS = ' These are columns; from pandas write rows: to_json(..., orient="records").'
 ADVICE = (
-    ("property name enclosed in double quotes", 'Names and text stand in double quotes: {"prompt": "..."}.'),
+    ("property name enclosed in double quotes", 'Put names and text into double quotes: {"prompt": "..."}.'),
     ("trailing comma", "Remove the comma after the last value."),
     ("control character", "Inside JSON text write a line break as \\n and a tab as \\t."),
     ("Unterminated string", "Close the double quote on its line; inside JSON text write a line break as \\n."),
     ("escape", "Inside JSON text write a backslash as \\\\."),
     ("',' delimiter", 'Inside JSON text write a double quote as \\".'),
-    ("twice", "Write each name once per row."),
     ("comment", "JSON has no comments: remove it."),
-    ("recursion", "Nest values less deeply."),
     ("digits", "Write such a number in quotes."),
-    ("BOM", "Join files without their byte order marks: remove the one that stands here."),
+    ("BOM", "Join files without their byte order marks: remove the one here."),
 )
-"""What to do, by words in what is wrong."""
+"""What to do, by words in the parser's message."""
+
+NAME_ONCE = "Write each name once per row."
+
+
+class RepeatedNameError(ValueError):
+    """A JSON object that has a name twice."""
 
 
 def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -48,13 +52,20 @@ def unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(mapping) < len(pairs):
         seen: set[str] = set()
         name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise ValueError(f"{name!r} stands twice in one object, {shown(mapping)}")
+        raise RepeatedNameError(f"{name!r} occurs twice in one object, {shown_value(mapping)}")
     return mapping
 
 
-def advice_on(what: str, otherwise: str = "") -> str:
-    """What to do about invalid JSON."""
-    return next((advice for words, advice in ADVICE if words in what), otherwise)
+def advice_on(message: str, otherwise: str = "") -> str:
+    """What to do about invalid JSON, given the parser's message."""
+    return next((advice for words, advice in ADVICE if words in message), otherwise)
+
+
+def advice_for(error: ValueError | RecursionError, otherwise: str = "") -> str:
+    """What to do about JSON that was read without a syntax error, but cannot be used."""
+    if isinstance(error, RepeatedNameError):
+        return NAME_ONCE
+    return "Nest values less deeply." if isinstance(error, RecursionError) else advice_on(str(error), otherwise)
 
 
 def syntax_fault(error: json.JSONDecodeError, otherwise: str = "") -> tuple[str, str]:
@@ -82,11 +93,11 @@ def read_jsonl(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         except json.JSONDecodeError as error:
             faults.append(Fault(number, place, *line_fault(line, error)))
         except (ValueError, RecursionError) as error:
-            faults.append(Fault(number, place, f"broken JSON: {error}.", advice_on(str(error), JSON_LINES)))
+            faults.append(Fault(number, place, f"broken JSON: {error}.", advice_for(error, JSON_LINES)))
         else:
             if isinstance(value, list):
                 lists += 1
-                faults.append(Fault(number, place, f"{shown(value)}, expected one object or text.", NAME_JSON))
+                faults.append(Fault(number, place, f"{shown_value(value)}, expected one object or text.", NAME_JSON))
             else:
                 items.append((number, place, value))
     if faults and is_json_list(text):
@@ -111,7 +122,7 @@ def line_fault(line: str, error: json.JSONDecodeError) -> tuple[str, str]:
 
 
 def is_json_list(text: str) -> bool:
-    """Whether a whole text is one JSON list."""
+    """True if a whole text is one JSON list."""
     try:
         return isinstance(json.loads(text), list)
     except (ValueError, RecursionError):
@@ -133,12 +144,12 @@ def read_json(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             f"{name}, line {error.lineno}, column {error.colno}: broken JSON: {what}.{hint and f' {hint}'}"
         ) from None
     except (ValueError, RecursionError) as error:
-        hint = advice_on(str(error))
+        hint = advice_for(error)
         raise TableError(f"{name}: broken JSON: {error}.{hint and f' {hint}'}") from None
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
-def listed(name: str, content: object) -> list[Any]:
+def rows_of_list(name: str, content: object) -> list[Any]:
     """The rows of a file that should be a list.
 
     Raises:
@@ -152,14 +163,14 @@ def listed(name: str, content: object) -> list[Any]:
         rows = [key for key in inside if content[key] and isinstance(content[key][0], Mapping)]
         mappings = bool(content) and all(isinstance(value, Mapping) for value in content.values())
         if rows:
-            hint = f" Rows seem to stand under {rows[0]!r}: write that list alone."
+            hint = f" The rows seem to be under {rows[0]!r}: write that list alone."
         elif (inside and len(inside) == len(content)) or (mappings and "prompt" in content):
             hint = COLUMNS
         elif mappings:
             hint = " These are rows or columns by name: write a list of the rows, each with its name as id."
         elif "prompt" in content:
-            hint = " A single row stands in a list, too."
-    raise TableError(f'{name}: {shown(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
+            hint = " Put a single row into a list, too."
+    raise TableError(f'{name}: {shown_value(content)}, expected a list of objects such as [{{"prompt": "..."}}].{hint}')
 
 
 def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
@@ -172,6 +183,11 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
 
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is ten times faster, where it was built
 
+    class RepeatedNameInYamlError(yaml.constructor.ConstructorError):
+        """A mapping that has a name twice."""
+
+        advice = NAME_ONCE
+
     class Loader(base):  # type: ignore[misc]
         """The safe loader, which also refuses repeated names in a mapping."""
 
@@ -181,9 +197,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
                 if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                     continue
                 if key.value in names:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"{key.value!r} stands twice in one row", key.start_mark
-                    )
+                    raise RepeatedNameInYamlError(None, None, f"{key.value!r} occurs twice in one row", key.start_mark)
                 names.add(key.value)
             return super().construct_mapping(node, deep)
 
@@ -196,7 +210,7 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
         before = text.partition(chr(error.character))[0]
         raise TableError(
             f"{name}, line {len(LINE_ENDS.findall(before)) + 1}: broken YAML: a character "
-            f"({error.character:#06x}) that YAML does not take as it stands. "
+            f"({error.character:#06x}) that YAML does not allow. "
             'Write it as an escape in double quotes ("\\a", "\\x07"), or remove it.'
         ) from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -206,11 +220,11 @@ def read_yaml(name: str, data: bytes, columns: MarkerColumns) -> RawTable:
             f"{name}: anchors and aliases (& and *) make more than {MOST_VALUES:,} values of this file. "
             "Write the values out where they are needed."
         )
-    return from_items(name, located(listed(name, value), "row"), columns.input)
+    return from_items(name, located(rows_of_list(name, value), "row"), columns.input)
 
 
 def weight(value: object, known: dict[int, int]) -> int:
-    """How many values there are with each alias expanded; a value that contains itself counts once.
+    """Number of values with each alias expanded; a value that contains itself counts once.
 
     Args:
         value: What was read.
@@ -237,17 +251,15 @@ def yaml_fault(name: str, error: Any, text: str) -> str:
         )
     began = f" that begins in line {error.context_mark.line + 1}" if error.context_mark else ""
     context = f"{error.context}{began}: " if error.context else ""
-    advice = QUOTE_YAML
-    if "stands twice" in problem:
-        advice = advice_on("twice")
-    elif "constructor for the tag" in problem:
+    advice: str = getattr(error, "advice", QUOTE_YAML)
+    if "constructor for the tag" in problem:
         advice = "Only plain values are read; remove the tag (the word after !), or put the text into quotes."
     elif "'\\t'" in problem or "tab character" in problem or (mark and is_tab(text, mark)):
-        advice = "Indent by blanks, not by tabs."
+        advice = "Indent with spaces, not tabs."
     return f"{name}{place}: broken YAML: {context}{problem}. {advice}"
 
 
 def is_tab(text: str, mark: Any) -> bool:
-    """Whether a tab is where YAML stopped, or right before."""
+    """True if a tab is where YAML stopped, or right before."""
     lines = text.splitlines()
     return mark.line < len(lines) and "\t" in lines[mark.line][max(mark.column - 1, 0) : mark.column + 1]

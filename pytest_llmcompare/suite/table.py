@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.errors import TableError, did_you_mean
 from pytest_llmcompare.records import Row
 
-from .cells import GIVE_IDS, WRITE_PROMPT, CellError, answer, examples, prompt, prompt_id, settings
-from .column_names import label
+from .cells import GIVE_IDS, WRITE_PROMPT, CellError, examples, prompt, prompt_id, settings, target
+from .column_names import column_label
 from .column_roles import Roles, find_roles
-from .other_objects import FOUR_KINDS, way_on
+from .other_objects import FOUR_KINDS, object_advice
 from .prompt_ids import made_ids
 from .raw_rows import (
     Fault,
@@ -27,7 +27,7 @@ from .raw_rows import (
     from_list,
     is_frame,
     located,
-    shown,
+    shown_value,
 )
 from .readers import READERS, read_file
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Loader = Callable[[Any, Path], "Given | None"]
 """Returns the rows of a source, given the source and the folder of the test file; None if it is unknown."""
 
-ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
+ONE_EACH = "Remove the repeated rows, or add a column id with a different id for each."
 
 
 NEEDED = {"input": WRITE_PROMPT, "id": GIVE_IDS}
@@ -63,7 +63,7 @@ def read_table(
         load: Asked first for the rows.
 
     Returns:
-        The rows in the order of the table, each with an id of its own.
+        The rows in the order of the table, each with a unique id.
 
     Raises:
         TableError: A table that cannot be read, or faulty rows, all of them in one message.
@@ -92,7 +92,7 @@ def no_rows(table: RawTable) -> str:
     """The fault of a table without rows."""
     if not table.columns or not table.text_cells:
         return f"{table.name}: the table has no rows. Write one row per prompt."
-    header = ", ".join(map(shown, table.columns[:10]))
+    header = ", ".join(map(shown_value, table.columns[:10]))
     return (
         f"{table.name}, {table.header}: the table has no rows, only the names of its columns ({header}). "
         "Write one row per prompt below them."
@@ -111,9 +111,9 @@ def open_table(source: Any, base: Path, columns: MarkerColumns) -> RawTable:
         return from_list(source, columns.input)
     if is_frame(source):
         return from_frame("DataFrame", source, lambda number, index: f"row {number}, index {index!r}")
-    hint = way_on(source)
+    hint = object_advice(source)
     raise TableError(
-        f"{shown(source)} is no prompt table. Expected the path of a {', '.join(READERS)} file, "
+        f"{shown_value(source)} is not a prompt table. Expected the path of a {', '.join(READERS)} file, "
         f"{FOUR_KINDS}.{hint and f' {hint}'}"
     )
 
@@ -124,7 +124,7 @@ def given_table(source: Any, given: Given, columns: MarkerColumns) -> RawTable:
     Raises:
         TableError: Two columns of one name.
     """
-    shown_source = os.fspath(source) if isinstance(source, (str, os.PathLike)) else shown(source)
+    shown_source = os.fspath(source) if isinstance(source, (str, os.PathLike)) else shown_value(source)
     name = f"{shown_source} ({given.source})"
     if is_frame(given.value):
         return from_frame(name, given.value, lambda number, _: f"row {number}")
@@ -146,7 +146,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
     checks: dict[str, tuple[str | None, Callable[[str, object], Any]]] = {
         "input": (roles.input, prompt),
         "id": (roles.id, prompt_id),
-        "target": (roles.target, answer),
+        "target": (roles.target, target),
         "examples": (roles.examples, examples),
         "gen_config": (roles.config, settings),
     }
@@ -159,14 +159,14 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
             continue
         value = record.cells.get(column)
         try:
-            row.values[role] = check(label(column), None if text_cells and value == "" else value)
+            row.values[role] = check(column_label(column), None if text_cells and value == "" else value)
         except CellError as error:
             row.faults.extend(Fault(record.number, record.place, what, error.advice) for what in error.whats)
     return row
 
 
 def name_rows(rows: list[CheckedRow]) -> None:
-    """Give the rows without faults ids made from their contents."""
+    """Make ids for the rows without faults, from their contents."""
     good = [row.values for row in rows if not row.faults]
     contents = [(values["input"], values.get("examples"), values.get("gen_config", {})) for values in good]
     for values, made in zip(good, made_ids(contents), strict=True):
@@ -181,7 +181,7 @@ def repeated(rows: list[CheckedRow], *, made: bool) -> list[Fault]:
         name, (number, place) = row.values.get("id"), (row.record.number, row.record.place)
         if name is None or first.setdefault(name, place) == place:
             continue
-        what, advice = f"id {name!r} stands twice (first in {first[name]}).", GIVE_IDS
+        what, advice = f"id {name!r} occurs twice (first in {first[name]}).", GIVE_IDS
         if made:
             what, advice = f"the same prompt, examples and settings as in {first[name]}.", ONE_EACH
         faults.append(Fault(number, place, what, advice))

@@ -27,7 +27,7 @@ OTHER_FILES = {
     b"\xfd7zXZ": "compressed by xz. Unpack it",
     b"\x28\xb5\x2f\xfd": "compressed by zstd. Unpack it",
 }
-"""First bytes of files that are no text, with what they are and what to do."""
+"""First bytes of files that are not text, with their kinds and what to do."""
 
 
 def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> str:
@@ -58,7 +58,7 @@ def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> 
         return text
     for start, kind in OTHER_FILES.items():
         if data.startswith(start):
-            raise TableError(f"{name}: the file is no text but {kind}.")
+            raise TableError(f"{name}: the file is not text but {kind}.")
     before = f"{body[:at].decode()}?"
     row = rows(before) if rows else 0
     line = len(LINE_END.findall(before)) + 1
@@ -78,7 +78,7 @@ def converted(name: str, encoding: str) -> str:
 
 
 def wide_encoding(data: bytes) -> str:
-    """The encoding of two or four bytes a character that the bytes are in; empty if there is none.
+    """The encoding of two or four bytes a character that the bytes are in; empty if they are in none of these.
 
     Line ends, separators and Latin letters have zeros in fixed places there, and nothing but text decodes into text.
     A few zeros in UTF-8 are a damaged file, not another encoding.
@@ -101,7 +101,7 @@ def wide_encoding(data: bytes) -> str:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether the bytes are UTF-8."""
+    """True if the bytes are UTF-8."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -112,5 +112,5 @@ def finite(bound: float, where: str) -> float:
     except OverflowError:
         value = math.inf
     if not math.isfinite(value):
-        raise UsageError(f"{where}: nothing can be compared with {value}, expected a finite number.")
+        raise UsageError(f"{where}: {value} cannot be a bound, expected a finite number.")
     return value

@@ -112,6 +112,9 @@ def test_a_case_in_full(browser: Chromium, show: Show) -> None:
     browser.wait("document.querySelector('.command button').textContent === 'Copied'")
     copied = browser.js("navigator.clipboard.readText()")
     assert copied == "pytest --llm-update tests/test_zoo.py::test_zoo[small-spider]"
+    browser.look(width=390)
+    lines = "new Set([...document.querySelectorAll('.command .word')].map(word => word.getClientRects().length))"
+    assert browser.js(f"[...{lines}]") == [1]  # no word is on two lines
 
 
 def test_keys(browser: Chromium, show: Show) -> None:

@@ -49,11 +49,11 @@ def test_check_lists_all_faults(project: Project) -> None:
         "tests/__baselines__/b/tiny.baseline, lines 6-8, 14-16: a merge left two versions of case 'sky'.",
         "tests/__baselines__/c/tiny.baseline, lines 6-14: a merge left two versions of case 'sky'.",
         (
-            "tests/__baselines__/d/small.baseline: the baselines of table 'd' and model 'tiny' are looked for in "
+            "tests/__baselines__/d/small.baseline: the baselines of table 'd' and model 'tiny' belong in "
             "tests/__baselines__/d/tiny.baseline. Move the file there, and its tokens file with it."
         ),
         (
-            "tests/__baselines__/e/copy.baseline: the baselines of table 'e' and model 'tiny' stand a second time; "
+            "tests/__baselines__/e/copy.baseline: the baselines of table 'e' and model 'tiny' exist twice; "
             "those in use are in tests/__baselines__/e/tiny.baseline. Delete one of the two."
         ),
     ]
@@ -115,7 +115,7 @@ def test_rename_in_two_tables(project: Project) -> None:
     assert project.run("rename", "sky", "air") == (
         2,
         "",
-        "llmcompare: 'sky' stands in more than one table: tests/geo, tests/trivia. Name one: TABLE/sky\n",
+        "llmcompare: 'sky' is in more than one table: tests/geo, tests/trivia. Name one: TABLE/sky\n",
     )
     assert project.stored() == before
 

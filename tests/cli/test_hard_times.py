@@ -13,7 +13,7 @@ from tests.unit.baselines.samples import baseline
 
 from .projects import Project
 
-AGAIN = "The baselines are as they were. Mend that, and run the update again."
+AGAIN = "The baselines are unchanged. Fix that, and run the update again."
 LONG = " Red." * 400  # more than there is room for
 
 

@@ -146,7 +146,7 @@ def test_a_whole_review(project: Project) -> None:
         "  margin 1.5 nats (tie: up to 0.001)\n"
         "  baseline    Blue.\n"
         "  candidate   Red.\n"
-        "a accept   r reject   s skip   u undo   q quit   capitals: all 2 alike\n"
+        "a accept   r reject   s skip   u undo   q quit   A R S all 2 alike\n"
         "  -> accept 2\n"
         "\n[3/5] trivia/tiny/b  drift @tok 2/2 ' Blue' -> ' Green' margin 0.5\n"
     )

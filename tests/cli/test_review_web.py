@@ -412,7 +412,7 @@ def test_no_port(project: Project, given: str) -> None:
     """A usage error that says what is expected."""
     result = project.run("review", "--web", f"--port={given}")
     assert (result.code, result.out) == (2, "")
-    assert f"'--port': {given!r} is no port: expected a number from 1 to 65535\n" in result.err
+    assert f"'--port': {given!r} is not a port: expected a number from 1 to 65535\n" in result.err
 
 
 @pytest.mark.parametrize(("given", "name"), [("--port=8000", "--port"), ("--no-browser", "--no-browser")])
@@ -422,7 +422,7 @@ def test_options_of_the_page_alone(project: Project, given: str, name: str) -> N
     assert project.run("review", given) == (
         2,
         "",
-        f"llmcompare: {name} goes with --web only: llmcompare review --web\n",
+        f"llmcompare: {name} needs --web: llmcompare review --web\n",
     )
 
 

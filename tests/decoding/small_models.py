@@ -25,7 +25,7 @@ from transformers import (
 
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.models.gen_config import complete
-from pytest_llmcompare.models.local import LocalModel, load, quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 torch.set_num_threads(1)  # for models of this size more threads only wait for each other
 TRAINED = Path(__file__).parents[2] / "example_suite" / "models"
@@ -140,7 +140,7 @@ class Reference:
         """The pipeline's answer."""
         if request.seed is not None:
             torch.manual_seed(request.seed)
-        with quiet():
+        with transformers_quiet():
             found = self.pipeline(
                 request.prompt,
                 return_full_text=False,
@@ -164,7 +164,7 @@ class Reference:
         settings = {**pipelines_own, **request.gen_config}
         if request.seed is not None:
             torch.manual_seed(request.seed)
-        with quiet():
+        with transformers_quiet():
             found = model.generate(
                 inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],
@@ -189,7 +189,7 @@ class Reference:
 def reference(name: str) -> Reference:
     """A model with its reference, made once per process; its weights and settings are not to be changed."""
     trained = TRAINED / name
-    return Reference(load(trained, name=name, device="cpu") if trained.is_dir() else make(name))
+    return Reference(load_model(trained, name=name, device="cpu") if trained.is_dir() else make(name))
 
 
 def ask(gen_config: Mapping[str, Any], prompts: Sequence[str] = PROMPTS, seed: int | None = None) -> list[Request]:

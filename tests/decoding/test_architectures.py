@@ -19,7 +19,7 @@ from pytest_llmcompare.decoding.engine import ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import expert_capacity, why_no_batches, why_no_padding, why_not_in_one_pass
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, quiet
+from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .small_models import SIZE, VOCABULARY, make_tokenizer
 
@@ -110,7 +110,7 @@ def make(name: str, **changes: Any) -> LocalModel:
 def alone(local: LocalModel, prompt: str, tokens: int = 9) -> tuple[int, ...]:
     """What a fresh copy of the model writes after one prompt."""
     model, ids = copy.deepcopy(local.model), torch.tensor([local.encode(prompt)])
-    with quiet():
+    with transformers_quiet():
         found = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens)
     return tuple(found[0, 1 if model.config.is_encoder_decoder else ids.shape[1] :].tolist())
 
@@ -224,7 +224,7 @@ def test_state_that_others_left_in_a_model() -> None:
     """RecurrentGemma keeps the end of the last prompt; one-token prompts are answered as by a model just loaded."""
     local, answers = make("recurrent-gemma"), answered("recurrent-gemma")[1]
     ids = torch.tensor([local.encode("what others asked")])
-    with quiet():
+    with transformers_quiet():
         local.model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=3)
     for prompt in ("x", "Z"):
         (found,) = generate(local, [Request(prompt, GREEDY)])

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from pytest_llmcompare.decoding.engine import Outcome, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, load, quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 from .small_models import PROMPTS, TRAINED, ask, make_model, make_tokenizer, reference
 
@@ -47,7 +47,7 @@ def split(name: str, folder: Path, places: Mapping[str, str]) -> LocalModel:
     """A model whose parts are where a device map puts them."""
     make_model(name).save_pretrained(folder / "saved")
     auto: Any = AutoModelForSeq2SeqLM if name == "t5" else AutoModelForCausalLM
-    with quiet():
+    with transformers_quiet():
         model = auto.from_pretrained(folder / "saved", device_map=dict(places), offload_folder=folder / "offloaded")
     assert "disk" in model.hf_device_map.values()
     return LocalModel(name, model.eval(), make_tokenizer())
@@ -56,7 +56,7 @@ def split(name: str, folder: Path, places: Mapping[str, str]) -> LocalModel:
 @pytest.mark.parametrize("name", ["tiny-gpt2", "tiny-bloom"])
 def test_placed_automatically(name: str) -> None:
     """`auto` uses what there is, and where that is one device it answers as on that one, drafts included."""
-    auto, usual = load(TRAINED / name, device="auto"), load(TRAINED / name)
+    auto, usual = load_model(TRAINED / name, device="auto"), load_model(TRAINED / name)
     assert auto.environment == usual.environment
     asked = ask({"max_new_tokens": 6}, [EXAMPLES + prompt for prompt in PROMPTS])
     expected = generate(usual, asked, shortcuts=False, batch_size=1)
@@ -96,7 +96,7 @@ def test_all_on_disk(name: str, settings: str, tmp_path: Path) -> None:
 def test_too_little_memory(kilobytes: int, in_memory: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit into the memory that is left stays on disk, and outputs are what they are otherwise."""
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=kilobytes * 1024))
-    local = load(TRAINED / "tiny-gpt2", device="auto")
+    local = load_model(TRAINED / "tiny-gpt2", device="auto")
     assert set(local.model.hf_device_map.values()) == ({"cpu", "disk"} if in_memory else {"disk"})
     requests, tokens = requests_of("tiny-gpt2", "greedy")
     check(generate(local, requests), tokens, verified=True)

@@ -11,7 +11,7 @@ import torch
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .small_models import CONFIGS, PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 

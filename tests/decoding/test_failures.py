@@ -16,7 +16,7 @@ from pytest_llmcompare.decoding.engine import Outcome, ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import why_no_batches, why_no_padding, why_not_in_one_pass
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .small_models import PROMPTS, ask, make_model, make_tokenizer
 

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import Outcome
-from pytest_llmcompare.evaluation.pyfunc import PredictOptions, PyfuncTransformer, predict_options
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
+from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.errors import ModelError, UsageError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel, load, quiet
+from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 
 from .small_models import TRAINED, Reference, ask, make_model, make_tokenizer, reference
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_loaded_model_is_the_saved_one(folder: Path) -> None:
     """Weights, tokenizer, name and fingerprint are those of the folder, and dropout is off."""
-    local = load(folder, name="small", device="cpu", fingerprint="0123456789ab")
+    local = load_model(folder, name="small", device="cpu", fingerprint="0123456789ab")
     assert (local.name, local.model.training) == ("small", False)
     assert torch.equal(local.model.lm_head.weight, make_model("llama").lm_head.weight)
     assert local.encode("Z!") == make_tokenizer()("Z!")["input_ids"]
@@ -59,7 +59,7 @@ def test_loaded_model_is_the_saved_one(folder: Path) -> None:
 
 def test_trained_model_answers() -> None:
     """A model of the example suite gives the capital of France."""
-    local = load(TRAINED / "tiny-gpt2", device="cpu")
+    local = load_model(TRAINED / "tiny-gpt2", device="cpu")
     (found,) = generate(local, ask({"max_new_tokens": 8}, ["Q: What is the capital of France?\nA:"]))
     assert "Paris" in str(found)
 
@@ -67,21 +67,21 @@ def test_trained_model_answers() -> None:
 @pytest.mark.parametrize(("dtype", "expected"), [(None, "float32"), ("auto", "float32"), ("bfloat16", "bfloat16")])
 def test_precision(folder: Path, dtype: str | None, expected: str) -> None:
     """Weights have the precision asked for, else the checkpoint's own."""
-    assert dict(load(folder, dtype=dtype, device="cpu").environment)["dtype"] == expected
+    assert dict(load_model(folder, dtype=dtype, device="cpu").environment)["dtype"] == expected
 
 
 def test_checkpoints_own_precision_is_kept(tmp_path: Path) -> None:
     """A checkpoint saved in bfloat16 is not blown up to float32."""
     make_model("llama").to(torch.bfloat16).save_pretrained(tmp_path)
     make_tokenizer().save_pretrained(tmp_path)
-    assert load(tmp_path, device="cpu").model.dtype is torch.bfloat16
+    assert load_model(tmp_path, device="cpu").model.dtype is torch.bfloat16
 
 
 def test_encoder_decoder_is_loaded_as_such(tmp_path: Path) -> None:
     """A T5 gets its decoder and answers."""
     make_model("t5").save_pretrained(tmp_path)
     make_tokenizer().save_pretrained(tmp_path)
-    local = load(tmp_path, device="cpu")
+    local = load_model(tmp_path, device="cpu")
     assert local.is_encoder_decoder
     requests = ask({"max_new_tokens": 3}, ["hello"])
     (found,) = generate(local, requests)
@@ -107,7 +107,7 @@ def test_device_or_precision_that_is_not_there(
 ) -> None:
     """An unknown device or precision is named with the nearest known one, a device that is missing with a way out."""
     with pytest.raises(kind) as caught:
-        load(folder, name="small", **options)
+        load_model(folder, name="small", **options)
     assert str(caught.value).startswith(message)
     assert kind is UsageError or "Use --llm-device=cpu, or install a torch built for cuda." in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_weights_that_are_missing_are_not_drawn_at_random(folder: Path) -> None:
     kept = {name: tensor for name, tensor in weights.items() if name not in gone}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError) as caught:
-        load(folder, name="small", device="cpu")
+        load_model(folder, name="small", device="cpu")
     assert str(caught.value) == (
         f"model 'small': the weights in {folder} lack 3 of LlamaForCausalLM's, "
         "such as 'model.layers.1.mlp.down_proj.weight'; they would be random numbers.\n"
@@ -132,7 +132,7 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
     with pytest.raises(ModelError) as caught:
-        load(folder, name="small", device="cpu")
+        load_model(folder, name="small", device="cpu")
     assert str(caught.value).startswith(f"model 'small': {folder} cannot be loaded on cpu: RuntimeError: ")
     assert f"pipeline('text-generation', '{folder}')" in str(caught.value)
 
@@ -145,7 +145,7 @@ def test_broken_file(folder: Path, file: str, content: bytes) -> None:
     """A file that cannot be read is an error of the model, in one line and without a traceback of the library."""
     (folder / file).write_bytes(content)
     with pytest.raises(ModelError) as caught:
-        load(folder, name="small", device="cpu")
+        load_model(folder, name="small", device="cpu")
     assert str(caught.value).startswith(f"model 'small': {folder} cannot be loaded on cpu: ")
 
 
@@ -153,7 +153,7 @@ def test_folder_without_weights(folder: Path) -> None:
     """Weights that are not there are not looked for elsewhere."""
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be loaded on cpu"):
-        load(folder, name="small", device="cpu")
+        load_model(folder, name="small", device="cpu")
 
 
 def test_pickled_weights_are_read_only_when_allowed(folder: Path) -> None:
@@ -161,15 +161,15 @@ def test_pickled_weights_are_read_only_when_allowed(folder: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be loaded on cpu"):
-        load(folder, name="small", device="cpu")
-    assert load(folder, device="cpu", allow_pickle=True).vocabulary == 260
+        load_model(folder, name="small", device="cpu")
+    assert load_model(folder, device="cpu", allow_pickle=True).vocabulary == 260
 
 
 def test_tokenizer_of_another_model(tmp_path: Path) -> None:
     """A tokenizer that knows more tokens than the model is refused, with both numbers."""
     folder = save(tmp_path, vocab_size=200, bos_token_id=1, eos_token_id=2)
     with pytest.raises(ModelError) as caught:
-        load(folder, name="small", device="cpu")
+        load_model(folder, name="small", device="cpu")
     assert str(caught.value) == (
         f"model 'small': the tokenizer in {folder} has 260 tokens, the model embeds 200, "
         "so they do not belong together.\n"
@@ -180,7 +180,7 @@ def test_tokenizer_of_another_model(tmp_path: Path) -> None:
 def test_chat_template_that_is_not_there(folder: Path) -> None:
     """Asking for a chat template that the tokenizer does not have is an error, not a plain prompt."""
     with pytest.raises(ModelError) as caught:
-        load(folder, name="small", device="cpu", chat_template="tokenizer")
+        load_model(folder, name="small", device="cpu", chat_template="tokenizer")
     assert str(caught.value) == (
         f"model 'small': chat_template is on, but the tokenizer in {folder} has no chat template.\n"
         "Leave chat_template out, or give a Jinja template of your own."
@@ -189,11 +189,11 @@ def test_chat_template_that_is_not_there(folder: Path) -> None:
 
 def test_chat_template_makes_the_prompt_a_users_turn(tmp_path: Path) -> None:
     """With the tokenizer's template the output is that of the pipeline called with a chat."""
-    local = load(save(tmp_path, template=TEMPLATE), device="cpu", chat_template="tokenizer")
+    local = load_model(save(tmp_path, template=TEMPLATE), device="cpu", chat_template="tokenizer")
     assert local.tokenizer.decode(local.encode("hi")) == "<s>user: hi</s>A:"
     (found,) = generate(local, ask({"max_new_tokens": 5}, ["hi"]))
     pipeline: Any = Reference(local).pipeline
-    with quiet():
+    with transformers_quiet():
         chat = [{"role": "user", "content": "hi"}]
         (expected,) = pipeline(chat, max_new_tokens=5, do_sample=False, return_full_text=False)
     assert str(found) == expected["generated_text"]
@@ -201,7 +201,7 @@ def test_chat_template_makes_the_prompt_a_users_turn(tmp_path: Path) -> None:
 
 def test_chat_template_of_the_users_own(folder: Path) -> None:
     """A Jinja template needs none of the tokenizer's, and goes before it."""
-    local = load(folder, device="cpu", chat_template="[{{ messages[0].content }}]")
+    local = load_model(folder, device="cpu", chat_template="[{{ messages[0].content }}]")
     assert local.encode("hi") == make_tokenizer()("[hi]")["input_ids"]
 
 
@@ -231,7 +231,7 @@ def collections() -> Iterator[list[int]]:
 
 def test_freed_model_leaves_memory(folder: Path, collections: list[int]) -> None:
     """After `free` nothing holds the weights, and for that nobody looked through all objects of the process."""
-    local = load(folder, device="cpu")
+    local = load_model(folder, device="cpu")
     weights = weakref.ref(local.model.lm_head.weight)
     generate(local, ask({"max_new_tokens": 2}, ["a", "b"]))
     collections.clear()
@@ -242,7 +242,7 @@ def test_freed_model_leaves_memory(folder: Path, collections: list[int]) -> None
 
 def test_freed_model_that_refers_to_itself_leaves_memory(folder: Path, collections: list[int]) -> None:
     """Where a part of the model is in a ring of references, `free` collects it."""
-    local = load(folder, device="cpu")
+    local = load_model(folder, device="cpu")
     local.model.lm_head.itself = [local.model.lm_head]
     weights = weakref.ref(local.model.lm_head.weight)
     local.free()
@@ -254,7 +254,7 @@ def test_freed_model_that_refers_to_itself_leaves_memory(folder: Path, collectio
 def test_loading_and_asking_print_nothing(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither bars nor warnings of transformers reach the terminal, and its own settings are as before."""
     before = transformers.logging.get_verbosity()
-    local = load(folder, device="cpu")
+    local = load_model(folder, device="cpu")
     generate(local, ask({"max_new_tokens": 2, "temperature": 0.5}, ["a" * 300]))
     assert capfd.readouterr() == ("", "")
     assert transformers.logging.get_verbosity() == before
@@ -312,7 +312,7 @@ def test_dynamic_positions_are_asked_one_prompt_at_a_time() -> None:
 
 def test_lengths_of_tokens_make_up_the_text(example_models: Path) -> None:
     """Each token's share of the text is known, special tokens have none, and several for one character no answer."""
-    local = load(example_models / "tiny-gpt2", name="tiny")
+    local = load_model(example_models / "tiny-gpt2", name="tiny")
     tokens = local.encode("The sky is blue.")
     text = local.decode(tokens)
     found = local.lengths(tokens, text)

@@ -13,8 +13,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.loading import missing_package
-from pytest_llmcompare.models.local import load
+from pytest_llmcompare.models.load import load_model
+from pytest_llmcompare.models.load_checks import missing_package
 
 from .test_local_models import save
 
@@ -72,7 +72,7 @@ def change(folder: Path, **facts: Any) -> Path:
 def test_classifier_by_its_weights(kind: str, facts: dict[str, Any], weight: str, folder: Path) -> None:
     """Whatever config.json says: weights that the language model has no place for give it away."""
     with pytest.raises(ModelError) as error:
-        load(make(kind, facts, folder), name="m", device="cpu")
+        load_model(make(kind, facts, folder), name="m", device="cpu")
     assert f"hold {weight!r}" in str(error.value)
     assert "not trained to write text" in str(error.value)
 
@@ -81,7 +81,7 @@ def test_classifier_by_its_architecture(folder: Path) -> None:
     """The class that config.json names, before the weights are read."""
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="holds a GPT2ForSequenceClassification"):
-        load(change(folder, architectures=["GPT2ForSequenceClassification"]), name="m", device="cpu")
+        load_model(change(folder, architectures=["GPT2ForSequenceClassification"]), name="m", device="cpu")
 
 
 def test_weights_beside_those_of_a_language_model(folder: Path) -> None:
@@ -90,19 +90,19 @@ def test_weights_beside_those_of_a_language_model(folder: Path) -> None:
     extra = {name: torch.zeros(1) for name in ("h.0.attn.bias", "h.0.attn.masked_bias", "rotary_emb.inv_freq")}
     whole = {**weights, **extra}
     save_file(whole, folder / "model.safetensors", metadata={"format": "pt"})
-    assert load(folder, name="m", device="cpu").notes == ()
+    assert load_model(folder, name="m", device="cpu").notes == ()
     save_file(
         {**whole, "v_head.summary.weight": torch.zeros(1)}, folder / "model.safetensors", metadata={"format": "pt"}
     )
-    (note,) = load(folder, name="m", device="cpu").notes
+    (note,) = load_model(folder, name="m", device="cpu").notes
     assert "1 of its weights are not used, such as 'v_head.summary.weight'" in note
 
 
 @pytest.mark.parametrize(
     ("template", "says"),
     [
-        ("Answer the question.", "says nothing of the user's message"),
-        ("{{ messages[0].role }}", "says nothing of the user's message"),
+        ("Answer the question.", "leaves out the user's message"),
+        ("{{ messages[0].role }}", "leaves out the user's message"),
         ("{{ raise_exception('only for systems') }}", "only for systems"),
         ("{% if %}", "TemplateSyntaxError"),
         ("{{ messages[1].content }}", "UndefinedError"),
@@ -112,16 +112,16 @@ def test_template_of_the_checkpoint_that_is_none(template: str, says: str, tmp_p
     """It's found once, when the model is loaded, and the setting that asks for it is named."""
     made = save(tmp_path, template=template)
     with pytest.raises(ModelError) as error:
-        load(made, name="m", device="cpu", chat_template="tokenizer")
+        load_model(made, name="m", device="cpu", chat_template="tokenizer")
     assert str(error.value).startswith(f"model 'm': chat_template: the template of the tokenizer in {made} ")
     assert says in str(error.value)
-    load(made, name="m", device="cpu")
+    load_model(made, name="m", device="cpu")
 
 
 def test_template_with_todays_date_is_said(tmp_path: Path) -> None:
     """Such outputs drift overnight."""
     made = save(tmp_path, template="{{ strftime_now('%d %b') }} {{ messages[0].content }}")
-    (note,) = load(made, name="m", device="cpu", chat_template="tokenizer").notes
+    (note,) = load_model(made, name="m", device="cpu", chat_template="tokenizer").notes
     assert "writes today's date into each prompt" in note
 
 
@@ -131,7 +131,7 @@ def test_sentencepiece_that_is_not_installed(folder: Path, monkeypatch: pytest.M
     (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00\x18\x02")
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(ModelError) as error:
-        load(folder, name="m", device="cpu")
+        load_model(folder, name="m", device="cpu")
     assert "needs the Python package 'sentencepiece', which is not installed here" in str(error.value)
     assert str(error.value).endswith("pip install sentencepiece")
 

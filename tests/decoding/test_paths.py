@@ -13,7 +13,7 @@ from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.generation_config import configuration
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 from .small_models import PROMPTS, Reference, ask, make, reference
 from .test_drafts import DRAFTS, ENDS, EXAMPLES, SETTINGS
@@ -52,7 +52,7 @@ def processed(reference: Reference, config: Any, prompt: list[int], start: list[
         caught.append(logits_processor(torch.tensor([start]), raw))
         return input_ids
 
-    with quiet():
+    with transformers_quiet():
         ids = torch.tensor([prompt])
         model.generate(ids, generation_config=config, custom_generate=catch, tokenizer=reference.local.tokenizer)
     return caught[0]

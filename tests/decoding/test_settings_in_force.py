@@ -12,7 +12,7 @@ from pytest_llmcompare.decoding.engine import answers, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .small_models import PROMPTS, Reference, ask, make, make_model, make_tokenizer, reference
 

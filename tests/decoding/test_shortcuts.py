@@ -16,7 +16,7 @@ from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import why_not_in_one_pass, why_rounding_differs
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 
 from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from pytest_llmcompare.models import in_memory
-from tests.stores import hurry, in_force
+from tests.speed import hurry, import_all
+from tests.stores import in_force
 
 hurry()
+import_all()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from transformers import pipeline
 
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each, texts_of
+from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each
+from pytest_llmcompare.evaluation.pyfunc_output import texts_of
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
@@ -163,8 +164,8 @@ def test_settings_that_do_not_reach_the_model_are_noted(run: str, tmp_path: Path
     model = users_model(tmp_path, "echo", ONE)
     assert Questions(model, cases()).note == ""
     assert Questions(model, cases(gen_config={"top_k": 3, "do_sample": True})).note == (
-        "model 'qa' has its own decoding settings: do_sample, top_k of the table does not reach it. "
-        "It would through a column 'config_dict' or params in its signature, equal for all rows."
+        "model 'qa' decodes with its own settings: the table's do_sample, top_k have no effect on it. To pass them, "
+        "give its signature a column 'config_dict', or params if they are equal for all rows."
     )
     told = users_model(tmp_path, "echo", signature(ColSpec("string", "input_text"), ColSpec("string", "config_dict")))
     assert Questions(told, cases(gen_config={"top_k": 3})).note == ""
@@ -194,7 +195,7 @@ def test_too_few_rows(run: str, tmp_path: Path) -> None:
     found = predict_each(users_model(tmp_path, "two rows", ONE), cases([*QUESTIONS, "a", "b"]))
     assert {str(outcome) for outcome in found} == {
         (
-            "the model returned 2 of 5 outputs, so no output can be told from another's.\n"
+            "the model returned 2 of 5 outputs, so outputs cannot be assigned to prompts.\n"
             "Let its predict return one text per row, in the order of the rows."
         )
     }

@@ -44,7 +44,7 @@ CASES = [
 ]
 START = "gate failed: table 'trivia', model 'm': "
 HALF = f"{START}exact_match/v1 is 0.5 over 2 cases, wanted >=0.8"
-OTHERS = "Others are computed where metrics=[...] asks for them."
+OTHERS = "Name other metrics in metrics=[...] to have them computed."
 EXACT = 'metrics=["exact_match"], thresholds={"exact_match/v1": ">=%s"}'
 
 

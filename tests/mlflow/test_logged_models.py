@@ -16,13 +16,12 @@ from mlflow.models import infer_signature
 from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
 from pytest_llmcompare import log_model
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError, TrackingError, UsageError
 from pytest_llmcompare.evaluation import model_logging
 from pytest_llmcompare.evaluation.pyfunc import (
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
@@ -265,7 +264,7 @@ def test_config_of_another_version(run: str, gpt2: str) -> None:
     config = {"class": "PyfuncTransformer", **PyfuncTransformer(gpt2).config()}
     assert refusal(ModelError, lambda: model_logging.from_config({**config, "class": "Newer"})) == (
         "the logged model was made by another version of pytest-llmcompare than 0.1.0: "
-        "it knows no class 'Newer'.\n"
+        "this version has no class 'Newer'.\n"
         "Install the version that its requirements.txt names, or log the model again."
     )
     assert "unexpected keyword argument 'speed'" in refusal(

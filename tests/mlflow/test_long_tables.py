@@ -31,7 +31,7 @@ def counted(loaded: Any) -> Iterator[list[int]]:
     inside = model_logging.python_model_of(loaded)
     assert inside is not None
     rows: list[int] = []
-    hook = in_memory.hold(inside.found()).model.register_forward_pre_hook(
+    hook = in_memory.hold(inside.located()).model.register_forward_pre_hook(
         lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
     try:

@@ -17,8 +17,8 @@ NOTE = (
 )
 
 LATENCY = (
-    "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which takes the speed that it is to "
-    "measure. Leave it out: seconds and tokens per second are reported anyway."
+    "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which slows down what it "
+    "measures. Leave it out: seconds and tokens per second are reported anyway."
 )
 NO_METRIC = (
     "llm_prompts: metrics holds PurePosixPath('x'), expected the name of an MLflow metric, such as 'exact_match', or "
@@ -142,7 +142,7 @@ def test_metric_that_raises(suite: Suite, evaluated: list[int]) -> None:
     told = (
         "table 'trivia', model 'a': MLflow could not compute the metrics (boom): "
         "Metric 'boom': Error: ZeroDivisionError('no such score') "
-        "The outputs were compared all the same. Mend the metric, or take it out of metrics=[...]."
+        "The outputs were compared all the same. Fix the metric, or take it out of metrics=[...]."
     )
     failure, _, summary = result.stdout.str().partition("== model comparison ==")
     assert " ".join(failure.split()).count(told) == 1
@@ -173,7 +173,12 @@ def test_outputs_that_cannot_be_kept_in_the_run(suite: Suite) -> None:
     result.assert_outcomes(passed=1)
     run_id = suite.only_run("trivia").info.run_id
     summary = " ".join(result.stdout.str().partition("== model comparison ==")[2].split())
-    assert summary.count(f"run {run_id} does not keep its outputs for --llm-baseline=runs:/{run_id}: ") == 1
+    assert (
+        summary.count(
+            f"the outputs of run {run_id} could not be logged, so --llm-baseline=runs:/{run_id} is not possible: "
+        )
+        == 1
+    )
 
 
 def test_metric_on_a_missing_column(suite: Suite) -> None:

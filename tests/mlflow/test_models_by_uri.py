@@ -105,7 +105,7 @@ def test_transformers_flavour(suite: Suite, gpt2: str) -> None:
         generator(case["input_text"], max_new_tokens=5, return_full_text=False, do_sample=False) for case in CASES
     ]
     assert outputs(suite) == [found[0]["generated_text"].strip() for found in wanted]  # MLflow strips them
-    assert "model 'm' has its own decoding settings: max_new_tokens of the table does not reach it." in flat(result)
+    assert "model 'm' decodes with its own settings: the table's max_new_tokens have no effect on it." in flat(result)
     assert models_asked(suite.only_run("trivia")) == [logged.model_id]
 
 
@@ -137,8 +137,8 @@ def test_pyfunc_with_settings_of_its_own(suite: Suite, gpt2: str) -> None:
     result.assert_outcomes(passed=3)
     assert outputs(suite) == model.predict(None, [case["input_text"] for case in CASES])
     assert flat(result).count(
-        "model 'm' was logged with settings of its own: examples, max_new_tokens of the table does not reach it. "
-        "Log a PyfuncTransformerWithParams to have each row's settings in force."
+        "model 'm' was logged with fixed settings, so the table's examples, max_new_tokens have no effect on it. "
+        "Log a PyfuncTransformerWithParams to decode each row with its own settings."
     ) == 1  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def test_pyfunc_without_examples_of_its_own(suite: Suite, gpt2: str) -> None:
     result = suite.run(f"m={uri}")
     result.assert_outcomes(passed=3)
     assert outputs(suite) == model.predict(None, ["Q: Hi?\nA: Ho.\n\n" + case["input_text"] for case in CASES])
-    assert "of its own" not in flat(result)
+    assert "have no effect on it" not in flat(result)
 
 
 def test_no_note_for_models_logged_here(suite: Suite) -> None:
@@ -158,7 +158,7 @@ def test_no_note_for_models_logged_here(suite: Suite) -> None:
     suite.compare('examples="Q: Hi?\\nA: Ho.\\n\\n", model_type=None')
     result = suite.run(suite.spec("a"))
     result.assert_outcomes(passed=3)
-    assert "of its own" not in flat(result)
+    assert "have no effect on it" not in flat(result)
 
 
 FAULTS = {
@@ -170,7 +170,7 @@ FAULTS = {
     "too_few": (
         "return list(model_input.iloc[:2, 0])",
         3,
-        "the model returned 2 of 3 outputs, so no output can be told from another's.",
+        "the model returned 2 of 3 outputs, so outputs cannot be assigned to prompts.",
     ),
     "none": ("return None", 3, "the model returned None, expected 3 texts."),
     "none_once": (

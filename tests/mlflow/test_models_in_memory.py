@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.models import in_memory
-from pytest_llmcompare.models.local import LocalModel
+from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.models.resolve import ResolvedModel
 
 from .evaluations import Suite, made_template, suite
@@ -62,13 +62,13 @@ def test_order_of_models_and_tables(suite: Suite, monkeypatch: pytest.MonkeyPatc
 def test_our_models_are_loaded_once(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two models with two tables each, weights are loaded twice in all, the former ones freed before."""
     loads: list[tuple[str, bool]] = []
-    load = in_memory.loaded
+    load = in_memory._loaded
 
     def counted(wanted: ResolvedModel) -> LocalModel:
         loads.append((wanted.spec.name, in_memory._held.model is None))
         return load(wanted)
 
-    monkeypatch.setattr(in_memory, "loaded", counted)
+    monkeypatch.setattr(in_memory, "_loaded", counted)
     suite.compare(name="first")
     suite.compare(name="second")
     suite.run(suite.spec("a"), suite.spec("b", "tiny-bloom")).assert_outcomes(passed=12)

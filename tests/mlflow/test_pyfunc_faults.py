@@ -9,13 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import GenerationError, ModelError, UsageError
 from pytest_llmcompare.evaluation.pyfunc import (
     HeldTransformer,
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 
 QUESTIONS = [

@@ -15,12 +15,11 @@ import torch
 from transformers import pipeline
 
 from pytest_llmcompare.decoding.engine import Outcome
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.evaluation.pyfunc import (
-    PredictOptions,
     PyfuncTransformer,
     PyfuncTransformerWithParams,
-    predict_options,
 )
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
@@ -195,7 +194,7 @@ def test_observer_sees_every_outcome(gpt2: str) -> None:
         assert found.token_ids is not None
         assert found.logprobs is not None
         assert len(found.token_ids) == len(found.logprobs) == 10
-        assert dict(found.environment)["weights"] == model.found().fingerprint
+        assert dict(found.environment)["weights"] == model.located().fingerprint
 
 
 def test_pickle_is_small_and_whole(gpt2: str) -> None:

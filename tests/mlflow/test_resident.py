@@ -24,26 +24,26 @@ QUESTIONS = [
 def test_models_share_one_load(gpt2: str) -> None:
     """Pyfuncs of the same model share its weights; the name in messages is that of who asks."""
     first, second = PyfuncTransformer(gpt2), PyfuncTransformerWithParams(gpt2, name="other")
-    held = in_memory.hold(first.found())
+    held = in_memory.hold(first.located())
     assert held.name == "tiny-gpt2"
-    assert in_memory.hold(second.found()) is held
+    assert in_memory.hold(second.located()) is held
     assert held.name == "other"
 
 
 @pytest.mark.parametrize("change", ["model", "dtype", "template", "release"])
 def test_one_model_in_memory(change: str, gpt2: str, bloom: str) -> None:
     """Another model, precision or template frees the former model first."""
-    held = in_memory.hold(PyfuncTransformer(gpt2).found())
+    held = in_memory.hold(PyfuncTransformer(gpt2).located())
     others: dict[str, Callable[[], object]] = {
-        "model": lambda: in_memory.hold(PyfuncTransformer(bloom).found()),
-        "dtype": lambda: in_memory.hold(PyfuncTransformer(gpt2, dtype="bfloat16").found()),
-        "template": lambda: in_memory.hold(PyfuncTransformer(gpt2, chat_template="{{ messages }}").found()),
+        "model": lambda: in_memory.hold(PyfuncTransformer(bloom).located()),
+        "dtype": lambda: in_memory.hold(PyfuncTransformer(gpt2, dtype="bfloat16").located()),
+        "template": lambda: in_memory.hold(PyfuncTransformer(gpt2, chat_template="{{ messages }}").located()),
         "release": in_memory.release,
     }
     now = others[change]()
     assert held.model is None
     assert now is not held
-    assert in_memory.hold(PyfuncTransformer(gpt2).found()) is not held
+    assert in_memory.hold(PyfuncTransformer(gpt2).located()) is not held
 
 
 def test_failed_load_leaves_room(gpt2: str, tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_failed_load_leaves_room(gpt2: str, tmp_path: Path) -> None:
     for file in Path(gpt2).iterdir():
         (tmp_path / "broken" / file.name).write_bytes(file.read_bytes())
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
-    held = in_memory.hold(PyfuncTransformer(gpt2).found())
+    held = in_memory.hold(PyfuncTransformer(gpt2).located())
     with pytest.raises(ModelError, match="cannot be loaded"):
-        in_memory.hold(PyfuncTransformer(str(tmp_path / "broken")).found())
+        in_memory.hold(PyfuncTransformer(str(tmp_path / "broken")).located())
     assert held.model is None
     assert len(PyfuncTransformer(gpt2, {"max_new_tokens": 1}).predict(None, QUESTIONS)) == 5
 

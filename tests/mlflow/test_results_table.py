@@ -120,12 +120,12 @@ ODD = [
 
 @pytest.mark.parametrize("name", ["prompt_id", "variant", "input_text", "target", "baseline", "outputs", "seed"])
 def test_columns_named_like_ours(suite: Suite, name: str) -> None:
-    """A table's own column that would hide one of the results table is refused at collection."""
+    """A table's own column that has the name of a column of the results table is refused at collection."""
     rows = [{"id": row["id"], "question": row["input_text"], "answer": row["target"], name: "mine"} for row in CASES]
     suite.compare('input="question", target="answer"', cases=rows)
     result = suite.run(suite.spec("a"))
     result.assert_outcomes(errors=1)
-    why = "is named like a keyword of the marker" if name == "seed" else "would hide one of the results table"
+    why = "is named like a keyword of the marker" if name == "seed" else "has the name of a column of the results table"
     result.stdout.fnmatch_lines([f"*list of prompts, item 1: column '{name}' {why}*"])
     assert suite.experiments() == set()
 

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture(scope="module", params=["plain", "with_params"])
-def server(request: pytest.FixtureRequest, made_store: Store, gpt2: str, tmp_path_factory: Any) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest,
+    made_store: Store,
+    gpt2: str,
+    tmp_path_factory: Any,
+    warm_interpreter: Callable[[], str],
+) -> Iterator[Server]:
     """A server of a logged pyfunc, started in another folder as a user would, and stopped with all its processes."""
     models: dict[str, HeldTransformer] = {
         "plain": PyfuncTransformer(gpt2, {"max_new_tokens": 10}, EXAMPLES),
@@ -97,7 +103,8 @@ def server(request: pytest.FixtureRequest, made_store: Store, gpt2: str, tmp_pat
     log = folder / "log.txt"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
     # MLflow starts uvicorn by its name.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    folders = [str(Path(python).parent) for python in (warm_interpreter(), sys.executable)]
+    path = os.pathsep.join([*folders, os.environ.get("PATH", "")])
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "-h", "127.0.0.1", "-p", str(port)],

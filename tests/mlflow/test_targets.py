@@ -63,8 +63,8 @@ def test_one_screen_says_one_thing(suite: Suite) -> None:
         "space, too; without that around output and target, 'exact_match' is 1." in summary
     )
     assert (
-        "table 'sums', model 'm': 2 of 2 outputs are on target but for white space around them, so exact_match is 1 "
-        "and exact_match/v1, MLflow's metric, which compares white space, too, is 0" in summary
+        "table 'sums', model 'm': 2 of 2 outputs differ from their target only in white space around them: they "
+        "count in exact_match, 1, but not in MLflow's exact_match/v1, 0" in summary
     )
 
 

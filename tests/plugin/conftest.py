@@ -11,11 +11,12 @@ import mlflow
 import pytest
 
 from pytest_llmcompare.models import in_memory
-from tests.stores import hurry
+from tests.speed import hurry, import_all
 
 from .suites import TEST, TRIVIA, Prepared, Suite, record
 
 hurry()
+import_all()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pytest_llmcompare.models.local import quiet
+from pytest_llmcompare.models.load import transformers_quiet
 
 from .suites import TRIVIA, Suite
 
@@ -39,7 +39,7 @@ MESSAGES = {
 
 def broken(models: Path, folder: Path) -> None:
     """A model whose scores are no numbers after a long prompt, with a tokenizer that knows a token too many."""
-    with quiet():
+    with transformers_quiet():
         model: Any = AutoModelForCausalLM.from_pretrained(models / "tiny-gpt2")
         tokenizer = AutoTokenizer.from_pretrained(models / "tiny-gpt2")
         with torch.no_grad():

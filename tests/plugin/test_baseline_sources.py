@@ -138,7 +138,7 @@ def test_what_a_commit_lacks_is_missing(repository: Suite, monkeypatch: pytest.M
     text = shown(result)
     assert f"missing: {source} has none for this case in {FILE}" in text
     assert f"missing: {source} has no __baselines__/trivia/d.baseline" in text
-    assert text.count("Once it is recorded and main has it, it counts.") == 3
+    assert text.count("Record it, and commit it to main.") == 3
     models = f"{repository.spec()},{repository.spec('d', DISTIL)}"
     node = "test_trivia.py::test_trivia[d-new]"
     command = ["pytest", f"--llm-models={models}", "--llm-baseline=files", "--llm-update", node]

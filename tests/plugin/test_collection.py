@@ -263,7 +263,7 @@ FAULTS: dict[str, tuple[str, str, list[str]]] = {
         "id,prompt\nsky,Hi\nice,\nsky,Ho\n",
         [
             "test_trivia.py::test_trivia: table.csv, row 2, line 3: prompt is empty.",
-            "table.csv, row 3, line 4: id 'sky' stands twice (first in row 1, line 2).",
+            "table.csv, row 3, line 4: id 'sky' occurs twice (first in row 1, line 2).",
         ],
     ),
     "empty table": (
@@ -330,7 +330,7 @@ def test_two_tables_of_one_name_are_refused(suite: Suite) -> None:
     result.stdout.fnmatch_lines(
         [
             "test_zoo.py::test_zoo: test_zoo.py::test_zoo and test_trivia.py::test_trivia both use a table named *",
-            'Give one of them a name of its own, llm_prompts(..., name="trivia_2"), or put both settings into *',
+            'Give one of them another name, llm_prompts(..., name="trivia_2"), or put both settings into *',
         ]
     )
 

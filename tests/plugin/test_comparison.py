@@ -212,4 +212,4 @@ def test_all_models_and_one_model_are_two_tests(suite: Suite) -> None:
     result = suite.run(models=models(suite))
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*test_trivia: llm_comparison is about all models of the table, llm_baseline, *"])
-    assert "llm_baseline, llm_case, llm_output about one of them. Write a test for each." in result.stdout.str()
+    assert "llm_baseline, llm_case, llm_output about one of them. Use them in separate tests." in result.stdout.str()

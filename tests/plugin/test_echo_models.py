@@ -39,6 +39,7 @@ def test_parameters_are_logged_as_settings(suite: Suite) -> None:
     (run,) = suite.mlflow_runs()
     params = run.data.params
     assert (params["echo.drift"], params["echo.delay"], params["source"]) == ("0.5", "0.001", "echo:")
+    assert not {"drift", "delay"} & params.keys()  # each once
     assert run.data.tags["llmcompare.source"] == "echo:?drift=0.5&delay=0.001"
     assert run.data.tags["llmcompare.fingerprint"] == params["fingerprint"]
 

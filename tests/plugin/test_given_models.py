@@ -187,7 +187,7 @@ def test_an_object_cannot_be_loaded_later(suite: Suite) -> None:
     with pytest.raises(ModelError) as caught:
         model_logging.load(uri, ModelSpec("late", uri, SourceKind.MLFLOW))
     assert str(caught.value) == (
-        "model 'm' (mine:!) was loaded by a plugin of pytest's and exists in that run alone.\n"
+        "model 'm' (mine:!) was loaded by a pytest plugin and exists only in that run.\n"
         "To load it from MLflow, let pytest_llmcompare_load_model return the path of a file with models from code."
     )
 
@@ -251,7 +251,7 @@ def test_a_row_that_the_model_cannot_answer_is_an_error_of_its_own(suite: Suite)
         ("dict", f"pytest_llmcompare_load_model in conftest.py returned <class 'dict'> (type), expected {EXPECTED}."),
         (
             "'no/such.py'",
-            (f"{HOOK} returned 'no/such.py', which is no .py file. Expected {EXPECTED}."),
+            (f"{HOOK} returned 'no/such.py', which is not a .py file. Expected {EXPECTED}."),
         ),
         (
             "type('M', (), {'fingerprint': 'two words', 'predict': print})()",
@@ -308,7 +308,7 @@ def test_without_a_hook_the_run_ends_before_it_starts(suite: Suite) -> None:
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, as its plugin wants it."),
+        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, in the form that its plugin takes."),
         ("m=openai:gpt", "a served model needs a name and an address."),
         ("m=models:x", "'models:x' is not a complete MLflow model URI."),
     ],

@@ -165,7 +165,7 @@ MOMENTS = {
     "while a draft is written": """
 import os, pytest, signal
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop():
     result = yield
     os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
@@ -174,7 +174,7 @@ def pytest_runtestloop():
     "between the two files": """
 import os, pytest, signal
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtestloop():
     result = yield
     replace = os.replace

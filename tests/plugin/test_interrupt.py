@@ -30,6 +30,7 @@ mlflow.models.set_model(Slow())
 
 
 TEXTS = """
+import pathlib
 import time
 
 import pytest
@@ -41,7 +42,7 @@ class Slow:
         for prompt in prompts:
             with open("asked", "a") as asked:
                 asked.write(f"{prompt}\\n")
-            time.sleep(0.1)
+            time.sleep(0 if pathlib.Path("quick").exists() else 0.1)
             said.append(prompt.upper())
         return said
 
@@ -140,6 +141,7 @@ def test_a_model_of_texts_keeps_what_it_has_said(suite: Suite, how: signal.Signa
         assert code == pytest.ExitCode.INTERRUPTED
         assert kept_in(output.splitlines()[-1]) == (lines, 40)
     (suite.path / "asked").unlink()
+    (suite.path / "quick").touch()
     resumed = suite.run("--llm-update", models=["s=slow:x"])
     resumed.assert_outcomes(passed=40)
     assert len((suite.path / "asked").read_text().splitlines()) == 40 - lines
@@ -160,6 +162,7 @@ def test_a_model_that_changed_in_between_is_asked_again(suite: Suite, change: st
     os.kill(child, signal.SIGTERM)
     suite.wait(child)
     (suite.path / "asked").unlink()
+    (suite.path / "quick").touch()
     changed = {
         "another answer": TEXTS.replace("prompt.upper()", "prompt.title()"),
         "another attribute": TEXTS.replace("return Slow()", "slow = Slow()\n    slow.prefix = 'x'\n    return slow"),

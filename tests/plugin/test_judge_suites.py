@@ -72,7 +72,7 @@ FAULTS = {
     ),
     "class with a constructor": (
         f"class TestHi:\n    def __init__(self): ...\n    {HI}    def test_hi(self, llm_output): ...",
-        "test_odd.py:2: TestHi is marked *a class with __init__ is no test class*",
+        "test_odd.py:2: TestHi is marked *pytest collects no class with __init__*",
     ),
 }
 FINE = f"""

@@ -140,14 +140,14 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_param(n, llm_output, llm_baseline):
             assert llm_output == llm_baseline
         """,
-        ["test_faulty.py:2: test_param: llm_prompts cannot stand in pytest.param(*marks=...)*on the test function*"],
+        ["test_faulty.py:2: test_param: llm_prompts cannot be used in pytest.param(*marks=...)*on the test function*"],
     ),
     "marker in pytest.param of a test that asks for nothing": (
         """
         @pytest.mark.parametrize("n", (pytest.param(n, marks=pytest.mark.llm_prompts(["Hi"])) for n in (1, 2)))
         def test_param(n): ...
         """,
-        ["test_faulty.py:2: test_param: llm_prompts cannot stand in pytest.param(..., marks=...)*"],
+        ["test_faulty.py:2: test_param: llm_prompts cannot be used in pytest.param(..., marks=...)*"],
     ),
     "usefixtures": (
         """
@@ -167,7 +167,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_own(llm_output, llm_baseline):
             assert llm_baseline
         """,
-        ["test_faulty.py:6: test_own gets its llm_baseline from a fixture of yours at test_faulty.py:2, *my_baseline*"],
+        ["test_faulty.py:6: test_own gets its llm_baseline from your own fixture at test_faulty.py:2, *my_baseline*"],
     ),
     "all of ours replaced": (
         """
@@ -179,7 +179,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_own(llm_output):
             assert llm_output
         """,
-        ["test_faulty.py:6: test_own gets its llm_output from a fixture of yours at test_faulty.py:2, *my_output*"],
+        ["test_faulty.py:6: test_own gets its llm_output from your own fixture at test_faulty.py:2, *my_output*"],
     ),
     "a fixture of the user's around ours": (
         """
@@ -191,7 +191,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
             @pytest.mark.llm_prompts(["Hi"])
             def test_own(self, llm_output): ...
         """,
-        ["test_faulty.py:7: test_own gets its llm_output from a fixture of yours at test_faulty.py:3, *"],
+        ["test_faulty.py:7: test_own gets its llm_output from your own fixture at test_faulty.py:3, *"],
     ),
     "values of the user's in the place of ours": (
         """
@@ -199,7 +199,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         @pytest.mark.llm_prompts(["Hi"])
         def test_own(llm_output, llm_baseline): ...
         """,
-        ["test_faulty.py:2: parametrize gives llm_baseline values of its own*"],
+        ["test_faulty.py:2: parametrize sets llm_baseline itself*"],
     ),
     "no marker": (
         """

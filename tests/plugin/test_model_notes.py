@@ -56,9 +56,8 @@ def test_settings_of_the_checkpoint_that_do_not_count(suite: Suite, model: Path)
     configure(model, repetition_penalty=1.8, no_repeat_ngram_size=2)
     result = suite.run(models=["m=./m"])
     result.assert_outcomes(passed=2)
-    note = (
-        "model 'm': its generation_config.json says no_repeat_ngram_size=2, repetition_penalty=1.8. That does not count"
-    )
+    own = "no_repeat_ngram_size=2, repetition_penalty=1.8"
+    note = f"model 'm': settings in its generation_config.json are not used: {own}."
     assert told(result).count(note) == 1
     assert outputs.read_text() == plain
     table(suite)
@@ -75,7 +74,7 @@ def test_chat_model_that_is_asked_without_its_template(suite: Suite, model: Path
     (model / "chat_template.jinja").write_text(TEMPLATE)
     result = suite.run(models=["m=./m"])
     result.assert_outcomes(passed=2)
-    assert told(result).count("model 'm' has a chat template, but its prompts are sent as they are.") == 1
+    assert told(result).count("model 'm' has a chat template, but its prompts are sent without it.") == 1
     assert "chat_template = true in [tool.llmcompare.models.m] of pyproject.toml" in told(result)
     table(suite, chat_template=False)
     result = suite.run(models=["m"])
@@ -106,4 +105,4 @@ def test_template_that_is_no_template(suite: Suite, model: Path) -> None:
     table(suite, chat_template="{{ bos_token }}hello")
     result = suite.run(models=["m"])
     result.assert_outcomes(errors=2)
-    assert "model 'm': chat_template: the template says nothing of the user's message" in told(result)
+    assert "model 'm': chat_template: the template leaves out the user's message" in told(result)

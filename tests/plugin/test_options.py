@@ -24,16 +24,16 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-update-missing write baselines only where there is none yet",
         "--llm-update-all like --llm-update, near ties too, and refresh the recorded facts of unchanged baselines",
         "--llm-prune delete baselines of rows that the tables no longer have",
-        "--llm-prune=yes the same, also where that is more than 20% of a file",
+        "--llm-prune=yes the same, also if that is more than 20% of a file",
         "--llm-baseline=SOURCE where baselines come from: files (the default), git:REF (as in that commit),",
         "--llm-device=DEVICE cpu, cuda, cuda:1, auto (default: a GPU if there is one; env LLMCOMPARE_DEVICE)",
         "--llm-dtype=DTYPE auto, float32, bfloat16, float16 (default: the checkpoint's own; env LLMCOMPARE_DTYPE)",
         "--llm-batch-size=N most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)",
-        "--llm-tolerance=NATS by how much another token may be preferred and still count as a near tie (default:",
-        "--llm-shift=HOW warn (the default) or fail where nothing drifted but likelihoods moved (env LLMCOMPARE_SHIFT)",
+        "--llm-tolerance=NATS largest log-prob difference of two tokens that counts as a near tie (default: the",
+        "--llm-shift=HOW warn (the default) or fail if an output is unchanged but its log-probs moved (env",
         "--llm-drift-budget=PCT percentage of each model's cases that may drift: drifted cases do not fail their tests",
         "too many fail the run (env LLMCOMPARE_DRIFT_BUDGET)",
-        "--llm-report=PATH write what the run found to a file that ends in .html, .md or .json; repeatable; github",
+        "--llm-report=PATH write a report of the run to a file that ends in .html, .md or .json; repeatable; github",
         "--llm-tracking-uri=URI MLflow tracking store (default: MLFLOW_TRACKING_URI, or MLflow's own; env",
     ):
         assert told in text
@@ -147,6 +147,20 @@ def test_wrong_environment_variable_is_named(suite: Suite, monkeypatch: pytest.M
     result = suite.run(models=[])
     assert result.ret == USAGE
     result.stderr.fnmatch_lines(["ERROR: LLMCOMPARE_BATCH_SIZE: batch_size = 'many', expected a whole number."])
+
+
+@pytest.mark.parametrize(("name", "near"), [("LLMCOMPARE_MODLES", "LLMCOMPARE_MODELS"), ("LLMCOMPARE_HOME_PAGE", "")])
+def test_misspelt_environment_variable_is_named(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, name: str, near: str
+) -> None:
+    """A variable that would set nothing ends the run; one that is unlike ours is none of our business."""
+    monkeypatch.setenv(name, "gpt2")
+    result = suite.run(models=[])
+    if near:
+        assert result.ret == USAGE
+        result.stderr.fnmatch_lines([f"ERROR: there is no environment variable {name}. Did you mean '{near}'?"])
+    else:
+        assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_without_models_tests_fail_with_the_way_out(suite: Suite) -> None:

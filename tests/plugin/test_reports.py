@@ -167,7 +167,7 @@ FAULTS = {
     "GitHub workflow. Did you mean '.html'?",
     "report": "report 'report' (command line) must end in .html, .md or .json, or be 'github' for the step summary of "
     "a GitHub workflow.",
-    "github": "--llm-report=github: GITHUB_STEP_SUMMARY is not set, so this is no step of a GitHub workflow.",
+    "github": "--llm-report=github: GITHUB_STEP_SUMMARY is not set, so this is not a step of a GitHub workflow.",
 }
 
 

@@ -87,7 +87,7 @@ def test_samples_of_what_does_not_draw_are_refused(suite: Suite) -> None:
     assert result.ret == pytest.ExitCode.INTERRUPTED
     text = " ".join(result.stdout.str().split())
     assert (
-        "llm_prompts: samples=4, but no row draws, so that all of them would be equal. Add "
+        "llm_prompts: samples=4, but no row samples, so all outputs would be equal. Add "
         'gen_config={"do_sample": True}, or leave samples out.'
     ) in text
 

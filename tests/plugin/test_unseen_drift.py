@@ -164,7 +164,7 @@ def test_a_comparison_of_the_users_own_counts(drifting: Suite, what: str) -> Non
     result = drifting.run()
     result.assert_outcomes(passed=3)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["3 tests read llm_baseline and compared in a way of their own: no verdict*"])
+    result.stdout.fnmatch_lines(["3 tests compared by reading llm_baseline: no verdict*"])
     run(drifting).assert_outcomes(passed=2, failed=1)
 
 
@@ -253,10 +253,10 @@ def test_fixtures_that_are_asked_for_in_the_body(suite: Suite) -> None:
     result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         [
-            "test_trivia.py:4: test_bare asks for a fixture of ours only while it runs (request.getfixturevalue)*",
+            "test_trivia.py:4: test_bare asks for a fixture of pytest-llmcompare only while it runs *",
             "Name the fixture in the test's arguments. *Mark it with @pytest.mark.llm_prompts*",
-            "test_trivia.py:11: test_table asks for a fixture of ours *",
-            "test_trivia.py:15: test_all asks for a fixture of ours *",
+            "test_trivia.py:11: test_table asks for a fixture of pytest-llmcompare *",
+            "test_trivia.py:15: test_all asks for a fixture of pytest-llmcompare *",
         ]
     )
     result.stdout.no_fnmatch_line("*fixtures.py*")

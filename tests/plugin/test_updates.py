@@ -230,7 +230,7 @@ def test_a_place_that_cannot_be_written_fails_the_run(suite: Suite) -> None:
         [
             "__baselines__/trivia/n.baseline: 3 added",
             "/proc/none.baseline: cannot be written: *",
-            "The baselines are as they were. Mend that, and run the update again.",
+            "The baselines are unchanged. Fix that, and run the update again.",
         ]
     )
     assert [found.name for found in path.parent.glob("*.baseline") if found.exists()] == ["n.baseline"]

@@ -79,10 +79,14 @@ def test_missing_fails_with_the_command_that_records(
         "test_trivia[m-sky] has nothing to compare with; today's output:",
         "  candidate   The sky is blue",
     ]
+    result.stdout.fnmatch_lines(["llm_baseline = <baseline */m/sky: none is recorded>"])
     program, *arguments = shlex.split(lines[3].removeprefix("Record: "))
     assert program == "pytest"
     assert arguments[-1] == "test_trivia.py::test_trivia[m-sky]"
-    suite.run(*arguments, models=[]).assert_outcomes(passed=1)
+    accepted = suite.run(*arguments, models=[])
+    accepted.assert_outcomes(passed=1)
+    (heading,) = (at for at, line in enumerate(accepted.outlines) if " model comparison " in line)
+    assert accepted.outlines[heading + 1]  # below the heading, without a blank line
     suite.run().assert_outcomes(passed=1, failed=1)
 
 

@@ -141,6 +141,6 @@ def test_notes() -> None:
     """Tests that compared in their own way, and tests that skipped themselves, are counted apart."""
     own = replace(DONE, looked=True)
     assert own_comparisons([DONE, replace(own, verdict=Verdict.IDENTICAL)]) == ""
-    assert own_comparisons([own, own]).startswith("2 tests read llm_baseline and compared in a way of their own")
+    assert own_comparisons([own, own]).startswith("2 tests compared by reading llm_baseline: no verdict")
     assert skipped_late([DONE, NEVER, own], place) == ""
     assert "1 test in t.py:4 (too cold)" in skipped_late([SKIPPED], place)

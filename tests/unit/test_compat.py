@@ -26,7 +26,7 @@ from pytest_llmcompare.compat import (
 
 CONFTEST = """
 import pytest
-from pytest_llmcompare.compat import add_junit_case, columns_of, paint_red
+from pytest_llmcompare.compat import add_junit_case, terminal_width, paint_red
 
 NAME = "threshold[a::b/c.py: x[1] \\x00\\ud800 <&>]"
 
@@ -36,7 +36,7 @@ def pytest_sessionfinish(session):
     add_junit_case(session.config, f"llmcompare::{NAME}", "tests", "too low\\n\\x07<&>\\ud800")
     reporter = session.config.pluginmanager.getplugin("terminalreporter")
     paint_red(reporter)
-    print(f"columns: {columns_of(reporter)}")
+    print(f"columns: {terminal_width(reporter)}")
 """
 TWO_TESTS = "def test_passes(): pass\ndef test_fails(): assert False"
 

@@ -145,7 +145,7 @@ def test_models_are_one_text_or_several(value: Any) -> None:
         ({"samples": "2"}, "llm_prompts: samples='2', expected how many outputs to draw, 1 or more."),
         (
             {"variants": {"a#2": {}}},
-            "llm_prompts: variants['a#2'] ends like the number of a sample. Name it otherwise.",
+            "llm_prompts: variants['a#2'] ends like the number of a sample. Rename it.",
         ),
         ({"tolerance": -0.1}, "llm_prompts: tolerance=-0.1, expected a number of nats, 0 or more, and finite."),
         ({"tolerance": "1"}, "llm_prompts: tolerance='1', expected a number of nats, 0 or more, and finite."),

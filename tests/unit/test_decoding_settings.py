@@ -172,7 +172,7 @@ def test_good_settings_have_no_problems_and_transformers_takes_them(config: dict
         (
             {"transformers_version": "4.26"},
             (
-                "transformers_version cannot be set: it says where a configuration came from and decides nothing. "
+                "transformers_version cannot be set: it records where a configuration came from and has no effect. "
                 "Leave it out."
             ),
         ),

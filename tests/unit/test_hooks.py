@@ -29,7 +29,7 @@ BASELINE = Baseline(CASE.key.row, Generation("Blue."), "", "")
 OURS = Judgement(Verdict.DRIFTED, position=0, length=5, baseline_token="Blue.", candidate_token="Red.")
 SPEC = ModelSpec("m", "mine:x", SourceKind.OTHER)
 ROOT = Path(__file__).parent
-NONE = "which is none on an output. Expected one of identical, near_tie, shifted, drifted, error."
+NONE = "which does not judge an output. Expected one of identical, near_tie, shifted, drifted, error."
 
 
 def hooks(*plugins: object, names: dict[int, str] | None = None) -> Hooks:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.baselines.journal import Journal, Kept, kept_since, key_of, key_of_row
+from pytest_llmcompare.baselines.journal import Journal, Kept, answer_key, kept_since, row_answer_key
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
@@ -92,14 +92,14 @@ def test_where_it_cannot_be_written_the_run_goes_on(tmp_path: Path) -> None:
 def test_the_key_changes_with_all_that_an_output_depends_on(change: dict[str, Any]) -> None:
     """Model, prompt, examples, settings, seed, template, device, versions."""
     facts: dict[str, Any] = {"case": CASE, "model": "abc", "environment": ENVIRONMENT}
-    assert key_of(**{**facts, **change}) != key_of(**facts)
+    assert answer_key(**{**facts, **change}) != answer_key(**facts)
 
 
 def test_the_key_does_not_change_with_the_order_of_settings() -> None:
     """Nor with the name of the case."""
     one = dataclasses.replace(CASE, gen_config={"a": 1, "b": 2})
     other = dataclasses.replace(one, gen_config={"b": 2, "a": 1}, key=CaseKey(GROUP, "another"))
-    assert key_of(one, "m", ENVIRONMENT) == key_of(other, "m", ENVIRONMENT)
+    assert answer_key(one, "m", ENVIRONMENT) == answer_key(other, "m", ENVIRONMENT)
 
 
 def test_how_much_a_run_has_kept(tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_the_key_of_a_row_changes_with_all_that_a_model_is_told() -> None:
     """Columns, params, the model; not the order of the columns."""
     facts = {"input": {"question": "Is it blue?", "id": 1}, "params": {"top_k": 3}}
     keys = {
-        key_of_row(facts, "m"),
-        key_of_row(facts, "n"),
-        key_of_row({**facts, "params": {}}, "m"),
-        key_of_row({**facts, "input": {"question": "Is it blue?", "id": 2}}, "m"),
+        row_answer_key(facts, "m"),
+        row_answer_key(facts, "n"),
+        row_answer_key({**facts, "params": {}}, "m"),
+        row_answer_key({**facts, "input": {"question": "Is it blue?", "id": 2}}, "m"),
     }
     assert len(keys) == 4
-    assert key_of_row({**facts, "input": {"id": 1, "question": "Is it blue?"}}, "m") == key_of_row(facts, "m")
+    assert row_answer_key({**facts, "input": {"id": 1, "question": "Is it blue?"}}, "m") == row_answer_key(facts, "m")

@@ -100,3 +100,10 @@ def test_records_are_frozen() -> None:
         field = dataclasses.fields(record)[0].name
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, field, "changed")
+
+
+def test_a_case_is_shown_on_one_line() -> None:
+    """As pytest shows it with a failure: its name and prompt, without what a CI service would obey."""
+    assert repr(CASE) == "<case trivia/distilgpt2/sky@greedy: 'Q: sky?\\nA:'>"
+    hostile = dataclasses.replace(CASE, row=dataclasses.replace(CASE.row, input="\x1b[2J##[group]"))
+    assert repr(hostile) == r"<case trivia/distilgpt2/sky@greedy: '\x1b[2J#\x23[group]'>"

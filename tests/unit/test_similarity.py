@@ -16,7 +16,7 @@ from pytest_llmcompare.comparison.similarity import (
     RATIO,
     SEMANTIC,
     Similarity,
-    percent,
+    percent_at_least,
     read_similarity,
     similar,
 )
@@ -95,7 +95,7 @@ def test_long_texts_are_read_to_their_end() -> None:
 @given(st.text(max_size=200), st.integers(1, 16))
 def test_parts_make_the_whole(text: str, count: int) -> None:
     """Nothing of a text is lost or doubled where it is cut, and parts are equal but for one character."""
-    parts = embedding.cut(text, count)
+    parts = embedding.equal_parts(text, count)
     assert "".join(parts) == text
     assert len(parts) == count
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -152,7 +152,7 @@ def test_asking_for_more_never_passes_more(one: str, other: str, less: float, mo
 )
 def test_percent(part: float, shown: str) -> None:
     """Rounded down: what is too little does not look like enough."""
-    assert percent(part) == shown
+    assert percent_at_least(part) == shown
 
 
 @pytest.mark.parametrize(

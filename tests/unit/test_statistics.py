@@ -68,7 +68,7 @@ def test_no_cases_tell_nothing() -> None:
 @pytest.mark.parametrize(("count", "total"), [(-1, 5), (6, 5), (1, 0)])
 def test_what_is_no_share(count: int, total: int) -> None:
     """More than all, or less than nothing, is a mistake."""
-    with pytest.raises(ValueError, match=f"{count} of {total} is no share"):
+    with pytest.raises(ValueError, match=f"{count} of {total} is not a share"):
         rate(count, total)
 
 

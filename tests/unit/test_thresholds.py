@@ -55,15 +55,15 @@ def test_none_and_several() -> None:
         ({"m": ""}, f"{WHERE}='' has no operator, {WANT}"),
         ({"m": ">=80%"}, f"{WHERE}='>=80%': '80%' is not a number, {WANT}"),
         ({"m": ">="}, f"{WHERE}='>=': '' is not a number, {WANT}"),
-        ({"m": ">=nan"}, f"{WHERE}: nothing can be compared with nan, expected a finite number."),
-        ({"m": "<=1e999"}, f"{WHERE}: nothing can be compared with inf, expected a finite number."),
+        ({"m": ">=nan"}, f"{WHERE}: nan cannot be a bound, expected a finite number."),
+        ({"m": "<=1e999"}, f"{WHERE}: inf cannot be a bound, expected a finite number."),
         (
             {"m": MetricThreshold(threshold=math.nan, greater_is_better=True)},
-            f"{WHERE}: nothing can be compared with nan, expected a finite number.",
+            f"{WHERE}: nan cannot be a bound, expected a finite number.",
         ),
         (
             {"m": MetricThreshold(threshold=10**400, greater_is_better=True)},
-            f"{WHERE}: nothing can be compared with inf, expected a finite number.",
+            f"{WHERE}: inf cannot be a bound, expected a finite number.",
         ),
         (
             {"m": MetricThreshold(min_absolute_change=0.1, greater_is_better=True)},

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,11 @@ MEASUREMENTS = (DOCS / "measurements.md").read_text(encoding="utf-8")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def run(script: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
+def run(python: str, script: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
     """Figures and output of a benchmark in its small mode."""
     figures = folder / "figures.json"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / script), "--quick", "--json", str(figures)],
+        [python, str(ROOT / "benchmarks" / script), "--quick", "--json", str(figures)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=folder,
         capture_output=True,
@@ -39,9 +39,9 @@ def run(script: str, folder: Path) -> tuple[list[dict[str, Any]], str]:
 
 
 @pytest.fixture(scope="module")
-def verdicts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def verdicts(tmp_path_factory: pytest.TempPathFactory, warm_interpreter: Callable[[], str]) -> list[dict[str, Any]]:
     """What the verdict benchmark found."""
-    return run("verdicts.py", tmp_path_factory.mktemp("verdicts"))[0]
+    return run(warm_interpreter(), "verdicts.py", tmp_path_factory.mktemp("verdicts"))[0]
 
 
 def test_no_harmless_change_alarms(verdicts: list[dict[str, Any]]) -> None:
@@ -68,19 +68,19 @@ def test_loud_changes_are_drifts(verdicts: list[dict[str, Any]]) -> None:
     assert found["verdicts"]["drifted"] > 0
 
 
-def test_noise_stays_within_its_limits(tmp_path: Path) -> None:
+def test_noise_stays_within_its_limits(tmp_path: Path, warm_interpreter: Callable[[], str]) -> None:
     """Whatever way scores are computed in, in every precision; and the small mode does measure something."""
-    found, shown = run("noise.py", tmp_path)
+    found, shown = run(warm_interpreter(), "noise.py", tmp_path)
     assert all(one["holds"] for one in found)
     assert {one["dtype"] for one in found if one["rms"] > 0} == {"float32", "bfloat16", "float16"}
     assert "NO" not in shown.split()
 
 
 @pytest.mark.parametrize("name", ["verdicts", "noise"])
-def test_the_docs_show_the_figures(name: str) -> None:
+def test_the_docs_show_the_figures(name: str, warm_interpreter: Callable[[], str]) -> None:
     """The tables in `docs/measurements.md` are what the benchmark prints of the figures that are kept beside it."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), "--show", str(DOCS / f"{name}.json")],
+        [warm_interpreter(), str(ROOT / "benchmarks" / f"{name}.py"), "--show", str(DOCS / f"{name}.json")],
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         encoding="utf-8",

@@ -122,7 +122,7 @@ def repository_of(root: Path) -> Repository:
     """
     result = git(root, "rev-parse", "--show-toplevel", "--show-prefix")
     if result.returncode:
-        # git names the command for a folder of somebody else's, as containers of CI services have them.
+        # For a folder of another user, as in containers of CI services, git's own message names the command.
         allowing = [line.strip() for line in os.fsdecode(result.stderr).splitlines() if "git config" in line]
         way_out = (
             f"Allow it: {allowing[0]}" if allowing else "Run in a clone, or compare with files: --llm-baseline=files"
@@ -170,4 +170,4 @@ def _lines_of(result: subprocess.CompletedProcess[bytes]) -> list[str]:
 def _complaint_of(result: subprocess.CompletedProcess[bytes]) -> str:
     """The first line of git's error message."""
     complaint = result.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-    return complaint.partition("\n")[0] or f"git ended with {result.returncode}"
+    return complaint.partition("\n")[0] or f"git exited with status {result.returncode}"

@@ -1,4 +1,4 @@
-"""`git:REF`: baselines of a commit, whatever the working tree has, so that a change cannot edit what judges it."""
+"""`git:REF`: baselines of a commit instead of the working tree, so that a change cannot edit what it is judged by."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ class GitBaselines:
             files = GroupFiles(self.repository.root, group, self)
             stored = files.read()
         except DamagedFileError as error:
-            raise error.elsewhere("Mend it there, or compare with another commit: git:REF") from None
+            raise error.elsewhere("Fix it there, or compare with another commit: git:REF") from None
         path = self.path_in_tree(files.path)
         lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
-        lacking = f"{self.title} {lacks}\n  Once it is recorded and {self.ref} has it, it counts."
+        lacking = f"{self.title} {lacks}\n  Record it, and commit it to {self.ref}."
         if stored is None:
             return BaselineSet(lacking=lacking)
         conflicts = {row: f"{files.source}, {conflict.where}" for row, conflict in stored.document.conflicts.items()}

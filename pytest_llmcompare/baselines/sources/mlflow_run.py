@@ -152,7 +152,7 @@ def _fetch(run_id: str) -> RunContent:
 
 
 def _outputs_in(folder: Path, source: str) -> Contents | None:
-    """Outputs of a run of this plugin, read from a folder; None if there are none.
+    """Outputs of a run of this plugin, read from a folder; None if it has none.
 
     Raises:
         BaselineError: It cannot be read.

@@ -59,7 +59,7 @@ class GivenBaselines:
         return BaselineSet(baselines=baselines, lacking=f"{self.title} has no baseline of this case")
 
     def baseline(self, case: Case, value: object) -> Baseline:
-        """A value from the plugin as a baseline; without hashes of its own it counts as recorded for this case."""
+        """A value from the plugin as a baseline; without hashes it counts as recorded for this case."""
         if isinstance(value, Baseline):
             return replace(value, row=case.key.row)
         if not isinstance(value, str):

@@ -53,7 +53,7 @@ class FileBaselines:
         return store.prune(self.root, group, declared, confirmed=confirmed)
 
 
-def open_source(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
+def open_known_source(source: str, root: Path, pinned: str, outputs: OutputsOf) -> BaselineReader | None:
     """Open a source of baselines; None if it is of a kind that a plugin has to open.
 
     Args:

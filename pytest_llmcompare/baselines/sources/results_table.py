@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pytest_llmcompare.baselines.document import shown
+from pytest_llmcompare.baselines.document import shown_case
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
@@ -54,7 +54,7 @@ def read(text: str | bytes, source: str) -> list[OutputRow]:
         byte = error.object[error.start]
         raise BaselineError(f"{source}: is not UTF-8: byte 0x{byte:02x} at position {error.start}.") from None
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise BaselineError(f"{source}: is no results table of mlflow.models.evaluate.") from None
+        raise BaselineError(f"{source}: this is not a results table of mlflow.models.evaluate.") from None
     output = next((name for name in OUTPUTS if name in columns), None)
     prompt = next((name for name in PROMPTS if name in columns), None)
     if output is None or not (PROMPT_ID in columns or prompt):
@@ -101,7 +101,7 @@ def matched(rows: Sequence[OutputRow], cases: Sequence[Case], title: str) -> Bas
         if len({row.text for row in same}) > 1:
             numbers = ", ".join(str(row.number) for row in same)
             faults[case.key.row] = (
-                f"{title} has different outputs for '{shown(case.key.row)}' in rows {numbers} of {NAME}, "
+                f"{title} has different outputs for '{shown_case(case.key.row)}' in rows {numbers} of {NAME}, "
                 "so none of them counts"
             )
         elif same:

@@ -61,12 +61,12 @@ def browse(
         return apply_decisions(root, accepted, [entry for entry, decision in decided if decision == "reject"])
 
     server = start(root, port, ReviewPage(entries, notes), apply)
+    is_closed = stdin_watch()  # before the address is printed: its reader may close standard input at once
     with Interrupts() as interrupts, server.serving():
-        with contextlib.suppress(OSError):  # nobody may be there to read it
+        with contextlib.suppress(OSError):  # the terminal may be gone
             print(f"{len(entries):,} pending, to be reviewed at\n  {server.access.address}")
             print('"Done" on that page writes what was decided. Ctrl-C here ends the review without.', flush=True)
         with redirect_page(root, server.access.address) if opens and has_screen() else contextlib.nullcontext() as page:
-            is_closed = stdin_watch()
             while not (interrupts.received or is_closed() or server.answered.wait(LOOK_SECONDS)):
                 if page and server.page_loaded.is_set():
                     page.unlink(missing_ok=True)
@@ -105,26 +105,26 @@ def start(root: Path, port: int | None, page: ReviewPage, apply: Apply) -> Serve
 
 
 def has_screen() -> bool:
-    """Return whether a browser would open a window; without a screen it would take over the terminal."""
+    """Return True if a browser would open a window; without a screen it would take over the terminal."""
     return not sys.platform.startswith("linux") or any(os.environ.get(name) for name in SCREENS)
 
 
 @contextlib.contextmanager
 def redirect_page(root: Path, address: str) -> Iterator[Path | None]:
-    """Open the address in the browser by way of a private file, so that no list of processes shows the token.
+    """Open the address in the browser through a private HTML file, so that no list of processes shows the token.
 
-    The file lies in the project, because a browser in a container of its own does not see the system's folder for
-    temporary files; only if nothing can be written there, it lies in that folder.
+    The file lies in the project, because a browser in a container does not see the system's folder for temporary files;
+    if the project is read-only, it lies in that folder all the same.
 
     Yields:
-        The file, which is removed at the end of the block at the latest; None if there is none.
+        The file, which is removed at the end of the block; None if it could not be written.
     """
     try:
         try:
-            handle, name = tempfile.mkstemp(prefix="review-", suffix=".html", dir=state_folder.make(root))
+            handle, name = tempfile.mkstemp(prefix="review-", suffix=".html", dir=state_folder.make_folder(root))
         except OSError:
             handle, name = tempfile.mkstemp(prefix="llmcompare-review-", suffix=".html")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp lets only the owner read it
+        with os.fdopen(handle, "w", encoding="utf-8") as file:  # mkstemp: readable by the owner only
             file.write(REDIRECT.format(address=html.escape(address)))
     except OSError:  # the address is printed all the same
         yield None

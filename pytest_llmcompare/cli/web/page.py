@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_llmcompare.baselines.pending import Entry, line_of
+from pytest_llmcompare.baselines.pending import Entry, entry_line
+from pytest_llmcompare.cli.accept import written_lines
 from pytest_llmcompare.cli.apply_decisions import Applied
-from pytest_llmcompare.cli.pending import written_lines
 from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
@@ -52,7 +52,7 @@ class ReviewPage:
             **pending_document(entries, notes),
             "review": [
                 {
-                    "id": hashlib.sha256(line_of(entry).encode("utf-8", "surrogatepass")).hexdigest()[:16],
+                    "id": hashlib.sha256(entry_line(entry).encode("utf-8", "surrogatepass")).hexdigest()[:16],
                     "change": changes.setdefault(change_key(entry), len(changes)),
                     "against": entry.against,
                 }
@@ -87,7 +87,11 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
     """
     results = [
         CaseResult(
-            *(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline),
+            entry.key,
+            entry.test,
+            entry.new.generation,
+            entry.judgement,
+            entry.baseline,
             input=entry.prompt,
         )
         for entry in entries

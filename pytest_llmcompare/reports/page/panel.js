@@ -72,10 +72,13 @@ function texts({ baseline, candidate, changes }) {
   return made;
 }
 
-const evidence = (items) => element("dl", "evidence", ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", safe(value))]));
+// Text in which lines end at blanks only: not after the hyphen of an option or of a number such as 1e-05.
+const unbroken = (text) => text.split(" ").flatMap((word, at) => [at ? " " : "", element("span", "word", safe(word))]);
+
+const evidence = (items) => element("dl", "evidence", ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", ...unbroken(value))]));
 
 function command(text) {
-  const code = element("code", "", safe(text)), status = element("span", "unseen");
+  const code = element("code", "", ...unbroken(text)), status = element("span", "unseen");
   status.setAttribute("role", "status");
   const copy = button("Copy", async () => {
     try {

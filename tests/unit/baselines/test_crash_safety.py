@@ -19,7 +19,7 @@ from tests.platforms import needs_file_limit, needs_proc, needs_signals, needs_s
 from .samples import GROUP, baseline, by_row, contents_of, many, tokens_of
 
 FOLDER = "tests/__baselines__/trivia"
-AGAIN = "The baselines are as they were. Mend that, and run the update again."
+AGAIN = "The baselines are unchanged. Fix that, and run the update again."
 
 UPDATES = """
 import sys

@@ -16,7 +16,7 @@ from .samples import GROUP, baseline, by_row, contents_of, many, stored_tokens, 
 NAME = "tests/__baselines__/trivia/distilgpt2.baseline"
 TOKENS_NAME = "tests/__baselines__/trivia/distilgpt2.tokens.jsonl"
 RESTORE = f"git checkout -- {NAME}"
-MEND = f"Mend the line, or restore the file: {RESTORE}"
+MEND = f"Fix the line, or restore the file: {RESTORE}"
 STRANGE = f"does not belong into the head of the file, or differs from a line above.\n{MEND}"
 EMPTY = (
     "1: the file is empty; expected '#llmcompare-baseline 1'.\n"
@@ -86,15 +86,15 @@ FAULTS = {
     ),
     "text without bar": (
         HEAD + CASE + "Two.\n",
-        f"9: 'Two.' begins with none of 'case ', '.', '|' and '~'.\n{MEND}",
+        f"9: 'Two.' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
     ),
     "facts after the text": (
         HEAD + CASE + ".stop eos\n",
-        f"9: '.stop eos' states facts after the text; they stand right below the case.\n{MEND}",
+        f"9: '.stop eos' states facts after the text; they belong right below the case.\n{MEND}",
     ),
     "no beginning": (
         HEAD + "\ncase b\n~ goes on\n| b\n",
-        f"7: '~ goes on' goes on with a text that has not begun.\n{MEND}",
+        f"7: '~ goes on' continues a text that has not begun.\n{MEND}",
     ),
     "unknown escape": (
         HEAD + CASE.replace("One.", r"C:\dir"),
@@ -114,7 +114,7 @@ FAULTS = {
     ),
     "rest of a merge": (
         HEAD + CASE + "=======\n| Zwei.\n>>>>>>> b\n",
-        f"9: '=======' is what is left of a merge conflict; its beginning ('<<<<<<<') is gone.\n{MEND}",
+        f"9: '=======' belongs to a merge conflict whose beginning ('<<<<<<<') is gone.\n{MEND}",
     ),
     "unfinished conflict": (
         HEAD + CASE + "<<<<<<< HEAD\n| Zwei.\n",
@@ -126,11 +126,11 @@ FAULTS = {
     ),
     "damage within a conflict": (
         HEAD + CASE + "\n<<<<<<< HEAD\ncase b\n| b\n=======\ncase b\nc\n>>>>>>> b\n",
-        f"15: 'c' begins with none of 'case ', '.', '|' and '~'.\n{MEND}",
+        f"15: 'c' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
     ),
     "a long line": (
         HEAD + CASE + "x" * 1000 + "\n",
-        f"9: '{'x' * 57}...' begins with none of 'case ', '.', '|' and '~'.\n{MEND}",
+        f"9: '{'x' * 57}...' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
     ),
     "another table's": (
         HEAD.replace("trivia", "geo") + CASE,

@@ -115,38 +115,38 @@ def test_a_file_that_changes_all_the_time_is_an_error(tmp_path: Path, monkeypatc
         return text(self)
 
     monkeypatch.setattr(Contents, "text", text_while_others_write)
-    with pytest.raises(BaselineError, match=r"distilgpt2\.baseline: another run writes this file all the time"):
+    with pytest.raises(BaselineError, match=r"distilgpt2\.baseline: other runs keep writing this file"):
         store.update(tmp_path, GROUP, [baseline("ours")])
     assert names(tmp_path) == {"row_000", "row_001", "row_002"}
     assert not list(tmp_path.rglob("*.tmp"))
 
 
 @posix
-def test_a_draft_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
+def test_a_temporary_file_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
     """What a living process works at is no leftover; what it leaves when it is killed is."""
     store.update(tmp_path, GROUP, many(2))
     path = store.path_of(tmp_path, GROUP)
-    draft = path.with_name(f"{atomic_write._stem(path)}00000000.tmp")
+    temporary = path.with_name(f"{atomic_write._stem(path)}00000000.tmp")
     code = "import sys; from pytest_llmcompare.baselines import folder_lock; file = open(sys.argv[1], 'xb');"
-    code += "folder_lock.hold(file.fileno()); print(flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(draft)]
+    code += "folder_lock.lock_file(file.fileno()); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(temporary)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         store.update(tmp_path, GROUP, [baseline("a")])
-        assert draft.exists()
+        assert temporary.exists()
         writer.kill()
     store.update(tmp_path, GROUP, [])
-    assert not draft.exists()
+    assert not temporary.exists()
 
 
 @posix
 def test_a_folder_that_is_removed_while_somebody_waits_for_it(tmp_path: Path) -> None:
     """The lock of a folder that is gone keeps nobody out of the one that is made in its place."""
     folder = tmp_path / "folder"
-    with folder_lock.held(folder, 1):
+    with folder_lock.folder_lock(folder, 1):
         folder.rmdir()
-        with folder_lock.held(folder, 1), pytest.raises(TimeoutError), folder_lock.held(folder, 0.05):
+        with folder_lock.folder_lock(folder, 1), pytest.raises(TimeoutError), folder_lock.folder_lock(folder, 0.05):
             pass
     assert not folder.exists()
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.baselines import pending
-from pytest_llmcompare.baselines.pending import Entry, LineError, line_of
+from pytest_llmcompare.baselines.pending import Entry, LineError, entry_line
 from pytest_llmcompare.cli.apply_decisions import accept_entries, forget
 from pytest_llmcompare.cli.pending import json_entry
 from pytest_llmcompare.cli.review import entry_lines
@@ -46,7 +46,7 @@ FULL = Entry(
     prompt="Q: ?\nA:",
     against="git:main",
 )
-GOOD = line_of(FULL)
+GOOD = entry_line(FULL)
 OTHER = '{"pending": 1, "key": {"group": {"folder": "tests", "table": "trivia", "model": "tiny"}, "prompt_id": "x", '
 OTHER += '"variant": ""}, "run": "", "commit": "", "test": "", "old": "", "judgement": {"verdict": "missing", '
 OTHER += '"likelihood": null}, "prompt": "", "baseline": null, "new": {"input_hash": "", "settings_hash": "", '
@@ -140,7 +140,7 @@ def test_what_a_run_writes_can_be_read(tmp_path: Path) -> None:
     one = Generation("\ud83d\0\u2028", (1, 2), (-math.inf, -1), margins=(math.inf, math.nan))
     judged = Judgement(Verdict.SHIFTED, margin=math.inf, likelihood=Likelihood(math.nan, 0, 0, 0, 0.1))
     entry = Entry(FULL.key, "", "", "", "", Baseline(FULL.key.row, one, "", ""), judged)
-    found = read(tmp_path / SOURCE, line_of(entry))
+    found = read(tmp_path / SOURCE, entry_line(entry))
     assert found.notes == ()
     (back,) = found.entries.values()
     assert (back.new.generation.text, back.new.generation.token_ids) == (one.text, one.token_ids)
@@ -219,7 +219,7 @@ def test_thousands_of_mutations(tmp_path: Path) -> None:
                 json.dumps(json_entry(entry))
                 "\n".join(entry_lines(Review([entry]), entry)).encode()
                 again: dict[CaseKey, Entry] = {}
-                pending._take(line_of(entry), again)
+                pending._take(entry_line(entry), again)
                 assert again == {entry.key: entry}
     assert len(found.entries) == 1
     assert len(lines) > 4000

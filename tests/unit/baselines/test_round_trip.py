@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.baselines import escapes, file_format, group_file, pending, store
 from pytest_llmcompare.baselines.case_lines import read_record, record_of
 from pytest_llmcompare.baselines.document import Document
-from pytest_llmcompare.baselines.pending import Entry, line_of
+from pytest_llmcompare.baselines.pending import Entry, entry_line
 from pytest_llmcompare.generation import Generation, joined
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
@@ -178,7 +178,7 @@ ENTRIES = st.builds(
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_pending_output_comes_back(entry: Entry) -> None:
     """Every line that we write fits the schema that lines of others are held to, and is one line of ASCII."""
-    line = line_of(entry)
+    line = entry_line(entry)
     assert line.isascii()
     assert line.splitlines() == [line]
     found: dict[CaseKey, Entry] = {}

@@ -149,13 +149,13 @@ def jinja(text: str) -> Callable[..., str]:
         ("{{ messages }}", ""),
         ("{{ messages[0].content | trim | upper }}", ""),
         ("{{ messages[-1]['content'] }}{{ strftime_now('%d') }}", ""),
-        ("{{ bos_token }}hello", "says nothing of the user's message"),
-        ("{% for m in messages %}{{ m.role }}{% endfor %}", "says nothing of the user's message"),
+        ("{{ bos_token }}hello", "leaves out the user's message"),
+        ("{% for m in messages %}{{ m.role }}{% endfor %}", "leaves out the user's message"),
         (
             "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}",
-            "says nothing of the user's message",
+            "leaves out the user's message",
         ),
-        ("{{ messages[0].content | length }}", "says nothing of the user's message"),
+        ("{{ messages[0].content | length }}", "leaves out the user's message"),
         ("{{ messages[0].content[:20] }}", "leaves out a part of the user's message"),
         ("{{ messages[0].content.split()[-1] }}", "leaves out a part of the user's message"),
         (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.echo import DRIFTED, EchoSettings, parse_echo
 from pytest_llmcompare.models.resolve import resolve
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown_spec
 from pytest_llmcompare.models.uris import join_specs, split_specs
 from pytest_llmcompare.text import in_text_without_secrets, source_without_secrets
 
@@ -51,9 +51,9 @@ def test_text_names_an_echo_model(text: str, name: str, source: str, others: boo
         ("echo:?drift", "drift='', expected a number from 0 to 1"),
         ("echo:?delay=61", "delay='61', expected a number from 0 to 60: seconds per prompt"),
         ("echo:?drift=0.1&drift=0.2", "drift is given twice"),
-        ("echo:?", "is no echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
-        ("echo:gpt2", "is no echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
-        ("echo:@main", "is no echo model."),
+        ("echo:?", "is not an echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
+        ("echo:gpt2", "is not an echo model. Expected echo: or echo:?drift=0.1&delay=0.01."),
+        ("echo:@main", "is not an echo model."),
         ("m=echo:?drift=0.1@main", "drift='0.1@main', expected a number from 0 to 1"),
     ],
 )
@@ -180,7 +180,7 @@ def test_specs_are_split_once_and_can_be_joined_again(texts: list[str]) -> None:
 def test_parameters_are_no_secrets() -> None:
     """They are shown, where the query of any other address is not."""
     (spec,) = parse("m=echo:?drift=0.1&delay=1e-2")
-    for text in (shown(spec), source_without_secrets("m=echo:?drift=0.1&delay=1e-2")):
+    for text in (shown_spec(spec), source_without_secrets("m=echo:?drift=0.1&delay=1e-2")):
         assert text.endswith("echo:?drift=0.1&delay=1e-2")
     message = "model 'm' (echo:?drift=0.1): no"
     assert in_text_without_secrets(message) == message

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.hub import cache_folder, offline
+from pytest_llmcompare.models.hub import cache_folder, offline_variable
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 
@@ -176,10 +176,10 @@ def test_cache_folder_is_that_of_huggingface_hub(
     ("variables", "found"),
     [
         ({}, ""),
-        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE=1"),
-        ({"HF_HUB_OFFLINE": "yes"}, "HF_HUB_OFFLINE=yes"),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
+        ({"HF_HUB_OFFLINE": "yes"}, "HF_HUB_OFFLINE"),
         ({"HF_HUB_OFFLINE": "0"}, ""),
-        ({"TRANSFORMERS_OFFLINE": "true"}, "TRANSFORMERS_OFFLINE=true"),
+        ({"TRANSFORMERS_OFFLINE": "true"}, "TRANSFORMERS_OFFLINE"),
         ({"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "1"}, ""),
     ],
 )
@@ -189,7 +189,7 @@ def test_offline_switches(variables: dict[str, str], found: str, monkeypatch: py
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert offline() == found
+    assert offline_variable() == found
 
 
 def crowded(weights: Path, tmp_path: Path, kind: str = "gpt2") -> Path:
@@ -275,7 +275,7 @@ def test_remote_code_is_refused_before_the_weights(weights: Path, hub: Hub, onli
     config |= {"model_type": "novel", "auto_map": {"AutoModelForCausalLM": "code.Novel"}}
     (repository / "config.json").write_text(json.dumps(config))
     hub.repositories["org/m"] = repository
-    assert "wants code of its own to run (code.py)" in refusal(spec_of("org/m", tmp_path), tmp_path)
+    assert "asks to run its own code (code.py)" in refusal(spec_of("org/m", tmp_path), tmp_path)
     assert "model.safetensors" not in hub.downloaded
     assert "code.py" not in hub.downloaded
     found = resolve(spec_of("org/m", tmp_path, trust_remote_code=True), root=tmp_path)
@@ -285,7 +285,7 @@ def test_remote_code_is_refused_before_the_weights(weights: Path, hub: Hub, onli
 def test_hub_without_the_model(hub: Hub, online: Cache, tmp_path: Path) -> None:
     """A name that the hub does not show is said to be that, after one question."""
     message = refusal(spec_of("org/nope", tmp_path), tmp_path)
-    assert f"org/nope is not on this machine, and {hub.address} does not show one.\n" in message
+    assert f"org/nope is not on this machine, and {hub.address} has no public model of that name.\n" in message
     assert "or log in if it is private: hf auth login, or name a folder" in message
     assert len(hub.asked) == 1
 
@@ -295,7 +295,7 @@ def test_hub_without_the_revision(weights: Path, hub: Hub, online: Cache, tmp_pa
     hub.repositories["org/m"] = weights / "gpt2"
     message = refusal(spec_of("org/m@v7", tmp_path), tmp_path)
     assert f"and {hub.address} knows no branch, tag or commit 'v7' of it.\n" in message
-    assert f"or look at {hub.address}/org/m, or name" in message
+    assert f"or see {hub.address}/org/m, or name" in message
 
 
 def test_gated_model(weights: Path, hub: Hub, online: Cache, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_gated_model(weights: Path, hub: Hub, online: Cache, tmp_path: Path) -> 
     hub.repositories["org/m"] = weights / "gpt2"
     hub.gated = "org/m"
     message = refusal(spec_of("org/m", tmp_path), tmp_path)
-    assert f"and {hub.address} wants its terms to be accepted.\n" in message
+    assert f"and {hub.address} asks you to accept its terms.\n" in message
     assert f"or accept them at {hub.address}/org/m, then log in: hf auth login, or name" in message
 
 
@@ -314,7 +314,7 @@ def test_repository_without_usable_weights(weights: Path, hub: Hub, online: Cach
     (repository / "model.safetensors").rename(repository / "model.Q4.gguf")
     hub.repositories["org/m"] = repository
     message = refusal(spec_of("org/m", tmp_path), tmp_path)
-    assert message.startswith(f"model 'm': org/m at {hub.address} has no model.safetensors that transformers could ")
+    assert message.startswith(f"model 'm': org/m at {hub.address} has no model.safetensors that transformers can ")
     assert "model.Q4.gguf" in message
     assert hub.downloaded == []
 
@@ -346,7 +346,7 @@ def test_hub_that_is_down(online: Cache, closed_port: str, tmp_path: Path, monke
     monkeypatch.setenv("HF_ENDPOINT", closed_port.replace("://", "://user:secret@") + "/")
     message = refusal(spec_of("gpt2-large", tmp_path), tmp_path)
     assert f"is not on this machine, and {closed_port} did not answer within 1 s (ConnectError: " in message
-    assert "or look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder" in message
+    assert "or check the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder" in message
     assert "secret" not in message
 
 

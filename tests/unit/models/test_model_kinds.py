@@ -53,7 +53,7 @@ def test_a_named_model_has_all_its_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, as its plugin wants it."),
+        ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, in the form that its plugin takes."),
         ("http://host/x", "the address of a server alone names no model."),
         ("hf:org/m", "a hub model is named by its id, not by its address. Write org/m"),
         ("models:x", "'models:x' is not a complete MLflow model URI."),
@@ -69,7 +69,7 @@ def test_what_no_plugin_is_asked_for(text: str, told: str, tmp_path: Path) -> No
 def test_outside_of_pytest_nobody_loads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The `llmcompare` command says so, and looks at the other models."""
     spec = ModelSpec("m", "mine:x", OTHER)
-    told = f"model 'm': mine:x is of a kind that a plugin loads, in a run of pytest alone.\n{HOOK}"
+    told = f"model 'm': mine:x is of a kind that only a plugin loads, and only in a pytest run.\n{HOOK}"
     with pytest.raises(ModelError) as caught:
         resolve(spec, root=tmp_path)
     assert str(caught.value) == told

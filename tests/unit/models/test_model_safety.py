@@ -87,7 +87,7 @@ def test_code_of_the_repository(tiny: Path) -> None:
     with pytest.raises(ModelError) as error:
         check_weights(tiny, SPEC)
     assert str(error.value) == (
-        f"model 'my model' is refused: config.json in {tiny} wants code of its own to run (conf.py, org/repo--mod.py), "
+        f"model 'my model' is refused: config.json in {tiny} asks to run its own code (conf.py, org/repo--mod.py), "
         "because transformers has no model type 'novel'.\n"
         "Read that code, and if you trust it, allow it by name in pyproject.toml:\n"
         '    [tool.llmcompare.models."my model"]\n'

@@ -137,7 +137,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "a\u202eb=gpt2",
             (
                 "model spec 'a\\u202eb=gpt2': 'a\\u202eb' cannot be the name of a model. "
-                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+                "Use at least one character, all of them printable, without ',' and '=', and no space at the ends."
             ),
         ),
         (
@@ -148,7 +148,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "/",
             (
                 "model spec '/': '' cannot be the name of a model. Use at least one character, all of them printable, "
-                "none of them ',' or '=', no space at the ends. Give it one: NAME=/"
+                "without ',' and '=', and no space at the ends. Give it one: NAME=/"
             ),
         ),
         (
@@ -177,7 +177,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
             "s3://bucket/model",
             (
                 f"model spec 's3://bucket/model': URIs of the scheme s3: are not supported. Expected {FORMS}.\n"
-                f"Of MLflow's URIs these are: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
+                f"Supported MLflow URIs: {MLFLOW_FORMS}. A folder is given by its path.\n{HOOK}"
             ),
         ),
         (
@@ -218,7 +218,7 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
         ("gpt2@v1,gpt2@v1", "model 'gpt2' (gpt2@v1) is named twice. Leave one of the two out."),
         (
             "a/tiny,b/tiny@v1",
-            "two models are named 'tiny': a/tiny and b/tiny@v1. Give one of them a name of its own: tiny-2=b/tiny@v1",
+            "two models are named 'tiny': a/tiny and b/tiny@v1. Give one of them another name: tiny-2=b/tiny@v1",
         ),
     ],
 )
@@ -371,7 +371,7 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": "x"},
             (
                 "[tool.llmcompare.models.\"a,b\"] in pyproject.toml: 'a,b' cannot be the name of a model. "
-                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+                "Use at least one character, all of them printable, without ',' and '=', and no space at the ends."
             ),
         ),
         (
@@ -379,7 +379,7 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": "x"},
             (
                 "[tool.llmcompare.models.\" x\"] in pyproject.toml: ' x' cannot be the name of a model. "
-                "Use at least one character, all of them printable, none of them ',' or '=', no space at the ends."
+                "Use at least one character, all of them printable, without ',' and '=', and no space at the ends."
             ),
         ),
         (

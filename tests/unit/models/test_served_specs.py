@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.served import Address, ServerOptions, check_variables, parse_address
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown_spec
 from pytest_llmcompare.models.uris import join_specs, split_specs
 from pytest_llmcompare.text import in_text_without_secrets
 
@@ -44,7 +44,7 @@ def test_specs(text: str, name: str, address: Address) -> None:
 def test_a_message_shows_the_whole_spec() -> None:
     """A model's name with a colon is no user with a password."""
     (spec,) = parse(f"openai:llama3:8b@{URL}")
-    assert shown(spec) == spec.source
+    assert shown_spec(spec) == spec.source
     assert in_text_without_secrets(f"model {spec.source} fails") == f"model {spec.source} fails"
 
 

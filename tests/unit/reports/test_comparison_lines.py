@@ -12,7 +12,7 @@ from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.pair_table import MOST_PAIRS, pair_lines
+from pytest_llmcompare.reports.model_table import MOST_PAIRS, pair_lines
 from pytest_llmcompare.reports.style import Page
 from pytest_llmcompare.reports.terminal import MOST_OVER, budget_lines
 from pytest_llmcompare.settings import COMMAND_LINE, FILE, Settings

@@ -67,7 +67,7 @@ Accept: pytest --llm-update 'tests/test_geo.py::test_geo[distilgpt2-paris]'""",
     "drifted after the end": (
         case(text="Paris.", baseline="Paris.", judgement=Judgement(Verdict.DRIFTED, 3, 3, "<eos>", "<length>")),
         """\
-drift @tok 4/3 <eos> -> <length>
+drift after tok 3 <eos> -> <length>
 test_geo[distilgpt2-paris] drifted after the baseline's end (3 tokens): <eos> -> <length>
   both       Paris.
   The texts are equal; the tokens or the finish reasons are not.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult
-from pytest_llmcompare.reports.markdown import block, code, markdown_report, table
+from pytest_llmcompare.reports.markdown import block, code, markdown_report, markdown_table
 
 from .runs import ARMS, DRIFT, IDENTICAL, TIE, drawn, found, generation, hostile, mixed
 from .samples import HOSTILE
@@ -178,7 +178,7 @@ def test_any_text_is_one_code_span_and_one_cell(text: str) -> None:
     """No text ends the span or the cell that it stands in, nor the block."""
     span = code(text)
     assert outside_code(span) == ""
-    line = table(["a"], [[span]]).splitlines()[-1]
+    line = markdown_table(["a"], [[span]]).splitlines()[-1]
     assert len(re.findall(r"(?:\\.|[^|\\])+", line.strip("|"), re.DOTALL)) == 1
     lines = block([text]).splitlines()
     assert outside_code("\n".join(lines)).strip() == ""

@@ -86,7 +86,7 @@ def test_not_in(text: str, said: str) -> None:
         (["Rome", TEXT.strip()], "look for llm_output.strip()"),
         ({TEXT.strip().lower()}, "upper and lower case differ"),
         (("Paris", "Rome"), "'Paris' is in the output, with more around it; any(text in llm_output for text in ...)"),
-        ({"Rome": 1}, "the output is none of them"),
+        ({"Rome": 1}, "the output is not one of them"),
     ],
 )
 def test_none_of_several(texts: Any, said: str) -> None:

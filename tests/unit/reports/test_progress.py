@@ -115,7 +115,7 @@ def test_a_long_group_in_a_log(clock: Clock) -> None:
     progress.end()
     assert log.getvalue() == (
         "\nllmcompare: trivia x gpt2-large: 4 of 50 cases after 6.0 s\n"
-        "\nllmcompare: trivia x gpt2-large: 50 cases in 1 min 15 s, 1 failed, 3.3 tok/s\n"
+        "llmcompare: trivia x gpt2-large: 50 cases in 1 min 15 s, 1 failed, 3.3 tok/s\n"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmcompare.reports.messages import count, duration, rate, share
+from pytest_llmcompare.reports.messages import count, duration, per_second, share
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_durations(seconds: float, shown: str) -> None:
 )
 def test_rates(number: float, seconds: float, shown: str) -> None:
     """A rate has three digits or more, and is empty where it is not known."""
-    assert rate(number, seconds) == shown
+    assert per_second(number, seconds) == shown
 
 
 @pytest.mark.parametrize(

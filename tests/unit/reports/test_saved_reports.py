@@ -38,11 +38,11 @@ def test_what_is_drawn_again_is_what_the_run_drew(
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("{", "is no JSON report: Expecting property name enclosed in double quotes"),
+        ("{", "is not a JSON report: Expecting property name enclosed in double quotes"),
         ("[]", "is no report of pytest-llmcompare, expected schema version 1."),
         ('{"a": 1}', "is no report of pytest-llmcompare, expected schema version 1."),
         ('{"schema_version": 2}', "is a report of schema version 2, expected schema version 1."),
-        (b"\xff", "is no JSON report: 'utf-8' codec can't decode byte 0xff"),
+        (b"\xff", "is not a JSON report: 'utf-8' codec can't decode byte 0xff"),
     ],
 )
 def test_what_is_no_report(content: str | bytes, told: str, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.reports.html import why
 from pytest_llmcompare.reports.side_by_side import MOST_ROWS
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
@@ -218,6 +219,17 @@ def test_equal_drifts_are_named_once() -> None:
     results = [case(f"row_{at}", judgement=DRIFTED) for at in range(5)]
     expected = "5 drifts alike: distilgpt2 ' Paris' -> ' Lyon' in row_0, row_1, row_2, ..."
     assert expected in report(summarize(results, [], Settings())).splitlines()
+
+
+def test_an_end_has_no_quotes_and_no_number() -> None:
+    """`<end>` is no text of a model, and there is no 9th of 8 tokens."""
+    ended = dataclasses.replace(DRIFTED, position=8, baseline_token="<end>")
+    tie = dataclasses.replace(ended, verdict=Verdict.NEAR_TIE, margin=0.0004, tolerance=0.001)
+    results = [case("a", judgement=ended), case("b", judgement=ended), case("c", judgement=tie)]
+    lines = report(summarize(results, [], Settings()), columns=100).splitlines()
+    assert "2 drifts alike: distilgpt2 <end> -> ' Lyon' in a, b" in lines
+    assert "near tie geo/distilgpt2/c after tok 8 <end> -> ' Lyon' margin 0.0004 (tie: up to 0.001 nats)" in lines
+    assert why(ended) == "<end> → ' Lyon'"
 
 
 def test_obsolete_baselines_have_a_note_and_a_command() -> None:

@@ -12,7 +12,7 @@ from wcwidth import wcswidth
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.reports.style import Page
 from pytest_llmcompare.reports.terminal import summary_lines
-from pytest_llmcompare.reports.terminal_table import Line, table_lines
+from pytest_llmcompare.reports.terminal_table import TableLine, table_lines
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.text import cut, pad, shorten, width
 
@@ -39,7 +39,7 @@ def widths(wanted: Sequence[int], columns: int) -> list[int]:
         given.extend(columns)
         return [""] * len(columns)
 
-    list(table_lines([Line(wanted, fit)], Page(columns), flexible=range(len(wanted))))
+    list(table_lines([TableLine(wanted, fit)], Page(columns), flexible=range(len(wanted))))
     return given
 
 

@@ -76,8 +76,7 @@ def test_a_file_that_the_commit_does_not_have(root: Path) -> None:
     found = source.load(other, [])
     assert found.baselines == {}
     assert found.lacking == (
-        f"{source.title} has no tests/__baselines__/geo/distilgpt2.baseline\n"
-        "  Once it is recorded and main has it, it counts."
+        f"{source.title} has no tests/__baselines__/geo/distilgpt2.baseline\n  Record it, and commit it to main."
     )
 
 
@@ -130,7 +129,7 @@ def test_a_file_that_is_damaged_in_the_commit(root: Path) -> None:
         open_commit(root, "main", "").load(GROUP, [])
     assert str(caught.value) == (
         f"main:{PATH}, line 7: there is no fact '.inptu'. Did you mean '.input'?\n"
-        "Mend it there, or compare with another commit: git:REF"
+        "Fix it there, or compare with another commit: git:REF"
     )
 
 

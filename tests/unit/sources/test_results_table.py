@@ -105,11 +105,11 @@ def test_what_is_no_text_is_no_output() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is no results table of mlflow.models.evaluate."),
+        ("{", "this is not a results table of mlflow.models.evaluate."),
         (b'{"\xff', "is not UTF-8: byte 0xff at position 2."),
-        pytest.param("[" * 100_000, "is no results table of mlflow.models.evaluate.", id="deep"),
-        ("[1]", "is no results table of mlflow.models.evaluate."),
-        ('{"columns": ["a"], "data": [[1, 2]]}', "is no results table of mlflow.models.evaluate."),
+        pytest.param("[" * 100_000, "this is not a results table of mlflow.models.evaluate.", id="deep"),
+        ("[1]", "this is not a results table of mlflow.models.evaluate."),
+        ('{"columns": ["a"], "data": [[1, 2]]}', "this is not a results table of mlflow.models.evaluate."),
         (
             table(prompt=[SKY], answer=[" Blue."]),
             (

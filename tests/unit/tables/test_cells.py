@@ -96,7 +96,7 @@ def test_ids_do_not_depend_on_what_a_file_was_written_from(tmp_path: Path) -> No
 
 
 def test_equal_numbers_of_different_types_are_one_id() -> None:
-    assert "id '1' stands twice" in message([{"prompt": "x", "id": 1}, {"prompt": "y", "id": 1.0}])
+    assert "id '1' occurs twice" in message([{"prompt": "x", "id": 1}, {"prompt": "y", "id": 1.0}])
 
 
 def test_decimals_and_dates_of_parquet(tmp_path: Path) -> None:

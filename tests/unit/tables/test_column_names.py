@@ -89,7 +89,7 @@ def test_the_marker_names_columns_without_case_as_well(given: str, tmp_path: Pat
 def test_the_marker_may_name_one_of_two_spellings_to_the_letter() -> None:
     rows = [{"Q": "this", "q": "that"}]
     assert read_table(rows, base=Path.cwd(), input="q")[0].columns == {"Q": "this"}
-    assert "input='q ' may be any of the columns 'Q', 'q'" in message(rows, input="q ")
+    assert "input='q ' fits several columns: 'Q', 'q'" in message(rows, input="q ")
 
 
 def test_rows_may_spell_a_role_differently() -> None:

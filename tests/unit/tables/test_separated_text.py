@@ -156,9 +156,9 @@ def test_a_blank_before_a_quote_is_named(separator: str, tmp_path: Path) -> None
     """Unnamed it would either cut the cell, or put its quotes into the prompt."""
     rows = [("id", " prompt", "note"), ("sky", f' "Hello{separator} what?"', "x"), ("sun", ' "So?"', ' "y\nz" ')]
     found = message(tmp_path, "\n".join(separator.join(cells) for cells in rows))
-    assert "row 1, line 2: a blank stands before the double quote that opens cell 2." in found
-    assert "row 2, line 3: a blank stands before the double quote that opens cell 3." in found
-    assert "Remove blanks before double quotes" in found
+    assert "row 1, line 2: a space is before the double quote that opens cell 2." in found
+    assert "row 2, line 3: a space is before the double quote that opens cell 3." in found
+    assert "Remove spaces before double quotes" in found
 
 
 def test_a_quote_inside_a_cell_is_text(tmp_path: Path) -> None:

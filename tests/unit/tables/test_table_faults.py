@@ -17,7 +17,7 @@ from pytest_llmcompare.suite.table import read_table
 KINDS = ".csv, .tsv, .jsonl, .ndjson, .json, .parquet, .yaml, .yml"
 LOOKED = "Looked for input_text, prompt, question, text, inputs"
 GIVE_IDS = "Give every prompt its own id, or drop the column to have ids made from the prompts."
-ONE_EACH = "Remove the repeated rows, or add a column id with an id of its own for each."
+ONE_EACH = "Remove the repeated rows, or add a column id with a different id for each."
 WRITE = "Write a prompt, or remove the row."
 QUOTES = 'Inside a cell in double quotes, write a double quote as "".'
 QUOTE_TEXT = "Put it in quotes, or convert the column to text."
@@ -62,7 +62,7 @@ def message(source: Any, base: Path, **columns: Any) -> str:
         ("t.csv", "id,Prompts\na,b\n", ["t.csv, line 1: column 'Prompts' is not read. Did you mean 'prompt'?", "Rename column 'Prompts' to 'prompt' or name it in the marker: input=\"Prompts\". A column of your own needs another name, e.g. 'own_Prompts'."]),
         ("t.csv", "id,satz\na,b\n", [f"t.csv, line 1: no column of prompts. {LOOKED}; found 'id', 'satz'.", f'{HEADER}Name the column: input="...".']),
         ("t.csv", "id~prompt\na~b\n", [f"t.csv, line 1: no column of prompts. {LOOKED}; found 'id~prompt'.", "The header seems to be separated by '~': use commas, semicolons, tabs or pipes. Name the column: input=\"...\"."]),
-        ("t.csv", "prompt,verdict\na,b\n", ["t.csv, line 1: column 'verdict' would hide one of the results table.", "Rename column 'verdict'."]),
+        ("t.csv", "prompt,verdict\na,b\n", ["t.csv, line 1: column 'verdict' has the name of a column of the results table.", "Rename column 'verdict'."]),
         # rows of cells
         ("t.csv", "id,prompt\na,b,c\nb\nc,d\n", ["t.csv, row 1, line 2: 3 cells, expected 2 (id, prompt).", "t.csv, row 2, line 3: 1 cell, expected 2 (id, prompt).", COMMAS, AS_MANY]),
         ("t.tsv", "id\tprompt\na\tb\tc\n", ["t.tsv, row 1, line 2: 3 cells, expected 2 (id, prompt).", TABS]),
@@ -70,9 +70,9 @@ def message(source: Any, base: Path, **columns: Any) -> str:
         ("t.csv", 'id,prompt\na,"b\nb"c\n', ["t.csv, row 1, line 2: text follows a closing double quote (line 3).", QUOTES]),
         ("t.csv", '"id,prompt\na,b\n', ["t.csv, line 1: a double quote is opened and never closed.", QUOTES]),
         # where: rows count from the first after the header, lines as an editor does
-        ("t.csv", 'id,prompt\nparis,"two\nlines"\n\nrome,x\nparis,y\n', ["t.csv, row 3, line 6: id 'paris' stands twice (first in row 1, line 2).", GIVE_IDS]),
-        ("t.jsonl", '{"id": "a", "prompt": "x"}\n\n{"id": "a", "prompt": "y"}\n', ["t.jsonl, line 3: id 'a' stands twice (first in line 1).", GIVE_IDS]),
-        ("t.json", '[{"id": "a", "prompt": "x"},\n\n{"id": "a", "prompt": "y"}]', ["t.json, row 2: id 'a' stands twice (first in row 1).", GIVE_IDS]),
+        ("t.csv", 'id,prompt\nparis,"two\nlines"\n\nrome,x\nparis,y\n', ["t.csv, row 3, line 6: id 'paris' occurs twice (first in row 1, line 2).", GIVE_IDS]),
+        ("t.jsonl", '{"id": "a", "prompt": "x"}\n\n{"id": "a", "prompt": "y"}\n', ["t.jsonl, line 3: id 'a' occurs twice (first in line 1).", GIVE_IDS]),
+        ("t.json", '[{"id": "a", "prompt": "x"},\n\n{"id": "a", "prompt": "y"}]', ["t.json, row 2: id 'a' occurs twice (first in row 1).", GIVE_IDS]),
         # prompts
         ("t.csv", "id,prompt\na,\nb,  \n", ["t.csv, row 1, line 2: prompt is empty.", "t.csv, row 2, line 3: prompt has only spaces.", WRITE]),
         ("t.json", '[{"prompt": null}, {"prompt": NaN}, {"prompt": "\\n"}]', ["t.json, row 1: prompt is empty.", "t.json, row 2: prompt is empty.", "t.json, row 3: prompt has only spaces.", WRITE]),
@@ -86,7 +86,7 @@ def message(source: Any, base: Path, **columns: Any) -> str:
         ("t.json", '[{"id": "a\\tb", "prompt": "x"}, {"id": "\\u202ea", "prompt": "y"}]', ["t.json, row 1: id 'a\\tb' holds characters that do not show.", "t.json, row 2: id '\\u202ea' holds characters that do not show.", "Use letters and digits in ids."]),
         ("t.json", '[{"id": true, "prompt": "x"}, {"id": ["a"], "prompt": "y"}]', ["t.json, row 1: id is True, expected text or a number.", "t.json, row 2: id is ['a'], expected text or a number.", QUOTE_TEXT]),
         ("t.json", '[{"id": "a", "prompt": "x"}, {"prompt": "y"}]', ["t.json, row 2: no 'id'. Known: prompt.", GIVE_IDS]),
-        ("t.json", '[{"id": 1, "prompt": "x"}, {"id": "1", "prompt": "y"}]', ["t.json, row 2: id '1' stands twice (first in row 1).", GIVE_IDS]),
+        ("t.json", '[{"id": 1, "prompt": "x"}, {"id": "1", "prompt": "y"}]', ["t.json, row 2: id '1' occurs twice (first in row 1).", GIVE_IDS]),
         ("t.csv", "prompt,target\na,x\nb,x\na,y\n", ["t.csv, row 3, line 4: the same prompt, examples and settings as in row 1, line 2.", ONE_EACH]),
         # targets, examples
         ("t.json", '[{"prompt": "x", "target": ["a"], "few_shot_examples": 1}]', ["t.json, row 1: target is a list: ['a'], expected one text.", "t.json, row 1: few_shot_examples is 1, expected text.", MANY_ANSWERS, QUOTE_TEXT]),
@@ -99,9 +99,9 @@ def message(source: Any, base: Path, **columns: Any) -> str:
         ("t.jsonl", '{"prompt":\n"a"}\n', ["t.jsonl, line 1: broken JSON: Expecting value at column 11.", "t.jsonl, line 2: broken JSON: Extra data at column 4.", "Write one JSON object per line."]),
         ("t.json", '{"prompt": "a"}\n{"prompt": "b"}\n', ["t.json, line 2, column 1: broken JSON: Extra data. For one object per line, name the file .jsonl."]),
         ("t.json", '[{"prompt": "a"},\n {"prompt" "b"}]', ["t.json, line 2, column 12: broken JSON: Expecting ':' delimiter."]),
-        ("t.json", '{"prompt": "a"}', ["t.json: {'prompt': 'a'}, expected a list of objects such as [{\"prompt\": \"...\"}]. A single row stands in a list, too."]),
+        ("t.json", '{"prompt": "a"}', ["t.json: {'prompt': 'a'}, expected a list of objects such as [{\"prompt\": \"...\"}]. Put a single row into a list, too."]),
         ("t.json", '["a", {"prompt": "b"}, 3]', ["t.json, row 2: {'prompt': 'b'}, expected a text, as in the first row.", "t.json, row 3: 3, expected a text, as in the first row."]),
-        ("t.yaml", "prompt: a\n", ["t.yaml: {'prompt': 'a'}, expected a list of objects such as [{\"prompt\": \"...\"}]. A single row stands in a list, too."]),
+        ("t.yaml", "prompt: a\n", ["t.yaml: {'prompt': 'a'}, expected a list of objects such as [{\"prompt\": \"...\"}]. Put a single row into a list, too."]),
         ("t.yaml", "- prompt: a\n- prompt: [b\n", [f"t.yaml, line 3, column 1: broken YAML: while parsing a flow sequence that begins in line 2: did not find expected ',' or ']'. {YAML_QUOTES}"]),
         ("t.yaml", "- !!python/object/apply:os.getcwd []\n", ["t.yaml, line 1, column 3: broken YAML: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd'. Only plain values are read; remove the tag (the word after !), or put the text into quotes."]),
     ],
@@ -139,7 +139,7 @@ def test_faults_of_files(name: str, text: str, expected: list[str], here: Path) 
             7,
             [
                 (
-                    f"7 is no prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
+                    f"7 is not a prompt table. Expected the path of a {KINDS} file, a list of texts, a list of dicts, "
                     "or a pandas DataFrame."
                 )
             ],
@@ -224,7 +224,7 @@ def test_columns_that_are_not_there(here: Path) -> None:
 def test_columns_of_the_results_cannot_be_hidden(column: str, here: Path) -> None:
     found = message([{"prompt": "x"}, {"prompt": "a", column: "b"}], here)
     assert found.startswith(f"list of prompts, item 2: column '{column}' ")
-    assert ("named like a keyword" if column == "seed" else "would hide one of the results table") in found
+    assert ("named like a keyword" if column == "seed" else "has the name of a column of the results table") in found
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_all_faults_are_reported_at_once_in_the_order_of_the_rows(here: Path) ->
     (here / "t.csv").write_text('id,prompt\na,\na,x\nb\nc,"y\n', encoding="utf-8")
     assert message("t.csv", here).splitlines() == [
         "t.csv, row 1, line 2: prompt is empty.",
-        "t.csv, row 2, line 3: id 'a' stands twice (first in row 1, line 2).",
+        "t.csv, row 2, line 3: id 'a' occurs twice (first in row 1, line 2).",
         "t.csv, row 3, line 4: 1 cell, expected 2 (id, prompt).",
         "t.csv, row 4, line 5: a double quote is opened and never closed.",
         WRITE,

@@ -124,7 +124,7 @@ def test_a_folder_or_a_file_without_an_ending(tmp_path: Path) -> None:
     (tmp_path / "data" / "trivia.csv").touch()
     (tmp_path / "trivia").touch()
     assert message("data", tmp_path).endswith("data: a folder, expected a file. Give one of its files: trivia.csv.")
-    assert message("trivia", tmp_path).endswith("Give the file the ending of its kind.")
+    assert message("trivia", tmp_path).endswith("Give the file the suffix of its format.")
 
 
 def test_control_characters_of_a_path_are_escaped(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ OBJECTS: dict[str, tuple[Any, str]] = {
 def test_other_objects_say_how_they_become_a_table(kind: str, tmp_path: Path) -> None:
     source, way_on = OBJECTS[kind]
     found = message(source, tmp_path)
-    assert "is no prompt table. Expected the path of a .csv" in found
+    assert "is not a prompt table. Expected the path of a .csv" in found
     assert way_on in found
 
 

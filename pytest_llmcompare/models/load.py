@@ -30,7 +30,7 @@ from pytest_llmcompare.generation import Environment
 
 from .chat_template import TOKENIZER
 from .device import checked_device, checked_dtype, device_name, share_processors
-from .loading import check_architectures, check_loaded, unloadable
+from .load_checks import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
@@ -49,7 +49,7 @@ class LocalModel:
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: Fingerprint of the weights, see `model_files.py`.
         pieces: Texts of single tokens, filled in as they are needed.
-        notes: What the user should know about the model.
+        notes: Notes on the model for the user.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LocalModel:
 
     def chat_text(self, prompt: str, **variables: Any) -> str:
         """Render a prompt by the chat template, with further variables for the template."""
-        with quiet():
+        with transformers_quiet():
             return str(self.chat(prompt, tokenize=False, **variables))
 
     def chat(self, prompt: str, **options: Any) -> Any:
@@ -114,7 +114,7 @@ class LocalModel:
 
     @property
     def prefix(self) -> str:
-        """Text that the pipeline puts before every prompt of this model; empty for nearly all."""
+        """Text that the pipeline puts before every prompt of this model; empty for nearly all models."""
         configured = getattr(self.model.config, "prefix", None)
         if configured is None and type(self.model).__name__ == "XLNetLMHeadModel":
             return str(TextGenerationPipeline.XL_PREFIX)
@@ -140,7 +140,7 @@ class LocalModel:
 
     @cached_property
     def is_encoder_decoder(self) -> bool:
-        """True if the prompt goes to an encoder, so that the output is a sequence of its own."""
+        """True if the prompt goes to an encoder, so that the output is a separate sequence."""
         return bool(self.model.config.is_encoder_decoder)
 
     @cached_property
@@ -191,7 +191,7 @@ class LocalModel:
         torch.cuda.empty_cache()  # does nothing without CUDA
 
 
-def load(
+def load_model(
     location: str | Path,
     *,
     name: str = "",
@@ -225,7 +225,7 @@ def load(
     options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
     weights = {"dtype": precision, "device_map": place, "use_safetensors": None if allow_pickle else True}
     try:
-        with quiet():
+        with transformers_quiet():
             config = AutoConfig.from_pretrained(location, **options)
             check_architectures(name, location, config.to_dict())
             tokenizer = AutoTokenizer.from_pretrained(location, **options)
@@ -241,7 +241,7 @@ def load(
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def transformers_quiet() -> Iterator[None]:
     """Silence transformers' warnings and progress bars, which it prints per model and per prompt."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with library_warnings_ignored():

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.text import error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
-from .faults import reason
 from .model_files import file_names, matches
 
 OTHER_TASKS = re.compile(
@@ -68,10 +68,10 @@ def unloadable(name: str, location: str | Path, place: object, error: Exception)
     if package := missing_package(Path(location), error):
         return ModelError(
             f"model {name!r}: {location} needs the Python package {package!r}, which is not installed here "
-            f"({reason(error)}).\nInstall it: pip install {package}"
+            f"({error_line(error)}).\nInstall it: pip install {package}"
         )
     return ModelError(
-        f"model {name!r}: {location} cannot be loaded on {place}: {reason(error)}\n"
+        f"model {name!r}: {location} cannot be loaded on {place}: {error_line(error)}\n"
         "To see the whole error: "
         f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
     )
@@ -200,14 +200,15 @@ def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str)
         )
     if unknown:
         note = f"{len(unknown)} of its weights are not used, such as {unknown[0]!r}"
-        loaded.notes += (f"model {loaded.name!r}: {note}: {kind}, as config.json describes it, has no place for them",)
+        why = f"{kind}, as config.json describes it, has no parameters of these names"
+        loaded.notes += (f"model {loaded.name!r}: {note}: {why}",)
 
 
 def check_template(loaded: Loaded, location: str) -> None:
     """Check that the chat template renders a prompt.
 
     Raises:
-        ModelError: There is none, it raises, or its text leaves the prompt out.
+        ModelError: There is no template, it raises, or its text leaves the prompt out.
     """
     own = loaded.chat_template == TOKENIZER
     if own and not loaded.tokenizer.chat_template:

@@ -1,0 +1,124 @@
+"""What makes many runs of pytest and MLflow on one machine cheaper, and changes nothing that they do."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gc
+import importlib
+import importlib.metadata
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+IMPORTED_IN_FUNCTIONS = ("jinja2", "pydantic", "rich.console", "rich.table", "scipy.stats", "tqdm", "wcwidth", "yaml")
+
+LIBRARIES = (
+    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
+    *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
+    *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
+    *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
+    *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
+    *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
+    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
+    *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
+)
+
+
+class Distribution:
+    """An installed package whose metadata is read once."""
+
+    def __init__(self, distribution: importlib.metadata.Distribution) -> None:
+        self._distribution = distribution
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._distribution, name)
+        if name in ("entry_points", "files", "metadata", "name", "version"):
+            self.__dict__[name] = value
+        return value
+
+
+def hurry() -> None:
+    """Make runs faster in this process: stores do not wait for the disk, and constants are looked up once.
+
+    For each new store MLflow reads all of its migrations to name the last one, and for each model that is logged or
+    loaded the metadata of the packages that it requires; each run of pytest reads those of all packages.
+    """
+    import importlib_metadata
+    import mlflow.store.db.utils
+    import mlflow.utils.requirements_utils
+    import yaml
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def connect(connection: object, _: object) -> None:
+        if type(connection).__module__.startswith("sqlite3"):
+            connection.execute("PRAGMA synchronous=OFF")  # type: ignore[attr-defined]
+
+    versions = ((module, "version") for module in (importlib.metadata, importlib_metadata))
+    for module, name in ((mlflow.store.db.utils, "_get_latest_schema_revision"), *versions):
+        if hasattr(module, name):
+            setattr(module, name, functools.cache(getattr(module, name)))
+    packages = getattr(mlflow.utils.requirements_utils, "_init_packages_to_modules_map", None)
+    if packages is not None:
+        packages()
+    if hasattr(yaml, "CSafeLoader"):  # MLflow reads the description of a model several times
+        yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
+    read_distributions_once()
+
+
+def read_distributions_once() -> None:
+    """Let `importlib.metadata` read the packages of each installation folder once, as long as none is installed."""
+    find = importlib.metadata.distributions
+    if find.__module__ == __name__:
+        return
+
+    @functools.cache
+    def within(path: str, _: int) -> list[Any]:
+        return [Distribution(one) for one in find(path=[path])]
+
+    def distributions(**options: Any) -> Iterator[Any]:
+        if options:
+            yield from find(**options)
+            return
+        for path in sys.path:
+            folder = Path(path)
+            if folder.name.endswith("-packages") and folder.is_dir():
+                yield from within(path, folder.stat().st_mtime_ns)
+            else:
+                yield from find(path=[path])
+
+    importlib.metadata.distributions = distributions
+    for _ in distributions():  # a process that is forked from this one has read them, too
+        pass
+
+
+def import_all() -> None:
+    """Import what a run imports inside functions: `pytester` forgets what is imported beneath it, run after run."""
+    import pytest_llmcompare
+
+    ours = (one.name for one in pkgutil.walk_packages(pytest_llmcompare.__path__, f"{pytest_llmcompare.__name__}."))
+    for name in (*IMPORTED_IN_FUNCTIONS, *ours):
+        if not name.rpartition(".")[2].startswith("_"):  # the code of models, which is run and not imported
+            importlib.import_module(name)
+
+
+def import_libraries() -> None:
+    """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
+    for name in (*LIBRARIES, *IMPORTED_IN_FUNCTIONS):
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+    hurry()
+    for entry in importlib.metadata.entry_points(group="pytest11"):
+        module = sys.modules.get(entry.module.partition(".")[0])
+        if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
+            module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
+    threads = list(Path("/proc/self/task").iterdir())
+    if len(threads) > 1:
+        raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
+    gc.collect()
+    gc.freeze()
