@@ -18,7 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +30,18 @@ from pytest_llmcompare.text import source_without_secrets
 from . import served
 from .config_tables import CONFIG_FILE, check_name, header, read_model_table
 from .echo import parse_echo
-from .uris import ECHO, FORMS, MLFLOW_FORMS, OPENAI, PATH_START, SCHEME, has_known_scheme, is_mlflow, split_specs
+from .uris import (
+    ECHO,
+    FORMS,
+    MLFLOW_FORMS,
+    OPENAI,
+    PATH_START,
+    SCHEME,
+    has_known_scheme,
+    is_below,
+    is_mlflow,
+    split_specs,
+)
 from .uris import name_from_uri as mlflow_name
 
 
@@ -103,21 +114,14 @@ def parse_specs(
     """
     for name in named:
         parse_named(name, named=named, root=root, others=others)
-    specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text, named)]
+    specs = []
+    for text in texts:
+        parts = split_specs([text], named)
+        if not parts:
+            raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
+        specs.extend(parse_spec(part, named, root, others=others) for part in parts)
     check_unique_names(specs)
     return tuple(specs)
-
-
-def split_texts(text: str, named: Collection[str]) -> tuple[str, ...]:
-    """The specs in one text.
-
-    Raises:
-        UsageError: The list is empty.
-    """
-    parts = split_specs([text], named)
-    if not parts:
-        raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
-    return parts
 
 
 def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *, others: bool) -> ModelSpec:
@@ -250,14 +254,6 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
         served.parse_address(source, where)
         return SourceKind.SERVER
     return SourceKind.MLFLOW if is_mlflow(source, scheme, where, others=others) else SourceKind.OTHER
-
-
-def is_below(source: str, root: Path) -> bool:
-    """True if `source` has a separator and is an existing folder below `root`."""
-    try:
-        return ("/" in source or os.sep in source) and (root / source).is_dir()
-    except OSError:  # a name too long to be a file's
-        return False
 
 
 def default_name(source: str, kind: SourceKind, root: Path) -> str:

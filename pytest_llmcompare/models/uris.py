@@ -1,9 +1,14 @@
-"""Sources with a scheme (`models:/qa/3`, `openai:MODEL@URL`, `echo:`, `KIND:ANYTHING`), and lists of specs. Pure."""
+"""Sources with a scheme (`models:/qa/3`, `openai:MODEL@URL`, `echo:`, `KIND:ANYTHING`), and lists of specs.
+
+Pure, except that `is_below` looks for a folder.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import without_secrets
@@ -160,3 +165,11 @@ def join_specs(specs: Sequence[str]) -> list[str]:
         else:
             lists.append(spec)
     return lists
+
+
+def is_below(source: str, root: Path) -> bool:
+    """True if `source` has a separator and is an existing folder below `root`."""
+    try:
+        return ("/" in source or os.sep in source) and (root / source).is_dir()
+    except OSError:  # a name too long to be a file's
+        return False
