@@ -114,7 +114,7 @@ def parse_specs(
     """
     for name in named:
         parse_named(name, named=named, root=root, others=others)
-    specs = []
+    specs: list[ModelSpec] = []
     for text in texts:
         parts = split_specs([text], named)
         if not parts:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import UsageError
@@ -236,6 +237,8 @@ def test_very_long_name_is_a_usage_error(root: Path) -> None:
     assert parse("x=" + "a/" * 5000 + "b", root=root)[0].kind is FOLDER
 
 
+@example(text="~ :", others=False)
+@example(text="#\\", others=False)
 @given(
     st.one_of(st.text(), st.text(alphabet="ab./\\:@=, ~-\x00\ud800\u202e"), st.from_regex(r"(models|runs):.*")),
     st.booleans(),
@@ -252,8 +255,8 @@ def test_any_text_gives_specs_or_a_usage_error(text: str, others: bool) -> None:
         assert not set(spec.name) & set(",=")
         assert spec.source.isprintable()
         revision = f"@{spec.revision}" if spec.revision else ""
-        # A name that starts like a path or a scheme cannot be given on the command line: there these come first.
-        name = f"nn{spec.name}".replace(":", "")
+        # A name that looks like a path or an address cannot be given on the command line: there these come first.
+        name = re.sub("[:#?]", "", f"nn{spec.name}").rstrip()
         again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"), others=others)
         assert again == (dataclasses.replace(spec, name=name),)
 
