@@ -140,9 +140,10 @@ def settings() -> str:
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
     from pytest_llmcompare.models.config_tables import KEYS
+    from pytest_llmcompare.models.served import ServerOptions
     from pytest_llmcompare.models.spec import ModelSpec
 
-    meanings = documented(ModelSpec)
+    meanings = {**documented(ServerOptions), **documented(ModelSpec)}
     return table(
         ("key", "takes", "meaning"), ((code(key), expected, meanings[key]) for key, (_, expected) in KEYS.items())
     )

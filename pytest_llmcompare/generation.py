@@ -27,6 +27,7 @@ class Path:
         scale: Largest logit of an argmax by magnitude; numerical noise grows with it.
         stop: Finish reason after the last of `choices`; empty if the model would go on.
         draws: True for sampled decoding, where a choice other than the argmax means nothing.
+        is_partial: True if it ends at the first other choice, because a server shows no more.
     """
 
     tokens: tuple[int, ...]
@@ -37,6 +38,7 @@ class Path:
     scale: float = 0.0
     stop: str = ""
     draws: bool = False
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, repr=False)

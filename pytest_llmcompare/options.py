@@ -61,8 +61,9 @@ OPTIONS = (
     Option(
         "--llm-models",
         "models to compare, comma-separated, repeatable: [NAME=]SOURCE[@REVISION], SOURCE a hub id, a folder, "
-        "an MLflow URI, a NAME of [tool.llmcompare.models.NAME], KIND:ANYTHING of a plugin, or echo: (answers made "
-        "from the prompt, to try a suite; echo:?drift=0.1&delay=0.01) (env LLMCOMPARE_MODELS; file default_models)",
+        "an MLflow URI, a NAME of [tool.llmcompare.models.NAME], openai:MODEL@URL (a served model), KIND:ANYTHING of a "
+        "plugin, or echo: (answers made from the prompt, to try a suite; echo:?drift=0.1&delay=0.01) "
+        "(env LLMCOMPARE_MODELS; file default_models)",
         taking("A,B", action="append", default=[], dest=MODELS),
     ),
     Option(

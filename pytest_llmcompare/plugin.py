@@ -141,6 +141,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         from .run.parametrize import select
 
         select(session.items, ours, all_collected=session.testsfailed == 0)  # so far, only collecting can have failed
+        if not (session.config.option.collectonly or hasattr(session.config, "workerinput")):
+            try:
+                ours.check_variables()
+            except UsageError as error:
+                raise pytest.UsageError(str(error)) from None
         if ours.groups:
             watch_sigterm(session.config)
 

@@ -14,7 +14,7 @@ HIDDEN = "***"
 
 NORMAL_HOST = re.compile(r"(?:[^@:/?#\s]*|\[[0-9A-Fa-f:.%]+\])(?::\d*)?")
 WEB = re.compile(r"(?:https?|wss?)\Z", re.IGNORECASE)  # in which a password can't hold a bare `/`
-OPAQUE_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/?|(?<![:/\w])//)[^/?#@:\s]+:[^/?#@\s]+@")
+OPAQUE_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:(?<!openai:)/?|(?<![:/\w])//)[^/?#@:\s]+:[^/?#@\s]+@")
 """`mine:user:password@host`, `http:/user:password@host` and `//user:password@host`."""
 
 

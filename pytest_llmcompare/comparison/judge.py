@@ -177,7 +177,7 @@ class _PathComparison:
         judgement = Judgement(
             same if self.decisive is None else Verdict.DRIFTED,
             length=len(self.path.tokens),
-            mismatches=None if self.path.draws else len(self.flips),
+            mismatches=None if self.path.draws or self.path.is_partial else len(self.flips),
             tolerance=self.limit.tolerance,
             likelihood=self.moved,
         )
@@ -214,6 +214,8 @@ class _PathComparison:
     @property
     def wrong_ends(self) -> tuple[int, ...]:
         """The position at which the output ends and the baseline does not, or the other way round."""
+        if self.path.is_partial and self.flips:
+            return ()
         end, stop = len(self.path.choices), self.expected.stop
         return (end,) if end < len(self.path.tokens) or (stop and self.path.stop != stop) else ()
 
@@ -237,5 +239,5 @@ class _PathComparison:
         else:
             token, after = None, f"<{self.path.stop or 'more'}>"
         known = at < len(self.path.choices) and token == self.path.choices[at] and not self.path.draws
-        margin = self.path.margins[at] if known else None
+        margin = self.path.margins[at] if known and self.path.margins[at] != math.inf else None
         return replace(judgement, position=at, baseline_token=before, candidate_token=after, margin=margin)

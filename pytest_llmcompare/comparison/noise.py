@@ -46,7 +46,11 @@ def likelihood_drift(
 
 
 WEIGHTS = "weights"
-"""The entry of an environment that identifies the model; all others decide how its numbers are summed."""
+"""The entry of an environment that identifies the model; all others but `NOISE` decide how its numbers are summed."""
+
+
+NOISE = "noise"
+"""The entry of an environment with the noise of a server: its band and its tie, such as `3.4e-04/1.7e-02`."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,49 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         scale: Largest logit by magnitude; None if unknown.
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
-    precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
+    if learnt := LearntNoise.read(then) or LearntNoise.read(now):
+        return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
+    precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     unit = precision.step * (USUAL_SCALE if scale is None else scale)
     usual = max(precision.least_tie, precision.tie * unit)
     return Limits(
         tolerance=usual if tolerance is None else tolerance,
         band=elsewhere * max(precision.least_band, precision.band * unit),
     )
+
+
+@dataclass(frozen=True)
+class LearntNoise:
+    """Noise of a server, learnt from answers to the same questions while nothing changed.
+
+    Attributes:
+        band: Largest rms of log-prob differences (nats) that counts as noise.
+        tie: Largest margin (nats) that noise can decide.
+    """
+
+    band: float
+    tie: float
+
+    @classmethod
+    def from_movements(cls, rms: float, lead: float) -> LearntNoise:
+        """Three times the largest movements seen, of a case's log-probs and of a top-2 margin, and not too little."""
+        return cls(max(3 * rms, 3e-4), max(3 * lead, 1e-2))
+
+    @classmethod
+    def read(cls, environment: Environment) -> LearntNoise | None:
+        """The noise in an environment; None if there is none, or it cannot be read."""
+        band, _, tie = dict(environment).get(NOISE, "").partition("/")
+        try:
+            noise = cls(float(band), float(tie))
+        except ValueError:
+            return None
+        return noise if 0 < noise.band < math.inf and 0 < noise.tie < math.inf else None
+
+    def write(self, environment: Environment) -> Environment:
+        """An environment that holds this noise."""
+        others = [pair for pair in environment if pair[0] != NOISE]
+        return tuple(sorted([*others, (NOISE, f"{self.band:.1e}/{self.tie:.1e}")]))
 
 
 def unsure(best: float) -> float:
@@ -137,4 +176,4 @@ def precision_of(environment: Environment) -> Precision:
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
     """Entries of an environment that decide how numbers are summed."""
-    return tuple(pair for pair in environment if pair[0] != WEIGHTS)
+    return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))

@@ -23,13 +23,15 @@ from pytest_llmcompare.text import in_text_without_secrets
 
 from . import group_model, metrics, row_metrics, threshold_checks, tracking
 from .answers import Asking
+from .ask_served import ServedTokens
 from .dataset import frame_of, storable
 from .heavy_imports import import_evaluators
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
 from .predict import predict
 from .pyfunc import HeldTransformer, PyfuncTransformer
-from .verdicts import Baselines, Judged, judge_answers, tokenizer_of
+from .served_model import served_model_of
+from .verdicts import Baselines, Judged, Tokenizer, judge_answers, tokenizer_of
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -103,7 +105,7 @@ def evaluate(
         baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
         with tracking.reopened(logged.run_id):
             answers = predict(asking)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokenizer_of(logged.ours))
+            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens_of(logged))
             computed = compute(
                 group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
             )
@@ -182,6 +184,12 @@ def begin(
     expected = baselines.stored.baselines if baselines.stored else {}
     shortcuts = resources.settings.decode != "plain"
     return Asking(logged.model, logged.identity, cases, journal, progress, expected, shortcuts)
+
+
+def tokens_of(logged: LoggedModel) -> Tokenizer | None:
+    """What shows the tokens of a model; None for a model that gives texts alone."""
+    served = served_model_of(logged.model)
+    return ServedTokens(served.server().pieces) if served else tokenizer_of(logged.ours)
 
 
 def compute(

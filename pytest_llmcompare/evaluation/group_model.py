@@ -15,6 +15,7 @@ from . import model_logging, plugin_models
 from .dataset import shared_settings
 from .echo_model import log_echo, parameters_of
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
+from .served_model import log_served
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.group import Group
@@ -58,6 +59,8 @@ def identity_of(resolved: ResolvedModel, model: HeldTransformer | None) -> Ident
         return Identity(fingerprint, json.dumps([*facts, config], sort_keys=True, default=repr), certain=True)
     if spec.kind is SourceKind.ECHO:
         return Identity(fingerprint, json.dumps(facts), certain=True, takes_settings=False)
+    if spec.kind is SourceKind.SERVER:
+        return Identity(fingerprint, json.dumps([*facts, spec.server.extra_body], default=repr), certain=False)
     certain = spec.kind is not SourceKind.OTHER or fingerprint != plugin_models.UNKNOWN
     facts += [installed(), "" if certain else plugin_models.state()]
     return Identity(fingerprint, json.dumps(facts, default=repr), certain)
@@ -82,6 +85,9 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
         return plugin_models.log(group.spec)
     if group.spec.kind is SourceKind.ECHO:
         return model_logging.logged(log_echo, group.spec)
+    if group.spec.kind is SourceKind.SERVER:
+        shared = shared_settings(tuple(group.cases.values()))
+        return model_logging.logged(lambda spec, name: log_served(spec, name, shared), group.spec)
     return model_logging.log(pyfunc_of(group, resolved, batch_size), group.spec.name).model_uri
 
 

@@ -26,6 +26,9 @@ def heavy_imports() -> Iterator[None]:
         with assertion_rewriting_off():
             yield
     finally:
+        if gc.get_freeze_count() == 0:  # else the user has frozen objects, which would be thawed
+            gc.freeze()
+            gc.unfreeze()  # all are in the oldest generation now, where the collector comes last
         if enabled:
             gc.enable()
 

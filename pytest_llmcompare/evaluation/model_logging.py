@@ -28,6 +28,7 @@ from pytest_llmcompare.models.uris import name_from_uri
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.text import error_line, in_text_without_secrets
 
+from .heavy_imports import heavy_imports
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
 
@@ -219,7 +220,8 @@ def quiet_loading(folder: Path) -> Iterator[None]:
     """Keep transformers' warnings and progress bars off the terminal, if the model in a folder may use transformers."""
     files = [path for path in (folder / "MLmodel", folder / "requirements.txt") if path.is_file()]
     if any("transformers" in path.read_text(encoding="utf-8", errors="replace") for path in files):
-        from pytest_llmcompare.models.load import transformers_quiet  # imports torch
+        with heavy_imports():
+            from pytest_llmcompare.models.load import transformers_quiet  # imports torch
 
         with transformers_quiet():
             yield

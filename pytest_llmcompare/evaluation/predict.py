@@ -13,8 +13,10 @@ from pytest_llmcompare.generation import Generation, joined
 
 from . import foreign_pyfunc
 from .answers import Answers, Asking, Outcomes
+from .ask_served import ask_served
 from .model_logging import python_model_of
 from .pyfunc_output import WrongCountError
+from .served_model import served_model_of
 
 
 def predict(asking: Asking) -> Answers:
@@ -24,8 +26,10 @@ def predict(asking: Asking) -> Answers:
         ModelError: The model cannot be loaded, or its signature requires columns that the table does not have.
     """
     started = time.perf_counter()
-    ours = python_model_of(asking.model)
-    if ours is None:
+    ours, served = python_model_of(asking.model), served_model_of(asking.model)
+    if served is not None:
+        outcomes, notes = ask_served(asking, served)
+    elif ours is None:
         outcomes, notes = _ask_foreign(asking)
     else:
         from .local_model import ask_local  # imports torch

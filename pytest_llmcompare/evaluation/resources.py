@@ -18,7 +18,7 @@ from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
-from . import metrics, tracking
+from . import metrics, served_model, tracking
 from .dataset import scores_in
 from .loaded_pyfunc import LoadedPyfunc
 
@@ -109,4 +109,5 @@ class Resources:
         """Free the models; the session is over, so no memory is needed for another one."""
         self.loaded.forget(collect=False)
         embedding.forget_embedding()
+        served_model.forget()
         in_memory.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
@@ -28,8 +28,9 @@ class Tokenizer(Protocol):
     def show(self, token: int) -> str:
         """Text of a single token, special tokens included."""
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Text of generated tokens."""
+    @property
+    def decode(self) -> Callable[[Sequence[int]], str] | None:
+        """Returns the text of generated tokens; None if that is unknown, as for a served model."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,15 @@ class Baselines:
     def comparable(self, baseline: Baseline, case: Case, tokenizer: Tokenizer | None) -> Baseline:
         """A baseline, without its tokens if they are another model's and decode to another text with this tokenizer."""
         generation = baseline.generation
+        if tokenizer is not None and tokenizer.decode is None:
+            is_served = "server" in dict(generation.environment)
+            return baseline if is_served else replace(baseline, generation=without_tokens(generation))
         if not (self.stored and self.stored.of_model and tokenizer and generation.token_ids):
             return baseline
-        if tokenizer.decode(generation.token_ids) == generation.text:
+        if tokenizer.decode is None or tokenizer.decode(generation.token_ids) == generation.text:
             return baseline
         self.by_text_alone = case.key.group.model
-        return replace(baseline, generation=replace(generation, token_ids=None, logprobs=None))
+        return replace(baseline, generation=without_tokens(generation))
 
     def samples(self, case: Case) -> list[str]:
         """Texts of all stored samples of a case's row."""
@@ -206,6 +210,11 @@ def reviewed(
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:
     """The tokenizer of the local model inside a pyfunc."""
     return in_memory.hold(ours.located()) if ours else None
+
+
+def without_tokens(generation: Generation) -> Generation:
+    """A generation of which only the text can be compared."""
+    return replace(generation, token_ids=None, logprobs=None)
 
 
 def by_text(expected: Generation, actual: Generation) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.settings import DTYPES
 
+from . import served
 from .chat_template import EXPECTED, TOKENIZER, read_template
 
 CONFIG_FILE = "pyproject.toml"
@@ -17,7 +18,7 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 DEVICE = re.compile(r"[a-z]+(:\d+)?")
 
 KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "source": ((str,), "text: a hub id, a folder, an MLflow URI or echo:"),
+    "source": ((str,), "text: a hub id, a folder, an MLflow URI, openai:MODEL@URL or echo:"),
     "revision": ((str,), "text: a branch, tag or commit of the hub repository"),
     "gen_config": ((dict,), "a table of decoding settings"),
     "examples": ((str,), "text that is put before every prompt"),
@@ -26,6 +27,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),
+    **served.KEYS,
 }
 
 
@@ -61,12 +63,15 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
         raise UsageError(f"{where}: dtype {table['dtype']!r} is not known.{did_you_mean(table['dtype'], DTYPES)}")
     if not DEVICE.fullmatch(table.get("device", "auto")):
         raise UsageError(f"{where}: device = {table['device']!r}, expected {KEYS['device'][1]}.")
+    fields = {key: value for key, value in table.items() if key not in served.KEYS}
+    if len(fields) < len(table):
+        fields["server"] = served.read_options(table, where)
     if "chat_template" not in table:
-        return dict(table)
+        return fields
     template = table["chat_template"]
     if isinstance(template, bool):
-        return {**table, "chat_template": TOKENIZER if template else "", "raw_prompts": not template}
-    return {**table, "chat_template": read_template(template, f"{where}: chat_template", root)}
+        return {**fields, "chat_template": TOKENIZER if template else "", "raw_prompts": not template}
+    return {**fields, "chat_template": read_template(template, f"{where}: chat_template", root)}
 
 
 def check_name(name: str, where: str) -> None:

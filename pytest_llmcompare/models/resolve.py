@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .folder import check_folder
 from .load_checks import check_architectures
 from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
 from .safety import check_weights, read_json_object
+from .served import check_variables, parse_address
 from .spec import ModelSpec, SourceKind, shown_spec
 from .uris import HOOK
 
@@ -24,7 +26,8 @@ class ResolvedModel:
     Attributes:
         spec: The spec that it was found by.
         location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI pinned to the version that its
-            alias names now, such as `models:/qa/3`; empty for an `echo:` model.
+            alias names now, such as `models:/qa/3`; the address of a served model; empty for
+            an `echo:` model.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
         fingerprint: 12 hex digits that change with the weights (see `model_files.py`) or with `echo:`'s parameters.
     """
@@ -54,6 +57,9 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
         return ResolvedModel(spec, pinned.uri, pinned.revision, mlflow_models.fingerprint(pinned))
     if spec.kind is SourceKind.ECHO:
         return ResolvedModel(spec, "", "", parse_echo(spec.source, f"model {spec.name!r}").fingerprint)
+    if spec.kind is SourceKind.SERVER:
+        check_variables(spec.name, spec.server, os.environ)
+        return ResolvedModel(spec, parse_address(spec.source, f"model {spec.name!r}").url, "", "")
     if spec.kind is SourceKind.OTHER:
         raise ModelError(
             f"model {spec.name!r}: {shown_spec(spec)} is of a kind that only a plugin loads, and only in a pytest run."

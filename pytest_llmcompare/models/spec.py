@@ -5,7 +5,8 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then apply;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
-   an `echo:` model (`echo.py`), or `KIND:ANYTHING`, where there are plugins that load models (`uris.py`);
+   an `echo:` model (`echo.py`), a served model (`served.py`), or `KIND:ANYTHING`, where there are plugins that load
+   models (`uris.py`);
 4. a folder, if it has a separator and exists below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,9 +27,21 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
+from . import served
 from .config_tables import CONFIG_FILE, check_name, header, read_model_table
 from .echo import parse_echo
-from .uris import ECHO, FORMS, MLFLOW_FORMS, PATH_START, SCHEME, has_known_scheme, is_mlflow, split_specs
+from .uris import (
+    ECHO,
+    FORMS,
+    MLFLOW_FORMS,
+    OPENAI,
+    PATH_START,
+    SCHEME,
+    has_known_scheme,
+    is_below,
+    is_mlflow,
+    split_specs,
+)
 from .uris import name_from_uri as mlflow_name
 
 
@@ -39,6 +52,7 @@ class SourceKind(StrEnum):
     FOLDER = "folder"
     MLFLOW = "mlflow"
     ECHO = "echo"
+    SERVER = "server"
     OTHER = "other"
 
 
@@ -48,7 +62,8 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, MLflow URI, `echo:` with parameters, or a plugin's `KIND:ANYTHING`.
+        source: Hub id, folder as written, MLflow URI, `echo:` with parameters,
+            `openai:MODEL@URL`, or a plugin's `KIND:ANYTHING`.
         kind: Kind of the source.
         revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
@@ -59,6 +74,7 @@ class ModelSpec:
         raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
         trust_remote_code: Whether Python code of the hub repository or folder may run.
+        server: How a served model is asked.
         near: Name of a configured model that resembles the source, to suggest if the hub has no such model.
     """
 
@@ -74,6 +90,7 @@ class ModelSpec:
     allow_pickle: bool = False
     trust_remote_code: bool = False
     raw_prompts: bool = field(default=False, compare=False)
+    server: served.ServerOptions = field(default=served.ServerOptions(), hash=False)
     near: str = field(default="", compare=False)
 
 
@@ -97,21 +114,14 @@ def parse_specs(
     """
     for name in named:
         parse_named(name, named=named, root=root, others=others)
-    specs = [parse_spec(part, named, root, others=others) for text in texts for part in split_texts(text, named)]
+    specs: list[ModelSpec] = []
+    for text in texts:
+        parts = split_specs([text], named)
+        if not parts:
+            raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
+        specs.extend(parse_spec(part, named, root, others=others) for part in parts)
     check_unique_names(specs)
     return tuple(specs)
-
-
-def split_texts(text: str, named: Collection[str]) -> tuple[str, ...]:
-    """The specs in one text.
-
-    Raises:
-        UsageError: The list is empty.
-    """
-    parts = split_specs([text], named)
-    if not parts:
-        raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
-    return parts
 
 
 def parse_spec(text: str, named: Mapping[str, Mapping[str, Any]], root: Path, *, others: bool) -> ModelSpec:
@@ -178,6 +188,7 @@ def spec_of(
         )
     if kind is SourceKind.ECHO and fields.get("chat_template"):
         raise UsageError(f"{where}: an echo: model takes prompts as they are. Leave chat_template out.")
+    served.check_fields(kind is SourceKind.SERVER, {**fields, "revision": revision}, where)
     if not name:
         name = default_name(base, kind, root).strip()
         try:
@@ -239,15 +250,10 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
     if scheme.lower() == ECHO:
         parse_echo(source, where)
         return SourceKind.ECHO
+    if scheme.lower() == OPENAI:
+        served.parse_address(source, where)
+        return SourceKind.SERVER
     return SourceKind.MLFLOW if is_mlflow(source, scheme, where, others=others) else SourceKind.OTHER
-
-
-def is_below(source: str, root: Path) -> bool:
-    """True if `source` has a separator and is an existing folder below `root`."""
-    try:
-        return ("/" in source or os.sep in source) and (root / source).is_dir()
-    except OSError:  # a name too long to be a file's
-        return False
 
 
 def default_name(source: str, kind: SourceKind, root: Path) -> str:
@@ -258,6 +264,8 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
         return Path(os.path.normpath(folder_path(source, root))).name
     if kind is SourceKind.ECHO:
         return ECHO
+    if kind is SourceKind.SERVER:
+        return served.parse_address(source, source_without_secrets(source)).model.rpartition("/")[2]
     if kind is SourceKind.OTHER:
         return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)

@@ -1,9 +1,14 @@
-"""Sources with a scheme (`models:/qa/3`, `echo:`, `KIND:ANYTHING`), and lists of specs with such sources. Pure."""
+"""Sources with a scheme (`models:/qa/3`, `openai:MODEL@URL`, `echo:`, `KIND:ANYTHING`), and lists of specs.
+
+Pure, except that `is_below` looks for a folder.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import without_secrets
@@ -12,14 +17,16 @@ PATH_START = re.compile(r"[./~\\]|[A-Za-z]:[\\/]")
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 HUB_PAGE = re.compile(r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf:/{0,2})(?P<id>[^/?#]+(?:/[^/?#]+)?)")
 MLFLOW = ("models", "runs")
-SERVERS = ("http", "https", "openai")
+SERVERS = ("http", "https")
 ECHO = "echo"
-TAKEN = (*MLFLOW, *SERVERS, "hf", ECHO)
+OPENAI = "openai"
+TAKEN = (*MLFLOW, *SERVERS, "hf", ECHO, OPENAI)
 """Schemes that have a meaning of their own, so that plugins are not asked for them."""
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), or echo: for answers without a model"
+    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), a served model (openai:MODEL@URL), "
+    "or echo: for answers without a model"
 )
 HOOK = (
     "A model of a kind of your own is loaded by the hook pytest_llmcompare_load_model, in a plugin or in the "
@@ -61,8 +68,8 @@ def refused(uri: str, scheme: str, where: str) -> UsageError:
         return UsageError(f"{where}: a hub model is named by its id, not by its address. Write {page['id']}")
     if scheme in SERVERS:
         return UsageError(
-            f"{where}: servers are not supported by this version ({scheme}:). Expected {FORMS}.\n"
-            "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+            f"{where}: the address of a server alone names no model. Write openai:MODEL@URL, "
+            "with the URL up to and including /v1."
         )
     return UsageError(
         f"{where}: URIs of the scheme {scheme}: are not supported. Expected {FORMS}.\n"
@@ -99,7 +106,7 @@ def has_known_scheme(text: str, *, others: bool) -> bool:
     if scheme is None:
         return False
     kind = scheme[1].lower()
-    return kind in (*MLFLOW, ECHO) or (others and kind not in TAKEN)
+    return kind in (*MLFLOW, ECHO, OPENAI) or (others and kind not in TAKEN)
 
 
 def split_specs(texts: Iterable[str], named: Collection[str] = ()) -> tuple[str, ...]:
@@ -136,6 +143,8 @@ def _may_hold_commas(spec: str) -> bool:
     scheme = None if PATH_START.match(source) else SCHEME.match(source)
     if scheme is None or scheme[1].lower() == ECHO:
         return False
+    if scheme[1].lower() == OPENAI:
+        return "@http" not in source
     return scheme[1].lower() not in MLFLOW or not is_complete(source)
 
 
@@ -156,3 +165,11 @@ def join_specs(specs: Sequence[str]) -> list[str]:
         else:
             lists.append(spec)
     return lists
+
+
+def is_below(source: str, root: Path) -> bool:
+    """True if `source` has a separator and is an existing folder below `root`."""
+    try:
+        return ("/" in source or os.sep in source) and (root / source).is_dir()
+    except OSError:  # a name too long to be a file's
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
 from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError, unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
+from pytest_llmcompare.models.served import check_variables
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import FailureBudget
+from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration
@@ -147,12 +150,15 @@ class Session:
         """The group of a table and a model, created by the first test that declares it.
 
         Raises:
-            UsageError: The same model name stands for two sources, or two tests name different experiments.
+            UsageError: The same model name stands for two sources, two tests name different experiments, or a served
+                model cannot follow the settings.
         """
         key = GroupKey(declaration.folder, declaration.table, spec.name)
         group = self.groups.get(key)
         if group is None:
             cases = {case.key.row: case for case in declaration.cases(spec)}
+            for case in cases.values() if spec.kind is SourceKind.SERVER else ():
+                check_settings(spec.name, case.gen_config)
             group = self.groups[key] = Group(key, spec, declaration, owner, cases, extensions)
         group.join(declaration, spec, owner)
         return group
@@ -169,6 +175,16 @@ class Session:
         for group in [*self.groups.values()] if self.reference else ():
             if first := self.groups.get(dataclasses.replace(group.key, model=self.reference)):
                 first.selected.update({row: first.cases[row] for row in group.selected if row in first.cases})
+
+    def check_variables(self) -> None:
+        """Check that the environment holds the variables that served models need in the selected tests.
+
+        Raises:
+            UsageError: One is missing.
+        """
+        for group in self.groups.values():
+            if group.selected:
+                check_variables(group.spec.name, group.spec.server, os.environ)
 
     def result(self, key: GroupKey) -> GroupResult:
         """The result of a group, evaluated on first use; a failure is kept, so that other tests do not try again."""

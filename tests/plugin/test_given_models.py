@@ -309,7 +309,7 @@ def test_without_a_hook_the_run_ends_before_it_starts(suite: Suite) -> None:
     ("spec", "told"),
     [
         ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, in the form that its plugin takes."),
-        ("m=openai:gpt", "servers are not supported by this version (openai:)."),
+        ("m=openai:gpt", "a served model needs a name and an address."),
         ("m=models:x", "'models:x' is not a complete MLflow model URI."),
     ],
 )

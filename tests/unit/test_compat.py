@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import mlflow
@@ -11,10 +14,12 @@ import pytest
 import transformers
 
 from pytest_llmcompare.compat import (
+    assertion_rewriting_off,
     beam_search_loop,
     fixture_arguments,
     fixture_definitions,
     no_active_experiment,
+    requirements_unchecked,
     sampling_loop,
     use_tracking_uri,
 )
@@ -128,3 +133,21 @@ def test_loops_of_generate() -> None:
     for loop in (sampling_loop(model), beam_search_loop(model)):
         wanted = {"input_ids", "logits_processor", "stopping_criteria", "generation_config"}
         assert wanted <= inspect.signature(loop).parameters.keys()
+
+
+def test_assertion_rewriting_is_off_and_on_again() -> None:
+    """pytest's hook is not among Python's finders inside the block, and where it was after it."""
+    before = list(sys.meta_path)
+    assert any(type(finder).__name__ == "AssertionRewritingHook" for finder in before)
+    with assertion_rewriting_off():
+        assert not any(type(finder).__name__ == "AssertionRewritingHook" for finder in sys.meta_path)
+    assert sys.meta_path == before
+
+
+def test_requirements_are_unchecked_and_checked_again() -> None:
+    """MLflow has the check where we replace it."""
+    environment: Any = importlib.import_module("mlflow.utils.environment")
+    check = environment.warn_dependency_requirement_mismatches
+    with requirements_unchecked():
+        assert environment.warn_dependency_requirement_mismatches is not check
+    assert environment.warn_dependency_requirement_mismatches is check

@@ -54,7 +54,7 @@ def test_a_named_model_has_all_its_settings(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("m=mine:", "there is nothing after 'mine:'. Expected mine:ANYTHING, in the form that its plugin takes."),
-        ("http://host/x", "servers are not supported by this version (http:)."),
+        ("http://host/x", "the address of a server alone names no model."),
         ("hf:org/m", "a hub model is named by its id, not by its address. Write org/m"),
         ("models:x", "'models:x' is not a complete MLflow model URI."),
     ],

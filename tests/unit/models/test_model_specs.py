@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import UsageError
@@ -109,7 +110,8 @@ def test_one_source_under_two_names_is_fine(root: Path) -> None:
 
 FORMS = (
     "a hub id (gpt2-large, bigscience/bloom-560m), a folder (./models/tiny), "
-    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), or echo: for answers without a model"
+    "an MLflow URI (models:/qa@champion, models:/qa/3, runs:/ID/model), a served model (openai:MODEL@URL), "
+    "or echo: for answers without a model"
 )
 MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/RUN_ID/PATH"
 
@@ -182,18 +184,24 @@ MLFLOW_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID or runs:/
         (
             "http://127.0.0.1:8000/v1",
             (
-                "model spec 'http://127.0.0.1:8000/v1': servers are not supported by this version (http:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "model spec 'http://127.0.0.1:8000/v1': the address of a server alone names no model. "
+                "Write openai:MODEL@URL, with the URL up to and including /v1."
             ),
         ),
         (
-            "openai:gpt-4@http://127.0.0.1:8000/v1",
+            "openai:gpt-4",
             (
-                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': servers are not supported by this version "
-                "(openai:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "model spec 'openai:gpt-4': a served model needs a name and an address. Expected openai:MODEL@URL, "
+                "with the URL up to and including /v1."
+            ),
+        ),
+        (
+            "openai:gpt-4@http://user:secret@127.0.0.1:8000/v1",
+            (
+                "model spec 'openai:gpt-4@http://127.0.0.1:8000/v1': the address holds a user, a query or a fragment, "
+                "which would be stored with the model.\n"
+                "Name an environment variable in the model's table of pyproject.toml instead: api_key_env for a key, "
+                "headers_env for any other header."
             ),
         ),
         (
@@ -229,6 +237,8 @@ def test_very_long_name_is_a_usage_error(root: Path) -> None:
     assert parse("x=" + "a/" * 5000 + "b", root=root)[0].kind is FOLDER
 
 
+@example(text="~ :", others=False)
+@example(text="#\\", others=False)
 @given(
     st.one_of(st.text(), st.text(alphabet="ab./\\:@=, ~-\x00\ud800\u202e"), st.from_regex(r"(models|runs):.*")),
     st.booleans(),
@@ -245,8 +255,8 @@ def test_any_text_gives_specs_or_a_usage_error(text: str, others: bool) -> None:
         assert not set(spec.name) & set(",=")
         assert spec.source.isprintable()
         revision = f"@{spec.revision}" if spec.revision else ""
-        # A name that starts like a path or a scheme cannot be given on the command line: there these come first.
-        name = f"nn{spec.name}".replace(":", "")
+        # A name that looks like a path or an address cannot be given on the command line: there these come first.
+        name = re.sub("[:#?]", "", f"nn{spec.name}").rstrip()
         again = parse_specs([f"{name}={spec.source}{revision}"], {}, Path("/nowhere"), others=others)
         assert again == (dataclasses.replace(spec, name=name),)
 
@@ -330,7 +340,7 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             {"source": 3},
             (
                 "[tool.llmcompare.models.tiny] in pyproject.toml: source = 3, "
-                "expected text: a hub id, a folder, an MLflow URI or echo:."
+                "expected text: a hub id, a folder, an MLflow URI, openai:MODEL@URL or echo:."
             ),
         ),
         (
@@ -400,9 +410,8 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
             "tiny",
             {"source": "http://x"},
             (
-                "[tool.llmcompare.models.tiny] in pyproject.toml: servers are not supported by this version (http:). "
-                f"Expected {FORMS}.\n"
-                "A server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI."
+                "[tool.llmcompare.models.tiny] in pyproject.toml: the address of a server alone names no model. "
+                "Write openai:MODEL@URL, with the URL up to and including /v1."
             ),
         ),
     ],

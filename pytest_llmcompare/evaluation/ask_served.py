@@ -1,0 +1,196 @@
+"""Asks a served model for the cases of a table, and tells how much its server shows of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pytest_llmcompare.baselines.journal import answer_key
+from pytest_llmcompare.comparison.noise import LearntNoise, numerics
+from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.generation import Environment, Generation
+from pytest_llmcompare.models.gen_config import DEFAULTS
+from pytest_llmcompare.records import Baseline, RowKey
+from pytest_llmcompare.serving import noise
+from pytest_llmcompare.serving.answer import Answer
+from pytest_llmcompare.serving.parting import path_until_parting
+from pytest_llmcompare.serving.request_fields import check_settings
+from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
+from pytest_llmcompare.serving.threads import fair_share, in_threads
+
+from . import tracking
+from .answers import Asking, Outcomes
+from .served_model import ServedModel
+
+MEANING: Mapping[Level, str] = {
+    Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
+    Level.TEXT: "compared by text alone: this server shows no log-probs with token ids, so silent drift cannot be seen",
+}
+
+
+@dataclass(frozen=True)
+class ServedTokens:
+    """Shows tokens by what the server called them; it cannot turn tokens into text."""
+
+    pieces: Mapping[int, str]
+    decode: None = None
+
+    def show(self, token: int) -> str:
+        """Text of a token, or its number if the server never showed it."""
+        piece = self.pieces.get(token)
+        return (
+            f"token {token}" if piece is None else piece.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        )
+
+
+def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[str]]:
+    """Ask a served model, less the cases that an interrupted run finished; learn its noise if none is stored.
+
+    Args:
+        asking: What to ask.
+        model: The pyfunc inside the loaded model.
+
+    Returns:
+        Outcomes in the order of the cases, and notes for the user.
+
+    Raises:
+        ModelError: The server does not answer, or another model answers than at the start.
+        UsageError: A variable is missing, or a server cannot follow the settings.
+    """
+    for case in asking.cases:
+        check_settings(model.name, case.gen_config)
+    server = model.server()
+    before = server.client.sent
+    _announce(asking, model, server)
+    capabilities = server.probe(model.name)
+    environment = capabilities.environment
+    outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
+    questions = {
+        index: Question(case.prompt, case.gen_config, case.seed if case.samples else None)
+        for index, case in enumerate(asking.cases)
+    }
+    answers = _ask(asking, model, server, outcomes, {index: questions[index] for index in outcomes.resume()})
+    _check_same_model(model, capabilities, answers.values())
+    outcomes.notes.extend(_level_notes(asking, model, capabilities))
+    learnt = stored_noise(asking.expected, environment)
+    if capabilities.level is Level.OUTPUT and learnt is None:
+        asking.progress.say(f"learning how far the numbers of {model.name} move")
+        greedy = {
+            index: questions[index]
+            for index, case in enumerate(asking.cases)
+            if not case.samples and isinstance(outcomes.by_index[index], Generation)
+        }
+        learnt = (
+            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
+            if greedy
+            else None
+        )
+    tracking.log_facts(_facts(capabilities, learnt, server.client.sent - before))
+    outcomes.notes.append(_usage_note(model, server))
+    return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
+
+
+def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
+    """The noise that baselines of the same server, version and fingerprint hold."""
+    environments = {baseline.generation.environment for baseline in expected.values()}
+    stored = (LearntNoise.read(one) for one in sorted(environments) if numerics(one) == numerics(environment))
+    return next(filter(None, stored), None)
+
+
+def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
+    """Say how much is about to be asked, and refuse what is more than the user allows.
+
+    Raises:
+        ModelError: `max_requests` would be exceeded.
+    """
+    repeats = min(len(asking.cases), noise.CASES) * 2
+    most = len(asking.cases) + repeats + (0 if server.is_probed else 1)
+    limit = model.options.max_requests
+    if limit is not None and server.client.sent + most > limit:
+        raise ModelError(
+            f"model {model.name!r}: {len(asking.cases)} cases take up to {most} requests, and this run has sent "
+            f"{server.client.sent} before; max_requests = {limit} in its table of pyproject.toml allows no more. "
+            "None of them was sent."
+        )
+    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asking.cases]
+    asking.progress.say(f"asking {model.name}: up to {most} requests and about {sum(lengths):,} output tokens")
+
+
+def _ask(
+    asking: Asking, model: ServedModel, server: Server, outcomes: Outcomes, questions: Mapping[int, Question]
+) -> dict[int, Answer]:
+    """Ask questions, keeping each outcome as it comes; the answers by index."""
+    answers: dict[int, Answer] = {}
+    for index, outcome in in_threads(server.ask, questions, model.concurrency):
+        if isinstance(outcome, GenerationError):
+            outcomes.add(index, outcome)
+            continue
+        answers[index] = outcome
+        generation = server.generation(outcome)
+        case = asking.cases[index]
+        baseline = asking.expected.get(case.key.row)
+        tokens = baseline.generation.token_ids if baseline else None
+        if tokens is not None and generation.token_ids is not None and not case.samples and server.shows_choices:
+            generation = replace(generation, path=path_until_parting(tokens, outcome))
+        outcomes.add(index, generation)
+    return answers
+
+
+def _check_same_model(model: ServedModel, capabilities: Capabilities, answers: Iterable[Answer]) -> None:
+    """Check that the model and, on a server whose software is known, the fingerprint stayed the same.
+
+    Raises:
+        ModelError: The server was replaced while it was asked.
+    """
+    first = (capabilities.model, capabilities.fingerprint if capabilities.server else "")
+    for answer in answers:
+        now = (answer.model, answer.fingerprint if capabilities.server else "")
+        if now != first:
+            raise ModelError(
+                f"model {model.name!r}: the server was replaced while it was asked: first {' '.join(first)!r} "
+                f"answered, then {' '.join(now)!r}. Nothing is recorded; run again."
+            )
+
+
+def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities) -> list[str]:
+    """What the server shows, and what a check with the stored baselines cannot see for that."""
+    server = f" ({capabilities.server})" if capabilities.server else ""
+    notes = [f"model {model.name!r}: level {capabilities.level.value}{server}: {MEANING[capabilities.level]}"]
+    asked = model.server().client.model
+    if capabilities.model and capabilities.model != asked:
+        notes.append(f"model {model.name!r}: the server was asked for {asked!r} and answers as {capabilities.model!r}")
+    recorded = {dict(baseline.generation.environment).get("level") for baseline in asking.expected.values()}
+    if capabilities.level is Level.TEXT and Level.OUTPUT.value in recorded:
+        notes.append(
+            f"model {model.name!r}: its baselines were recorded at level output, today's server shows text alone; "
+            "a change that leaves the texts as they are cannot be seen"
+        )
+    return notes
+
+
+def _usage_note(model: ServedModel, server: Server) -> str:
+    client = server.client
+    return (
+        f"model {model.name!r}: {client.sent} requests, {server.prompt_tokens:,} prompt tokens and "
+        f"{server.output_tokens:,} output tokens so far in this run, by the server's count"
+    )
+
+
+def _facts(capabilities: Capabilities, learnt: LearntNoise | None, requests: int) -> dict[str, object]:
+    """Parameters of the run."""
+    return {
+        "server.level": capabilities.level.value,
+        "server.software": capabilities.server,
+        "server.fingerprint": capabilities.fingerprint,
+        "server.model": capabilities.model,
+        "server.noise_band": learnt.band if learnt else "",
+        "server.noise_tie": learnt.tie if learnt else "",
+        "server.requests": requests,
+    }
+
+
+def _with_noise(outcome: Outcome, learnt: LearntNoise | None) -> Outcome:
+    if learnt is None or not isinstance(outcome, Generation):
+        return outcome
+    return replace(outcome, environment=learnt.write(outcome.environment))

@@ -1,0 +1,166 @@
+"""Served models (`openai:MODEL@URL`) as MLflow's: logged as code and an address, without any key."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+from mlflow.models.model import ModelInfo
+from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.model import PythonModel
+
+from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.models.gen_config import complete
+from pytest_llmcompare.models.served import ServerOptions, check_variables, parse_address
+from pytest_llmcompare.models.spec import ModelSpec
+from pytest_llmcompare.serving.answer import Answer
+from pytest_llmcompare.serving.client import Client
+from pytest_llmcompare.serving.request_fields import check_settings
+from pytest_llmcompare.serving.server import Question, Server
+from pytest_llmcompare.serving.threads import fair_share, in_threads
+
+from .dataset import Shared
+from .model_logging import SIGNATURES
+from .pyfunc_input import faulty_rows, own_requests, shared_requests
+
+if TYPE_CHECKING:
+    ModelInput = object
+else:
+    ModelInput = pd.DataFrame  # MLflow reads annotations: others make it warn at import, or convert the input
+
+CODE = Path(__file__).with_name("_served_code.py")
+PACKAGES = ("mlflow", "openai", "pytest-llmcompare")
+
+_servers: dict[str, Server] = {}
+"""Servers that were asked in this run, so that each is probed once and its requests are counted together."""
+
+
+class ServedModel(PythonModel):
+    """Asks a model behind an OpenAI-compatible server.
+
+    Args:
+        config: What is stored with the model, as returned by `config_of`.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.config = dict(config)
+
+    @property
+    def name(self) -> str:
+        """Name of the model in messages."""
+        return str(self.config["name"])
+
+    @property
+    def options(self) -> ServerOptions:
+        """How it is asked."""
+        return ServerOptions(**self.config["options"])
+
+    @property
+    def concurrency(self) -> int:
+        """Number of requests that this process may have in flight."""
+        return fair_share(self.options.concurrency)
+
+    def server(self) -> Server:
+        """The server, the same one for every model with this address and these options.
+
+        Raises:
+            ModelError: The SDK is not installed.
+            UsageError: An environment variable is missing, or the address cannot be used.
+        """
+        key = repr((self.config["source"], sorted(self.config["options"].items())))
+        if key not in _servers:
+            check_variables(self.name, self.options, os.environ)
+            address = parse_address(self.config["source"], f"model {self.name!r}")
+            _servers[key] = Server(Client(address, self.options))
+        return _servers[key]
+
+    def predict(self, context: object, model_input: ModelInput, params: Any = None) -> list[str]:  # noqa: ARG002 - MLflow's
+        """Answer texts, or rows with settings of their own if the model was logged without settings.
+
+        Raises:
+            GenerationError: Rows that failed.
+            ModelError: The server does not answer at all.
+            UsageError: Input of another form, or settings that a server cannot follow.
+        """
+        gen_config = self.config["gen_config"]
+        if gen_config is None:
+            requests = own_requests(model_input)
+        else:
+            requests = shared_requests(model_input, self.config["examples"], complete(gen_config))
+        outcomes: dict[int, Answer | GenerationError] = {}
+        questions: dict[int, Question] = {}
+        for index, row in enumerate(requests):
+            if isinstance(row, GenerationError):
+                outcomes[index] = row
+            else:
+                questions[index] = Question(row.prompt, row.gen_config, row.seed)
+                check_settings(self.name, row.gen_config)
+        if questions:
+            server = self.server()
+            server.probe(self.name)
+            outcomes.update(in_threads(server.ask, questions, self.concurrency))
+        if failed := [(index, one) for index, one in outcomes.items() if isinstance(one, GenerationError)]:
+            raise faulty_rows(failed, len(requests))
+        return [one.text for _, one in sorted(outcomes.items()) if isinstance(one, Answer)]
+
+
+def config_of(spec: ModelSpec, shared: Shared | None) -> dict[str, Any]:
+    """What is stored with a model: names of variables, never their values.
+
+    Args:
+        spec: The model.
+        shared: Examples and settings that all rows share; None if each row has its own.
+    """
+    return {
+        "name": spec.name,
+        "source": spec.source,
+        "options": dataclasses.asdict(spec.server),
+        "gen_config": shared.gen_config if shared else None,
+        "examples": shared.examples if shared else "",
+    }
+
+
+def log_served(spec: ModelSpec, name: str, shared: Shared | None) -> ModelInfo:
+    """Log a served model in the active run."""
+    info: ModelInfo = mlflow.pyfunc.log_model(
+        name=name,
+        python_model=str(CODE),
+        model_config=config_of(spec, shared),
+        signature=SIGNATURES["PyfuncTransformer" if shared else "PyfuncTransformerWithParams"],
+        # With requirements MLflow infers none, for which it would load the model once more.
+        pip_requirements=[f"{package}=={installed}" for package in PACKAGES if (installed := _version(package))],
+    )
+    return info
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"served models (openai:MODEL@URL) need the package {package!r}, which is not installed. "
+            'Install the extra: pip install "pytest-llmcompare[openai]"'
+        ) from error
+
+
+def served_model_of(model: PyFuncModel) -> ServedModel | None:
+    """Our own pyfunc for a served model inside a loaded model; None for any other."""
+    try:
+        inside: object = model.unwrap_python_model()
+    except mlflow.MlflowException:  # another flavour
+        return None
+    return inside if type(inside) is ServedModel else None
+
+
+def forget() -> None:
+    """Close the connections to all servers, so that the next run asks them anew what they show."""
+    for server in _servers.values():
+        server.client.close()
+    _servers.clear()

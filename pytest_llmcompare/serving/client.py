@@ -1,0 +1,248 @@
+"""Sends requests to one server through the official SDK: with retries, and one pause for all threads."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import threading
+import time
+from collections.abc import Mapping
+from email.utils import mktime_tz, parsedate_tz
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.models.served import Address, ServerOptions
+from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
+
+from .answer import BadAnswerError, shown
+
+if TYPE_CHECKING:
+    import openai
+
+TRIES = 3
+"""Requests for one answer if the connection fails or the server answers with an error of its own."""
+MOST_LIMITED = 6
+"""Requests for one answer if the server says that it gets too many."""
+LONGEST_PAUSE = 120.0
+"""Longest `Retry-After` (seconds) that is waited for; longer ones are quotas of a day."""
+IDLE_CONNECTIONS = 4
+"""Connections that are kept open: llama.cpp stalls for seconds if more of them are idle than it has threads."""
+CONNECT_TIMEOUT = 10.0  # seconds
+OUR_OWN = "pytest-llmcompare"
+
+
+class RefusedError(BadAnswerError):
+    """An answer with an HTTP status that says no.
+
+    Args:
+        message: What the server says.
+        status: The status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Pause:
+    """A time at which no thread sends a request, because the server asked for a pause."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self.stopped = threading.Event()
+
+    def extend(self, seconds: float) -> None:
+        """Pause for so many seconds from now, unless a longer pause is on."""
+        with self._lock:
+            self._until = max(self._until, time.monotonic() + seconds)
+
+    def wait(self) -> None:
+        """Wait until the pause is over."""
+        while (left := self._until - time.monotonic()) > 0 and not self.stopped.wait(left):
+            pass
+
+
+class Client:
+    """Sends completion requests for one model.
+
+    Args:
+        address: Model and server.
+        options: How to ask.
+        environment: Environment variables, which hold the key and the values of headers.
+
+    Attributes:
+        url: The server's address.
+        sent: Number of requests sent so far.
+
+    Raises:
+        ModelError: The SDK is not installed.
+        UsageError: An environment variable is missing.
+    """
+
+    def __init__(self, address: Address, options: ServerOptions, environment: Mapping[str, str] = os.environ) -> None:
+        self.url = address.url
+        self.model = address.model
+        self.options = options
+        self.pause = Pause()
+        self.sent = 0
+        self._lock = threading.Lock()
+        key = environment.get(options.api_key_env, "").strip() if options.api_key_env else ""
+        headers = {name: environment[variable].strip() for name, variable in options.headers_env.items()}
+        self._secrets = sorted({*filter(None, [key]), *headers.values()}, key=len, reverse=True)
+        self._sdk = _sdk(address.url, options, key, headers)
+        ours = {name.lower() for name in headers} | ({"authorization"} if key else set())
+        # The SDK adds OPENAI_CUSTOM_HEADERS to every request, sends empty ones of its own, and refuses to go without
+        # a key unless it is told to.
+        ambient = ("Authorization", "OpenAI-Organization", "OpenAI-Project", *_ambient_headers())
+        self._omitted = [name for name in ambient if name.lower() not in ours]
+
+    def send(self, fields: Mapping[str, Any], extra: Mapping[str, Any], *, tries: int = TRIES) -> tuple[bytes, str]:
+        """Send a completion request; return the body of the answer and the name that the server gives itself.
+
+        Args:
+            fields: Fields of OpenAI's API.
+            extra: Further fields.
+            tries: Requests if the connection fails or the server is at fault.
+
+        Raises:
+            RefusedError: The server answers with an error.
+            BadAnswerError: There is no answer.
+        """
+        import openai
+
+        failures = limited = 0
+        while True:
+            self.pause.wait()
+            with self._lock:
+                self.sent += 1
+            try:
+                answer = self._sdk.completions.with_raw_response.create(
+                    model=self.model,
+                    extra_body={**self.options.extra_body, **extra},
+                    extra_headers={name: openai.Omit() for name in self._omitted},
+                    **fields,
+                )
+                return answer.http_response.content, answer.headers.get("server", "")
+            except openai.RateLimitError as error:
+                limited += 1
+                seconds = _seconds_to_wait(error, limited)
+                if seconds > LONGEST_PAUSE or limited == MOST_LIMITED or error.code == "insufficient_quota":
+                    raise self._refused(error, limited + failures) from None
+                self.pause.extend(seconds)
+            except openai.APITimeoutError:
+                raise BadAnswerError(
+                    f"{self.url} did not answer within {self.options.timeout:g} s; timeout = SECONDS in the model's "
+                    "table of pyproject.toml allows more"
+                ) from None
+            except openai.APIConnectionError as error:
+                failures += 1
+                if failures >= tries:
+                    raise self._unreachable(error, failures) from None
+                self.pause.stopped.wait(0.25 * 2**failures)
+            except openai.APIStatusError as error:
+                failures += 1
+                if error.status_code < 500 or failures >= tries:
+                    raise self._refused(error, failures) from None
+                self.pause.stopped.wait(0.25 * 2**failures)
+
+    def close(self) -> None:
+        """End pauses and close the connections."""
+        self.pause.stopped.set()
+        self._sdk.close()
+
+    def clean(self, text: str) -> str:
+        """A text without the key, the values of headers and the secrets of addresses."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return in_text_without_secrets(text)
+
+    def _refused(self, error: openai.APIStatusError, requests: int) -> RefusedError:
+        body = error.body if isinstance(error.body, dict) else {}
+        words = body.get("message") or shown(error.response.content)
+        times = f" to {requests} requests" if requests > 1 else ""
+        wait = error.response.headers.get("retry-after", "") if error.status_code == 429 else ""
+        later = f" (Retry-After: {wait})" if wait else ""
+        message = f"{self.url} answered {error.status_code}{later}{times}: {words}"
+        return RefusedError(self.clean(message), error.status_code)
+
+    def _unreachable(self, error: openai.APIConnectionError, requests: int) -> BadAnswerError:
+        cause = error.__cause__ or error
+        proxy = _proxy(self.url)
+        through = f" through the proxy {proxy}" if proxy else ""
+        times = f" after {requests} requests" if requests > 1 else ""
+        why = f"{str(cause) or 'no reason given'} ({type(cause).__name__})"
+        return BadAnswerError(self.clean(f"{self.url} cannot be asked{through}{times}: {why}"))
+
+
+def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str]) -> openai.OpenAI:
+    """The SDK's client, with nothing of the environment that is meant for OpenAI's own server.
+
+    Raises:
+        ModelError: The SDK is not installed.
+    """
+    try:
+        import httpx2
+        import openai
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"served models (openai:MODEL@URL) need the package {error.name!r}, which is not installed. "
+            'Install the extra: pip install "pytest-llmcompare[openai]"'
+        ) from error
+    web = openai.DefaultHttpxClient(
+        limits=httpx2.Limits(max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS),
+        follow_redirects=False,
+        trust_env=not is_local(url),
+    )
+    return openai.OpenAI(
+        base_url=url,
+        api_key=key,
+        admin_api_key="",
+        organization="",
+        project="",
+        webhook_secret="",
+        default_headers={"User-Agent": OUR_OWN, **({"Authorization": f"Bearer {key}"} if key else {}), **headers},
+        timeout=httpx2.Timeout(options.timeout, connect=min(CONNECT_TIMEOUT, options.timeout)),
+        max_retries=0,
+        http_client=web,
+    )
+
+
+def _ambient_headers() -> list[str]:
+    """Names of the headers in `OPENAI_CUSTOM_HEADERS`, which the SDK would send to any server."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    return [line.partition(":")[0].strip() for line in lines if ":" in line]
+
+
+def is_local(url: str) -> bool:
+    """True for an address of this machine, for which no proxy is used."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _proxy(url: str) -> str:
+    """The proxy by which an address is reached, without its secrets; empty if there is none."""
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    if is_local(url) or proxy_bypass(parts.hostname or ""):
+        return ""
+    proxies = getproxies()
+    return in_text_without_secrets(proxies.get(parts.scheme) or proxies.get("all") or "")
+
+
+def _seconds_to_wait(error: openai.APIStatusError, limited: int) -> float:
+    """Seconds that a server asks to wait; without `Retry-After` 1, 2, 4, ..."""
+    headers = error.response.headers
+    written = headers.get("retry-after", "")
+    try:
+        if "retry-after-ms" in headers:
+            return max(0.0, float(headers["retry-after-ms"]) / 1000)
+        return max(0.0, float(written))
+    except ValueError:
+        moment = parsedate_tz(written)
+        return float(2 ** (limited - 1)) if moment is None else max(0.0, mktime_tz(moment) - time.time())

@@ -1,0 +1,28 @@
+"""What the tests of served models share: GGUF files of the example models, and suites to run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.conftest import prepared, suite
+
+from .gguf_model import write_gguf
+from .servers import llama
+
+__all__ = ["prepared", "suite"]
+
+
+@pytest.fixture(scope="session")
+def gguf_file(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> Path:
+    """`tiny-gpt2` in float32."""
+    return write_gguf(example_models / "tiny-gpt2", tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def llama_url(gguf_file: Path) -> Iterator[str]:
+    """Address of a llama.cpp server with `tiny-gpt2`."""
+    with llama(gguf_file) as url:
+        yield url

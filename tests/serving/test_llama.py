@@ -1,0 +1,185 @@
+"""Served models in a run, asked of a real llama.cpp server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from tests.plugin.suites import SKY, Suite, says
+
+from .gguf_model import write_gguf
+from .servers import llama
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("France", "Japan", "Norway", "Spain", "Italy", "Egypt", "Peru", "Kenya", "Cuba", "India")
+ROWS = [
+    {"id": f"{thing}-{name}".lower(), "prompt": f"Q: What is the {thing} of {name}?\nA:"}
+    for thing in ("capital", "color")
+    for name in NAMES
+]
+TEST = """
+import pytest
+
+@pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 64}, model_type=None)
+def test_trivia(llm_output, llm_baseline):
+    assert llm_output == llm_baseline
+"""
+
+
+def spec(url: str, name: str = "m") -> str:
+    return f"{name}=openai:tiny-gpt2@{url}"
+
+
+def configure(suite: Suite, url: str, *lines: str) -> None:
+    """A table of the served model `m`."""
+    suite.write("pyproject.toml", "\n".join(["[tool.llmcompare.models.m]", f'source = "{spec(url)[2:]}"', *lines, ""]))
+
+
+def cells(suite: Suite, *args: str, models: list[str]) -> list[dict[str, Any]]:
+    """The cases in the JSON report of a run."""
+    result = suite.run(*args, "--llm-report=report.json", models=models)
+    assert result.ret in (0, 1), result.stdout.str() + result.stderr.str()
+    report = json.loads((suite.path / "report.json").read_text(encoding="utf-8"))
+    return [cell for table in report["tables"] for row in table["rows"] for cell in row["cases"] if cell]
+
+
+def verdicts(suite: Suite, *args: str, models: list[str]) -> Counter[str]:
+    """Number of cases by verdict."""
+    return Counter(cell["verdict"] for cell in cells(suite, *args, models=models))
+
+
+def test_an_unchanged_server_is_identical(suite: Suite, gguf_file: Path) -> None:
+    """Again, after a restart with other slots, and with 1 or 16 requests in flight."""
+    suite.trivia(ROWS, TEST)
+    with llama(gguf_file) as url:
+        configure(suite, url)
+        result = suite.run("--llm-update", models=["m"])
+        result.assert_outcomes(passed=20)
+        assert says(result, "model 'm': level output (llama.cpp): compared by tokens and their log-probs")
+        assert says(result, "answers as 'tiny.gguf'")
+        stored = suite.stored()
+        assert b"level=output noise=" in stored["__baselines__/trivia/m.baseline"]
+        assert verdicts(suite, models=["m"]) == {"identical": 20}
+    for slots, concurrency in ((1, 16), (8, 1), (8, 16)):
+        with llama(gguf_file, slots) as url:
+            configure(suite, url, f"concurrency = {concurrency}")
+            assert verdicts(suite, models=["m"]) == {"identical": 20}
+    assert suite.stored() == stored
+
+
+def test_moved_weights_are_seen_behind_the_same_name(suite: Suite, gguf_file: Path, tmp_path: Path) -> None:
+    """Weights moved by a thousandth leave the texts, but not the log-probs."""
+    suite.trivia(ROWS, TEST)
+    with llama(gguf_file) as url:
+        suite.run("--llm-update", models=[spec(url)]).assert_outcomes(passed=20)
+    moved = write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", moved=1e-3)
+    with llama(moved) as url:
+        counts = verdicts(suite, models=[spec(url)])
+        assert counts.get("identical", 0) + counts.get("near_tie", 0) <= 2, counts
+        assert suite.run("--llm-shift=fail", models=[spec(url)]).ret == 1
+
+
+def test_another_model_drifts_with_margins(suite: Suite, gguf_file: Path, tmp_path: Path) -> None:
+    """The margin at the first other token is taken from the alternatives."""
+    suite.trivia(ROWS, TEST)
+    with llama(gguf_file) as url:
+        suite.run("--llm-update", models=[spec(url)]).assert_outcomes(passed=20)
+    other = write_gguf(suite.models / "tiny-gpt2-distil", tmp_path / "tiny.gguf")
+    with llama(other) as url:
+        found = [cell["judgement"] for cell in cells(suite, models=[spec(url)])]
+    drifted = [judgement for judgement in found if judgement["verdict"] == "drifted"]
+    assert drifted
+    assert all(one["margin"] is None or one["margin"] > one["tolerance"] for one in drifted)
+    assert any(one["margin"] for one in drifted)
+
+
+def test_near_ties_of_bfloat16_do_not_drift(suite: Suite, tmp_path: Path) -> None:
+    """Recorded one at a time, checked with 16 requests in flight."""
+    suite.trivia(ROWS, TEST)
+    with llama(write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", bfloat16=True)) as url:
+        configure(suite, url, "concurrency = 1")
+        suite.run("--llm-update", models=["m"]).assert_outcomes(passed=20)
+        configure(suite, url, "concurrency = 16")
+        counts = verdicts(suite, models=["m"])
+        assert counts.keys() <= {"identical", "near_tie"}, counts
+
+
+def test_stop_strings_agree_with_the_local_model(suite: Suite, llama_url: str) -> None:
+    """A stop string cuts tokens and text in ways of its own; the answers are those of transformers."""
+    test = """
+    import pytest
+
+    @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 16}, model_type=None,
+                             variants={"dot": {"stop_strings": "."}, "ari": {"stop_strings": "ari"}})
+    def test_trivia(llm_output, llm_baseline):
+        assert llm_output == llm_baseline
+    """
+    suite.trivia(ROWS[:4], test)
+    suite.run("--llm-update", models=[spec(llama_url)]).assert_outcomes(passed=8)
+    assert verdicts(suite, models=[spec(llama_url)]) == {"identical": 8}
+
+
+def test_a_prompt_that_is_too_long_is_an_error_of_its_case(suite: Suite, llama_url: str) -> None:
+    """With the server's words and both numbers; the other cases are judged."""
+    suite.trivia([*ROWS[:3], {"id": "long", "prompt": SKY * 200}], TEST)
+    result = suite.run("--llm-update", models=[spec(llama_url)])
+    result.assert_outcomes(passed=3, errors=1)
+    assert says(result, f"{llama_url} answered 400")
+    assert says(result, "exceeds the available context size (512 tokens)")
+    assert "long" not in suite.cases()
+
+
+def test_the_logged_model_answers_elsewhere(
+    suite: Suite, llama_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """MLflow's copy holds names of variables and no key, and answers in another process that has the variable."""
+    monkeypatch.setenv("QA_KEY", "sk-very-secret")
+    configure(suite, llama_url, 'api_key_env = "QA_KEY"', "max_requests = 30")
+    suite.trivia(ROWS[:2], TEST)
+    suite.run("--llm-update", "-v", "--llm-report=report.json", models=["m"]).assert_outcomes(passed=2)
+    (run,) = suite.mlflow_runs()
+    params = run.data.params
+    assert (params["server.level"], params["server.software"]) == ("output", "llama.cpp")
+    assert params["source"] == spec(llama_url)[2:]
+    texts = [path for path in suite.path.rglob("*") if path.is_file()]
+    assert not [path for path in texts if b"sk-very-secret" in path.read_bytes()]
+    outputs = mlflow.MlflowClient().get_run(run.info.run_id).outputs
+    assert outputs is not None
+    code = (
+        "import mlflow, sys; model = mlflow.pyfunc.load_model(sys.argv[1]); "
+        f"print(model.predict([{ROWS[0]['prompt']!r}])); print('torch' in sys.modules)"
+    )
+    uri = f"models:/{outputs.model_outputs[0].model_id}"
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri], check=False, capture_output=True, encoding="utf-8", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "The capital of France is Paris." in done.stdout
+    monkeypatch.delenv("QA_KEY")
+    done = subprocess.run(
+        [sys.executable, "-c", code, uri], check=False, capture_output=True, encoding="utf-8", cwd=tmp_path
+    )
+    assert "environment variable QA_KEY" in done.stderr
+
+
+def elsewhere(code: str, argument: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", code, argument]
+    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8", cwd=folder)
+
+
+def test_too_many_requests_are_refused_before_the_first(suite: Suite, llama_url: str) -> None:
+    """`max_requests` counts the cases, the probe and what the noise takes."""
+    suite.trivia(ROWS, TEST)
+    configure(suite, llama_url, "max_requests = 30")
+    result = suite.run("--llm-update", models=["m"])
+    result.assert_outcomes(errors=20)
+    assert says(result, "20 cases take up to 37 requests")

@@ -1,0 +1,103 @@
+"""Noise of a server: learnt from repeats, stored in the environment, followed by verdicts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pytest_llmcompare.comparison.judge import judge
+from pytest_llmcompare.comparison.noise import LearntNoise, limits, numerics
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generation import Environment, Generation, Path
+from pytest_llmcompare.judgement import Judgement
+from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row, RowKey
+from pytest_llmcompare.serving.answer import Answer, ShownToken
+from pytest_llmcompare.serving.noise import learn
+from pytest_llmcompare.serving.server import Question
+
+HERE: Environment = (("fingerprint", "a"), ("level", "output"), ("server", "s"))
+NOISE = LearntNoise(4e-4, 2e-2)
+
+
+def answer(*tokens: tuple[int, float, float]) -> Answer:
+    """An answer of tokens with their log-probs, and that of the second best, token 99."""
+    shown = tuple(ShownToken(token, logprob, {token: logprob, 99: second}) for token, logprob, second in tokens)
+    return Answer("x" * len(shown), "length", shown, {}, "m", "a", 3, len(shown))
+
+
+def test_learning() -> None:
+    """Three times the largest movements of log-probs and of leads, between any two answers."""
+    answers = iter([answer((1, -0.1, -1.0)), answer((1, -0.102, -1.02))])
+    questions = {0: Question("a", {}), 1: Question("b", {})}
+
+    def ask(question: Question) -> Answer:
+        if question.prompt == "b":
+            raise GenerationError("no")
+        return next(answers)
+
+    learnt = learn(ask, questions, {0: answer((1, -0.101, -1.0))}, 2)
+    assert learnt is not None
+    assert learnt.band == pytest.approx(0.006)
+    assert learnt.tie == pytest.approx(0.057)
+
+
+def test_another_token_counts_with_both_leads() -> None:
+    """A repeat that takes another token shows that noise decides such a margin; too little is never learnt."""
+    both = iter([answer((1, -0.7, -0.71)), answer((2, -0.7, -0.72))])
+    learnt = learn(lambda _: next(both), {0: Question("a", {})}, {}, 1)
+    assert learnt is not None
+    assert learnt.tie == pytest.approx(0.09)
+    assert learn(lambda _: answer(), {0: Question("a", {})}, {}, 1) is None
+    same = learn(lambda _: answer((1, -0.1, -9.0)), {0: Question("a", {})}, {}, 1)
+    assert same == LearntNoise(3e-4, 1e-2)
+
+
+def test_storing() -> None:
+    """It stands in the environment, and does not make it another one; what cannot be read is none."""
+    stored = NOISE.write(HERE)
+    assert dict(stored)["noise"] == "4.0e-04/2.0e-02"
+    assert LearntNoise.read(stored) == NOISE
+    assert numerics(stored) == numerics(HERE)
+    for text in ("", "1", "a/b", "nan/1", "0/1", "inf/1"):
+        assert LearntNoise.read((("noise", text),)) is None
+
+
+def test_limits() -> None:
+    """Those of the baseline; five times wider on another server; a tolerance of the user's holds."""
+    stored = NOISE.write(HERE)
+    near = limits(HERE, stored, None)
+    assert (near.band, near.tolerance) == (4e-4, 2e-2)
+    far = limits((("fingerprint", "b"), *HERE[1:]), stored, None, 0.5)
+    assert far.band == pytest.approx(2e-3)
+    assert far.tolerance == 0.5
+
+
+def verdict(now: Generation) -> Judgement:
+    """The verdict on an answer to a baseline of the tokens 1, 2, 3."""
+    case = Case(CaseKey(GroupKey(".", "t", "m"), "p"), Row("p", "prompt"), "", {}, 0)
+    then = Generation("abc", (1, 2, 3), (-0.1, -0.7, -0.1), "length", NOISE.write(HERE))
+    return judge(case, Baseline(RowKey("p"), then, case.input_hash, case.settings_hash), now)
+
+
+@pytest.mark.parametrize(("margin", "expected"), [(0.01, "near_tie"), (0.03, "drifted"), (math.inf, "drifted")])
+def test_verdicts_at_the_first_other_token(margin: float, expected: str) -> None:
+    """A near tie within the learnt margin; what stands after that token is not known."""
+    logprobs = (-0.1,) if margin == math.inf else (-0.1, -0.7)
+    path = Path((1, 2, 3), (1, 7), logprobs, (0.0, margin), (2.0, margin), is_partial=True)
+    found = verdict(Generation("axy", (1, 7, 8), (-0.1, -0.69, -0.1), "length", HERE, path=path))
+    assert (found.verdict, found.position, found.mismatches) == (expected, 1, None)
+    assert found.margin == (None if margin == math.inf else margin)
+
+
+def test_an_output_that_ends_elsewhere_drifts() -> None:
+    """No margin is known for an end."""
+    path = Path((1, 2, 3), (1,), (-0.1,), (0.0,), (2.0,), stop="eos", is_partial=True)
+    found = verdict(Generation("a", (1,), (-0.1,), "eos", HERE, path=path))
+    assert (found.verdict, found.position, found.margin) == ("drifted", 1, None)
+
+
+def test_moved_logprobs_shift() -> None:
+    """Equal tokens, moved by more than was learnt."""
+    assert verdict(Generation("abc", (1, 2, 3), (-0.1, -0.7002, -0.1), "length", HERE)).verdict == "identical"
+    assert verdict(Generation("abc", (1, 2, 3), (-0.1, -0.702, -0.1), "length", HERE)).verdict == "shifted"
