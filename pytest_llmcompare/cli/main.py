@@ -19,8 +19,13 @@ from .rename import rename
 from .report import report
 from .review import review
 
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+
 COMMANDS: Sequence[click.Command] = (review, pending, accept, reject, copy, rename, check, report, models)
 """All commands, in the order in which the help lists them."""
+
+for _command in COMMANDS:  # a command keeps the help option of the first context that asks for it
+    _command.context_settings.update(HELP_OPTIONS)
 
 ELSEWHERE = {"prune": "Only pytest knows which rows the tables have. To delete obsolete baselines: pytest --llm-prune"}
 """Where to find commands that one may look for here."""
@@ -52,7 +57,7 @@ class CommandGroup(click.Group):
 @click.group(
     cls=CommandGroup,
     commands={str(command.name): command for command in COMMANDS},
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP_OPTIONS,
     no_args_is_help=False,
     epilog="Help for one of them: llmcompare accept --help",
 )
