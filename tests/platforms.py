@@ -19,6 +19,11 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, wh
 needs_file_limit = pytest.mark.skipif(os.name != "posix", reason="needs rlimits, to stand for a full disk")
 needs_symlinks = pytest.mark.skipif(os.name != "posix", reason="needs symbolic links, which Windows reserves to some")
 
+PYTEST_9 = pytest.version_tuple >= (9,)
+"""Has the fixture `subtests`, and shows in the short summary why a test failed that was given a text as its failure."""
+
+needs_subtests = pytest.mark.skipif(not PYTEST_9, reason="needs the fixture subtests, of pytest 9.0")
+
 not_for_root = pytest.mark.skipif(
     getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write where mode bits forbid it"
 )

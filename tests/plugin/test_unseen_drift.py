@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from tests.platforms import PYTEST_9, needs_subtests
+
 from .suites import TRIVIA, Suite
 
 HEAD = """
@@ -106,6 +108,7 @@ def test_expected_failures_keep_their_meaning(drifting: Suite, marks: str) -> No
     assert result.ret == 0
 
 
+@needs_subtests
 def test_a_drift_in_a_subtest_is_told_once(drifting: Suite) -> None:
     """The failed subtest has failed the test already."""
     text = body("""
@@ -143,7 +146,7 @@ def test_a_test_that_compares_nothing_fails(drifting: Suite, what: str, options:
         [
             "compared nothing: the test asks for llm_baseline and ends without comparing it.",
             "test_trivia.py:4: write `assert llm_output == llm_baseline`. *",
-            "FAILED test_trivia.py::test_trivia[[]m-sky[]] - compared nothing: *",
+            "FAILED test_trivia.py::test_trivia[[]m-sky[]]" + (" - compared nothing: *" if PYTEST_9 else ""),
         ]
     )
 

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import pytest
-import transformers
 from transformers import GenerationConfig
 
 from pytest_llmcompare.models import gen_config
@@ -187,19 +186,13 @@ def test_all_faults_are_found_at_once() -> None:
     assert len(problems({"top_k": -1, "tempratur": 1, "max_time": 3, "num_beams": 2})) == 3
 
 
-SINCE = {"max_cache_len": (5, 15)}
-"""Settings that the lowest transformers we allow does not have yet, and from which version on they are there."""
-
-
 def test_every_setting_of_the_installed_transformers_is_known_or_refused_with_a_reason() -> None:
     installed = {name for name in vars(GenerationConfig()) if not name.startswith("_")}  # type: ignore[no-untyped-call]
     assert installed - KNOWN_KEYS - set(REFUSED) == set()
 
 
 def test_every_known_setting_is_one_of_the_installed_transformers() -> None:
-    version = tuple(map(int, transformers.__version__.split(".")[:2]))
-    later = {name for name, first in SINCE.items() if version < first}
-    assert set(vars(GenerationConfig())) >= KNOWN_KEYS - later  # type: ignore[no-untyped-call]
+    assert set(vars(GenerationConfig())) >= KNOWN_KEYS  # type: ignore[no-untyped-call]
     assert KNOWN_KEYS.isdisjoint(REFUSED)
     assert set(DEFAULTS) <= KNOWN_KEYS
 
