@@ -12,7 +12,8 @@ from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.models.chat_template import read_template
 from pytest_llmcompare.models.config_tables import DEVICE, KEYS
 from pytest_llmcompare.models.gen_config import complete, is_integer, problems
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, spec_of
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, spec_of
+from pytest_llmcompare.models.uris import folder_path
 from pytest_llmcompare.settings import DTYPES
 
 UNSET = {"revision": None, "dtype": None, "device": None}

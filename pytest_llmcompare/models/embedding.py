@@ -15,7 +15,7 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
 from .hub import contents, fetch, find_snapshot, offline_variable, repository, shown_endpoint, write_ref
-from .spec import folder_path
+from .uris import folder_path
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -13,7 +13,8 @@ from .faults import adapter_error, listed_names
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
-from .spec import ModelSpec, folder_path
+from .spec import ModelSpec
+from .uris import folder_path
 
 LISTED = 5  # folders in a message, at most
 STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)

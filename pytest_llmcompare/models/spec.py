@@ -37,6 +37,7 @@ from .uris import (
     OPENAI,
     PATH_START,
     SCHEME,
+    folder_path,
     has_known_scheme,
     is_below,
     is_mlflow,
@@ -116,8 +117,7 @@ def parse_specs(
         parse_named(name, named=named, root=root, others=others)
     specs: list[ModelSpec] = []
     for text in texts:
-        parts = split_specs([text], named)
-        if not parts:
+        if not (parts := split_specs([text], named)):
             raise UsageError(f"model spec {text!r} is empty. Expected [NAME=]SOURCE[@REVISION], SOURCE {FORMS}.")
         specs.extend(parse_spec(part, named, root, others=others) for part in parts)
     check_unique_names(specs)
@@ -269,14 +269,6 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
     if kind is SourceKind.OTHER:
         return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
     return mlflow_name(source)
-
-
-def folder_path(source: str, root: Path) -> Path:
-    """Path of a spec's folder; relative ones start at `root`."""
-    try:
-        return root / Path(source).expanduser()
-    except RuntimeError:  # `~name` of a user that this machine does not have
-        return root / source
 
 
 def check_unique_names(specs: Sequence[ModelSpec]) -> None:

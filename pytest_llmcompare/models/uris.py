@@ -173,3 +173,11 @@ def is_below(source: str, root: Path) -> bool:
         return ("/" in source or os.sep in source) and (root / source).is_dir()
     except OSError:  # a name too long to be a file's
         return False
+
+
+def folder_path(source: str, root: Path) -> Path:
+    """Path of a spec's folder; relative ones start at `root`."""
+    try:
+        return root / Path(source).expanduser()
+    except RuntimeError:  # `~name` of a user that this machine does not have
+        return root / source

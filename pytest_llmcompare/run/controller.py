@@ -237,7 +237,11 @@ class Controller:
         self.all_collected = self.all_collected and session.all_collected
         self.any_selected = self.any_selected or session.any_selected
         if ended_by_itself:
-            session.complete(self.groups.values())
+            from pytest_llmcompare.baselines.journal import Journal
+
+            for result in self.groups.values():
+                if not result.error:  # the others resume next time
+                    Journal(session.root, result.key).discard()
 
     def _summary(self, *, whole: bool) -> Summary:
         """Finish the run on what was reported; the only place where a summary is computed."""

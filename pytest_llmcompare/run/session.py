@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
@@ -285,12 +284,6 @@ class Session:
 
             self.resources = Resources(self.settings, self.root, self.scratch, self.started, self.source)
         return self.resources
-
-    def complete(self, results: Iterable[GroupResult]) -> None:
-        """Discard the journals of groups that were evaluated to their end; those with an error resume next time."""
-        for result in results:
-            if not result.error:
-                Journal(self.root, result.key).discard()
 
     @library_warnings_ignored()
     def close(self) -> None:

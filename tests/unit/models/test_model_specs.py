@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.models.spec import ModelSpec, SourceKind, folder_path, parse_specs
-from pytest_llmcompare.models.uris import HOOK
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
+from pytest_llmcompare.models.uris import HOOK, folder_path
 from pytest_llmcompare.text import without_secrets
 
 HUB, FOLDER, MLFLOW = SourceKind.HUB, SourceKind.FOLDER, SourceKind.MLFLOW
