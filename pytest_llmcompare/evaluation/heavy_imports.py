@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,10 @@ EVALUATORS = ("mlflow.models.evaluation.evaluator_registry", "mlflow.models.eval
 """Modules that MLflow imports at the first evaluation of a process; they import scikit-learn."""
 
 
+MANY = 300
+"""Modules; an import of fewer leaves the generations of the collector as they are."""
+
+
 @contextmanager
 def heavy_imports() -> Iterator[None]:
     """Import libraries inside the block without collecting garbage and without looking for assertions to rewrite.
@@ -20,13 +25,14 @@ def heavy_imports() -> Iterator[None]:
     Importing MLflow makes a million objects that all stay, and Python's collector walks through them eight times.
     pytest looks at the name of every module that is imported, in case it has assertions to rewrite.
     """
-    enabled = gc.isenabled()
+    enabled, before = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         with assertion_rewriting_off():
             yield
     finally:
-        if gc.get_freeze_count() == 0:  # else the user has frozen objects, which would be thawed
+        imported = len(sys.modules) - before
+        if imported > MANY and gc.get_freeze_count() == 0:  # else what the user has frozen would be thawed
             gc.freeze()
             gc.unfreeze()  # all are in the oldest generation now, where the collector comes last
         if enabled:

@@ -23,7 +23,7 @@ STATUSES = {
 }
 """How each command of a page ends, in order."""
 
-ELSEWHERE = {"hooks.md": "tests/plugin/test_hooks_docs.py"}
+ELSEWHERE = {"hooks.md": "tests/plugin/test_hooks_docs.py", "servers.md": "tests/serving/test_llama.py"}
 """Pages with commands that another test runs."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from tests.plugin.pages import blocks_of
 from tests.plugin.suites import SKY, Suite, says
 
 from .gguf_model import write_gguf
@@ -54,6 +56,18 @@ def cells(suite: Suite, *args: str, models: list[str]) -> list[dict[str, Any]]:
 def verdicts(suite: Suite, *args: str, models: list[str]) -> Counter[str]:
     """Number of cases by verdict."""
     return Counter(cell["verdict"] for cell in cells(suite, *args, models=models))
+
+
+def test_commands_of_the_page(suite: Suite, gguf_file: Path) -> None:
+    """`docs/servers.md` records and checks with these commands, but for the address."""
+    bash = next(block for block in blocks_of("servers.md") if block.language == "bash")
+    commands = [shlex.split(line)[1:] for line in bash.text.splitlines() if line.startswith("pytest ")]
+    assert len(commands) == 2
+    suite.trivia(ROWS[:2], TEST)
+    with llama(gguf_file) as url:
+        for command in commands:
+            arguments = [argument.replace("http://127.0.0.1:8000/v1", url) for argument in command]
+            suite.run(*arguments, models=[]).assert_outcomes(passed=2)
 
 
 def test_an_unchanged_server_is_identical(suite: Suite, gguf_file: Path) -> None:
