@@ -14,7 +14,7 @@ from pytest_llmcompare.models.gen_config import DEFAULTS
 from pytest_llmcompare.records import Baseline, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
-from pytest_llmcompare.serving.parting import path_until_parting
+from pytest_llmcompare.serving.partial_path import partial_path
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
 from pytest_llmcompare.serving.threads import fair_share, in_threads
@@ -71,7 +71,7 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
         for index, case in enumerate(asking.cases)
     }
     answers = _ask(asking, model, server, outcomes, {index: questions[index] for index in outcomes.resume()})
-    _check_same_model(model, capabilities, answers.values())
+    _check_same_model(asking, model, capabilities, answers.values())
     outcomes.notes.extend(_level_notes(asking, model, capabilities))
     learnt = stored_noise(asking.expected, environment)
     if capabilities.level is Level.OUTPUT and learnt is None:
@@ -132,13 +132,17 @@ def _ask(
         baseline = asking.expected.get(case.key.row)
         tokens = baseline.generation.token_ids if baseline else None
         if tokens is not None and generation.token_ids is not None and not case.samples and server.shows_choices:
-            generation = replace(generation, path=path_until_parting(tokens, outcome))
+            generation = replace(generation, path=partial_path(tokens, outcome))
         outcomes.add(index, generation)
     return answers
 
 
-def _check_same_model(model: ServedModel, capabilities: Capabilities, answers: Iterable[Answer]) -> None:
+def _check_same_model(
+    asking: Asking, model: ServedModel, capabilities: Capabilities, answers: Iterable[Answer]
+) -> None:
     """Check that the model and, on a server whose software is known, the fingerprint stayed the same.
+
+    If they did not, the journal is discarded: the next run would resume answers of both models.
 
     Raises:
         ModelError: The server was replaced while it was asked.
@@ -147,6 +151,7 @@ def _check_same_model(model: ServedModel, capabilities: Capabilities, answers: I
     for answer in answers:
         now = (answer.model, answer.fingerprint if capabilities.server else "")
         if now != first:
+            asking.journal.discard()
             raise ModelError(
                 f"model {model.name!r}: the server was replaced while it was asked: first {' '.join(first)!r} "
                 f"answered, then {' '.join(now)!r}. Nothing is recorded; run again."

@@ -1,4 +1,4 @@
-"""Learns how far the numbers of an unchanged server move, by asking some questions again: alone, and at once."""
+"""Measures the noise of an unchanged server: asks some questions again, one at a time and all at once."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ CASES = 8
 def learn(
     ask: Callable[[Question], Answer], questions: Mapping[int, Question], answers: Mapping[int, Answer], count: int
 ) -> LearntNoise | None:
-    """Ask questions again, and compare all answers to each; None if none can be compared.
+    """Ask questions again and compare the log-probs of their answers; None if no answers can be compared.
 
     Args:
         ask: Asks one question.
         questions: Greedy questions, by index; the first ones are asked again.
         answers: Answers to some of them.
-        count: Number of threads that ask at once; what one after the other shows is not all of the noise.
+        count: Requests in flight in the second round; one request at a time does not show all of the noise.
     """
     again = {index: questions[index] for index in [*questions][:CASES]}
     by_index = {index: [answers[index]] if index in answers else [] for index in again}

@@ -55,7 +55,7 @@ class Capabilities:
 
     @property
     def environment(self) -> Environment:
-        """What an output depends on, as far as the server says it."""
+        """Facts that an output depends on; those that the server does not name are left out."""
         facts = {
             "fingerprint": self.fingerprint,
             "level": self.level.value,

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llmcompare.generation import Path
 from pytest_llmcompare.serving.answer import BadAnswerError, read_answer
-from pytest_llmcompare.serving.parting import path_until_parting
+from pytest_llmcompare.serving.partial_path import partial_path
 from pytest_llmcompare.serving.request_fields import request_fields, without_counterpart
 
 from .servers import completion
@@ -74,7 +74,7 @@ def test_bad_answers(body: bytes, message: str) -> None:
 
 
 def parted(*tokens: dict[str, Any], text: str, baseline: tuple[int, ...]) -> Path | None:
-    return path_until_parting(baseline, read_answer(answer(*tokens, text=text), has_stop_strings=False))
+    return partial_path(baseline, read_answer(answer(*tokens, text=text), has_stop_strings=False))
 
 
 def test_path_until_the_first_other_token() -> None:

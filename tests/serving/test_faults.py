@@ -234,6 +234,7 @@ def test_a_server_that_is_replaced_records_nothing(suite: Suite) -> None:
         result.assert_outcomes(errors=8)
         assert says(result, "the server was replaced while it was asked")
         assert suite.stored() == {}
+    assert not list(suite.path.glob(".llmcompare/journal/*"))  # answers of two models, which no run may resume
 
 
 def test_the_package_is_named_where_it_is_missing(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:

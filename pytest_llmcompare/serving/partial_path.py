@@ -1,4 +1,4 @@
-"""What a server shows of a baseline that it left: the margin at the first other token. Pure."""
+"""Log-probs of a served model along a baseline, up to the first token that differs. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pytest_llmcompare.generation import Path, first_difference
 from .answer import Answer
 
 
-def path_until_parting(tokens: tuple[int, ...], answer: Answer) -> Path | None:
-    """The server's log-probabilities along a baseline, up to the first token that it chose otherwise.
+def partial_path(tokens: tuple[int, ...], answer: Answer) -> Path | None:
+    """Log-probs and margins (nats) along a baseline, up to and including the first token that differs.
 
     Args:
         tokens: The baseline's tokens.
-        answer: Today's answer, greedy.
+        answer: Today's greedy answer.
 
     Returns:
-        None if nothing differs, or the answer does not show its tokens.
+        The path; None if no token differs, or the answer has no token ids.
     """
     if answer.tokens is None or (at := first_difference(tokens, answer.token_ids)) is None:
         return None
