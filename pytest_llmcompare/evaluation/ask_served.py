@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.noise import LearntNoise, numerics
@@ -24,8 +25,14 @@ from .answers import Asking, Outcomes
 from .served_model import ServedModel
 
 MEANING: Mapping[Level, str] = {
+    Level.PATH: "compared by tokens, log-probs and margins",
     Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
     Level.TEXT: "compared by text alone: this server shows no log-probs with token ids, so silent drift cannot be seen",
+}
+
+LOST: Mapping[Level, str] = {
+    Level.OUTPUT: "margins after the first other token cannot be seen",
+    Level.TEXT: "a change that leaves the texts as they are cannot be seen",
 }
 
 
@@ -64,7 +71,7 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     before = server.client.sent
     _announce(asking, model, server)
     capabilities = server.probe(model.name)
-    environment = capabilities.environment
+    environment = server.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
     questions = {
         index: Question(case.prompt, case.gen_config, case.seed if case.samples else None)
@@ -74,7 +81,7 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     _check_same_model(asking, model, capabilities, answers.values())
     outcomes.notes.extend(_level_notes(asking, model, capabilities))
     learnt = stored_noise(asking.expected, environment)
-    if capabilities.level is Level.OUTPUT and learnt is None:
+    if capabilities.level is not Level.TEXT and learnt is None:
         asking.progress.say(f"learning how far the numbers of {model.name} move")
         greedy = {
             index: questions[index]
@@ -166,10 +173,11 @@ def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities)
     if capabilities.model and capabilities.model != asked:
         notes.append(f"model {model.name!r}: the server was asked for {asked!r} and answers as {capabilities.model!r}")
     recorded = {dict(baseline.generation.environment).get("level") for baseline in asking.expected.values()}
-    if capabilities.level is Level.TEXT and Level.OUTPUT.value in recorded:
+    higher = [level.value for level in takewhile(lambda level: level is not capabilities.level, Level)]
+    if level := next((level for level in higher if level in recorded), ""):
         notes.append(
-            f"model {model.name!r}: its baselines were recorded at level output, today's server shows text alone; "
-            "a change that leaves the texts as they are cannot be seen"
+            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server shows level "
+            f"{capabilities.level.value} alone; {LOST[capabilities.level]}"
         )
     return notes
 

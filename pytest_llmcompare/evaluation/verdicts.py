@@ -52,6 +52,12 @@ class Judged:
         """Number of tokens generated, if they are known."""
         return sum(len(generation.token_ids or ()) for generation in self.generations.values())
 
+    @property
+    def level(self) -> str:
+        """What the server of a served model shows of its answers; empty for other models."""
+        environments = (dict(generation.environment) for generation in self.generations.values())
+        return next((environment["level"] for environment in environments if "level" in environment), "")
+
     def text(self, case: Case) -> str:
         """The answer to a case; empty if there is none."""
         generation = self.generations.get(case.key.row)
