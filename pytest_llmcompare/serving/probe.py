@@ -24,7 +24,7 @@ REQUESTS = 3
 """Most requests of the probe."""
 REFUSALS = (400, 404, 422, 500)
 """Statuses by which servers refuse a field that they do not know, or more alternatives than they give."""
-ALLOWED = re.compile(r"(?:max\w*|less than or equal to|at most|up to|<=)(?: allowed| of| value)?\D{0,4}(\d+)", re.I)
+ALLOWED = re.compile(r"(?:max[a-z]*|less than or equal to|at most|up to|<=)(?: allowed| of| value)?\D{0,4}(\d+)")
 """How a server says how many alternatives it gives at most."""
 
 

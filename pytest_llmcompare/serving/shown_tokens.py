@@ -110,7 +110,9 @@ def shown_prompt(choice: Mapping[str, Any], count: int) -> ShownPrompt | None:
         for id_, entry in zip(ids[1:], entries[1:], strict=True):
             best_first = sorted(entry.items(), key=lambda item: item[1].get("rank") or math.inf)
             alternatives = {int(name): finite(one["logprob"]) for name, one in best_first}
-            pieces.update({int(name): str(one["decoded_token"]) for name, one in best_first if one.get("decoded_token")})
+            pieces.update(
+                {int(name): str(one["decoded_token"]) for name, one in best_first if one.get("decoded_token")}
+            )
             tokens.append(ShownToken(id_, alternatives[id_], alternatives))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadAnswerError(f"the log-probabilities of the prompt cannot be read: {error!r}") from error

@@ -12,7 +12,7 @@ from pytest_llmcompare.serving.client import Client
 from pytest_llmcompare.serving.server import Level, Question, Server
 from tests.plugin.suites import Suite, says
 
-from .test_llama import NAMES, verdicts
+from .test_llama import NAMES, cells, verdicts
 from .vllm_like import VllmLike
 
 ROWS = [
@@ -80,4 +80,134 @@ def test_the_level_is_named_everywhere(suite: Suite, vllm: VllmLike) -> None:
     for ignored, level in (("prompt_logprobs", "output"), ("logprobs", "text")):
         vllm.serve(ignores=[ignored])
         result = suite.run(models=[spec(vllm)])
-        assert says(result, f"its baselines were recorded at level path, and today its server shows level {level} alone")
+        assert says(
+            result, f"its baselines were recorded at level path, and today its server shows level {level} alone"
+        )
+
+
+def judged(suite: Suite, *args: str, models: list[str]) -> list[dict[str, Any]]:
+    return [cell["judgement"] for cell in cells(suite, *args, models=models)]
+
+
+@pytest.fixture
+def recorded(suite: Suite, vllm: VllmLike) -> Suite:
+    """A suite with baselines of the unchanged server."""
+    suite.trivia(ROWS, TEST)
+    suite.run("--llm-update", models=[spec(vllm)]).assert_outcomes(passed=len(ROWS))
+    return suite
+
+
+def test_moved_weights(recorded: Suite, vllm: VllmLike) -> None:
+    """A thousandth is seen behind an equal name and fingerprint; only baselines that differ are scored, one by one."""
+    vllm.serve()
+    assert verdicts(recorded, models=[spec(vllm)]) == {"identical": len(ROWS)}
+    assert vllm.scorings() == []
+    vllm.serve(moved=1e-3)
+    counts = verdicts(recorded, models=[spec(vllm)])
+    assert counts["shifted"] + counts["drifted"] >= len(ROWS) - 1, counts
+    vllm.serve(moved=3e-2)
+    differing = [one for one in judged(recorded, models=[spec(vllm)]) if one["position"] is not None]
+    assert differing
+    assert len(vllm.scorings()) == len(differing)
+    for judgement in differing:
+        assert judgement["mismatches"] >= 1
+        assert judgement["likelihood"]["rms"] > 0
+        assert judgement["margin"] is not None
+    page = recorded.run("-vv", models=[spec(vllm)]).stdout.str()
+    assert "tokens would be others" in page or "of the baseline's" in page, page
+
+
+@pytest.mark.parametrize("what", [{}, {"moved": 1e-3}, {"moved": 1e-2}, {"model": "tiny-gpt2-distil"}])
+def test_verifying_gives_the_same_outputs_and_verdicts(recorded: Suite, vllm: VllmLike, what: dict[str, Any]) -> None:
+    """Scoring first generates only what the scoring does not confirm."""
+    if "model" in what:
+        what = {"model": str(recorded.models / what["model"])}
+    seen = []
+    for decode in ("auto", "verify"):
+        vllm.serve(**what)
+        found = cells(recorded, f"--llm-decode={decode}", models=[spec(vllm)])
+        seen.append([(cell["candidate"]["text"], cell["verdict"], cell["judgement"]["position"]) for cell in found])
+    assert seen[0] == seen[1]
+    generated = [body for body in vllm.requests() if body["max_tokens"] > 1]
+    assert len(vllm.scorings()) >= len(ROWS)
+    assert len(generated) == sum(not cell["candidate"]["verified"] for cell in found)
+    if not what:
+        assert generated == []
+
+
+def test_plain_scores_nothing(recorded: Suite, vllm: VllmLike) -> None:
+    """Its margins are those that the alternatives show; a model's table may choose it, too."""
+    recorded.write("pyproject.toml", f'[tool.llmcompare.models.m]\nsource = "{spec(vllm)[2:]}"\ndecode = "plain"\n')
+    for arguments in ({"models": ["m"]}, {"args": ["--llm-decode=plain"], "models": [spec(vllm)]}):
+        vllm.serve(model=str(recorded.models / "tiny-gpt2-distil"))
+        differing = [
+            one for one in judged(recorded, *arguments.get("args", ()), models=arguments["models"]) if one["position"]
+        ]
+        assert vllm.scorings() == []
+        assert differing
+        assert all(one["mismatches"] is None for one in differing)
+
+
+def test_ends_are_tokens(suite: Suite, vllm: VllmLike) -> None:
+    """An end token is the last token of a baseline: with other weights it is scored like any other."""
+    full_stop = 14
+    suite.trivia(ROWS, TEST)
+    vllm.serve(ends=[full_stop])
+    suite.run("--llm-update", models=[spec(vllm)]).assert_outcomes(passed=len(ROWS))
+    assert all("stop eos" in lines for lines in suite.cases().values())
+    for decode in ("auto", "verify"):
+        vllm.serve(ends=[full_stop])
+        assert verdicts(suite, f"--llm-decode={decode}", models=[spec(vllm)]) == {"identical": len(ROWS)}
+        assert not decode == "verify" or len(vllm.requests()) == 1 + 2 * len(ROWS)
+        vllm.serve()
+        assert verdicts(suite, f"--llm-decode={decode}", models=[spec(vllm)]) == {"drifted": len(ROWS)}
+
+
+def test_no_margins_under_penalties(suite: Suite, vllm: VllmLike) -> None:
+    """Log-probs are raw: they do not tell what a penalty makes of them."""
+    suite.trivia(ROWS, TEST)
+    lines = ["[tool.llmcompare.models.m]", f'source = "{spec(vllm)[2:]}"', "extra_body = { repetition_penalty = 1.3 }"]
+    suite.write("pyproject.toml", "\n".join([*lines, ""]))
+    suite.run("--llm-update", models=["m"]).assert_outcomes(passed=len(ROWS))
+    for decode in ("auto", "verify"):
+        vllm.serve()
+        assert verdicts(suite, f"--llm-decode={decode}", models=["m"]) == {"identical": len(ROWS)}
+        vllm.serve(model=str(suite.models / "tiny-gpt2-distil"))
+        differing = [one for one in judged(suite, models=["m"]) if one["position"] is not None]
+        assert differing
+        assert all(one["margin"] is None and one["mismatches"] is None for one in differing)
+        assert vllm.scorings() == []
+
+
+def test_samples_are_compared_by_likelihood(suite: Suite, vllm: VllmLike) -> None:
+    """The baseline's sample is scored, because another sample says nothing."""
+    test = TEST.replace('"max_new_tokens": 24', '"max_new_tokens": 12, "do_sample": True, "temperature": 0.7')
+    suite.trivia(ROWS, test)
+    suite.run("--llm-update", models=[spec(vllm)]).assert_outcomes(passed=len(ROWS))
+    vllm.serve(ignores=["seed"])
+    assert set(verdicts(suite, models=[spec(vllm)])) <= {"identical", "near_tie"}
+    assert vllm.scorings()
+    vllm.serve(ignores=["seed"], moved=3e-2)
+    counts = verdicts(suite, models=[spec(vllm)])
+    assert counts["drifted"] + counts["shifted"] > len(ROWS) / 2, counts
+
+
+def test_bfloat16_does_not_drift(suite: Suite, vllm: VllmLike) -> None:
+    """Scoring rounds in another way than generating; both are the same model."""
+    suite.trivia(ROWS, TEST)
+    vllm.serve(dtype="bfloat16")
+    lines = ["[tool.llmcompare.models.m]", f'source = "{spec(vllm)[2:]}"', 'dtype = "bfloat16"']
+    suite.write("pyproject.toml", "\n".join([*lines, ""]))
+    suite.run("--llm-update", models=["m"]).assert_outcomes(passed=len(ROWS))
+    assert b"dtype=bfloat16" in suite.stored()["__baselines__/trivia/m.baseline"]
+    for decode in ("auto", "verify"):
+        assert set(verdicts(suite, f"--llm-decode={decode}", models=["m"])) <= {"identical", "near_tie"}
+
+
+def test_a_refused_scoring_is_a_note(recorded: Suite, vllm: VllmLike) -> None:
+    """The margin at the first other token is known all the same."""
+    vllm.serve(model=str(recorded.models / "tiny-gpt2-distil"), longest_prompt=30)
+    result = recorded.run(models=[spec(vllm)])
+    assert says(result, "could not be scored, so margins are known at the first other token only: ")
+    assert says(result, f"{vllm.url} answered 400: This model's maximum context length is 30 tokens")
+    assert result.parseoutcomes().get("errors", 0) == 0

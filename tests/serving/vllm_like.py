@@ -39,7 +39,7 @@ class VllmLike:
 
         Args:
             what: `model` (another folder), `moved` (weights are multiplied by up to 1 - moved and 1 + moved), `dtype`,
-                `max_logprobs`, `ends` (tokens that end an output), `refuses` and `ignores` (fields).
+                `max_logprobs`, `longest_prompt`, `ends` (tokens that end an output), `refuses` and `ignores` (fields).
         """
         urlopen(Request(f"{self.address}/control", json.dumps(what).encode(), method="POST"), timeout=60).close()
 
@@ -88,14 +88,16 @@ class Engine:
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         folder = what.get("model", self.folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.model.eval()
         generator = torch.Generator().manual_seed(0)
         for parameter in self.model.parameters():
             factor = 1 + what.get("moved", 0.0) * (2 * torch.rand(parameter.shape, generator=generator) - 1)
             parameter.data.mul_(factor)
         self.model.to(getattr(torch, what.get("dtype", "float32")))
         self.most = what.get("max_logprobs", 20)
+        self.longest = what.get("longest_prompt", CONTEXT)
         self.ends = set(what.get("ends", [self.tokenizer.eos_token_id]))
         self.refuses, self.ignores = what.get("refuses", []), what.get("ignores", [])
 
@@ -116,8 +118,10 @@ class Engine:
         prompt = body["prompt"] if isinstance(body["prompt"], list) else self.tokenizer(body["prompt"])["input_ids"]
         if max(prompt) >= len(self.tokenizer):
             raise Refused(f"Token id {max(prompt)} is out of vocabulary")
-        if len(prompt) + body["max_tokens"] > CONTEXT:
-            raise Refused(f"This model's maximum context length is {CONTEXT} tokens, the prompt has {len(prompt)}.")
+        if len(prompt) > self.longest:
+            raise Refused(
+                f"This model's maximum context length is {self.longest} tokens, the prompt has {len(prompt)}."
+            )
         with self.lock:
             scores, ids, stop = self.generate(prompt, body)
             entries = self.prompt_entries(prompt, body["prompt_logprobs"]) if "prompt_logprobs" in body else None
