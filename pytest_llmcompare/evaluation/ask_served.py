@@ -17,10 +17,11 @@ from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.partial_path import partial_path
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 
 from . import tracking
 from .answers import Asking, Outcomes
+from .ask_again import ask_again
 from .served_model import ServedModel
 
 MEANING: Mapping[Level, str] = {
@@ -81,12 +82,11 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
             for index, case in enumerate(asking.cases)
             if not case.samples and isinstance(outcomes.by_index[index], Generation)
         }
-        learnt = (
-            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
-            if greedy
-            else None
-        )
+        learnt = noise.learn(server.ask, greedy, answers, model.concurrency)
     tracking.log_facts(_facts(capabilities, learnt, server.client.sent - before))
+    if capabilities.level is Level.OUTPUT and model.concurrency > 1 and asking.shortcuts:
+        note = ask_again(outcomes, lambda index: _ask_one(asking, model, index, questions[index]))
+        outcomes.notes.extend([note] if note else [])
     outcomes.notes.append(_usage_note(model, server))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
 
@@ -104,7 +104,7 @@ def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
     Raises:
         ModelError: `max_requests` would be exceeded.
     """
-    repeats = min(len(asking.cases), noise.CASES) * 2
+    repeats = min(len(asking.cases), noise.REQUESTS)
     most = len(asking.cases) + repeats + (0 if server.is_probed else 1)
     limit = model.options.max_requests
     if limit is not None and server.client.sent + most > limit:
@@ -127,14 +127,29 @@ def _ask(
             outcomes.add(index, outcome)
             continue
         answers[index] = outcome
-        generation = server.generation(outcome)
-        case = asking.cases[index]
-        baseline = asking.expected.get(case.key.row)
-        tokens = baseline.generation.token_ids if baseline else None
-        if tokens is not None and generation.token_ids is not None and not case.samples and server.shows_choices:
-            generation = replace(generation, path=partial_path(tokens, outcome))
-        outcomes.add(index, generation)
+        outcomes.add(index, _generation(asking, server, index, outcome))
     return answers
+
+
+def _ask_one(asking: Asking, model: ServedModel, index: int, question: Question) -> Generation | None:
+    """Ask one question while no other is in flight; None if it fails or would be more than `max_requests`."""
+    server, limit = model.server(), model.options.max_requests
+    if limit is not None and server.client.sent >= limit:
+        return None
+    try:
+        return _generation(asking, server, index, server.ask(question))
+    except GenerationError:
+        return None
+
+
+def _generation(asking: Asking, server: Server, index: int, answer: Answer) -> Generation:
+    """An answer as the output of its case, with a path along the baseline if its tokens differ."""
+    generation, case = server.generation(answer), asking.cases[index]
+    baseline = asking.expected.get(case.key.row)
+    tokens = baseline.generation.token_ids if baseline else None
+    if tokens is not None and generation.token_ids is not None and not case.samples and server.shows_choices:
+        return replace(generation, path=partial_path(tokens, answer))
+    return generation
 
 
 def _check_same_model(
