@@ -108,7 +108,7 @@ OPTIONS = (
     Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
-        "auto (the default): local models confirm baselines in one pass, served ones generate, then score baselines that "
+        "auto (the default): local models confirm baselines in one pass, served ones generate, then score those that "
         "differ; verify: served ones score first; plain: neither; outputs are the same (env LLMCOMPARE_DECODE)",
         taking("HOW"),
     ),

@@ -17,15 +17,16 @@ from pytest_llmcompare.models.gen_config import DEFAULTS
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
-from pytest_llmcompare.serving.check import Check, Checked, check_case
+from pytest_llmcompare.serving.check import Check, Checked, ask_or_score, check_case
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 from pytest_llmcompare.settings import PLAIN, VERIFY
 from pytest_llmcompare.text import count
 
 from . import tracking
 from .answers import Asking, Outcomes
+from .ask_again import ask_again
 from .served_model import ServedModel
 
 MEANING: Mapping[Level, str] = {
@@ -81,22 +82,15 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     checked = _ask(model, server, outcomes, {index: checks[index] for index in outcomes.resume()})
     _check_same_model(asking, model, capabilities, [answer for one in checked.values() for answer in one.answers])
     outcomes.notes.extend([*_level_notes(asking, model, capabilities), *_fault_notes(model, checked.values())])
-    answers = {index: one.answer for index, one in checked.items() if one.answer is not None}
     learnt = stored_noise(asking.expected, environment)
     if capabilities.level is not Level.TEXT and learnt is None:
         asking.progress.say(f"learning how far the numbers of {model.name} move")
-        greedy = {
-            index: checks[index].question
-            for index, case in enumerate(asking.cases)
-            if not case.samples and isinstance(outcomes.by_index[index], Generation)
-        }
-        learnt = (
-            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
-            if greedy
-            else None
-        )
+        learnt = _learn(model, outcomes, checks, checked)
     scorings = sum(len(one.scorings) for one in checked.values())
     tracking.log_facts(_facts(server, learnt, server.client.sent - before, scorings))
+    if capabilities.level is not Level.TEXT and model.concurrency > 1 and asking.decode != PLAIN:
+        note = ask_again(outcomes, lambda index: _ask_alone(model, checks[index]))
+        outcomes.notes.extend([note] if note else [])
     outcomes.notes.append(_usage_note(model, server))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
 
@@ -114,7 +108,7 @@ def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
     Raises:
         ModelError: `max_requests` would be exceeded.
     """
-    repeats = min(len(asking.cases), noise.CASES) * 2
+    repeats = min(len(asking.cases), noise.REQUESTS)
     most = len(asking.cases) + repeats + (0 if server.is_probed else 1) + _further_requests(asking)
     limit = model.options.max_requests
     if limit is not None and server.client.sent + most > limit:
@@ -140,7 +134,7 @@ def check_of(asking: Asking, case: Case) -> Check:
     baseline = asking.expected.get(case.key.row)
     expected = baseline.generation if baseline and not stale_reason(case, baseline) else None
     if expected is None or expected.token_ids is None or "server" not in dict(expected.environment):
-        return Check(question)
+        expected = None
     return Check(question, expected, asking.decode, case.samples)
 
 
@@ -154,6 +148,37 @@ def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping
         checked[index] = outcome
         outcomes.add(index, outcome.generation)
     return checked
+
+
+def _learn(
+    model: ServedModel, outcomes: Outcomes, checks: Mapping[int, Check], checked: Mapping[int, Checked]
+) -> LearntNoise | None:
+    """Measure the noise of a server that shows log-probs; None if no answers can be compared."""
+    answers = {index: one.answer for index, one in checked.items() if one.answer is not None}
+    scores = model.server().capabilities.level is Level.PATH
+    usable = {
+        index: check
+        for index, check in checks.items()
+        if isinstance(outcomes.by_index[index], Generation) and (not check.draws or (scores and index in answers))
+    }
+    known = [(usable[index], answer) for index, answer in answers.items() if index in usable]
+    questions = {index: check.question for index, check in usable.items()}
+    return noise.learn(ask_or_score(model.server(), known), questions, answers, model.concurrency)
+
+
+def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
+    """Check a case while no other is asked, without scoring its baseline again.
+
+    Returns:
+        The output; None if it fails or would be more than `max_requests`.
+    """
+    server, limit = model.server(), model.options.max_requests
+    if limit is not None and server.client.sent >= limit:
+        return None
+    try:
+        return check_case(server, replace(check, decode=PLAIN)).generation
+    except GenerationError:
+        return None
 
 
 def _check_same_model(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 
 from pytest_llmcompare.comparison.noise import LearntNoise
 from pytest_llmcompare.errors import GenerationError
@@ -123,3 +125,26 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     logprobs = tuple(step.logprob for step in steps)
     generation = Generation(expected.text, tokens, logprobs, expected.stop, server.environment, verified=True)
     return generation, (scored,)
+
+
+def ask_or_score(server: Server, answers: Sequence[tuple[Check, Answer]]) -> Callable[[Question], Answer]:
+    """A function that asks questions again, by turns in both ways in which the log-probs of a token are found.
+
+    Generating and scoring round differently. So at level `path` it scores every second answer and all sampled ones, and
+    generates the others anew.
+
+    Args:
+        server: The server.
+        answers: What was checked, with its answer; other questions are always generated.
+    """
+    known = {id(check.question): (check, answer) for check, answer in answers}
+    turns = cycle((True, False))
+
+    def ask(question: Question) -> Answer:
+        check, answer = known.get(id(question), (Check(question), None))
+        if answer is None or server.capabilities.level is not Level.PATH or not (check.draws or next(turns)):
+            return server.ask(question)
+        scored = server.score(answer.prompt_ids, answer.token_ids)
+        return replace(answer, tokens=scored_tokens(scored, len(answer.token_ids)))
+
+    return ask

@@ -13,7 +13,7 @@ from pytest_llmcompare.generation import Environment, Generation
 from .answer import Answer, BadAnswerError, read_answer
 from .client import Client
 from .probe import Capabilities, Level, find_capabilities
-from .request_fields import keeps_choices, request_fields
+from .request_fields import FURTHER, keeps_choices, request_fields
 
 __all__ = ["Capabilities", "Level", "Question", "Server"]
 
@@ -100,7 +100,8 @@ class Server:
         """
         capabilities = self.capabilities
         fields = {**request_fields(question.gen_config, question.seed), **capabilities.fields}
-        answer = self._answer({"prompt": question.prompt, **fields}, capabilities.extra)
+        beyond = {name: fields.pop(name) for name in FURTHER if name in fields}
+        answer = self._answer({"prompt": question.prompt, **fields}, {**capabilities.extra, **beyond})
         if capabilities.level is not Level.TEXT and answer.tokens is None:
             raise GenerationError("the answer shows no log-probabilities of its tokens, though the server's others do")
         return answer

@@ -105,16 +105,15 @@ def test_moved_weights(recorded: Suite, vllm: VllmLike) -> None:
     vllm.serve(moved=1e-3)
     counts = verdicts(recorded, models=[spec(vllm)])
     assert counts["shifted"] + counts["drifted"] >= len(ROWS) - 1, counts
-    vllm.serve(moved=3e-2)
+    vllm.serve(moved=0.2)
     differing = [one for one in judged(recorded, models=[spec(vllm)]) if one["position"] is not None]
     assert differing
     assert len(vllm.scorings()) == len(differing)
     for judgement in differing:
         assert judgement["mismatches"] >= 1
-        assert judgement["likelihood"]["rms"] > 0
-        assert judgement["margin"] is not None
-    page = recorded.run("-vv", models=[spec(vllm)]).stdout.str()
-    assert "tokens would be others" in page or "of the baseline's" in page, page
+        assert judgement["likelihood"]["rms"] > 0.01
+    assert any(judgement["margin"] for judgement in differing)
+    assert says(recorded.run(models=[spec(vllm)]), "tokens would be others")
 
 
 @pytest.mark.parametrize("what", [{}, {"moved": 1e-3}, {"moved": 1e-2}, {"model": "tiny-gpt2-distil"}])
@@ -158,7 +157,7 @@ def test_ends_are_tokens(suite: Suite, vllm: VllmLike) -> None:
     for decode in ("auto", "verify"):
         vllm.serve(ends=[full_stop])
         assert verdicts(suite, f"--llm-decode={decode}", models=[spec(vllm)]) == {"identical": len(ROWS)}
-        assert not decode == "verify" or len(vllm.requests()) == 1 + 2 * len(ROWS)
+        assert decode != "verify" or len(vllm.requests()) == 1 + 2 * len(ROWS)
         vllm.serve()
         assert verdicts(suite, f"--llm-decode={decode}", models=[spec(vllm)]) == {"drifted": len(ROWS)}
 
@@ -187,9 +186,9 @@ def test_samples_are_compared_by_likelihood(suite: Suite, vllm: VllmLike) -> Non
     vllm.serve(ignores=["seed"])
     assert set(verdicts(suite, models=[spec(vllm)])) <= {"identical", "near_tie"}
     assert vllm.scorings()
-    vllm.serve(ignores=["seed"], moved=3e-2)
+    vllm.serve(ignores=["seed"], moved=0.2)
     counts = verdicts(suite, models=[spec(vllm)])
-    assert counts["drifted"] + counts["shifted"] > len(ROWS) / 2, counts
+    assert counts["drifted"] + counts["shifted"] == len(ROWS), counts
 
 
 def test_bfloat16_does_not_drift(suite: Suite, vllm: VllmLike) -> None:

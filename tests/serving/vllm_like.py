@@ -113,7 +113,8 @@ class Engine:
         for name, what in (("logprobs", "sample"), ("prompt_logprobs", "prompt")):
             if (body.get(name) or 0) > self.most:
                 raise Refused(
-                    f"Requested {what} logprobs of {body[name]}, which is greater than max allowed: {self.most}"
+                    f"Requested {what} logprobs of {body[name]}, which is greater than max allowed: {self.most} "
+                    f"(parameter={name}, value={body[name]})"
                 )
         prompt = body["prompt"] if isinstance(body["prompt"], list) else self.tokenizer(body["prompt"])["input_ids"]
         if max(prompt) >= len(self.tokenizer):
@@ -136,12 +137,14 @@ class Engine:
             "token_ids": ids if shows_ids else None,
             "prompt_logprobs": entries,
             "prompt_token_ids": prompt if shows_ids else None,
+            "routed_experts": None,
         }
         usage = {
             "prompt_tokens": len(prompt),
             "total_tokens": len(prompt) + len(ids),
             "completion_tokens": len(ids),
             "prompt_tokens_details": None,
+            "completion_tokens_details": None,
         }
         return {
             "id": "cmpl-0",
@@ -153,6 +156,8 @@ class Engine:
             "system_fingerprint": FINGERPRINT,
             "usage": usage,
             "kv_transfer_params": None,
+            "ec_transfer_params": None,
+            "metrics": None,
         }
 
     def generate(self, prompt: Sequence[int], body: Mapping[str, Any]) -> tuple[list[Any], list[int], tuple[Any, ...]]:
