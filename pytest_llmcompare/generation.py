@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -51,7 +52,8 @@ class Generation(str):
 
     Attributes:
         text: The generated text, without the prompt.
-        token_ids: Generated tokens, or None if the model does not expose them.
+        token_ids: Generated tokens, or None if the model does not expose them. A server that names its tokens by bytes
+            alone has numbers made of these.
         logprobs: Log-probability (nats) of each token in the processed distribution, or None.
         stop: Finish reason: `eos`, `length`, `stop` (a stop string) or `` (unknown).
         environment: Library versions, device, dtype and weights that it depends on.
@@ -145,6 +147,20 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
         if left != right:
             return at
     return None if len(one) == len(other) else min(len(one), len(other))
+
+
+_OF_BYTES = 1 << 48
+"""Least number that is made of bytes; ids of tokens are smaller."""
+
+
+def number_of_bytes(raw: bytes) -> int:
+    """A number that stands for a token of which only the bytes are known, and not its id."""
+    return _OF_BYTES | int.from_bytes(hashlib.sha256(raw).digest()[:6], "big")
+
+
+def names_tokens_alike(one: Sequence[int], other: Sequence[int]) -> bool:
+    """True if both name tokens by ids, or both by their bytes; only then they can be compared."""
+    return not one or not other or (one[0] >= _OF_BYTES) == (other[0] >= _OF_BYTES)
 
 
 def joined(text: str) -> str:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.generation import Environment
+from pytest_llmcompare.generation import Environment, names_tokens_alike
 
 from .answer import Answer, BadAnswerError
 from .client import Client, RefusedError
@@ -47,6 +47,7 @@ class Capabilities:
         server: Name of the software; empty if unknown.
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
+        names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
     level: Level
@@ -55,6 +56,7 @@ class Capabilities:
     server: str
     model: str
     fingerprint: str
+    names_bytes: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -142,6 +144,7 @@ class _Attempt:
             _software(header, answer),
             answer.model,
             answer.fingerprint,
+            shows and not names_tokens_alike((0,), answer.token_ids),
         )
 
 
