@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.noise import limits
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, Path, names_tokens_alike
 from pytest_llmcompare.models.gen_config import DEFAULTS
@@ -119,10 +119,10 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     except GenerationError:
         return None, ()
     steps = (*scored_tokens(scored, len(tokens) - 1), *(scored.tokens or ()))
-    noise = LearntNoise.read(expected.environment) or LearntNoise.from_movements(0.0, 0.0)
+    unsure = limits(server.environment, expected.environment, None).tolerance
     pieces = [scored.prompt.pieces.get(token) if scored.prompt else None for token in tokens[:-1]]
     is_confirmed = (
-        confirms(expected, steps, unsure=noise.tie)
+        confirms(expected, steps, unsure=unsure)
         and (scored.stop == "eos") == (expected.stop == "eos")
         and spells(pieces, expected.text)
     )
