@@ -43,7 +43,7 @@ def test_tokens_of_vllm() -> None:
 
 def test_tokens_without_ids() -> None:
     """They are named by their bytes, if all of these are known and spell the text; such names are no ids."""
-    logprobs = {
+    logprobs: dict[str, Any] = {
         "tokens": ["hi", "bytes:\\xc3", "bytes:\\xa9"],
         "token_logprobs": [-0.25, -0.5, -0.5],
         "top_logprobs": [{"hi": -0.25, "\ufffd": -2.0, "ho": -3.0}, None, None],

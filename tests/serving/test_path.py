@@ -50,6 +50,7 @@ def spec(vllm: VllmLike) -> str:
         ({"ignores": ["prompt_logprobs"]}, Level.OUTPUT, 5, 1),
         ({"ignores": ["return_token_ids"]}, Level.OUTPUT, 5, 1),
         ({"ignores": ["logprobs"]}, Level.TEXT, 0, 1),
+        ({"refuses": ["prompt_logprobs"]}, Level.OUTPUT, 5, 2),  # then tokens are named by their texts
         ({"refuses": ["logprobs"]}, Level.TEXT, 0, 3),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.serving.answer import Answer, BadAnswerError, ShownToken
 from pytest_llmcompare.serving.check import Check, ask_or_score
-from pytest_llmcompare.serving.probe import ALLOWED
+from pytest_llmcompare.serving.probe import ALLOWED, Level
 from pytest_llmcompare.serving.request_fields import keeps_choices
 from pytest_llmcompare.serving.scoring import confirms, path_along, spells
 from pytest_llmcompare.serving.server import Question
@@ -156,7 +156,7 @@ def test_noise_is_learnt_in_both_ways() -> None:
     """By turns answers are scored and generated again; samples are only scored."""
 
     class Server:
-        level = "path"
+        level = Level.PATH
 
         def __init__(self) -> None:
             self.capabilities, self.asked = self, list[str]()
