@@ -9,7 +9,8 @@ import importlib
 import importlib.metadata
 import pkgutil
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def hurry() -> None:
     if hasattr(yaml, "CSafeLoader"):  # MLflow reads the description of a model several times
         yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
     read_distributions_once()
+    keep_libraries()
 
 
 def read_distributions_once() -> None:
@@ -95,6 +97,30 @@ def read_distributions_once() -> None:
     importlib.metadata.distributions = distributions
     for _ in distributions():  # a process that is forked from this one has read them, too
         pass
+
+
+def keep_libraries() -> None:
+    """Let `pytester` keep the installed packages that a run imports; it would forget them, to import them again.
+
+    What a run of MLflow's evaluator imports for the first time are 450 modules, 0.6 s and 35 MB.
+    """
+    from _pytest.pytester import SysModulesSnapshot
+
+    make = SysModulesSnapshot.__init__
+    if make.__module__ == __name__:
+        return
+    folders = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+    def take(self: SysModulesSnapshot, preserve: Callable[[str], bool] | None = None) -> None:
+        before = {*sys.modules}
+
+        def keep(name: str) -> bool:
+            origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
+            return (name not in before and origin.startswith(folders)) or bool(preserve and preserve(name))
+
+        make(self, keep)
+
+    SysModulesSnapshot.__init__ = take  # type: ignore[method-assign]
 
 
 def import_all() -> None:
