@@ -10,21 +10,38 @@ import importlib.metadata
 import pkgutil
 import sys
 import sysconfig
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 IMPORTED_IN_FUNCTIONS = ("jinja2", "pydantic", "rich.console", "rich.table", "scipy.stats", "tqdm", "wcwidth", "yaml")
 
+PYTEST = (
+    *("_pytest.pytester", "anyio.pytest_plugin", "pdb", "platformdirs.pytest_plugin", "pytest_cov.plugin"),
+    *("pytest_timeout", "xdist.dsession", "xdist.looponfail", "xdist.plugin", "xdist.remote", "xdist.workermanage"),
+)
+
 LIBRARIES = (
-    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
+    *("alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
     *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
     *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
     *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
     *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
     *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
     *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
-    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
+    *(
+        "mlflow.models.display_utils",
+        "mlflow.tracing.processor.otel",
+        "opentelemetry.sdk.metrics",
+        "pyarrow.pandas_compat",
+    ),
+    *(
+        "pydantic.dataclasses",
+        "transformers",
+        "transformers.convert_slow_tokenizer",
+        "transformers.pipelines.text_generation",
+    ),
     *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
 )
 
@@ -135,16 +152,33 @@ def import_all() -> None:
 
 def import_libraries() -> None:
     """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
-    for name in (*LIBRARIES, *IMPORTED_IN_FUNCTIONS):
+    from _pytest.config import default_plugins
+
+    for name in (*PYTEST, *(f"_pytest.{plugin}" for plugin in default_plugins), *LIBRARIES, *IMPORTED_IN_FUNCTIONS):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     hurry()
+    import_all()
+    prepare_libraries()
     for entry in importlib.metadata.entry_points(group="pytest11"):
-        module = sys.modules.get(entry.module.partition(".")[0])
-        if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
-            module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
+        for name in {entry.module, entry.module.partition(".")[0]}:
+            module = sys.modules.get(name)
+            if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
+                module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
     threads = list(Path("/proc/self/task").iterdir())
     if len(threads) > 1:
         raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
     gc.collect()
     gc.freeze()
+
+
+def prepare_libraries() -> None:
+    """Let libraries make the tables that each process makes at its first use of them."""
+    import sqlalchemy.orm
+    from transformers import conversion_mapping
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sqlalchemy.orm.configure_mappers()
+    if hasattr(conversion_mapping, "get_checkpoint_conversion_mapping"):
+        conversion_mapping.get_checkpoint_conversion_mapping("gpt2")
