@@ -7,11 +7,13 @@ import functools
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 import sys
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,8 @@ def hurry() -> None:
         yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
     read_distributions_once()
     keep_libraries()
+    compile_statements_once()
+    look_once_for_missing_packages()
 
 
 def read_distributions_once() -> None:
@@ -116,6 +120,41 @@ def read_distributions_once() -> None:
         pass
 
 
+def compile_statements_once() -> None:
+    """Let all SQLite engines share the statements that SQLAlchemy has compiled: each test has a store of its own."""
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.util import LRUCache
+
+    make = Engine.__init__
+    if make.__module__ == __name__:
+        return
+    shared: LRUCache[Any, Any] = LRUCache(2000)
+
+    def make_sharing(self: Engine, pool: Any, dialect: Any, *args: Any, **options: Any) -> None:
+        make(self, pool, dialect, *args, **options)
+        if type(dialect) is Dialect:
+            self._compiled_cache = shared
+
+    Engine.__init__ = make_sharing  # type: ignore[method-assign]
+    # The dialect is part of the key.
+    Dialect.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+    Dialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
+
+
+def look_once_for_missing_packages() -> None:
+    """Search once for packages that MLflow tries to import a hundred times per run, and that are not installed."""
+    find = PathFinder.find_spec
+    if find.__module__ == __name__:
+        return
+    missing = {name for name in ("IPython", "dbruntime", "pyspark") if importlib.util.find_spec(name) is None}
+
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name in missing else find(name, path, target)
+
+    PathFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]
+
+
 def keep_libraries() -> None:
     """Let `pytester` keep the installed packages that a run imports; it would forget them, to import them again.
 
@@ -132,8 +171,10 @@ def keep_libraries() -> None:
         before = {*sys.modules}
 
         def keep(name: str) -> bool:
+            if name in before:
+                return bool(preserve and preserve(name))
             origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
-            return (name not in before and origin.startswith(folders)) or bool(preserve and preserve(name))
+            return origin.startswith(folders) or bool(preserve and preserve(name))
 
         make(self, keep)
 
@@ -181,4 +222,4 @@ def prepare_libraries() -> None:
         warnings.simplefilter("ignore")
         sqlalchemy.orm.configure_mappers()
     if hasattr(conversion_mapping, "get_checkpoint_conversion_mapping"):
-        conversion_mapping.get_checkpoint_conversion_mapping("gpt2")
+        conversion_mapping.get_checkpoint_conversion_mapping("gpt2")  # type: ignore[no-untyped-call]
