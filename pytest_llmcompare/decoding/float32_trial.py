@@ -7,6 +7,8 @@ copy of the model.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
-from .failures import is_out_of_memory
-from .float32_reading import NotFloat32Error, Upcast, blocks_of, in_float32, low_in, names_of_dtypes
+from .failures import EngineWarning, is_out_of_memory, warn_once
+from .float32_reading import LOW, NotFloat32Error, Upcast, blocks_of, in_float32, low_in, names_of_dtypes
 from .state import fresh
 
 TRIAL_TOKENS = 8
@@ -46,6 +48,33 @@ def why_not_in_float32(model: LocalModel) -> str:
                 fault = f"the model could not be tried ({error_line(error)})"
         _trials[inner] = fault
     return _trials[inner]
+
+
+@contextmanager
+def reading(model: LocalModel) -> Iterator[None]:
+    """Read a low-precision checkpoint in float32, if that is possible; a model of another precision as it is.
+
+    Only for passes whose log-probs are looked at: what they choose is not what the checkpoint would write.
+    """
+    with in_float32(model.model) if is_read_in_float32(model) else nullcontext():
+        yield
+
+
+def is_read_in_float32(model: LocalModel) -> bool:
+    """Return whether it is a low-precision checkpoint that `reading` upcasts."""
+    return model.model.dtype in LOW and not why_not_in_float32(model)
+
+
+def warn_of_low_precision(model: LocalModel) -> None:
+    """Warn of a low-precision checkpoint that can't be read in float32."""
+    if model.model.dtype in LOW and (why := why_not_in_float32(model)):
+        precision = str(model.model.dtype).removeprefix("torch.")
+        warn_once(
+            model,
+            f"log-probs are read in {precision}, whose rounding hides small changes of the model. It can't be read in "
+            f"float32: {why}.",
+            EngineWarning,
+        )
 
 
 def _unsuitable(model: nn.Module) -> str:
