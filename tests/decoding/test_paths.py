@@ -126,7 +126,8 @@ def test_coarse_precision_is_read_in_float32(name: str, dtype: torch.dtype) -> N
     local.model.to(dtype)
     copied = Reference(replace(local, model=copy.deepcopy(local.model).float()))
     asked = drafted(Reference(local), {"max_new_tokens": 5}, "right")
-    written = [output.token_ids for output in generate(local, [replace(one, draft=None) for one in asked])]
+    plain = generate(local, [replace(one, draft=None) for one in asked])
+    written = [output.token_ids for output in plain if isinstance(output, Generation)]
     for kind in ("right", "wrong middle"):
         requests = [replace(one, draft=DRAFTS[kind](one.draft)) for one in asked]
         for request, output, tokens in zip(requests, generate(local, requests), written, strict=True):
@@ -135,6 +136,7 @@ def test_coarse_precision_is_read_in_float32(name: str, dtype: torch.dtype) -> N
             assert "rounds in another way than one token at a time" in output.unverified
             assert output.path is not None
             check(output.path, forced(copied, request), request)
+            assert output.as_read == (output.path.logprobs if kind == "right" else None)
 
 
 def test_coarse_precision_that_cannot_be_read_in_float32() -> None:
