@@ -42,6 +42,7 @@ def likelihood_drift(
         worst=differences[position],
         position=position,
         band=band,
+        tokens=count,
     )
 
 
