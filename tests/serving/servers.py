@@ -1,14 +1,16 @@
-"""Servers for the tests: llama.cpp's own, and one with faults."""
+"""Servers for the tests: llama.cpp's own, `transformers serve`, and one with faults."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,55 @@ def llama(file: Path, slots: int = 4) -> Iterator[str]:
             address = next((line.strip() for line in process.stdout if line.startswith("http")), "")
             assert address, "llama.cpp's server did not start"
             yield f"{address}/v1"
+        finally:
+            process.kill()
+
+
+ADDRESS = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
+START = 120.0
+"""Seconds that `transformers serve` may take to start: it imports torch."""
+
+
+@dataclass(frozen=True)
+class TransformersServer:
+    """A running `transformers serve`.
+
+    Attributes:
+        url: Address of its API.
+        log: What it prints.
+    """
+
+    url: str
+    log: Path
+
+    @property
+    def requests(self) -> int:
+        """Number of requests for a completion so far, by its own count."""
+        return self.log.read_text(encoding="utf-8").count('"POST /v1/completions ')
+
+
+@contextmanager
+def transformers_serve(folder: Path, log: Path, executable: str = sys.executable) -> Iterator[TransformersServer]:
+    """A `transformers serve` on a free port, stopped at the end of the block.
+
+    Args:
+        folder: The model. The server calls it by the name of this folder.
+        log: File for what the server prints.
+        executable: Interpreter; a warm one has torch imported.
+    """
+    arguments = ("-m", "transformers.cli.transformers", "serve", folder.name)
+    options = ("--host", "127.0.0.1", "--port", "0", "--device", "cpu")
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen([executable, *arguments, *options], cwd=folder.parent, stdout=file, stderr=file) as process,
+    ):
+        try:
+            end = time.monotonic() + START
+            while not (address := ADDRESS.search(log.read_text(encoding="utf-8"))):
+                assert process.poll() is None, log.read_text(encoding="utf-8")
+                assert time.monotonic() < end, log.read_text(encoding="utf-8")
+                time.sleep(0.05)
+            yield TransformersServer(f"{address[1]}/v1", log)
         finally:
             process.kill()
 
