@@ -10,18 +10,18 @@ from pytest_llmcompare.comparison.noise import LearntNoise, numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
-from pytest_llmcompare.models.gen_config import DEFAULTS
 from pytest_llmcompare.records import Baseline, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.partial_path import partial_path
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 
 from . import tracking
 from .answers import Asking, Outcomes
 from .served_model import ServedModel
+from .served_usage import Usage, announced
 
 MEANING: Mapping[Level, str] = {
     Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
@@ -61,8 +61,13 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     for case in asking.cases:
         check_settings(model.name, case.gen_config)
     server = model.server()
-    before = server.client.sent
-    _announce(asking, model, server)
+    with announced(asking, model, server):
+        return _ask_all(asking, model, server)
+
+
+def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[Outcome], list[str]]:
+    """Probe, ask, learn noise; outcomes in the order of the cases, and notes."""
+    used_before = Usage.of(server)
     capabilities = server.probe(model.name)
     environment = capabilities.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
@@ -81,13 +86,12 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
             for index, case in enumerate(asking.cases)
             if not case.samples and isinstance(outcomes.by_index[index], Generation)
         }
-        learnt = (
-            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
-            if greedy
-            else None
-        )
-    tracking.log_facts(_facts(capabilities, learnt, server.client.sent - before))
-    outcomes.notes.append(_usage_note(model, server))
+        at_once = max(2, model.options.concurrency)  # a single request at a time shows none of the noise of batches
+        with server.client.allowing(at_once):
+            learnt = noise.learn(server.ask, greedy, answers, at_once) if greedy else None
+    used = Usage.of(server) - used_before
+    tracking.log_facts(_facts(capabilities, learnt, used.requests))
+    outcomes.notes.append(used.note(asking))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
 
 
@@ -98,31 +102,13 @@ def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) 
     return next(filter(None, stored), None)
 
 
-def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
-    """Say how much is about to be asked, and refuse what is more than the user allows.
-
-    Raises:
-        ModelError: `max_requests` would be exceeded.
-    """
-    repeats = min(len(asking.cases), noise.CASES) * 2
-    most = len(asking.cases) + repeats + (0 if server.is_probed else 1)
-    limit = model.options.max_requests
-    if limit is not None and server.client.sent + most > limit:
-        raise ModelError(
-            f"model {model.name!r}: {len(asking.cases)} cases take up to {most} requests, and this run has sent "
-            f"{server.client.sent} before; max_requests = {limit} in its table of pyproject.toml allows no more. "
-            "None of them was sent."
-        )
-    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asking.cases]
-    asking.progress.say(f"asking {model.name}: up to {most} requests and about {sum(lengths):,} output tokens")
-
-
 def _ask(
     asking: Asking, model: ServedModel, server: Server, outcomes: Outcomes, questions: Mapping[int, Question]
 ) -> dict[int, Answer]:
     """Ask questions, keeping each outcome as it comes; the answers by index."""
     answers: dict[int, Answer] = {}
-    for index, outcome in in_threads(server.ask, questions, model.concurrency):
+    asking.progress.ask_many(model.options.concurrency)
+    for index, outcome in in_threads(server.ask, questions, model.options.concurrency):
         if isinstance(outcome, GenerationError):
             outcomes.add(index, outcome)
             continue
@@ -172,14 +158,6 @@ def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities)
             "a change that leaves the texts as they are cannot be seen"
         )
     return notes
-
-
-def _usage_note(model: ServedModel, server: Server) -> str:
-    client = server.client
-    return (
-        f"model {model.name!r}: {client.sent} requests, {server.prompt_tokens:,} prompt tokens and "
-        f"{server.output_tokens:,} output tokens so far in this run, by the server's count"
-    )
 
 
 def _facts(capabilities: Capabilities, learnt: LearntNoise | None, requests: int) -> dict[str, object]:

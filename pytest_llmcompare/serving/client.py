@@ -6,8 +6,10 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import mktime_tz, parsedate_tz
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
 
 from .answer import BadAnswerError, shown
+from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots
 
 if TYPE_CHECKING:
     import openai
@@ -24,8 +27,6 @@ TRIES = 3
 """Requests for one answer if the connection fails or the server answers with an error of its own."""
 MOST_LIMITED = 6
 """Requests for one answer if the server says that it gets too many."""
-LONGEST_PAUSE = 120.0
-"""Longest `Retry-After` (seconds) that is waited for; longer ones are quotas of a day."""
 IDLE_CONNECTIONS = 4
 """Connections that are kept open: llama.cpp stalls for seconds if more of them are idle than it has threads."""
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -45,25 +46,6 @@ class RefusedError(BadAnswerError):
         self.status = status
 
 
-class Pause:
-    """A time at which no thread sends a request, because the server asked for a pause."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until = 0.0
-        self.stopped = threading.Event()
-
-    def extend(self, seconds: float) -> None:
-        """Pause for so many seconds from now, unless a longer pause is on."""
-        with self._lock:
-            self._until = max(self._until, time.monotonic() + seconds)
-
-    def wait(self) -> None:
-        """Wait until the pause is over."""
-        while (left := self._until - time.monotonic()) > 0 and not self.stopped.wait(left):
-            pass
-
-
 class Client:
     """Sends completion requests for one model.
 
@@ -71,22 +53,34 @@ class Client:
         address: Model and server.
         options: How to ask.
         environment: Environment variables, which hold the key and the values of headers.
+        folder: Folder that the processes of a run share, which keep its limits together; None if there is only this
+            one.
 
     Attributes:
         url: The server's address.
-        sent: Number of requests sent so far.
+        sent: Number of requests that this process sent so far.
+        budget: Number of requests that the run may send.
 
     Raises:
         ModelError: The SDK is not installed.
         UsageError: An environment variable is missing.
     """
 
-    def __init__(self, address: Address, options: ServerOptions, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        address: Address,
+        options: ServerOptions,
+        environment: Mapping[str, str] = os.environ,
+        folder: Path | None = None,
+    ) -> None:
         self.url = address.url
         self.model = address.model
         self.options = options
-        self.pause = Pause()
+        self.pause = Pause(folder)
         self.sent = 0
+        self.budget = RequestBudget(options.max_requests, folder)
+        self._slots = Slots(folder, self.pause.stopped)
+        self._most_in_flight = options.concurrency
         self._lock = threading.Lock()
         key = environment.get(options.api_key_env, "").strip() if options.api_key_env else ""
         headers = {name: environment[variable].strip() for name, variable in options.headers_env.items()}
@@ -115,15 +109,15 @@ class Client:
         failures = limited = 0
         while True:
             self.pause.wait()
-            with self._lock:
-                self.sent += 1
+            self._count()
             try:
-                answer = self._sdk.completions.with_raw_response.create(
-                    model=self.model,
-                    extra_body={**self.options.extra_body, **extra},
-                    extra_headers={name: openai.Omit() for name in self._omitted},
-                    **fields,
-                )
+                with self._slots.one_of(self._most_in_flight):
+                    answer = self._sdk.completions.with_raw_response.create(
+                        model=self.model,
+                        extra_body={**self.options.extra_body, **extra},
+                        extra_headers={name: openai.Omit() for name in self._omitted},
+                        **fields,
+                    )
                 return answer.http_response.content, answer.headers.get("server", "")
             except openai.RateLimitError as error:
                 limited += 1
@@ -146,6 +140,31 @@ class Client:
                 if error.status_code < 500 or failures >= tries:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
+
+    def _count(self) -> None:
+        """Count a request that is about to be sent.
+
+        Raises:
+            BadAnswerError: The run may send no more, or it has ended.
+        """
+        if self.pause.stopped.is_set():
+            raise BadAnswerError("the run has ended")
+        if not self.budget.use_one():
+            raise BadAnswerError(
+                f"{self.url}: max_requests = {self.budget.limit} in the model's table of pyproject.toml allows no "
+                "further request in this run"
+            )
+        with self._lock:
+            self.sent += 1
+
+    @contextmanager
+    def allowing(self, count: int) -> Iterator[None]:
+        """Allow at least so many requests in flight within the block."""
+        usual, self._most_in_flight = self._most_in_flight, max(count, self._most_in_flight)
+        try:
+            yield
+        finally:
+            self._most_in_flight = usual
 
     def close(self) -> None:
         """End pauses and close the connections."""
