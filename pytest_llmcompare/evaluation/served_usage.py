@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.gen_config import DEFAULTS
+from pytest_llmcompare.records import Case
 from pytest_llmcompare.serving import noise
-from pytest_llmcompare.serving.server import Server
+from pytest_llmcompare.serving.server import Level, Server
+from pytest_llmcompare.settings import PLAIN, VERIFY
 from pytest_llmcompare.text import count
 
 from .answers import Asking
@@ -48,12 +50,23 @@ class Usage:
 
 
 def expected(asking: Asking, server: Server) -> Usage:
-    """What a table takes at most: one request per case, two for each case that shows noise, and one for the probe."""
-    again = [case for case in asking.cases if not case.samples][: noise.CASES]
-    asked = [*asking.cases, *again, *again]
-    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asked]
+    """What a table takes at most, but for requests that fail: cases, noise, scorings, and one request for the probe.
+
+    A scoring is counted as another request for its case.
+    """
+    repeats = asking.cases[: noise.REQUESTS]
+    scorings = scorable(asking)
+    asked = [*asking.cases, *repeats, *scorings]
     characters = sum(len(case.prompt) for case in asked)
+    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asked]
     return Usage(len(asked) + (0 if server.is_probed else 1), -(-characters // CHARACTERS_PER_TOKEN), sum(lengths))
+
+
+def scorable(asking: Asking) -> list[Case]:
+    """Cases whose baselines were recorded at level `path` and can be scored, as often as that takes."""
+    environments = [dict(baseline.generation.environment) for baseline in asking.expected.values()]
+    number = sum(environment.get("level") == Level.PATH.value for environment in environments)
+    return [*asking.cases[:number]] * {PLAIN: 0, VERIFY: 3}.get(asking.decode, 1)
 
 
 @contextmanager

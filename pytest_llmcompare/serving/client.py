@@ -6,8 +6,7 @@ import ipaddress
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +79,6 @@ class Client:
         self.sent = 0
         self.budget = RequestBudget(options.max_requests, folder)
         self._slots = Slots(folder, self.pause.stopped)
-        self._most_in_flight = options.concurrency
         self._lock = threading.Lock()
         key = environment.get(options.api_key_env, "").strip() if options.api_key_env else ""
         headers = {name: environment[variable].strip() for name, variable in options.headers_env.items()}
@@ -111,7 +109,7 @@ class Client:
             self.pause.wait()
             self._count()
             try:
-                with self._slots.one_of(self._most_in_flight):
+                with self._slots.one_of(self.options.concurrency):
                     answer = self._sdk.completions.with_raw_response.create(
                         model=self.model,
                         extra_body={**self.options.extra_body, **extra},
@@ -156,15 +154,6 @@ class Client:
             )
         with self._lock:
             self.sent += 1
-
-    @contextmanager
-    def allowing(self, count: int) -> Iterator[None]:
-        """Allow at least so many requests in flight within the block."""
-        usual, self._most_in_flight = self._most_in_flight, max(count, self._most_in_flight)
-        try:
-            yield
-        finally:
-            self._most_in_flight = usual
 
     def close(self) -> None:
         """End pauses and close the connections."""

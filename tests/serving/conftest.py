@@ -11,6 +11,7 @@ from tests.plugin.conftest import prepared, suite
 
 from .gguf_model import write_gguf
 from .servers import TransformersServer, llama, transformers_serve
+from .vllm_like import VllmLike, vllm_like
 
 __all__ = ["prepared", "suite"]
 
@@ -36,3 +37,16 @@ def transformers_server(
     log = tmp_path_factory.mktemp("serve") / "log"
     with transformers_serve(example_models / "tiny-gpt2", log, warm_interpreter()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def _vllm_server(example_models: Path) -> Iterator[VllmLike]:
+    with vllm_like(example_models / "tiny-gpt2") as server:
+        yield server
+
+
+@pytest.fixture
+def vllm(_vllm_server: VllmLike) -> VllmLike:
+    """A server with vLLM's answers and `tiny-gpt2`, which a test may replace."""
+    _vllm_server.serve()
+    return _vllm_server

@@ -41,10 +41,10 @@ def rows(number: int) -> list[dict[str, object]]:
     return [{"id": f"q{at:02}", "prompt": f"Question {at}"} for at in range(number)]
 
 
-def slow(seconds: float) -> Callable[[int, dict[str, Any]], Reply | bytes | None]:
+def slow(seconds: float, answer: bytes | None = None) -> Callable[[int, dict[str, Any]], Reply | bytes | None]:
     def reply(*_: object) -> bytes:
         time.sleep(seconds)
-        return completion()
+        return answer or completion()
 
     return reply
 
@@ -81,15 +81,14 @@ def test_slots_are_shared(others: int, tmp_path: Path) -> None:
         assert len(faulty.requests) == 12 + others
 
 
-def test_more_in_flight_for_a_while(tmp_path: Path) -> None:
-    """Noise of batches takes two requests at once, even where the user allows one."""
-    with Faulty(slow(0.05)) as faulty:
-        one = client(faulty.url, tmp_path, concurrency=1)
-        send_all((one, 3))
+def test_noise_keeps_to_the_requests_in_flight(suite: Suite) -> None:
+    """Where the user allows one request at a time, nothing asks for more."""
+    suite.trivia(rows(3), ONE_TABLE)
+    with Faulty(slow(0.02, completion(logprobs=LOGPROBS))) as faulty:
+        configure(suite, faulty.url, "concurrency = 1")
+        suite.run("--llm-update", models=["m"]).assert_outcomes(passed=3)
+        assert len(faulty.requests) == 1 + 3 + 3
         assert faulty.most == 1
-        with one.allowing(2):
-            send_all((one, 6))
-        assert faulty.most == 2
 
 
 def test_a_pause_is_shared(tmp_path: Path) -> None:
@@ -156,10 +155,10 @@ def test_workers_share_max_requests(suite: Suite) -> None:
     """The second table is refused, whichever worker asks for it."""
     suite.trivia(rows(4), TABLES)
     with Faulty(slow(0.01)) as faulty:
-        configure(suite, faulty.url, "max_requests = 15")
+        configure(suite, faulty.url, "max_requests = 10")
         result = suite.run_apart("-n2", "--llm-update", models=["m"])
         result.assert_outcomes(passed=4, errors=4)
-        assert says(result, "max_requests = 15 in its table of pyproject.toml allows no more. None of them was sent.")
+        assert says(result, "max_requests = 10 in its table of pyproject.toml allows no more. None of them was sent.")
         assert len(faulty.requests) == 5
 
 
@@ -174,7 +173,7 @@ def test_a_run_says_what_it_will_use_and_what_it_used(suite: Suite, capfd: pytes
 
     with Faulty(reply) as faulty:
         result = suite.run("--llm-update", models=[f"m=openai:m@{faulty.url}"])
-    assert "llmcompare: asking m: up to 10 requests, about 23 prompt tokens and 45 output tokens\n" in lines[0]
+    assert "llmcompare: asking m: up to 7 requests, about 15 prompt tokens and 30 output tokens\n" in lines[0]
     assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt tokens and 3 output tokens")
 
 
@@ -189,7 +188,7 @@ def test_stored_noise_is_not_learnt_again(suite: Suite) -> None:
             suite.run(*options, models=models)
             return len(faulty.requests) - before
 
-        assert requests("--llm-update") == 1 + 10 + 16
+        assert requests("--llm-update") == 1 + 10 + 10
         assert requests("-k", "q03") == 1 + 1
         suite.trivia(rows(11), ONE_TABLE)
         assert requests("--llm-update", "-k", "q10") == 1 + 1
