@@ -49,6 +49,9 @@ WEIGHTS = "weights"
 """The entry of an environment that identifies the model; all others but `NOISE` decide how its numbers are summed."""
 
 
+VERSION = "version"
+"""The entry of an environment with the version of a server, which only some servers tell."""
+
 NOISE = "noise"
 """The entry of an environment with the noise of a server: its band and its tie, such as `3.4e-04/1.7e-02`."""
 
@@ -112,7 +115,7 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         scale: Largest logit by magnitude; None if unknown.
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
-    elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
+    elsewhere = 1 if same_numerics(now, then) else ELSEWHERE
     if learnt := LearntNoise.read(then) or LearntNoise.read(now):
         return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
     precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
@@ -177,3 +180,12 @@ def precision_of(environment: Environment) -> Precision:
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
     """Entries of an environment that decide how numbers are summed."""
     return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))
+
+
+def same_numerics(one: Environment, other: Environment) -> bool:
+    """True if nothing is known to sum numbers in another order; a version that one of them lacks is unknown."""
+    facts, others = dict(numerics(one)), dict(numerics(other))
+    if VERSION not in facts or VERSION not in others:
+        facts.pop(VERSION, None)
+        others.pop(VERSION, None)
+    return facts == others

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.noise import LearntNoise, numerics
+from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
@@ -103,7 +103,7 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[O
 def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
     """The noise that baselines of the same server, version and fingerprint hold."""
     environments = {baseline.generation.environment for baseline in expected.values()}
-    stored = (LearntNoise.read(one) for one in sorted(environments) if numerics(one) == numerics(environment))
+    stored = (LearntNoise.read(one) for one in sorted(environments) if same_numerics(one, environment))
     return next(filter(None, stored), None)
 
 
@@ -214,6 +214,7 @@ def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: 
     return {
         "server.level": capabilities.level.value,
         "server.software": capabilities.server,
+        "server.version": capabilities.version,
         "server.fingerprint": capabilities.fingerprint,
         "server.model": capabilities.model,
         "server.dtype": server.dtype,

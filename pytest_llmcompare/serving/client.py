@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.served import Address, ServerOptions
@@ -139,6 +139,32 @@ class Client:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
 
+    def get(self, path: str, timeout: float) -> bytes:
+        """The body of the answer to a GET, whatever its status; it counts as no request.
+
+        Args:
+            path: Path on the server, from its root.
+            timeout: Seconds to wait.
+
+        Raises:
+            BadAnswerError: There is no answer.
+        """
+        import httpx2
+        import openai
+
+        headers = {name: openai.Omit() for name in self._omitted}
+        try:
+            answer = self._sdk.get(
+                urljoin(self.url, path), cast_to=httpx2.Response, options={"headers": headers, "timeout": timeout}
+            )
+        except openai.APIStatusError as error:
+            return error.response.content
+        except openai.APITimeoutError:
+            raise BadAnswerError(f"{self.url} did not answer within {timeout:g} s") from None
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error, 1) from None
+        return answer.content
+
     def _count(self) -> None:
         """Count a request that is about to be sent.
 
@@ -168,7 +194,8 @@ class Client:
 
     def _refused(self, error: openai.APIStatusError, requests: int) -> RefusedError:
         body = error.body if isinstance(error.body, dict) else {}
-        words = body.get("message") or shown(error.response.content)
+        words = body.get("message") or body.get("detail") or ""  # FastAPI's name for it is detail
+        words = words if words and isinstance(words, str) else shown(error.response.content)
         times = f" to {requests} requests" if requests > 1 else ""
         wait = error.response.headers.get("retry-after", "") if error.status_code == 429 else ""
         later = f" (Retry-After: {wait})" if wait else ""

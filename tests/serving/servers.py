@@ -102,13 +102,14 @@ class Faulty:
     Args:
         reply: Returns status, headers and body for the number of the request, from 0, and its body; None drops the
             connection.
+        get: The body of the answer to each GET; without one they are refused.
 
     Attributes:
         requests: The headers and bodies of all requests.
         most: Largest number of requests that were answered at the same time.
     """
 
-    def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | bytes | None]) -> None:
+    def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | bytes | None], get: bytes | None = None) -> None:
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.times: list[float] = []
         self.most = self.now = 0
@@ -118,6 +119,12 @@ class Faulty:
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_: object) -> None: ...
+
+            def do_GET(self) -> None:
+                self.send_response(404 if get is None else 200)
+                self.send_header("content-length", str(len(get or b"")))
+                self.end_headers()
+                self.wfile.write(get or b"")
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -134,9 +141,11 @@ class Faulty:
                     self.close_connection = True
                     return
                 status, headers, content = answer if isinstance(answer, tuple) else (200, {}, answer)
-                self.send_response(status)
+                self.send_response_only(status)
+                self.send_header("server", headers.get("server", self.version_string()))
                 for name, value in {"content-length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
+                    if name != "server":
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 
