@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import Judgement, Verdict
+from .judgement import Finding, Judgement, ModelVerdict, Verdict
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
 
@@ -176,6 +176,7 @@ class CaseResult:
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target: The expected answer, if the table has one.
         passed: Whether the test passed.
+        model_changed: Whether the model verdict is `changed`. Then its log-probs are accepted for all cases together.
     """
 
     key: CaseKey
@@ -188,6 +189,7 @@ class CaseResult:
     settings_hash: str = ""
     target: str | None = None
     passed: bool = False
+    model_changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,7 @@ class GroupResult:
         evaluation_fault: Why there is no evaluation.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
+        model_verdict: Whether the model changed; None if no output was compared with a baseline.
         seconds: Time the model took to generate.
         tokens: Number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
@@ -276,9 +279,15 @@ class GroupResult:
     evaluation_fault: str = ""
     notification_fault: str = ""
     gates: tuple[Gate, ...] = ()
+    model_verdict: ModelVerdict | None = None
     seconds: float = 0.0
     tokens: int = 0
     level: str = ""
+
+    @property
+    def model_changed(self) -> bool:
+        """True if the model gives other log-probs than the one that its baselines were recorded with."""
+        return self.model_verdict is not None and self.model_verdict.finding is Finding.CHANGED
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pytest_llmcompare.generation import Generation, Path, end_of, first_difference
+from pytest_llmcompare.generation import Generation, Path, end_of, first_difference, names_tokens_alike
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, digest
 
@@ -60,6 +60,8 @@ def judge(
     expected, actual = baseline.generation, candidate
     by_text = _judge_texts(expected, actual)
     if expected.token_ids is None or actual.token_ids is None:
+        return by_text
+    if not names_tokens_alike(expected.token_ids, actual.token_ids):
         return by_text
     if decode is not None and decode(expected.token_ids) != expected.text:
         same_text = by_text.verdict is Verdict.IDENTICAL  # then nothing shows what else the other tokenizer changed

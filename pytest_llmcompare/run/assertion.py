@@ -43,6 +43,7 @@ class Observation:
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
     further: tuple[Observation, ...] = ()
+    model_changed: bool = False
     wants_baseline: bool = False
     looked: bool = False
     ended: bool = False
@@ -73,6 +74,7 @@ class Observation:
             settings_hash=self.case.settings_hash,
             target=self.case.target,
             passed=passed,
+            model_changed=self.model_changed,
         )
 
 

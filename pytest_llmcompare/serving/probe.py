@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_llmcompare.comparison.noise import VERSION
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.generation import Environment
+from pytest_llmcompare.generation import Environment, names_tokens_alike
 
 from .answer import Answer, BadAnswerError
 from .client import Client, RefusedError
@@ -53,6 +53,7 @@ class Capabilities:
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
         version: Version of the software; empty if unknown.
+        names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
     level: Level
@@ -62,6 +63,7 @@ class Capabilities:
     model: str
     fingerprint: str
     version: str = ""
+    names_bytes: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -150,6 +152,7 @@ class _Attempt:
             _software(header, answer),
             answer.model,
             answer.fingerprint,
+            names_bytes=shows and not names_tokens_alike((0,), answer.token_ids),
         )
 
 

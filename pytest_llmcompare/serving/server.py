@@ -102,7 +102,7 @@ class Server:
         fields = {**request_fields(question.gen_config, question.seed), **capabilities.fields}
         beyond = {name: fields.pop(name) for name in FURTHER if name in fields}
         answer = self._answer({"prompt": question.prompt, **fields}, {**capabilities.extra, **beyond})
-        if capabilities.level is not Level.TEXT and answer.tokens is None:
+        if capabilities.level is not Level.TEXT and answer.tokens is None and not capabilities.names_bytes:
             raise GenerationError("the answer shows no log-probabilities of its tokens, though the server's others do")
         return answer
 
