@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -23,7 +24,7 @@ from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.client import Client
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 
 from .dataset import Shared
 from .model_logging import SIGNATURES
@@ -39,6 +40,9 @@ PACKAGES = ("mlflow", "openai", "pytest-llmcompare")
 
 _servers: dict[str, Server] = {}
 """Servers that were asked in this run, so that each is probed once and its requests are counted together."""
+
+_run_folder: Path | None = None
+"""Folder that the workers of pytest-xdist share in this run; None without workers."""
 
 
 class ServedModel(PythonModel):
@@ -62,11 +66,6 @@ class ServedModel(PythonModel):
         """How it is asked."""
         return ServerOptions(**self.config["options"])
 
-    @property
-    def concurrency(self) -> int:
-        """Number of requests that this process may have in flight."""
-        return fair_share(self.options.concurrency)
-
     def server(self) -> Server:
         """The server, the same one for every model with this address and these options.
 
@@ -78,7 +77,8 @@ class ServedModel(PythonModel):
         if key not in _servers:
             check_variables(self.name, self.options, os.environ)
             address = parse_address(self.config["source"], f"model {self.name!r}")
-            _servers[key] = Server(Client(address, self.options), self.config.get("dtype") or "")
+            client = Client(address, self.options, folder=_folder_of(key))
+            _servers[key] = Server(client, self.config.get("dtype") or "")
         return _servers[key]
 
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> list[str]:  # noqa: ARG002 - MLflow's
@@ -105,7 +105,7 @@ class ServedModel(PythonModel):
         if questions:
             server = self.server()
             server.probe(self.name)
-            outcomes.update(in_threads(server.ask, questions, self.concurrency))
+            outcomes.update(in_threads(server.ask, questions, self.options.concurrency))
         if failed := [(index, one) for index, one in outcomes.items() if isinstance(one, GenerationError)]:
             raise faulty_rows(failed, len(requests))
         return [one.text for _, one in sorted(outcomes.items()) if isinstance(one, Answer)]
@@ -160,8 +160,28 @@ def served_model_of(model: PyFuncModel) -> ServedModel | None:
     return inside if type(inside) is ServedModel else None
 
 
+def share_limits(folder: Path | None) -> None:
+    """Keep the limits of this run (requests in flight, their number, pauses) together with other processes.
+
+    Args:
+        folder: Folder that the workers of pytest-xdist share; None without workers.
+    """
+    global _run_folder  # noqa: PLW0603 - MLflow makes the models, so nothing can be handed to them
+    _run_folder = folder
+
+
+def _folder_of(key: str) -> Path | None:
+    """The folder in which processes share the limits of one server; None if there is only this process."""
+    if _run_folder is None:
+        return None
+    folder = _run_folder / f"server-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def forget() -> None:
     """Close the connections to all servers, so that the next run asks them anew what they show."""
     for server in _servers.values():
         server.client.close()
     _servers.clear()
+    share_limits(None)
