@@ -69,6 +69,8 @@ class Row:
         examples: Few-shot examples of this row, put before the input; None if the row has none.
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
+        conversation: Messages and tools as JSON text, see `models/conversation.py`; `input` is then the last message
+            of the user. Empty for a prompt that is one text.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Row:
     examples: str | None = None
     gen_config: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    conversation: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,8 @@ class Case:
 
     @property
     def prompt(self) -> str:
-        """The whole text before the output: examples, then input."""
-        return self.examples + self.row.input
+        """The whole text before the output: examples, then input; of a conversation its messages and tools as JSON."""
+        return self.row.conversation or self.examples + self.row.input
 
     def __repr__(self) -> str:
         # pytest shows it with every failure, where all fields would be a screenful.
@@ -138,7 +141,7 @@ class Case:
 
     @cached_property
     def input_hash(self) -> str:
-        """8 hex digits that change with the prompt or its examples."""
+        """8 hex digits that change with the prompt or its examples, or with messages and tools."""
         return digest(self.prompt)
 
     @cached_property
@@ -173,6 +176,7 @@ class CaseResult:
         judgement: The verdict, or None if the test did not compare.
         baseline_text: Text of the baseline compared with, or None.
         input: The prompt's own text (without examples), to show.
+        conversation: As in `Row`.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target: The expected answer, if the table has one.
         passed: Whether the test passed.
@@ -188,6 +192,7 @@ class CaseResult:
     settings_hash: str = ""
     target: str | None = None
     passed: bool = False
+    conversation: str = ""
 
 
 @dataclass(frozen=True)

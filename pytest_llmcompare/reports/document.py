@@ -200,6 +200,7 @@ def _table(table: Table, report: Report) -> ReportData:
             {
                 **_row(row.row),
                 "input": row.input,
+                "conversation": json.loads(row.conversation) if row.conversation else None,
                 "differs": row.differs,
                 "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }

@@ -73,6 +73,7 @@ class Observation:
             settings_hash=self.case.settings_hash,
             target=self.case.target,
             passed=passed,
+            conversation=self.case.row.conversation,
         )
 
 
