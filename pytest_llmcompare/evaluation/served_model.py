@@ -26,8 +26,8 @@ from pytest_llmcompare.serving.server import Question, Server
 from pytest_llmcompare.serving.threads import fair_share, in_threads
 
 from .dataset import Shared
-from .model_logging import SIGNATURES
 from .pyfunc_input import faulty_rows, own_requests, shared_requests
+from .signatures import CHAT, SIGNATURES
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -133,7 +133,7 @@ def log_served(spec: ModelSpec, name: str, shared: Shared | None) -> ModelInfo:
         name=name,
         python_model=str(CODE),
         model_config=config_of(spec, shared),
-        signature=SIGNATURES["PyfuncTransformer" if shared else "PyfuncTransformerWithParams"],
+        signature=SIGNATURES["PyfuncTransformer" if shared else CHAT],
         # With requirements MLflow infers none, for which it would load the model once more.
         pip_requirements=[f"{package}=={installed}" for package in PACKAGES if (installed := _version(package))],
     )

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmcompare.records import Case
+
 ROLES = ("system", "developer", "user", "assistant", "tool")
 
 Message = Mapping[str, Any]
@@ -41,7 +43,7 @@ class Conversation:
 
     def as_json(self) -> str:
         """The conversation as JSON text."""
-        parts: dict[str, Any] = {"messages": [dict(sorted(message.items())) for message in self.messages]}
+        parts: dict[str, Any] = {"messages": [dict(sorted(one.items(), key=_place)) for one in self.messages]}
         if self.tools:
             parts["tools"] = list(self.tools)
         return json.dumps(parts, ensure_ascii=False)
@@ -52,7 +54,29 @@ class Conversation:
         texts = [message["content"] for message in self.messages if message["role"] == "user"]
         return str(texts[-1] if texts else self.messages[-1]["content"])
 
+    def messages_json(self) -> str:
+        """The messages alone as JSON text."""
+        return json.dumps([*map(dict, self.messages)], ensure_ascii=False)
+
+    def tools_json(self) -> str | None:
+        """The tools as JSON text; None if there are none."""
+        return json.dumps([*map(dict, self.tools)], ensure_ascii=False) if self.tools else None
+
     def fields(self) -> dict[str, Any]:
         """`messages` and, if there are any, `tools`, as chat templates and servers name them."""
         fields: dict[str, Any] = {"messages": [*map(dict, self.messages)]}
         return {**fields, "tools": [*map(dict, self.tools)]} if self.tools else fields
+
+
+def _place(item: tuple[str, Any]) -> tuple[int, str]:
+    """Where a value of a message stands: the role, the content, then the others by name."""
+    return ("role", "content").index(item[0]) if item[0] in ("role", "content") else 2, item[0]
+
+
+Prompt = str | Conversation
+"""What a model is asked."""
+
+
+def prompt_of(case: Case) -> Prompt:
+    """What a model is asked for a case."""
+    return Conversation.from_json(case.row.conversation) if case.row.conversation else case.prompt
