@@ -24,7 +24,7 @@ class Path:
         logprobs: Log-probability (nats) of each given token.
         margins: Log-prob of the argmax minus that of the given token (nats); 0 if they are the same.
         leads: Top-2 margin: log-prob of the argmax minus that of the second (nats).
-        scale: Largest logit of an argmax by magnitude; numerical noise grows with it.
+        scale: Largest logit of an argmax by magnitude; numerical noise grows with it. 0 if unknown.
         stop: Finish reason after the last of `choices`; empty if the model would go on.
         draws: True for sampled decoding, where a choice other than the argmax means nothing.
         is_partial: True if it ends at the first other choice, because a server shows no more.

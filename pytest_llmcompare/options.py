@@ -13,6 +13,7 @@ from .errors import UsageError
 from .models.config_file import read_config
 from .models.uris import split_specs
 from .settings import (
+    AUTO,
     COMMAND_LINE,
     FILE,
     FILE_KEYS,
@@ -107,8 +108,8 @@ OPTIONS = (
     Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
-        "verify (the default) confirms baselines in one pass and reads shared examples once, plain does neither; "
-        "outputs are the same (env LLMCOMPARE_DECODE)",
+        "auto (the default): local models confirm baselines in one pass, served ones generate, then score those that "
+        "differ; verify: served ones score first; plain: neither; outputs are the same (env LLMCOMPARE_DECODE)",
         taking("HOW"),
     ),
     Option(
@@ -171,7 +172,7 @@ def read_settings(config: pytest.Config) -> Settings:
         device=str(picked.value("device", "")),
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
-        decode=str(picked.value("decode", "verify")),
+        decode=str(picked.value("decode", AUTO)),
         tolerance=picked.nats("tolerance"),
         shift=str(picked.value("shift", "warn")),
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),

@@ -263,6 +263,7 @@ class GroupResult:
         gates: Results of the thresholds on its metrics.
         seconds: Time the model took to generate.
         tokens: Number of tokens generated.
+        level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
     key: GroupKey
@@ -282,6 +283,7 @@ class GroupResult:
     gates: tuple[Gate, ...] = ()
     seconds: float = 0.0
     tokens: int = 0
+    level: str = ""
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 FILES = "files"
 """The source of baselines that is taken by default: files beside the tests."""
 
+AUTO, VERIFY, PLAIN = "auto", "verify", "plain"
+"""Values of `decode`."""
+
 SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -52,7 +55,8 @@ class Settings:
         device: Where models run; empty chooses.
         dtype: Precision of the weights; empty takes the checkpoint's own.
         batch_size: Most prompts in one forward pass; 0 chooses.
-        decode: `verify`, or `plain` to answer without the baselines' help; outputs are the same.
+        decode: `auto`, `verify` or `plain`: whether baselines are tried as drafts (local models) or scored (served
+            ones) before the model generates, or never. Outputs are the same.
         tolerance: Margin (nats) that still counts as a near tie; None takes the limit of numerical noise.
         shift: `warn`, or `fail` to let silent drift fail its test.
         semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
@@ -71,7 +75,7 @@ class Settings:
     device: str = ""
     dtype: str = ""
     batch_size: int = 0
-    decode: str = "verify"
+    decode: str = AUTO
     tolerance: float | None = None
     shift: str = "warn"
     semantic_model: str = SEMANTIC_MODEL
@@ -137,7 +141,7 @@ FILE_KEYS = (
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-DECODES = ("verify", "plain")
+DECODES = (AUTO, VERIFY, PLAIN)
 SHIFTS = ("warn", "fail")
 REPORTS = (".html", ".md", ".json")
 """Endings of reports, which say what they are written in."""

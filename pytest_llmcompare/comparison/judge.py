@@ -93,7 +93,7 @@ def _judge_tokens(
     """Compare token by token."""
     ours, theirs = expected.token_ids or (), actual.token_ids or ()
     path = actual.path if actual.path and actual.path.tokens == ours else None
-    limit = limits(actual.environment, expected.environment, path.scale if path else None, tolerance)
+    limit = limits(actual.environment, expected.environment, (path.scale or None) if path else None, tolerance)
     at = first_difference(ours, theirs)
     is_same = at is None and _same_finish(expected, actual)
     now = actual.logprobs if is_same or path is None else path.logprobs

@@ -68,6 +68,7 @@ class ModelLine:
         accepted: Cases whose output an update option takes as the baseline.
         tokens: Tokens generated.
         seconds: Time spent generating.
+        level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
     model: str
@@ -75,6 +76,7 @@ class ModelLine:
     accepted: int
     tokens: int
     seconds: float
+    level: str = ""
 
     @property
     def cases(self) -> int:
@@ -218,6 +220,7 @@ def model_lines(
                 accepted=sum(cell.accepted for cell in by_model[model]),
                 tokens=sum(result.tokens for result in results),
                 seconds=sum(result.seconds for result in results),
+                level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
             )
         )
     return tuple(lines)

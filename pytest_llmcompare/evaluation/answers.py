@@ -12,6 +12,7 @@ from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
+from pytest_llmcompare.settings import PLAIN
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -30,7 +31,7 @@ class Asking:
         journal: Keeps each answer, so that a run that is interrupted can be resumed.
         progress: Shows the progress.
         expected: Baselines by row, which a local model tries as drafts.
-        shortcuts: Whether a local model may save time with drafts and shared prefixes.
+        decode: `auto`, `verify` or `plain`, as in `Settings`.
     """
 
     model: PyFuncModel
@@ -39,7 +40,12 @@ class Asking:
     journal: Journal
     progress: Progress
     expected: Mapping[RowKey, Baseline]
-    shortcuts: bool
+    decode: str
+
+    @property
+    def shortcuts(self) -> bool:
+        """True if a local model may save time with drafts and shared prefixes."""
+        return self.decode != PLAIN
 
     @property
     def group(self) -> GroupKey:

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 
 from pytest_llmcompare.baselines.journal import answer_key
+from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.noise import LearntNoise, numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.gen_config import DEFAULTS
-from pytest_llmcompare.records import Baseline, RowKey
+from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
-from pytest_llmcompare.serving.partial_path import partial_path
+from pytest_llmcompare.serving.check import Check, Checked, ask_or_score, check_case
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
+from pytest_llmcompare.settings import PLAIN, VERIFY
+from pytest_llmcompare.text import count
 
 from . import tracking
 from .answers import Asking, Outcomes
+from .ask_again import ask_again
 from .served_model import ServedModel
 
 MEANING: Mapping[Level, str] = {
+    Level.PATH: "compared by tokens, log-probs and margins",
     Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
     Level.TEXT: "compared by text alone: this server shows no log-probs with token ids, so silent drift cannot be seen",
+}
+
+LOST: Mapping[Level, str] = {
+    Level.OUTPUT: "margins after the first other token cannot be seen",
+    Level.TEXT: "a change that leaves the texts as they are cannot be seen",
 }
 
 
@@ -64,29 +76,21 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     before = server.client.sent
     _announce(asking, model, server)
     capabilities = server.probe(model.name)
-    environment = capabilities.environment
+    environment = server.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
-    questions = {
-        index: Question(case.prompt, case.gen_config, case.seed if case.samples else None)
-        for index, case in enumerate(asking.cases)
-    }
-    answers = _ask(asking, model, server, outcomes, {index: questions[index] for index in outcomes.resume()})
-    _check_same_model(asking, model, capabilities, answers.values())
-    outcomes.notes.extend(_level_notes(asking, model, capabilities))
+    checks = {index: check_of(asking, case) for index, case in enumerate(asking.cases)}
+    checked = _ask(model, server, outcomes, {index: checks[index] for index in outcomes.resume()})
+    _check_same_model(asking, model, capabilities, [answer for one in checked.values() for answer in one.answers])
+    outcomes.notes.extend([*_level_notes(asking, model, capabilities), *_fault_notes(model, checked.values())])
     learnt = stored_noise(asking.expected, environment)
-    if capabilities.level is Level.OUTPUT and learnt is None:
+    if capabilities.level is not Level.TEXT and learnt is None:
         asking.progress.say(f"learning how far the numbers of {model.name} move")
-        greedy = {
-            index: questions[index]
-            for index, case in enumerate(asking.cases)
-            if not case.samples and isinstance(outcomes.by_index[index], Generation)
-        }
-        learnt = (
-            noise.learn(server.ask, greedy, answers, max(model.concurrency, fair_share(noise.CASES)))
-            if greedy
-            else None
-        )
-    tracking.log_facts(_facts(capabilities, learnt, server.client.sent - before))
+        learnt = _learn(model, outcomes, checks, checked)
+    scorings = sum(len(one.scorings) for one in checked.values())
+    tracking.log_facts(_facts(server, learnt, server.client.sent - before, scorings))
+    if capabilities.level is not Level.TEXT and model.concurrency > 1 and asking.decode != PLAIN:
+        note = ask_again(outcomes, lambda index: _ask_alone(model, checks[index]))
+        outcomes.notes.extend([note] if note else [])
     outcomes.notes.append(_usage_note(model, server))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
 
@@ -104,8 +108,8 @@ def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
     Raises:
         ModelError: `max_requests` would be exceeded.
     """
-    repeats = min(len(asking.cases), noise.CASES) * 2
-    most = len(asking.cases) + repeats + (0 if server.is_probed else 1)
+    repeats = min(len(asking.cases), noise.REQUESTS)
+    most = len(asking.cases) + repeats + (0 if server.is_probed else 1) + _further_requests(asking)
     limit = model.options.max_requests
     if limit is not None and server.client.sent + most > limit:
         raise ModelError(
@@ -117,24 +121,64 @@ def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
     asking.progress.say(f"asking {model.name}: up to {most} requests and about {sum(lengths):,} output tokens")
 
 
-def _ask(
-    asking: Asking, model: ServedModel, server: Server, outcomes: Outcomes, questions: Mapping[int, Question]
-) -> dict[int, Answer]:
-    """Ask questions, keeping each outcome as it comes; the answers by index."""
-    answers: dict[int, Answer] = {}
-    for index, outcome in in_threads(server.ask, questions, model.concurrency):
+def _further_requests(asking: Asking) -> int:
+    """Most requests beside one per case: baselines recorded at level `path` can be scored."""
+    environments = [dict(baseline.generation.environment) for baseline in asking.expected.values()]
+    scorable = sum(environment.get("level") == Level.PATH.value for environment in environments)
+    return min(scorable, len(asking.cases)) * {PLAIN: 0, VERIFY: 3}.get(asking.decode, 1)
+
+
+def check_of(asking: Asking, case: Case) -> Check:
+    """The question of a case, with its baseline if that answers the same question and tokens can be compared."""
+    question = Question(case.prompt, case.gen_config, case.seed if case.samples else None)
+    baseline = asking.expected.get(case.key.row)
+    expected = baseline.generation if baseline and not stale_reason(case, baseline) else None
+    if expected is None or expected.token_ids is None or "server" not in dict(expected.environment):
+        expected = None
+    return Check(question, expected, asking.decode, case.samples)
+
+
+def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping[int, Check]) -> dict[int, Checked]:
+    """Check cases, keeping each outcome as it comes; what came of them, by index."""
+    checked: dict[int, Checked] = {}
+    for index, outcome in in_threads(partial(check_case, server), checks, model.concurrency):
         if isinstance(outcome, GenerationError):
             outcomes.add(index, outcome)
             continue
-        answers[index] = outcome
-        generation = server.generation(outcome)
-        case = asking.cases[index]
-        baseline = asking.expected.get(case.key.row)
-        tokens = baseline.generation.token_ids if baseline else None
-        if tokens is not None and generation.token_ids is not None and not case.samples and server.shows_choices:
-            generation = replace(generation, path=partial_path(tokens, outcome))
-        outcomes.add(index, generation)
-    return answers
+        checked[index] = outcome
+        outcomes.add(index, outcome.generation)
+    return checked
+
+
+def _learn(
+    model: ServedModel, outcomes: Outcomes, checks: Mapping[int, Check], checked: Mapping[int, Checked]
+) -> LearntNoise | None:
+    """Measure the noise of a server that shows log-probs; None if no answers can be compared."""
+    answers = {index: one.answer for index, one in checked.items() if one.answer is not None}
+    scores = model.server().capabilities.level is Level.PATH
+    usable = {
+        index: check
+        for index, check in checks.items()
+        if isinstance(outcomes.by_index[index], Generation) and (not check.draws or (scores and index in answers))
+    }
+    known = [(usable[index], answer) for index, answer in answers.items() if index in usable]
+    questions = {index: check.question for index, check in usable.items()}
+    return noise.learn(ask_or_score(model.server(), known), questions, answers, model.concurrency)
+
+
+def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
+    """Check a case while no other is asked, without scoring its baseline again.
+
+    Returns:
+        The output; None if it fails or would be more than `max_requests`.
+    """
+    server, limit = model.server(), model.options.max_requests
+    if limit is not None and server.client.sent >= limit:
+        return None
+    try:
+        return check_case(server, replace(check, decode=PLAIN)).generation
+    except GenerationError:
+        return None
 
 
 def _check_same_model(
@@ -166,12 +210,25 @@ def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities)
     if capabilities.model and capabilities.model != asked:
         notes.append(f"model {model.name!r}: the server was asked for {asked!r} and answers as {capabilities.model!r}")
     recorded = {dict(baseline.generation.environment).get("level") for baseline in asking.expected.values()}
-    if capabilities.level is Level.TEXT and Level.OUTPUT.value in recorded:
+    higher = [level.value for level in takewhile(lambda level: level is not capabilities.level, Level)]
+    if level := next((level for level in higher if level in recorded), ""):
         notes.append(
-            f"model {model.name!r}: its baselines were recorded at level output, today's server shows text alone; "
-            "a change that leaves the texts as they are cannot be seen"
+            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server shows level "
+            f"{capabilities.level.value} alone; {LOST[capabilities.level]}"
         )
     return notes
+
+
+def _fault_notes(model: ServedModel, checked: Iterable[Checked]) -> list[str]:
+    """A note if baselines could not be scored, with the reason of the first."""
+    faults = [one.fault for one in checked if one.fault]
+    if not faults:
+        return []
+    note = (
+        f"model {model.name!r}: {count(len(faults), 'baseline')} could not be scored, so margins are known at the "
+        f"first other token only: {faults[0]}"
+    )
+    return [note]
 
 
 def _usage_note(model: ServedModel, server: Server) -> str:
@@ -182,16 +239,19 @@ def _usage_note(model: ServedModel, server: Server) -> str:
     )
 
 
-def _facts(capabilities: Capabilities, learnt: LearntNoise | None, requests: int) -> dict[str, object]:
+def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: int) -> dict[str, object]:
     """Parameters of the run."""
+    capabilities = server.capabilities
     return {
         "server.level": capabilities.level.value,
         "server.software": capabilities.server,
         "server.fingerprint": capabilities.fingerprint,
         "server.model": capabilities.model,
+        "server.dtype": server.dtype,
         "server.noise_band": learnt.band if learnt else "",
         "server.noise_tie": learnt.tie if learnt else "",
         "server.requests": requests,
+        "server.scorings": scorings,
     }
 
 

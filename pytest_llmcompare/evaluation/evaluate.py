@@ -126,6 +126,7 @@ def evaluate(
             gates=computed.gates,
             seconds=answers.seconds,
             tokens=judged.tokens,
+            level=judged.level,
         )
 
 
@@ -182,8 +183,8 @@ def begin(
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
     expected = baselines.stored.baselines if baselines.stored else {}
-    shortcuts = resources.settings.decode != "plain"
-    return Asking(logged.model, logged.identity, cases, journal, progress, expected, shortcuts)
+    decode = group.spec.decode or resources.settings.decode
+    return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode)
 
 
 def tokens_of(logged: LoggedModel) -> Tokenizer | None:

@@ -74,11 +74,11 @@ class ServedModel(PythonModel):
             ModelError: The SDK is not installed.
             UsageError: An environment variable is missing, or the address cannot be used.
         """
-        key = repr((self.config["source"], sorted(self.config["options"].items())))
+        key = repr((self.config["source"], self.config.get("dtype"), sorted(self.config["options"].items())))
         if key not in _servers:
             check_variables(self.name, self.options, os.environ)
             address = parse_address(self.config["source"], f"model {self.name!r}")
-            _servers[key] = Server(Client(address, self.options))
+            _servers[key] = Server(Client(address, self.options), self.config.get("dtype") or "")
         return _servers[key]
 
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> list[str]:  # noqa: ARG002 - MLflow's
@@ -122,6 +122,7 @@ def config_of(spec: ModelSpec, shared: Shared | None) -> dict[str, Any]:
         "name": spec.name,
         "source": spec.source,
         "options": dataclasses.asdict(spec.server),
+        "dtype": spec.dtype if spec.dtype != "auto" else None,
         "gen_config": shared.gen_config if shared else None,
         "examples": shared.examples if shared else "",
     }

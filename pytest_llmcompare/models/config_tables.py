@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import UsageError, did_you_mean
-from pytest_llmcompare.settings import DTYPES
+from pytest_llmcompare.settings import DECODES, DTYPES
 
 from . import served
 from .chat_template import EXPECTED, TOKENIZER, read_template
@@ -24,6 +24,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "examples": ((str,), "text that is put before every prompt"),
     "dtype": ((str,), f"one of {', '.join(DTYPES)}"),
     "device": ((str,), "text such as 'cpu', 'cuda', 'cuda:1' or 'auto'"),
+    "decode": ((str,), f"one of {', '.join(DECODES)}"),
     "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),
@@ -59,10 +60,7 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
             raise UsageError(f"{where}: {key} = {value!r}, expected {wanted}.")
     if not table.get("source", "").strip():
         raise UsageError(f'{where}: there is no source. Name the model, for example source = "gpt2-large".')
-    if table.get("dtype", "auto") not in DTYPES:
-        raise UsageError(f"{where}: dtype {table['dtype']!r} is not known.{did_you_mean(table['dtype'], DTYPES)}")
-    if not DEVICE.fullmatch(table.get("device", "auto")):
-        raise UsageError(f"{where}: device = {table['device']!r}, expected {KEYS['device'][1]}.")
+    _check_words(table, where)
     fields = {key: value for key, value in table.items() if key not in served.KEYS}
     if len(fields) < len(table):
         fields["server"] = served.read_options(table, where)
@@ -72,6 +70,19 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
     if isinstance(template, bool):
         return {**fields, "chat_template": TOKENIZER if template else "", "raw_prompts": not template}
     return {**fields, "chat_template": read_template(template, f"{where}: chat_template", root)}
+
+
+def _check_words(table: Mapping[str, Any], where: str) -> None:
+    """Check the values that are one of a few words.
+
+    Raises:
+        UsageError: One is not.
+    """
+    for key, known in (("dtype", DTYPES), ("decode", DECODES)):
+        if table.get(key, "auto") not in known:
+            raise UsageError(f"{where}: {key} {table[key]!r} is not known.{did_you_mean(table[key], known)}")
+    if not DEVICE.fullmatch(table.get("device", "auto")):
+        raise UsageError(f"{where}: device = {table['device']!r}, expected {KEYS['device'][1]}.")
 
 
 def check_name(name: str, where: str) -> None:

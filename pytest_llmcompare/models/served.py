@@ -28,9 +28,7 @@ RESERVED = frozenset(
 """Fields of a request that `extra_body` cannot set."""
 
 
-OF_LOCAL_MODELS = (
-    *("revision", "chat_template", "raw_prompts", "dtype", "device", "allow_pickle", "trust_remote_code"),
-)
+OF_LOCAL_MODELS = (*("revision", "chat_template", "raw_prompts", "device", "allow_pickle", "trust_remote_code"),)
 """Fields of `ModelSpec` that have no effect on a served model."""
 
 

@@ -5,8 +5,7 @@ A text is `[NAME=]SOURCE[@REVISION]`. SOURCE is, in this order:
 1. the NAME of a `[tool.llmcompare.models.NAME]` table, whose settings then apply;
 2. a folder, if it starts like a path (`./x`, `../x`, `/x`, `~/x`, `C:\x`);
 3. an MLflow URI (`models:/qa@champion`, `models:/qa/3`, `models:/m-ID`, `runs:/ID/model`), whose `@` is an alias,
-   an `echo:` model (`echo.py`), a served model (`served.py`), or `KIND:ANYTHING`, where there are plugins that load
-   models (`uris.py`);
+   an `echo:` model (`echo.py`), a served model (`served.py`), or a plugin's `KIND:ANYTHING` (`uris.py`);
 4. a folder, if it has a separator and exists below pytest's root (`models/tiny`);
 5. a hub id (`gpt2-large`, `bigscience/bloom-560m`). A plain name is always a hub id, even beside a folder of that name,
    so that creating a folder never changes which model a run compares.
@@ -63,14 +62,14 @@ class ModelSpec:
 
     Attributes:
         name: Name in test ids, baselines and reports; unique in a run.
-        source: Hub id, folder as written, MLflow URI, `echo:` with parameters,
-            `openai:MODEL@URL`, or a plugin's `KIND:ANYTHING`.
+        source: Hub id, folder as written, MLflow URI, `echo:...`, `openai:MODEL@URL`, or a plugin's `KIND:ANYTHING`.
         kind: Kind of the source.
         revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
         examples: Few-shot examples put before every prompt.
-        dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's.
+        dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's, but for a served model.
         device: Such as `cpu`, `cuda:1` or `auto`; None takes the run's.
+        decode: `auto`, `verify` or `plain`, as in `Settings`; None takes the run's.
         chat_template: `""` for none, `"tokenizer"` for the tokenizer's own, else a Jinja template.
         raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
@@ -87,6 +86,7 @@ class ModelSpec:
     examples: str = ""
     dtype: str | None = None
     device: str | None = None
+    decode: str | None = None
     chat_template: str = ""
     allow_pickle: bool = False
     trust_remote_code: bool = False

@@ -188,6 +188,7 @@ def _model(line: ModelLine) -> ReportData:
         "drift_rate": drifted / line.comparable if line.comparable else None,
         "tokens": line.tokens,
         "seconds": line.seconds,
+        "level": line.level,
     }
 
 
@@ -284,5 +285,6 @@ def _group(result: GroupResult) -> ReportData:
         "model_uri": result.model_uri,
         "tokens": result.tokens,
         "seconds": result.seconds,
+        "level": result.level,
         "gates": [asdict(gate) for gate in result.gates],
     }

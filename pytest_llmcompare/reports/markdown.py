@@ -131,6 +131,7 @@ def models_table(models: list[ReportData]) -> str:
         "drift rate": ["" if line["drift_rate"] is None else percent(line["drift_rate"]) for line in models],
         "tokens": [numbered(line["tokens"]) for line in models],
         "time": [duration(line["seconds"]) if line["seconds"] else "" for line in models],
+        "level": [line["level"] for line in models],
     }
     kept = {heading: cells for heading, cells in columns.items() if any(cells)}
     rows = [[code(line["model"]), *(cells[at] for cells in kept.values())] for at, line in enumerate(models)]

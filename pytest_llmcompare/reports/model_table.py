@@ -23,7 +23,7 @@ MOST_PAIRS = 10
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
 """Verdicts that have a column even if no model has such a case."""
 
-MODEL_GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases")
+MODEL_GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases", "level")
 PAIR_GIVE_WAY = ("95% interval", "McNemar p", "alike")
 """Columns left out on a narrow terminal, one after the other."""
 
@@ -48,6 +48,7 @@ def model_columns(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     columns["drift rate"] = [share(line.counts.get(Verdict.DRIFTED, 0), line.comparable) for line in lines]
     columns["tokens"] = [f"{line.tokens:,}" if line.tokens else "" for line in lines]
     columns["time"] = [duration(line.seconds) if line.seconds else "" for line in lines]
+    columns["level"] = [line.level for line in lines]
     columns["tok/s"] = [per_second(line.tokens, line.seconds) for line in lines]
     return {heading: cells for heading, cells in columns.items() if any(cells)}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pytest_llmcompare.settings import COMMAND_LINE, FILES, SEMANTIC_MODEL, Settings, Update
+from pytest_llmcompare.settings import AUTO, COMMAND_LINE, FILES, SEMANTIC_MODEL, Settings, Update
 from pytest_llmcompare.text import source_without_secrets, without_secrets
 
 
@@ -21,7 +21,7 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
         "device": settings.device,
         "dtype": settings.dtype,
         "batch size": str(settings.batch_size or ""),
-        "decode": settings.decode if settings.decode != "verify" else "",
+        "decode": settings.decode if settings.decode != AUTO else "",
         "tolerance": "" if settings.tolerance is None else f"{settings.tolerance:g}",
         "shift": settings.shift if settings.shift != "warn" else "",
         "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",

@@ -19,7 +19,7 @@ from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.serving.request_fields import check_settings
-from pytest_llmcompare.settings import Settings
+from pytest_llmcompare.settings import FILE, Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
@@ -112,14 +112,20 @@ class Session:
             return ()
 
     def with_settings(self, spec: ModelSpec) -> ModelSpec:
-        """A spec with the run's device and dtype, unless the model has its own and the run's are from the file."""
+        """A spec with the run's settings, unless the model has its own and the run's are from the file or a default."""
 
         def nearer(name: str, own: str | None) -> str | None:
+            for_this_run = self.settings.origins.get(name) not in (None, FILE)
             general = str(getattr(self.settings, name))
-            for_this_run = self.settings.origins.get(name) != "pyproject.toml"
             return general if general and (for_this_run or not own) else own
 
-        return dataclasses.replace(spec, device=nearer("device", spec.device), dtype=nearer("dtype", spec.dtype))
+        is_served = spec.kind is SourceKind.SERVER  # then the server decides on device and dtype
+        return dataclasses.replace(
+            spec,
+            device=spec.device if is_served else nearer("device", spec.device),
+            dtype=spec.dtype if is_served else nearer("dtype", spec.dtype),
+            decode=nearer("decode", spec.decode),
+        )
 
     def declare(self, declaration: Declaration, owner: str, extensions: Extensions) -> list[Group]:
         """The groups of a test's table, one per model; tests that declare the same table share them.

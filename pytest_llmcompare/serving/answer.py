@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-TOKEN_ID = re.compile(r"token_id:(\d+)")
-"""How vLLM writes a token that it was asked to name by its id."""
+from .shown_tokens import BadAnswerError, ShownPrompt, ShownToken, output_tokens, prompt_ids, shown_prompt
 
-LARGEST_LOGPROB = 1e-3  # rounding may make a log-probability slightly positive
+__all__ = ["Answer", "BadAnswerError", "ShownToken", "read_answer", "shown"]
+
 MOST_SHOWN = 200  # characters of an answer in a message
-
-
-class BadAnswerError(Exception):
-    """An answer that cannot be used."""
-
-
-@dataclass(frozen=True)
-class ShownToken:
-    """A generated token as the server shows it.
-
-    Attributes:
-        id: Its id.
-        logprob: Its log-probability (nats), before penalties.
-        alternatives: Log-probabilities of the most likely tokens at its position, by id.
-    """
-
-    id: int
-    logprob: float
-    alternatives: Mapping[int, float]
-
-    @property
-    def lead(self) -> float:
-        """Log-probability minus that of the most likely other token (nats); infinite if no other is shown."""
-        return self.logprob - max(
-            (value for name, value in self.alternatives.items() if name != self.id), default=-math.inf
-        )
 
 
 @dataclass(frozen=True)
@@ -55,6 +28,8 @@ class Answer:
         fingerprint: The server's `system_fingerprint`; empty if there is none.
         prompt_tokens: Length of the prompt by the server's count; 0 if unknown.
         output_tokens: Length of the output by the server's count; 0 if unknown.
+        prompt_ids: Ids of the prompt's tokens as the server made them; empty if it does not show them.
+        prompt: The prompt with the log-probs of its tokens; None if the server does not show all of them.
     """
 
     text: str
@@ -65,6 +40,8 @@ class Answer:
     fingerprint: str
     prompt_tokens: int
     output_tokens: int
+    prompt_ids: tuple[int, ...] = ()
+    prompt: ShownPrompt | None = None
 
     @property
     def token_ids(self) -> tuple[int, ...]:
@@ -98,19 +75,22 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
         raise BadAnswerError("the server's content filter withheld the answer (finish_reason content_filter)")
     if not isinstance(text, str) or not isinstance(reason, str):
         raise BadAnswerError(f"the answer has no text or no finish reason: {shown(content)}")
-    tokens, pieces = _tokens(choice)
+    tokens, pieces = output_tokens(choice)
     if tokens is not None:
         _check_spelling(text, [pieces.get(token.id) for token in tokens])
     usage = body.get("usage")
+    prompt_tokens = _count(usage, "prompt_tokens")
     return Answer(
         text,
-        _stop(reason, choice.get("stop_reason"), has_stop_strings=has_stop_strings),
+        _stop(reason, choice, has_stop_strings=has_stop_strings),
         tokens if tokens or not text else None,
         pieces,
         _without_folder(str(body.get("model") or "")),
         str(body.get("system_fingerprint") or ""),
-        _count(usage, "prompt_tokens"),
+        prompt_tokens,
         _count(usage, "completion_tokens"),
+        prompt_ids(choice),
+        shown_prompt(choice, prompt_tokens),
     )
 
 
@@ -144,74 +124,13 @@ def _count(usage: object, name: str) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _stop(reason: str, matched: object, *, has_stop_strings: bool) -> str:
-    """The finish reason in our words; with stop strings, `stop` is unknown unless the server names the string."""
+def _stop(reason: str, choice: Mapping[str, Any], *, has_stop_strings: bool) -> str:
+    """The finish reason in our words; with stop strings, `stop` is unknown unless the server names what it met."""
     if reason != "stop":
         return "length" if reason == "length" else ""
-    if isinstance(matched, str):
+    if isinstance(choice.get("stop_reason"), str):
         return "stop"
-    return "" if has_stop_strings else "eos"
-
-
-def _tokens(choice: Mapping[str, Any]) -> tuple[tuple[ShownToken, ...] | None, dict[int, str]]:
-    """Tokens of an answer and the texts of tokens in it; None if it does not show ids and log-probabilities of all."""
-    logprobs = choice.get("logprobs")
-    if not isinstance(logprobs, dict):
-        return None, {}
-    try:
-        if isinstance(logprobs.get("content"), list):
-            return _tokens_with_ids(logprobs["content"])
-        if isinstance(logprobs.get("token_logprobs"), list):
-            return _tokens_by_name(logprobs), {}
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadAnswerError(f"the log-probabilities of the answer cannot be read: {error!r}") from error
-    return None, {}
-
-
-def _tokens_with_ids(content: Sequence[Any]) -> tuple[tuple[ShownToken, ...] | None, dict[int, str]]:
-    """Tokens in the shape of a chat answer, as llama.cpp gives them, which adds ids."""
-    if any("id" not in entry for entry in content):
-        return None, {}
-    pieces: dict[int, str] = {}
-    tokens = []
-    for entry in content:
-        alternatives = [one for one in entry.get("top_logprobs") or [] if "id" in one]
-        pieces.update({int(one["id"]): _piece(one) for one in [*alternatives, entry]})
-        by_id = {int(one["id"]): _finite(one["logprob"]) for one in alternatives}
-        tokens.append(ShownToken(int(entry["id"]), _finite(entry["logprob"]), by_id))
-    return tuple(tokens), pieces
-
-
-def _piece(entry: Mapping[str, Any]) -> str:
-    """Text of a token; bytes that are no text of their own become surrogates, so that pieces can be joined again."""
-    raw = entry.get("bytes")
-    return bytes(raw).decode("utf-8", "surrogateescape") if isinstance(raw, list) else str(entry.get("token", ""))
-
-
-def _tokens_by_name(logprobs: Mapping[str, Any]) -> tuple[ShownToken, ...] | None:
-    """Tokens in the shape of older completions, if they are named by ids, as vLLM was asked to."""
-    names = [TOKEN_ID.fullmatch(str(name)) for name in logprobs.get("tokens") or []]
-    values, tops = logprobs["token_logprobs"], logprobs.get("top_logprobs") or []
-    if not all(names) or len(names) != len(values):
-        return None
-    return tuple(
-        ShownToken(int(name[1]), _finite(value), _alternatives(tops[at] if at < len(tops) else None))
-        for at, (name, value) in enumerate(zip(names, values, strict=True))
-        if name is not None
-    )
-
-
-def _alternatives(named: Mapping[str, Any] | None) -> dict[int, float]:
-    pairs = ((TOKEN_ID.fullmatch(name), value) for name, value in (named or {}).items())
-    return {int(name[1]): _finite(value) for name, value in pairs if name is not None}
-
-
-def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadAnswerError(f"the answer holds a log-probability that is no finite number: {value!r}")
-    if value > LARGEST_LOGPROB:
-        raise BadAnswerError(f"the answer holds a log-probability above 0: {value!r}")
-    return float(value)
+    return "" if has_stop_strings and "stop_reason" not in choice else "eos"
 
 
 def _check_spelling(text: str, pieces: Sequence[str | None]) -> None:

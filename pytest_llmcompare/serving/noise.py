@@ -1,20 +1,24 @@
-"""Measures the noise of an unchanged server: asks some questions again, one at a time and all at once."""
+"""Measures the noise of an unchanged server: asks some questions again, one at a time.
+
+The noise is between ways of asking, alone and with other requests in flight; repeats of one way are often equal bit for
+bit. It is also rare in low precision: few answers move, but those by much. So as many different questions as possible
+are asked again, each once, in the other way than the answers at hand.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import combinations, takewhile
+from itertools import takewhile
 
 from pytest_llmcompare.comparison.noise import LearntNoise
-from pytest_llmcompare.errors import GenerationError
 
 from .answer import Answer, ShownToken
 from .server import Question
 from .threads import in_threads
 
-CASES = 8
-"""Questions that are asked again, each twice."""
+REQUESTS = 16
+"""Most requests for measuring the noise."""
 
 
 def learn(
@@ -24,20 +28,28 @@ def learn(
 
     Args:
         ask: Asks one question.
-        questions: Greedy questions, by index; the first ones are asked again.
-        answers: Answers to some of them.
-        count: Requests in flight in the second round; one request at a time does not show all of the noise.
+        questions: Greedy questions, by index.
+        answers: Answers to some of them. Questions without one, because it came from a journal, are asked twice.
+        count: Requests that may be in flight.
     """
-    again = {index: questions[index] for index in [*questions][:CASES]}
-    by_index = {index: [answers[index]] if index in answers else [] for index in again}
-    for index, answer in (*in_threads(ask, again, 1), *in_threads(ask, again, count)):
-        if not isinstance(answer, GenerationError):
-            by_index[index].append(answer)
-    shared = [_shared(*pair) for all_of_one in by_index.values() for pair in combinations(all_of_one, 2)]
+    known = sorted(questions.keys() & answers.keys(), key=lambda index: (-_uncertainty(answers[index]), index))[
+        :REQUESTS
+    ]
+    unknown = [index for index in questions if index not in answers][: (REQUESTS - len(known)) // 2]
+    first = dict(in_threads(ask, {index: questions[index] for index in unknown}, count))
+    first.update({index: answers[index] for index in known})
+    again = dict(in_threads(ask, {index: questions[index] for index in (*known, *unknown)}, 1))
+    pairs = [(first[index], answer) for index, answer in again.items()]
+    shared = [_shared(one, other) for one, other in pairs if isinstance(one, Answer) and isinstance(other, Answer)]
     moves = [(_rms(*both), _lead_moved(*both)) for both in shared if both[0]]
     if not moves:
         return None
     return LearntNoise.from_movements(max(rms for rms, _ in moves), max(lead for _, lead in moves))
+
+
+def _uncertainty(answer: Answer) -> float:
+    """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
+    return sum((1 - math.exp(min(0.0, value))) ** 2 for value in answer.logprobs) / max(1, len(answer.logprobs))
 
 
 Tokens = Sequence[ShownToken]

@@ -14,6 +14,29 @@ FURTHER = ("top_k", "min_p")
 OTHER_NAME: Mapping[str, str] = {"max_new_tokens": "max_tokens", "stop_strings": "stop"}
 KNOWN = frozenset({"do_sample", *SAME_NAME, *FURTHER, *OTHER_NAME})
 
+KEEP_CHOICES = frozenset(
+    {
+        *("add_special_tokens", "cache_prompt", "cache_salt", "chat_template_kwargs", "id_slot", "ignore_eos"),
+        *("include_stop_str_in_output", "metadata", "min_p", "priority", "prompt_cache_key", "request_id"),
+        *("safety_identifier", "service_tier", "skip_special_tokens", "spaces_between_special_tokens"),
+        *("stop_token_ids", "store", "timings_per_token", "top_k", "top_p", "user"),
+    }
+)
+"""Further fields of a request that leave greedy decoding its most likely token."""
+NEUTRAL: Mapping[str, object] = {
+    **dict.fromkeys(("frequency_penalty", "presence_penalty", "min_tokens"), 0),
+    **dict.fromkeys(("repetition_penalty", "repeat_penalty"), 1),
+}
+"""Values with which further fields have no effect."""
+
+
+def keeps_choices(extra_body: Mapping[str, Any]) -> bool:
+    """True if the most likely token is the one that greedy decoding takes, whatever further fields are sent.
+
+    Servers show log-probs before penalties, biases and grammars, so with these they do not tell what is chosen.
+    """
+    return all(name in KEEP_CHOICES or NEUTRAL.get(name, ...) == value for name, value in extra_body.items())
+
 
 def without_counterpart(gen_config: Mapping[str, Any]) -> list[str]:
     """Names of settings that would change an output and that a server cannot be given, sorted.

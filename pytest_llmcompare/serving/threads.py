@@ -6,11 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 from pytest_llmcompare.errors import GenerationError
 
-from .answer import Answer
-from .server import Question
+Q = TypeVar("Q")
+A = TypeVar("A")
 
 WORKERS = "PYTEST_XDIST_WORKER_COUNT"
 
@@ -22,8 +23,8 @@ def fair_share(concurrency: int) -> int:
 
 
 def in_threads(
-    ask: Callable[[Question], Answer], questions: Mapping[int, Question], count: int
-) -> Iterator[tuple[int, Answer | GenerationError]]:
+    ask: Callable[[Q], A], questions: Mapping[int, Q], count: int
+) -> Iterator[tuple[int, A | GenerationError]]:
     """Ask questions in threads that do not keep the process from ending.
 
     Args:
@@ -37,8 +38,8 @@ def in_threads(
     Raises:
         Exception: Whatever else `ask` raises, which is a bug.
     """
-    todo: queue.SimpleQueue[tuple[int, Question]] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, Answer | Exception]] = queue.SimpleQueue()
+    todo: queue.SimpleQueue[tuple[int, Q]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, A | Exception]] = queue.SimpleQueue()
     stopped = threading.Event()
     for numbered in questions.items():
         todo.put(numbered)

@@ -11,6 +11,7 @@ from tests.plugin.conftest import prepared, suite
 
 from .gguf_model import write_gguf
 from .servers import llama
+from .vllm_like import VllmLike, vllm_like
 
 __all__ = ["prepared", "suite"]
 
@@ -26,3 +27,16 @@ def llama_url(gguf_file: Path) -> Iterator[str]:
     """Address of a llama.cpp server with `tiny-gpt2`."""
     with llama(gguf_file) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _vllm_server(example_models: Path) -> Iterator[VllmLike]:
+    with vllm_like(example_models / "tiny-gpt2") as server:
+        yield server
+
+
+@pytest.fixture
+def vllm(_vllm_server: VllmLike) -> VllmLike:
+    """A server with vLLM's answers and `tiny-gpt2`, which a test may replace."""
+    _vllm_server.serve()
+    return _vllm_server

@@ -39,7 +39,7 @@ def test_429_pauses_all_threads_once() -> None:
         one = client(faulty.url)
         questions = {index: Question("x", GREEDY) for index in range(4)}
         start = time.monotonic()
-        outcomes = dict(in_threads(lambda _: one.send(FIELDS, {}), questions, 2))  # type: ignore[arg-type,return-value]
+        outcomes = dict(in_threads(lambda _: one.send(FIELDS, {}), questions, 2))
         assert len(outcomes) == 4
         assert 1 <= time.monotonic() - start < 3
         assert len(faulty.requests) == 6

@@ -115,15 +115,36 @@ def test_another_model_drifts_with_margins(suite: Suite, gguf_file: Path, tmp_pa
     assert any(one["margin"] for one in drifted)
 
 
-def test_near_ties_of_bfloat16_do_not_drift(suite: Suite, tmp_path: Path) -> None:
-    """Recorded one at a time, checked with 16 requests in flight."""
-    suite.trivia(ROWS, TEST)
-    with llama(write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", bfloat16=True)) as url:
-        configure(suite, url, "concurrency = 1")
-        suite.run("--llm-update", models=["m"]).assert_outcomes(passed=20)
-        configure(suite, url, "concurrency = 16")
-        counts = verdicts(suite, models=["m"])
-        assert counts.keys() <= {"identical", "near_tie"}, counts
+PLACES = ("France", "Japan", "the sea", "a big river", "my old city", "Peru", "the sky", "Kenya", "a red star", "Cuba")
+MANY = [
+    {"id": f"q{number}", "prompt": f"Q: {ask} {place}?\nA:"}
+    for number, (ask, place) in enumerate(
+        (ask, place)
+        for ask in (
+            "What is the capital of",
+            "Which people live in",
+            "Why is the color of",
+            "Are there many in",
+            "Who is",
+        )
+        for place in PLACES
+    )
+]
+
+
+@pytest.mark.parametrize("recorded", [1, 16])
+def test_an_unchanged_server_in_bfloat16(suite: Suite, tmp_path: Path, recorded: int) -> None:
+    """Rounding moves few answers but those by much, depending on what else is in flight; none of it is drift."""
+    suite.trivia(MANY, TEST)
+    weights = write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", bfloat16=True)
+    with llama(weights) as url:
+        configure(suite, url, f"concurrency = {recorded}")
+        suite.run("--llm-update", models=["m"]).assert_outcomes(passed=len(MANY))
+    for slots, concurrency in ((4, 17 - recorded), (1, 16), (8, 16)):
+        with llama(weights, slots) as url:
+            configure(suite, url, f"concurrency = {concurrency}")
+            counts = verdicts(suite, models=["m"])
+            assert counts.keys() <= {"identical", "near_tie"}, (slots, concurrency, counts)
 
 
 def test_stop_strings_agree_with_the_local_model(suite: Suite, llama_url: str) -> None:

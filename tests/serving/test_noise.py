@@ -27,29 +27,59 @@ def answer(*tokens: tuple[int, float, float]) -> Answer:
 
 
 def test_learning() -> None:
-    """Three times the largest movements of log-probs and of leads, between any two answers."""
-    answers = iter([answer((1, -0.1, -1.0)), answer((1, -0.102, -1.02))])
-    questions = {0: Question("a", {}), 1: Question("b", {})}
+    """Three times the largest movements of log-probs and of leads; a repeat that fails costs only itself."""
+    again = {"a": answer((1, -0.102, -1.02)), "c": answer((1, -0.1, -1.0))}
 
     def ask(question: Question) -> Answer:
-        if question.prompt == "b":
+        if question.prompt not in again:
             raise GenerationError("no")
-        return next(answers)
+        return again[question.prompt]
 
-    learnt = learn(ask, questions, {0: answer((1, -0.101, -1.0))}, 2)
+    questions = {index: Question(prompt, {}) for index, prompt in enumerate("abc")}
+    answers = {index: answer((1, -0.1, -1.0)) for index in questions}
+    learnt = learn(ask, questions, answers, 2)
     assert learnt is not None
     assert learnt.band == pytest.approx(0.006)
-    assert learnt.tie == pytest.approx(0.057)
+    assert learnt.tie == pytest.approx(0.054)
+
+
+@pytest.mark.parametrize(("answered", "unanswered", "requests"), [(20, 0, 16), (5, 20, 15), (0, 20, 16), (3, 1, 5)])
+def test_requests(answered: int, unanswered: int, requests: int) -> None:
+    """One for each answer at hand, two for one from a journal; sixteen at most."""
+    asked: list[str] = []
+
+    def ask(question: Question) -> Answer:
+        asked.append(question.prompt)
+        return answer((1, -0.1, -9.0))
+
+    questions = {index: Question(str(index), {}) for index in range(answered + unanswered)}
+    answers = {index: answer((1, -0.1, -9.0)) for index in range(answered)}
+    assert learn(ask, questions, answers, 4) == LearntNoise(3e-4, 1e-2)
+    assert len(asked) == requests
+
+
+def test_the_least_certain_answers_are_asked_again() -> None:
+    """Their log-probs move most, and noise in low precision is rare."""
+    asked: list[str] = []
+
+    def ask(question: Question) -> Answer:
+        asked.append(question.prompt)
+        return answer((1, -0.1, -9.0))
+
+    answers = {index: answer((1, -0.01 * (index % 25), -9.0)) for index in range(50)}
+    learn(ask, {index: Question(str(index), {}) for index in answers}, answers, 4)
+    assert {int(prompt) % 25 for prompt in asked} == set(range(17, 25))
 
 
 def test_another_token_counts_with_both_leads() -> None:
     """A repeat that takes another token shows that noise decides such a margin; too little is never learnt."""
-    both = iter([answer((1, -0.7, -0.71)), answer((2, -0.7, -0.72))])
-    learnt = learn(lambda _: next(both), {0: Question("a", {})}, {}, 1)
+    question = {0: Question("a", {})}
+    first = {0: answer((1, -0.7, -0.71))}
+    learnt = learn(lambda _: answer((2, -0.7, -0.72)), question, first, 1)
     assert learnt is not None
     assert learnt.tie == pytest.approx(0.09)
-    assert learn(lambda _: answer(), {0: Question("a", {})}, {}, 1) is None
-    same = learn(lambda _: answer((1, -0.1, -9.0)), {0: Question("a", {})}, {}, 1)
+    assert learn(lambda _: answer(), question, {0: answer()}, 1) is None
+    same = learn(lambda _: first[0], question, first, 1)
     assert same == LearntNoise(3e-4, 1e-2)
 
 

@@ -16,6 +16,7 @@ function cardOf(model) {
   if (model.drift_rate !== null) facts.push(`drift rate ${percent(model.drift_rate)}`);
   if (model.tokens) facts.push(count(model.tokens, "token"));
   if (model.seconds) facts.push(duration(model.seconds));
+  if (model.level) facts.push(`level ${model.level}`);
   return element("li", "", titleOf(model.model, count(model.cases, "case")), bar, counts, element("p", "facts", facts.join(" \u00b7 ")));
 }
 

@@ -105,6 +105,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
             "drift_rate": 0.5,
             "tokens": 6,
             "seconds": 1.5,
+            "level": "",
         }
     ]
     assert whole["groups"][0]["run_id"] == "r1"

@@ -1,0 +1,159 @@
+"""Finds what a server shows of its answers, by the content of its answer to one short request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.generation import Environment
+
+from .answer import Answer, BadAnswerError
+from .client import Client, RefusedError
+
+ALTERNATIVES = 5
+"""Most likely tokens that are asked for at each position; OpenAI's completions give no more."""
+PROMPT_ALTERNATIVES = 2
+"""Most likely tokens that are asked for at each position of a prompt: the server's own choice and the next best."""
+VLLM_FIELDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
+PROBE = "The capital of"
+REQUESTS = 3
+"""Most requests of the probe."""
+REFUSALS = (400, 404, 422, 500)
+"""Statuses by which servers refuse a field that they do not know, or more alternatives than they give."""
+ALLOWED = re.compile(r"(?:max[a-z]*|less than or equal to|at most|up to|<=)(?: allowed| of| value)?\D{0,4}(\d+)")
+"""How a server says how many alternatives it gives at most."""
+
+
+class Level(StrEnum):
+    """What a server shows of its answers, the most first."""
+
+    PATH = "path"
+    OUTPUT = "output"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What the probe found.
+
+    Attributes:
+        level: What the server shows.
+        alternatives: Most likely tokens to ask for at each position; 0 asks for no log-probs.
+        extra: Fields that are not of OpenAI's API, to send with each request.
+        server: Name of the software; empty if unknown.
+        model: Name by which the server calls its model.
+        fingerprint: Its `system_fingerprint`; empty if there is none.
+    """
+
+    level: Level
+    alternatives: int
+    extra: Mapping[str, Any]
+    server: str
+    model: str
+    fingerprint: str
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Fields of OpenAI's API to send with each request."""
+        return {"logprobs": self.alternatives} if self.alternatives else {}
+
+    @property
+    def of_prompts(self) -> dict[str, Any]:
+        """The field that asks for the log-probs of a prompt."""
+        return {"prompt_logprobs": min(PROMPT_ALTERNATIVES, self.alternatives)}
+
+    @property
+    def environment(self) -> Environment:
+        """Facts that an output depends on; those that the server does not name are left out."""
+        facts = {
+            "fingerprint": self.fingerprint,
+            "level": self.level.value,
+            "server": self.server or "unknown",
+        }
+        return tuple(sorted((name, value) for name, value in facts.items() if value))
+
+
+def find_capabilities(client: Client, read: Callable[[bytes], Answer], name: str) -> Capabilities:
+    """Send a request of one token, again with fewer fields if the server refuses it, and look at the answer.
+
+    Args:
+        client: Sends the requests, `REQUESTS` at most.
+        read: Reads an answer.
+        name: Name of the model, for messages.
+
+    Raises:
+        ModelError: The server does not answer.
+    """
+    attempt = _Attempt()
+    for left in reversed(range(REQUESTS)):
+        try:
+            fields = {"prompt": PROBE, "max_tokens": 1, "temperature": 0.0, **attempt.fields}
+            content, header = client.send(fields, attempt.extra, tries=1)
+            return attempt.capabilities(read(content), header)
+        except RefusedError as error:
+            following = attempt.after(error, left)
+            if following is None:
+                raise ModelError(f"model {name!r}: {error}") from None
+            attempt = following
+        except BadAnswerError as error:
+            raise ModelError(f"model {name!r}: {client.clean(str(error))}") from None
+    raise AssertionError("the last attempt either returns or raises")
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """What one request of the probe asks to be shown."""
+
+    alternatives: int = ALTERNATIVES
+    asks_vllm: bool = True
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {"logprobs": self.alternatives} if self.alternatives else {}
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        most = min(PROMPT_ALTERNATIVES, self.alternatives)
+        return {**VLLM_FIELDS, "prompt_logprobs": most} if self.asks_vllm else {}
+
+    def after(self, error: RefusedError, left: int) -> _Attempt | None:
+        """The next attempt after a refusal, with so many requests left; None if there is none."""
+        if error.status not in REFUSALS or not left or not self.alternatives:
+            return None
+        allowed = ALLOWED.search(str(error)) if "logprobs" in str(error) else None
+        if allowed is not None and 0 < int(allowed[1]) < self.alternatives:
+            return replace(self, alternatives=int(allowed[1]))
+        if self.asks_vllm and left > 1:
+            return replace(self, asks_vllm=False)
+        return _Attempt(alternatives=0, asks_vllm=False)
+
+    def capabilities(self, answer: Answer, header: str) -> Capabilities:
+        """What an answer to this attempt shows."""
+        level = _level_of(answer)
+        shows = level is not Level.TEXT
+        return Capabilities(
+            level,
+            self.alternatives if shows else 0,
+            VLLM_FIELDS if shows and self.asks_vllm else {},
+            _software(header, answer),
+            answer.model,
+            answer.fingerprint,
+        )
+
+
+def _level_of(answer: Answer) -> Level:
+    """The level by what the answer holds, not by what the server accepted."""
+    if not answer.tokens or not all(token.alternatives for token in answer.tokens):
+        return Level.TEXT
+    return Level.OUTPUT if answer.prompt is None else Level.PATH
+
+
+def _software(header: str, answer: Answer) -> str:
+    """Name of the server's software: from the header `Server`, or from vLLM's fingerprint, which begins with it."""
+    if answer.fingerprint.startswith("vllm-"):
+        return "vllm"
+    return header if header and header.lower() not in ("uvicorn", "nginx", "cloudflare") else ""
