@@ -63,8 +63,11 @@ class Generation(str):
         samples: All outputs of the case, this one first, if a test asked for several.
         lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
             tokens do not add up to the text.
+        reasoning: What a served model reasoned before the text, if its server gives that in a field of its own.
+        prompt_shown: Number of tokens that a server made of the prompt and, if it shows their ids, a hash of these:
+            `12:3f1c9a2e`. Empty for other models.
 
-    The last seven describe how it came about; equality ignores them.
+    The last nine describe how it came about; equality ignores them.
     """
 
     text: str
@@ -79,6 +82,8 @@ class Generation(str):
     path: Path | None = field(default=None, compare=False)
     samples: tuple[Generation, ...] = field(default=(), compare=False)
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
+    reasoning: str = field(default="", compare=False)
+    prompt_shown: str = field(default="", compare=False)
 
     def __new__(cls, text: str, *_: object, **__: object) -> Self:  # noqa: D102
         return super().__new__(cls, text)

@@ -92,7 +92,8 @@ class Case:
         examples: Few-shot examples that apply, put before `row.input`.
         gen_config: Decoding settings that apply, defaults included.
         seed: Seed for sampling; greedy decoding ignores it.
-        template: Chat template that applies: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
+        template: Chat template that applies: `""` none, `"tokenizer"` the tokenizer's own, `"server"`
+            that of a served model's server, else a Jinja template.
         sample: Number of this sample of the row, from 0. Each sample is a case; those after the first have their
             number as variant.
     """

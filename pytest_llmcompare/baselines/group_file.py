@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable
 from enum import Enum
 
+from pytest_llmcompare.comparison.judge import prompt_change
 from pytest_llmcompare.comparison.noise import TOKEN_BAND
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
@@ -73,7 +74,7 @@ class Contents:
         """
         row = baseline.row
         old = self.baselines.get(row)
-        same = old is not None and _says(old) == _says(baseline)
+        same = old is not None and _is_same(old, baseline)
         if old is not None and same and (not refresh or _alike(old.generation, baseline.generation)):
             return Change.UNCHANGED
         record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
@@ -101,6 +102,7 @@ class Contents:
             record = self.document.records[row]
             environment = self.document.environments.get(record.environment, ())
             facts = (record.text, record.stop, record.input_hash, record.settings_hash, record.tokens, environment)
+            facts += (record.prompt,) if record.prompt else ()
         else:
             return ""
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -119,9 +121,7 @@ class Contents:
         """True if a case already is the new baseline; arguments as above."""
         old = self.baselines.get(baseline.row)
         return (
-            old is not None
-            and _says(old) == _says(baseline)
-            and (not shifted or _alike(old.generation, baseline.generation))
+            old is not None and _is_same(old, baseline) and (not shifted or _alike(old.generation, baseline.generation))
         )
 
     def remove(self, rows: Iterable[RowKey]) -> None:
@@ -191,15 +191,24 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         line.logprobs if line else None,
         record.stop,
         document.environments.get(record.environment, ()),
+        prompt_shown=record.prompt,
     )
     return Baseline(record.row, generation, record.input_hash, record.settings_hash)
 
 
 def _alike(old: Generation, new: Generation) -> bool:
     """True if the facts of two equal outputs differ by no more than noise, which is no reason to change a file."""
-    if old.environment != new.environment or old.logprobs is None or new.logprobs is None:
+    if (old.environment, old.prompt_shown) != (new.environment, new.prompt_shown):
+        return False
+    if old.logprobs is None or new.logprobs is None:
         return False
     return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
+
+
+def _is_same(old: Baseline, new: Baseline) -> bool:
+    """True if two baselines say the same, for the same prompt as far as the server's count of its tokens shows."""
+    shown = (old.generation.prompt_shown, new.generation.prompt_shown)
+    return _says(old) == _says(new) and not prompt_change(*shown)
 
 
 def _says(baseline: Baseline) -> tuple[object, ...]:

@@ -85,6 +85,8 @@ class GenerationFields(BaseModel):
     verified: Flag = False
     unverified: Text = ""
     lengths: tuple[Whole, ...] | None = None
+    reasoning: Text = ""
+    prompt_shown: Text = ""
 
     @model_validator(mode="after")
     def _one_value_per_token(self) -> GenerationFields:

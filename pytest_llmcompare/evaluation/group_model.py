@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,7 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
         ModelError: MLflow cannot load a plugin's model.
         TrackingError: MLflow's store does not take it.
     """
+    is_chat = any(case.row.conversation for case in group.cases.values())
     if group.spec.kind is SourceKind.MLFLOW:
         return resolved.location
     if group.spec.kind is SourceKind.OTHER:
@@ -87,8 +88,7 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
         return model_logging.logged(log_echo, group.spec)
     if group.spec.kind is SourceKind.SERVER:
         shared = fixed_settings(tuple(group.cases.values()))
-        return model_logging.logged(lambda spec, name: log_served(spec, name, shared), group.spec)
-    is_chat = any(case.row.conversation for case in group.cases.values())
+        return model_logging.logged(partial(log_served, shared=shared, conversations=is_chat), group.spec)
     return model_logging.log(pyfunc_of(group, resolved, batch_size), group.spec.name, is_chat=is_chat).model_uri
 
 

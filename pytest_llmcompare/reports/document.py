@@ -235,6 +235,7 @@ def _generation(output: Generation) -> ReportData:
     return {
         "text": output.text,
         "stop": output.stop,
+        "reasoning": output.reasoning,
         "tokens": _token_texts(output),
         "token_ids": output.token_ids,
         "logprobs": output.logprobs,

@@ -137,17 +137,26 @@ def _is_id(value: object) -> bool:
 
 
 def _tokens_with_ids(content: Sequence[Any]) -> tuple[tuple[ShownToken, ...] | None, dict[int, str]]:
-    """Tokens in the shape of a chat answer, as llama.cpp gives them, which adds ids."""
-    if any("id" not in entry for entry in content):
+    """Tokens in the shape of a chat answer, with ids."""
+    if any(_id_of(entry) is None for entry in content):
         return None, {}
     pieces: dict[int, str] = {}
     tokens = []
     for entry in content:
-        alternatives = [one for one in entry.get("top_logprobs") or [] if "id" in one]
-        pieces.update({int(one["id"]): _piece(one) for one in [*alternatives, entry]})
-        by_id = {int(one["id"]): finite(one["logprob"]) for one in alternatives}
-        tokens.append(ShownToken(int(entry["id"]), finite(entry["logprob"]), by_id))
+        pairs = [(id_, one) for one in entry.get("top_logprobs") or [] if (id_ := _id_of(one)) is not None]
+        own = _id_of(entry) or 0
+        pieces.update({id_: _piece(one) for id_, one in [*pairs, (own, entry)] if "id" in one})
+        by_id = {id_: finite(one["logprob"]) for id_, one in pairs}
+        tokens.append(ShownToken(own, finite(entry["logprob"]), by_id))
     return tuple(tokens), pieces
+
+
+def _id_of(entry: Mapping[str, Any]) -> int | None:
+    """Id of a token: in a field of its own (llama.cpp), or as its name (vLLM); None if the server shows none."""
+    if "id" in entry:
+        return int(entry["id"])
+    name = TOKEN_ID.fullmatch(str(entry.get("token", "")))
+    return None if name is None else int(name[1])
 
 
 def _piece(entry: Mapping[str, Any]) -> str:

@@ -7,8 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_llmcompare.errors import nearest_hint
+from pytest_llmcompare.errors import UsageError, nearest_hint
+from pytest_llmcompare.models.chat_template import SERVER, TOKENIZER
 from pytest_llmcompare.models.conversation import ROLES, Conversation
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind
+from pytest_llmcompare.records import Row
 
 from .cells import WRITE_PROMPT, CellError, prompt
 from .column_names import MESSAGES, folded
@@ -133,6 +136,32 @@ def tools(column: str, value: object) -> Sequence[Mapping[str, Any]]:
     if whats:
         raise CellError(*whats[:MOST_FAULTS], advice=TOOLS_FORM)
     return tuple(given)
+
+
+def check_no_examples(rows: Sequence[Row], examples: Mapping[str, str | None]) -> None:
+    """Check that no few-shot examples would stand before a conversation.
+
+    Args:
+        rows: The rows.
+        examples: Examples by where they were given.
+
+    Raises:
+        UsageError: There are examples, and a row with messages or tools.
+    """
+    where = next((name for name, text in examples.items() if text), "")
+    row = next((row for row in rows if row.conversation), None)
+    if where and row:
+        raise UsageError(f"llm_prompts: {where}: in row {row.id!r} {NO_EXAMPLES}")
+
+
+def template_of(spec: ModelSpec, row: Row, rows: Sequence[Row]) -> str:
+    """The chat template that applies to a row, as in `Case`.
+
+    A served model is asked a whole table in one way: as chats if any row is a conversation.
+    """
+    if spec.kind is SourceKind.SERVER:
+        return SERVER if spec.server.chat or any(one.conversation for one in rows) else ""
+    return spec.chat_template or (TOKENIZER if row.conversation else "")
 
 
 def json_fault(value: object) -> str:

@@ -14,12 +14,11 @@ from typing import Any, TypeGuard
 
 from pytest_llmcompare.comparison.similarity import Similarity, read_similarity
 from pytest_llmcompare.errors import UsageError, did_you_mean
-from pytest_llmcompare.models.chat_template import TOKENIZER
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
-from .conversation import NO_EXAMPLES
+from .conversation import check_no_examples, template_of
 from .marker_values import (
     checked_column,
     checked_config,
@@ -146,7 +145,7 @@ class Declaration:
                 examples=first_given(row.examples, variant.examples, self.examples, spec.examples),
                 gen_config=gen_config,
                 seed=derived_seed(self.seed, row.id, variant.name, sample),
-                template=spec.chat_template or (TOKENIZER if row.conversation else ""),
+                template=template_of(spec, row, self.rows),
                 sample=sample,
             )
 
@@ -280,22 +279,6 @@ def read_variants(given: object) -> tuple[Variant, ...]:
             )
         )
     return tuple(variants)
-
-
-def check_no_examples(rows: Sequence[Row], examples: Mapping[str, str | None]) -> None:
-    """Check that no few-shot examples would stand before a conversation.
-
-    Args:
-        rows: The rows.
-        examples: Examples by where they were given.
-
-    Raises:
-        UsageError: There are examples, and a row with messages or tools.
-    """
-    where = next((name for name, text in examples.items() if text), "")
-    row = next((row for row in rows if row.conversation), None)
-    if where and row:
-        raise UsageError(f"llm_prompts: {where}: in row {row.id!r} {NO_EXAMPLES}")
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:

@@ -134,6 +134,7 @@ function show(item) {
   if (record.evidence?.length) parts.push(evidence(record.evidence));
   if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
   parts.push(texts(record));
+  if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
   parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
