@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .comparison.model_comparison import ModelComparison
     from .generation import Generation
+    from .judgement import ModelVerdict
     from .records import Case, GroupKey, GroupResult, RowKey
     from .run.assertion import Observation, StoredBaseline
     from .run.session import Session
@@ -134,7 +135,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
         row = seen.case.key.row
         if row in result.failures:
             llm_parameter.fail(result.failures[row])
-        seen.generation = result.generations[row]
+        seen.generation, seen.model_changed = result.generations[row], result.model_changed
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation
@@ -158,6 +159,19 @@ def llm_model(llm_parameter: Parameter) -> Any:
     """The MLflow-logged, loaded `mlflow.pyfunc.PyFuncModel` of this test's model."""
     llm_parameter.result()  # evaluated first, so that its model is the one in memory
     return llm_parameter.session.model(llm_parameter.key)
+
+
+@pytest.fixture
+def llm_model_verdict(llm_parameter: Parameter) -> ModelVerdict:
+    """Whether this test's model changed since its baselines were recorded: `.finding`, `.moved`, `.noise`, `.tokens`.
+
+    A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It is an error
+    if no output was compared with a baseline.
+    """
+    verdict = llm_parameter.result().model_verdict
+    if verdict is None:
+        pytest.fail("no output was compared with a baseline, so there is no model verdict", pytrace=False)
+    return verdict
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -28,6 +29,7 @@ class Path:
         stop: Finish reason after the last of `choices`; empty if the model would go on.
         draws: True for sampled decoding, where a choice other than the argmax means nothing.
         is_partial: True if it ends at the first other choice, because a server shows no more.
+        unprocessed: Log-probability (nats) of each given token before logits processors; None if they changed none.
     """
 
     tokens: tuple[int, ...]
@@ -39,6 +41,16 @@ class Path:
     stop: str = ""
     draws: bool = False
     is_partial: bool = False
+    unprocessed: tuple[float, ...] | None = None
+
+    @property
+    def as_read(self) -> tuple[float, ...]:
+        """Log-probability (nats) of each given token before logits processors."""
+        return self.logprobs if self.unprocessed is None else self.unprocessed
+
+
+OPTIONAL = ("as_read", "reasoning", "prompt_shown")
+"""Fields of a `Generation` that are written only if they have a value."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +63,8 @@ class Generation(str):
 
     Attributes:
         text: The generated text, without the prompt.
-        token_ids: Generated tokens, or None if the model does not expose them.
+        token_ids: Generated tokens, or None if the model does not expose them. A server that names its tokens by bytes
+            alone has numbers made of these.
         logprobs: Log-probability (nats) of each token in the processed distribution, or None.
         stop: Finish reason: `eos`, `length`, `stop` (a stop string) or `` (unknown).
         environment: Library versions, device, dtype and weights that it depends on.
@@ -60,6 +73,9 @@ class Generation(str):
         unverified: Why its draft was not confirmed; empty otherwise.
         untried: Why its draft was not even tried: a reason in the settings or in the model. Kept in memory only.
         path: The model's log-probs of the draft, if there was one and the model exposes them.
+        as_read: Log-probability (nats) of each token before logits processors, in one pass over prompt and output. A
+            low-precision checkpoint is read in float32, so it is not that of the written token. None if it was not
+            read.
         samples: All outputs of the case, this one first, if a test asked for several.
         lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
             tokens do not add up to the text.
@@ -67,7 +83,7 @@ class Generation(str):
         prompt_shown: Number of tokens that a server made of the prompt and, if it shows their ids, a hash of these:
             `12:3f1c9a2e`. Empty for other models.
 
-    The last nine describe how it came about; equality ignores them.
+    The last ten describe how it came about; equality ignores them.
     """
 
     text: str
@@ -84,6 +100,7 @@ class Generation(str):
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
     reasoning: str = field(default="", compare=False)
     prompt_shown: str = field(default="", compare=False)
+    as_read: tuple[float, ...] | None = field(default=None, compare=False)
 
     def __new__(cls, text: str, *_: object, **__: object) -> Self:  # noqa: D102
         return super().__new__(cls, text)
@@ -92,7 +109,7 @@ class Generation(str):
     def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> Any:
         """Make pydantic call the constructor: a `str` gets its text when it is made.
 
-        `untried` is not written, and `samples` are not read.
+        `untried` is not written, nor what has no value in `OPTIONAL`, and `samples` are not read.
         """
         from pydantic_core import core_schema
 
@@ -109,7 +126,11 @@ class Generation(str):
             lambda given: cls(**{**given, "samples": ()}),
             attributes,
             serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda output: {name: value for name, value in vars(output).items() if name != "untried"},
+                lambda output: {
+                    name: value
+                    for name, value in vars(output).items()
+                    if name != "untried" and (value or name not in OPTIONAL)
+                },
                 return_schema=attributes,
             ),
         )
@@ -150,6 +171,20 @@ def first_difference(one: Sequence[Any], other: Sequence[Any]) -> int | None:
         if left != right:
             return at
     return None if len(one) == len(other) else min(len(one), len(other))
+
+
+_OF_BYTES = 1 << 48
+"""Least number that is made of bytes; ids of tokens are smaller."""
+
+
+def number_of_bytes(raw: bytes) -> int:
+    """A number that stands for a token of which only the bytes are known, and not its id."""
+    return _OF_BYTES | int.from_bytes(hashlib.sha256(raw).digest()[:6], "big")
+
+
+def names_tokens_alike(one: Sequence[int], other: Sequence[int]) -> bool:
+    """True if both name tokens by ids, or both by their bytes; only then they can be compared."""
+    return not one or not other or (one[0] >= _OF_BYTES) == (other[0] >= _OF_BYTES)
 
 
 def joined(text: str) -> str:

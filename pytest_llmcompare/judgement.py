@@ -125,6 +125,7 @@ class Likelihood:
         worst: The largest difference by magnitude.
         position: Index of its token.
         band: Largest `rms` that counts as numerical noise here.
+        tokens: Number of tokens compared; 0 in records of versions that did not store it.
     """
 
     rms: float
@@ -132,6 +133,7 @@ class Likelihood:
     worst: float
     position: int
     band: float
+    tokens: int = 0
 
     @property
     def is_noise(self) -> bool:
@@ -168,4 +170,41 @@ class Judgement:
     mismatches: int | None = None
     tolerance: float | None = None
     likelihood: Likelihood | None = None
+    reason: str = ""
+
+
+class Finding(StrEnum):
+    """Whether a model gives other log-probs than the one that its baselines were recorded with."""
+
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    UNKNOWN = "cannot tell"
+
+
+@dataclass(frozen=True)
+class ModelVerdict:
+    """Verdict on a model, from the log-probs of all tokens of a table's baselines together.
+
+    A change of weights, quantization or code moves all of them by a little, which no single case shows.
+
+    Attributes:
+        finding: The verdict.
+        moved: Root mean square of the differences, now minus then (nats); None if there are no log-probs.
+        noise: The noise measured when recording (nats, root mean square); None if it was not measured.
+        limit: Largest `moved` that counts as noise (nats).
+        tokens: Number of tokens compared.
+        cases: Number of cases that they are of.
+        same_weights: Whether the fingerprints of the weights agree; None if one is unknown.
+        others: Number of further baselines that were recorded with other weights or in another environment.
+        reason: Why it cannot tell; empty otherwise.
+    """
+
+    finding: Finding
+    moved: float | None = None
+    noise: float | None = None
+    limit: float | None = None
+    tokens: int = 0
+    cases: int = 0
+    same_weights: bool | None = None
+    others: int = 0
     reason: str = ""

@@ -15,6 +15,7 @@ from .fixtures import (
     llm_comparison,
     llm_evaluation,
     llm_model,
+    llm_model_verdict,
     llm_output,
     llm_parameter,
     llm_table,
@@ -24,6 +25,7 @@ from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
 from .run.interruption import TIMER, release_sigterm, watch_sigterm
 from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
+from .run.misspelt_options import check_options
 from .run.stash import (
     ENDED,
     OBSERVATION,
@@ -47,6 +49,7 @@ __all__ = [
     "llm_comparison",
     "llm_evaluation",
     "llm_model",
+    "llm_model_verdict",
     "llm_output",
     "llm_parameter",
     "llm_table",
@@ -72,6 +75,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare our own hooks."""
     pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
+    """Suggest the nearest name for a misspelt option, after `conftest.py` files have declared theirs."""
+    result = yield
+    try:
+        check_options(parser, args)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    return result
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import Judgement, Verdict
+from .judgement import Finding, Judgement, ModelVerdict, Verdict
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
 
@@ -69,8 +69,7 @@ class Row:
         examples: Few-shot examples of this row, put before the input; None if the row has none.
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
-        conversation: Messages and tools as JSON text, see `models/conversation.py`; `input` is then the last message
-            of the user. Empty for a prompt that is one text.
+        conversation: Messages and tools as JSON text, if it is one; `input` is then the last message of the user.
     """
 
     id: str
@@ -92,10 +91,8 @@ class Case:
         examples: Few-shot examples that apply, put before `row.input`.
         gen_config: Decoding settings that apply, defaults included.
         seed: Seed for sampling; greedy decoding ignores it.
-        template: Chat template that applies: `""` none, `"tokenizer"` the tokenizer's own, `"server"`
-            that of a served model's server, else a Jinja template.
-        sample: Number of this sample of the row, from 0. Each sample is a case; those after the first have their
-            number as variant.
+        template: Chat template: `""` none, `"tokenizer"` or `"server"` that one's own, else a Jinja template.
+        sample: Number of this sample of the row, from 0. Each is a case; those after the first have it as variant.
     """
 
     key: CaseKey
@@ -176,11 +173,11 @@ class CaseResult:
         generation: The candidate, or None if there was none.
         judgement: The verdict, or None if the test did not compare.
         baseline_text: Text of the baseline compared with, or None.
-        input: The prompt's own text (without examples), to show.
-        conversation: As in `Row`.
+        input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target: The expected answer, if the table has one.
         passed: Whether the test passed.
+        model_changed: Whether the model verdict is `changed`. Then its log-probs are accepted for all cases together.
     """
 
     key: CaseKey
@@ -194,6 +191,7 @@ class CaseResult:
     target: str | None = None
     passed: bool = False
     conversation: str = ""
+    model_changed: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,8 +260,8 @@ class GroupResult:
         evaluation_fault: Why there is no evaluation.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
-        seconds: Time the model took to generate.
-        tokens: Number of tokens generated.
+        model_verdict: Whether the model changed; None if no output was compared with a baseline.
+        seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
@@ -282,9 +280,15 @@ class GroupResult:
     evaluation_fault: str = ""
     notification_fault: str = ""
     gates: tuple[Gate, ...] = ()
+    model_verdict: ModelVerdict | None = None
     seconds: float = 0.0
     tokens: int = 0
     level: str = ""
+
+    @property
+    def model_changed(self) -> bool:
+        """True if the model gives other log-probs than the one that its baselines were recorded with."""
+        return self.model_verdict is not None and self.model_verdict.finding is Finding.CHANGED
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""

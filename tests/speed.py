@@ -7,23 +7,43 @@ import functools
 import gc
 import importlib
 import importlib.metadata
+import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterator
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 IMPORTED_IN_FUNCTIONS = ("jinja2", "pydantic", "rich.console", "rich.table", "scipy.stats", "tqdm", "wcwidth", "yaml")
 
+PYTEST = (
+    *("_pytest.pytester", "anyio.pytest_plugin", "pdb", "platformdirs.pytest_plugin", "pytest_cov.plugin"),
+    *("pytest_timeout", "xdist.dsession", "xdist.looponfail", "xdist.plugin", "xdist.remote", "xdist.workermanage"),
+)
+
 LIBRARIES = (
-    *("_pytest.pytester", "alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
+    *("alembic.command", "alembic.config", "execnet", "filelock", "git", "jinja2", "pandas"),
     *("matplotlib.figure", "opentelemetry.sdk.trace.export", "pytest", "scipy.stats", "sklearn.metrics"),
     *("sklearn.pipeline", "sqlalchemy.dialects.sqlite", "torch", "torch._dynamo", "yaml"),
     *("mlflow", "mlflow.data.evaluation_dataset", "mlflow.pytorch", "mlflow.sklearn", "mlflow.transformers"),
     *("mlflow.models.evaluation.default_evaluator", "mlflow.models.evaluation.evaluator_registry"),
     *(f"mlflow.models.evaluation.evaluators.{name}" for name in ("classifier", "default", "regressor", "shap")),
     *("mlflow.store.tracking.sqlalchemy_workspace_store", "mlflow.store.model_registry.sqlalchemy_store"),
-    *("transformers", "transformers.convert_slow_tokenizer", "transformers.pipelines.text_generation"),
+    *(
+        "mlflow.models.display_utils",
+        "mlflow.tracing.processor.otel",
+        "opentelemetry.sdk.metrics",
+        "pyarrow.pandas_compat",
+    ),
+    *(
+        "pydantic.dataclasses",
+        "transformers",
+        "transformers.convert_slow_tokenizer",
+        "transformers.pipelines.text_generation",
+    ),
     *("transformers.models.bloom.modeling_bloom", "transformers.models.gpt2.modeling_gpt2"),
 )
 
@@ -69,6 +89,9 @@ def hurry() -> None:
     if hasattr(yaml, "CSafeLoader"):  # MLflow reads the description of a model several times
         yaml.safe_load = functools.partial(yaml.load, Loader=yaml.CSafeLoader)
     read_distributions_once()
+    keep_libraries()
+    compile_statements_once()
+    look_once_for_missing_packages()
 
 
 def read_distributions_once() -> None:
@@ -97,6 +120,67 @@ def read_distributions_once() -> None:
         pass
 
 
+def compile_statements_once() -> None:
+    """Let all SQLite engines share the statements that SQLAlchemy has compiled: each test has a store of its own."""
+    from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite as Dialect
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.util import LRUCache
+
+    make = Engine.__init__
+    if make.__module__ == __name__:
+        return
+    shared: LRUCache[Any, Any] = LRUCache(2000)
+
+    def make_sharing(self: Engine, pool: Any, dialect: Any, *args: Any, **options: Any) -> None:
+        make(self, pool, dialect, *args, **options)
+        if type(dialect) is Dialect:
+            self._compiled_cache = shared
+
+    Engine.__init__ = make_sharing  # type: ignore[method-assign]
+    # The dialect is part of the key.
+    Dialect.__eq__ = lambda self, other: type(self) is type(other)  # type: ignore[method-assign]
+    Dialect.__hash__ = lambda self: hash(type(self))  # type: ignore[method-assign]
+
+
+def look_once_for_missing_packages() -> None:
+    """Search once for packages that MLflow tries to import a hundred times per run, and that are not installed."""
+    find = PathFinder.find_spec
+    if find.__module__ == __name__:
+        return
+    missing = {name for name in ("IPython", "dbruntime", "pyspark") if importlib.util.find_spec(name) is None}
+
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name in missing else find(name, path, target)
+
+    PathFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]
+
+
+def keep_libraries() -> None:
+    """Let `pytester` keep the installed packages that a run imports; it would forget them, to import them again.
+
+    What a run of MLflow's evaluator imports for the first time are 450 modules, 0.6 s and 35 MB.
+    """
+    from _pytest.pytester import SysModulesSnapshot
+
+    make = SysModulesSnapshot.__init__
+    if make.__module__ == __name__:
+        return
+    folders = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+
+    def take(self: SysModulesSnapshot, preserve: Callable[[str], bool] | None = None) -> None:
+        before = {*sys.modules}
+
+        def keep(name: str) -> bool:
+            if name in before:
+                return bool(preserve and preserve(name))
+            origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
+            return origin.startswith(folders) or bool(preserve and preserve(name))
+
+        make(self, keep)
+
+    SysModulesSnapshot.__init__ = take  # type: ignore[method-assign]
+
+
 def import_all() -> None:
     """Import what a run imports inside functions: `pytester` forgets what is imported beneath it, run after run."""
     import pytest_llmcompare
@@ -109,16 +193,33 @@ def import_all() -> None:
 
 def import_libraries() -> None:
     """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
-    for name in (*LIBRARIES, *IMPORTED_IN_FUNCTIONS):
+    from _pytest.config import default_plugins
+
+    for name in (*PYTEST, *(f"_pytest.{plugin}" for plugin in default_plugins), *LIBRARIES, *IMPORTED_IN_FUNCTIONS):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
     hurry()
+    import_all()
+    prepare_libraries()
     for entry in importlib.metadata.entry_points(group="pytest11"):
-        module = sys.modules.get(entry.module.partition(".")[0])
-        if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
-            module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
+        for name in {entry.module, entry.module.partition(".")[0]}:
+            module = sys.modules.get(name)
+            if module is not None:  # otherwise pytest warns that it comes too late to rewrite it
+                module.__doc__ = f"{module.__doc__ or ''}\nPYTEST_DONT_REWRITE"
     threads = list(Path("/proc/self/task").iterdir())
     if len(threads) > 1:
         raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
     gc.collect()
     gc.freeze()
+
+
+def prepare_libraries() -> None:
+    """Let libraries make the tables that each process makes at its first use of them."""
+    import sqlalchemy.orm
+    from transformers import conversion_mapping
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sqlalchemy.orm.configure_mappers()
+    if hasattr(conversion_mapping, "get_checkpoint_conversion_mapping"):
+        conversion_mapping.get_checkpoint_conversion_mapping("gpt2")  # type: ignore[no-untyped-call]

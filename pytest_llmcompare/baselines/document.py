@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from pytest_llmcompare.comparison.noise import NOISE, LearntNoise, without_noise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
@@ -117,7 +118,8 @@ class Document:
     Attributes:
         table: True name of the prompt table.
         model: True name of the model.
-        environments: Environments by their name in this file (`e1`).
+        environments: Environments by their name in this file (`e1`), without noise.
+        noises: Noise measured in an environment, as `LearntNoise.text` writes it, by the environment's name.
         records: Cases that can be used.
         repeated: Further cases with the same name as one of the `records`; a merge can leave them.
         conflicts: Cases that a merge left in two versions.
@@ -129,6 +131,7 @@ class Document:
     table: str
     model: str
     environments: dict[str, Environment] = field(default_factory=dict)
+    noises: dict[str, str] = field(default_factory=dict)
     records: dict[RowKey, CaseRecord] = field(default_factory=dict)
     repeated: list[CaseRecord] = field(default_factory=list)
     conflicts: dict[RowKey, Conflict] = field(default_factory=dict)
@@ -137,15 +140,24 @@ class Document:
     unended: int = 0
 
     def environment_name(self, environment: Environment) -> str:
-        """Name of an environment in this file; a new one gets the next number, so that names keep their meaning."""
-        if not environment:
+        """Name of an environment in this file; a new one gets the next number, so that names keep their meaning.
+
+        The noise in it is kept if it is larger than the one known.
+        """
+        described = without_noise(environment)
+        if not described:
             return ""
-        for name, known in self.environments.items():
-            if known == environment:
-                return name
-        name = next_name(self.environments.keys() | self.used_environments())
-        self.environments[name] = environment
+        name = next((name for name, known in self.environments.items() if known == described), "")
+        if not name:
+            name = next_name(self.environments.keys() | self.used_environments())
+            self.environments[name] = described
+        self.noises.update(larger_noises(self.noises, {name: dict(environment).get(NOISE, "")}))
         return name
+
+    def environment(self, name: str) -> Environment:
+        """An environment with its noise; empty if there is none of this name."""
+        known, noise = self.environments.get(name, ()), self.noises.get(name)
+        return tuple(sorted([*known, (NOISE, noise)])) if known and noise else known
 
     def versions(self, row: RowKey) -> list[CaseRecord]:
         """All records with a name."""
@@ -162,6 +174,17 @@ class Document:
         lines = {row: record.lines for row, record in self.records.items()}
         lines.update((row, conflict.lines) for row, conflict in self.conflicts.items())
         return [lines[row] for row in sorted(lines, key=sort_key)]
+
+
+def larger_noises(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """The larger noise of each environment; one that cannot be read counts as none."""
+    larger: dict[str, str] = {}
+    for name in {**one, **other}:
+        both = [LearntNoise.read(((NOISE, noises.get(name, "")),)) for noises in (one, other)]
+        known = [noise for noise in both if noise is not None]
+        if known:
+            larger[name] = known[0].widened(known[-1]).text
+    return larger
 
 
 def sort_key(row: RowKey) -> tuple[str, str]:

@@ -4,6 +4,7 @@
     #table trivia
     #model distilgpt2
     #env e1 transformers=5.23.0 torch=2.13.0 device=cpu dtype=float32 weights=5b1c9e
+    #noise e1 1.3e-06
 
     case sky_color
     .input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 import re
 
+from pytest_llmcompare.comparison.noise import NOISE, LearntNoise
+
 from .case_lines import read_record, shortened
-from .document import ENVIRONMENT_NAME, NO_ROW, Document, LineFault, sort_key
+from .document import ENVIRONMENT_NAME, NO_ROW, Document, LineFault, larger_noises, sort_key
 from .escapes import escape_name, escape_word, unescape, with_line_breaks
 from .merge_conflicts import CLOSING, OPENING, Side, reconcile, take_apart
 
@@ -79,6 +82,8 @@ def dump(document: Document) -> str:
     for name in sorted(document.environments.keys() & used, key=lambda name: int(name[1:])):
         pairs = (f"{_key(key)}={escape_word(value)}" for key, value in document.environments[name])
         head.append(f"#env {name} {' '.join(pairs)}")
+        if noise := document.noises.get(name):
+            head.append(f"#noise {name} {noise}")
     end = [] if _shows_its_end(document) else [END]
     text = "\n\n".join(["\n".join(head), *document.blocks(), *end]) + "\n"
     return text.replace("\n", document.newline)
@@ -143,6 +148,11 @@ def _take_head_line(document: Document, line: str) -> bool:
             document.table = unescape(value)
         elif key == "#model" and not document.model:
             document.model = unescape(value)
+        elif key == "#noise":
+            name, noise = value.split()
+            if ENVIRONMENT_NAME.fullmatch(name) is None or LearntNoise.read(((NOISE, noise),)) is None:
+                return False
+            document.noises.update(larger_noises(document.noises, {name: noise}))
         else:
             return key == "#env" and _take_environment(document, *value.split())
     except ValueError:

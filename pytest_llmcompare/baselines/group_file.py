@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from pytest_llmcompare.comparison.judge import prompt_change
-from pytest_llmcompare.comparison.noise import TOKEN_BAND
+from pytest_llmcompare.comparison.noise import NOISE, TOKEN_BAND, without_noise
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
@@ -79,8 +79,10 @@ class Contents:
             return Change.UNCHANGED
         record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
         token_line = format_token_line(baseline)
-        if same and (record.lines, token_line) == (self.document.records[row].lines, self._token_lines.get(row, "")):
-            return Change.UNCHANGED
+        if old is not None and same and not _gains_noise(old.generation, baseline.generation):
+            lines = (self.document.records[row].lines, self._token_lines.get(row, ""))
+            if (record.lines, token_line) == lines:
+                return Change.UNCHANGED
         known = row in self.document.records or row in self.document.conflicts
         change = Change.REFRESHED if same else Change.CHANGED if known else Change.ADDED
         self.remove([row])
@@ -190,7 +192,7 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         line.token_ids if line else None,
         line.logprobs if line else None,
         record.stop,
-        document.environments.get(record.environment, ()),
+        document.environment(record.environment),
         prompt_shown=record.prompt,
     )
     return Baseline(record.row, generation, record.input_hash, record.settings_hash)
@@ -198,7 +200,9 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
 
 def _alike(old: Generation, new: Generation) -> bool:
     """True if the facts of two equal outputs differ by no more than noise, which is no reason to change a file."""
-    if (old.environment, old.prompt_shown) != (new.environment, new.prompt_shown):
+    if old.prompt_shown != new.prompt_shown:
+        return False
+    if without_noise(old.environment) != without_noise(new.environment) or _gains_noise(old, new):
         return False
     if old.logprobs is None or new.logprobs is None:
         return False
@@ -209,6 +213,11 @@ def _is_same(old: Baseline, new: Baseline) -> bool:
     """True if two baselines say the same, for the same prompt as far as the server's count of its tokens shows."""
     shown = (old.generation.prompt_shown, new.generation.prompt_shown)
     return _says(old) == _says(new) and not prompt_change(*shown)
+
+
+def _gains_noise(old: Generation, new: Generation) -> bool:
+    """True if noise was measured with the new output, and none with the old one."""
+    return NOISE in dict(new.environment) and NOISE not in dict(old.environment)
 
 
 def _says(baseline: Baseline) -> tuple[object, ...]:

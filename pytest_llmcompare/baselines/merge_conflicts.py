@@ -20,7 +20,7 @@ from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
 
 from .case_lines import shortened, written
-from .document import CaseRecord, Conflict, Document, LineFault, next_name
+from .document import CaseRecord, Conflict, Document, LineFault, larger_noises, next_name
 
 OPENING, CLOSING = "<" * 7, ">" * 7
 
@@ -135,7 +135,9 @@ def reconcile(ours: Document, our_side: Side, theirs: Document, their_side: Side
     environments, new_names = _merged_environments(ours, theirs)
     ambiguous = tuple(name for name, new in new_names.items() if new != name and name in ours.environments)
     touched, their_touched = our_side.touched(ours), their_side.touched(theirs)
-    document = Document(ours.table, ours.model, environments, ambiguous=ambiguous)
+    their_noises = {new_names.get(name, name): noise for name, noise in theirs.noises.items()}
+    noises = larger_noises(ours.noises, their_noises)
+    document = Document(ours.table, ours.model, environments, noises, ambiguous=ambiguous)
     for row in ours.records | theirs.records:
         hunks = sorted(touched.get(row, set()) | their_touched.get(row, set()))
         our = ours.versions(row)

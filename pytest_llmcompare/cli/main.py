@@ -58,12 +58,16 @@ class CommandGroup(click.Group):
     cls=CommandGroup,
     commands={str(command.name): command for command in COMMANDS},
     context_settings=HELP_OPTIONS,
-    no_args_is_help=False,
+    invoke_without_command=True,  # `no_args_is_help` exits with 0 or 2, depending on click's version
     epilog="Help for one of them: llmcompare accept --help",
 )
 @click.version_option(package_name="pytest-llmcompare", message="pytest-llmcompare %(version)s")
-def llmcompare() -> None:
+@click.pass_context
+def llmcompare(ctx: click.Context) -> int:
     """Accept or reject what pytest-llmcompare found, without running a model again."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

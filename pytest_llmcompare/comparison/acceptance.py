@@ -48,25 +48,33 @@ def acceptances(results: Iterable[CaseResult], update: Update) -> list[Acceptanc
 
 
 def is_shifted(result: CaseResult) -> bool:
-    """True if only likelihoods moved, so that only these can be accepted."""
-    return result.judgement is not None and result.judgement.verdict is Verdict.SHIFTED
+    """True if the new log-probs are accepted though the text is the same, because they moved or the model changed."""
+    return open_verdict(result) is Verdict.SHIFTED
+
+
+def open_verdict(result: CaseResult) -> Verdict | None:
+    """The verdict as which an output waits for a decision: `shifted` for one that passes of a model that changed."""
+    if result.judgement is None or result.generation is None:
+        return None
+    verdict = result.judgement.verdict
+    has_logprobs = result.judgement.likelihood is not None
+    return Verdict.SHIFTED if result.model_changed and verdict in MATCHING and has_logprobs else verdict
 
 
 def is_accepted(result: CaseResult, update: Update) -> bool:
     """True if the update option accepts this output."""
-    judged = result.judgement is not None and update.accepts(result.judgement.verdict)
-    return judged and result.generation is not None
+    verdict = open_verdict(result)
+    return verdict is not None and update.accepts(verdict)
 
 
 def is_open(result: CaseResult) -> bool:
     """True if an output differs from its baseline or has none, so that it waits for a decision."""
-    judged = result.judgement is not None and result.judgement.verdict in UNDECIDED
-    return judged and result.generation is not None
+    return open_verdict(result) in UNDECIDED
 
 
 def is_match(result: CaseResult) -> bool:
-    """True if an output was compared and is identical or a near tie."""
-    return result.judgement is not None and result.judgement.verdict in MATCHING
+    """True if an output was compared, is identical or a near tie, and leaves nothing to decide."""
+    return result.judgement is not None and open_verdict(result) in MATCHING
 
 
 def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:

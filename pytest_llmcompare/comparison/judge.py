@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pytest_llmcompare.generation import Generation, Path, end_of, first_difference
+from pytest_llmcompare.generation import Generation, Path, end_of, first_difference, names_tokens_alike
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, digest
 
@@ -55,13 +55,14 @@ def judge(
     """
     if baseline is None:
         return Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
-    if stale := stale_reason(case, baseline):
-        return Judgement(Verdict.STALE, reason=stale)
     expected, actual = baseline.generation, candidate
-    if stale := prompt_change(expected.prompt_shown, actual.prompt_shown):
+    stale = stale_reason(case, baseline) or prompt_change(expected.prompt_shown, actual.prompt_shown)
+    if stale:
         return Judgement(Verdict.STALE, reason=stale)
     by_text = _judge_texts(expected, actual)
     if expected.token_ids is None or actual.token_ids is None:
+        return by_text
+    if not names_tokens_alike(expected.token_ids, actual.token_ids):
         return by_text
     if decode is not None and decode(expected.token_ids) != expected.text:
         same_text = by_text.verdict is Verdict.IDENTICAL  # then nothing shows what else the other tokenizer changed

@@ -42,6 +42,7 @@ def likelihood_drift(
         worst=differences[position],
         position=position,
         band=band,
+        tokens=count,
     )
 
 
@@ -50,7 +51,10 @@ WEIGHTS = "weights"
 
 
 NOISE = "noise"
-"""The entry of an environment with the noise of a server: its band and its tie, such as `3.4e-04/1.7e-02`."""
+"""The entry of an environment with the noise that was measured when recording.
+
+Baseline files keep it in a line of its own, and it makes no environment another one.
+"""
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
     elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
-    if learnt := LearntNoise.read(then) or LearntNoise.read(now):
+    learnt = LearntNoise.read(then) or LearntNoise.read(now)
+    if learnt and learnt.band is not None and learnt.tie is not None:
         return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
     precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     unit = precision.step * (USUAL_SCALE if scale is None else scale)
@@ -126,35 +131,59 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
 
 @dataclass(frozen=True)
 class LearntNoise:
-    """Noise of a server, learnt from answers to the same questions while nothing changed.
+    """How far the log-probs of a model and table move although nothing changes, measured when recording.
 
     Attributes:
-        band: Largest rms of log-prob differences (nats) that counts as noise.
-        tie: Largest margin (nats) that noise can decide.
+        rms: Root mean square of the differences over all tokens measured (nats).
+        band: Largest rms of one case that counts as noise (nats); None follows the number format.
+        tie: Largest margin that noise can decide (nats); None follows the number format.
     """
 
-    band: float
-    tie: float
+    rms: float
+    band: float | None = None
+    tie: float | None = None
 
     @classmethod
-    def from_movements(cls, rms: float, lead: float) -> LearntNoise:
-        """Three times the largest movements seen, of a case's log-probs and of a top-2 margin, and not too little."""
-        return cls(max(3 * rms, 3e-4), max(3 * lead, 1e-2))
+    def from_movements(cls, rms: float, largest: float, lead: float) -> LearntNoise:
+        """Noise of a server: limits three times the largest movements seen, and not too little.
+
+        Args:
+            rms: Root mean square over all tokens (nats).
+            largest: Largest rms of a case (nats).
+            lead: Largest movement of a top-2 margin (nats).
+        """
+        return cls(rms, max(3 * largest, 3e-4), max(3 * lead, 1e-2))
 
     @classmethod
     def read(cls, environment: Environment) -> LearntNoise | None:
         """The noise in an environment; None if there is none, or it cannot be read."""
-        band, _, tie = dict(environment).get(NOISE, "").partition("/")
         try:
-            noise = cls(float(band), float(tie))
+            numbers = [float(part) for part in dict(environment).get(NOISE, "").split("/")]
         except ValueError:
             return None
-        return noise if 0 < noise.band < math.inf and 0 < noise.tie < math.inf else None
+        if len(numbers) not in (1, 3) or not all(0 <= number < math.inf for number in numbers) or 0 in numbers[1:]:
+            return None
+        return cls(*numbers)
+
+    def widened(self, other: LearntNoise) -> LearntNoise:
+        """The larger of both, number by number."""
+        limits = ((self.band, other.band), (self.tie, other.tie))
+        band, tie = (max((limit for limit in pair if limit is not None), default=None) for pair in limits)
+        return LearntNoise(max(self.rms, other.rms), band, tie)
+
+    @property
+    def text(self) -> str:
+        """How a baseline file holds it: `1.3e-06`, with limits `4.2e-05/3.0e-04/1.0e-02`."""
+        return "/".join(f"{number:.1e}" for number in (self.rms, self.band, self.tie) if number is not None)
 
     def write(self, environment: Environment) -> Environment:
         """An environment that holds this noise."""
-        others = [pair for pair in environment if pair[0] != NOISE]
-        return tuple(sorted([*others, (NOISE, f"{self.band:.1e}/{self.tie:.1e}")]))
+        return tuple(sorted([*without_noise(environment), (NOISE, self.text)]))
+
+
+def without_noise(environment: Environment) -> Environment:
+    """An environment without the noise measured in it, as it identifies the model and its numerics."""
+    return tuple(pair for pair in environment if pair[0] != NOISE)
 
 
 def unsure(best: float) -> float:

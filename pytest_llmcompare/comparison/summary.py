@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.judgement import COMPARED, Verdict
+from pytest_llmcompare.judgement import COMPARED, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
@@ -111,6 +111,7 @@ class Summary:
         obsolete: Baselines that are in a file but no longer in the table, by group.
         budgets: Each model against the drift budget; empty without one.
         gates: The thresholds on metrics with their values, passed or missed, by table and model.
+        model_verdicts: Whether each model changed, by table and model.
         faults: Why the run fails although its tests may have passed, each once.
         remarks: Notes that only `-v` shows.
     """
@@ -122,6 +123,7 @@ class Summary:
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
     budgets: tuple[BudgetCheck, ...] = ()
     gates: tuple[tuple[GroupKey, tuple[Gate, ...]], ...] = ()
+    model_verdicts: tuple[tuple[GroupKey, ModelVerdict], ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -192,6 +194,9 @@ def summarize(
         ),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
         gates=tuple((key, result.gates) for key, result in by_group.items() if result.gates),
+        model_verdicts=tuple(
+            (key, result.model_verdict) for key, result in by_group.items() if result.model_verdict is not None
+        ),
         faults=each_once(faults),
         remarks=each_once(remark for result in by_group.values() for remark in result.remarks),
     )

@@ -3,6 +3,8 @@
 Such a pass must give exactly the output of plain `generate`. If it can't be sure (two tokens are nearly equally likely,
 a setting depends on more than the tokens before, the model does not support it) it notes why, and the prompt is decoded
 plainly. If the model leaves the draft, the output goes on from there.
+
+A low-precision checkpoint is read in float32, so such a pass gives log-probs and never an output.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .batching import room_after
+from .float32_trial import reading, warn_of_low_precision
 from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
 from .job import Job
@@ -54,6 +57,8 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
     if not indices:
         return
     checks = usable_drafts(job, indices)
+    if checks:
+        warn_of_low_precision(job.model)
     if rounding := why_rounding_differs(job.model):  # then the pass gives log-probs, and no output
         for index, check in checks.items():
             job.untried[index] = check.unsure = rounding
@@ -113,7 +118,7 @@ def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix |
     """Fill in the checks of a batch; False if memory does not suffice for so many."""
     rows = list(checks.values())
     try:
-        with transformers_quiet():
+        with transformers_quiet(), reading(job.model):
             call(job.model, [row.prompt for row in rows], job.config, draft_verifier(job.model, rows, prefix))
     except Exception as error:  # of any row
         if isinstance(error, torch.OutOfMemoryError) and len(rows) > 1:
@@ -152,7 +157,7 @@ def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     try:
         prefix = job.prefix()
         verify = VerifyThenDecode(job, check, prefix)
-        with transformers_quiet(), seeded(job.model.device, seed):
+        with transformers_quiet(), seeded(job.model.device, seed), reading(job.model):
             output = call(job.model, [check.prompt], config, verify, prefix if job.model.is_batchable else None)
     except Exception as error:  # it is decoded plainly
         job.failed("reading a baseline in one pass", error, log, [index])

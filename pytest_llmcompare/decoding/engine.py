@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import chain
 
 from transformers import GenerationConfig
 
@@ -24,13 +25,19 @@ from .generate import CPU_TOKENS, decode_unanswered
 from .generation_config import configuration
 from .job import Job
 from .prefix_cache import PrefixCache, PrefixGroup, group_by_prefix
+from .read_outputs import read_finished
 from .request import Finished, Outcome, Request
 
 __all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "answers", "generate"]
 
 
 def answers(
-    model: LocalModel, requests: Sequence[Request], *, batch_size: int = 0, shortcuts: bool = True
+    model: LocalModel,
+    requests: Sequence[Request],
+    *,
+    batch_size: int = 0,
+    shortcuts: bool = True,
+    read: bool = False,
 ) -> Generator[Finished]:
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
@@ -45,6 +52,7 @@ def answers(
         requests: What to answer, with any mixture of settings.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
+        read: Whether outputs are also read along themselves, as a later check will; see `Generation.as_read`.
 
     Yields:
         Index and outcome of each request as soon as it is finished, in any order.
@@ -67,15 +75,20 @@ def answers(
                 shared_length=shared_length,
                 batch_size=batch_size,
             )
-            yield from verify_drafts(job)
-            yield from decode_unanswered(job)
+            outcomes = chain(verify_drafts(job), decode_unanswered(job))
+            yield from read_finished(job, outcomes) if read else outcomes
 
 
 def generate(
-    model: LocalModel, requests: Sequence[Request], *, batch_size: int = 0, shortcuts: bool = True
+    model: LocalModel,
+    requests: Sequence[Request],
+    *,
+    batch_size: int = 0,
+    shortcuts: bool = True,
+    read: bool = False,
 ) -> list[Outcome]:
     """Answer requests as `answers` does; all outcomes, in the order of the requests."""
-    outcomes = dict(answers(model, requests, batch_size=batch_size, shortcuts=shortcuts))
+    outcomes = dict(answers(model, requests, batch_size=batch_size, shortcuts=shortcuts, read=read))
     return [outcomes[index] for index in range(len(requests))]
 
 

@@ -93,9 +93,9 @@ def report_failure(model: LocalModel, failure: Failure) -> None:
     )
 
 
-def warn_once(model: LocalModel, text: str) -> None:
+def warn_once(model: LocalModel, text: str, category: type[EngineWarning] = ShortcutWarning) -> None:
     """Warn of something once per loaded model."""
     texts = _warned.setdefault(model.model, set())
     if text not in texts:
         texts.add(text)
-        warnings.warn(f"model {model.name!r}: {text}", ShortcutWarning, stacklevel=2)
+        warnings.warn(f"model {model.name!r}: {text}", category, stacklevel=2)

@@ -110,6 +110,8 @@ class Job:
         rejection = f"not tried: {untried}" if untried else self.rejections.get(index, "")
         if draft is not None and not rejection and draft != output.tokens:
             rejection = f"the output ends at token {len(output.tokens)}, before the draft does"
+        path = self.paths.get(index)
+        is_path = path is not None and path.tokens == output.tokens and len(path.logprobs) == len(output.tokens)
         text = self.model.decode(output.tokens)
         return Generation(
             text=text,
@@ -121,7 +123,8 @@ class Job:
             verified=draft is not None and not rejection,
             unverified=rejection,
             untried=untried,
-            path=self.paths.get(index),
+            path=path,
+            as_read=path.as_read if path and is_path else None,
             lengths=self.model.lengths(output.tokens, text),
         )
 

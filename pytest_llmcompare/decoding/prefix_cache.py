@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from pytest_llmcompare.models.load import LocalModel
 
+from .float32_trial import reading
 from .state import fresh
 
 LEAST_SHARED = 16
@@ -206,13 +207,16 @@ def cache_keyword(model: LocalModel) -> str:
 
 @torch.no_grad()
 def compute_prefix(model: LocalModel, tokens: Sequence[int]) -> SharedPrefix | None:
-    """Compute the KV cache of a prefix; None if the model did not fill the cache."""
+    """Compute the KV cache of a prefix; None if the model did not fill the cache.
+
+    That of a low-precision checkpoint is in float32, because it is only read from and never written after.
+    """
     cache: Any = DynamicCache()
     parameters = inspect.signature(model.model.forward).parameters
     options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
     if "position_ids" in parameters:  # as `generate` gives them; RoBERTa's own begin elsewhere
         options["position_ids"] = torch.arange(len(tokens), device=model.device)[None]
-    with fresh(model.model):
+    with fresh(model.model), reading(model):
         ids = torch.tensor([list(tokens)], device=model.device)
         model.model(input_ids=ids, use_cache=True, **{cache_keyword(model): cache}, **options)
     if cache.get_seq_length() != len(tokens) or any(type(layer) is not DynamicLayer for layer in cache.layers):

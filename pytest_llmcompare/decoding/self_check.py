@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,6 +31,7 @@ from pytest_llmcompare.text import error_line
 
 from . import near_ties
 from .failures import Failure, is_out_of_memory, report_failure
+from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
 from .prefix_cache import SharedPrefix, compute_prefix
 from .verify import DraftCheck, draft_logits
@@ -53,7 +55,7 @@ CROWDED = "its experts have places for a limited number of tokens ({limit}), whi
 
 _capacities: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _results: WeakKeyDictionary[Any, dict[str, str]] = WeakKeyDictionary()
-_plain_scores: WeakKeyDictionary[Any, dict[int, Tensor]] = WeakKeyDictionary()
+_plain_scores: WeakKeyDictionary[Any, dict[tuple[int, bool], Tensor]] = WeakKeyDictionary()
 
 
 def why_rounding_differs(model: LocalModel) -> str:
@@ -213,16 +215,18 @@ def _in_one_pass(model: LocalModel, lengths: Sequence[int], prefix: SharedPrefix
         logits, first = draft_logits(model, checks, prefix, input_ids, kwargs)
         scores.extend(row[start : start + STEPS] for row, start in zip(logits, first, strict=True))
 
-    call(model, [check.prompt for check in checks], _greedy_config(), score)
+    with reading(model):
+        call(model, [check.prompt for check in checks], _greedy_config(), score)
     return torch.stack(scores)
 
 
-def _plain(model: LocalModel, length: int) -> Tensor:
-    """Scores [steps, vocab] of one prompt by itself, computed once."""
-    by_length = _plain_scores.setdefault(model.model, {})
-    if length not in by_length:
-        by_length[length] = _written(model, [_prompt(model, length)])[0].cpu()
-    return by_length[length]
+def _plain(model: LocalModel, length: int, *, as_read: bool = False) -> Tensor:
+    """Scores [steps, vocab] of one prompt by itself, computed once; in float32 if a pass over a text is."""
+    known = _plain_scores.setdefault(model.model, {})
+    if (length, as_read) not in known:
+        with reading(model) if as_read else nullcontext():
+            known[length, as_read] = _written(model, [_prompt(model, length)])[0].cpu()
+    return known[length, as_read]
 
 
 def _prefix(model: LocalModel) -> SharedPrefix | None:
@@ -232,7 +236,8 @@ def _prefix(model: LocalModel) -> SharedPrefix | None:
 def _one_pass_is_sound(model: LocalModel, prefix: SharedPrefix | None) -> bool:
     """True if one pass gives the scores of plain `generate`, with a longer row beside the prompt."""
     lengths = LENGTHS[:1] if model.is_encoder_decoder else LENGTHS
-    return _agree(model, _in_one_pass(model, lengths, prefix)[0], _plain(model, LENGTHS[0]))
+    read = _in_one_pass(model, lengths, prefix)[0]
+    return _agree(model, read, _plain(model, LENGTHS[0], as_read=True), as_read=True)
 
 
 def _padding_is_sound(model: LocalModel, prefix: SharedPrefix | None = None) -> bool:
@@ -247,7 +252,7 @@ def _batches_are_sound(model: LocalModel) -> bool:
     return _agree(model, _written(model, [prompt, prompt[::-1]])[0], _plain(model, LENGTHS[0]))
 
 
-def _agree(model: LocalModel, scores: Tensor, expected: Tensor) -> bool:
+def _agree(model: LocalModel, scores: Tensor, expected: Tensor, *, as_read: bool = False) -> bool:
     """True if scores [steps, vocab] are the expected ones up to noise, for the likeliest tokens.
 
     NaN scores count as agreeing: plain decoding reports them.
@@ -260,13 +265,14 @@ def _agree(model: LocalModel, scores: Tensor, expected: Tensor) -> bool:
     moved = float((logprobs - expected_logprobs).abs().max())
     scale = float(expected.gather(-1, top).abs().max())
     spread = float((expected.amax(-1) - expected.median(-1).values).max())
-    if not moved <= _noise(model, scale, spread):  # NaN is never noise
+    noise = _noise(model, scale, spread, in_float32=as_read and is_read_in_float32(model))
+    if not moved <= noise:  # NaN is never noise
         return False
     near_ties.note_noise(model.model, moved, scale)
     return True
 
 
-def _noise(model: LocalModel, scale: float, spread: float) -> float:
+def _noise(model: LocalModel, scale: float, spread: float, *, in_float32: bool) -> float:
     """Most that the log-prob (nats) of a token may move although nothing has changed.
 
     A real difference is as large as the differences between the scores; noise is 10,000 times smaller in float32, in
@@ -276,8 +282,9 @@ def _noise(model: LocalModel, scale: float, spread: float) -> float:
         model: The model.
         scale: The largest score.
         spread: How far the best score stands out.
+        in_float32: Whether the scores of a low-precision checkpoint were read in float32.
     """
     precision = PRECISIONS.get(str(model.model.dtype).removeprefix("torch."))
-    if not why_rounding_differs(model) or precision is None:
+    if in_float32 or not why_rounding_differs(model) or precision is None:
         return max(unsure(scale), 1e-4 * spread)
     return max(0.25, 2 * precision.step * scale)

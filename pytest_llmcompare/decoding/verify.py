@@ -33,6 +33,7 @@ class Prediction:
         margin: Top-2 margin.
         log_total: Logarithm of the sum of all exponentiated scores.
         scale: Magnitude of the best score before it was processed.
+        unprocessed: Log-prob (nats) of the draft's token before scores were processed.
         sure: True if the choice is not within numerical noise.
     """
 
@@ -43,6 +44,7 @@ class Prediction:
     margin: float
     log_total: float
     scale: float
+    unprocessed: float
     sure: bool
 
 
@@ -54,6 +56,7 @@ class TeacherForced:
     logprobs: list[float] = field(default_factory=list)
     margins: list[float] = field(default_factory=list)
     leads: list[float] = field(default_factory=list)
+    unprocessed: list[float] = field(default_factory=list)
     scale: float = 0.0
     stop: str = ""
 
@@ -63,6 +66,7 @@ class TeacherForced:
         self.logprobs.append(prediction.draft_score - prediction.log_total)
         self.margins.append(prediction.best - prediction.draft_score)
         self.leads.append(prediction.margin)
+        self.unprocessed.append(prediction.unprocessed)
         self.scale = max(self.scale, prediction.scale)
         self.stop = stop
 
@@ -143,6 +147,7 @@ class DraftCheck:
             scale=forced.scale,
             stop=forced.stop,
             draws=draws,
+            unprocessed=None if forced.unprocessed == forced.logprobs else tuple(forced.unprocessed),
         )
 
 
@@ -244,8 +249,9 @@ class Verification:
             pairs = zip(top.margin.tolist(), top.best.tolist(), strict=True)
             sure = [margin > least_margin(self.model, best) for margin, best in pairs]
         score, draft_score = (scores.gather(-1, ids[:, None])[:, 0] for ids in (tokens, drafted))
-        scales = (top.best if scores is logits else logits.amax(-1)).abs()
-        columns = (score, draft_score, top.best, top.margin, top.log_total, scales)
+        raw = top if scores is logits else top_two(logits)
+        unprocessed = logits.gather(-1, drafted[:, None])[:, 0].double() - raw.log_total.double()
+        columns = (score, draft_score, top.best, top.margin, top.log_total, raw.best.abs(), unprocessed)
         values = (tokens.tolist(), *(column.double().tolist() for column in columns), sure)
         return tokens, [Prediction(*row) for row in zip(*values, strict=True)]
 

@@ -124,6 +124,7 @@ def evaluate(
             evaluation=computed.folder,
             evaluation_fault=computed.fault,
             gates=computed.gates,
+            model_verdict=judged.model_verdict,
             seconds=answers.seconds,
             tokens=judged.tokens,
             level=judged.level,
@@ -259,6 +260,7 @@ def keep(
     """Log the outputs in the run; mark it as failed if it has no output or no evaluation. Returns notes on failures."""
     if computed.fault or not judged.generations:
         tracking.mark_failed(logged.run_id)
+    tracking.log_model_verdict(logged.run_id, judged.model_verdict)
     note = tracking.log_outputs(logged.run_id, group.key, judged.outputs(cases)) if judged.generations else ""
     return (note,) if note else ()
 

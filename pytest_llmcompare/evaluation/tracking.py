@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.dataset_source import DatasetSource
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.models.evaluation import EvaluationResult
 from mlflow.tracking.context.registry import resolve_tags
@@ -24,6 +25,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.baselines import folder_lock, run_outputs
 from pytest_llmcompare.compat import no_active_experiment, use_tracking_uri
 from pytest_llmcompare.errors import TrackingError
+from pytest_llmcompare.judgement import ModelVerdict
 from pytest_llmcompare.models.mlflow_store import bounded_requests, database_of, found_or_none, store, store_errors
 from pytest_llmcompare.records import Baseline, GroupKey
 from pytest_llmcompare.text import error_line
@@ -268,6 +270,17 @@ def log_outputs(run_id: str, group: GroupKey, outputs: Sequence[Baseline]) -> st
             f"{error_line(error)}"
         )
     return ""
+
+
+def log_model_verdict(run_id: str, verdict: ModelVerdict | None) -> None:
+    """Log whether the model changed in an ended run: a tag, and the figures as metrics."""
+    if verdict is None:
+        return
+    figures = {"model/moved_rms": verdict.moved, "model/noise": verdict.noise}
+    now = int(1000 * time.time())
+    metrics = [Metric(name, value, now, 0) for name, value in figures.items() if value is not None]
+    tags = [RunTag("llmcompare.model_verdict", verdict.finding.value)]
+    mlflow.MlflowClient().log_batch(run_id, metrics=metrics, tags=tags)
 
 
 def log_facts(facts: Mapping[str, Any]) -> None:

@@ -11,10 +11,11 @@ from typing import Protocol
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
+from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
+from pytest_llmcompare.judgement import COMPARED, Judgement, ModelVerdict, Verdict
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
@@ -41,11 +42,13 @@ class Judged:
         generations: Answers by row, without the path that they were judged by, which is long.
         judgements: Their verdicts.
         failures: Why there is no answer, for the other rows.
+        model_verdict: Whether the model changed; None if no answer was compared with a baseline of its own.
     """
 
     generations: Mapping[RowKey, Generation]
     judgements: Mapping[RowKey, Judgement]
     failures: Mapping[RowKey, str]
+    model_verdict: ModelVerdict | None = None
 
     @property
     def tokens(self) -> int:
@@ -201,7 +204,21 @@ def judge_answers(
             generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
         else:
             failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
-    return Judged(generations, judgements, failures)
+    return Judged(generations, judgements, failures, model_verdict_of(baselines, generations, judgements))
+
+
+def model_verdict_of(
+    baselines: Baselines, generations: Mapping[RowKey, Generation], judgements: Mapping[RowKey, Judgement]
+) -> ModelVerdict | None:
+    """The verdict on the model, by all answers that were compared; None with baselines of another model."""
+    if baselines.stored is None or baselines.stored.of_model:
+        return None
+    stored = baselines.stored.baselines
+    compared = [row for row, judgement in judgements.items() if judgement.verdict in COMPARED and row in stored]
+    if not compared:
+        return None
+    movements = [Movement(stored[row].generation.environment, judgements[row].likelihood) for row in compared]
+    return judge_model(movements, generations[compared[0]].environment)
 
 
 def reviewed(

@@ -265,12 +265,15 @@ def load_model(
 def transformers_quiet() -> Iterator[None]:
     """Silence transformers' warnings and progress bars, which it prints per model and per prompt."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    loud = level != logging.ERROR  # to set a level clears what all loggers have cached
     with library_warnings_ignored():
-        logging.set_verbosity_error()
+        if loud:
+            logging.set_verbosity_error()
         logging.disable_progress_bar()
         try:
             yield
         finally:
-            logging.set_verbosity(level)
+            if loud:
+                logging.set_verbosity(level)
             if bars:
                 logging.enable_progress_bar()

@@ -27,6 +27,7 @@ from pytest_llmcompare.judgement import (
     WORST_FIRST,
     Judgement,
     Likelihood,
+    ModelVerdict,
     Verdict,
     look_of,
 )
@@ -34,6 +35,7 @@ from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, Group
 from pytest_llmcompare.text import count, disarm
 
 from .messages import value_of
+from .model_sentences import sentence
 from .model_table import pairs_in
 
 SCHEMA_VERSION = 1
@@ -104,6 +106,7 @@ def report_data(report: Report) -> ReportData:
             "sentence": report.sentence,
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
+            "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],
             "command": report.command,
             "accept": report.accept_all,
             "models": [_model(line) for line in summary.models],
@@ -275,6 +278,10 @@ def _pair(pair: Pair) -> ReportData:
 
 def _budget(check: BudgetCheck) -> ReportData:
     return {"model": check.model, "percent": check.budget, "drifted": _rate(check.rate), "failed": check.fails}
+
+
+def _model_verdict(key: GroupKey, verdict: ModelVerdict) -> ReportData:
+    return {**_names(key), **asdict(verdict), "text": sentence(key, verdict)}
 
 
 def _group(result: GroupResult) -> ReportData:

@@ -13,6 +13,8 @@ from pytest_llmcompare.records import CaseResult, Gate, GroupKey
 from pytest_llmcompare.text import cut, disarm, escape, number
 
 from .messages import gate_line, value_of
+from .model_sentences import failed_verdict
+from .model_sentences import sentence as sentence_of
 from .terminal import sentence
 
 TOKEN = 100  # columns of a token
@@ -36,7 +38,7 @@ class Check(NamedTuple):
 
 
 def checks(summary: Summary) -> Iterator[Check]:
-    """Yield thresholds and the drift budget, passed or failed, then the other reasons why the run failed."""
+    """Yield thresholds, drift budget and model verdicts, passed or failed, then the other reasons for a failed run."""
     reported = set()
     for key, gates in summary.gates:
         for gate in gates:
@@ -49,6 +51,16 @@ def checks(summary: Summary) -> Iterator[Check]:
         fault = sentence(check) if check.fails else ""
         reported.add(fault)
         yield Check(node("drift_budget", check.model or "all models"), ".", fault)
+    for key, verdict in summary.model_verdicts:
+        line = failed_verdict(key, verdict)
+        fault = line if line in summary.faults else ""
+        reported.add(fault)
+        where = "" if key.folder == "." else f"{key.folder}/"
+        facts = (
+            ("llmcompare.model_verdict", verdict.finding.value),
+            ("llmcompare.sentence", sentence_of(key, verdict)),
+        )
+        yield Check(node("model_verdict", f"{where}{key.table}/{key.model}"), key.folder, fault, facts)
     for fault in summary.faults:
         if fault not in reported:
             yield Check(node("run", cut(fault.partition("\n")[0], NAME)), ".", fault)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_llmcompare.judgement import WORST_FIRST, Verdict, look_of
+from pytest_llmcompare.judgement import WORST_FIRST, Finding, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
 from .document import ReportData, case_result, judgement_of, rate_of
@@ -81,6 +81,7 @@ def sections(data: ReportData) -> Iterator[str]:
     """Yield the parts in order; each stands without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
+    yield from model_verdicts(data)
     yield from fault_lines(data)
     yield from gates(data)
     if data["models"]:
@@ -103,6 +104,15 @@ def fault_lines(data: ReportData) -> Iterator[str]:
     if reasons := data.get("faults"):
         yield "Why the run failed:"
         yield block(line for reason in reasons for line in reason.splitlines())
+
+
+def model_verdicts(data: ReportData) -> Iterator[str]:
+    """Yield whether each model changed, changed ones first; reports of earlier versions do not have it."""
+    if verdicts := data.get("model_verdicts"):
+        order = list(Finding)
+        ordered = sorted(verdicts, key=lambda verdict: order.index(Finding(verdict["finding"])))
+        yield "### Did the models change?"
+        yield block(verdict["text"] for verdict in ordered)
 
 
 def gates(data: ReportData) -> Iterator[str]:

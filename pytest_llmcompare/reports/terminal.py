@@ -11,6 +11,7 @@ from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, width
 
 from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
+from .model_sentences import verdict_lines
 from .model_table import model_table_lines, pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
@@ -63,8 +64,8 @@ def summary_lines(
     Args:
         summary: The run.
         width: Columns of the terminal.
-        verbose: pytest's verbosity: below 0 only the models and the drift budget, above 0 every row of every table,
-            all thresholds, and remarks.
+        verbose: pytest's verbosity: below 0 only model verdicts, the models and the drift budget, above 0 every row of
+            every table, all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
         waits: Whether outputs are pending.
         encoding: Encoding of the output.
@@ -72,10 +73,12 @@ def summary_lines(
     page = Page(width, encoding)
     models = list(model_table_lines(summary.models, page))
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
+    changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:
-        return [*separated(block for block in (models, budgets) if block)]
+        return [*separated(block for block in (changes, models, budgets) if block)]
     tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
     blocks = [
+        changes,
         *tables,
         [*legend(summary.tables, page, every_row=verbose > 0)],
         [*equal_drift_lines(summary.equal_drifts, page)],

@@ -43,6 +43,7 @@ class Observation:
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
     further: tuple[Observation, ...] = ()
+    model_changed: bool = False
     wants_baseline: bool = False
     looked: bool = False
     ended: bool = False
@@ -74,6 +75,7 @@ class Observation:
             target=self.case.target,
             passed=passed,
             conversation=self.case.row.conversation,
+            model_changed=self.model_changed,
         )
 
 

@@ -13,8 +13,10 @@ from pytest_llmcompare.comparison.cells import worst_cells
 from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
+from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import failed_gates
+from pytest_llmcompare.reports.model_sentences import failed_verdict
 from pytest_llmcompare.reports.terminal import sentence
 from pytest_llmcompare.settings import Settings, Update
 
@@ -80,6 +82,8 @@ def finish(
     for key in sorted(records.groups):  # a missed threshold fails the run even if no test asks for its evaluation
         for line in failed_gates(records.groups[key]):
             notes.fail(line)
+        if fault := changed_model(records.groups[key], settings):
+            notes.fail(fault)
     cells = worst_cells(records.results, settings)
     written: set[CaseKey] = set()
     obsolete: dict[GroupKey, tuple[RowKey, ...]] = {}
@@ -106,6 +110,13 @@ def finish(
         faults=notes.faults,
         cells=cells,
     )
+
+
+def changed_model(result: GroupResult, settings: Settings) -> str:
+    """Why a model that changed fails the run: `--llm-shift=fail`, unless an update option accepts it; else empty."""
+    if result.model_verdict is None or not result.model_changed or settings.lets_stand(Verdict.SHIFTED):
+        return ""
+    return failed_verdict(result.key, result.model_verdict)
 
 
 def write_accepted(

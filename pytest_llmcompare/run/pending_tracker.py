@@ -12,7 +12,14 @@ from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.group_file import Contents
 from pytest_llmcompare.baselines.pending import Entry, PendingFile
 from pytest_llmcompare.baselines.sources.git import git_commit
-from pytest_llmcompare.comparison.acceptance import baseline_of, failed_otherwise, is_match, is_open, is_shifted
+from pytest_llmcompare.comparison.acceptance import (
+    baseline_of,
+    failed_otherwise,
+    is_accepted,
+    is_match,
+    is_open,
+    is_shifted,
+)
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
 from pytest_llmcompare.settings import Settings, Update
@@ -111,7 +118,7 @@ class PendingTracker:
         elif self.against and self._is_recorded(differing):
             self._recorded.add(key)
             self._remove(key)  # nothing is left to accept
-        elif at_end or not (differing.judgement and self.settings.update.accepts(differing.judgement.verdict)):
+        elif at_end or not is_accepted(differing, self.settings.update):
             self._append(self._entry(differing))
 
     def _append(self, entry: Entry) -> None:

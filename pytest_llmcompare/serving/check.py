@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.noise import limits
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.generation import Generation, Path
+from pytest_llmcompare.generation import Generation, Path, names_tokens_alike
 from pytest_llmcompare.models.gen_config import DEFAULTS
 from pytest_llmcompare.settings import PLAIN, VERIFY
 
@@ -72,7 +72,7 @@ def check_case(server: Server, check: Check) -> Checked:
             return Checked(confirmed, None, scorings)
     answer = server.ask(check.question)
     generation = server.generation(answer)
-    if expected is None or generation.token_ids in (None, expected.token_ids):
+    if expected is None or not _can_compare(expected, generation):
         return Checked(generation, answer, scorings)
     path, fault = None, ""
     if check.decode != PLAIN and _can_score(server, check):
@@ -83,6 +83,12 @@ def check_case(server: Server, check: Check) -> Checked:
         except GenerationError as error:
             fault = error.reason
     return Checked(replace(generation, path=path or _known_part(server, check, answer)), answer, scorings, fault)
+
+
+def _can_compare(expected: Generation, actual: Generation) -> bool:
+    """True if both have tokens, named in the same way, and not the same ones."""
+    ours, theirs = expected.token_ids, actual.token_ids
+    return ours is not None and theirs is not None and ours != theirs and names_tokens_alike(ours, theirs)
 
 
 def _can_score(server: Server, check: Check) -> bool:
@@ -105,7 +111,7 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     """
     tokens = expected.token_ids or ()
     most = question.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])
-    if not tokens or (expected.stop == "length" and len(tokens) != most):
+    if not tokens or not names_tokens_alike(tokens, (0,)) or (expected.stop == "length" and len(tokens) != most):
         return None, ()
     try:
         first = server.ask(replace(question, gen_config={**question.gen_config, "max_new_tokens": 1}))
@@ -113,10 +119,10 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     except GenerationError:
         return None, ()
     steps = (*scored_tokens(scored, len(tokens) - 1), *(scored.tokens or ()))
-    noise = LearntNoise.read(expected.environment) or LearntNoise.from_movements(0.0, 0.0)
+    unsure = limits(server.environment, expected.environment, None).tolerance
     pieces = [scored.prompt.pieces.get(token) if scored.prompt else None for token in tokens[:-1]]
     is_confirmed = (
-        confirms(expected, steps, unsure=noise.tie)
+        confirms(expected, steps, unsure=unsure)
         and (scored.stop == "eos") == (expected.stop == "eos")
         and spells(pieces, expected.text)
     )

@@ -41,10 +41,12 @@ def learn(
     again = dict(in_threads(ask, {index: questions[index] for index in (*known, *unknown)}, 1))
     pairs = [(first[index], answer) for index, answer in again.items()]
     shared = [_shared(one, other) for one, other in pairs if isinstance(one, Answer) and isinstance(other, Answer)]
-    moves = [(_rms(*both), _lead_moved(*both)) for both in shared if both[0]]
-    if not moves:
+    squares = [_squares(*both) for both in shared if both[0]]
+    if not squares:
         return None
-    return LearntNoise.from_movements(max(rms for rms, _ in moves), max(lead for _, lead in moves))
+    every = [square for own in squares for square in own]
+    largest, lead = max(map(_rms, squares)), max(_lead_moved(*both) for both in shared if both[0])
+    return LearntNoise.from_movements(_rms(every), largest, lead)
 
 
 def _uncertainty(answer: Answer) -> float:
@@ -62,8 +64,12 @@ def _shared(one: Answer, other: Answer) -> tuple[Tokens, Tokens]:
     return [first for first, _ in pairs[: same + 1]], [second for _, second in pairs[: same + 1]]
 
 
-def _rms(one: Tokens, other: Tokens) -> float:
-    squares = [(a.logprob - b.logprob) ** 2 for a, b in zip(one, other, strict=True) if a.id == b.id]
+def _squares(one: Tokens, other: Tokens) -> list[float]:
+    """Squared differences of the log-probs of equal tokens."""
+    return [(a.logprob - b.logprob) ** 2 for a, b in zip(one, other, strict=True) if a.id == b.id]
+
+
+def _rms(squares: Sequence[float]) -> float:
     return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
 
 

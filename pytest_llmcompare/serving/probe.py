@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.generation import Environment
+from pytest_llmcompare.generation import Environment, names_tokens_alike
 
 from .answer import Answer, BadAnswerError
 from .chat import NEEDS, logprob_fields, question_fields
@@ -50,6 +50,7 @@ class Capabilities:
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
         chat: Whether questions go to the chat endpoint.
+        names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
     level: Level
@@ -59,6 +60,7 @@ class Capabilities:
     model: str
     fingerprint: str
     chat: bool = False
+    names_bytes: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -158,6 +160,7 @@ class _Attempt:
             answer.model,
             answer.fingerprint,
             self.chat,
+            shows and not names_tokens_alike((0,), answer.token_ids),
         )
 
 

@@ -107,7 +107,8 @@ class Server:
         beyond = {name: fields.pop(name) for name in FURTHER if name in fields}
         asked = question_fields(question.prompt, chat=self.chat)
         answer = self._answer({**asked, **fields}, {**capabilities.extra, **beyond})
-        if capabilities.level is not Level.TEXT and answer.tokens is None and answer.is_spelled:
+        shows_none = answer.tokens is None and answer.is_spelled
+        if capabilities.level is not Level.TEXT and shows_none and not capabilities.names_bytes:
             raise GenerationError("the answer shows no log-probabilities of its tokens, though the server's others do")
         return answer
 

@@ -8,8 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmcompare.generation import number_of_bytes
+
 TOKEN_ID = re.compile(r"token_id:(\d+)")
 """How vLLM writes a token that it was asked to name by its id."""
+
+BYTES = re.compile(r"bytes:(?:\\x[0-9a-f]{2})+")
+"""How OpenAI's older completions write a token that is no text of its own."""
 
 LARGEST_LOGPROB = 1e-3  # rounding may make a log-probability slightly positive
 
@@ -23,7 +28,7 @@ class ShownToken:
     """A token as the server shows it.
 
     Attributes:
-        id: Its id.
+        id: Its id, or the number made of its bytes.
         logprob: Its log-probability (nats), before penalties.
         alternatives: Log-probabilities (nats) of the most likely tokens at its position, by id, the best first; the
             token itself may be among them.
@@ -65,7 +70,9 @@ Shown = tuple[tuple[ShownToken, ...] | None, dict[int, str]]
 
 
 def output_tokens(choice: Mapping[str, Any]) -> Shown:
-    """Tokens of an output and the texts of tokens in it; None if it does not show ids and log-probabilities of all.
+    """Tokens of an output and the texts of tokens in it; None if it does not show log-probabilities and names of all.
+
+    Tokens without ids are named by their bytes, as a number (`generation.number_of_bytes`), if all bytes are known.
 
     Raises:
         BadAnswerError: They have another form, or a log-probability is no finite number.
@@ -75,9 +82,9 @@ def output_tokens(choice: Mapping[str, Any]) -> Shown:
         return None, {}
     try:
         if isinstance(logprobs.get("content"), list):
-            return _tokens_with_ids(logprobs["content"])
+            return _tokens_of(logprobs["content"])
         if isinstance(logprobs.get("token_logprobs"), list):
-            return _tokens_by_name(logprobs), {}
+            return _tokens_of(_as_entries(logprobs))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BadAnswerError(f"the log-probabilities of the answer cannot be read: {error!r}") from error
     return None, {}
@@ -136,48 +143,69 @@ def _is_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _tokens_with_ids(content: Sequence[Any]) -> tuple[tuple[ShownToken, ...] | None, dict[int, str]]:
-    """Tokens in the shape of a chat answer, with ids."""
-    if any(_id_of(entry) is None for entry in content):
-        return None, {}
+def _tokens_of(content: Sequence[Any]) -> Shown:
+    """Tokens in the shape of a chat answer; llama.cpp adds ids to it."""
     pieces: dict[int, str] = {}
     tokens = []
     for entry in content:
-        pairs = [(id_, one) for one in entry.get("top_logprobs") or [] if (id_ := _id_of(one)) is not None]
-        own = _id_of(entry) or 0
-        pieces.update({id_: _piece(one) for id_, one in [*pairs, (own, entry)] if "id" in one})
-        by_id = {id_: finite(one["logprob"]) for id_, one in pairs}
-        tokens.append(ShownToken(own, finite(entry["logprob"]), by_id))
+        id_, alternatives = _name(entry), dict[int, float]()
+        if id_ is None:
+            return None, {}
+        for one in [*(entry.get("top_logprobs") or []), entry]:
+            name, piece = _name(one), _piece(one)
+            if name is not None:
+                alternatives.setdefault(name, finite(one["logprob"]))
+                pieces.update({name: piece} if piece is not None else {})
+        if not entry.get("top_logprobs"):
+            alternatives = {}
+        tokens.append(ShownToken(id_, finite(entry["logprob"]), alternatives))
     return tuple(tokens), pieces
 
 
-def _id_of(entry: Mapping[str, Any]) -> int | None:
-    """Id of a token: in a field of its own (llama.cpp), or as its name (vLLM); None if the server shows none."""
+def _name(entry: Mapping[str, Any]) -> int | None:
+    """Number that names a token: its id, or one made of its bytes; None if neither is known."""
     if "id" in entry:
         return int(entry["id"])
-    name = TOKEN_ID.fullmatch(str(entry.get("token", "")))
-    return None if name is None else int(name[1])
+    if match := _id_in_name(entry):
+        return int(match[1])
+    piece = _piece(entry)
+    return None if piece is None else number_of_bytes(piece.encode("utf-8", "surrogateescape"))
 
 
-def _piece(entry: Mapping[str, Any]) -> str:
-    """Text of a token; bytes that are no text of their own become surrogates, so that pieces can be joined again."""
-    raw = entry.get("bytes")
-    return bytes(raw).decode("utf-8", "surrogateescape") if isinstance(raw, list) else str(entry.get("token", ""))
+def _id_in_name(entry: Mapping[str, Any]) -> re.Match[str] | None:
+    """The id that vLLM was asked to write in place of a token's text; its bytes then are those of the name."""
+    return TOKEN_ID.fullmatch(str(entry.get("token", "")))
 
 
-def _tokens_by_name(logprobs: Mapping[str, Any]) -> tuple[ShownToken, ...] | None:
-    """Tokens in the shape of older completions, if they are named by ids, as vLLM was asked to."""
-    names = [TOKEN_ID.fullmatch(str(name)) for name in logprobs.get("tokens") or []]
-    values, tops = logprobs["token_logprobs"], logprobs.get("top_logprobs") or []
-    if not all(names) or len(names) != len(values):
+def _piece(entry: Mapping[str, Any]) -> str | None:
+    """Text of a token, None if unknown; bytes that are no text become surrogates, so that pieces can be joined."""
+    if _id_in_name(entry):
         return None
-    return tuple(
-        ShownToken(int(name[1]), finite(value), _alternatives(tops[at] if at < len(tops) else None))
-        for at, (name, value) in enumerate(zip(names, values, strict=True))
-        if name is not None
-    )
+    raw = entry.get("bytes")
+    if isinstance(raw, list):
+        return bytes(raw).decode("utf-8", "surrogateescape")
+    token = entry.get("token")
+    return token if isinstance(token, str) and "\N{REPLACEMENT CHARACTER}" not in token else None
 
 
-def _alternatives(named: Mapping[str, Any] | None) -> dict[int, float]:
-    pairs = ((TOKEN_ID.fullmatch(name), value) for name, value in (named or {}).items())
-    return {int(name[1]): finite(value) for name, value in pairs if name is not None}
+def _as_entries(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Tokens in the shape of older completions, as entries of a chat answer.
+
+    Tokens are named by ids if the server was asked to, as vLLM is; else by text, or by bytes as OpenAI writes them.
+    """
+    tops = logprobs.get("top_logprobs") or []
+    entries = []
+    for at, (name, value) in enumerate(zip(logprobs["tokens"], logprobs["token_logprobs"], strict=True)):
+        named = tops[at] if at < len(tops) and tops[at] else {}
+        best = [_entry(one, its_value) for one, its_value in named.items()]
+        entries.append({**_entry(name, value), "top_logprobs": best})
+    return entries
+
+
+def _entry(name: str, logprob: object) -> dict[str, Any]:
+    if match := TOKEN_ID.fullmatch(name):
+        return {"id": int(match[1]), "logprob": logprob}
+    if BYTES.fullmatch(name):
+        raw = bytes.fromhex(name.removeprefix("bytes:").replace("\\x", ""))
+        return {"bytes": list(raw), "logprob": logprob}
+    return {"token": name, "logprob": logprob}

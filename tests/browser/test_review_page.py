@@ -88,10 +88,10 @@ def all_decided(browser: Chromium) -> None:
     browser.wait(f"{LEFT} === 'All decided' && document.activeElement.id === 'done'")
 
 
-def became(browser: Chromium) -> list[str]:
+def result_lines(browser: Chromium) -> list[str]:
     """What the page says at the end, once it does."""
-    browser.wait("document.getElementById('became') !== null")
-    shown: str = browser.js("document.getElementById('became').innerText")
+    browser.wait("document.getElementById('result') !== null")
+    shown: str = browser.js("document.getElementById('result').innerText")
     return [line for line in shown.split("\n") if line]
 
 
@@ -119,7 +119,7 @@ def test_accept_two_reject_one(project: Project, review: Review, browser: Chromi
     }
     assert project.stored() == before
     browser.click("#done")
-    assert became(browser) == [
+    assert result_lines(browser) == [
         "The review is done",
         "2 accepted, 1 rejected, 2 left for another time.",
         "tests/__baselines__/trivia/tiny.baseline: 2 changed",
@@ -189,7 +189,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     browser.wait("document.activeElement.id === 'done'")
     assert browser.js(DONE) == "Done: accept 4, reject 1"
     press(browser, "Enter")
-    became(browser)
+    result_lines(browser)
     assert served.end().out.endswith("4 accepted.\n1 rejected. 0 left for another time.\n")
     assert project.texts() == {"a": " Red.", "b": " Blue.", "c": " Red.", "d": " Red."}
     assert project.pending() == set()
@@ -204,10 +204,10 @@ def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromi
     store.update(project.root, GROUP, [baseline("sky", " Grey.")])
     before = project.texts()
     press(browser, "Enter")
-    shown = became(browser)
+    shown = result_lines(browser)
     reason = "trivia/tiny/sky: its baseline is no longer the one that this output was compared with"
     assert shown[1] == "1 accepted, 0 rejected, 1 refused."
-    assert browser.js("document.querySelector('#became .fault').textContent").startswith(reason)
+    assert browser.js("document.querySelector('#result .fault').textContent").startswith(reason)
     assert browser.js(CHIPS) == {"#tests/trivia/tiny/sky": "!refused", "#tests/trivia/tiny/sea": "✓accepted"}
     browser.click("a[href$='tiny/sky']")
     browser.wait(f"{FATE} === '!refused: nothing was written'")
@@ -238,7 +238,7 @@ def test_the_terminal_ends_it(project: Project, review: Review, browser: Chromiu
     again = review()
     assert browser.js(f"[{LEFT}, {TALLY}, {HEADING}]") == ["1 of 2 left", "1 accept", "tiny: b"]
     browser.click("#done")
-    became(browser)
+    result_lines(browser)
     assert again.end().code == 0
     assert project.texts() == {"a": " Red.", "b": " Blue."}
 
@@ -319,7 +319,7 @@ def test_decided_in_two_tabs(project: Project, review: Review, browser: Chromium
     browser.js("window.fetch = async () => new Response('The review has ended.\\n', { status: 409 })")
     press(browser, "Enter")
     browser.wait("document.getElementById('trouble').textContent === 'The review has ended.'")
-    assert browser.js("document.getElementById('became')") is None
+    assert browser.js("document.getElementById('result')") is None
     assert served.process.poll() is None
 
 
@@ -357,8 +357,8 @@ def test_hostile_text_stays_text(project: Project, review: Review, browser: Chro
         press(browser, "a")
     all_decided(browser)
     press(browser, "Enter")
-    assert became(browser)[1] == "0 accepted, 0 rejected, 4 refused."
-    assert HOSTILE[0] in browser.js("document.getElementById('became').textContent")
+    assert result_lines(browser)[1] == "0 accepted, 0 rejected, 4 refused."
+    assert HOSTILE[0] in browser.js("document.getElementById('result').textContent")
     assert browser.js("window.hacked") is None
     assert browser.js("document.querySelectorAll('img, b, h1 ~ h1, body pre').length") == 0
     hidden = browser.js(
@@ -396,6 +396,6 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
         press(browser, "u", "u", "Escape")
     press(browser, "j", "A")
     browser.click("#done")
-    became(browser)
+    result_lines(browser)
     assert browser.js(CONTRAST) == []
     assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")

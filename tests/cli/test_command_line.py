@@ -27,6 +27,11 @@ def test_help_lists_the_commands(project: Project) -> None:
     assert "..." not in out.partition("Commands:")[2]
 
 
+def test_without_a_command(project: Project) -> None:
+    """The help, and success."""
+    assert project.run() == project.run("--help")
+
+
 def test_version(project: Project) -> None:
     """The name of the distribution and its version."""
     assert project.run("--version").out.startswith("pytest-llmcompare ")
@@ -37,7 +42,6 @@ def test_version(project: Project) -> None:
     [
         (["revew"], "there is no command 'revew'. Did you mean 'review'?", "llmcompare"),
         (["prune"], "there is no command 'prune'. Only pytest knows which rows", "llmcompare"),
-        ([], "Missing command.", "llmcompare"),
         (["rename", "sky"], "Missing argument 'NEW'.", "llmcompare rename"),
         (["pending", "sky"], "Got unexpected extra argument (sky)", "llmcompare pending"),
     ],

@@ -209,7 +209,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
         "",
     )
     assert result == {
-        "became": ["accepted", "accepted", "rejected", "left", "left"],
+        "fates": ["accepted", "accepted", "rejected", "left", "left"],
         "why": [""] * 5,
         "faults": [],
         "written": ["tests/__baselines__/trivia/tiny.baseline: 2 changed"],
@@ -273,7 +273,7 @@ def test_a_baseline_that_moved_is_refused(project: Project, serve: Serve) -> Non
         "trivia/tiny/sky: its baseline is no longer the one that this output was compared with, so it stays as it is. "
         "Run pytest again and look at what is pending then."
     )
-    assert (result["became"], result["why"], result["faults"]) == (["refused", "accepted"], [reason, ""], [reason])
+    assert (result["fates"], result["why"], result["faults"]) == (["refused", "accepted"], [reason, ""], [reason])
     assert served.end() == (
         1,
         "tests/__baselines__/trivia/tiny.baseline: 1 changed\n1 accepted.\n0 rejected. 1 left for another time.\n",
@@ -289,7 +289,7 @@ def test_the_pending_file_changed_meanwhile(project: Project, serve: Serve) -> N
     project.pend(project.entry(baseline("a", " Green.")))
     assert project.run("accept", "trivia/tiny/c").code == 0
     result = served.submit("reject", "accept", "reject")
-    assert result["became"] == ["refused", "accepted", "rejected"]
+    assert result["fates"] == ["refused", "accepted", "rejected"]
     assert result["why"][0] == (
         "trivia/tiny/a: a run has found another output since; that one was not rejected and stays pending."
     )
@@ -305,7 +305,7 @@ def test_a_folder_that_cannot_be_written(project: Project, serve: Serve) -> None
     (project.root / "tests/__baselines__").symlink_to("/proc")
     served = serve()
     result = served.submit("accept")
-    assert result["became"] == ["refused"]
+    assert result["fates"] == ["refused"]
     assert "cannot be written: No such file or directory." in result["faults"][0]
     code, out, err = served.end()
     assert (code, out) == (1, "0 accepted.\n0 rejected. 1 left for another time.\n")

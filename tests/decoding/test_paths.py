@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.engine import EngineWarning, generate
 from pytest_llmcompare.decoding.generation_config import configuration
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation, Path
@@ -109,21 +110,47 @@ def test_a_path_ends_where_the_output_would() -> None:
     assert (found.path.tokens, len(found.path.choices), found.path.stop) == (inside, 2, "eos")
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_coarse_precision_has_paths_though_it_is_asked_plainly(name: str, dtype: torch.dtype) -> None:
-    """One pass rounds otherwise than one token at a time, so it decides nothing, but it tells likelihoods."""
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("gpt2", torch.bfloat16),
+        ("gpt2", torch.float16),
+        ("llama", torch.bfloat16),
+        ("gemma2", torch.bfloat16),
+        ("t5", torch.bfloat16),
+    ],
+)
+def test_coarse_precision_is_read_in_float32(name: str, dtype: torch.dtype) -> None:
+    """Outputs are what the checkpoint writes; a path is that of its float32 copy, after shared tokens, too."""
     local = make(name)
-    local.model = local.model.to(dtype)
-    model = Reference(local)
-    requests = drafted(model, {"max_new_tokens": 5}, "right")
-    for request, found in zip(requests, generate(local, requests), strict=True):
-        assert isinstance(found, Generation)
-        assert found.token_ids == request.draft
-        assert "rounds in another way than one token at a time" in found.unverified
-        assert found.path is not None
-        expected = forced(model, request).gather(-1, torch.tensor(request.draft)[:, None])[:, 0]
-        assert found.path.logprobs == pytest.approx(expected.tolist(), abs=0.5)
+    local.model.to(dtype)
+    copied = Reference(replace(local, model=copy.deepcopy(local.model).float()))
+    asked = drafted(Reference(local), {"max_new_tokens": 5}, "right")
+    plain = generate(local, [replace(one, draft=None) for one in asked])
+    written = [output.token_ids for output in plain if isinstance(output, Generation)]
+    for kind in ("right", "wrong middle"):
+        requests = [replace(one, draft=DRAFTS[kind](one.draft)) for one in asked]
+        for request, output, tokens in zip(requests, generate(local, requests), written, strict=True):
+            assert isinstance(output, Generation)
+            assert output.token_ids == tokens
+            assert "rounds in another way than one token at a time" in output.unverified
+            assert output.path is not None
+            check(output.path, forced(copied, request), request)
+            assert output.as_read == (output.path.logprobs if kind == "right" else None)
+
+
+def test_coarse_precision_that_cannot_be_read_in_float32() -> None:
+    """It is read as it is, and a warning names the module."""
+    local = make("mamba")
+    local.model.bfloat16()
+    requests = drafted(Reference(local), {"max_new_tokens": 5}, "right")
+    with pytest.warns(EngineWarning, match=r"log-probs are read in bfloat16.* after backbone\.norm_f"):
+        outputs = generate(local, requests)
+    for request, output in zip(requests, outputs, strict=True):
+        assert isinstance(output, Generation)
+        assert output.path is not None
+        expected = forced(Reference(local), request).gather(-1, torch.tensor(request.draft)[:, None])[:, 0]
+        assert output.path.logprobs == pytest.approx(expected.tolist(), abs=0.5)
 
 
 @pytest.mark.parametrize("settings", [{"num_beams": 2}, {"use_cache": False}])

@@ -30,12 +30,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base / 'empty.db'}")
         mlflow.MlflowClient().search_experiments()
+    gc.collect()
+    gc.freeze()  # each run ends with a collection, which would look through all of torch
     models = {"m": example_models / "tiny-gpt2", "b": example_models / "tiny-bloom"}
     baselines = record(base / "trivia", base / "empty.db", models, TRIVIA, TEST)
     (baselines / "trivia/b.baseline").unlink()
     (baselines / "trivia/b.tokens.jsonl").unlink()
     gc.collect()
-    gc.freeze()  # each run ends with a collection, which would look through all of torch
+    gc.freeze()
     yield Prepared(base / "empty.db", baselines)
     gc.unfreeze()
     in_memory.release()

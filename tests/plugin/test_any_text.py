@@ -167,7 +167,7 @@ def test_the_review_page(odd: Suite) -> None:
         assert page.status == 200
         assert page.text.count("the other half") >= 2
         answer = ask(server.access.address, "decisions", ["accept"] * len(entries))
-        assert json.loads(answer.text)["became"] == ["left"] * len(entries)
+        assert json.loads(answer.text)["fates"] == ["left"] * len(entries)
     assert taken == [["accept"] * len(entries)]
 
 

@@ -40,6 +40,29 @@ def test_help_tells_every_option(suite: Suite) -> None:
     suite.run("--markers", models=[]).stdout.fnmatch_lines(["@pytest.mark.llm_prompts(table, [*], name, *"])
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--llm-modles=echo:", "there is no option --llm-modles. Did you mean '--llm-models'?"),
+        ("--llm-updte", "there is no option --llm-updte. Did you mean '--llm-update'?"),
+        ("--llm-prune=no", "ignored explicit argument 'no'"),
+    ],
+)
+def test_misspelt_options(suite: Suite, option: str, message: str) -> None:
+    """A usage error that names the nearest option; pytest itself refuses a value for an option that takes none."""
+    suite.trivia()
+    result = suite.run(option, models=[])
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines([f"*: {message}"])
+
+
+def test_options_of_others_may_begin_as_ours_do(suite: Suite) -> None:
+    """An option that a `conftest.py` declares is accepted."""
+    suite.trivia()
+    suite.write("conftest.py", 'def pytest_addoption(parser):\n    parser.addoption("--llm-judge")\n')
+    assert suite.run("--llm-judge=strict", "--collect-only").ret == pytest.ExitCode.OK
+
+
 def test_header_shows_what_is_not_default_and_its_origin(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each setting is shown with its value and where it came from."""
     suite.trivia()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.generation import Path
+from pytest_llmcompare.generation import Path, names_tokens_alike
 from pytest_llmcompare.serving.answer import BadAnswerError, read_answer
 from pytest_llmcompare.serving.partial_path import partial_path
 from pytest_llmcompare.serving.request_fields import request_fields, without_counterpart
@@ -39,8 +39,29 @@ def test_tokens_of_vllm() -> None:
     logprobs = {"tokens": ["token_id:5"], "token_logprobs": [-0.25], "top_logprobs": [{"token_id:5": -0.25}]}
     read = read_answer(completion(logprobs=logprobs, stop_reason="."), has_stop_strings=True)
     assert (read.token_ids, read.logprobs, read.stop) == ((5,), (-0.25,), "stop")
-    named = {"tokens": ["hi"], "token_logprobs": [-0.25], "top_logprobs": [{"hi": -0.25}]}
-    assert read_answer(completion(logprobs=named), has_stop_strings=False).tokens is None
+
+
+def test_tokens_without_ids() -> None:
+    """They are named by their bytes, if all of these are known and spell the text; such names are no ids."""
+    logprobs: dict[str, Any] = {
+        "tokens": ["hi", "bytes:\\xc3", "bytes:\\xa9"],
+        "token_logprobs": [-0.25, -0.5, -0.5],
+        "top_logprobs": [{"hi": -0.25, "\ufffd": -2.0, "ho": -3.0}, None, None],
+    }
+    read = read_answer(completion("hi\u00e9", logprobs=logprobs), has_stop_strings=False)
+    assert read.tokens is not None
+    assert [read.pieces[token] for token in read.token_ids] == ["hi", "\udcc3", "\udca9"]
+    assert read.tokens[0].lead == 2.75
+    chat = [
+        {"token": "hi", "logprob": -0.25, "top_logprobs": []},
+        {"token": "", "bytes": [0xC3, 0xA9], "logprob": -1.0},
+    ]
+    again = read_answer(completion("hi\u00e9", logprobs={"content": chat}), has_stop_strings=False)
+    assert again.token_ids[0] == read.token_ids[0]
+    assert not names_tokens_alike(read.token_ids, (1, 2))
+    for other in ("\ufffd", "\u0120hi"):
+        unknown = {**logprobs, "tokens": [other, *logprobs["tokens"][1:]]}
+        assert read_answer(completion("hi\u00e9", logprobs=unknown), has_stop_strings=False).tokens is None
 
 
 def test_a_stop_string_cuts_tokens_or_text() -> None:

@@ -80,7 +80,7 @@ def test_an_unchanged_server_is_identical(suite: Suite, gguf_file: Path) -> None
         assert says(result, "model 'm': level output (llama.cpp): compared by tokens and their log-probs")
         assert says(result, "answers as 'tiny.gguf'")
         stored = suite.stored()
-        assert b"level=output noise=" in stored["__baselines__/trivia/m.baseline"]
+        assert b"\n#noise e1 " in stored["__baselines__/trivia/m.baseline"]
         assert verdicts(suite, models=["m"]) == {"identical": 20}
     for slots, concurrency in ((1, 16), (8, 1), (8, 16)):
         with llama(gguf_file, slots) as url:

@@ -17,7 +17,7 @@ from pytest_llmcompare.serving.noise import learn
 from pytest_llmcompare.serving.server import Question
 
 HERE: Environment = (("fingerprint", "a"), ("level", "output"), ("server", "s"))
-NOISE = LearntNoise(4e-4, 2e-2)
+NOISE = LearntNoise(1e-4, 4e-4, 2e-2)
 
 
 def answer(*tokens: tuple[int, float, float]) -> Answer:
@@ -39,6 +39,7 @@ def test_learning() -> None:
     answers = {index: answer((1, -0.1, -1.0)) for index in questions}
     learnt = learn(ask, questions, answers, 2)
     assert learnt is not None
+    assert learnt.rms == pytest.approx(0.002 / 2**0.5)
     assert learnt.band == pytest.approx(0.006)
     assert learnt.tie == pytest.approx(0.054)
 
@@ -54,7 +55,7 @@ def test_requests(answered: int, unanswered: int, requests: int) -> None:
 
     questions = {index: Question(str(index), {}) for index in range(answered + unanswered)}
     answers = {index: answer((1, -0.1, -9.0)) for index in range(answered)}
-    assert learn(ask, questions, answers, 4) == LearntNoise(3e-4, 1e-2)
+    assert learn(ask, questions, answers, 4) == LearntNoise(0.0, 3e-4, 1e-2)
     assert len(asked) == requests
 
 
@@ -80,17 +81,20 @@ def test_another_token_counts_with_both_leads() -> None:
     assert learnt.tie == pytest.approx(0.09)
     assert learn(lambda _: answer(), question, {0: answer()}, 1) is None
     same = learn(lambda _: first[0], question, first, 1)
-    assert same == LearntNoise(3e-4, 1e-2)
+    assert same == LearntNoise(0.0, 3e-4, 1e-2)
 
 
 def test_storing() -> None:
     """It stands in the environment, and does not make it another one; what cannot be read is none."""
     stored = NOISE.write(HERE)
-    assert dict(stored)["noise"] == "4.0e-04/2.0e-02"
+    assert dict(stored)["noise"] == "1.0e-04/4.0e-04/2.0e-02"
     assert LearntNoise.read(stored) == NOISE
     assert numerics(stored) == numerics(HERE)
-    for text in ("", "1", "a/b", "nan/1", "0/1", "inf/1"):
+    assert LearntNoise.read((("noise", "1.3e-06"),)) == LearntNoise(1.3e-6)
+    for text in ("", "x", "1/2", "1/a/b", "nan/1/1", "1/0/1", "1/inf/1", "-1", "1/1/1/1"):
         assert LearntNoise.read((("noise", text),)) is None
+    assert LearntNoise(1e-6).widened(NOISE) == NOISE
+    assert NOISE.widened(LearntNoise(1e-3, 1e-5, 1.0)) == LearntNoise(1e-3, 4e-4, 1.0)
 
 
 def test_limits() -> None:

@@ -90,8 +90,8 @@ class Engine:
 
         folder = what.get("model", self.folder)
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.model.eval()
+        load: Any = AutoModelForCausalLM.from_pretrained
+        self.model = load(folder, dtype=torch.float32).eval()
         generator = torch.Generator().manual_seed(0)
         for parameter in self.model.parameters():
             factor = 1 + what.get("moved", 0.0) * (2 * torch.rand(parameter.shape, generator=generator) - 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, limits
-from pytest_llmcompare.generation import Generation, Path
+from pytest_llmcompare.generation import Generation, Path, number_of_bytes
 from pytest_llmcompare.judgement import COMPARED, Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
@@ -49,6 +49,14 @@ def verdict(actual: Generation, expected: Generation = EXPECTED, tolerance: floa
     """The verdict, tokens shown by name."""
     baseline = Baseline(CASE.key.row, expected, CASE.input_hash, CASE.settings_hash)
     return judge(CASE, baseline, actual, lambda token: NAMES[token], tolerance=tolerance)
+
+
+def test_tokens_that_are_named_in_other_ways_are_compared_by_text() -> None:
+    """Ids say nothing of numbers made of bytes."""
+    named = tuple(number_of_bytes(raw) for raw in (b" a", b" b", b" c"))
+    assert verdict(Generation("abc", named, THEN, "length", HERE)).verdict is Verdict.IDENTICAL
+    other = verdict(Generation("abd", named, THEN, "length", HERE))
+    assert (other.verdict, other.unit) == (Verdict.DRIFTED, "char")
 
 
 def near(number: float) -> Any:

@@ -93,7 +93,7 @@ def test_a_good_file_passes() -> None:
         ({"batch_size": "4"}, "batch_size = '4', expected a whole number."),
         ({"batch_size": True}, "batch_size = True, expected a whole number."),
         ({"batch_size": 4.0}, "batch_size = 4.0, expected a whole number."),
-        ({"decode": True}, "decode = True, expected one of verify, plain."),
+        ({"decode": True}, "decode = True, expected one of auto, verify, plain."),
         ({"tolerance": "0.1"}, "tolerance = '0.1', expected a number of nats."),
         ({"shift": 1}, "shift = 1, expected one of warn, fail."),
         ({"tracking_uri": []}, "tracking_uri = [], expected text."),

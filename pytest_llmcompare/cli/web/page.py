@@ -17,7 +17,7 @@ from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document
 from pytest_llmcompare.settings import Settings
 
-SCRIPTS = (*SHARED, "review.js")
+SCRIPTS = (*SHARED, "review.js", "start.js")
 STYLES = ("report.css", "review.css")
 KEYS = "".join(
     f"<div><dt><kbd>{keys[0]}</kbd> <kbd>{keys[1]}</kbd></dt><dd>{what}, all that are alike</dd></div>\n    "
@@ -73,7 +73,7 @@ class ReviewPage:
         fates = dict.fromkeys(applied.accepted, "accepted") | dict.fromkeys(applied.rejected, "rejected")
         fates |= dict.fromkeys(applied.refused, "refused")
         return {
-            "became": [fates.get(key, "left") for key in self._keys],
+            "fates": [fates.get(key, "left") for key in self._keys],
             "why": [applied.refused.get(key, "") for key in self._keys],
             "faults": list(applied.faults),
             "written": written_lines(applied),

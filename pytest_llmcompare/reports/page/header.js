@@ -50,6 +50,7 @@ function showHeader() {
   part("outcome").append(data.outcome);
   part("sentence").append(safe(data.sentence));
   fill("failed", listOf(faults));
+  fill("changes", listOf((data.model_verdicts || []).map((verdict) => verdict.text)));
   fill("gates", [...gates].sort((one, other) => one.passed - other.passed).map(gateTile));
   fill("models", data.models.map(cardOf));
   part("results").hidden = !data.tables.length;

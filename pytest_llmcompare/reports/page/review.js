@@ -14,7 +14,7 @@ const GONE = "llmcompare has ended, so nothing can be sent to it. Decisions that
 const choices = part("choices"), group = part("group"), trouble = part("trouble");
 const review = { items: [], steps: [], result: null, gone: false };
 
-const fateOf = (item) => (review.result ? review.result.became[item.record.entry] : item.decision);
+const fateOf = (item) => (review.result ? review.result.fates[item.record.entry] : item.decision);
 const undecided = () => review.items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
 const isLocked = () => review.gone || review.result !== null;
@@ -174,16 +174,15 @@ async function finish() {
 }
 
 function showEnd() {
-  const { became, faults, written } = review.result, number = (fate) => became.filter((one) => one === fate).length;
-  const parts = [`${digits(number("accepted"))} accepted`, `${digits(number("rejected"))} rejected`];
-  if (number("refused")) parts.push(`${digits(number("refused"))} refused`);
-  if (number("left")) parts.push(`${digits(number("left"))} left for another time`);
+  const { fates, faults, written } = review.result, number = (fate) => fates.filter((one) => one === fate).length;
+  const shown = ["accepted", "rejected", "refused", "left"].filter((fate, at) => at < 2 || number(fate));
+  const parts = shown.map((fate) => `${digits(number(fate))} ${fate}${fate === "left" ? " for another time" : ""}`);
   const box = element(
     "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", `${parts.join(", ")}.`),
     element("ul", "", ...faults.map((line) => element("li", "fault", safe(line, true))), ...listOf(written)),
     element("p", "soft", "You can go on reading this page, or close it: the command has ended."),
   );
-  box.id = "became";
+  box.id = "result";
   box.tabIndex = -1;
   part("dock").hidden = true;
   document.body.style.setProperty("--dock", "0px");
@@ -243,16 +242,11 @@ function listenToDock() {
   });
 }
 
-readRows();
-showHeader();
-prepareReview();
-showTools();
-showGrid();
-listen();
-listenToDock();
-showProgress();
-showChoices();
-followHash();
-if (!open && undecided().length) goTo(undecided()[0]);
-watchServer();
-document.documentElement.dataset.ready = String(Math.round(performance.now()));
+added.prepare = prepareReview;
+added.begin = () => {
+  listenToDock();
+  showProgress();
+  showChoices();
+  if (!open && undecided().length) goTo(undecided()[0]);
+  watchServer();
+};

@@ -4,8 +4,9 @@ const words = JSON.parse(part("words").textContent), data = JSON.parse(part("dat
 const looks = new Map(words.map((look) => [look.kind, look])); // sign, word and meaning of a verdict
 const byHash = new Map(), rows = [];
 const filters = { search: "", model: "", verdicts: new Set(), differing: false };
-// What the review adds: keys and what they do, parts of the panel and of a cell, and a call when another case is opened.
-const added = { keys: {}, panel: () => [], cell: () => [], moved: () => {} };
+// What the review adds: keys and what they do, parts of the panel and of a cell, calls before the page is drawn, when
+// another case is opened, and at the end.
+const added = { keys: {}, panel: () => [], cell: () => [], prepare: () => {}, moved: () => {}, begin: () => {} };
 
 const kindOf = (record) => (record.accepted ? "accepted" : record.verdict || "none");
 const signFor = (record) => looks.get(kindOf(record)).sign;

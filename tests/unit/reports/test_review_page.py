@@ -77,12 +77,12 @@ def test_an_entry_is_known_by_all_that_it_holds() -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", names[0])
 
 
-def test_what_became_of_each() -> None:
+def test_fate_of_each_output() -> None:
     """In the order of the entries, with reasons, whatever the order in which they were carried out."""
     first, second, third = (entry.key for entry in entries())
     applied = Applied(accepted=(third,), rejected=(first,), refused={second: "moved"}, faults=("moved",))
     assert ReviewPage(entries()).result(applied) == {
-        "became": ["rejected", "refused", "accepted"],
+        "fates": ["rejected", "refused", "accepted"],
         "why": ["", "moved", ""],
         "faults": ["moved"],
         "written": [],

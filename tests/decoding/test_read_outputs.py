@@ -1,0 +1,101 @@
+"""Outputs are read along themselves as a later check reads them, and that changes nothing else of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generation import Generation
+
+from .small_models import PROMPTS, Reference, ask, make
+from .test_drafts import EXAMPLES
+from .test_paths import forced
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "greedy": {"max_new_tokens": 5},
+    "sampled": {"max_new_tokens": 5, "do_sample": True, "temperature": 0.7, "top_k": 5},
+    "penalty": {"max_new_tokens": 5, "repetition_penalty": 1.5},
+}
+PLAIN: dict[str, Any] = {"max_new_tokens": 5}
+
+
+def outputs_of(local: Any, settings: dict[str, Any], **options: Any) -> list[Generation]:
+    """Outputs to some prompts, two of which share their first tokens."""
+    requests = ask(settings, [*PROMPTS[:2], *(EXAMPLES + prompt for prompt in PROMPTS[:2])], seed=7)
+    outputs = generate(local, requests, **options)
+    assert all(isinstance(output, Generation) for output in outputs)
+    return [output for output in outputs if isinstance(output, Generation)]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("gpt2", torch.float32),
+        ("gpt2", torch.bfloat16),
+        ("mistral", torch.float32),
+        ("llama", torch.float16),
+        ("t5", torch.bfloat16),
+    ],
+)
+def test_read_as_a_float32_copy_says(name: str, dtype: torch.dtype, settings: str) -> None:
+    """Whatever was written, and by which settings, the log-probs are those of the model itself, unprocessed."""
+    local = make(name)
+    local.model.to(dtype)
+    written = outputs_of(local, SETTINGS[settings])
+    outputs = outputs_of(local, SETTINGS[settings], read=True)
+    assert [output.as_read for output in written] == [None] * len(written)
+    assert outputs == written
+    copied = Reference(replace(local, model=copy.deepcopy(local.model).float()))
+    requests = ask(PLAIN, [*PROMPTS[:2], *(EXAMPLES + prompt for prompt in PROMPTS[:2])])
+    for request, output in zip(requests, outputs, strict=True):
+        tokens = output.token_ids or ()
+        scores = forced(copied, replace(request, draft=tokens))
+        expected = scores.gather(-1, torch.tensor(tokens)[:, None])[:, 0].tolist()
+        assert output.as_read == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_check_reads_the_same(settings: str) -> None:
+    """The log-probs along a baseline are those that were read when it was written, up to noise."""
+    local = make("llama")
+    local.model.bfloat16()
+    recorded = outputs_of(local, SETTINGS[settings], read=True)
+    requests = ask(SETTINGS[settings], [*PROMPTS[:2], *(EXAMPLES + prompt for prompt in PROMPTS[:2])], seed=7)
+    drafts = [replace(one, draft=output.token_ids) for one, output in zip(requests, recorded, strict=True)]
+    for then, now in zip(recorded, generate(local, drafts), strict=True):
+        assert isinstance(now, Generation)
+        assert now == then
+        assert now.path is not None
+        assert now.as_read == now.path.as_read == pytest.approx(then.as_read, abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{"num_beams": 2}, {"max_new_tokens": 1, "eos_token_id": list(range(256))}])
+def test_what_cannot_be_read_is_as_before(settings: dict[str, Any]) -> None:
+    """Beam search chooses by another measure; an output may be its end alone."""
+    local = make("gpt2")
+    asked = {"max_new_tokens": 4, **settings}
+    read = [output.as_read for output in outputs_of(local, asked, read=True)]
+    assert read == [None] * 4 if "num_beams" in settings else all(len(one or ()) == 1 for one in read)
+
+
+def test_errors_pass_through() -> None:
+    """An outcome without an output has nothing to read."""
+    requests = ask(PLAIN, ["x" * 95, "x"])
+    error, output = generate(make("gpt2"), requests, read=True)
+    assert isinstance(error, GenerationError)
+    assert isinstance(output, Generation)
+    assert output.as_read is not None
+
+
+def test_more_outputs_than_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are read some at a time; each comes once."""
+    monkeypatch.setattr("pytest_llmcompare.decoding.read_outputs.HELD_BACK", 3)
+    outputs = generate(make("gpt2"), ask(PLAIN, PROMPTS), read=True)
+    assert [isinstance(one, Generation) and len(one.as_read or ()) for one in outputs] == [5] * len(PROMPTS)

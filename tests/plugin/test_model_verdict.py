@@ -1,0 +1,108 @@
+"""The verdict on a model: whether its log-probs as a whole are those that were recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import mlflow
+import torch
+from safetensors.torch import load_file, save_file
+
+from .suites import ICE, SKY, TEST, Suite, says
+
+ROWS = [{"id": "sky", "prompt": SKY}, {"id": "ice", "prompt": ICE}]
+LONG = TEST.replace('"max_new_tokens": 6', '"max_new_tokens": 12')
+
+
+def moved(suite: Suite, by: float, name: str = "moved") -> str:
+    """A copy of `tiny-gpt2` with each weight moved by up to a share of itself; its spec, named `m`."""
+    folder = suite.path / name
+    shutil.copytree(suite.models / "tiny-gpt2", folder)
+    path, random = folder / "model.safetensors", torch.Generator().manual_seed(0)
+    weights = {
+        key: weight * (1 + by * (2 * torch.rand(weight.shape, generator=random) - 1))
+        for key, weight in load_file(path).items()
+    }
+    save_file(weights, path, metadata={"format": "pt"})
+    return f"m={folder}"
+
+
+def verdict(suite: Suite, *args: str, models: list[str] | None = None) -> dict[str, object]:
+    """The only model verdict in the JSON report of a run."""
+    suite.run("--llm-report=report.json", *args, models=models)
+    report = json.loads((suite.path / "report.json").read_text(encoding="utf-8"))
+    (one,) = report["model_verdicts"]
+    return dict(one)
+
+
+def test_an_unchanged_model(suite: Suite) -> None:
+    """The first run has nothing to compare; the next one says that nothing changed, at every verbosity."""
+    suite.trivia(ROWS, LONG)
+    first = suite.run("--llm-update")
+    assert not says(first, "Log-probs of")
+    for option in ("-q", "-v"):
+        assert says(suite.run(option), "m: unchanged. Log-probs of 24 tokens moved by")
+    judged = verdict(suite)
+    assert (judged["finding"], judged["tokens"], judged["cases"], judged["same_weights"]) == ("unchanged", 24, 2, True)
+
+
+def test_small_changes_are_seen(suite: Suite) -> None:
+    """Weights moved by a ten thousandth change no text; the run says it, fails if asked to, and can be settled."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    other = [moved(suite, 1e-4)]
+    result = suite.run(models=other)
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    assert says(result, "m: weights changed. Log-probs of 24 tokens moved by")
+    strict = suite.run("--llm-shift=fail", "--junitxml=junit.xml", models=other)
+    assert strict.ret == 1
+    assert says(strict, "model verdict failed: m")
+    assert 'name="model_verdict[trivia/m]"' in (suite.path / "junit.xml").read_text(encoding="utf-8")
+    settled = suite.run("--llm-update", "--llm-shift=fail", models=other)
+    assert settled.ret == 0
+    judged = verdict(suite, "--llm-shift=fail", models=other)
+    assert (judged["finding"], judged["same_weights"], judged["others"]) == ("unchanged", True, 0)
+
+
+def test_the_verdict_is_in_mlflow_and_in_reports(suite: Suite) -> None:
+    """Metrics and a tag of the run; a line in each report."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    reports = [f"--llm-report=report.{kind}" for kind in ("html", "md")]
+    suite.run(*reports, models=[moved(suite, 1e-4)])
+    (run,) = mlflow.search_runs(
+        search_all_experiments=True, filter_string="tags.`llmcompare.model_verdict` = 'changed'", output_format="list"
+    )
+    assert run.data.metrics["model/moved_rms"] > 1e-5
+    for kind in ("html", "md"):
+        assert "m, table trivia: weights changed" in (suite.path / f"report.{kind}").read_text(encoding="utf-8")
+
+
+def test_a_test_can_ask_for_it(suite: Suite) -> None:
+    """The fixture gives the verdict once per model."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.write(
+        "test_model.py",
+        """
+        import pytest
+
+        @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 12}, model_type=None)
+        def test_model(llm_model_verdict):
+            assert llm_model_verdict.finding == "unchanged"
+            assert llm_model_verdict.tokens == 24
+        """,
+    )
+    suite.run("test_model.py").assert_outcomes(passed=1)
+    suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=1)
+
+
+def test_texts_alone_tell_nothing(suite: Suite) -> None:
+    """A model without tokens is compared, but never called unchanged."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update", models=["m=echo:"]).assert_outcomes(passed=2)
+    judged = verdict(suite, models=["m=echo:"])
+    assert judged["finding"] == "cannot tell"
+    assert "text alone" in str(judged["reason"])
