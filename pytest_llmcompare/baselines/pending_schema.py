@@ -86,6 +86,8 @@ class GenerationFields(BaseModel):
     unverified: Text = ""
     lengths: tuple[Whole, ...] | None = None
     as_read: tuple[Number, ...] | None = None
+    reasoning: Text = ""
+    prompt_shown: Text = ""
 
     @model_validator(mode="after")
     def _one_value_per_token(self) -> GenerationFields:

@@ -55,9 +55,10 @@ def judge(
     """
     if baseline is None:
         return Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
-    if stale := stale_reason(case, baseline):
-        return Judgement(Verdict.STALE, reason=stale)
     expected, actual = baseline.generation, candidate
+    stale = stale_reason(case, baseline) or prompt_change(expected.prompt_shown, actual.prompt_shown)
+    if stale:
+        return Judgement(Verdict.STALE, reason=stale)
     by_text = _judge_texts(expected, actual)
     if expected.token_ids is None or actual.token_ids is None:
         return by_text
@@ -81,6 +82,24 @@ def stale_reason(case: Case, baseline: Baseline) -> str:
     )
     changed = [part for part, then, now in parts if then != now]
     return f"{' and '.join(changed)} changed since the baseline was recorded" if changed else ""
+
+
+def prompt_change(then: str, now: str) -> str:
+    """Explain that a server makes other tokens of an equal prompt; empty if it does not, or not enough is known.
+
+    Hashes of token ids are compared with hashes alone, and counts with counts.
+
+    Args:
+        then: `Generation.prompt_shown` of the baseline.
+        now: That of today's output.
+    """
+    (count_then, colon_then, _), (count_now, colon_now, _) = then.partition(":"), now.partition(":")
+    if not then or not now or then == now or colon_then != colon_now:
+        return ""
+    return (
+        f"the server's chat template or tokenizer changed: {count_now} prompt tokens, {count_then} when recorded"
+        f"{', and other ones' if count_now == count_then else ''}"
+    )
 
 
 def _line_end_hashes(prompt: str) -> set[str]:

@@ -129,7 +129,15 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     if not is_confirmed:
         return None, (scored,)
     logprobs = tuple(step.logprob for step in steps)
-    generation = Generation(expected.text, tokens, logprobs, expected.stop, server.environment, verified=True)
+    generation = Generation(
+        expected.text,
+        tokens,
+        logprobs,
+        expected.stop,
+        server.environment,
+        verified=True,
+        prompt_shown=first.prompt_shown,
+    )
     return generation, (scored,)
 
 
