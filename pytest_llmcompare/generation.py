@@ -30,6 +30,7 @@ class Path:
         draws: True for sampled decoding, where a choice other than the argmax means nothing.
         is_partial: True if it ends at the first other choice, because a server shows no more.
         unprocessed: Log-probability (nats) of each given token before logits processors; None if they changed none.
+        is_coarse: True if it was computed in a low precision, whose rounding hides small changes.
     """
 
     tokens: tuple[int, ...]
@@ -42,10 +43,13 @@ class Path:
     draws: bool = False
     is_partial: bool = False
     unprocessed: tuple[float, ...] | None = None
+    is_coarse: bool = False
 
     @property
-    def as_read(self) -> tuple[float, ...]:
-        """Log-probability (nats) of each given token before logits processors."""
+    def as_read(self) -> tuple[float, ...] | None:
+        """Log-probability (nats) of each given token before logits processors; None if it is coarse."""
+        if self.is_coarse:
+            return None
         return self.logprobs if self.unprocessed is None else self.unprocessed
 
 

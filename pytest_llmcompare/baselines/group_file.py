@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from pytest_llmcompare.comparison.judge import prompt_change
@@ -17,7 +17,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 from . import file_format
 from .case_lines import record_of, written
 from .document import CaseRecord, Document, LineFault, sort_key
-from .tokens import TokenLine, Tokens, format_token_line, renamed
+from .tokens import TokenLine, Tokens, format_token_line, reads_otherwise, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
@@ -194,6 +194,7 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         record.stop,
         document.environment(record.environment),
         prompt_shown=record.prompt,
+        as_read=line.as_read if line else None,
     )
     return Baseline(record.row, generation, record.input_hash, record.settings_hash)
 
@@ -204,9 +205,16 @@ def _alike(old: Generation, new: Generation) -> bool:
         return False
     if without_noise(old.environment) != without_noise(new.environment) or _gains_noise(old, new):
         return False
-    if old.logprobs is None or new.logprobs is None:
+    if reads_otherwise(new) or old.as_read is not None:
+        return _near(old.as_read, new.as_read)
+    return _near(old.logprobs, new.logprobs)
+
+
+def _near(old: Sequence[float] | None, new: Sequence[float] | None) -> bool:
+    """True if both are known and differ by no more than noise."""
+    if old is None or new is None:
         return False
-    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
+    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old, new, strict=True))
 
 
 def _is_same(old: Baseline, new: Baseline) -> bool:

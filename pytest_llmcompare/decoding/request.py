@@ -51,12 +51,16 @@ class PredictOptions:
         drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
             right and never changes an output.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
+        read: Whether outputs are also read along themselves, as a later check will.
+        take_noise: Called at the end with the noise of reading (nats, root mean square); None does not measure it.
     """
 
     model: object
     observer: Observer | None = None
     drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     shortcuts: bool = True
+    read: bool = False
+    take_noise: Callable[[float], None] | None = None
 
 
 _options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
+from pytest_llmcompare.comparison.noise import LearntNoise, without_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
@@ -66,7 +67,9 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
         )
     if left:
         drafts = _drafts(asking, left, model)
-        outcomes.notes.extend(_predict(asking, ours, outcomes, left, drafts))
+        outcomes.notes.extend(
+            _predict(asking, ours, outcomes, left, drafts=drafts, measures=not _knows_noise(asking, model))
+        )
         outcomes.notes.extend(_untried(asking, [outcomes.by_index[index] for index in left], len(drafts)))
     return outcomes.in_order(), outcomes.notes
 
@@ -86,17 +89,30 @@ def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:
         )
 
 
+def _knows_noise(asking: Asking, model: LocalModel) -> bool:
+    """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
+    recorded = {baseline.generation.environment for baseline in asking.expected.values()}
+    return any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
+
+
 def _predict(
     asking: Asking,
     ours: HeldTransformer,
     outcomes: Outcomes,
     left: Sequence[int],
+    *,
     drafts: Mapping[int, tuple[int, ...]],
+    measures: bool,
 ) -> list[str]:
     """Call `predict` of MLflow's loaded model; return the engine's warnings."""
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
-        ours, lambda place, outcome: outcomes.add(left[place], outcome), drafts, shortcuts=asking.shortcuts
+        ours,
+        lambda place, outcome: outcomes.add(left[place], outcome),
+        drafts,
+        shortcuts=asking.shortcuts,
+        read=asking.shortcuts,
+        take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
