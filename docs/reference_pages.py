@@ -177,6 +177,8 @@ def columns() -> str:
         code(TARGET): 'the expected answer, for metrics and your own tests; `target="..."` names another column',
         code(EXAMPLES): "text put before this row's prompt",
         code(CONFIG): "decoding settings of this row: a dict, or the same as JSON text",
+        "`messages`": "a [conversation](#conversations) in place of a prompt",
+        "`tools`": "tools that the model may call in it",
         "any other": "kept: in `llm_case.columns`, and as a column of the results in MLflow",
     }
     return table(("column", "meaning"), meanings.items())

@@ -19,6 +19,7 @@ import argparse
 import math
 import os
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -257,6 +258,38 @@ Measured greedily by the same script, on the questions that it was trained on an
 """
 
 
+CHAT_NAME, CHAT_BASE = "tiny-chat", "tiny-gpt2-distil"
+CHAT_TEMPLATE = """\
+{%- for message in messages %}
+{%- if message.role == 'user' %}{{ 'Q: ' + message.content + '\\nA:' }}
+{%- elif message.role == 'assistant' %}{{ ' ' + message.content + '\\n\\n' }}
+{%- elif message.role == 'system' %}{{ message.content + '\\n\\n' }}
+{%- else %}{{ raise_exception('this model knows no role ' + message.role) }}
+{%- endif %}
+{%- endfor %}"""
+CHAT_CARD = f"""\
+---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# {CHAT_NAME}
+
+`{CHAT_BASE}`, file by file, with a chat template: a message of the user becomes `Q: ...` and `A:` on the next line,
+one of the assistant the answer to it, one of the system a paragraph before them. For trying conversations without a
+download.
+"""
+
+
+def make_chat_model(out: Path) -> None:
+    """Write the chat model: the folder of another one with a chat template."""
+    folder = shutil.copytree(out / CHAT_BASE, out / CHAT_NAME, dirs_exist_ok=True)
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    (folder / "README.md").write_text(CHAT_CARD, encoding="utf-8")
+
+
 def card(recipe: Recipe, weights: int, skill: Skill) -> str:
     """The model card, README.md of the model's folder."""
     families = {"gpt2": "GPT-2 (`GPT2LMHeadModel`)", "bloom": "BLOOM (`BloomForCausalLM`)"}
@@ -286,9 +319,12 @@ def main() -> None:
     """Make the models that the command line names and print how well each one answers."""
     parser = argparse.ArgumentParser(description="Train the example suite's small models.")
     parser.add_argument("--out", type=Path, default=MODELS, help="folder to write the models into")
-    parser.add_argument("--only", choices=[recipe.name for recipe in RECIPES], help="train this model alone")
+    names = [recipe.name for recipe in RECIPES]
+    parser.add_argument("--only", choices=[*names, CHAT_NAME], help="make this model alone")
     options = parser.parse_args()
     skills = {recipe.name: make(recipe, options.out) for recipe in RECIPES if options.only in (None, recipe.name)}
+    if options.only in (None, CHAT_BASE, CHAT_NAME):
+        make_chat_model(options.out)
     print(f"{'model':<17} {'bare':>8} {'after examples':>15} {'article':>8} {'asked':>6}")
     for name, skill in skills.items():
         print(f"{name:<17} {skill.bare:>8} {skill.after_examples:>15} {skill.article:>8} {skill.asked:>6}")

@@ -30,6 +30,7 @@ class Path:
         draws: True for sampled decoding, where a choice other than the argmax means nothing.
         is_partial: True if it ends at the first other choice, because a server shows no more.
         unprocessed: Log-probability (nats) of each given token before logits processors; None if they changed none.
+        is_coarse: True if it was computed in a low precision, whose rounding hides small changes.
     """
 
     tokens: tuple[int, ...]
@@ -42,11 +43,18 @@ class Path:
     draws: bool = False
     is_partial: bool = False
     unprocessed: tuple[float, ...] | None = None
+    is_coarse: bool = False
 
     @property
-    def as_read(self) -> tuple[float, ...]:
-        """Log-probability (nats) of each given token before logits processors."""
+    def as_read(self) -> tuple[float, ...] | None:
+        """Log-probability (nats) of each given token before logits processors; None if it is coarse."""
+        if self.is_coarse:
+            return None
         return self.logprobs if self.unprocessed is None else self.unprocessed
+
+
+OPTIONAL = ("as_read", "reasoning", "prompt_shown")
+"""Fields of a `Generation` that are written only if they have a value."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,8 +83,11 @@ class Generation(str):
         samples: All outputs of the case, this one first, if a test asked for several.
         lengths: Number of characters of `text` that each token makes, for reports to mark them; None if the decoded
             tokens do not add up to the text.
+        reasoning: What a served model reasoned before the text, if its server gives that in a field of its own.
+        prompt_shown: Number of tokens that a server made of the prompt and, if it shows their ids, a hash of these:
+            `12:3f1c9a2e`. Empty for other models.
 
-    The last eight describe how it came about; equality ignores them.
+    The last ten describe how it came about; equality ignores them.
     """
 
     text: str
@@ -91,6 +102,8 @@ class Generation(str):
     path: Path | None = field(default=None, compare=False)
     samples: tuple[Generation, ...] = field(default=(), compare=False)
     lengths: tuple[int, ...] | None = field(default=None, compare=False)
+    reasoning: str = field(default="", compare=False)
+    prompt_shown: str = field(default="", compare=False)
     as_read: tuple[float, ...] | None = field(default=None, compare=False)
 
     def __new__(cls, text: str, *_: object, **__: object) -> Self:  # noqa: D102
@@ -100,7 +113,7 @@ class Generation(str):
     def __get_pydantic_core_schema__(cls, _: object, handler: Any) -> Any:
         """Make pydantic call the constructor: a `str` gets its text when it is made.
 
-        `untried` is not written, nor `as_read` if it is unknown, and `samples` are not read.
+        `untried` is not written, nor what has no value in `OPTIONAL`, and `samples` are not read.
         """
         from pydantic_core import core_schema
 
@@ -120,7 +133,7 @@ class Generation(str):
                 lambda output: {
                     name: value
                     for name, value in vars(output).items()
-                    if name != "untried" and not (name == "as_read" and value is None)
+                    if name != "untried" and (value or name not in OPTIONAL)
                 },
                 return_schema=attributes,
             ),

@@ -126,6 +126,7 @@ class Likelihood:
         position: Index of its token.
         band: Largest `rms` that counts as numerical noise here.
         tokens: Number of tokens compared; 0 in records of versions that did not store it.
+        as_read: Whether both are log-probs of one pass before logits processors, low-precision weights in float32.
     """
 
     rms: float
@@ -134,6 +135,7 @@ class Likelihood:
     position: int
     band: float
     tokens: int = 0
+    as_read: bool = False
 
     @property
     def is_noise(self) -> bool:

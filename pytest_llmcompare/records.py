@@ -69,6 +69,7 @@ class Row:
         examples: Few-shot examples of this row, put before the input; None if the row has none.
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
+        conversation: Messages and tools as JSON text, if it is one; `input` is then the last message of the user.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Row:
     examples: str | None = None
     gen_config: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
+    conversation: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,8 @@ class Case:
         examples: Few-shot examples that apply, put before `row.input`.
         gen_config: Decoding settings that apply, defaults included.
         seed: Seed for sampling; greedy decoding ignores it.
-        template: Chat template that applies: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
-        sample: Number of this sample of the row, from 0. Each sample is a case; those after the first have their
-            number as variant.
+        template: Chat template: `""` none, `"tokenizer"` or `"server"` that one's own, else a Jinja template.
+        sample: Number of this sample of the row, from 0. Each is a case; those after the first have it as variant.
     """
 
     key: CaseKey
@@ -124,8 +125,8 @@ class Case:
 
     @property
     def prompt(self) -> str:
-        """The whole text before the output: examples, then input."""
-        return self.examples + self.row.input
+        """The whole text before the output: examples, then input; of a conversation its messages and tools as JSON."""
+        return self.row.conversation or self.examples + self.row.input
 
     def __repr__(self) -> str:
         # pytest shows it with every failure, where all fields would be a screenful.
@@ -138,7 +139,7 @@ class Case:
 
     @cached_property
     def input_hash(self) -> str:
-        """8 hex digits that change with the prompt or its examples."""
+        """8 hex digits that change with the prompt or its examples, or with messages and tools."""
         return digest(self.prompt)
 
     @cached_property
@@ -172,7 +173,7 @@ class CaseResult:
         generation: The candidate, or None if there was none.
         judgement: The verdict, or None if the test did not compare.
         baseline_text: Text of the baseline compared with, or None.
-        input: The prompt's own text (without examples), to show.
+        input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target: The expected answer, if the table has one.
         stop_strings: Texts that end an output.
@@ -191,6 +192,7 @@ class CaseResult:
     target: str | None = None
     stop_strings: tuple[str, ...] = ()
     passed: bool = False
+    conversation: str = ""
     model_changed: bool = False
 
 
@@ -261,8 +263,7 @@ class GroupResult:
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
         model_verdict: Whether the model changed; None if no output was compared with a baseline.
-        seconds: Time the model took to generate.
-        tokens: Number of tokens generated.
+        seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 

@@ -33,8 +33,10 @@ EXPERIMENTS = {
     "compare_generation_params": [("columns", "tiny-gpt2-distil"), ("variants", "tiny-gpt2-distil")],
     "trivia": [("trivia", name) for name in MODELS],
     "styles": [("styles", name) for name in MODELS],
+    "conversations": [("chats", "tiny-chat")],
 }
-TESTS = 15 + 20 + 10 + 1 + 24 + 3 + 24 + 15  # answers, variants, columns, model, trivia (three tests), styles
+TESTS = 15 + 20 + 10 + 1 + 24 + 3 + 24 + 15 + 3
+"""Answers, variants, columns, model, trivia (three tests), styles, conversations."""
 PATIENCE = 120  # seconds
 
 

@@ -24,7 +24,7 @@ MARKER_BAR = "|" * 7
 _SENTENCE = re.compile(r"""(?:(?<=\w\w[.!?…])|(?<=\w[.!?…]["'”’)]))(?= \S)|(?<=[。！？])(?=\S)""")
 _LINES = re.compile(r"([^\n]+)\n((?:\.[^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
 _BLANK = re.compile(r"\n+")
-_FACTS = {"input", "settings", "env", "stop", "tokens"}
+_FACTS = {"input", "settings", "env", "stop", "tokens", "prompt"}
 _KNOWN = frozenset(f".{fact}" for fact in _FACTS)
 
 
@@ -42,6 +42,7 @@ def record_of(baseline: Baseline, environment: str) -> CaseRecord:
             baseline.settings_hash,
             tokens,
             "",
+            prompt=generation.prompt_shown,
         )
     )
 
@@ -57,6 +58,7 @@ def written(record: CaseRecord) -> CaseRecord:
         ("env", record.environment),
         ("stop", record.stop),
         ("tokens", "" if record.tokens is None else str(record.tokens)),
+        ("prompt", record.prompt),  # of served models alone
     )
     line = "  ".join([f".{fact} {escape_word(value)}" for fact, value in facts if value])
     return record._replace(lines="\n".join([f"case {name}", *([line] if line else ()), *text_lines(record.text)]))
@@ -104,6 +106,7 @@ def _read(block: str, number: int) -> CaseRecord:
         int(facts[".tokens"]) if ".tokens" in facts else None,
         f"case {match[0].rstrip()}",
         number,
+        unescape(facts.get(".prompt", "")),
     )
 
 

@@ -81,6 +81,7 @@ class CaseRecord(NamedTuple):
         tokens: Number of its tokens, or None if it was recorded without.
         lines: Its lines verbatim, without line break at the end.
         number: Number of its first line, from 1; 0 if it was not read from a file.
+        prompt: As `Generation.prompt_shown`.
     """
 
     row: RowKey
@@ -92,6 +93,7 @@ class CaseRecord(NamedTuple):
     tokens: int | None
     lines: str
     number: int = 0
+    prompt: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 
+from pytest_llmcompare.comparison.judge import prompt_change
 from pytest_llmcompare.comparison.noise import NOISE, TOKEN_BAND, without_noise
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
@@ -16,7 +17,7 @@ from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 from . import file_format
 from .case_lines import record_of, written
 from .document import CaseRecord, Document, LineFault, sort_key
-from .tokens import TokenLine, Tokens, format_token_line, renamed
+from .tokens import TokenLine, Tokens, format_token_line, reads_otherwise, renamed
 
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
@@ -73,7 +74,7 @@ class Contents:
         """
         row = baseline.row
         old = self.baselines.get(row)
-        same = old is not None and _says(old) == _says(baseline)
+        same = old is not None and _is_same(old, baseline)
         if old is not None and same and (not refresh or _alike(old.generation, baseline.generation)):
             return Change.UNCHANGED
         record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
@@ -103,6 +104,7 @@ class Contents:
             record = self.document.records[row]
             environment = self.document.environments.get(record.environment, ())
             facts = (record.text, record.stop, record.input_hash, record.settings_hash, record.tokens, environment)
+            facts += (record.prompt,) if record.prompt else ()
         else:
             return ""
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
@@ -121,9 +123,7 @@ class Contents:
         """True if a case already is the new baseline; arguments as above."""
         old = self.baselines.get(baseline.row)
         return (
-            old is not None
-            and _says(old) == _says(baseline)
-            and (not shifted or _alike(old.generation, baseline.generation))
+            old is not None and _is_same(old, baseline) and (not shifted or _alike(old.generation, baseline.generation))
         )
 
     def remove(self, rows: Iterable[RowKey]) -> None:
@@ -193,17 +193,34 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         line.logprobs if line else None,
         record.stop,
         document.environment(record.environment),
+        prompt_shown=record.prompt,
+        as_read=line.as_read if line else None,
     )
     return Baseline(record.row, generation, record.input_hash, record.settings_hash)
 
 
 def _alike(old: Generation, new: Generation) -> bool:
     """True if the facts of two equal outputs differ by no more than noise, which is no reason to change a file."""
+    if old.prompt_shown != new.prompt_shown:
+        return False
     if without_noise(old.environment) != without_noise(new.environment) or _gains_noise(old, new):
         return False
-    if old.logprobs is None or new.logprobs is None:
+    if reads_otherwise(new) or old.as_read is not None:
+        return _near(old.as_read, new.as_read)
+    return _near(old.logprobs, new.logprobs)
+
+
+def _near(old: Sequence[float] | None, new: Sequence[float] | None) -> bool:
+    """True if both are known and differ by no more than noise."""
+    if old is None or new is None:
         return False
-    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old.logprobs, new.logprobs, strict=True))
+    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old, new, strict=True))
+
+
+def _is_same(old: Baseline, new: Baseline) -> bool:
+    """True if two baselines say the same, for the same prompt as far as the server's count of its tokens shows."""
+    shown = (old.generation.prompt_shown, new.generation.prompt_shown)
+    return _says(old) == _says(new) and not prompt_change(*shown)
 
 
 def _gains_noise(old: Generation, new: Generation) -> bool:

@@ -236,7 +236,12 @@ def _line(facts: Mapping[str, Any]) -> str:
 def _finite(output: Generation) -> Generation:
     """An output whose log-probs and margins are finite or None, as JSON needs."""
     return dataclasses.replace(
-        output, path=None, samples=(), logprobs=_known(output.logprobs), margins=_known(output.margins)
+        output,
+        path=None,
+        samples=(),
+        logprobs=_known(output.logprobs),
+        margins=_known(output.margins),
+        as_read=_known(output.as_read),
     )
 
 

@@ -85,11 +85,14 @@ class GenerationFields(BaseModel):
     verified: Flag = False
     unverified: Text = ""
     lengths: tuple[Whole, ...] | None = None
+    reasoning: Text = ""
+    prompt_shown: Text = ""
+    as_read: tuple[Number, ...] | None = None
 
     @model_validator(mode="after")
     def _one_value_per_token(self) -> GenerationFields:
         count = None if self.token_ids is None else len(self.token_ids)
-        for name in ("logprobs", "margins", "lengths"):
+        for name in ("logprobs", "margins", "lengths", "as_read"):
             values = getattr(self, name)
             if values is not None and len(values) != count:
                 expected = "none" if count is None else count
@@ -105,6 +108,8 @@ class LikelihoodFields(BaseModel):
     worst: Number
     position: Whole
     band: Number
+    tokens: Whole = 0
+    as_read: Flag = False
 
 
 class JudgementFields(BaseModel):

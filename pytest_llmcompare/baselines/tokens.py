@@ -2,6 +2,9 @@
 
     {"id": "sky_color", "variant": "", "text": "3f1c9a2e", "tokens": [4518, 13], "logprobs": [-0.251304, -0.000215]}
 
+`"read"` holds the log-probabilities as a check reads them, if those differ: before logits processors, and in float32
+also of low-precision weights.
+
 It only adds to the baseline file: a line is used if its hash fits the text of the baseline, other lines are ignored
 with a warning. So the two files need not change in one step, and lines from either side of a merge will do.
 """
@@ -13,12 +16,15 @@ import math
 import re
 from typing import Any, NamedTuple, TypeVar
 
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, RowKey, digest
 
 from .document import CaseRecord, restore, shown_case, sort_key
 from .escapes import escape_line_end, unescape, with_line_breaks
 
 WARNINGS = 5  # that are shown one by one
+READ_APART = 1e-4
+"""Difference (nats) from which a log-prob as read is kept beside the written one; in float32 they differ by 1e-5."""
 
 _NAMES = re.compile(r'\s*\{"id": ("(?:[^"\\]|\\.)*"), "variant": ("(?:[^"\\]|\\.)*")')
 _quoted = json.JSONEncoder().encode  # faster than json.dumps
@@ -37,6 +43,7 @@ class TokenLine(NamedTuple):
         text_hash: Hash of the text that the tokens make.
         token_ids: Token ids.
         logprobs: Log-probabilities (nats, 6 decimals), or None if unknown.
+        as_read: As in `Generation`; None if unknown or as `logprobs`.
     """
 
     number: int
@@ -44,6 +51,7 @@ class TokenLine(NamedTuple):
     text_hash: str = ""
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
+    as_read: tuple[float, ...] | None = None
 
 
 class Tokens:
@@ -128,8 +136,20 @@ def format_token_line(baseline: Baseline) -> str:
     return (
         f'{{"id": {_quoted(escape_line_end(row.prompt_id))}, "variant": {_quoted(escape_line_end(row.variant))}, '
         f'"text": "{digest(generation.text)}", "tokens": [{", ".join(map(str, generation.token_ids))}], '
-        f'"logprobs": {_numbers(generation.logprobs)}}}'
+        f'"logprobs": {_numbers(generation.logprobs)}{_read(generation)}}}'
     )
+
+
+def reads_otherwise(generation: Generation) -> bool:
+    """True if log-probs as read are known and differ from the written ones by more than rounding in float32."""
+    written, as_read = generation.logprobs, generation.as_read
+    if as_read is None or not all(map(math.isfinite, as_read)):
+        return False
+    return written is None or any(abs(one - other) > READ_APART for one, other in zip(written, as_read, strict=True))
+
+
+def _read(generation: Generation) -> str:
+    return f', "read": {_numbers(generation.as_read)}' if reads_otherwise(generation) else ""
 
 
 def renamed(lines: str, row: RowKey) -> str:
@@ -175,12 +195,13 @@ def _name(line: str, value: Any) -> tuple[str, str] | None:
 def _token_line(number: int, line: str, value: Any) -> TokenLine:
     if not isinstance(value, dict):
         return TokenLine(number, line)
-    token_ids, logprobs = _values_of(value.get("tokens"), int), _values_of(value.get("logprobs"), float)
-    if token_ids is None or (logprobs is None) != (value.get("logprobs") is None):
-        return TokenLine(number, line)
-    if logprobs is not None and len(logprobs) != len(token_ids):
-        return TokenLine(number, line)
-    return TokenLine(number, line, str(value.get("text")), token_ids, logprobs)
+    token_ids = _values_of(value.get("tokens"), int)
+    logprobs, as_read = (_values_of(value.get(name), float) for name in ("logprobs", "read"))
+    for name, numbers in (("logprobs", logprobs), ("read", as_read)):
+        is_broken = (numbers is None) != (value.get(name) is None)
+        if token_ids is None or is_broken or (numbers is not None and len(numbers) != len(token_ids)):
+            return TokenLine(number, line)
+    return TokenLine(number, line, str(value.get("text")), token_ids, logprobs, as_read)
 
 
 def _values_of(values: Any, kind: type[T]) -> tuple[T, ...] | None:

@@ -11,7 +11,7 @@ from pytest_llmcompare.generation import Generation, Path, end_of, first_differe
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, digest
 
-from .noise import Limits, likelihood_drift, limits
+from .noise import Limits, likelihood_drift, limits, read_band
 
 TokenText = Callable[[int], str]
 """Returns the text of a token id, to show."""
@@ -55,9 +55,10 @@ def judge(
     """
     if baseline is None:
         return Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")
-    if stale := stale_reason(case, baseline):
-        return Judgement(Verdict.STALE, reason=stale)
     expected, actual = baseline.generation, candidate
+    stale = stale_reason(case, baseline) or prompt_change(expected.prompt_shown, actual.prompt_shown)
+    if stale:
+        return Judgement(Verdict.STALE, reason=stale)
     by_text = _judge_texts(expected, actual)
     if expected.token_ids is None or actual.token_ids is None:
         return by_text
@@ -83,6 +84,24 @@ def stale_reason(case: Case, baseline: Baseline) -> str:
     return f"{' and '.join(changed)} changed since the baseline was recorded" if changed else ""
 
 
+def prompt_change(then: str, now: str) -> str:
+    """Explain that a server makes other tokens of an equal prompt; empty if it does not, or not enough is known.
+
+    Hashes of token ids are compared with hashes alone, and counts with counts.
+
+    Args:
+        then: `Generation.prompt_shown` of the baseline.
+        now: That of today's output.
+    """
+    (count_then, colon_then, _), (count_now, colon_now, _) = then.partition(":"), now.partition(":")
+    if not then or not now or then == now or colon_then != colon_now:
+        return ""
+    return (
+        f"the server's chat template or tokenizer changed: {count_now} prompt tokens, {count_then} when recorded"
+        f"{', and other ones' if count_now == count_then else ''}"
+    )
+
+
 def _line_end_hashes(prompt: str) -> set[str]:
     """Hashes of a prompt with the line ends of Unix and of Windows."""
     unix = prompt.replace("\r\n", "\n")
@@ -98,8 +117,7 @@ def _judge_tokens(
     limit = limits(actual.environment, expected.environment, (path.scale or None) if path else None, tolerance)
     at = first_difference(ours, theirs)
     is_same = at is None and _same_finish(expected, actual)
-    now = actual.logprobs if is_same or path is None else path.logprobs
-    moved = likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
+    moved = _moved(expected, actual, path, limit, at, is_same=is_same)
     if moved is not None and math.isnan(moved.rms):
         return Judgement(Verdict.ERROR, reason=NAN_LOGPROBS)
     if is_same:
@@ -117,6 +135,18 @@ def _judge_tokens(
         candidate_token=token_text(theirs[at]) if at < len(theirs) else end_of(actual),
         likelihood=moved,
     )
+
+
+def _moved(
+    expected: Generation, actual: Generation, path: Path | None, limit: Limits, at: int | None, *, is_same: bool
+) -> Likelihood | None:
+    """How far log-probs of the baseline's tokens moved: as read if both sides were, else as the tokens were chosen."""
+    read = actual.as_read if is_same or path is None else path.as_read
+    if expected.as_read is not None and read is not None and (path is not None or is_same):
+        band = read_band(actual.environment, expected.environment, path.scale if path else None)
+        return likelihood_drift(expected.as_read, read, band, as_read=True)
+    now = actual.logprobs if is_same or path is None else path.logprobs
+    return likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
 
 
 def _judge_texts(expected: Generation, actual: Generation) -> Judgement:

@@ -71,22 +71,27 @@ def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
     weights = [dict(environment).get(WEIGHTS) for environment in (then, now)]
     same_weights = None if None in weights else weights[0] == weights[1]
     cases = len(movements)
+    dtype = _low_precision(then, now)
     known = [
         movement.likelihood
         for movement in movements
         if movement.likelihood is not None and math.isfinite(movement.likelihood.rms)
     ]
+    if dtype and any(likelihood.as_read for likelihood in known):
+        known, dtype = [likelihood for likelihood in known if likelihood.as_read], ""
     tokens = sum(likelihood.tokens for likelihood in known)
     if not tokens:
         reason = "its outputs are compared by text alone"
         return ModelVerdict(Finding.UNKNOWN, cases=cases, same_weights=same_weights, reason=reason)
     moved = math.sqrt(sum(likelihood.rms**2 * likelihood.tokens for likelihood in known) / tokens)
     learnt = (LearntNoise.read(movement.environment) for movement in movements)
-    noise = max((one.rms for one in learnt if one is not None), default=None)
+    today = LearntNoise.read(now)
+    noise = max((one.rms for one in learnt if one is not None), default=today.rms if today else None)
     limit = _limit(then, now, noise, max(likelihood.band for likelihood in known))
     finding, reason = Finding.CHANGED if moved > limit else Finding.UNCHANGED, ""
-    if dtype := _low_precision(then, now):
-        finding, reason = Finding.UNKNOWN, f"in {dtype} noise hides what a change of weights does"
+    if dtype:
+        reason = f"its baselines hold no log-probs that were read in float32, and in {dtype} noise hides small changes"
+        finding = Finding.UNKNOWN
     elif tokens < LEAST_TOKENS:
         finding, reason = Finding.UNKNOWN, f"{tokens} tokens can be compared, {LEAST_TOKENS} are needed"
     return ModelVerdict(finding, moved, noise, limit, tokens, cases, same_weights, reason=reason)

@@ -16,7 +16,12 @@ from pytest_llmcompare.judgement import Likelihood
 
 
 def likelihood_drift(
-    then: Sequence[float] | None, now: Sequence[float] | None, band: float, most: int | None = None
+    then: Sequence[float] | None,
+    now: Sequence[float] | None,
+    band: float,
+    most: int | None = None,
+    *,
+    as_read: bool = False,
 ) -> Likelihood | None:
     """Compare log-probs (nats) of the same tokens.
 
@@ -25,6 +30,7 @@ def likelihood_drift(
         now: Today's log-probs, at least of the first tokens; None if unknown.
         band: Largest root mean square that counts as noise.
         most: Number of tokens to compare; None compares all that both have.
+        as_read: Whether both are log-probs as read.
 
     Returns:
         None if there is nothing to compare. A NaN gives an `rms` of NaN.
@@ -43,6 +49,7 @@ def likelihood_drift(
         position=position,
         band=band,
         tokens=count,
+        as_read=as_read,
     )
 
 
@@ -130,6 +137,19 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         tolerance=usual if tolerance is None else tolerance,
         band=elsewhere * max(precision.least_band, precision.band * unit),
     )
+
+
+def read_band(now: Environment, then: Environment, scale: float | None) -> float:
+    """Largest rms of differences (nats) that is noise between two readings, in which all weights are in float32."""
+    precision = PRECISIONS["float32"]
+    usual = max(precision.least_band, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
+    learnt = LearntNoise.read(then) or LearntNoise.read(now)
+    elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
+    return elsewhere * max(usual, CASE_NOISE * learnt.rms if learnt else 0.0)
+
+
+CASE_NOISE = 10
+"""Noise of a single case, which has few tokens, in units of the noise of all tokens together."""
 
 
 @dataclass(frozen=True)

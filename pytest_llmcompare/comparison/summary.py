@@ -39,6 +39,7 @@ class TableRow:
     row: RowKey
     input: str
     cells: tuple[Cell | None, ...]
+    conversation: str = ""
 
     @property
     def differs(self) -> bool:
@@ -250,6 +251,7 @@ def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: 
             row,
             min(cell.result.input for cell in by_row[row].values()),
             tuple(by_row[row].get(model) for model in models),
+            max(cell.result.conversation for cell in by_row[row].values()),
         )
         for row, own in sorted(by_row.items(), key=lambda item: order.of_row(folder, name, item[0]))
     ]

@@ -21,7 +21,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .batching import room_after
-from .float32_trial import reading, warn_of_low_precision
+from .float32_trial import is_read_in_low_precision, reading, warn_of_low_precision
 from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
 from .job import Job
@@ -146,7 +146,8 @@ def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
 def note_path(job: Job, index: int, check: DraftCheck) -> None:
     """Keep the log-probs along a draft, if the pass got to its end."""
     if check.is_read:
-        job.paths[index] = check.path(draws=bool(job.config.do_sample))
+        coarse = is_read_in_low_precision(job.model)
+        job.paths[index] = check.path(draws=bool(job.config.do_sample), coarse=coarse)
 
 
 def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:

@@ -13,7 +13,8 @@ from itertools import chain
 
 from transformers import GenerationConfig
 
-from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.models.conversation import Prompt
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
@@ -107,7 +108,7 @@ def checked_settings(
 
 
 def encoded_prompts(
-    model: LocalModel, prompts: Mapping[int, str]
+    model: LocalModel, prompts: Mapping[int, Prompt]
 ) -> tuple[dict[int, list[int]], dict[int, GenerationError]]:
     """Token ids of prompts, and the errors of those that the model can't be asked, both by index."""
     encoded: dict[int, list[int]] = {}
@@ -116,6 +117,8 @@ def encoded_prompts(
         try:
             with transformers_quiet():
                 tokens = model.encode(prompt)
+        except ModelError as error:  # no chat template
+            fault = str(error)
         except Exception as error:  # from a tokenizer or a chat template
             fault = f"the prompt cannot be made into tokens: {error_line(error)}"
         else:

@@ -65,6 +65,11 @@ def is_read_in_float32(model: LocalModel) -> bool:
     return model.model.dtype in LOW and not why_not_in_float32(model)
 
 
+def is_read_in_low_precision(model: LocalModel) -> bool:
+    """Return whether it is a low-precision checkpoint that can't be read in float32."""
+    return model.model.dtype in LOW and bool(why_not_in_float32(model))
+
+
 def warn_of_low_precision(model: LocalModel) -> None:
     """Warn of a low-precision checkpoint that can't be read in float32."""
     if model.model.dtype in LOW and (why := why_not_in_float32(model)):

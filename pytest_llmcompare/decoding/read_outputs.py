@@ -18,7 +18,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .drafts import VERIFY_TOKENS
-from .float32_trial import reading
+from .float32_trial import is_read_in_low_precision, reading
 from .generate import Batches
 from .job import Job
 from .model_call import call
@@ -54,7 +54,7 @@ def read_finished(job: Job, finished: Iterable[Finished]) -> Iterator[Finished]:
 def can_be_read(job: Job, output: Generation) -> bool:
     """True for an output that was not read yet, of a model whose one pass gives what it computes token by token."""
     unread = output.as_read is None and bool(output.token_ids) and output.logprobs is not None
-    return unread and not why_not_in_one_pass(job.model)
+    return unread and not why_not_in_one_pass(job.model) and not is_read_in_low_precision(job.model)
 
 
 def read_together(job: Job, outputs: dict[int, Generation]) -> Iterator[Finished]:

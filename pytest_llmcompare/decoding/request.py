@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models.conversation import Prompt
 
 Outcome = Generation | GenerationError
 """The output of a prompt, or the error that it ended with."""
@@ -26,14 +27,14 @@ class Request:
     """One prompt to answer.
 
     Attributes:
-        prompt: The whole text: examples, then input.
+        prompt: The whole text: examples, then input; or a conversation.
         gen_config: Complete decoding settings, as returned by `gen_config.complete`.
         seed: Seed for sampling; None samples from torch's global generator.
         draft: Tokens that the output is expected to have. A hint that saves time if it is right and never changes an
             output.
     """
 
-    prompt: str
+    prompt: Prompt
     gen_config: Mapping[str, Any]
     seed: int | None = None
     draft: tuple[int, ...] | None = None
@@ -50,12 +51,16 @@ class PredictOptions:
         drafts: Tokens that the output of a row is expected to have, by its index: a hint that saves time if it is
             right and never changes an output.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
+        read: Whether outputs are also read along themselves, as a later check will.
+        take_noise: Called at the end with the noise of reading (nats, root mean square); None does not measure it.
     """
 
     model: object
     observer: Observer | None = None
     drafts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     shortcuts: bool = True
+    read: bool = False
+    take_noise: Callable[[float], None] | None = None
 
 
 _options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)

@@ -135,7 +135,7 @@ class DraftCheck:
             self.logprobs.append(prediction.score - prediction.log_total)
             self.margins.append(prediction.margin)
 
-    def path(self, *, draws: bool) -> Path:
+    def path(self, *, draws: bool, coarse: bool) -> Path:
         """Predictions along the draft, as the record that the rest of the plugin uses."""
         forced = self.forced
         return Path(
@@ -148,6 +148,7 @@ class DraftCheck:
             stop=forced.stop,
             draws=draws,
             unprocessed=None if forced.unprocessed == forced.logprobs else tuple(forced.unprocessed),
+            is_coarse=coarse,
         )
 
 

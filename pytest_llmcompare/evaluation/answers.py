@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.comparison.noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
@@ -76,12 +77,14 @@ class Outcomes:
         asking: Model and cases.
         keys: Name of each case's answer in the journal.
         by_index: Outcomes so far, by index of the case.
+        noise: Noise of the model's numbers, if it was measured.
         notes: Notes for the user.
     """
 
     asking: Asking
     keys: Sequence[str]
     by_index: dict[int, Outcome] = field(default_factory=dict)
+    noise: LearntNoise | None = None
     notes: list[str] = field(default_factory=list)
 
     def resume(self) -> list[int]:
@@ -103,9 +106,18 @@ class Outcomes:
             self.asking.journal.append(self.keys[index], outcome)
         self.asking.progress.step(outcome if isinstance(outcome, Generation) else None)
 
+    def take_noise(self, rms: float) -> None:
+        """Keep the noise that was measured (nats, root mean square)."""
+        self.noise = LearntNoise(rms)
+
     def in_order(self) -> list[Outcome]:
-        """All outcomes, in the order of the cases."""
-        return [self.by_index[index] for index in range(len(self.keys))]
+        """All outcomes, in the order of the cases, with the noise in their environment if it was measured."""
+        return [self._with_noise(self.by_index[index]) for index in range(len(self.keys))]
+
+    def _with_noise(self, outcome: Outcome) -> Outcome:
+        if self.noise is None or not isinstance(outcome, Generation):
+            return outcome
+        return replace(outcome, environment=self.noise.write(outcome.environment))
 
     def _resumed_note(self) -> str:
         asking, group = self.asking, self.asking.group

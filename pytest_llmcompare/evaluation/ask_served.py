@@ -13,6 +13,7 @@ from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
+from pytest_llmcompare.models.conversation import prompt_of
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
@@ -70,6 +71,8 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
         ModelError: The server does not answer, or another model answers than at the start.
         UsageError: A variable is missing, or a server cannot follow the settings.
     """
+    if any(case.row.conversation for case in asking.cases):
+        model = model.of_conversations()
     for case in asking.cases:
         check_settings(model.name, case.gen_config)
     server = model.server()
@@ -109,7 +112,7 @@ def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) 
 
 def check_of(asking: Asking, case: Case) -> Check:
     """The question of a case, with its baseline if that answers the same question and tokens can be compared."""
-    question = Question(case.prompt, case.gen_config, case.seed if case.samples else None)
+    question = Question(prompt_of(case), case.gen_config, case.seed if case.samples else None)
     baseline = asking.expected.get(case.key.row)
     expected = baseline.generation if baseline and not stale_reason(case, baseline) else None
     if expected is None or expected.token_ids is None or "server" not in dict(expected.environment):

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
+from pytest_llmcompare.models.conversation import Conversation
 from pytest_llmcompare.records import Case, RowKey
 
 T = TypeVar("T")
 
 SCALARS = (str, int, float, bool)
 OURS = (
-    "prompt_id", "variant", "input_text", "few_shot_examples", "config_dict", "seed", "target", "baseline",
-    "outputs",
+    "prompt_id", "variant", "input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed",
+    "target", "baseline", "outputs",
 )  # fmt: skip
 """Columns of the results table that are not metrics."""
 
@@ -37,6 +38,11 @@ def shared_settings(cases: Sequence[Case]) -> Shared | None:
     return Shared(first.examples, dict(first.gen_config)) if alike and not first.samples else None
 
 
+def fixed_settings(cases: Sequence[Case]) -> Shared | None:
+    """Settings to log a pyfunc with; None if it has to read them, or conversations, from columns."""
+    return None if any(case.row.conversation for case in cases) else shared_settings(cases)
+
+
 def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row: bool) -> pd.DataFrame:
     """The table to evaluate.
 
@@ -46,14 +52,18 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
         per_row: Whether the model reads examples, decoding settings and seed from columns.
 
     Returns:
-        Columns `prompt_id`, `variant`, `input_text`, then those of the settings, `target` if any row has one, the
-        table's own, and `baseline`.
+        Columns `prompt_id`, `variant`, `input_text`, `messages` and `tools` if any row is a conversation, then those of
+        the settings, `target` if any row has one, the table's own, and `baseline`.
     """
     columns: dict[str, list[Any]] = {
         "prompt_id": [case.row.id for case in cases],
         "variant": [case.key.variant for case in cases],
         "input_text": [case.row.input for case in cases],
     }
+    if any(case.row.conversation for case in cases):
+        asked = [Conversation.from_json(case.row.conversation) if case.row.conversation else None for case in cases]
+        columns["messages"] = [one and one.messages_json() for one in asked]
+        columns["tools"] = [one and one.tools_json() for one in asked]
     if per_row:
         columns["few_shot_examples"] = [case.examples for case in cases]
         columns["config_dict"] = [json.dumps(dict(case.gen_config), sort_keys=True) for case in cases]

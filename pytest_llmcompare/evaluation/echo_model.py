@@ -12,6 +12,7 @@ import mlflow
 import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.models.model import ModelInfo
+from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel
 from mlflow.types import ColSpec, DataType, Schema
 
@@ -58,6 +59,14 @@ def parameters_of(spec: ModelSpec) -> dict[str, float]:
 def from_config(config: Mapping[str, Any]) -> EchoModel:
     """The model that was logged with these parameters; called by the code that MLflow stores with it."""
     return EchoModel(EchoSettings(**{field: config[name] for name, field in PARAMETERS.items()}))
+
+
+def is_echo(model: PyFuncModel) -> bool:
+    """True if an `echo:` model is inside a loaded model."""
+    try:
+        return isinstance(model.unwrap_python_model(), EchoModel)
+    except mlflow.MlflowException:  # another flavour
+        return False
 
 
 def log_echo(spec: ModelSpec, name: str) -> ModelInfo:

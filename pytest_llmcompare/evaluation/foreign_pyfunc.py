@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import GenerationError, ModelError, nearest_hint
+from pytest_llmcompare.models.conversation import Conversation, prompt_of
 from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
 from pytest_llmcompare.records import Case
 from pytest_llmcompare.suite.column_names import INPUT_COLUMNS
 from pytest_llmcompare.text import error_line
 
-from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
+from .echo_model import is_echo
+from .pyfunc_input import CONFIG, EXAMPLES, INPUT, MESSAGES, SEED, TOOLS, json_text
 from .pyfunc_output import WrongCountError, texts_of
 
 if TYPE_CHECKING:
@@ -36,20 +38,28 @@ def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
     the table's row.
 
     Raises:
-        ModelError: The signature requires a column that the table does not have.
+        ModelError: The signature requires a column that the table does not have, or has no column for conversations.
     """
     import pandas as pd
 
+    if any(case.row.conversation for case in cases) and is_echo(model):
+        return pd.DataFrame({INPUT: [case.input for case in cases]})
     metadata: Any = model.metadata
     schema = metadata.get_input_schema()
     wanted: list[ColSpec | TensorSpec] = list(schema.inputs) if schema is not None else []
-    if len(wanted) <= 1:
+    takes_messages = next((column for column in wanted if column.name == MESSAGES), None)
+    if takes_messages is None and any(case.row.conversation for case in cases):
+        raise no_messages_error(cases)
+    if len(wanted) <= 1 and not takes_messages:
         name = next((column.name for column in wanted if column.name), INPUT)
         return pd.DataFrame({name: [case.prompt for case in cases]})
     if not schema.has_input_names():
         raise unnamed_columns_error(cases, len(wanted))
     names = [str(column.name) for column in wanted]
     rows = [cells(case, names) for case in cases]
+    if takes_messages is not None:
+        as_text = getattr(takes_messages.type, "name", "") == "string"
+        rows = [{**row, **conversation_cells(case, as_text=as_text)} for row, case in zip(rows, cases, strict=True)]
     present = [name for name in names if any(row.get(name) is not None for row in rows)]
     if lacking := [str(column.name) for column in wanted if column.required and column.name not in present]:
         raise missing_columns_error(cases, rows, lacking)
@@ -59,6 +69,16 @@ def input_frame(model: PyFuncModel, cases: Sequence[Case]) -> DataFrame:
         name: object if any(isinstance(cell, str) for cell in values) else None for name, values in columns.items()
     }
     return pd.DataFrame({name: pd.Series(values, dtype=kinds[name]) for name, values in columns.items()})
+
+
+def conversation_cells(case: Case, *, as_text: bool) -> dict[str, Any]:
+    """Cells with the messages and tools of a case, a text as the only message; as JSON text, or as lists of dicts."""
+    prompt = prompt_of(case)
+    asked = prompt if isinstance(prompt, Conversation) else Conversation.of_text(prompt)
+    if as_text:
+        return {MESSAGES: asked.messages_json(), TOOLS: asked.tools_json()}
+    fields = asked.fields()
+    return {MESSAGES: fields["messages"], TOOLS: fields.get("tools")}
 
 
 def cells(case: Case, names: Sequence[str]) -> dict[str, Any]:
@@ -222,6 +242,16 @@ def missing_columns_error(
     return ModelError(
         "\n".join(lines) + f"\nThe table offers {', '.join(offered)}.\n"
         "Add the column to the table, or log the model with a signature that does not require it."
+    )
+
+
+def no_messages_error(cases: Sequence[Case]) -> ModelError:
+    """The error for conversations and a signature without a column for them."""
+    group = cases[0].key.group
+    return ModelError(
+        f"model {group.model!r}: table {group.table!r} holds conversations, and its signature has no column "
+        f"{MESSAGES!r}.\nLog the model with a signature that has one (JSON text, or a list of objects), "
+        "or ask it texts."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.models.spec import SourceKind, shown_spec
 
 from . import model_logging, plugin_models
-from .dataset import shared_settings
+from .dataset import fixed_settings, shared_settings
 from .echo_model import log_echo, parameters_of
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
 from .served_model import log_served
@@ -79,6 +79,7 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
         ModelError: MLflow cannot load a plugin's model.
         TrackingError: MLflow's store does not take it.
     """
+    is_chat = any(case.row.conversation for case in group.cases.values())
     if group.spec.kind is SourceKind.MLFLOW:
         return resolved.location
     if group.spec.kind is SourceKind.OTHER:
@@ -86,9 +87,9 @@ def log_group_model(group: Group, resolved: ResolvedModel, batch_size: int) -> s
     if group.spec.kind is SourceKind.ECHO:
         return model_logging.logged(log_echo, group.spec)
     if group.spec.kind is SourceKind.SERVER:
-        shared = shared_settings(tuple(group.cases.values()))
-        return model_logging.logged(lambda spec, name: log_served(spec, name, shared), group.spec)
-    return model_logging.log(pyfunc_of(group, resolved, batch_size), group.spec.name).model_uri
+        shared = fixed_settings(tuple(group.cases.values()))
+        return model_logging.logged(partial(log_served, shared=shared, conversations=is_chat), group.spec)
+    return model_logging.log(pyfunc_of(group, resolved, batch_size), group.spec.name, is_chat=is_chat).model_uri
 
 
 def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTransformer:
@@ -105,7 +106,7 @@ def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTra
         "trust_remote_code": spec.trust_remote_code,
         "batch_size": batch_size,
     }
-    shared = shared_settings(tuple(group.cases.values()))
+    shared = fixed_settings(tuple(group.cases.values()))
     if shared is None:
         return PyfuncTransformerWithParams(source, **options)
     return PyfuncTransformer(source, shared.gen_config, shared.examples, **options)

@@ -10,30 +10,34 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
+from pytest_llmcompare.comparison.noise import LearntNoise, without_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
 from pytest_llmcompare.decoding.request import Outcome, PredictOptions, predict_options
+from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
+from pytest_llmcompare.models.load_checks import time_note
 from pytest_llmcompare.models.spec import SourceKind
 
 from .answers import Asking, Outcomes
 from .dataset import frame_of
 from .pyfunc import HeldTransformer, PyfuncTransformer
+from .pyfunc_input import MESSAGES
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from pytest_llmcompare.models.load import LocalModel
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 
-INPUTS = ("input_text", "few_shot_examples", "config_dict", "seed")
+INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed")
 
 
 def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], list[str]]:
@@ -47,9 +51,12 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
         Outcomes in the order of the cases, and notes for the user.
 
     Raises:
-        ModelError: The model cannot be found or loaded.
+        ModelError: The model cannot be found or loaded, or has no chat template for a conversation.
     """
     model = in_memory.hold(ours.located())
+    if any(case.row.conversation for case in asking.cases):
+        model.check_has_template()
+        _check_takes_messages(asking, ours)
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys)
     left = outcomes.resume()
@@ -60,9 +67,32 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
         )
     if left:
         drafts = _drafts(asking, left, model)
-        outcomes.notes.extend(_predict(asking, ours, outcomes, left, drafts))
+        outcomes.notes.extend(
+            _predict(asking, ours, outcomes, left, drafts=drafts, measures=not _knows_noise(asking, model))
+        )
         outcomes.notes.extend(_untried(asking, [outcomes.by_index[index] for index in left], len(drafts)))
     return outcomes.in_order(), outcomes.notes
+
+
+def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:
+    """Check that a logged model's signature lets conversations through; MLflow drops columns that it does not name.
+
+    Raises:
+        ModelError: It does not.
+    """
+    schema = asking.model.metadata.get_input_schema()
+    if not isinstance(ours, PyfuncTransformer) and schema is not None and MESSAGES not in schema.input_names():
+        raise ModelError(
+            f"model {asking.group.model!r}: table {asking.group.table!r} holds conversations, and the model was logged "
+            f"with a signature that has no column {MESSAGES!r}. Log it again with this version: "
+            'log_model(PyfuncTransformerWithParams(..., chat_template="tokenizer"), NAME)'
+        )
+
+
+def _knows_noise(asking: Asking, model: LocalModel) -> bool:
+    """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
+    recorded = {baseline.generation.environment for baseline in asking.expected.values()}
+    return any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
 
 
 def _predict(
@@ -70,12 +100,19 @@ def _predict(
     ours: HeldTransformer,
     outcomes: Outcomes,
     left: Sequence[int],
+    *,
     drafts: Mapping[int, tuple[int, ...]],
+    measures: bool,
 ) -> list[str]:
     """Call `predict` of MLflow's loaded model; return the engine's warnings."""
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
-        ours, lambda place, outcome: outcomes.add(left[place], outcome), drafts, shortcuts=asking.shortcuts
+        ours,
+        lambda place, outcome: outcomes.add(left[place], outcome),
+        drafts,
+        shortcuts=asking.shortcuts,
+        read=asking.shortcuts,
+        take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
@@ -85,12 +122,14 @@ def _predict(
     )
 
 
-def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> DataFrame:
+def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> pd.DataFrame:
     """The columns that the pyfunc reads, a row per case.
 
     A pyfunc logged without examples is sent whole prompts; one logged with fixed settings gets no settings columns.
     """
     frame = frame_of(cases, {}, per_row=not isinstance(ours, PyfuncTransformer))
+    if isinstance(ours, PyfuncTransformer) and any(case.row.conversation for case in cases):
+        return pd.DataFrame({MESSAGES: [case.prompt for case in cases]})  # MLflow passes on its first column alone
     if isinstance(ours, PyfuncTransformer) and not ours.examples:
         frame = frame.assign(input_text=[case.prompt for case in cases])
     return frame[[column for column in INPUTS if column in frame]]
@@ -140,7 +179,12 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     settings = [case.gen_config for case in cases]
     if isinstance(ours, PyfuncTransformer):
         settings = [complete(ours.gen_config_dict)]
-    notes = (*model.notes, left_out_note(model, settings, _stated(group, ours)), _raw_prompts(group, model))
+    conversations = [case for case in cases if case.row.conversation]
+    notes = [*model.notes, left_out_note(model, settings, _stated(group, ours))]
+    if conversations and not model.chat_template:
+        notes.append(time_note(model))
+    if len(conversations) < len(cases):
+        notes.append(_raw_prompts(group, model))
     return tuple(note for note in notes if note)
 
 

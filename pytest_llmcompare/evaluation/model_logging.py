@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
-from mlflow.models import ModelSignature
 from mlflow.models.model import Model, ModelInfo
 from mlflow.pyfunc import PyFuncModel
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.types import ColSpec, DataType, Schema
 
 from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
@@ -30,7 +27,7 @@ from pytest_llmcompare.text import error_line, in_text_without_secrets
 
 from .heavy_imports import heavy_imports
 from .pyfunc import HeldTransformer, PyfuncTransformer, PyfuncTransformerWithParams
-from .pyfunc_input import CONFIG, EXAMPLES, INPUT, SEED, json_text
+from .signatures import CHAT, SIGNATURES, input_example
 
 CLASSES: Mapping[str, type[HeldTransformer]] = {
     kind.__name__: kind for kind in (PyfuncTransformer, PyfuncTransformerWithParams)
@@ -39,23 +36,6 @@ CODE = Path(__file__).with_name("_logged_code.py")
 PACKAGES = ("pytest-llmcompare", "mlflow", "transformers", "torch", "accelerate", "pandas")
 """Packages that serving a logged pyfunc needs; each brings its own dependencies."""
 
-QUESTION = "Q: What color is the sky?\nA:"
-OUTPUT = Schema([ColSpec(DataType.string)])
-SIGNATURES = {
-    # Without a name, so that a text, a list of texts and a DataFrame with any single column fit.
-    "PyfuncTransformer": ModelSignature(Schema([ColSpec(DataType.string)]), OUTPUT),
-    "PyfuncTransformerWithParams": ModelSignature(
-        Schema(
-            [
-                ColSpec(DataType.string, INPUT),
-                ColSpec(DataType.string, EXAMPLES, required=False),
-                ColSpec(DataType.string, CONFIG, required=False),
-                ColSpec(DataType.long, SEED, required=False),
-            ]
-        ),
-        OUTPUT,
-    ),
-}
 SILENT: Mapping[str, str] = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the server's address may hold a key
@@ -90,12 +70,13 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
     return str(info.model_uri)
 
 
-def log(python_model: HeldTransformer, name: str) -> ModelInfo:
+def log(python_model: HeldTransformer, name: str, *, is_chat: bool = False) -> ModelInfo:
     """Log a pyfunc of ours in the active run as a model from code, without a pickle and without its weights.
 
     Args:
         python_model: The pyfunc.
         name: Name of the logged model; characters that MLflow refuses are replaced.
+        is_chat: Whether it is asked conversations; a model with a chat template always may be.
 
     Raises:
         UsageError: It is a pyfunc of another class.
@@ -107,6 +88,8 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
             f"log_model logs {' and '.join(CLASSES)}, got {kind}.\n"
             "Log a pyfunc of your own with mlflow.pyfunc.log_model(name=..., python_model=...)"
         )
+    takes_columns = kind == PyfuncTransformerWithParams.__name__
+    form = CHAT if takes_columns and (is_chat or python_model.spec.chat_template) else kind
     try:
         with bounded_requests(), quiet(), requirements_unchecked():
             info: ModelInfo = Model.log(
@@ -116,9 +99,9 @@ def log(python_model: HeldTransformer, name: str) -> ModelInfo:
                 python_model=str(CODE),
                 model_config={"class": kind, **python_model.config()},
                 # With signature and requirements MLflow infers neither, for which it would load the model twice.
-                signature=SIGNATURES[kind],
+                signature=SIGNATURES[form],
                 pip_requirements=requirements(),
-                input_example=input_example(kind),
+                input_example=input_example(form),
                 validate_serving_input=False,
             )
             clean_tags(info.model_id)
@@ -183,14 +166,6 @@ def requirements() -> list[str]:
     """Requirements to serve a pyfunc, in the versions that are installed here."""
     # Builds such as torch 2.9.0+cpu are not on PyPI.
     return [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
-
-
-def input_example(kind: str) -> pd.DataFrame:
-    """A row that the pyfunc can answer."""
-    row: dict[str, Any] = {INPUT: QUESTION}
-    if kind == PyfuncTransformerWithParams.__name__:
-        row |= {EXAMPLES: "Q: Is fire hot?\nA: Yes.\n\n", CONFIG: json_text({"max_new_tokens": 10}), SEED: 0}
-    return pd.DataFrame([row])
 
 
 def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:

@@ -145,9 +145,24 @@ class HeldTransformer(PythonModel):
 
         indices = list(requests)
         with in_memory.using(self.located()) as model:
-            finished = answers(model, list(requests.values()), batch_size=self.batch_size, shortcuts=options.shortcuts)
+            finished = answers(
+                model,
+                list(requests.values()),
+                batch_size=self.batch_size,
+                shortcuts=options.shortcuts,
+                read=options.read,
+            )
+            answered = []
             for position, outcome in finished:
                 yield indices[position], outcome
+                if options.take_noise is not None and not isinstance(outcome, GenerationError):
+                    answered.append((requests[indices[position]], outcome))
+            if options.take_noise is not None:
+                from pytest_llmcompare.decoding.reading_noise import reading_noise  # imports torch
+
+                noise = reading_noise(model, answered)
+                if noise is not None:
+                    options.take_noise(noise)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "resolved"}  # of this process

@@ -8,11 +8,14 @@ from typing import Any
 
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.errors import GenerationError, UsageError, nearest_hint
+from pytest_llmcompare.models.conversation import Conversation, Prompt
 from pytest_llmcompare.models.gen_config import complete, problems
 from pytest_llmcompare.suite.cells import CellError, settings, text
+from pytest_llmcompare.suite.conversation import FORM, NO_EXAMPLES, from_json, question, tools
 from pytest_llmcompare.suite.raw_rows import from_frame, is_frame, plain_value, shown_value
 
 INPUT, EXAMPLES, CONFIG, SEED = "input_text", "few_shot_examples", "config_dict", "seed"
+MESSAGES, TOOLS = "messages", "tools"
 SEEDS = (-(2**63), 2**64)  # what torch takes: from the first, below the second
 FORMS = "a text, a list of texts or of dicts, a dict of columns, or a pandas DataFrame"
 
@@ -40,6 +43,8 @@ def rows_in(given: object) -> list[Record]:
     if is_frame(given):
         return [record.cells for record in from_frame("model input", given, lambda number, _: f"row {number}").records]
     if isinstance(given, Mapping):
+        if isinstance(given.get(MESSAGES), list) and all(isinstance(one, Mapping) for one in given[MESSAGES]):
+            return [{str(name): plain_value(cell) for name, cell in given.items()}]
         return records_of_columns({str(name): plain_value(cells) for name, cells in given.items()})
     rows = plain_value(list(given)) if isinstance(given, (list, tuple)) else plain_value(given)
     if not isinstance(rows, list):
@@ -69,7 +74,7 @@ def records_of_columns(columns: Mapping[str, Any]) -> list[Record]:
 
 
 def input_column(records: Sequence[Record], *, named: bool) -> str:
-    """Name of the column with the prompts: `input_text`, or the only column.
+    """Name of the column with the prompts: `input_text`, `messages`, or the only column.
 
     Args:
         records: The rows.
@@ -81,6 +86,8 @@ def input_column(records: Sequence[Record], *, named: bool) -> str:
     columns = list(dict.fromkeys(str(name) for record in records for name in record))
     if INPUT in columns or not records:
         return INPUT
+    if MESSAGES in columns:
+        return MESSAGES
     if len(columns) == 1 and not named:
         return columns[0]
     listed = ", ".join(map(repr, columns)) or "none"
@@ -103,7 +110,7 @@ def shared_request(
 ) -> Request | GenerationError:
     """The request of one text."""
     try:
-        return Request(examples + text(column, record.get(column)), gen_config)
+        return Request(prompt_in(record, column, examples), gen_config)
     except CellError as error:
         return cell_fault(error)
 
@@ -119,10 +126,35 @@ def own_request(record: Record) -> Request | GenerationError:
     """The request of one row."""
     try:
         examples = record.get(EXAMPLES)
-        prompt = ("" if examples is None else text(EXAMPLES, examples)) + text(INPUT, record.get(INPUT))
+        prompt = prompt_in(record, INPUT, "" if examples is None else text(EXAMPLES, examples))
         return Request(prompt, settings_in(record.get(CONFIG)), seed_in(record.get(SEED)))
     except CellError as error:
         return cell_fault(error)
+
+
+def prompt_in(record: Record, column: str, examples: str) -> Prompt:
+    """The prompt of a row: its messages, else its text after the examples.
+
+    A cell of messages may also hold an object with `messages` and `tools`, as requests to chat models do.
+
+    Raises:
+        CellError: It is faulty, or there are examples before a conversation.
+    """
+    value, offered = record.get(MESSAGES), record.get(TOOLS)
+    if value is None and offered is None:
+        return examples + text(column, record.get(column))
+    value = record.get(column) if value is None else value
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        value = from_json(MESSAGES, value, FORM)
+    if isinstance(value, Mapping) and MESSAGES in value:
+        value, offered = value[MESSAGES], value.get(TOOLS, offered)
+    offered = tools(TOOLS, offered)
+    asked = question(MESSAGES, value, named=True)
+    if isinstance(asked, str) and not offered:
+        return examples + asked
+    if examples:
+        raise CellError(NO_EXAMPLES)
+    return Conversation((Conversation.of_text(asked) if isinstance(asked, str) else asked).messages, offered)
 
 
 def settings_in(value: object) -> dict[str, Any]:

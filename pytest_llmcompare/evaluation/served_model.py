@@ -17,6 +17,7 @@ from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.model import PythonModel
 
 from pytest_llmcompare.errors import GenerationError, ModelError
+from pytest_llmcompare.models.conversation import Conversation
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.served import ServerOptions, check_variables, parse_address
 from pytest_llmcompare.models.spec import ModelSpec
@@ -27,8 +28,8 @@ from pytest_llmcompare.serving.server import Question, Server
 from pytest_llmcompare.serving.threads import in_threads
 
 from .dataset import Shared
-from .model_logging import SIGNATURES
 from .pyfunc_input import faulty_rows, own_requests, shared_requests
+from .signatures import CHAT, SIGNATURES
 
 if TYPE_CHECKING:
     ModelInput = object
@@ -66,6 +67,15 @@ class ServedModel(PythonModel):
         """How it is asked."""
         return ServerOptions(**self.config["options"])
 
+    @property
+    def is_chat(self) -> bool:
+        """True if it is asked at the chat endpoint: its table says so, or it was logged for conversations."""
+        return self.options.chat or bool(self.config.get("conversations"))
+
+    def of_conversations(self) -> ServedModel:
+        """The same model, asked at the chat endpoint."""
+        return ServedModel({**self.config, "conversations": True})
+
     def server(self) -> Server:
         """The server, the same one for every model with this address and these options.
 
@@ -74,12 +84,13 @@ class ServedModel(PythonModel):
             UsageError: An environment variable is missing, or the address cannot be used.
         """
         key = repr((self.config["source"], self.config.get("dtype"), sorted(self.config["options"].items())))
+        chat = f"{key} chat"
         if key not in _servers:
             check_variables(self.name, self.options, os.environ)
             address = parse_address(self.config["source"], f"model {self.name!r}")
-            client = Client(address, self.options, folder=_folder_of(key))
-            _servers[key] = Server(client, self.config.get("dtype") or "")
-        return _servers[key]
+            client, dtype = Client(address, self.options, folder=_folder_of(key)), self.config.get("dtype") or ""
+            _servers[key], _servers[chat] = Server(client, dtype), Server(client, dtype, chat=True)
+        return _servers[chat if self.is_chat else key]
 
     def predict(self, context: object, model_input: ModelInput, params: Any = None) -> list[str]:  # noqa: ARG002 - MLflow's
         """Answer texts, or rows with settings of their own if the model was logged without settings.
@@ -103,7 +114,8 @@ class ServedModel(PythonModel):
                 questions[index] = Question(row.prompt, row.gen_config, row.seed)
                 check_settings(self.name, row.gen_config)
         if questions:
-            server = self.server()
+            has_messages = any(isinstance(question.prompt, Conversation) for question in questions.values())
+            server = (self.of_conversations() if has_messages else self).server()
             server.probe(self.name)
             outcomes.update(in_threads(server.ask, questions, self.options.concurrency))
         if failed := [(index, one) for index, one in outcomes.items() if isinstance(one, GenerationError)]:
@@ -111,12 +123,13 @@ class ServedModel(PythonModel):
         return [one.text for _, one in sorted(outcomes.items()) if isinstance(one, Answer)]
 
 
-def config_of(spec: ModelSpec, shared: Shared | None) -> dict[str, Any]:
+def config_of(spec: ModelSpec, shared: Shared | None, *, conversations: bool = False) -> dict[str, Any]:
     """What is stored with a model: names of variables, never their values.
 
     Args:
         spec: The model.
         shared: Examples and settings that all rows share; None if each row has its own.
+        conversations: Whether it is asked conversations.
     """
     return {
         "name": spec.name,
@@ -125,16 +138,17 @@ def config_of(spec: ModelSpec, shared: Shared | None) -> dict[str, Any]:
         "dtype": spec.dtype if spec.dtype != "auto" else None,
         "gen_config": shared.gen_config if shared else None,
         "examples": shared.examples if shared else "",
+        **({"conversations": True} if conversations else {}),
     }
 
 
-def log_served(spec: ModelSpec, name: str, shared: Shared | None) -> ModelInfo:
+def log_served(spec: ModelSpec, name: str, shared: Shared | None, *, conversations: bool = False) -> ModelInfo:
     """Log a served model in the active run."""
     info: ModelInfo = mlflow.pyfunc.log_model(
         name=name,
         python_model=str(CODE),
-        model_config=config_of(spec, shared),
-        signature=SIGNATURES["PyfuncTransformer" if shared else "PyfuncTransformerWithParams"],
+        model_config=config_of(spec, shared, conversations=conversations),
+        signature=SIGNATURES["PyfuncTransformer" if shared else CHAT],
         # With requirements MLflow infers none, for which it would load the model once more.
         pip_requirements=[f"{package}=={installed}" for package in PACKAGES if (installed := _version(package))],
     )

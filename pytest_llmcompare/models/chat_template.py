@@ -19,6 +19,9 @@ from .model_files import is_lfs_pointer
 TOKENIZER = "tokenizer"
 """The setting for the tokenizer's own template."""
 
+SERVER = "server"
+"""In place of a template: the server of a served model has it."""
+
 EXPECTED = "true for the tokenizer's own template, the path of a file with a Jinja template, or the template as text"
 ENDINGS = (".jinja", ".jinja2", ".j2", ".txt", ".json", ".tmpl", ".tpl", ".template", ".md", ".html", ".yaml", ".yml")
 LARGEST = 1 << 20  # bytes; the longest templates have some 30,000

@@ -29,6 +29,8 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment
 
 from .chat_template import TOKENIZER
+from .config_tables import header
+from .conversation import Conversation, Prompt
 from .device import checked_device, checked_dtype, device_name, share_processors
 from .load_checks import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
@@ -60,23 +62,42 @@ class LocalModel:
     pieces: dict[int, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
-    def encode(self, prompt: str) -> list[int]:
-        """Tokenize a prompt as transformers' text-generation pipeline does."""
-        if not self.chat_template:
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Tokenize a prompt as transformers' text-generation pipeline does; a conversation by the chat template.
+
+        Raises:
+            ModelError: A conversation, and there is no chat template.
+        """
+        if isinstance(prompt, str) and not self.chat_template:
             return list(self.tokenizer(self.prefix + prompt)["input_ids"])
-        return list(self.chat(prompt, return_dict=True)["input_ids"])
+        conversation = Conversation.of_text(prompt) if isinstance(prompt, str) else prompt
+        self.check_has_template()
+        return list(self.chat(conversation, return_dict=True)["input_ids"])
+
+    def check_has_template(self) -> None:
+        """Check that there is a chat template.
+
+        Raises:
+            ModelError: There is none.
+        """
+        if not self.chat_template and not getattr(self.tokenizer, "chat_template", None):
+            raise ModelError(
+                f"model {self.name!r} has no chat template, so it cannot be asked a conversation (column messages).\n"
+                f'Give it one, chat_template = "PATH_OR_TEXT" in {header(self.name)} of pyproject.toml, '
+                "or name a chat model."
+            )
 
     def chat_text(self, prompt: str, **variables: Any) -> str:
         """Render a prompt by the chat template, with further variables for the template."""
         with transformers_quiet():
-            return str(self.chat(prompt, tokenize=False, **variables))
+            return str(self.chat(Conversation.of_text(prompt), tokenize=False, **variables))
 
-    def chat(self, prompt: str, **options: Any) -> Any:
-        """Apply the chat template to a prompt as the only message, up to where the answer begins."""
-        template = None if self.chat_template == TOKENIZER else self.chat_template
-        message = {"role": "user", "content": prompt}
+    def chat(self, conversation: Conversation, **options: Any) -> Any:
+        """Apply the chat template, the tokenizer's own if none is given, up to where the answer begins."""
+        template = None if self.chat_template in ("", TOKENIZER) else self.chat_template
+        fields = conversation.fields()
         return self.tokenizer.apply_chat_template(
-            [message], chat_template=template, add_generation_prompt=True, **options
+            fields["messages"], fields.get("tools"), chat_template=template, add_generation_prompt=True, **options
         )
 
     def decode(self, tokens: Sequence[int]) -> str:

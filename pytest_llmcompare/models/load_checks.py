@@ -224,9 +224,15 @@ def check_template(loaded: Loaded, location: str) -> None:
             f"model {loaded.name!r}: {which}{fault}.\nEach prompt is one message, "
             f'{{"role": "user", "content": PROMPT}}: {advice}, or set chat_template = false.'
         )
-    if tells_the_time(render):
-        note = (
-            "its chat template writes today's date into each prompt (strftime_now), so outputs can drift from one day "
-            "to the next. A chat_template of your own can hold a fixed date"
-        )
-        loaded.notes += (f"model {loaded.name!r}: {note}",)
+    if note := time_note(loaded):
+        loaded.notes += (note,)
+
+
+def time_note(loaded: Loaded) -> str:
+    """A note on a chat template that uses the current time; empty if it does not."""
+    if not tells_the_time(loaded.chat_text):
+        return ""
+    return (
+        f"model {loaded.name!r}: its chat template writes today's date into each prompt (strftime_now), so outputs can "
+        "drift from one day to the next. A chat_template of your own can hold a fixed date"
+    )

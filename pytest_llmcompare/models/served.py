@@ -17,13 +17,27 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "headers_env": ((dict,), "a table of header names, each with the name of an environment variable"),
     "timeout": ((int, float), "a number of seconds above 0"),
     "concurrency": ((int,), "a whole number from 1"),
+    "chat": ((bool,), "true to ask at /v1/chat/completions, false (the default) at /v1/completions"),
     "extra_body": ((dict,), "a table of further fields for each request"),
     "max_requests": ((int,), "a whole number from 1"),
 }
 """Keys of a model's table that only served models have."""
 
 RESERVED = frozenset(
-    {"model", "prompt", "messages", "max_tokens", "temperature", "logprobs", "stream", "n", "stop", "seed", "echo"}
+    {
+        "model",
+        "prompt",
+        "messages",
+        "max_tokens",
+        "temperature",
+        "logprobs",
+        "stream",
+        "n",
+        "stop",
+        "seed",
+        "echo",
+        "tools",
+    }
 )
 """Fields of a request that `extra_body` cannot set."""
 
@@ -54,6 +68,7 @@ class ServerOptions:
         headers_env: Names of environment variables by the header that takes their value.
         timeout: Seconds that one answer may take.
         concurrency: Number of requests that may be in flight.
+        chat: Whether texts are asked as messages of a user; conversations always are messages.
         extra_body: Further fields of each request.
         max_requests: Most requests of a run to this model; None for no limit.
     """
@@ -62,6 +77,7 @@ class ServerOptions:
     headers_env: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 600.0
     concurrency: int = 8
+    chat: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     max_requests: int | None = None
 

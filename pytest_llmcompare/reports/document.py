@@ -204,6 +204,7 @@ def _table(table: Table, report: Report) -> ReportData:
             {
                 **_row(row.row),
                 "input": row.input,
+                "conversation": json.loads(row.conversation) if row.conversation else None,
                 "differs": row.differs,
                 "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }
@@ -237,6 +238,7 @@ def _generation(output: Generation) -> ReportData:
     return {
         "text": output.text,
         "stop": output.stop,
+        "reasoning": output.reasoning,
         "tokens": _token_texts(output),
         "token_ids": output.token_ids,
         "logprobs": output.logprobs,

@@ -76,6 +76,7 @@ class Observation:
             target=self.case.target,
             stop_strings=stop_strings_of(self.case.gen_config),
             passed=passed,
+            conversation=self.case.row.conversation,
             model_changed=self.model_changed,
         )
 

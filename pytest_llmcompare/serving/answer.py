@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_llmcompare.generation import names_tokens_alike
+from pytest_llmcompare.records import digest
 
+from .chat import OF_PROMPTS, message_of
 from .shown_tokens import BadAnswerError, ShownPrompt, ShownToken, output_tokens, prompt_ids, shown_prompt
 
 __all__ = ["Answer", "BadAnswerError", "ShownToken", "read_answer", "shown"]
@@ -32,6 +34,9 @@ class Answer:
         output_tokens: Length of the output by the server's count; 0 if unknown.
         prompt_ids: Ids of the prompt's tokens as the server made them; empty if it does not show them.
         prompt: The prompt with the log-probs of its tokens; None if the server does not show all of them.
+        reasoning: Reasoning before the text, in a field of its own.
+        is_spelled: False if its tokens spell something else than its text, so that `tokens` is None: tool calls, or
+            reasoning, too.
     """
 
     text: str
@@ -44,11 +49,20 @@ class Answer:
     output_tokens: int
     prompt_ids: tuple[int, ...] = ()
     prompt: ShownPrompt | None = None
+    reasoning: str = ""
+    is_spelled: bool = True
 
     @property
     def token_ids(self) -> tuple[int, ...]:
         """Ids of the tokens; empty if they are unknown."""
         return tuple(token.id for token in self.tokens or ())
+
+    @property
+    def prompt_shown(self) -> str:
+        """What the server shows of its own prompt, as `Generation.prompt_shown`."""
+        count = len(self.prompt_ids) or self.prompt_tokens
+        digits = digest(",".join(map(str, self.prompt_ids))) if self.prompt_ids else ""
+        return f"{count}:{digits}" if digits else str(count or "")
 
     @property
     def logprobs(self) -> tuple[float, ...]:
@@ -57,7 +71,7 @@ class Answer:
 
 
 def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
-    """Read the body of a completion.
+    """Read the body of a completion, of a prompt or of a chat.
 
     Args:
         content: The body.
@@ -72,18 +86,20 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         raise BadAnswerError(f"the answer does not have exactly one choice: {shown(content)}")
     choice = choices[0]
-    text, reason = choice.get("text"), choice.get("finish_reason")
+    message, reason = message_of(choice), choice.get("finish_reason")
+    text = message.text
     if reason == "content_filter":
         raise BadAnswerError("the server's content filter withheld the answer (finish_reason content_filter)")
-    if not isinstance(text, str) or not isinstance(reason, str):
+    if text is None or not isinstance(reason, str):
         raise BadAnswerError(f"the answer has no text or no finish reason: {shown(content)}")
-    tokens, pieces = output_tokens(choice)
+    tokens, pieces = output_tokens(choice) if message.is_spelled else (None, {})
     if tokens is not None:
         spelled = _spelled(text, [pieces.get(token.id) for token in tokens])
         if spelled is not None and names_tokens_alike((0,), [token.id for token in tokens]):
             raise BadAnswerError(f"the tokens of the answer spell {spelled[:60]!r}, its text is {text.lstrip()[:60]!r}")
         tokens = tokens if spelled is None else None  # some servers show texts of tokens with marks of their own
     usage = body.get("usage")
+    of_prompt = {**choice, **{name: body[name] for name in OF_PROMPTS if body.get(name) is not None}}
     prompt_tokens = _count(usage, "prompt_tokens")
     return Answer(
         text,
@@ -94,8 +110,10 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
         str(body.get("system_fingerprint") or ""),
         prompt_tokens,
         _count(usage, "completion_tokens"),
-        prompt_ids(choice),
-        shown_prompt(choice, prompt_tokens),
+        prompt_ids(of_prompt),
+        shown_prompt(of_prompt, prompt_tokens),
+        message.reasoning,
+        message.is_spelled,
     )
 
 

@@ -75,7 +75,7 @@ def check_case(server: Server, check: Check) -> Checked:
     if expected is None or not _can_compare(expected, generation):
         return Checked(generation, answer, scorings)
     path, fault = None, ""
-    if check.decode != PLAIN and _can_score(server, check):
+    if check.decode != PLAIN and _can_score(server, check) and answer.prompt_ids:
         try:
             scored = server.score(answer.prompt_ids, expected.token_ids or ())
             scorings = (*scorings, scored)
@@ -129,7 +129,15 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
     if not is_confirmed:
         return None, (scored,)
     logprobs = tuple(step.logprob for step in steps)
-    generation = Generation(expected.text, tokens, logprobs, expected.stop, server.environment, verified=True)
+    generation = Generation(
+        expected.text,
+        tokens,
+        logprobs,
+        expected.stop,
+        server.environment,
+        verified=True,
+        prompt_shown=first.prompt_shown,
+    )
     return generation, (scored,)
 
 
@@ -148,7 +156,8 @@ def ask_or_score(server: Server, answers: Sequence[tuple[Check, Answer]]) -> Cal
 
     def ask(question: Question) -> Answer:
         check, answer = known.get(id(question), (Check(question), None))
-        if answer is None or server.capabilities.level is not Level.PATH or not (check.draws or next(turns)):
+        scores = server.capabilities.level is Level.PATH and answer is not None and bool(answer.prompt_ids)
+        if answer is None or not scores or not (check.draws or next(turns)):
             return server.ask(question)
         scored = server.score(answer.prompt_ids, answer.token_ids)
         return replace(answer, tokens=scored_tokens(scored, len(answer.token_ids)))

@@ -91,12 +91,15 @@ class Client:
         self._omitted = [name for name in ambient if name.lower() not in ours]
 
     def send(self, fields: Mapping[str, Any], extra: Mapping[str, Any], *, tries: int = TRIES) -> tuple[bytes, str]:
-        """Send a completion request; return the body of the answer and the name that the server gives itself.
+        """Send a request for a completion, of a chat if it has messages.
 
         Args:
             fields: Fields of OpenAI's API.
             extra: Further fields.
             tries: Requests if the connection fails or the server is at fault.
+
+        Returns:
+            The body of the answer, and the name that the server gives itself.
 
         Raises:
             RefusedError: The server answers with an error.
@@ -105,12 +108,14 @@ class Client:
         import openai
 
         failures = limited = 0
+        endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
+        create: Any = endpoint.with_raw_response.create
         while True:
             self.pause.wait()
             self._count()
             try:
                 with self._slots.one_of(self.options.concurrency):
-                    answer = self._sdk.completions.with_raw_response.create(
+                    answer = create(
                         model=self.model,
                         extra_body={**self.options.extra_body, **extra},
                         extra_headers={name: openai.Omit() for name in self._omitted},

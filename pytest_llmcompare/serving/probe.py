@@ -14,6 +14,7 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment, names_tokens_alike
 
 from .answer import Answer, BadAnswerError
+from .chat import NEEDS, logprob_fields, question_fields
 from .client import Client, RefusedError
 
 ALTERNATIVES = 5
@@ -24,6 +25,7 @@ VLLM_FIELDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
 PROBE = "The capital of"
 REQUESTS = 3
 """Most requests of the probe."""
+NOT_FOUND = 404
 REFUSALS = (400, 404, 422, 500)
 """Statuses by which servers refuse a field that they do not know, or more alternatives than they give."""
 ALLOWED = re.compile(r"(?:max[a-z]*|less than or equal to|at most|up to|<=)(?: allowed| of| value)?\D{0,4}(\d+)")
@@ -53,6 +55,7 @@ class Capabilities:
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
         version: Version of the software; empty if unknown.
+        chat: Whether questions go to the chat endpoint.
         names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
@@ -63,12 +66,18 @@ class Capabilities:
     model: str
     fingerprint: str
     version: str = ""
+    chat: bool = False
     names_bytes: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Fields of OpenAI's API to send with each request."""
-        return {"logprobs": self.alternatives} if self.alternatives else {}
+        """Fields of OpenAI's API to send with each question."""
+        return logprob_fields(self.alternatives, chat=self.chat)
+
+    @property
+    def scoring_fields(self) -> dict[str, Any]:
+        """Fields of OpenAI's API to send with tokens to score, which never go to the chat endpoint."""
+        return logprob_fields(self.alternatives, chat=False)
 
     @property
     def of_prompts(self) -> dict[str, Any]:
@@ -87,27 +96,31 @@ class Capabilities:
         return tuple(sorted((name, value) for name, value in facts.items() if value))
 
 
-def find_capabilities(client: Client, read: Callable[[bytes], Answer], name: str) -> Capabilities:
+def find_capabilities(
+    client: Client, read: Callable[[bytes], Answer], name: str, *, chat: bool = False
+) -> Capabilities:
     """Send a request of one token, again with fewer fields if the server refuses it, and look at the answer.
 
     Args:
         client: Sends the requests, `REQUESTS` at most.
         read: Reads an answer.
         name: Name of the model, for messages.
+        chat: Whether to ask the chat endpoint.
 
     Raises:
         ModelError: The server does not answer.
     """
-    attempt = _Attempt()
+    attempt = _Attempt(chat=chat)
+    needs = f"\n{NEEDS}" if chat else ""
     for left in reversed(range(REQUESTS)):
         try:
-            fields = {"prompt": PROBE, "max_tokens": 1, "temperature": 0.0, **attempt.fields}
+            fields = {**question_fields(PROBE, chat=chat), "max_tokens": 1, "temperature": 0.0, **attempt.fields}
             content, header = client.send(fields, attempt.extra, tries=1)
             return _with_version(client, attempt.capabilities(read(content), header))
         except RefusedError as error:
             following = attempt.after(error, left)
             if following is None:
-                raise ModelError(f"model {name!r}: {error}") from None
+                raise ModelError(f"model {name!r}: {error}{needs}") from None
             attempt = following
         except BadAnswerError as error:
             raise ModelError(f"model {name!r}: {client.clean(str(error))}") from None
@@ -120,10 +133,11 @@ class _Attempt:
 
     alternatives: int = ALTERNATIVES
     asks_vllm: bool = True
+    chat: bool = False
 
     @property
     def fields(self) -> dict[str, Any]:
-        return {"logprobs": self.alternatives} if self.alternatives else {}
+        return logprob_fields(self.alternatives, chat=self.chat)
 
     @property
     def extra(self) -> dict[str, Any]:
@@ -132,14 +146,15 @@ class _Attempt:
 
     def after(self, error: RefusedError, left: int) -> _Attempt | None:
         """The next attempt after a refusal, with so many requests left; None if there is none."""
-        if error.status not in REFUSALS or not left or not self.alternatives:
+        is_missing = self.chat and error.status == NOT_FOUND
+        if error.status not in REFUSALS or is_missing or not left or not self.alternatives:
             return None
         allowed = ALLOWED.search(str(error)) if "logprobs" in str(error) else None
         if allowed is not None and 0 < int(allowed[1]) < self.alternatives:
             return replace(self, alternatives=int(allowed[1]))
         if self.asks_vllm and left > 1:
             return replace(self, asks_vllm=False)
-        return _Attempt(alternatives=0, asks_vllm=False)
+        return _Attempt(alternatives=0, asks_vllm=False, chat=self.chat)
 
     def capabilities(self, answer: Answer, header: str) -> Capabilities:
         """What an answer to this attempt shows."""
@@ -152,6 +167,7 @@ class _Attempt:
             _software(header, answer),
             answer.model,
             answer.fingerprint,
+            chat=self.chat,
             names_bytes=shows and not names_tokens_alike((0,), answer.token_ids),
         )
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Environment, Generation
+from pytest_llmcompare.models.conversation import Prompt
 
 from .answer import Answer, BadAnswerError, read_answer
+from .chat import question_fields
 from .client import Client
 from .probe import Capabilities, Level, find_capabilities
 from .request_fields import FURTHER, keeps_choices, request_fields
@@ -23,12 +25,12 @@ class Question:
     """One prompt to answer.
 
     Attributes:
-        prompt: The whole text.
+        prompt: The whole text, or a conversation.
         gen_config: Complete decoding settings.
         seed: Seed for sampling.
     """
 
-    prompt: str
+    prompt: Prompt
     gen_config: Mapping[str, Any]
     seed: int | None = None
 
@@ -39,6 +41,7 @@ class Server:
     Args:
         client: Sends the requests.
         dtype: Precision that the server was started with, as the user says; it cannot be asked. Empty if unknown.
+        chat: Whether questions go to the chat endpoint; a text is then the only message.
 
     Attributes:
         prompt_tokens: Number of prompt tokens so far, by the server's count.
@@ -46,9 +49,10 @@ class Server:
         pieces: Texts of the tokens seen so far, by id.
     """
 
-    def __init__(self, client: Client, dtype: str = "") -> None:
+    def __init__(self, client: Client, dtype: str = "", *, chat: bool = False) -> None:
         self.client = client
         self.dtype = dtype
+        self.chat = chat
         self.prompt_tokens = 0
         self.output_tokens = 0
         self.pieces: dict[int, str] = {}
@@ -71,7 +75,7 @@ class Server:
         """
         with self._lock:
             if self._capabilities is None:
-                self._capabilities = find_capabilities(self.client, self._read, name)
+                self._capabilities = find_capabilities(self.client, self._read, name, chat=self.chat)
             return self._capabilities
 
     @property
@@ -101,8 +105,10 @@ class Server:
         capabilities = self.capabilities
         fields = {**request_fields(question.gen_config, question.seed), **capabilities.fields}
         beyond = {name: fields.pop(name) for name in FURTHER if name in fields}
-        answer = self._answer({"prompt": question.prompt, **fields}, {**capabilities.extra, **beyond})
-        if capabilities.level is not Level.TEXT and answer.tokens is None and not capabilities.names_bytes:
+        asked = question_fields(question.prompt, chat=self.chat)
+        answer = self._answer({**asked, **fields}, {**capabilities.extra, **beyond})
+        shows_none = answer.tokens is None and answer.is_spelled
+        if capabilities.level is not Level.TEXT and shows_none and not capabilities.names_bytes:
             raise GenerationError("the answer shows no log-probabilities of its tokens, though the server's others do")
         return answer
 
@@ -120,7 +126,7 @@ class Server:
             GenerationError: There is no answer, or it does not show the log-probs of these tokens.
         """
         capabilities, ids = self.capabilities, [*prompt, *tokens]
-        fields = {"prompt": ids, "max_tokens": 1, "temperature": 0.0, **capabilities.fields}
+        fields = {"prompt": ids, "max_tokens": 1, "temperature": 0.0, **capabilities.scoring_fields}
         answer = self._answer(fields, {**capabilities.extra, **capabilities.of_prompts})
         if answer.prompt is None or list(answer.prompt.ids) != ids:
             raise GenerationError("the answer does not show the log-probabilities of the tokens that were sent")
@@ -129,8 +135,9 @@ class Server:
     def generation(self, answer: Answer) -> Generation:
         """An answer as the output of a case."""
         environment = self.environment
+        facts: dict[str, Any] = {"reasoning": answer.reasoning, "prompt_shown": answer.prompt_shown}
         if self.capabilities.level is Level.TEXT or answer.tokens is None:
-            return Generation(answer.text, stop=answer.stop, environment=environment)
+            return Generation(answer.text, stop=answer.stop, environment=environment, **facts)
         pieces = [answer.pieces.get(token) for token in answer.token_ids]
         known = [piece for piece in pieces if piece is not None]
         spelled = len(known) == len(pieces) and "".join(known) == answer.text
@@ -141,6 +148,7 @@ class Server:
             answer.stop,
             environment,
             lengths=tuple(map(len, known)) if spelled else None,
+            **facts,
         )
 
     def _answer(self, fields: Mapping[str, Any], extra: Mapping[str, Any]) -> Answer:

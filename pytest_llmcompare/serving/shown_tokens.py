@@ -166,12 +166,21 @@ def _name(entry: Mapping[str, Any]) -> int | None:
     """Number that names a token: its id, or one made of its bytes; None if neither is known."""
     if "id" in entry:
         return int(entry["id"])
+    if match := _id_in_name(entry):
+        return int(match[1])
     piece = _piece(entry)
     return None if piece is None else number_of_bytes(piece.encode("utf-8", "surrogateescape"))
 
 
+def _id_in_name(entry: Mapping[str, Any]) -> re.Match[str] | None:
+    """The id that vLLM was asked to write in place of a token's text; its bytes then are those of the name."""
+    return TOKEN_ID.fullmatch(str(entry.get("token", "")))
+
+
 def _piece(entry: Mapping[str, Any]) -> str | None:
     """Text of a token, None if unknown; bytes that are no text become surrogates, so that pieces can be joined."""
+    if _id_in_name(entry):
+        return None
     raw = entry.get("bytes")
     if isinstance(raw, list):
         return bytes(raw).decode("utf-8", "surrogateescape")

@@ -14,8 +14,8 @@ from .raw_rows import shown_value
 GIVE_IDS = "Give every prompt its own id, or drop the column to have ids made from the prompts."
 WRITE_PROMPT = "Write a prompt, or remove the row."
 CHAT = (
-    "Write the user's message as text. A model with chat_template = true in its table of pyproject.toml gets it in its "
-    "own form; conversations of several turns cannot be asked yet."
+    'Write a conversation as a list of messages, [{"role": "user", "content": "Hi"}], in a column \'messages\'; in CSV '
+    "as JSON text."
 )
 ONE_TEXT = "Write one row per text, or join the texts to one."
 QUOTE_TEXT = "Put it in quotes, or convert the column to text."

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 from pytest_llmcompare.models.gen_config import REFUSED as REFUSED_SETTINGS
 from pytest_llmcompare.models.gen_config import RULES
-from pytest_llmcompare.suite.cells import CHAT
 
 INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
 """Columns that may hold the prompts, in order of preference, unless `input=` names one."""
 
 ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict"
+MESSAGES, TOOLS = "messages", "tools"
+INPUT, IDEAL = "input", "ideal"
+"""Names of the prompt and the expected answer in the tables of OpenAI's evals and of Inspect."""
 
 RESERVED_COLUMNS = frozenset(
     {
@@ -50,11 +52,7 @@ MARKER_KEYWORDS = frozenset(
 
 ROLE_OF_KEYWORD = {"examples": EXAMPLES, "gen_config": CONFIG}
 
-FOR_LATER = {
-    "expect": "assertions on the output of a row",
-    "messages": "the messages of a chat",
-    "tools": "the tools that a model may call",
-}
+FOR_LATER = {"expect": "assertions on the output of a row"}
 """Columns that a later version will read, and what they will hold."""
 
 ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
@@ -160,7 +158,7 @@ def name_fault(column: str) -> NameFault | None:
     name = folded(column)
     if name in FOR_LATER:
         what = f"column {column!r} is reserved: a later version reads {FOR_LATER[name]} there, this one does not."
-        return NameFault(what, f"Rename column {column!r}. {CHAT if name == 'messages' else ''}".rstrip())
+        return NameFault(what, f"Rename column {column!r}.")
     if name in MARKER_KEYWORDS:
         return keyword_fault(column, name)
     if setting := setting_meant(column):
@@ -170,7 +168,7 @@ def name_fault(column: str) -> NameFault | None:
             f'Settings of a row go into {CONFIG} as JSON: {{"max_new_tokens": 10}}; '
             f"those of all rows into the marker: gen_config={{...}}. {another_name(column)}",
         )
-    if column in {*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET}:
+    if column in {*RESERVED_COLUMNS, INPUT_COLUMNS[0], TARGET} or name in (MESSAGES, TOOLS):
         what = f"column {column!r} has the name of a column of the results table."
         return NameFault(what, f"Rename column {column!r}.")
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,12 @@ from .column_names import (
     CONFIG,
     EXAMPLES,
     ID,
+    IDEAL,
+    INPUT,
     INPUT_COLUMNS,
+    MESSAGES,
     TARGET,
+    TOOLS,
     folded,
     misspelled_role,
     name_fault,
@@ -45,10 +49,11 @@ class Roles:
     target: str | None
     examples: str | None
     config: str | None
+    tools: str | None
 
     def others(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """The cells without a role."""
-        taken = {self.input, self.id, self.target, self.examples, self.config}
+        taken = {self.input, self.id, self.target, self.examples, self.config, self.tools}
         return {column: value for column, value in cells.items() if column not in taken}
 
 
@@ -61,12 +66,16 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
     faults: list[Fault] = []
     named = {keyword: named_column(table, keyword, name, faults) for keyword, name in given._asdict().items()}
     prompts = named["input"]
+    taken = {folded(column) for column in named.values() if column}
     if prompts is None and given.input is None:
-        prompts = next((one for name in INPUT_COLUMNS if (one := role_column(table, name, faults))), None)
+        prompts = prompt_column(table, faults, without={MESSAGES} & taken)
     free = [name for name in (ID, TARGET, EXAMPLES, CONFIG) if not (name == TARGET and given.target is not None)]
     columns = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
+    tools = None if TOOLS in taken else role_column(table, TOOLS, faults)
+    if columns.get(TARGET) is None and given.target is None and prompts and folded(prompts) in (INPUT, MESSAGES):
+        columns[TARGET] = role_column(table, IDEAL, faults)
     target = named["target"] or columns.get(TARGET)
-    roles = Roles(prompts or "", columns.get(ID), target, columns.get(EXAMPLES), columns.get(CONFIG))
+    roles = Roles(prompts or "", columns.get(ID), target, columns.get(EXAMPLES), columns.get(CONFIG), tools)
     missing = [name for name in free if columns.get(name) is None]
     if given.input is None:
         missing += earlier(prompts)
@@ -83,11 +92,28 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
     return (roles if prompts else None), faults
 
 
+def prompt_column(table: RawTable, faults: list[Fault], without: Set[str]) -> str | None:
+    """The column of the prompts in a table for which the marker names none."""
+    names = [*({MESSAGES} - without), *INPUT_COLUMNS, *([INPUT] if is_eval_table(table) else [])]
+    return next((one for name in names if (one := role_column(table, name, faults))), None)
+
+
+def is_eval_table(table: RawTable) -> bool:
+    """True if a column `input` holds the prompts, as in tables of OpenAI's evals and of Inspect.
+
+    In other tables, such as Alpaca's, `input` is a part of the prompt.
+    """
+    names = {folded(column): column for column in table.columns}
+    if INPUT not in names or "instruction" in names:
+        return False
+    return bool(names.keys() & {IDEAL, TARGET}) or any(map(is_chat, values(table, names[INPUT])))
+
+
 def earlier(prompts: str | None) -> list[str]:
     """The prompt columns that come before this one in order of preference."""
-    if prompts is None:
-        return list(INPUT_COLUMNS)
-    return list(INPUT_COLUMNS[: INPUT_COLUMNS.index(folded(prompts))])
+    names = [MESSAGES, *INPUT_COLUMNS]
+    name = None if prompts is None else folded(prompts)
+    return list(INPUT_COLUMNS if name not in names else INPUT_COLUMNS[: max(names.index(name) - 1, 0)])
 
 
 def named_column(table: RawTable, keyword: str, name: str | None, faults: list[Fault]) -> str | None:
@@ -135,7 +161,7 @@ def no_prompts(table: RawTable) -> tuple[str, str]:
     what = f"no column of prompts. {LOOKED}; found {columns}."
     chats = [column for column in table.columns if any(is_chat(value) for value in values(table, column))]
     if chats:
-        return f"{what} Column {chats[0]!r} holds chat messages, and a prompt is one text.", CHAT
+        return f"{what} Column {chats[0]!r} holds chat messages.", f"Rename column {chats[0]!r} to {MESSAGES!r}. {CHAT}"
     lists = [column for column in table.columns if any(isinstance(value, list) for value in values(table, column))]
     if lists:
         what += f" Column {lists[0]!r} holds lists, and a prompt is one text."

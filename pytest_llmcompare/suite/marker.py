@@ -18,6 +18,7 @@ from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
+from .conversation import check_no_examples, template_of
 from .marker_values import (
     checked_column,
     checked_config,
@@ -93,7 +94,8 @@ class Declaration:
     def fingerprint(self) -> str:
         """A hash of all that decides the table's cases; tests that share the table have the same."""
         facts = [
-            [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns)] for row in self.rows
+            [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns), row.conversation]
+            for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
         own: list[Any] = [self.examples, dict(self.gen_config), variants, self.seed, self.samples, self.tolerance]
@@ -127,8 +129,13 @@ class Declaration:
         """The cases of one row in one variant: one, or one per sample.
 
         A model in MLflow, or a plugin's, may sample although the table does not ask for it.
+
+        Raises:
+            UsageError: The model has few-shot examples, and the row is a conversation.
         """
         group = GroupKey(self.folder, self.table, spec.name)
+        if row.conversation:
+            check_no_examples([row], {f"model {spec.name!r}, examples": spec.examples})
         gen_config = complete(spec.gen_config, self.gen_config, variant.gen_config, row.gen_config)
         draws = gen_config.get("do_sample") or spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER)
         for sample in range(self.samples if draws else 1):
@@ -138,7 +145,7 @@ class Declaration:
                 examples=first_given(row.examples, variant.examples, self.examples, spec.examples),
                 gen_config=gen_config,
                 seed=derived_seed(self.seed, row.id, variant.name, sample),
-                template=spec.chat_template,
+                template=template_of(spec, row, self.rows),
                 sample=sample,
             )
 
@@ -196,13 +203,16 @@ def declare(
     short = test.removeprefix("test_") or test
     gen_config = checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config")
     variants = read_variants(given["variants"])
+    rows = read_table(
+        source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
+    )
+    examples = checked_text(given[EXAMPLES], EXAMPLES) or None
+    check_no_examples(rows, {EXAMPLES: examples, **{f"variants[{one.name!r}]": one.examples for one in variants}})
     return Declaration(
         table=checked_name(given["name"], "name") or (table_name(source) if is_path(source) else short),
         folder=folder,
-        rows=read_table(
-            source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
-        ),
-        examples=checked_text(given[EXAMPLES], EXAMPLES) or None,
+        rows=rows,
+        examples=examples,
         gen_config=gen_config,
         variants=variants,
         models=checked_models(given["models"]),

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Content = tuple[str, str | None, Mapping[str, Any]]
-"""What the id of a row depends on: input, examples, decoding settings."""
+"""What the id of a row depends on: input, examples or conversation, decoding settings."""
 
 LONGEST = 33  # characters of a slug, so that an id with its 6 digits has at most 40
 DIGITS = 6

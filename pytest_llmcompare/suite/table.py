@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_llmcompare.errors import TableError, did_you_mean
+from pytest_llmcompare.models.conversation import Conversation
 from pytest_llmcompare.records import Row
 
-from .cells import GIVE_IDS, WRITE_PROMPT, CellError, examples, prompt, prompt_id, settings, target
+from .cells import GIVE_IDS, WRITE_PROMPT, CellError, examples, prompt_id, settings, target
 from .column_names import column_label
 from .column_roles import Roles, find_roles
+from .conversation import NO_EXAMPLES, question, tools
 from .other_objects import FOUR_KINDS, object_advice
 from .prompt_ids import made_ids
 from .raw_rows import (
@@ -79,7 +82,7 @@ def read_table(
     table.faults.extend(name_faults)
     if roles is None:
         raise faulty(table.name, table.faults)
-    rows = [check_row(record, roles, table.text_cells) for record in table.records]
+    rows = [check_row(record, roles, table.text_cells, named=input is not None) for record in table.records]
     if roles.id is None:
         name_rows(rows)
     faults = [*table.faults, *(fault for row in rows for fault in row.faults), *repeated(rows, made=roles.id is None)]
@@ -140,15 +143,16 @@ class CheckedRow:
     faults: list[Fault]
 
 
-def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
+def check_row(record: Record, roles: Roles, text_cells: bool, *, named: bool) -> CheckedRow:
     """Check every cell of a row that has a role."""
     row = CheckedRow(record, {}, [])
     checks: dict[str, tuple[str | None, Callable[[str, object], Any]]] = {
-        "input": (roles.input, prompt),
+        "input": (roles.input, partial(question, named=named)),
         "id": (roles.id, prompt_id),
         "target": (roles.target, target),
         "examples": (roles.examples, examples),
         "gen_config": (roles.config, settings),
+        "tools": (roles.tools, tools),
     }
     for role, (column, check) in checks.items():
         if column is None:
@@ -162,13 +166,29 @@ def check_row(record: Record, roles: Roles, text_cells: bool) -> CheckedRow:
             row.values[role] = check(column_label(column), None if text_cells and value == "" else value)
         except CellError as error:
             row.faults.extend(Fault(record.number, record.place, what, error.advice) for what in error.whats)
+    return with_conversation(row)
+
+
+def with_conversation(row: CheckedRow) -> CheckedRow:
+    """The row with its messages and tools as one conversation, and its last user message as the prompt to show."""
+    given, offered = row.values.get("input"), row.values.pop("tools", ())
+    if isinstance(given, str) and offered:
+        given = Conversation.of_text(given)
+    if isinstance(given, Conversation):
+        asked = Conversation(given.messages, offered)
+        row.values.update(input=asked.last_user_text, conversation=asked.as_json())
+        if row.values.get("examples"):
+            row.faults.append(Fault(row.record.number, row.record.place, NO_EXAMPLES))
     return row
 
 
 def name_rows(rows: list[CheckedRow]) -> None:
     """Make ids for the rows without faults, from their contents."""
     good = [row.values for row in rows if not row.faults]
-    contents = [(values["input"], values.get("examples"), values.get("gen_config", {})) for values in good]
+    contents = [
+        (values["input"], values.get("conversation") or values.get("examples"), values.get("gen_config", {}))
+        for values in good
+    ]
     for values, made in zip(good, made_ids(contents), strict=True):
         values["id"] = made
 

@@ -209,7 +209,7 @@ def test_models_whose_positions_move_with_padding(name: str) -> None:
     (note,) = said
     assert f"model {name!r}: only prompts of one length share a batch" in str(note.message)
     assert [one.token_ids for one in found if isinstance(one, Generation)] == [
-        alone(local, request.prompt) for request in requests
+        alone(local, str(request.prompt)) for request in requests
     ]
 
 

@@ -73,6 +73,19 @@ def test_recorded_suite_is_confirmed(suite: Suite) -> None:
     assert quick.outcomes == plain.outcomes == {"passed": 3}
 
 
+@pytest.mark.parametrize(
+    ("own", "general", "option", "confirmed"),
+    [("plain", "verify", "", False), ("auto", "plain", "", True), ("plain", "auto", "--llm-decode=auto", True)],
+)
+def test_a_table_of_a_model_says_how(suite: Suite, own: str, general: str, option: str, confirmed: bool) -> None:
+    """It beats that of all models, and the command line beats both."""
+    suite.trivia(test=TEST.replace("CONFIG", CONFIG), recorded=True)
+    source = (suite.models / "tiny-gpt2").as_posix()
+    table = f'[tool.llmcompare.models.m]\nsource = "{source}"\ndecode = "{own}"\n'
+    suite.write("pyproject.toml", f'[tool.llmcompare]\ndecode = "{general}"\n{table}')
+    assert told(suite, suite.run(*filter(None, [option]), models=["m"])).verified == all_of(confirmed)
+
+
 def test_recording_confirms_nothing(suite: Suite) -> None:
     """Without baselines nothing is confirmed; a run that has just written them, neither; the next one is."""
     suite.trivia(test=TEST.replace("CONFIG", CONFIG))

@@ -6,6 +6,7 @@ import json
 import shutil
 
 import mlflow
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -106,3 +107,49 @@ def test_texts_alone_tell_nothing(suite: Suite) -> None:
     judged = verdict(suite, models=["m=echo:"])
     assert judged["finding"] == "cannot tell"
     assert "text alone" in str(judged["reason"])
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_low_precision(suite: Suite, dtype: str) -> None:
+    """Baselines are read in float32, so a change far below the rounding of the weights is seen."""
+    suite.trivia(ROWS, LONG)
+    suite.write("pyproject.toml", f'[tool.llmcompare]\ndtype = "{dtype}"\n')
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    assert '"read": [' in (suite.path / "__baselines__/trivia/m.tokens.jsonl").read_text(encoding="utf-8")
+    before = suite.stored()
+    assert b"\n#noise e1 " in before["__baselines__/trivia/m.baseline"]
+    judged = verdict(suite)
+    assert (judged["finding"], judged["noise"] is None) == ("unchanged", False)
+    suite.run("--llm-update-all").assert_outcomes(passed=2)
+    assert suite.stored() == before
+    other = [moved(suite, 1e-2)]
+    judged = verdict(suite, models=other)
+    assert (judged["finding"], judged["same_weights"]) == ("changed", False)
+    suite.run("--llm-update", models=other).assert_outcomes(passed=2)
+    assert verdict(suite, models=other)["finding"] == "unchanged"
+
+
+def test_the_noise_is_measured_when_recording(suite: Suite) -> None:
+    """And for baselines without it; those are not written for it."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    path = suite.path / "__baselines__/trivia/m.baseline"
+    text = path.read_text(encoding="utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("#noise"))
+    assert 0 <= float(line.split()[2]) < 1e-5
+    path.write_text(text.replace(f"{line}\n", ""), encoding="utf-8")
+    judged = verdict(suite, "--llm-update")
+    assert (judged["finding"], judged["noise"] is None) == ("unchanged", False)
+    assert "#noise" not in path.read_text(encoding="utf-8")
+    suite.run("--llm-update-all").assert_outcomes(passed=2)
+    assert "#noise e1 " in path.read_text(encoding="utf-8")
+
+
+def test_sampled_outputs_with_a_cut_distribution(suite: Suite) -> None:
+    """Log-probs before the cut are compared: at its edge a tiny movement makes a token impossible."""
+    sampled = LONG.replace('"max_new_tokens": 12', '"max_new_tokens": 12, "do_sample": True, "top_k": 2')
+    suite.trivia(ROWS, sampled)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    judged = verdict(suite)
+    assert (judged["finding"], judged["tokens"]) == ("unchanged", 24)
+    assert verdict(suite, models=[moved(suite, 1e-3)])["finding"] == "changed"

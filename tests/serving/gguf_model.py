@@ -25,7 +25,7 @@ LAYER = {
 """Names in GGUF of the parts of a layer."""
 
 
-def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool = False) -> Path:
+def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool = False, template: str = "") -> Path:
     """Write a model with float32 or bfloat16 weights.
 
     Args:
@@ -33,6 +33,7 @@ def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool =
         file: The file to write.
         moved: Each weight is multiplied by a random factor from `1 - moved` to `1 + moved`.
         bfloat16: Whether matrices are stored in bfloat16.
+        template: Chat template; empty for the folder's own, if it has one.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     random = np.random.default_rng(0)
@@ -43,6 +44,9 @@ def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool =
     writer = gguf.GGUFWriter(str(file), "gpt2")
     _add_facts(writer, config, bfloat16=bfloat16)
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+    own = folder / "chat_template.jinja"
+    if template or own.is_file():
+        writer.add_chat_template(template or own.read_text(encoding="utf-8"))
 
     def add(name: str, tensor: Any, *, exact: bool = False) -> None:
         tensor = np.ascontiguousarray(tensor)

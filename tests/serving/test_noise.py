@@ -50,7 +50,7 @@ def test_requests(answered: int, unanswered: int, requests: int) -> None:
     asked: list[str] = []
 
     def ask(question: Question) -> Answer:
-        asked.append(question.prompt)
+        asked.append(str(question.prompt))
         return answer((1, -0.1, -9.0))
 
     questions = {index: Question(str(index), {}) for index in range(answered + unanswered)}
@@ -64,7 +64,7 @@ def test_the_least_certain_answers_are_asked_again() -> None:
     asked: list[str] = []
 
     def ask(question: Question) -> Answer:
-        asked.append(question.prompt)
+        asked.append(str(question.prompt))
         return answer((1, -0.1, -9.0))
 
     answers = {index: answer((1, -0.01 * (index % 25), -9.0)) for index in range(50)}

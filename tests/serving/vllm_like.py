@@ -39,7 +39,8 @@ class VllmLike:
 
         Args:
             what: `model` (another folder), `moved` (weights are multiplied by up to 1 - moved and 1 + moved), `dtype`,
-                `max_logprobs`, `longest_prompt`, `ends` (tokens that end an output), `refuses` and `ignores` (fields).
+                `max_logprobs`, `template` (of chats), `longest_prompt`, `ends` (tokens that end an output), `refuses`
+                and `ignores` (fields).
         """
         urlopen(Request(f"{self.address}/control", json.dumps(what).encode(), method="POST"), timeout=60).close()
 
@@ -51,7 +52,7 @@ class VllmLike:
 
     def scorings(self) -> list[dict[str, Any]]:
         """The requests that asked for the log-probs of given tokens."""
-        return [body for body in self.requests() if isinstance(body["prompt"], list)]
+        return [body for body in self.requests() if isinstance(body.get("prompt"), list)]
 
 
 @contextmanager
@@ -99,6 +100,7 @@ class Engine:
         self.most = what.get("max_logprobs", 20)
         self.longest = what.get("longest_prompt", CONTEXT)
         self.ends = set(what.get("ends", [self.tokenizer.eos_token_id]))
+        self.template = what.get("template", self.tokenizer.chat_template)
         self.refuses, self.ignores = what.get("refuses", []), what.get("ignores", [])
 
     def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,6 +161,46 @@ class Engine:
             "ec_transfer_params": None,
             "metrics": None,
         }
+
+    def chat(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of an answer to a chat: that to a completion of its prompt, in the shape of chats.
+
+        Raises:
+            Refused: The request cannot be followed.
+        """
+        if not self.template:
+            raise Refused("As of transformers v4.44, default chat template is no longer allowed.")
+        try:
+            ids = self.tokenizer.apply_chat_template(
+                body["messages"],
+                body.get("tools"),
+                chat_template=self.template,
+                add_generation_prompt=True,
+                return_dict=True,
+            )["input_ids"]
+        except Exception as error:
+            raise Refused(str(error)) from error
+        counts = {"logprobs": body.get("top_logprobs", 0) if body.get("logprobs") else None}
+        answer = self.complete({**body, **counts, "prompt": ids})
+        (choice,) = answer["choices"]
+        for name in ("prompt_token_ids", "prompt_logprobs"):
+            answer[name] = choice.pop(name)
+        choice["message"] = {"role": "assistant", "content": choice.pop("text"), "reasoning": None, "tool_calls": []}
+        if choice["logprobs"] is not None:
+            choice["logprobs"] = {"content": self.chat_logprobs(choice["logprobs"])}
+        return {**answer, "id": "chatcmpl-0", "object": "chat.completion"}
+
+    @staticmethod
+    def chat_logprobs(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Log-probs of an output in the shape of chats."""
+
+        def entry(name: str, value: float) -> dict[str, Any]:
+            return {"token": name, "logprob": value, "bytes": list(name.encode())}
+
+        rows = zip(logprobs["tokens"], logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True)
+        return [
+            {**entry(name, value), "top_logprobs": [entry(*one) for one in top.items()]} for name, value, top in rows
+        ]
 
     def generate(self, prompt: Sequence[int], body: Mapping[str, Any]) -> tuple[list[Any], list[int], tuple[Any, ...]]:
         """Raw log-probs [vocab] and id of each token; and the finish reason, what was met, and the text."""
@@ -248,7 +290,7 @@ def main(folder: str) -> None:
                 return self.send(200, None)
             bodies.append(body)
             try:
-                return self.send(200, engine.complete(body))
+                return self.send(200, engine.chat(body) if "messages" in body else engine.complete(body))
             except Refused as error:
                 refusal = {"message": str(error), "type": "BadRequestError", "param": None, "code": 400}
                 return self.send(400, {"error": refusal})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.comparison.judge import judge, stale_reason, word_at
+from pytest_llmcompare.comparison.judge import judge, prompt_change, stale_reason, word_at
 from pytest_llmcompare.generation import Generation, first_difference
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row, RowKey
@@ -181,3 +181,28 @@ def test_tokens_are_shown_as_ids_where_no_text_is_known() -> None:
     """The default is the id itself."""
     baseline = Baseline(RowKey("sky"), said("a", 1), CASE.input_hash, CASE.settings_hash)
     assert judge(CASE, baseline, said("b", 2)) == Judgement(Verdict.DRIFTED, 0, 1, "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "reason"),
+    [
+        ("", "", ""),
+        ("", "12:ab", ""),
+        ("12", "", ""),
+        ("12", "12", ""),
+        ("12", "14", "14 prompt tokens, 12 when recorded"),
+        ("12:ab", "12:ab", ""),
+        ("12:ab", "14:cd", "14 prompt tokens, 12 when recorded"),
+        ("12:ab", "12:cd", "12 prompt tokens, 12 when recorded, and other ones"),
+        ("12:ab", "14", ""),  # ids are compared with ids alone
+        ("12", "14:cd", ""),
+    ],
+)
+def test_another_template_or_tokenizer_on_a_server(then: str, now: str, reason: str) -> None:
+    """Shown by the tokens of the prompt, whether the output is another one or not."""
+    expected = reason and f"the server's chat template or tokenizer changed: {reason}"
+    assert prompt_change(then, now) == expected
+    for text in ("a", "b"):
+        one, other = Generation("a", (1,), prompt_shown=then), Generation(text, (1,), prompt_shown=now)
+        judgement = verdict(one, other)
+        assert (judgement.verdict is Verdict.STALE, judgement.reason) == (bool(reason), expected)

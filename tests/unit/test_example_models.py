@@ -8,6 +8,7 @@ import importlib
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -72,7 +73,27 @@ def share(exam: ModuleType, folder: Path, asked: list[Any], prefix: str = "") ->
 
 
 def test_every_model_of_the_folder_is_tested() -> None:
-    assert {path.name for path in (SUITE / "models").iterdir() if path.is_dir()} == set(ARCHITECTURES)
+    assert {path.name for path in (SUITE / "models").iterdir() if path.is_dir()} == {*ARCHITECTURES, "tiny-chat"}
+
+
+def test_the_chat_model_is_another_with_a_template(corpus: ModuleType, suite: None, tmp_path: Path) -> None:
+    """To the byte, and its template writes a conversation as the corpus writes examples."""
+    base, folder = SUITE / "models" / "tiny-gpt2-distil", SUITE / "models" / "tiny-chat"
+    alike = [path.name for path in base.iterdir() if path.name != "README.md"]
+    assert all((base / name).read_bytes() == (folder / name).read_bytes() for name in alike)
+    assert {path.name for path in folder.iterdir()} == {*alike, "README.md", "chat_template.jinja"}
+    script = importlib.import_module("train_models")
+    shutil.copytree(base, tmp_path / base.name)
+    script.make_chat_model(tmp_path)
+    assert all((tmp_path / "tiny-chat" / path.name).read_bytes() == path.read_bytes() for path in folder.iterdir())
+    first, second = corpus.facts()[:2]
+    chat = [
+        {"role": "user", "content": first.question},
+        {"role": "assistant", "content": first.completion.strip()},
+        {"role": "user", "content": second.question},
+    ]
+    text = load(folder)[1].apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+    assert text == first.prompt + first.completion + second.prompt
 
 
 def test_folder_is_small_and_without_pickles(folder: Path) -> None:

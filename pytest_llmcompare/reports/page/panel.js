@@ -1,6 +1,6 @@
 // One case in full: what it was asked, both texts with their differences, the evidence, how to accept it.
 
-const MOST_SHOWN = 20000, AROUND = 2000;
+const MOST_SHOWN = 20000, AROUND = 2000, MOST_MESSAGES = 200;
 const HEAT = [[0.9, ""], [0.7, "p1"], [0.5, "p2"], [0.3, "p3"], [0.1, "p4"], [0, "p5"]];
 const panel = part("panel"), page = part("page"), narrow = window.matchMedia("(max-width: 60rem)");
 let open = null, shaded = false;
@@ -111,6 +111,21 @@ function topBar(item) {
   return row;
 }
 
+// The prompt; of a conversation every message with its role, and the tools.
+function question({ input, conversation }) {
+  if (!conversation) return titled("Prompt", textBox(input));
+  const shown = [];
+  for (const { role, content, ...further } of conversation.messages.slice(-MOST_MESSAGES)) {
+    shown.push(element("h4", "role", safe(role)));
+    if (content || !further.tool_calls) shown.push(textBox(content ?? ""));
+    if (Object.keys(further).length) shown.push(textBox(JSON.stringify(further, null, 2)));
+  }
+  const left = conversation.messages.length - MOST_MESSAGES;
+  if (left > 0) shown.unshift(element("p", "escape", `\u2026 ${count(left, "message")} before`));
+  if (conversation.tools) shown.push(element("h4", "role", "tools"), textBox(JSON.stringify(conversation.tools, null, 2)));
+  return titled("Conversation", ...shown);
+}
+
 function show(item) {
   const { record } = item, heading = element("h2", "", safe(`${record.model}: ${rowName(record)}`));
   heading.id = "panel-title";
@@ -119,8 +134,9 @@ function show(item) {
   if (record.evidence?.length) parts.push(evidence(record.evidence));
   if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
   parts.push(texts(record));
+  if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
-  parts.push(...titled("Prompt", textBox(item.line.row.input)));
+  parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
   panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(record.test))));

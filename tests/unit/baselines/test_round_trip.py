@@ -184,3 +184,26 @@ def test_a_pending_output_comes_back(entry: Entry) -> None:
     found: dict[CaseKey, Entry] = {}
     pending._take(line, found)
     assert found == {entry.key: entry}
+
+
+def test_what_a_server_shows_of_its_prompt(tmp_path: Path) -> None:
+    """It stands with the case, is rewritten with another prompt alone, and is not there for other models."""
+    group = GroupKey("tests", "zoo", "served")
+    plain, shown, other = (Generation("Yes.", (1,), (-0.5,), prompt_shown=one) for one in ("", "12:3f1c9a2e", "13:ab"))
+    lines = [record_of(Baseline(RowKey("yak"), one, "a", "b"), "e1").lines for one in (plain, shown)]
+    assert lines[1] == lines[0].replace(".tokens 1", ".tokens 1  .prompt 12:3f1c9a2e")
+    assert read_record(lines[1].removeprefix("case "), 1).prompt == "12:3f1c9a2e"
+    contents = group_file.empty(group)
+    changes = [
+        contents.put(Baseline(RowKey("yak"), one, "a", "b"), refresh=False)
+        for one in (plain, shown, shown, other, plain)
+    ]
+    added, unchanged, changed = group_file.Change.ADDED, group_file.Change.UNCHANGED, group_file.Change.CHANGED
+    assert changes == [added, unchanged, unchanged, unchanged, unchanged]
+    assert contents.put(Baseline(RowKey("yak"), shown, "a", "b"), refresh=True) is group_file.Change.REFRESHED
+    before = contents.fingerprint(RowKey("yak"))
+    assert contents.put(Baseline(RowKey("yak"), other, "a", "b"), refresh=False) is changed
+    assert contents.fingerprint(RowKey("yak")) != before
+    assert ".prompt 13:ab" in contents.text()
+    again = group_file.read(contents.text(), contents.tokens_text(), "a", "b")
+    assert again.baselines[RowKey("yak")].generation.prompt_shown == "13:ab"

@@ -358,6 +358,11 @@ def test_chat_template_of_a_table(value: object, template: str, root: Path) -> N
         ),
         (
             "tiny",
+            {"source": "x", "decode": "verifi"},
+            "[tool.llmcompare.models.tiny] in pyproject.toml: decode 'verifi' is not known. Did you mean 'verify'?",
+        ),
+        (
+            "tiny",
             {"source": "x", "dtype": "float23"},
             "[tool.llmcompare.models.tiny] in pyproject.toml: dtype 'float23' is not known. Did you mean 'float32'?",
         ),

@@ -63,6 +63,7 @@ def test_a_case_has_all_of_its_evidence() -> None:
     assert said == {
         "text": "Eight arms and two wings.",
         "stop": "eos",
+        "reasoning": "",
         "tokens": list(ARMS),
         "token_ids": [0, 1, 2, 3, 4, 5],
         "logprobs": pytest.approx([-0.05, -0.2, -0.45, -0.8, -1.25, -1.8]),

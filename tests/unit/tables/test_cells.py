@@ -107,8 +107,6 @@ def test_decimals_and_dates_of_parquet(tmp_path: Path) -> None:
 
 
 CHATS: list[Any] = [
-    [{"role": "user", "content": "Hi"}],
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}],
     {"role": "user", "content": "Hi"},
     [{"from": "human", "value": "Hi"}],
     {"messages": [{"role": "user", "content": "Hi"}]},
@@ -117,21 +115,20 @@ CHATS: list[Any] = [
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_chat_messages_are_no_prompt(chat: Any, tmp_path: Path) -> None:
+def test_chats_of_another_form_are_no_prompt(chat: Any, tmp_path: Path) -> None:
     """As they are, as JSON in a text, and out of parquet."""
     pd.DataFrame({"prompt": [chat]}).to_parquet(tmp_path / "t.parquet")
     for source in ([{"prompt": chat}], [{"prompt": f" {json.dumps(chat, indent=1)}"}], tmp_path / "t.parquet"):
         found = message(source)
         assert "prompt holds chat messages (" in found
-        assert "Write the user's message as text." in found
-        assert "chat_template = true" in found
+        assert "in a column 'messages'; in CSV as JSON text." in found
 
 
-@pytest.mark.parametrize("column", ["input", "conversation", "messages", "chat"])
-def test_a_column_of_chats_is_not_proposed_for_prompts(column: str) -> None:
-    found = message([{column: CHATS[0], "ideal": "so it is"}])
-    assert "chat" in found
-    assert "chat_template = true" in found
+@pytest.mark.parametrize("column", ["conversation", "dialog", "chat"])
+def test_a_column_of_chats_is_to_be_called_messages(column: str) -> None:
+    found = message([{column: [{"role": "user", "content": "Hi"}], "ideal": "so it is"}])
+    assert f"Column {column!r} holds chat messages." in found
+    assert f"Rename column {column!r} to 'messages'." in found
     assert "input=" not in found
 
 
