@@ -167,7 +167,7 @@ class _Attempt:
             _software(header, answer),
             answer.model,
             answer.fingerprint,
-            self.chat,
+            chat=self.chat,
             names_bytes=shows and not names_tokens_alike((0,), answer.token_ids),
         )
 

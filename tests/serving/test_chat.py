@@ -167,9 +167,10 @@ def test_conversations_on_vllm(suite: Suite, vllm_chat: VllmLike, example_models
     vllm_chat.serve(model=str(example_models / "tiny-chat"), moved=0.3)
     found = cells(suite, models=["m"])
     assert {cell["verdict"] for cell in found} <= {"shifted", "drifted", "near_tie"}
-    differing = [cell for cell in found if cell["candidate"]["path"]]
-    assert differing
-    (first, *_) = vllm_chat.scorings()
+    differing = [cell for cell in found if cell["judgement"]["position"] is not None]
+    assert any(cell["judgement"]["mismatches"] for cell in differing)
+    (first, *further) = vllm_chat.scorings()
+    assert len(further) == len(differing) - 1
     prompts = [body for body in vllm_chat.requests() if "messages" in body]
     assert len(prompts) >= 3
     assert first["prompt_logprobs"] == 2
