@@ -120,7 +120,8 @@ OPTIONS = (
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail if an output is unchanged but its log-probs moved (env LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail if a model changed, or an output is unchanged but its log-probs moved (env "
+        "LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(

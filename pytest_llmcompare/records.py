@@ -176,6 +176,7 @@ class CaseResult:
         input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target: The expected answer, if the table has one.
+        stop_strings: Texts that end an output.
         passed: Whether the test passed.
         model_changed: Whether the model verdict is `changed`. Then its log-probs are accepted for all cases together.
     """
@@ -189,6 +190,7 @@ class CaseResult:
     input_hash: str = ""
     settings_hash: str = ""
     target: str | None = None
+    stop_strings: tuple[str, ...] = ()
     passed: bool = False
     conversation: str = ""
     model_changed: bool = False

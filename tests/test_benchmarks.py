@@ -1,4 +1,4 @@
-"""The benchmark of decoding runs, and what they time says the same: they end with an error where it does not."""
+"""The benchmarks of decoding and of servers run; the former ends with an error where its ways do not agree."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "floor")
+SERVING = ("texts, 8 at once", "texts, one at a time", "check, 8 at once", "check, one at a time")
 COMMANDS = {
     "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1 --no-memory": DECODING,
+    "serving.py --llama --prompts 3 --new-tokens 3 --rounds 1 --moved": SERVING,
 }
 
 

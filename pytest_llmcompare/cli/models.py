@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
 from pytest_llmcompare.models.config_file import read_config
-from pytest_llmcompare.models.spec import ModelSpec, parse_specs, shown_source
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown_source
 from pytest_llmcompare.models.uris import split_specs
 from pytest_llmcompare.settings import check_file
 from pytest_llmcompare.text import disarm
 
 from .project_root import CONFIG, find_root
+
+REACH_TIMEOUT = 5.0  # seconds
+ANSWER_TIMEOUT = 60.0
+"""Most seconds for an answer: the first one of a server may compile kernels, which took vLLM a minute."""
 
 
 @click.command(epilog="Example: llmcompare models gpt2 tiny=./models/tiny-gpt2")
@@ -26,7 +32,8 @@ def models(specs: Sequence[str], root: str | None) -> int:
 
     SPEC is [NAME=]SOURCE[@REVISION]; without any, the models of a pytest run here are shown. They are resolved as a
     run would: where the weights are, in which revision, and whether they can be used. No model is loaded, and with
-    HF_HUB_OFFLINE=1 nothing is downloaded either.
+    HF_HUB_OFFLINE=1 nothing is downloaded either. A served model is asked for one token: what its server is, what it
+    shows of its answers, or why it cannot be reached.
     """
     folder = find_root(root, CONFIG)
     usable = [show_model(spec, folder) for spec in parsed_specs(specs, folder)]
@@ -60,8 +67,47 @@ def show_model(spec: ModelSpec, root: Path) -> bool:
         for line in str(error).splitlines():
             print(f"  {disarm(line)}")
         return False
-    facts = {"at": resolved.location, "revision": resolved.revision, "fingerprint": resolved.fingerprint}
-    for name, value in facts.items():
-        if value:
-            print(disarm(f"  {name:<12}{value}"))
+    _print_facts({"at": resolved.location, "revision": resolved.revision, "fingerprint": resolved.fingerprint})
+    return spec.kind is not SourceKind.SERVER or show_server(spec)
+
+
+def show_server(spec: ModelSpec) -> bool:
+    """Print what a server says of itself, and the level of its answers; return whether it answers."""
+    from pytest_llmcompare.models.served import parse_address
+    from pytest_llmcompare.serving.answer import BadAnswerError
+    from pytest_llmcompare.serving.client import Client
+    from pytest_llmcompare.serving.server import Server
+
+    options = replace(spec.server, timeout=min(spec.server.timeout, ANSWER_TIMEOUT), max_requests=None)
+    try:
+        client = Client(parse_address(spec.source, f"model {spec.name!r}"), options)
+    except LlmCompareError as error:
+        _print_facts({"reachable": f"not tried: {error}"})
+        return False
+    try:
+        client.get(f"{urlsplit(client.url).path}/models", REACH_TIMEOUT)
+        _print_facts({"reachable": "yes"})
+        shown = Server(client).probe(spec.name)
+    except BadAnswerError as error:
+        _print_facts({"reachable": f"no: {error}"})
+        return False
+    except LlmCompareError as error:
+        _print_facts({"answers": f"no: {str(error).removeprefix(f'model {spec.name!r}: ')}"})
+        return False
+    finally:
+        client.close()
+    other = f"the server answers as {shown.model!r}" if shown.model not in ("", client.model) else ""
+    _print_facts(
+        {
+            "server": f"{shown.server} {shown.version}".strip() or "unknown",
+            "level": shown.level.value,
+            "note": other,
+        }
+    )
     return True
+
+
+def _print_facts(facts: Mapping[str, str]) -> None:
+    for name, value in facts.items():
+        for line in value.splitlines()[:1]:
+            print(disarm(f"  {name:<12}{line}"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
 from pytest_llmcompare.records import Case, GroupResult, RowKey
 
-from .model_pairs import Answer, Pair, pair_of
+from .model_pairs import Answer, Pair, pair_of, stop_strings_of
 from .statistics import Finding, PairedScores, paired_scores
 
 TARGETS = "exact_match"
@@ -79,8 +79,8 @@ class ModelResult:
         return [scores[row] for row in rows]
 
     def _answer(self, row: RowKey) -> Answer:
-        generation = self.result.generations.get(row)
-        return Answer(None if generation is None else generation.text, self.cases[row].target)
+        case = self.cases[row]
+        return Answer.of(self.result.generations.get(row), case.target, stop_strings_of(case.gen_config))
 
     def _column(self, metric: str) -> Mapping[RowKey, float]:
         """Scores of a metric of MLflow's by row; the metric may be given by its name or by its column."""

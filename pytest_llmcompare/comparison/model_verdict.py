@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
-from .noise import ELSEWHERE, WEIGHTS, LearntNoise, numerics, without_noise
+from .noise import ELSEWHERE, WEIGHTS, LearntNoise, same_numerics, without_noise
 
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
@@ -116,7 +116,7 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         return band
     old, new = dict(then), dict(now)
     if "server" in old:
-        return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if numerics(then) == numerics(now) else ELSEWHERE)
+        return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
     full = old.get("dtype") in FULL_PRECISION and new.get("dtype") in FULL_PRECISION
     least = LEAST_FLOAT32 if full else LEAST_LOW_PRECISION
     devices = [str(facts.get("device", "")).partition(":")[0] for facts in (old, new)]

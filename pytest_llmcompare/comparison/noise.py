@@ -57,6 +57,9 @@ WEIGHTS = "weights"
 """The entry of an environment that identifies the model; all others but `NOISE` decide how its numbers are summed."""
 
 
+VERSION = "version"
+"""The entry of an environment with the version of a server, which only some servers tell."""
+
 NOISE = "noise"
 """The entry of an environment with the noise that was measured when recording.
 
@@ -123,7 +126,7 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         scale: Largest logit by magnitude; None if unknown.
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
-    elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
+    elsewhere = 1 if same_numerics(now, then) else ELSEWHERE
     learnt = LearntNoise.read(then) or LearntNoise.read(now)
     if learnt and learnt.band is not None and learnt.tie is not None:
         return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
@@ -226,3 +229,12 @@ def precision_of(environment: Environment) -> Precision:
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
     """Entries of an environment that decide how numbers are summed."""
     return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))
+
+
+def same_numerics(one: Environment, other: Environment) -> bool:
+    """True if nothing is known to sum numbers in another order; a version that one of them lacks is unknown."""
+    facts, others = dict(numerics(one)), dict(numerics(other))
+    if VERSION not in facts or VERSION not in others:
+        facts.pop(VERSION, None)
+        others.pop(VERSION, None)
+    return facts == others

@@ -9,12 +9,11 @@ from itertools import takewhile
 
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.noise import LearntNoise, numerics
+from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.conversation import prompt_of
-from pytest_llmcompare.models.gen_config import DEFAULTS
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
@@ -22,13 +21,14 @@ from pytest_llmcompare.serving.check import Check, Checked, ask_or_score, check_
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
 from pytest_llmcompare.serving.threads import in_threads
-from pytest_llmcompare.settings import PLAIN, VERIFY
+from pytest_llmcompare.settings import PLAIN
 from pytest_llmcompare.text import count
 
 from . import tracking
 from .answers import Asking, Outcomes
 from .ask_again import ask_again
 from .served_model import ServedModel
+from .served_usage import Usage, announced
 
 MEANING: Mapping[Level, str] = {
     Level.PATH: "compared by tokens, log-probs and margins",
@@ -76,8 +76,13 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
     for case in asking.cases:
         check_settings(model.name, case.gen_config)
     server = model.server()
-    before = server.client.sent
-    _announce(asking, model, server)
+    with announced(asking, model, server):
+        return _ask_all(asking, model, server)
+
+
+def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[Outcome], list[str]]:
+    """Probe, ask, learn noise; outcomes in the order of the cases, and notes."""
+    used_before = Usage.of(server)
     capabilities = server.probe(model.name)
     environment = server.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
@@ -90,45 +95,19 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
         asking.progress.say(f"learning how far the numbers of {model.name} move")
         learnt = _learn(model, outcomes, checks, checked)
     scorings = sum(len(one.scorings) for one in checked.values())
-    tracking.log_facts(_facts(server, learnt, server.client.sent - before, scorings))
-    if capabilities.level is not Level.TEXT and model.concurrency > 1 and asking.decode != PLAIN:
+    tracking.log_facts(_facts(server, learnt, (Usage.of(server) - used_before).requests, scorings))
+    if capabilities.level is not Level.TEXT and model.options.concurrency > 1 and asking.decode != PLAIN:
         note = ask_again(outcomes, lambda index: _ask_alone(model, checks[index]))
         outcomes.notes.extend([note] if note else [])
-    outcomes.notes.append(_usage_note(model, server))
+    outcomes.notes.append((Usage.of(server) - used_before).note(asking))
     return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
 
 
 def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
     """The noise that baselines of the same server, version and fingerprint hold."""
     environments = {baseline.generation.environment for baseline in expected.values()}
-    stored = (LearntNoise.read(one) for one in sorted(environments) if numerics(one) == numerics(environment))
+    stored = (LearntNoise.read(one) for one in sorted(environments) if same_numerics(one, environment))
     return next(filter(None, stored), None)
-
-
-def _announce(asking: Asking, model: ServedModel, server: Server) -> None:
-    """Say how much is about to be asked, and refuse what is more than the user allows.
-
-    Raises:
-        ModelError: `max_requests` would be exceeded.
-    """
-    repeats = min(len(asking.cases), noise.REQUESTS)
-    most = len(asking.cases) + repeats + (0 if server.is_probed else 1) + _further_requests(asking)
-    limit = model.options.max_requests
-    if limit is not None and server.client.sent + most > limit:
-        raise ModelError(
-            f"model {model.name!r}: {len(asking.cases)} cases take up to {most} requests, and this run has sent "
-            f"{server.client.sent} before; max_requests = {limit} in its table of pyproject.toml allows no more. "
-            "None of them was sent."
-        )
-    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asking.cases]
-    asking.progress.say(f"asking {model.name}: up to {most} requests and about {sum(lengths):,} output tokens")
-
-
-def _further_requests(asking: Asking) -> int:
-    """Most requests beside one per case: baselines recorded at level `path` can be scored."""
-    environments = [dict(baseline.generation.environment) for baseline in asking.expected.values()]
-    scorable = sum(environment.get("level") == Level.PATH.value for environment in environments)
-    return min(scorable, len(asking.cases)) * {PLAIN: 0, VERIFY: 3}.get(asking.decode, 1)
 
 
 def check_of(asking: Asking, case: Case) -> Check:
@@ -144,7 +123,8 @@ def check_of(asking: Asking, case: Case) -> Check:
 def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping[int, Check]) -> dict[int, Checked]:
     """Check cases, keeping each outcome as it comes; what came of them, by index."""
     checked: dict[int, Checked] = {}
-    for index, outcome in in_threads(partial(check_case, server), checks, model.concurrency):
+    outcomes.asking.progress.ask_many(model.options.concurrency)
+    for index, outcome in in_threads(partial(check_case, server), checks, model.options.concurrency):
         if isinstance(outcome, GenerationError):
             outcomes.add(index, outcome)
             continue
@@ -166,7 +146,7 @@ def _learn(
     }
     known = [(usable[index], answer) for index, answer in answers.items() if index in usable]
     questions = {index: check.question for index, check in usable.items()}
-    return noise.learn(ask_or_score(model.server(), known), questions, answers, model.concurrency)
+    return noise.learn(ask_or_score(model.server(), known), questions, answers, model.options.concurrency)
 
 
 def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
@@ -175,11 +155,8 @@ def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
     Returns:
         The output; None if it fails or would be more than `max_requests`.
     """
-    server, limit = model.server(), model.options.max_requests
-    if limit is not None and server.client.sent >= limit:
-        return None
     try:
-        return check_case(server, replace(check, decode=PLAIN)).generation
+        return check_case(model.server(), replace(check, decode=PLAIN)).generation
     except GenerationError:
         return None
 
@@ -234,20 +211,13 @@ def _fault_notes(model: ServedModel, checked: Iterable[Checked]) -> list[str]:
     return [note]
 
 
-def _usage_note(model: ServedModel, server: Server) -> str:
-    client = server.client
-    return (
-        f"model {model.name!r}: {client.sent} requests, {server.prompt_tokens:,} prompt tokens and "
-        f"{server.output_tokens:,} output tokens so far in this run, by the server's count"
-    )
-
-
 def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: int) -> dict[str, object]:
     """Parameters of the run."""
     capabilities = server.capabilities
     return {
         "server.level": capabilities.level.value,
         "server.software": capabilities.server,
+        "server.version": capabilities.version,
         "server.fingerprint": capabilities.fingerprint,
         "server.model": capabilities.model,
         "server.dtype": server.dtype,

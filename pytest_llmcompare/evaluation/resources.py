@@ -47,6 +47,7 @@ class Resources:
         self.loaded = LoadedPyfunc()
         self._resolved: dict[ModelSpec, ResolvedModel] = {}
         self._added_metrics: dict[GroupKey, list[EvaluationMetric]] = {}
+        served_model.share_limits(scratch if scratch.is_absolute() else None)
 
     @cached_property
     def commit(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -24,7 +25,7 @@ from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.client import Client
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 
 from .dataset import Shared
 from .pyfunc_input import faulty_rows, own_requests, shared_requests
@@ -40,6 +41,9 @@ PACKAGES = ("mlflow", "openai", "pytest-llmcompare")
 
 _servers: dict[str, Server] = {}
 """Servers that were asked in this run, so that each is probed once and its requests are counted together."""
+
+_run_folder: Path | None = None
+"""Folder that the workers of pytest-xdist share in this run; None without workers."""
 
 
 class ServedModel(PythonModel):
@@ -72,11 +76,6 @@ class ServedModel(PythonModel):
         """The same model, asked at the chat endpoint."""
         return ServedModel({**self.config, "conversations": True})
 
-    @property
-    def concurrency(self) -> int:
-        """Number of requests that this process may have in flight."""
-        return fair_share(self.options.concurrency)
-
     def server(self) -> Server:
         """The server, the same one for every model with this address and these options.
 
@@ -89,7 +88,7 @@ class ServedModel(PythonModel):
         if key not in _servers:
             check_variables(self.name, self.options, os.environ)
             address = parse_address(self.config["source"], f"model {self.name!r}")
-            client, dtype = Client(address, self.options), self.config.get("dtype") or ""
+            client, dtype = Client(address, self.options, folder=_folder_of(key)), self.config.get("dtype") or ""
             _servers[key], _servers[chat] = Server(client, dtype), Server(client, dtype, chat=True)
         return _servers[chat if self.is_chat else key]
 
@@ -118,7 +117,7 @@ class ServedModel(PythonModel):
             has_messages = any(isinstance(question.prompt, Conversation) for question in questions.values())
             server = (self.of_conversations() if has_messages else self).server()
             server.probe(self.name)
-            outcomes.update(in_threads(server.ask, questions, self.concurrency))
+            outcomes.update(in_threads(server.ask, questions, self.options.concurrency))
         if failed := [(index, one) for index, one in outcomes.items() if isinstance(one, GenerationError)]:
             raise faulty_rows(failed, len(requests))
         return [one.text for _, one in sorted(outcomes.items()) if isinstance(one, Answer)]
@@ -175,8 +174,28 @@ def served_model_of(model: PyFuncModel) -> ServedModel | None:
     return inside if type(inside) is ServedModel else None
 
 
+def share_limits(folder: Path | None) -> None:
+    """Keep the limits of this run (requests in flight, their number, pauses) together with other processes.
+
+    Args:
+        folder: Folder that the workers of pytest-xdist share; None without workers.
+    """
+    global _run_folder  # noqa: PLW0603 - MLflow makes the models, so nothing can be handed to them
+    _run_folder = folder
+
+
+def _folder_of(key: str) -> Path | None:
+    """The folder in which processes share the limits of one server; None if there is only this process."""
+    if _run_folder is None:
+        return None
+    folder = _run_folder / f"server-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def forget() -> None:
     """Close the connections to all servers, so that the next run asks them anew what they show."""
     for server in _servers.values():
         server.client.close()
     _servers.clear()
+    share_limits(None)

@@ -60,7 +60,8 @@ def pairs_in(tables: Sequence[Table]) -> tuple[Pair, ...]:
         for row in table.rows:
             for model, cell in zip(table.models, row.cells, strict=True):
                 if cell is not None:
-                    answer = Answer(cell.text, cell.result.target)
+                    result = cell.result
+                    answer = Answer.of(result.generation, result.target, result.stop_strings)
                     answers.setdefault(model, {})[table.folder, table.name, row.row] = answer
     return pairs_of(answers)
 

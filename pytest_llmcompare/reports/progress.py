@@ -40,6 +40,12 @@ class Silent:
     def say(self, text: str) -> None:
         """A slow step begins, such as `loading gpt2-large`."""
 
+    def announce(self, text: str) -> None:
+        """What is about to be done."""
+
+    def ask_many(self, at_once: int) -> None:
+        """Cases are asked from now on, several at a time."""
+
 
 class TerminalProgress:
     """Shows progress on a stream.
@@ -66,6 +72,21 @@ class TerminalProgress:
         self._start()
         self.phase = disarm(text)
         self._show("{desc}", cut(self.phase, self._columns, "~"))
+
+    def announce(self, text: str) -> None:
+        """What is about to be done, in a line that stays."""
+        self._start()
+        assert self.bar is not None
+        if self.bar.disable:
+            self._log(disarm(text))
+            return
+        with self.uncaptured():
+            self.bar.clear()
+            self.stream.write(encodable(f"llmcompare: {disarm(text)}\n", self._encoding))
+
+    def ask_many(self, at_once: int) -> None:
+        """Cases are asked from now on, `at_once` of them at a time; the pace is that of the answers from now on."""
+        self.at_once, self.asked_from, self.asked_since = at_once, self.done, self.clock()
 
     def begin(self, key: GroupKey, total: int) -> None:
         """A group of `total` cases starts."""
@@ -96,8 +117,9 @@ class TerminalProgress:
         self.bar: tqdm[object] | None = None
         self.label = self.phase = ""
         self.total = self.done = self.failed = self.tokens = 0
-        self.since = self.generating_since = self.drawn_at = float("-inf")
-        self.is_announced = False
+        self.at_once = self.asked_from = 0
+        self.since = self.generating_since = self.asked_since = self.drawn_at = float("-inf")
+        self.is_announced = self.has_logged = False
 
     def _start(self) -> None:
         """Note when the first sign of a group came; on a terminal, draw its bar on a new line."""
@@ -122,18 +144,27 @@ class TerminalProgress:
                 encodable(label, self._encoding),
                 self.total,
             )
-        seconds = self.clock() - self.generating_since
-        speed = per_second(self.tokens, seconds)
         self.bar.n, self.drawn_at = self.done, self.clock()
         with self.uncaptured():
-            self.bar.set_postfix_str(f"{speed} tok/s{self._left(seconds)}" if speed else self._left(seconds)[2:])
+            self.bar.set_postfix_str(", ".join(filter(None, [self._speed(), self._left()])))
 
-    def _left(self, seconds: float) -> str:
-        """Estimate of the time left, from the cases done."""
-        if not self.done or self.done >= self.total:
+    def _speed(self) -> str:
+        """Answers per second where several are asked at once, else tokens per second; empty if unknown."""
+        if self.at_once:
+            answers = per_second(self.done - self.asked_from, self.clock() - self.asked_since)
+            return f"{answers} answers/s" if answers else ""
+        tokens = per_second(self.tokens, self.clock() - self.generating_since)
+        return f"{tokens} tok/s" if tokens else ""
+
+    def _left(self) -> str:
+        """Estimate of the time left, from the cases done; empty as long as it cannot be known."""
+        # The first answers of many that are asked at once show no pace: they come together, or one at last.
+        done = self.done - self.asked_from
+        if done <= self.at_once or self.done >= self.total:
             return ""
-        ahead = math.ceil(seconds / self.done * (self.total - self.done))
-        return f", {f'{ahead} s' if ahead < 60 else duration(ahead)} left"
+        seconds = self.clock() - (self.asked_since if self.at_once else self.generating_since)
+        ahead = math.ceil(seconds / done * (self.total - self.done))
+        return f"{f'{ahead} s' if ahead < 60 else duration(ahead)} left"
 
     def _lasted(self) -> float:
         """Seconds since the first sign of the group."""
@@ -147,15 +178,16 @@ class TerminalProgress:
 
     def _outcome(self) -> str:
         """The last line of a long group in a log."""
-        speed = per_second(self.tokens, self.clock() - self.generating_since)
         whole = count(self.total, "case") if self.done == self.total else f"{self.done:,} of {self.total:,} cases"
         failed = f", {self.failed:,} failed" if self.failed else ""
         of = f"{self.label}: {whole} in " if self.label else f"{self.phase}: given up after "
-        return f"{of}{duration(self._lasted())}{failed}{f', {speed} tok/s' if speed else ''}"
+        speed = self._speed()
+        return f"{of}{duration(self._lasted())}{failed}{f', {speed}' if speed else ''}"
 
     def _log(self, text: str) -> None:
         """Write one line to a log; the first of a group may stand after dots of pytest's, so it begins a new line."""
-        start = "" if self.is_announced else "\n"
+        start = "" if self.has_logged else "\n"
+        self.has_logged = True
         with self.uncaptured():
             self.stream.write(encodable(f"{start}llmcompare: {text}\n", self._encoding))
             self.stream.flush()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
+from pytest_llmcompare.comparison.model_pairs import stop_strings_of
 from pytest_llmcompare.generation import Generation, harmless
 from pytest_llmcompare.judgement import Judgement, Verdict, severity_of
 from pytest_llmcompare.records import Case, CaseResult, GroupResult, RowKey
@@ -73,6 +74,7 @@ class Observation:
             input_hash=self.case.input_hash,
             settings_hash=self.case.settings_hash,
             target=self.case.target,
+            stop_strings=stop_strings_of(self.case.gen_config),
             passed=passed,
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,

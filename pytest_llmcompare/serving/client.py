@@ -8,14 +8,16 @@ import threading
 import time
 from collections.abc import Mapping
 from email.utils import mktime_tz, parsedate_tz
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
 
 from .answer import BadAnswerError, shown
+from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots
 
 if TYPE_CHECKING:
     import openai
@@ -24,8 +26,6 @@ TRIES = 3
 """Requests for one answer if the connection fails or the server answers with an error of its own."""
 MOST_LIMITED = 6
 """Requests for one answer if the server says that it gets too many."""
-LONGEST_PAUSE = 120.0
-"""Longest `Retry-After` (seconds) that is waited for; longer ones are quotas of a day."""
 IDLE_CONNECTIONS = 4
 """Connections that are kept open: llama.cpp stalls for seconds if more of them are idle than it has threads."""
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -45,25 +45,6 @@ class RefusedError(BadAnswerError):
         self.status = status
 
 
-class Pause:
-    """A time at which no thread sends a request, because the server asked for a pause."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._until = 0.0
-        self.stopped = threading.Event()
-
-    def extend(self, seconds: float) -> None:
-        """Pause for so many seconds from now, unless a longer pause is on."""
-        with self._lock:
-            self._until = max(self._until, time.monotonic() + seconds)
-
-    def wait(self) -> None:
-        """Wait until the pause is over."""
-        while (left := self._until - time.monotonic()) > 0 and not self.stopped.wait(left):
-            pass
-
-
 class Client:
     """Sends completion requests for one model.
 
@@ -71,22 +52,33 @@ class Client:
         address: Model and server.
         options: How to ask.
         environment: Environment variables, which hold the key and the values of headers.
+        folder: Folder that the processes of a run share, which keep its limits together; None if there is only this
+            one.
 
     Attributes:
         url: The server's address.
-        sent: Number of requests sent so far.
+        sent: Number of requests that this process sent so far.
+        budget: Number of requests that the run may send.
 
     Raises:
         ModelError: The SDK is not installed.
         UsageError: An environment variable is missing.
     """
 
-    def __init__(self, address: Address, options: ServerOptions, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        address: Address,
+        options: ServerOptions,
+        environment: Mapping[str, str] = os.environ,
+        folder: Path | None = None,
+    ) -> None:
         self.url = address.url
         self.model = address.model
         self.options = options
-        self.pause = Pause()
+        self.pause = Pause(folder)
         self.sent = 0
+        self.budget = RequestBudget(options.max_requests, folder)
+        self._slots = Slots(folder, self.pause.stopped)
         self._lock = threading.Lock()
         key = environment.get(options.api_key_env, "").strip() if options.api_key_env else ""
         headers = {name: environment[variable].strip() for name, variable in options.headers_env.items()}
@@ -120,15 +112,15 @@ class Client:
         create: Any = endpoint.with_raw_response.create
         while True:
             self.pause.wait()
-            with self._lock:
-                self.sent += 1
+            self._count()
             try:
-                answer = create(
-                    model=self.model,
-                    extra_body={**self.options.extra_body, **extra},
-                    extra_headers={name: openai.Omit() for name in self._omitted},
-                    **fields,
-                )
+                with self._slots.one_of(self.options.concurrency):
+                    answer = create(
+                        model=self.model,
+                        extra_body={**self.options.extra_body, **extra},
+                        extra_headers={name: openai.Omit() for name in self._omitted},
+                        **fields,
+                    )
                 return answer.http_response.content, answer.headers.get("server", "")
             except openai.RateLimitError as error:
                 limited += 1
@@ -152,6 +144,48 @@ class Client:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
 
+    def get(self, path: str, timeout: float) -> bytes:
+        """The body of the answer to a GET, whatever its status; it counts as no request.
+
+        Args:
+            path: Path on the server, from its root.
+            timeout: Seconds to wait.
+
+        Raises:
+            BadAnswerError: There is no answer.
+        """
+        import httpx2
+        import openai
+
+        headers = {name: openai.Omit() for name in self._omitted}
+        try:
+            answer = self._sdk.get(
+                urljoin(self.url, path), cast_to=httpx2.Response, options={"headers": headers, "timeout": timeout}
+            )
+        except openai.APIStatusError as error:
+            return error.response.content
+        except openai.APITimeoutError:
+            raise BadAnswerError(f"{self.url} did not answer within {timeout:g} s") from None
+        except openai.APIConnectionError as error:
+            raise self._unreachable(error, 1) from None
+        return answer.content
+
+    def _count(self) -> None:
+        """Count a request that is about to be sent.
+
+        Raises:
+            BadAnswerError: The run may send no more, or it has ended.
+        """
+        if self.pause.stopped.is_set():
+            raise BadAnswerError("the run has ended")
+        if not self.budget.use_one():
+            raise BadAnswerError(
+                f"{self.url}: max_requests = {self.budget.limit} in the model's table of pyproject.toml allows no "
+                "further request in this run"
+            )
+        with self._lock:
+            self.sent += 1
+
     def close(self) -> None:
         """End pauses and close the connections."""
         self.pause.stopped.set()
@@ -165,7 +199,8 @@ class Client:
 
     def _refused(self, error: openai.APIStatusError, requests: int) -> RefusedError:
         body = error.body if isinstance(error.body, dict) else {}
-        words = body.get("message") or shown(error.response.content)
+        words = body.get("message") or body.get("detail") or ""  # FastAPI's name for it is detail
+        words = words if words and isinstance(words, str) else shown(error.response.content)
         times = f" to {requests} requests" if requests > 1 else ""
         wait = error.response.headers.get("retry-after", "") if error.status_code == 429 else ""
         later = f" (Retry-After: {wait})" if wait else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
+from pytest_llmcompare.comparison.noise import VERSION
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment, names_tokens_alike
 
@@ -28,6 +30,9 @@ REFUSALS = (400, 404, 422, 500)
 """Statuses by which servers refuse a field that they do not know, or more alternatives than they give."""
 ALLOWED = re.compile(r"(?:max[a-z]*|less than or equal to|at most|up to|<=)(?: allowed| of| value)?\D{0,4}(\d+)")
 """How a server says how many alternatives it gives at most."""
+
+VERSION_TIMEOUT = 5.0  # seconds
+VERSION_FORM = re.compile(r"[\w.+-]{1,60}")
 
 
 class Level(StrEnum):
@@ -50,6 +55,7 @@ class Capabilities:
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
         chat: Whether questions go to the chat endpoint.
+        version: Version of the software; empty if unknown.
         names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
@@ -60,6 +66,7 @@ class Capabilities:
     model: str
     fingerprint: str
     chat: bool = False
+    version: str = ""
     names_bytes: bool = False
 
     @property
@@ -84,6 +91,7 @@ class Capabilities:
             "fingerprint": self.fingerprint,
             "level": self.level.value,
             "server": self.server or "unknown",
+            VERSION: "" if self.version in self.fingerprint else self.version,
         }
         return tuple(sorted((name, value) for name, value in facts.items() if value))
 
@@ -108,7 +116,7 @@ def find_capabilities(
         try:
             fields = {**question_fields(PROBE, chat=chat), "max_tokens": 1, "temperature": 0.0, **attempt.fields}
             content, header = client.send(fields, attempt.extra, tries=1)
-            return attempt.capabilities(read(content), header)
+            return _with_version(client, attempt.capabilities(read(content), header))
         except RefusedError as error:
             following = attempt.after(error, left)
             if following is None:
@@ -160,7 +168,7 @@ class _Attempt:
             answer.model,
             answer.fingerprint,
             self.chat,
-            shows and not names_tokens_alike((0,), answer.token_ids),
+            names_bytes=shows and not names_tokens_alike((0,), answer.token_ids),
         )
 
 
@@ -176,3 +184,20 @@ def _software(header: str, answer: Answer) -> str:
     if answer.fingerprint.startswith("vllm-"):
         return "vllm"
     return header if header and header.lower() not in ("uvicorn", "nginx", "cloudflare") else ""
+
+
+def _with_version(client: Client, capabilities: Capabilities) -> Capabilities:
+    """Add the version: from the fingerprint of vLLM and llama.cpp, else from an older vLLM's `/version`."""
+    fingerprint = capabilities.fingerprint
+    if capabilities.server == "vllm":
+        return replace(capabilities, version=fingerprint.split("-")[1])
+    if capabilities.server or fingerprint:
+        return replace(capabilities, version=fingerprint if capabilities.server == "llama.cpp" else "")
+    try:
+        body = json.loads(client.get("/version", VERSION_TIMEOUT))
+    except (BadAnswerError, ValueError, RecursionError):
+        return capabilities
+    version = body.get("version") if isinstance(body, dict) else None
+    if not isinstance(version, str) or not VERSION_FORM.fullmatch(version):
+        return capabilities
+    return replace(capabilities, server="vllm", version=version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -12,14 +11,6 @@ from pytest_llmcompare.errors import GenerationError
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-
-WORKERS = "PYTEST_XDIST_WORKER_COUNT"
-
-
-def fair_share(concurrency: int) -> int:
-    """Requests that this process may have in flight, so that all workers of pytest-xdist together keep the limit."""
-    workers = os.environ.get(WORKERS, "")
-    return max(1, concurrency // int(workers)) if workers.isdecimal() and int(workers) else concurrency
 
 
 def in_threads(

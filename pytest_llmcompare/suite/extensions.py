@@ -61,3 +61,9 @@ class Progress(Protocol):
 
     def say(self, text: str) -> None:
         """Show a step that takes a while, such as `loading gpt2-large`."""
+
+    def announce(self, text: str) -> None:
+        """Show what is about to be done, in a line that stays."""
+
+    def ask_many(self, at_once: int) -> None:
+        """Note that cases are asked from now on, `at_once` of them at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from tests.plugin.conftest import prepared, suite
 
 from .gguf_model import write_gguf
-from .servers import llama
+from .servers import TransformersServer, llama, transformers_serve
 from .vllm_like import VllmLike, vllm_like
 
 __all__ = ["prepared", "suite"]
@@ -27,6 +27,16 @@ def llama_url(gguf_file: Path) -> Iterator[str]:
     """Address of a llama.cpp server with `tiny-gpt2`."""
     with llama(gguf_file) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def transformers_server(
+    tmp_path_factory: pytest.TempPathFactory, example_models: Path, warm_interpreter: Callable[[], str]
+) -> Iterator[TransformersServer]:
+    """A `transformers serve` with `tiny-gpt2`."""
+    log = tmp_path_factory.mktemp("serve") / "log"
+    with transformers_serve(example_models / "tiny-gpt2", log, warm_interpreter()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

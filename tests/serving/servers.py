@@ -1,14 +1,16 @@
-"""Servers for the tests: llama.cpp's own, and one with faults."""
+"""Servers for the tests: llama.cpp's own, `transformers serve`, and one with faults."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,55 @@ def llama(file: Path, slots: int = 4) -> Iterator[str]:
             process.kill()
 
 
+ADDRESS = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
+START = 120.0
+"""Seconds that `transformers serve` may take to start: it imports torch."""
+
+
+@dataclass(frozen=True)
+class TransformersServer:
+    """A running `transformers serve`.
+
+    Attributes:
+        url: Address of its API.
+        log: What it prints.
+    """
+
+    url: str
+    log: Path
+
+    @property
+    def requests(self) -> int:
+        """Number of requests for a completion so far, by its own count."""
+        return self.log.read_text(encoding="utf-8").count('"POST /v1/completions ')
+
+
+@contextmanager
+def transformers_serve(folder: Path, log: Path, executable: str = sys.executable) -> Iterator[TransformersServer]:
+    """A `transformers serve` on a free port, stopped at the end of the block.
+
+    Args:
+        folder: The model. The server calls it by the name of this folder.
+        log: File for what the server prints.
+        executable: Interpreter; a warm one has torch imported.
+    """
+    arguments = ("-m", "transformers.cli.transformers", "serve", folder.name)
+    options = ("--host", "127.0.0.1", "--port", "0", "--device", "cpu")
+    with (
+        log.open("w", encoding="utf-8") as file,
+        subprocess.Popen([executable, *arguments, *options], cwd=folder.parent, stdout=file, stderr=file) as process,
+    ):
+        try:
+            end = time.monotonic() + START
+            while not (address := ADDRESS.search(log.read_text(encoding="utf-8"))):
+                assert process.poll() is None, log.read_text(encoding="utf-8")
+                assert time.monotonic() < end, log.read_text(encoding="utf-8")
+                time.sleep(0.05)
+            yield TransformersServer(f"{address[1]}/v1", log)
+        finally:
+            process.kill()
+
+
 Reply = tuple[int, Mapping[str, str], bytes]
 
 
@@ -51,13 +102,14 @@ class Faulty:
     Args:
         reply: Returns status, headers and body for the number of the request, from 0, and its body; None drops the
             connection.
+        get: The body of the answer to each GET; without one they are refused.
 
     Attributes:
         requests: The headers and bodies of all requests.
         most: Largest number of requests that were answered at the same time.
     """
 
-    def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | bytes | None]) -> None:
+    def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | bytes | None], get: bytes | None = None) -> None:
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.times: list[float] = []
         self.most = self.now = 0
@@ -67,6 +119,12 @@ class Faulty:
             protocol_version = "HTTP/1.1"
 
             def log_message(self, *_: object) -> None: ...
+
+            def do_GET(self) -> None:
+                self.send_response(404 if get is None else 200)
+                self.send_header("content-length", str(len(get or b"")))
+                self.end_headers()
+                self.wfile.write(get or b"")
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -83,9 +141,11 @@ class Faulty:
                     self.close_connection = True
                     return
                 status, headers, content = answer if isinstance(answer, tuple) else (200, {}, answer)
-                self.send_response(status)
+                self.send_response_only(status)
+                self.send_header("server", headers.get("server", self.version_string()))
                 for name, value in {"content-length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
+                    if name != "server":
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
 

@@ -14,14 +14,14 @@ from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.serving.answer import BadAnswerError
 from pytest_llmcompare.serving.client import Client
 from pytest_llmcompare.serving.server import Level, Question, Server
-from pytest_llmcompare.serving.threads import fair_share, in_threads
+from pytest_llmcompare.serving.threads import in_threads
 from tests.plugin.suites import Suite, says
 
 from .servers import Faulty, Reply, completion
 
 GREEDY = {"do_sample": False, "max_new_tokens": 4}
 FIELDS = {"prompt": "x", "max_tokens": 1, "temperature": 0.0}
-CUT = (200, {"content-length": "999", "connection": "close"}, b"{")
+CUT: Reply = (200, {"content-length": "999", "connection": "close"}, b"{")
 KEYS: Mapping[str, str] = {"QA_KEY": "sk-mine"}
 
 
@@ -52,11 +52,7 @@ def test_429_pauses_all_threads_once() -> None:
         (refused(500), 3, "answered 500 to 3 requests: no"),
         (refused(401), 1, "answered 401: no"),
         (None, 3, "cannot be asked after 3 requests: Server disconnected"),
-        (
-            (200, {"content-length": "999", "connection": "close"}, b"{"),
-            3,
-            "cannot be asked after 3 requests: peer closed connection",
-        ),
+        (CUT, 3, "cannot be asked after 3 requests: peer closed connection"),
     ],
 )
 def test_what_is_asked_again(reply: Reply | None, requests: int, message: str) -> None:
@@ -147,13 +143,6 @@ def test_the_level_follows_the_content(reply: Callable[[Any], Any], level: Level
         assert (body["temperature"], body["max_tokens"]) == (0.0, 4)
 
 
-def test_concurrency_holds_for_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them takes its part."""
-    assert fair_share(8) == 8
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "3")
-    assert (fair_share(8), fair_share(2)) == (2, 1)
-
-
 def test_no_more_than_so_many_at_once() -> None:
     """And not one after the other either."""
 
@@ -171,7 +160,7 @@ def test_no_more_than_so_many_at_once() -> None:
         assert time.monotonic() - start < 1.5
 
 
-ROWS = [{"id": f"q{number}", "prompt": f"Question {number}"} for number in range(8)]
+ROWS = [{"id": f"q{number}", "prompt": f"Question {number}"} for number in range(9)]
 BAD: Mapping[str, Reply | bytes | None] = {
     "Question 0": refused(500),
     "Question 1": b"<html>login</html>",
@@ -179,6 +168,7 @@ BAD: Mapping[str, Reply | bytes | None] = {
     "Question 3": completion(finish_reason="content_filter"),
     "Question 4": completion(logprobs={"token_logprobs": [float("nan")], "tokens": ["x"]}),
     "Question 5": None,
+    "Question 8": CUT,
 }
 
 
@@ -187,12 +177,20 @@ def test_faulty_cases_are_errors_and_the_others_are_judged(suite: Suite) -> None
     suite.trivia(ROWS)
     with Faulty(lambda _, body: BAD.get(body["prompt"], completion())) as faulty:
         result = suite.run("--llm-update", models=[f"m=openai:m@{faulty.url}"])
-        result.assert_outcomes(passed=2, errors=6)
+        result.assert_outcomes(passed=2, errors=7)
         assert sorted(suite.cases()) == ["q6", "q7"]
-        for words in ("answered 500", "no JSON object", "exactly one choice", "content filter", "NaN", "disconnected"):
+        for words in (
+            "answered 500",
+            "no JSON object",
+            "exactly one choice",
+            "content filter",
+            "NaN",
+            "disconnected",
+            "peer closed",
+        ):
             assert says(result, words), words
         assert says(result, "compared by text alone: this server shows no log-probs with token ids")
-        suite.run(models=[f"m=openai:m@{faulty.url}"]).assert_outcomes(passed=2, errors=6)
+        suite.run(models=[f"m=openai:m@{faulty.url}"]).assert_outcomes(passed=2, errors=7)
 
 
 def test_a_missing_variable_is_a_usage_error(suite: Suite) -> None:
@@ -231,7 +229,7 @@ def test_a_server_that_is_replaced_records_nothing(suite: Suite) -> None:
     other = completion().replace(b'"model": "m"', b'"model": "other"')
     with Faulty(lambda number, _: other if number > 4 else completion()) as faulty:
         result = suite.run("--llm-update", models=[f"m=openai:m@{faulty.url}"])
-        result.assert_outcomes(errors=8)
+        result.assert_outcomes(errors=9)
         assert says(result, "the server was replaced while it was asked")
         assert suite.stored() == {}
     assert not list(suite.path.glob(".llmcompare/journal/*"))  # answers of two models, which no run may resume

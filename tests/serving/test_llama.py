@@ -148,18 +148,26 @@ def test_an_unchanged_server_in_bfloat16(suite: Suite, tmp_path: Path, recorded:
 
 
 def test_stop_strings_agree_with_the_local_model(suite: Suite, llama_url: str) -> None:
-    """A stop string cuts tokens and text in ways of its own; the answers are those of transformers."""
+    """The server cuts tokens and text at a stop string, which transformers leaves in the text."""
     test = """
     import pytest
 
-    @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 16}, model_type=None,
-                             variants={"dot": {"stop_strings": "."}, "ari": {"stop_strings": "ari"}})
+    prompts = pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 16}, model_type=None,
+                                      variants={"dot": {"stop_strings": "."}, "ari": {"stop_strings": "ari"}})
+
+    @prompts
     def test_trivia(llm_output, llm_baseline):
         assert llm_output == llm_baseline
+
+    @prompts
+    def test_models(llm_comparison):
+        assert llm_comparison.agreement("m", "here") == 1
     """
     suite.trivia(ROWS[:4], test)
-    suite.run("--llm-update", models=[spec(llama_url)]).assert_outcomes(passed=8)
-    assert verdicts(suite, models=[spec(llama_url)]) == {"identical": 8}
+    models = [spec(llama_url), suite.spec("here")]
+    result = suite.run("--llm-update", models=models)
+    result.assert_outcomes(passed=17)
+    assert verdicts(suite, models=models) == {"identical": 16}
 
 
 def test_a_prompt_that_is_too_long_is_an_error_of_its_case(suite: Suite, llama_url: str) -> None:
@@ -183,6 +191,7 @@ def test_the_logged_model_answers_elsewhere(
     (run,) = suite.mlflow_runs()
     params = run.data.params
     assert (params["server.level"], params["server.software"]) == ("output", "llama.cpp")
+    assert params["server.version"].startswith("b")
     assert params["source"] == spec(llama_url)[2:]
     texts = [path for path in suite.path.rglob("*") if path.is_file()]
     assert not [path for path in texts if b"sk-very-secret" in path.read_bytes()]

@@ -277,3 +277,21 @@ def test_models_that_failed_are_not_compared() -> None:
 def test_names_of_metrics(column: str, expected: str) -> None:
     """A metric is named without MLflow's version and without `/score`."""
     assert metric_of(column) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        (("is Paris.", "stop"), ("is Paris", ""), True),  # transformers, and a server that does not name the end
+        (("is Paris.", "stop"), ("is Paris", "stop"), True),
+        (("is Paris.", "stop"), ("is Paris", "eos"), False),  # which ended by itself
+        (("is Paris.", "stop"), ("is Paris", "length"), False),
+        (("is P.aris", "stop"), ("is P.ride", "stop"), False),  # both as transformers writes them
+        (("is Rome.", "stop"), ("is Paris", "stop"), False),
+    ],
+)
+def test_a_stop_string_may_be_left_out(one: tuple[str, str], other: tuple[str, str], is_same: bool) -> None:
+    """Servers leave it out, transformers leaves it in; any other difference is one."""
+    first, second = (Answer.of(Generation(text, stop=stop), None, ["."]) for text, stop in (one, other))
+    assert first.is_same(second) is second.is_same(first) is is_same
+    assert not Answer.of(None, None, ["."]).is_same(Answer.of(None, None, ["."]))

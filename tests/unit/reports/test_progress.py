@@ -79,6 +79,44 @@ def test_a_group_on_a_terminal(terminal: Terminal, clock: Clock) -> None:
     assert re.fullmatch(r"\r {59}\r", seen())
 
 
+def test_many_questions_at_once_on_a_terminal(terminal: Terminal, clock: Clock) -> None:
+    """What is about to be asked stays; the pace counts from the first question on, and shows once it is known."""
+    stream, seen = terminal
+    progress: Progress = TerminalProgress(stream, nullcontext, clock)
+    progress.begin(KEY, 20)
+    progress.announce("asking m: up to 20 requests")
+    assert "\rllmcompare: asking m: up to 20 requests\r\n" in seen()
+    progress.step(SAID)  # of an interrupted run
+    clock.now += 31  # the server compiles
+    progress.ask_many(4)
+    clock.now += 1
+    progress.step(None)
+    assert re.search(r"2/20, 1\.0 answers/s *$", seen())
+    for _ in range(4):
+        clock.now += 1
+        progress.step(None)
+    assert "6/20, 1.0 answers/s, 14 s left" in seen()
+
+
+def test_many_questions_at_once_in_a_log(clock: Clock) -> None:
+    """The announcement stands at once, whether the group takes long or not."""
+    log = io.StringIO()
+    progress = TerminalProgress(log, nullcontext, clock)
+    progress.begin(KEY, 2)
+    progress.announce("asking m: up to 3 requests")
+    progress.ask_many(8)
+    clock.now += 4
+    progress.step(None)
+    clock.now += 4
+    progress.step(None)
+    progress.end()
+    assert log.getvalue() == (
+        "\nllmcompare: asking m: up to 3 requests\n"
+        "llmcompare: trivia x gpt2-large: 2 of 2 cases after 8.0 s\n"
+        "llmcompare: trivia x gpt2-large: 2 cases in 8.0 s, 2 failed, 0.2 answers/s\n"
+    )
+
+
 def test_a_bar_keeps_to_the_width(terminal: Terminal, clock: Clock) -> None:
     """Long, wide and hostile names neither break the line nor act."""
     stream, seen = terminal

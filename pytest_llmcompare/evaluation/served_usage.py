@@ -1,0 +1,93 @@
+"""Requests and tokens of a served model: what is about to be used, what may be, and what was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.models.gen_config import DEFAULTS
+from pytest_llmcompare.records import Case
+from pytest_llmcompare.serving import noise
+from pytest_llmcompare.serving.server import Level, Server
+from pytest_llmcompare.settings import PLAIN, VERIFY
+from pytest_llmcompare.text import count
+
+from .answers import Asking
+from .served_model import ServedModel
+
+CHARACTERS_PER_TOKEN = 4
+"""Of usual tokenizers and English text; prompts are not tokenized here."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Requests sent, and tokens by the server's count."""
+
+    requests: int
+    prompt_tokens: int
+    output_tokens: int
+
+    @classmethod
+    def of(cls, server: Server) -> Usage:
+        """All that this process has used so far."""
+        return cls(server.client.sent, server.prompt_tokens, server.output_tokens)
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests - other.requests,
+            self.prompt_tokens - other.prompt_tokens,
+            self.output_tokens - other.output_tokens,
+        )
+
+    def note(self, asking: Asking) -> str:
+        """What a table has used, for the summary."""
+        return (
+            f"table {asking.group.table!r}, model {asking.group.model!r}: {count(self.requests, 'request')}, "
+            f"{self.prompt_tokens:,} prompt tokens and {self.output_tokens:,} output tokens by the server's count"
+        )
+
+
+def expected(asking: Asking, server: Server) -> Usage:
+    """What a table takes at most, but for requests that fail: cases, noise, scorings, and one request for the probe.
+
+    A scoring is counted as another request for its case.
+    """
+    repeats = asking.cases[: noise.REQUESTS]
+    scorings = scorable(asking)
+    asked = [*asking.cases, *repeats, *scorings]
+    characters = sum(len(case.prompt) for case in asked)
+    lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asked]
+    return Usage(len(asked) + (0 if server.is_probed else 1), -(-characters // CHARACTERS_PER_TOKEN), sum(lengths))
+
+
+def scorable(asking: Asking) -> list[Case]:
+    """Cases whose baselines were recorded at level `path` and can be scored, as often as that takes."""
+    environments = [dict(baseline.generation.environment) for baseline in asking.expected.values()]
+    number = sum(environment.get("level") == Level.PATH.value for environment in environments)
+    return [*asking.cases[:number]] * {PLAIN: 0, VERIFY: 3}.get(asking.decode, 1)
+
+
+@contextmanager
+def announced(asking: Asking, model: ServedModel, server: Server) -> Iterator[None]:
+    """Say what is about to be asked, and set the requests aside; those that are not needed are given back.
+
+    Raises:
+        ModelError: `max_requests` would be exceeded.
+    """
+    usage, budget = expected(asking, server), server.client.budget
+    if not budget.set_aside(usage.requests):
+        raise ModelError(
+            f"model {model.name!r}: {count(len(asking.cases), 'case')} take up to {usage.requests} requests, and this "
+            f"run has sent or set aside {budget.total} before; max_requests = {budget.limit} in its table of "
+            "pyproject.toml allows no more. None of them was sent."
+        )
+    asking.progress.announce(
+        f"asking {model.name}: up to {usage.requests:,} requests, about {usage.prompt_tokens:,} prompt tokens and "
+        f"{usage.output_tokens:,} output tokens"
+    )
+    try:
+        yield
+    finally:
+        budget.give_back()
