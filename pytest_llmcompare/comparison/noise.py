@@ -53,6 +53,16 @@ def likelihood_drift(
     )
 
 
+def root_mean_square(squares: Sequence[float]) -> float:
+    """Root of the mean of squares; 0 if there are none."""
+    return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
+
+
+def uncertainty(logprobs: Sequence[float]) -> float:
+    """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
+    return sum((1 - math.exp(min(0.0, value))) ** 2 for value in logprobs) / max(1, len(logprobs))
+
+
 WEIGHTS = "weights"
 """The entry of an environment that identifies the model; all others but `NOISE` decide how its numbers are summed."""
 

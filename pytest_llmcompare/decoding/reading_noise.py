@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel
 
@@ -42,7 +42,7 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
     known = [(request, output) for request, output in answered if output.as_read and output.token_ids]
     if not known:
         return None
-    known.sort(key=lambda pair: -_uncertainty(pair[1].as_read or ()))
+    known.sort(key=lambda pair: -uncertainty(pair[1].as_read or ()))
     again: list[float] = []
     for request, output in known[:MOST_READ]:
         try:
@@ -57,7 +57,7 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
         for _, output in known:
             squares = _squares(output.logprobs or (), output.as_read or ())
             written += squares if all(square <= PROCESSED**2 for square in squares) else []
-    return max(_rms(again), _rms(written))
+    return max(root_mean_square(again), root_mean_square(written))
 
 
 def _read_alone(model: LocalModel, request: Request, output: Generation) -> tuple[float, ...]:
@@ -67,15 +67,5 @@ def _read_alone(model: LocalModel, request: Request, output: Generation) -> tupl
     return read_batch(job, [DraftCheck(prompt, output.token_ids or ())], None)[0]
 
 
-def _uncertainty(logprobs: Iterable[float]) -> float:
-    """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
-    squares = [(1 - math.exp(min(0.0, value))) ** 2 for value in logprobs]
-    return sum(squares) / max(1, len(squares))
-
-
 def _squares(one: Sequence[float], other: Sequence[float]) -> list[float]:
     return [(first - second) ** 2 for first, second in zip(one, other, strict=False)]
-
-
-def _rms(squares: Sequence[float]) -> float:
-    return math.sqrt(sum(squares) / len(squares)) if squares else 0.0

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.noise import LearntNoise, root_mean_square, uncertainty
 
 from .answer import Answer, ShownToken
 from .server import Question
@@ -32,7 +32,7 @@ def learn(
         answers: Answers to some of them. Questions without one, because it came from a journal, are asked twice.
         count: Requests that may be in flight.
     """
-    known = sorted(questions.keys() & answers.keys(), key=lambda index: (-_uncertainty(answers[index]), index))[
+    known = sorted(questions.keys() & answers.keys(), key=lambda index: (-uncertainty(answers[index].logprobs), index))[
         :REQUESTS
     ]
     unknown = [index for index in questions if index not in answers][: (REQUESTS - len(known)) // 2]
@@ -45,13 +45,8 @@ def learn(
     if not squares:
         return None
     every = [square for own in squares for square in own]
-    largest, lead = max(map(_rms, squares)), max(_lead_moved(*both) for both in shared if both[0])
-    return LearntNoise.from_movements(_rms(every), largest, lead)
-
-
-def _uncertainty(answer: Answer) -> float:
-    """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
-    return sum((1 - math.exp(min(0.0, value))) ** 2 for value in answer.logprobs) / max(1, len(answer.logprobs))
+    largest, lead = max(map(root_mean_square, squares)), max(_lead_moved(*both) for both in shared if both[0])
+    return LearntNoise.from_movements(root_mean_square(every), largest, lead)
 
 
 Tokens = Sequence[ShownToken]
@@ -67,10 +62,6 @@ def _shared(one: Answer, other: Answer) -> tuple[Tokens, Tokens]:
 def _squares(one: Tokens, other: Tokens) -> list[float]:
     """Squared differences of the log-probs of equal tokens."""
     return [(a.logprob - b.logprob) ** 2 for a, b in zip(one, other, strict=True) if a.id == b.id]
-
-
-def _rms(squares: Sequence[float]) -> float:
-    return math.sqrt(sum(squares) / len(squares)) if squares else 0.0
 
 
 def _lead_moved(one: Tokens, other: Tokens) -> float:
