@@ -100,7 +100,8 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[O
         note = ask_again(outcomes, lambda index: _ask_alone(model, checks[index]))
         outcomes.notes.extend([note] if note else [])
     outcomes.notes.append((Usage.of(server) - used_before).note(asking))
-    return [_with_noise(outcome, learnt) for outcome in outcomes.in_order()], outcomes.notes
+    outcomes.noise = learnt
+    return outcomes.in_order(), outcomes.notes
 
 
 def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
@@ -226,9 +227,3 @@ def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: 
         "server.requests": requests,
         "server.scorings": scorings,
     }
-
-
-def _with_noise(outcome: Outcome, learnt: LearntNoise | None) -> Outcome:
-    if learnt is None or not isinstance(outcome, Generation):
-        return outcome
-    return replace(outcome, environment=learnt.write(outcome.environment))
