@@ -190,8 +190,8 @@ class CaseResult:
     input_hash: str = ""
     settings_hash: str = ""
     target: str | None = None
-    stop_strings: tuple[str, ...] = ()
     passed: bool = False
+    stop_strings: tuple[str, ...] = ()
     conversation: str = ""
     model_changed: bool = False
 
