@@ -9,6 +9,8 @@ interleaved rounds in one process, so that a slow moment of the machine slows al
     verifying   the engine with baselines, of which a share has drifted
     floor       one forward pass over the tokens that are not shared, without a prefix to look back at
 
+With `--dtype=bfloat16` verifying is writing, as recording is, and a reading in float32.
+
 Times are medians; ratios say how many times faster than the loop. Outputs of the engine are compared with the loop's.
 """
 
@@ -41,18 +43,19 @@ from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
+DTYPES = ("float32", "bfloat16", "float16")
 SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}
 SHARED = 220  # tokens that all prompts start with
 OWN = range(8, 17)  # tokens of a prompt's own
 Answers = list[list[int]]
 
 
-def make_model(size: str, device: str, seed: int = 0) -> LocalModel:
+def make_model(size: str, device: str, seed: int = 0, dtype: str = "float32") -> LocalModel:
     """Make a GPT-2 with random weights, and a tokenizer whose tokens are single bytes."""
     layers, width, heads = SIZES[size]
     torch.manual_seed(seed)
     config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, bos_token_id=None, eos_token_id=None)
-    model = GPT2LMHeadModel(config).eval().to(device)
+    model = GPT2LMHeadModel(config).eval().to(device, getattr(torch, dtype))
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     # Every id has a name, so that the output of random weights can be decoded.
     names = [*alphabet, *(f"<{number}>" for number in range(256, config.vocab_size))]
@@ -160,11 +163,12 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a process per way")
     parser.add_argument("--only", help="run one way once and print the peak memory in MiB; `one prompt` is one call")
     parser.add_argument("--answers", type=Path, help="file with the answers, for --only")
     given = parser.parse_args()
-    model = make_model(given.size, given.device)
+    model = make_model(given.size, given.device, dtype=given.dtype)
     requests = make_requests(given.prompts, given.new_tokens)
     if given.only:
         once(model, requests, given.only, json.loads(given.answers.read_text()))
@@ -198,20 +202,20 @@ def peak_of_this_process() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))
 
 
-def machine(device: str) -> str:
+def machine(device: str, dtype: str) -> str:
     """Hardware and versions, in two lines."""
     return (
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device}, float32\n"
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, {device}, {dtype}\n"
         f"torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}"
     )
 
 
 def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
     """Print the table."""
-    print(machine(given.device))
+    print(machine(given.device, given.dtype))
     print(f"{given.size} size, {given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared\n")
     same = ["--size", given.size, "--prompts", str(given.prompts), "--new-tokens", str(given.new_tokens)]
-    same += ["--device", given.device, "--answers", str(given.answers)]
+    same += ["--device", given.device, "--dtype", given.dtype, "--answers", str(given.answers)]
     base = 0.0 if given.no_memory else peak([*same, "--only", "one prompt"])  # of a process of its own
     print(f"{'way':<26}{'seconds':>9}{'x faster':>10}{'x floor':>9}{'memory' if base else '':>9}")
     for name, taken in seconds.items():

@@ -10,18 +10,20 @@ if TYPE_CHECKING:
     from .evaluation.model_logging import log as log_model
     from .evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
     from .generation import Generation
-    from .judgement import Judgement, Verdict
+    from .judgement import Finding, Judgement, ModelVerdict, Verdict
     from .models.spec import ModelSpec
     from .records import Baseline, Case, GroupResult
 
 __all__ = [
     "Baseline",
     "Case",
+    "Finding",
     "Generation",
     "GroupResult",
     "Judgement",
     "LlmCompareError",
     "ModelSpec",
+    "ModelVerdict",
     "PyfuncTransformer",
     "PyfuncTransformerWithParams",
     "Summary",
@@ -32,11 +34,13 @@ __all__ = [
 _PLACES = {
     "Baseline": ("records", "Baseline"),
     "Case": ("records", "Case"),
+    "Finding": ("judgement", "Finding"),
     "Generation": ("generation", "Generation"),
     "GroupResult": ("records", "GroupResult"),
     "Judgement": ("judgement", "Judgement"),
     "LlmCompareError": ("errors", "LlmCompareError"),
     "ModelSpec": ("models.spec", "ModelSpec"),
+    "ModelVerdict": ("judgement", "ModelVerdict"),
     "PyfuncTransformer": ("evaluation.pyfunc", "PyfuncTransformer"),
     "PyfuncTransformerWithParams": ("evaluation.pyfunc", "PyfuncTransformerWithParams"),
     "Summary": ("comparison.summary", "Summary"),

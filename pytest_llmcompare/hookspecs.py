@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .baselines.sources.protocol import OutputsOf
     from .comparison.summary import Summary
     from .generation import Generation
-    from .judgement import Judgement
+    from .judgement import Judgement, ModelVerdict
     from .models.spec import ModelSpec
-    from .records import Baseline, Case, GroupResult
+    from .records import Baseline, Case, GroupKey, GroupResult
 
 
 @pytest.hookspec(firstresult=True)
@@ -102,6 +102,22 @@ def pytest_llmcompare_judge(
     Returns:
         Another judgement, of the verdict `identical`, `near_tie`, `shifted`, `drifted` or `error`, its `reason` in a
         sentence. None leaves it to the next plugin and finally to pytest-llmcompare.
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_llmcompare_judge_model(group: GroupKey, verdict: ModelVerdict) -> ModelVerdict | None:
+    """Replace the verdict on a model, whether it changed since its baselines of a table were recorded.
+
+    Not called if no output was compared with a baseline. A hook that fails makes the group an error.
+
+    Args:
+        group: Table and model.
+        verdict: The verdict of pytest-llmcompare with its evidence.
+
+    Returns:
+        Another verdict; its `reason` is shown if its `finding` is `cannot tell`. None leaves it to the next plugin and
+        finally to pytest-llmcompare.
     """
 
 

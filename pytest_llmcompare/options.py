@@ -32,6 +32,9 @@ MODELS = "llm_models"
 UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
 PRUNE = "llm_prune"
 REPORT = "llm_report"
+OWN_OPTIONS = "--llm-"
+"""What the names of our options begin with."""
+
 PREFIX = "LLMCOMPARE_"
 VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
 """Our environment variables, without the prefix."""
@@ -120,7 +123,8 @@ OPTIONS = (
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail if an output is unchanged but its log-probs moved (env LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail if a model changed, or an output is unchanged but its log-probs moved (env "
+        "LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(

@@ -20,12 +20,11 @@ from .fixtures import (
     llm_parameter,
     llm_table,
 )
-from .options import add_options, read_settings
+from .options import OWN_OPTIONS, add_options, read_settings
 from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
 from .run.interruption import TIMER, release_sigterm, watch_sigterm
 from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
-from .run.misspelt_options import check_options
 from .run.stash import (
     ENDED,
     OBSERVATION,
@@ -81,10 +80,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Generator[None]:
     """Suggest the nearest name for a misspelt option, after `conftest.py` files have declared theirs."""
     result = yield
-    try:
-        check_options(parser, args)
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
+    if any(argument.startswith(OWN_OPTIONS) for argument in args):
+        from .run.misspelt_options import check_options
+
+        try:
+            check_options(parser, args)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
     return result
 
 

@@ -228,8 +228,7 @@ class Gate:
         wanted: The condition: `>=0.8`.
         value: Value of the metric, or None.
         passed: Whether the value meets the condition.
-        cases: Number of cases that it was computed over.
-        total: Number of cases of the whole table.
+        cases, total: Number of cases that it was computed over, and of cases of the whole table.
         why: Why there is no value, or a remark on one that fails, as a sentence; else empty.
     """
 
@@ -256,8 +255,7 @@ class GroupResult:
         error: Why the whole group failed; else empty.
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
-        run_id: MLflow run.
-        model_uri: MLflow URI of the model that was evaluated.
+        run_id, model_uri: MLflow run, and MLflow URI of the model that was evaluated.
         evaluation: Folder with MLflow's saved `EvaluationResult`; empty if a metric failed.
         evaluation_fault: Why there is no evaluation.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.

@@ -61,14 +61,20 @@ def test_the_same_as_a_new_process(
     assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
 
 
-def test_libraries_are_there_and_we_are_not(warm: str) -> None:
-    """Its modules are the server's, but for those that pytest rewrites; it has one thread and its own name."""
+def test_libraries_are_there_and_nothing_has_run(warm: str) -> None:
+    """Its modules are the server's, without those of the tests; it has one thread and its own name.
+
+    Of the plugin all is imported but the code of models, which MLflow runs, and nothing was done with it.
+    """
     code = (
-        "import os, sys; print({'mlflow', 'torch', 'transformers'} <= {*sys.modules}, sys.executable,"
-        " [name for name in sys.modules if name.split('.')[0] in ('pytest_llmcompare', 'tests', 'xdist')],"
-        " len(os.listdir('/proc/self/task')))"
+        "import os, sys; print({'mlflow', 'pytest_llmcompare.plugin', 'torch', 'xdist'} <= {*sys.modules},"
+        " sys.executable, [name for name in sys.modules if name.split('.')[0] == 'tests' or '._' in name"
+        " and name.startswith('pytest_llmcompare')], len(os.listdir('/proc/self/task')));"
+        "from pytest_llmcompare.evaluation import served_model, tracking;"
+        "from pytest_llmcompare.models import in_memory;"
+        "print(tracking._made, in_memory._held.model, served_model._servers)"
     )
-    assert run(warm, "-c", code).stdout == f"True {warm} [] 1\n"
+    assert run(warm, "-c", code).stdout == f"True {warm} [] 1\nset() None {{}}\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

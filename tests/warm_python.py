@@ -7,8 +7,9 @@ imports them once and forks for each process that is asked for:
   `PATH SCRIPT ...`. It is a launcher that hands its arguments, working directory, environment, umask and standard
   streams to the server, and then lives as long as the forked process: it forwards signals and ends with the same exit
   code or signal. If it is killed, so is the forked process.
-- The server has one thread and has never computed anything, so a fork of it is as good as a new process. It has not
-  imported `pytest_llmcompare` or any pytest plugin, which pytest rewrites on import.
+- The server has one thread and has never computed anything, so a fork of it is as good as a new process. It has
+  imported `pytest_llmcompare` and pytest's plugins, so pytest does not rewrite them; only an assertion of theirs that
+  fails would tell.
 - Its folder has the commands `llmcompare`, `mlflow`, `pytest` and `uvicorn`, too, to be put on a PATH.
 - Where a forked process could differ from a new one (interpreter options, variables that are read once, at start-up or
   when a library is imported) the launcher becomes the real interpreter. Resource limits are not handed over.

@@ -193,8 +193,8 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         line.logprobs if line else None,
         record.stop,
         document.environment(record.environment),
-        prompt_shown=record.prompt,
         as_read=line.as_read if line else None,
+        prompt_shown=record.prompt,
     )
     return Baseline(record.row, generation, record.input_hash, record.settings_hash)
 

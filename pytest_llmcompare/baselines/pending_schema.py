@@ -85,9 +85,9 @@ class GenerationFields(BaseModel):
     verified: Flag = False
     unverified: Text = ""
     lengths: tuple[Whole, ...] | None = None
+    as_read: tuple[Number, ...] | None = None
     reasoning: Text = ""
     prompt_shown: Text = ""
-    as_read: tuple[Number, ...] | None = None
 
     @model_validator(mode="after")
     def _one_value_per_token(self) -> GenerationFields:

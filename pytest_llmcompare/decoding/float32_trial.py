@@ -34,19 +34,12 @@ _trials: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 def why_not_in_float32(model: LocalModel) -> str:
     """Return why a model can't be read in float32, with the name of a module; empty if it can.
 
-    A model without low-precision weights can. The others are tried once, on a few tokens.
+    A model without low-precision weights can. The others are tried once, on a few tokens. The answer stays the same as
+    long as the model is loaded, because a KV cache and what follows it have to be of one precision.
     """
     inner = model.model
     if inner not in _trials:
-        if not (fault := _unsuitable(inner)) and blocks_of(inner):
-            try:
-                fault = _trial_fault(model)
-            except Exception as error:  # from the model, of any kind
-                if is_out_of_memory(error):
-                    return "memory does not suffice for its largest block in float32"
-                log.debug("model %r cannot be read in float32", model.name, exc_info=True)
-                fault = f"the model could not be tried ({error_line(error)})"
-        _trials[inner] = fault
+        _trials[inner] = _unsuitable(inner) or (_trial_fault(model) if blocks_of(inner) else "")
     return _trials[inner]
 
 
@@ -107,6 +100,11 @@ def _trial_fault(model: LocalModel) -> str:
             model.model(input_ids=ids, use_cache=False, **options)
     except NotFloat32Error as error:
         return str(error)
+    except Exception as error:  # from the model, of any kind
+        log.debug("model %r cannot be read in float32", model.name, exc_info=True)
+        if is_out_of_memory(error):
+            return "memory does not suffice for its largest block"
+        return f"the model could not be tried ({error_line(error)})"
     return ""
 
 

@@ -74,6 +74,12 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     return outcomes.in_order(), outcomes.notes
 
 
+def _knows_noise(asking: Asking, model: LocalModel) -> bool:
+    """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
+    recorded = {baseline.generation.environment for baseline in asking.expected.values()}
+    return any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
+
+
 def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:
     """Check that a logged model's signature lets conversations through; MLflow drops columns that it does not name.
 
@@ -87,12 +93,6 @@ def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:
             f"with a signature that has no column {MESSAGES!r}. Log it again with this version: "
             'log_model(PyfuncTransformerWithParams(..., chat_template="tokenizer"), NAME)'
         )
-
-
-def _knows_noise(asking: Asking, model: LocalModel) -> bool:
-    """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
-    recorded = {baseline.generation.environment for baseline in asking.expected.values()}
-    return any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
 
 
 def _predict(

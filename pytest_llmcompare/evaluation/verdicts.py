@@ -197,39 +197,24 @@ def judge_answers(
         tokenizer: The model's; None for a model that gives texts alone.
     """
     generations, judgements, failures = {}, {}, {}
+    movements: list[Movement] = []
     for case, outcome in zip(cases, outcomes, strict=True):
         row = case.key.row
-        if isinstance(outcome, Generation):
-            judgements[row] = reviewed(case, outcome, baselines, extensions, tokenizer)
-            generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
-        else:
+        if not isinstance(outcome, Generation):
             failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
-    return Judged(generations, judgements, failures, model_verdict_of(baselines, generations, judgements))
-
-
-def model_verdict_of(
-    baselines: Baselines, generations: Mapping[RowKey, Generation], judgements: Mapping[RowKey, Judgement]
-) -> ModelVerdict | None:
-    """The verdict on the model, by all answers that were compared; None with baselines of another model."""
-    if baselines.stored is None or baselines.stored.of_model:
-        return None
-    stored = baselines.stored.baselines
-    compared = [row for row, judgement in judgements.items() if judgement.verdict in COMPARED and row in stored]
-    if not compared:
-        return None
-    movements = [Movement(stored[row].generation.environment, judgements[row].likelihood) for row in compared]
-    return judge_model(movements, generations[compared[0]].environment)
-
-
-def reviewed(
-    case: Case, generation: Generation, baselines: Baselines, extensions: Extensions, tokenizer: Tokenizer | None
-) -> Judgement:
-    """The verdict on an answer; plugins may change it if the answer could be compared."""
-    judgement = baselines.judge(case, generation, tokenizer)
-    baseline = baselines.stored.baselines.get(case.key.row) if baselines.stored else None
-    if baseline is None or judgement.verdict not in COMPARED:
-        return judgement
-    return extensions.judge(case, baseline, generation, judgement)
+            continue
+        judgement = baselines.judge(case, outcome, tokenizer)
+        baseline = baselines.stored.baselines.get(row) if baselines.stored else None
+        if baseline is not None and judgement.verdict in COMPARED:
+            movements.append(Movement(baseline.generation.environment, judgement.likelihood))
+            judgement = extensions.judge(case, baseline, outcome, judgement)
+        judgements[row] = judgement
+        generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
+    if baselines.stored is None or baselines.stored.of_model or not movements:
+        return Judged(generations, judgements, failures)
+    verdict = judge_model(movements, next(iter(generations.values())).environment)
+    group = cases[0].key.group
+    return Judged(generations, judgements, failures, extensions.judge_model(group, verdict) if verdict else None)
 
 
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:

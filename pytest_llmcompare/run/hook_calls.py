@@ -14,9 +14,9 @@ from pytest_llmcompare.baselines.sources.registry import FORMS
 from pytest_llmcompare.errors import HookError, LlmCompareError, SourceError, did_you_mean
 from pytest_llmcompare.evaluation.pyfunc_output import described
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
+from pytest_llmcompare.judgement import COMPARED, Finding, Judgement, ModelVerdict, Verdict
 from pytest_llmcompare.models.warning_filters import users_filter
-from pytest_llmcompare.records import Baseline, Case, GroupResult
+from pytest_llmcompare.records import Baseline, Case, GroupKey, GroupResult
 from pytest_llmcompare.suite.extensions import Given
 from pytest_llmcompare.suite.raw_rows import is_frame
 from pytest_llmcompare.text import error_line, source_without_secrets
@@ -33,6 +33,7 @@ OURS = "pytest_llmcompare."
 """Prefix of the names of our own modules."""
 
 TABLE, MODEL, JUDGE = "pytest_llmcompare_load_table", "pytest_llmcompare_load_model", "pytest_llmcompare_judge"
+JUDGE_MODEL = "pytest_llmcompare_judge_model"
 METRICS, BASELINES = "pytest_llmcompare_metrics", "pytest_llmcompare_open_baselines"
 GROUP_FINISHED, RUN_FINISHED = "pytest_llmcompare_group_finished", "pytest_llmcompare_run_finished"
 
@@ -116,6 +117,17 @@ class Hooks:
             return Judgement(Verdict.ERROR, reason=str(error))
         checked: Judgement = verdict
         return checked
+
+    def judge_model(self, group: GroupKey, verdict: ModelVerdict) -> ModelVerdict:
+        """The verdict on a model, by default `verdict`."""
+        relay = self.relay()
+        if not _implementations(relay, JUDGE_MODEL):
+            return verdict
+        judged = self.call(relay, JUDGE_MODEL, group=group, verdict=verdict)
+        if type(judged) is not ModelVerdict or not isinstance(judged.finding, Finding):
+            expected = "expected a pytest_llmcompare.ModelVerdict with a Finding, or None."
+            raise self.wrong(relay, JUDGE_MODEL, f"returned {described(judged)}, {expected}")
+        return judged
 
     def metrics(self, table: str, model: str) -> Given:
         """The MLflow metrics that plugins add to a table, as one list."""

@@ -1,4 +1,4 @@
-"""Suggests the nearest name for a misspelt option of the command line. Imported in every pytest run."""
+"""Suggests the nearest name for a misspelt option of the command line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_llmcompare.errors import UsageError, did_you_mean
-from pytest_llmcompare.options import OPTIONS
-
-OWN = "--llm-"
-"""What the names of our options begin with."""
+from pytest_llmcompare.options import OPTIONS, OWN_OPTIONS
 
 
 def check_options(parser: pytest.Parser, arguments: Sequence[str]) -> None:
@@ -24,11 +21,11 @@ def check_options(parser: pytest.Parser, arguments: Sequence[str]) -> None:
         UsageError: No plugin declares such an option.
     """
     known = {option.name for option in OPTIONS}
-    if known.issuperset(name_of(argument) for argument in arguments if argument.startswith(OWN)):
+    if known.issuperset(name_of(argument) for argument in arguments if argument.startswith(OWN_OPTIONS)):
         return
     _, unknown = parser.parse_known_and_unknown_args(arguments)
     for name in map(name_of, unknown):
-        if name.startswith(OWN):
+        if name.startswith(OWN_OPTIONS):
             raise UsageError(f"there is no option {name}.{did_you_mean(name, known)}")
 
 

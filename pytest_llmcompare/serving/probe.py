@@ -54,8 +54,8 @@ class Capabilities:
         server: Name of the software; empty if unknown.
         model: Name by which the server calls its model.
         fingerprint: Its `system_fingerprint`; empty if there is none.
-        version: Version of the software; empty if unknown.
         chat: Whether questions go to the chat endpoint.
+        version: Version of the software; empty if unknown.
         names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
     """
 
@@ -65,8 +65,8 @@ class Capabilities:
     server: str
     model: str
     fingerprint: str
-    version: str = ""
     chat: bool = False
+    version: str = ""
     names_bytes: bool = False
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Judgement
+from pytest_llmcompare.judgement import Judgement, ModelVerdict
 from pytest_llmcompare.records import Baseline, Case, GroupKey, GroupResult
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class Extensions(Protocol):
 
     def judge(self, case: Case, baseline: Baseline, candidate: Generation, judgement: Judgement) -> Judgement:
         """The verdict on an output, by default `judgement`; `error` with the reason if a plugin's hook fails."""
+
+    def judge_model(self, group: GroupKey, verdict: ModelVerdict) -> ModelVerdict:
+        """The verdict on a model, by default `verdict`."""
 
     def metrics(self, table: str, model: str) -> Given:
         """The MLflow metrics that plugins add to a table, as a list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,8 @@ class Reference:
 
     def answer(self, request: Request) -> Answered:
         """The answer of `model.generate`, called for this prompt alone."""
+        if not request.gen_config["do_sample"]:
+            request = replace(request, seed=None)  # asked once for all seeds
         asked = repr(request)
         if asked not in self.answers:
             self.answers[asked] = self.new_answer(request)

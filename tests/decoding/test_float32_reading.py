@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import accelerate
@@ -24,7 +25,7 @@ from pytest_llmcompare.decoding.float32_reading import (
 )
 from pytest_llmcompare.decoding.float32_trial import why_not_in_float32
 from pytest_llmcompare.decoding.prefix_cache import cache_keyword
-from pytest_llmcompare.models.load import LocalModel
+from pytest_llmcompare.models.load import LocalModel, load_model
 
 from .small_models import SIZE, VOCABULARY, make, make_model, make_tokenizer
 
@@ -102,6 +103,18 @@ def test_bit_equal_to_a_float32_copy(name: str, dtype: torch.dtype) -> None:
         assert torch.equal(logits, logits_of(expected))
         assert after_prefix is None or torch.equal(after_prefix, after_cache(expected))
         assert not torch.equal(logits_of(local.model).float(), logits)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_loaded_checkpoint(tmp_path: Path, device: str) -> None:
+    """Loading leaves no hooks or dtypes behind that make it impossible."""
+    make_model("llama").bfloat16().save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    local = load_model(tmp_path, device=device)
+    assert (local.model.dtype, why_not_in_float32(local)) == (torch.bfloat16, "")
+    expected = logits_of(copy.deepcopy(local.model).float())
+    with untouched(local.model), in_float32(local.model):
+        assert torch.equal(logits_of(local.model), expected)
 
 
 def after_cache(model: Any) -> Tensor:

@@ -72,24 +72,24 @@ def test_a_path_is_what_teacher_forcing_gives(name: str, settings: str) -> None:
     model = reference(name)
     for kind in WRONG:
         requests = drafted(model, SETTINGS[settings], kind)
-        for request, found in zip(requests, generate(model.local, requests), strict=True):
-            assert isinstance(found, Generation)
-            assert found.path is not None, found.unverified
-            check(found.path, forced(model, request), request)
-            if request.draft == found.token_ids:
-                assert found.path.choices == found.token_ids
-                assert found.path.stop == found.stop
+        for request, output in zip(requests, generate(model.local, requests), strict=True):
+            assert isinstance(output, Generation)
+            assert output.path is not None, output.unverified
+            check(output.path, forced(model, request), request)
+            if request.draft == output.token_ids:
+                assert output.path.choices == output.token_ids
+                assert output.path.stop == output.stop
 
 
 def check(path: Path, expected: Tensor, request: Request) -> None:
     """Compare a path with log-probabilities [draft, vocab]."""
     draft = request.draft or ()
-    told = len(path.choices)
+    count = len(path.choices)
     assert path.tokens == draft
     assert path.draws is bool(request.gen_config.get("do_sample"))
-    assert told == len(draft) or path.stop
-    rows = expected[:told]
-    given = rows.gather(-1, torch.tensor(draft[:told])[:, None])[:, 0]
+    assert count == len(draft) or path.stop
+    rows = expected[:count]
+    given = rows.gather(-1, torch.tensor(draft[:count])[:, None])[:, 0]
     best = rows.topk(2).values
     assert path.logprobs == pytest.approx(given.tolist(), abs=1e-4)
     assert path.margins == pytest.approx((best[:, 0] - given).tolist(), abs=1e-4)
@@ -100,14 +100,14 @@ def check(path: Path, expected: Tensor, request: Request) -> None:
 
 
 def test_a_path_ends_where_the_output_would() -> None:
-    """An end-of-sequence token inside a draft ends it; what follows is not told."""
+    """An end-of-sequence token inside a draft ends it; what follows is not read."""
     model = reference("llama")
     (asked,) = ask({"max_new_tokens": 6, "eos_token_id": ENDS}, ["x"])
     inside = (30, ENDS[3], 31, 32)
-    (found,) = generate(model.local, [replace(asked, draft=inside)])
-    assert isinstance(found, Generation)
-    assert found.path is not None
-    assert (found.path.tokens, len(found.path.choices), found.path.stop) == (inside, 2, "eos")
+    (output,) = generate(model.local, [replace(asked, draft=inside)])
+    assert isinstance(output, Generation)
+    assert output.path is not None
+    assert (output.path.tokens, len(output.path.choices), output.path.stop) == (inside, 2, "eos")
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_no_path_where_a_pass_cannot_tell(settings: dict[str, Any]) -> None:
     """Beam search looks at more than one output."""
     model = reference("gpt2")
     requests = drafted(model, {"max_new_tokens": 4, **settings}, "right")
-    assert all(isinstance(found, Generation) and found.path is None for found in generate(model.local, requests))
+    assert all(isinstance(output, Generation) and output.path is None for output in generate(model.local, requests))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import mlflow
 import pytest
 import torch
 
+from pytest_llmcompare.evaluation.heavy_imports import import_evaluators
 from pytest_llmcompare.models import in_memory
 from tests.speed import hurry, import_all
 from tests.stores import in_force
@@ -64,9 +66,16 @@ def bloom(example_models: Path) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread_and_nothing_in_memory() -> Iterator[None]:
-    """Small models in several processes wait for each other's threads; and the last model is freed."""
+    """Small models in several processes wait for each other's threads; and the last model is freed.
+
+    A collection of garbage looks through no library: that takes half a second.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    import_evaluators()
+    gc.collect()
+    gc.freeze()
     yield
+    gc.unfreeze()
     torch.set_num_threads(threads)
     in_memory.release()

@@ -53,6 +53,14 @@ def test_table_lists_every_hook_as_it_is() -> None:
     assert {anchor for *_, anchor in listed} <= anchors
 
 
+def test_another_verdict_on_a_model(example: Callable[[str], list[pytest.RunResult]]) -> None:
+    """The hook lets a model change."""
+    recorded, compared = example("Another verdict on a model")
+    recorded.assert_outcomes(passed=1)
+    compared.assert_outcomes(passed=1)
+    assert blocks("Another verdict on a model", "text")[0].text.strip() in compared.stdout.str()
+
+
 def test_another_verdict(example: Callable[[str], list[pytest.RunResult]]) -> None:
     """The judge lets one drift pass and says why another is one."""
     recorded, compared = example("Another verdict")

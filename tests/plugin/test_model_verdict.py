@@ -100,6 +100,25 @@ def test_a_test_can_ask_for_it(suite: Suite) -> None:
     suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=1)
 
 
+def test_a_hook_can_judge_it(suite: Suite) -> None:
+    """It replaces the verdict; anything but a verdict is an error that names the hook."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    hook = """
+        from dataclasses import replace
+        from pytest_llmcompare import Finding
+
+        def pytest_llmcompare_judge_model(group, verdict):
+            return {}
+        """
+    suite.write("conftest.py", hook.format('replace(verdict, finding=Finding.UNKNOWN, reason="who knows")'))
+    assert says(suite.run(), "m: cannot tell whether the model changed: who knows")
+    suite.write("conftest.py", hook.format("'changed'"))
+    result = suite.run()
+    result.assert_outcomes(errors=2)
+    assert says(result, "pytest_llmcompare_judge_model in conftest.py returned")
+
+
 def test_texts_alone_tell_nothing(suite: Suite) -> None:
     """A model without tokens is compared, but never called unchanged."""
     suite.trivia(ROWS, LONG)

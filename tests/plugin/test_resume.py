@@ -16,10 +16,10 @@ from .suites import Suite
 SUITE = """
 import pytest
 
-PROMPTS = [{"id": f"p{n:03}", "prompt": f"Q: What is {n} plus two?\\nA:"} for n in range(120)]
+PROMPTS = [{"id": f"p{n:03}", "prompt": f"Q: What is {n} plus two?\\nA:"} for n in range(48)]
 
 
-@pytest.mark.llm_prompts(PROMPTS, gen_config={"max_new_tokens": 24, "do_sample": True, "top_k": 5}, name="sums")
+@pytest.mark.llm_prompts(PROMPTS, gen_config={"max_new_tokens": 16, "do_sample": True, "top_k": 5}, name="sums")
 def test_sums(llm_output, llm_baseline):
     assert llm_output == llm_baseline
 """
@@ -54,15 +54,15 @@ def test_the_next_run_goes_on_where_the_last_was_ended(how: str, suite: Suite) -
         process.send_signal(signal.Signals[how])
         process.wait(timeout=60)
     finished = journal_lines(suite.path)
-    assert 10 <= finished < 120
+    assert 10 <= finished < 48
     assert not (suite.path / "__baselines__").exists()
 
     resumed = suite.run("--llm-update", models=[suite.spec("tiny")])
-    resumed.assert_outcomes(passed=120)
+    resumed.assert_outcomes(passed=48)
     shown = " ".join(resumed.stdout.str().split())
-    assert f"table 'sums', model 'tiny': {finished} of 120 {TAKEN}" in shown
+    assert f"table 'sums', model 'tiny': {finished} of 48 {TAKEN}" in shown
     assert not (suite.path / ".llmcompare").exists()
 
     again = suite.run(models=[suite.spec("tiny")])
-    again.assert_outcomes(passed=120)
+    again.assert_outcomes(passed=48)
     assert TAKEN not in " ".join(again.stdout.str().split())

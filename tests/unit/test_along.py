@@ -64,7 +64,7 @@ def near(number: float) -> Any:
     return pytest.approx(number, nan_ok=True)
 
 
-SAME = Likelihood(0.0, 0.0, 0.0, 0, BAND)
+SAME = Likelihood(0.0, 0.0, 0.0, 0, BAND, tokens=3)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ SAME = Likelihood(0.0, 0.0, 0.0, 0, BAND)
             Judgement(
                 Verdict.SHIFTED,
                 *(1, 3, " b", " x", "tok", 2e-4, 1, TOLERANCE),
-                Likelihood(near(0.03 / math.sqrt(3)), near(-0.01), near(-0.03), 2, BAND),
+                Likelihood(near(0.03 / math.sqrt(3)), near(-0.01), near(-0.03), 2, BAND, tokens=3),
             ),
             id="a tie beside moved likelihoods is more than a tie",
         ),
@@ -108,7 +108,7 @@ SAME = Likelihood(0.0, 0.0, 0.0, 0, BAND)
             candidate((1, 9), path((1, 9), stop="eos", margins=(0.0, 1e-5), leads=(2.0, 1e-5)), stop="eos"),
             Judgement(
                 *(Verdict.DRIFTED, 2, 3, " c", "<eos>", "tok", None, 1, TOLERANCE),
-                Likelihood(0.0, 0.0, 0.0, 0, BAND),
+                Likelihood(0.0, 0.0, 0.0, 0, BAND, tokens=2),
             ),
             id="the path ends before the baseline does",
         ),
@@ -131,7 +131,7 @@ SAME = Likelihood(0.0, 0.0, 0.0, 0, BAND)
             candidate((1, 7, 8), path((1, 7, 3), tokens=(1, 2, 4))),
             Judgement(
                 *(Verdict.DRIFTED, 1, 3, " b", " x", "tok", None, None, None),
-                Likelihood(0.0, 0.0, 0.0, 0, near(4 * 2**-23 * 32)),
+                Likelihood(0.0, 0.0, 0.0, 0, near(4 * 2**-23 * 32), tokens=1),
             ),
             id="a path along other tokens says nothing",
         ),
