@@ -33,8 +33,6 @@ UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "
 PRUNE = "llm_prune"
 REPORT = "llm_report"
 OWN_OPTIONS = "--llm-"
-"""What the names of our options begin with."""
-
 PREFIX = "LLMCOMPARE_"
 VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
 """Our environment variables, without the prefix."""
@@ -111,8 +109,8 @@ OPTIONS = (
     Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
-        "auto (the default): local models confirm baselines in one pass, served ones generate, then score those that "
-        "differ; verify: served ones score first; plain: neither; outputs are the same (env LLMCOMPARE_DECODE)",
+        "auto (the default; local models confirm baselines in one pass, served ones generate, then score those that "
+        "differ), verify (served ones score first) or plain (neither); outputs are the same (env LLMCOMPARE_DECODE)",
         taking("HOW"),
     ),
     Option(
@@ -123,8 +121,7 @@ OPTIONS = (
     ),
     Option(
         "--llm-shift",
-        "warn (the default) or fail if a model changed, or an output is unchanged but its log-probs moved (env "
-        "LLMCOMPARE_SHIFT)",
+        "warn (the default) or fail if a model, or the log-probs of an output, changed (env LLMCOMPARE_SHIFT)",
         taking("HOW"),
     ),
     Option(
