@@ -13,13 +13,14 @@ from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
 from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError, unforeseen
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
+from pytest_llmcompare.models.run_settings import with_settings
 from pytest_llmcompare.models.served import check_variables
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.serving.request_fields import check_settings
-from pytest_llmcompare.settings import FILE, Settings
+from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
@@ -101,7 +102,7 @@ class Session:
         wanted = texts or self.settings.models
         if wanted not in self.parsed:
             parsed = parse_specs(wanted, self.settings.named, self.root, others=self.extensions.loads_models)
-            self.parsed[wanted] = tuple(self.with_settings(spec) for spec in parsed)
+            self.parsed[wanted] = tuple(with_settings(spec, self.settings) for spec in parsed)
         return self.parsed[wanted]
 
     def model_names(self) -> tuple[str, ...]:
@@ -110,22 +111,6 @@ class Session:
             return tuple(spec.name for spec in self.specs())
         except UsageError:  # it has ended collection already
             return ()
-
-    def with_settings(self, spec: ModelSpec) -> ModelSpec:
-        """A spec with the run's settings, unless the model has its own and the run's are from the file or a default."""
-
-        def nearer(name: str, own: str | None) -> str | None:
-            for_this_run = self.settings.origins.get(name) not in (None, FILE)
-            general = str(getattr(self.settings, name))
-            return general if general and (for_this_run or not own) else own
-
-        is_served = spec.kind is SourceKind.SERVER  # then the server decides on device and dtype
-        return dataclasses.replace(
-            spec,
-            device=spec.device if is_served else nearer("device", spec.device),
-            dtype=spec.dtype if is_served else nearer("dtype", spec.dtype),
-            decode=nearer("decode", spec.decode),
-        )
 
     def declare(self, declaration: Declaration, owner: str, extensions: Extensions) -> list[Group]:
         """The groups of a test's table, one per model; tests that declare the same table share them.

@@ -1,0 +1,26 @@
+"""Settings of a run that a model has, too: device, dtype and how it is decoded. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pytest_llmcompare.settings import FILE, Settings
+
+from .spec import ModelSpec, SourceKind
+
+
+def with_settings(spec: ModelSpec, settings: Settings) -> ModelSpec:
+    """A spec with the run's settings, unless the model has its own and the run's are from the file or a default."""
+
+    def nearer(name: str, own: str | None) -> str | None:
+        for_this_run = settings.origins.get(name) not in (None, FILE)
+        general = str(getattr(settings, name))
+        return general if general and (for_this_run or not own) else own
+
+    is_served = spec.kind is SourceKind.SERVER  # then the server decides on device and dtype
+    return dataclasses.replace(
+        spec,
+        device=spec.device if is_served else nearer("device", spec.device),
+        dtype=spec.dtype if is_served else nearer("dtype", spec.dtype),
+        decode=nearer("decode", spec.decode),
+    )
