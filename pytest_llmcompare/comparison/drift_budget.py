@@ -63,9 +63,14 @@ def check_budget(cells: Mapping[CaseKey, Cell], settings: Settings, *, whole: bo
     return (nothing,) if cells or nothing.fails else ()  # a suite without comparisons may share the file
 
 
+def counts_as_drift(cell: Cell) -> bool:
+    """True for a drift, and for a near tie of a model that changed: then it isn't noise that decided it."""
+    return cell.verdict is Verdict.DRIFTED or (cell.verdict is Verdict.NEAR_TIE and cell.result.model_changed)
+
+
 def check_model(model: str, cells: Collection[Cell], budget: float, settings: Settings) -> BudgetCheck:
     """Check one model against the budget; accepted drifts do not count."""
     comparable = [cell for cell in cells if cell.verdict in COMPARED]
-    drifted = tuple(cell.result for cell in comparable if cell.verdict is Verdict.DRIFTED and not cell.accepted)
+    drifted = tuple(cell.result for cell in comparable if counts_as_drift(cell) and not cell.accepted)
     origin = settings.origins.get("drift_budget", "")
     return BudgetCheck(model, budget, origin, rate(len(drifted), len(comparable)), drifted)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
+from pytest_llmcompare.judgement import ModelVerdict
 from pytest_llmcompare.records import Case, GroupResult, RowKey
 
 from .model_pairs import Answer, Pair, pair_of, stop_strings_of
@@ -150,6 +151,11 @@ class ModelComparison:
         self._result(model)
         return ComparedModel(self, model)
 
+    def verdict(self, model: str) -> ModelVerdict | None:
+        """Whether a model changed since its baselines were recorded."""
+        __tracebackhide__ = True
+        return self._result(model).result.model_verdict
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._results)
 
@@ -225,6 +231,11 @@ class ComparedModel:
 
     def __repr__(self) -> str:
         return f"<model {self.model!r} of a comparison>"
+
+    @property
+    def verdict(self) -> ModelVerdict | None:
+        """Whether it changed since its baselines were recorded; None if none of its outputs was compared with one."""
+        return self.comparison.verdict(self.model)
 
     def not_worse_than(
         self, other: str, *, metric: str = TARGETS, margin: float = 0.0, lower_is_better: bool | None = None

@@ -146,6 +146,16 @@ class Summary:
         """All cases, in the order of the tables."""
         return tuple(cell for table in self.tables for row in table.rows for cell in row.cells if cell is not None)
 
+    @property
+    def texts(self) -> str:
+        """How many texts differ, whatever their verdicts: `1 of 3 texts differs from its baseline`; empty for none."""
+        compared = [cell for cell in self.cells if cell.verdict in COMPARED and cell.result.baseline_text is not None]
+        differing = sum(cell.text != cell.result.baseline_text for cell in compared)
+        if not compared:
+            return ""
+        differ = "differs from its baseline" if differing == 1 else "differ from their baselines"
+        return f"{differing:,} of {len(compared):,} texts {differ}"
+
     def open(self, *verdicts: Verdict) -> int:
         """How many cases have one of these verdicts and are not accepted."""
         return sum(cell.verdict in verdicts and not cell.accepted for cell in self.cells)

@@ -104,6 +104,7 @@ def report_data(report: Report) -> ReportData:
             "program": "pytest-llmcompare",
             "outcome": report.outcome,
             "sentence": report.sentence,
+            "texts": summary.texts,
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],

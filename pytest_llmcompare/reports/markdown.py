@@ -81,6 +81,8 @@ def sections(data: ReportData) -> Iterator[str]:
     """Yield the parts in order; each stands without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
+    if texts := data.get("texts"):
+        yield f"{texts}."
     yield from model_verdicts(data)
     yield from fault_lines(data)
     yield from gates(data)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
 from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
-from pytest_llmcompare.text import count, disarm, encodable, number, width
+from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
 
 from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
 from .model_sentences import verdict_lines
@@ -71,7 +71,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = list(model_table_lines(summary.models, page))
+    models = [*model_table_lines(summary.models, page), *([page.line(summary.texts)] if summary.texts else [])]
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:
@@ -137,6 +137,9 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
         why = f": {disarm(judged.reason)}" if judged.reason else ""
         line = f"near tie {disarm(str(cell.key))}{what}{margin}{limit}{why}"
         yield page.line(encodable(line, page.encoding))
+        if cell.result.model_changed:
+            for name, text in (("baseline", cell.result.baseline_text), ("candidate", cell.text)):
+                yield page.line(encodable(f"  {name:<9}  {quoted(text or '', page.columns - 13)}", page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Finding, ModelVerdict
 from pytest_llmcompare.records import Gate, GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
@@ -54,10 +55,15 @@ def press(browser: Chromium, *keys: str) -> None:
 def test_why_a_run_failed(browser: Chromium, show: Show) -> None:
     """Reasons and thresholds stand above the models, failed ones first; a fault is no note once more."""
     gates = (Gate("exact_match/v1", ">=0.5", 0.75, True, 10, 10), Gate("n", "<=4", None, False, 3, 10, "It failed."))
-    group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
+    verdict = ModelVerdict(Finding.CHANGED, 0.1, 1e-6, 3e-6, tokens=40, cases=3, same_weights=False)
+    group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates, model_verdict=verdict)
     show(drawn(mixed(), (group,), "a note", "no room", faults=["no room"]))
-    headings = browser.js("[...document.querySelectorAll('main h2')].map(one => one.textContent)")
-    assert headings[:3] == ["Why the run failed", "Thresholds", "Models"]
+    visible = "[...document.querySelectorAll('main h2')].filter(one => one.offsetParent)"
+    headings = browser.js(f"{visible}.map(one => one.textContent)")
+    assert headings[:4] == ["Why the run failed", "Did the models change?", "Thresholds", "Models"]
+    assert browser.js("document.querySelector('#changes ul').innerText").startswith(
+        "small, table zoo: weights changed."
+    )
     assert browser.js("document.querySelector('#failed ul').innerText") == "no room"
     tiles = "[...document.querySelectorAll('#gates li')].map(tile => [...tile.children].map(one => one.textContent))"
     assert browser.js(tiles) == [

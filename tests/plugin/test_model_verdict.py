@@ -94,10 +94,27 @@ def test_a_test_can_ask_for_it(suite: Suite) -> None:
         def test_model(llm_model_verdict):
             assert llm_model_verdict.finding == "unchanged"
             assert llm_model_verdict.tokens == 24
+
+        @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 12}, model_type=None)
+        def test_all_models(llm_comparison):
+            assert llm_comparison["m"].verdict.finding == "unchanged"
         """,
     )
-    suite.run("test_model.py").assert_outcomes(passed=1)
-    suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=1)
+    suite.run("test_model.py").assert_outcomes(passed=2)
+    suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=2)
+
+
+def test_texts_that_differ_are_counted(suite: Suite) -> None:
+    """Also those of near ties, which pass; of a model that changed they are shown and count in the drift budget."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    assert says(suite.run("-q"), "0 of 2 texts differ from their baselines")
+    other = [suite.spec("m", "tiny-gpt2-distil")]
+    result = suite.run("--llm-tolerance=99", models=other)
+    result.assert_outcomes(passed=2)
+    assert says(result, "1 of 2 texts differs from its baseline")
+    assert says(result, "candidate ' Ice is fireland.")
+    assert suite.run("--llm-tolerance=99", "--llm-drift-budget=10%", models=other).ret == 1
 
 
 def test_a_hook_can_judge_it(suite: Suite) -> None:

@@ -170,8 +170,11 @@ def test_a_run_without_a_fault_says_nothing(suite: Suite) -> None:
     assert result.ret == 0
     assert HEADING not in result.stdout.str()
     assert result.outlines[-1].startswith("\x1b[32m=")
-    expected = {"threshold[trivia/m: token_count/mean <=40]": "", "threshold[trivia/m: drift_rate <=0]": ""}
-    assert junit_cases(suite) == expected
+    assert junit_cases(suite) == {
+        "threshold[trivia/m: token_count/mean <=40]": "",
+        "threshold[trivia/m: drift_rate <=0]": "",
+        "model_verdict[trivia/m]": "",
+    }
     assert report_of(suite)["faults"] == []
 
 
@@ -238,6 +241,7 @@ def test_workers_change_nothing(suite: Suite) -> None:
     assert junit_cases(suite) == {
         "threshold[trivia/m: token_count/mean <=3]": GATE,
         "threshold[trivia/m: drift_rate <=0]": "",
+        "model_verdict[trivia/m]": "",
     }
     assert report_of(suite)["faults"] == [GATE]
 

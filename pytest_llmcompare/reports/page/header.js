@@ -49,6 +49,7 @@ function showHeader() {
   part("outcome").className = data.outcome;
   part("outcome").append(data.outcome);
   part("sentence").append(safe(data.sentence));
+  part("texts").append(safe(data.texts || ""));
   fill("failed", listOf(faults));
   fill("changes", listOf((data.model_verdicts || []).map((verdict) => verdict.text)));
   fill("gates", [...gates].sort((one, other) => one.passed - other.passed).map(gateTile));
