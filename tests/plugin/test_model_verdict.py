@@ -94,14 +94,23 @@ def test_a_test_can_ask_for_it(suite: Suite) -> None:
         def test_model(llm_model_verdict):
             assert llm_model_verdict.finding == "unchanged"
             assert llm_model_verdict.tokens == 24
+        """,
+    )
+    suite.write(
+        "test_all.py",
+        """
+        import pytest
 
         @pytest.mark.llm_prompts("trivia.jsonl", gen_config={"max_new_tokens": 12}, model_type=None)
         def test_all_models(llm_comparison):
+            assert llm_comparison.pair("m", "new")
             assert llm_comparison["m"].verdict.finding == "unchanged"
+            assert llm_comparison["new"].verdict is None
         """,
     )
-    suite.run("test_model.py").assert_outcomes(passed=2)
-    suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=2)
+    suite.run("test_model.py").assert_outcomes(passed=1)
+    suite.run("test_model.py", models=[moved(suite, 1e-4)]).assert_outcomes(failed=1)
+    suite.run("test_all.py", models=[suite.spec(), suite.spec("new")]).assert_outcomes(passed=1)
 
 
 def test_texts_that_differ_are_counted(suite: Suite) -> None:
