@@ -64,8 +64,9 @@ def check_budget(cells: Mapping[CaseKey, Cell], settings: Settings, *, whole: bo
 
 
 def counts_as_drift(cell: Cell) -> bool:
-    """True for a drift, and for a near tie of a model that changed: then it isn't noise that decided it."""
-    return cell.verdict is Verdict.DRIFTED or (cell.verdict is Verdict.NEAR_TIE and cell.result.model_changed)
+    """True for a drift, and for another text of a model that changed: then it isn't noise that decided it."""
+    other_text = cell.verdict in (Verdict.NEAR_TIE, Verdict.SHIFTED) and cell.text != cell.result.baseline_text
+    return cell.verdict is Verdict.DRIFTED or (other_text and cell.result.model_changed)
 
 
 def check_model(model: str, cells: Collection[Cell], budget: float, settings: Settings) -> BudgetCheck:

@@ -114,7 +114,7 @@ def test_a_test_can_ask_for_it(suite: Suite) -> None:
 
 
 def test_texts_that_differ_are_counted(suite: Suite) -> None:
-    """Also those of near ties, which pass; of a model that changed they are shown and count in the drift budget."""
+    """Also those that pass; of a model that changed they count in the drift budget."""
     suite.trivia(ROWS, LONG)
     suite.run("--llm-update").assert_outcomes(passed=2)
     assert says(suite.run("-q"), "0 of 2 texts differ from their baselines")
@@ -122,7 +122,6 @@ def test_texts_that_differ_are_counted(suite: Suite) -> None:
     result = suite.run("--llm-tolerance=99", models=other)
     result.assert_outcomes(passed=2)
     assert says(result, "1 of 2 texts differs from its baseline")
-    assert says(result, "candidate ' Ice is fireland.")
     assert suite.run("--llm-tolerance=99", "--llm-drift-budget=10%", models=other).ret == 1
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
@@ -20,6 +21,7 @@ from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.settings import Settings, Update
 from pytest_llmcompare.text import width
 
+from .runs import TIE, found, generation
 from .samples import COMMAND, DRIFTED, HOSTILE, IDENTICAL, MISSING, case, declared, groups, is_harmless, trivia
 
 RUN = Settings(models=("gpt2-large", "distilgpt2", "bigscience/bloom-560m"))
@@ -411,3 +413,16 @@ def test_thresholds_follow_the_models() -> None:
         "thresholds of trivia/a, over 5 cases:\n  ok  n  3  <=4"
     )
     assert "thresholds" not in report(summary, verbose=-1)
+
+
+def test_near_ties_of_a_model_that_changed_show_both_texts() -> None:
+    """Then another text is no matter of noise; it counts in the drift budget."""
+    tie = dataclasses.replace(found("spider", TIE, generation(("Eight", " legs"))), model_changed=True)
+    summary = summarize([tie], [], Settings())
+    text = report(summary)
+    assert "  baseline   'Eight legs and no wings.'" in text
+    assert "  candidate  'Eight legs'" in text
+    assert "1 of 1 texts differs from its baseline" in text
+    cells = {cell.key: cell for cell in summary.cells}
+    (check,) = check_budget(cells, Settings(drift_budget=0), whole=True)
+    assert check.rate.count == 1
