@@ -156,8 +156,10 @@ def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
     Returns:
         The output; None if it fails or would be more than `max_requests`.
     """
+    server = model.server()
     try:
-        return check_case(model.server(), replace(check, decode=PLAIN)).generation
+        with server.client.alone():
+            return check_case(server, replace(check, decode=PLAIN)).generation
     except GenerationError:
         return None
 
