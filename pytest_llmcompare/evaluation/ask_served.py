@@ -28,7 +28,7 @@ from . import tracking
 from .answers import Asking, Outcomes
 from .ask_again import ask_again
 from .served_model import ServedModel
-from .served_usage import Usage, announced
+from .served_usage import Usage, announced, set_aside_scorings
 
 MEANING: Mapping[Level, str] = {
     Level.PATH: "compared by tokens, log-probs and margins",
@@ -84,6 +84,7 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[O
     """Probe, ask, learn noise; outcomes in the order of the cases, and notes."""
     used_before = Usage.of(server)
     capabilities = server.probe(model.name)
+    set_aside_scorings(asking, model, server)
     environment = server.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
     checks = {index: check_of(asking, case) for index, case in enumerate(asking.cases)}

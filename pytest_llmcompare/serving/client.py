@@ -95,8 +95,8 @@ class Client:
         """Send a request for a completion, of a chat if it has messages.
 
         Args:
-            fields: Fields of OpenAI's API.
-            extra: Further fields.
+            fields: The question (`prompt`, or `messages`) and the fields that say how to answer it.
+            extra: Further fields, which the user's `extra_body` cannot replace.
             tries: Requests if the connection fails or the server is at fault.
 
         Returns:
@@ -111,6 +111,9 @@ class Client:
         failures = limited = 0
         endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
         create: Any = endpoint.with_raw_response.create
+        question = {name: value for name, value in fields.items() if name in ("prompt", "messages")}
+        # The SDK's methods do not know all fields by name.
+        body = {name: value for name, value in fields.items() if name not in question}
         while True:
             self.pause.wait()
             self._count()
@@ -118,9 +121,9 @@ class Client:
                 with self._slots.hold(self.options.concurrency, alone=self._is_alone):
                     answer = create(
                         model=self.model,
-                        extra_body={**self.options.extra_body, **extra},
+                        extra_body={**body, **self.options.extra_body, **extra},
                         extra_headers={name: openai.Omit() for name in self._omitted},
-                        **fields,
+                        **question,
                     )
                 return answer.http_response.content, answer.headers.get("server", "")
             except openai.RateLimitError as error:
