@@ -31,9 +31,9 @@ from .served_model import ServedModel
 from .served_usage import Usage, announced, set_aside_scorings
 
 MEANING: Mapping[Level, str] = {
-    Level.PATH: "compared by tokens, log-probs and margins",
-    Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
-    Level.TEXT: "compared by text alone: this server shows no log-probs with token ids, so silent drift cannot be seen",
+    Level.PATH: "tokens, log-probs and margins are compared",
+    Level.OUTPUT: "tokens and log-probs are compared",
+    Level.TEXT: "texts are compared; silent drift cannot be seen",
 }
 
 LOST: Mapping[Level, str] = {

@@ -47,7 +47,7 @@ class Usage:
         """What a table has used, for the summary."""
         return (
             f"table {asking.group.table!r}, model {asking.group.model!r}: {count(self.requests, 'request')}, "
-            f"{self.prompt_tokens:,} prompt tokens and {self.output_tokens:,} output tokens by the server's count"
+            f"{self.prompt_tokens:,} prompt and {self.output_tokens:,} output tokens"
         )
 
 

@@ -207,11 +207,11 @@ class Client:
         self._sdk.close()
 
     def clean(self, text: str) -> str:
-        """A text without the key, the values of headers and the secrets of addresses; a long one is cut."""
+        """One line of text without the key, the values of headers and the secrets of addresses; a long one is cut."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        text = text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}…"
-        return in_text_without_secrets(text)
+        text = " ".join(text.split())
+        return in_text_without_secrets(text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}…")
 
     def _refused(self, error: openai.APIStatusError, requests: int) -> RefusedError:
         body = error.body if isinstance(error.body, dict) else {}

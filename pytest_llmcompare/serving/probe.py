@@ -88,7 +88,9 @@ class Capabilities:
         Hosted APIs refuse `top_k`, so the one that means all tokens goes only to servers that are known to take it.
         """
         taken = _taken(fields, self.length, takes_temperature=self.takes_temperature)
-        return {name: value for name, value in taken.items() if self.server in TAKE_TOP_K or (name, value) != ("top_k", 0)}
+        return {
+            name: value for name, value in taken.items() if self.server in TAKE_TOP_K or (name, value) != ("top_k", 0)
+        }
 
     @property
     def fields(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def shown_prompt(choice: Mapping[str, Any], count: int) -> ShownPrompt | None:
             best_first = sorted(entry.items(), key=lambda item: item[1].get("rank") or math.inf)
             alternatives = {_checked_id(int(name)): finite(one["logprob"]) for name, one in best_first}
             pieces.update(
-                {int(name): str(one["decoded_token"]) for name, one in best_first if one.get("decoded_token")}
+                {int(name): one["decoded_token"] for name, one in best_first if _is_text(one.get("decoded_token"))}
             )
             tokens.append(ShownToken(id_, alternatives[id_], alternatives))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -193,7 +193,18 @@ def _piece(entry: Mapping[str, Any]) -> str | None:
     if isinstance(raw, list):
         return bytes(raw).decode("utf-8", "surrogateescape")
     token = entry.get("token")
-    return token if isinstance(token, str) and "\N{REPLACEMENT CHARACTER}" not in token else None
+    return token if "\N{REPLACEMENT CHARACTER}" not in str(token) and _is_text(token) else None
+
+
+def _is_text(value: object) -> bool:
+    """True for text that UTF-8 can hold; JSON can name half a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_entries(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def test_the_level_is_named_everywhere(suite: Suite, vllm: VllmLike) -> None:
     suite.trivia(ROWS[:2], TEST)
     result = suite.run("--llm-update", "--llm-report=report.json", models=[spec(vllm)])
     result.assert_outcomes(passed=2)
-    assert says(result, "model 'm': level path (vllm): compared by tokens, log-probs and margins")
+    assert says(result, "model 'm': level path (vllm): tokens, log-probs and margins are compared")
     result.stdout.re_match_lines([r"model\s.*\slevel", r"m\s.*\spath"])
     assert b"level=path" in suite.stored()["__baselines__/trivia/m.baseline"]
     (run,) = suite.mlflow_runs()

@@ -174,7 +174,7 @@ def test_a_run_says_what_it_will_use_and_what_it_used(suite: Suite, capfd: pytes
     with Faulty(reply) as faulty:
         result = suite.run("--llm-update", models=[f"m=openai:m@{faulty.url}"])
     assert "llmcompare: asking m: up to 7 requests, about 15 prompt tokens and 30 output tokens\n" in lines[0]
-    assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt tokens and 3 output tokens")
+    assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt and 3 output tokens")
 
 
 def test_stored_noise_is_not_learnt_again(suite: Suite) -> None:
