@@ -28,12 +28,12 @@ from . import tracking
 from .answers import Asking, Outcomes
 from .ask_again import ask_again
 from .served_model import ServedModel
-from .served_usage import Usage, announced
+from .served_usage import Usage, announced, set_aside_scorings
 
 MEANING: Mapping[Level, str] = {
-    Level.PATH: "compared by tokens, log-probs and margins",
-    Level.OUTPUT: "compared by tokens and their log-probs; margins at the first other token only",
-    Level.TEXT: "compared by text alone: this server shows no log-probs with token ids, so silent drift cannot be seen",
+    Level.PATH: "tokens, log-probs and margins are compared",
+    Level.OUTPUT: "tokens and log-probs are compared",
+    Level.TEXT: "texts are compared; silent drift cannot be seen",
 }
 
 LOST: Mapping[Level, str] = {
@@ -84,6 +84,7 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[O
     """Probe, ask, learn noise; outcomes in the order of the cases, and notes."""
     used_before = Usage.of(server)
     capabilities = server.probe(model.name)
+    set_aside_scorings(asking, model, server)
     environment = server.environment
     outcomes = Outcomes(asking, [answer_key(case, asking.identity.text, environment) for case in asking.cases])
     checks = {index: check_of(asking, case) for index, case in enumerate(asking.cases)}
@@ -156,8 +157,10 @@ def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
     Returns:
         The output; None if it fails or would be more than `max_requests`.
     """
+    server = model.server()
     try:
-        return check_case(model.server(), replace(check, decode=PLAIN)).generation
+        with server.client.alone():
+            return check_case(server, replace(check, decode=PLAIN)).generation
     except GenerationError:
         return None
 

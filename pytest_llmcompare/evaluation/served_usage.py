@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.gen_config import DEFAULTS
-from pytest_llmcompare.records import Case
+from pytest_llmcompare.records import Baseline, Case
 from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.server import Level, Server
 from pytest_llmcompare.settings import PLAIN, VERIFY
@@ -19,6 +19,8 @@ from .served_model import ServedModel
 
 CHARACTERS_PER_TOKEN = 4
 """Of usual tokenizers and English text; prompts are not tokenized here."""
+
+_SCORINGS: Mapping[str, int] = {PLAIN: 0, VERIFY: 3}  # most requests of a case besides its own; else 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Usage:
         """What a table has used, for the summary."""
         return (
             f"table {asking.group.table!r}, model {asking.group.model!r}: {count(self.requests, 'request')}, "
-            f"{self.prompt_tokens:,} prompt tokens and {self.output_tokens:,} output tokens by the server's count"
+            f"{self.prompt_tokens:,} prompt and {self.output_tokens:,} output tokens"
         )
 
 
@@ -64,9 +66,33 @@ def expected(asking: Asking, server: Server) -> Usage:
 
 def scorable(asking: Asking) -> list[Case]:
     """Cases whose baselines were recorded at level `path` and can be scored, as often as that takes."""
-    environments = [dict(baseline.generation.environment) for baseline in asking.expected.values()]
-    number = sum(environment.get("level") == Level.PATH.value for environment in environments)
-    return [*asking.cases[:number]] * {PLAIN: 0, VERIFY: 3}.get(asking.decode, 1)
+    number = sum(_level(baseline) == Level.PATH for baseline in asking.expected.values())
+    return [*asking.cases[:number]] * _SCORINGS.get(asking.decode, 1)
+
+
+def set_aside_scorings(asking: Asking, model: ServedModel, server: Server) -> None:
+    """Set aside the scorings of baselines whose server showed less when they were recorded; the probe finds that.
+
+    Raises:
+        ModelError: `max_requests` would be exceeded.
+    """
+    number = sum(_level(baseline) == Level.OUTPUT for baseline in asking.expected.values())
+    if server.capabilities.level is Level.PATH:
+        _set_aside(asking, model, server, min(number, len(asking.cases)) * _SCORINGS.get(asking.decode, 1), "further ")
+
+
+def _level(baseline: Baseline) -> str:
+    return dict(baseline.generation.environment).get("level", "")
+
+
+def _set_aside(asking: Asking, model: ServedModel, server: Server, requests: int, further: str = "") -> None:
+    budget = server.client.budget
+    if not budget.set_aside(requests):
+        raise ModelError(
+            f"model {model.name!r}: {count(len(asking.cases), 'case')} take up to {requests} {further}requests, and "
+            f"this run has sent or set aside {budget.total} before; max_requests = {budget.limit} in its table of "
+            "pyproject.toml allows no more. None of them was sent."
+        )
 
 
 @contextmanager
@@ -76,13 +102,8 @@ def announced(asking: Asking, model: ServedModel, server: Server) -> Iterator[No
     Raises:
         ModelError: `max_requests` would be exceeded.
     """
-    usage, budget = expected(asking, server), server.client.budget
-    if not budget.set_aside(usage.requests):
-        raise ModelError(
-            f"model {model.name!r}: {count(len(asking.cases), 'case')} take up to {usage.requests} requests, and this "
-            f"run has sent or set aside {budget.total} before; max_requests = {budget.limit} in its table of "
-            "pyproject.toml allows no more. None of them was sent."
-        )
+    usage = expected(asking, server)
+    _set_aside(asking, model, server, usage.requests)
     asking.progress.announce(
         f"asking {model.name}: up to {usage.requests:,} requests, about {usage.prompt_tokens:,} prompt tokens and "
         f"{usage.output_tokens:,} output tokens"
@@ -90,4 +111,4 @@ def announced(asking: Asking, model: ServedModel, server: Server) -> Iterator[No
     try:
         yield
     finally:
-        budget.give_back()
+        server.client.budget.give_back()

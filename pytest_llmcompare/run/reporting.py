@@ -22,6 +22,7 @@ from pytest_llmcompare.records import Attempt
 from pytest_llmcompare.reports.junit import properties
 from pytest_llmcompare.reports.messages import headline
 from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
+from pytest_llmcompare.text import disarm
 
 from .assertion import Observation
 from .items import place
@@ -41,7 +42,8 @@ def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoR
         observation.judgement = Judgement(Verdict.ERROR, reason=reason)
     shown = reason in session.shown_reasons
     session.shown_reasons.add(reason)
-    pytest.fail(f"{reason.partition(chr(10))[0]} (as above)" if shown else reason, pytrace=False)
+    safe = "\n".join(map(disarm, reason.split("\n")))  # it may hold words of a server
+    pytest.fail(f"{safe.partition(chr(10))[0]} (as above)" if shown else safe, pytrace=False)
 
 
 def explain(item: pytest.Item, call: pytest.CallInfo[None], session: Session) -> None:

@@ -106,8 +106,8 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
         _stop(reason, choice, has_stop_strings=has_stop_strings),
         tokens if tokens or not text else None,
         pieces,
-        _without_folder(str(body.get("model") or "")),
-        str(body.get("system_fingerprint") or ""),
+        _without_folder(_label(body.get("model"))),
+        _label(body.get("system_fingerprint")),
         prompt_tokens,
         _count(usage, "completion_tokens"),
         prompt_ids(of_prompt),
@@ -134,6 +134,12 @@ def _json(content: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise BadAnswerError(f"the answer is no JSON object: {shown(content)}")
     return body
+
+
+def _label(value: object) -> str:
+    """A name that the server gives, as text that can stand in a file, a parameter of MLflow and a line."""
+    text = "" if value is None else str(value)[:MOST_SHOWN]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _without_folder(model: str) -> str:

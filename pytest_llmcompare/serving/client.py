@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import threading
-import time
-from collections.abc import Mapping
-from email.utils import mktime_tz, parsedate_tz
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -17,7 +16,7 @@ from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
 
 from .answer import BadAnswerError, shown
-from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots
+from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots, seconds_to_wait
 
 if TYPE_CHECKING:
     import openai
@@ -29,6 +28,7 @@ MOST_LIMITED = 6
 IDLE_CONNECTIONS = 4
 """Connections that are kept open: llama.cpp stalls for seconds if more of them are idle than it has threads."""
 CONNECT_TIMEOUT = 10.0  # seconds
+MOST_WORDS = 1000  # characters of a message that may hold words of the server
 OUR_OWN = "pytest-llmcompare"
 
 
@@ -79,6 +79,7 @@ class Client:
         self.sent = 0
         self.budget = RequestBudget(options.max_requests, folder)
         self._slots = Slots(folder, self.pause.stopped)
+        self._is_alone = False
         self._lock = threading.Lock()
         key = environment.get(options.api_key_env, "").strip() if options.api_key_env else ""
         headers = {name: environment[variable].strip() for name, variable in options.headers_env.items()}
@@ -94,8 +95,8 @@ class Client:
         """Send a request for a completion, of a chat if it has messages.
 
         Args:
-            fields: Fields of OpenAI's API.
-            extra: Further fields.
+            fields: The question (`prompt`, or `messages`) and the fields that say how to answer it.
+            extra: Further fields, which the user's `extra_body` cannot replace.
             tries: Requests if the connection fails or the server is at fault.
 
         Returns:
@@ -110,21 +111,24 @@ class Client:
         failures = limited = 0
         endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
         create: Any = endpoint.with_raw_response.create
+        question = {name: value for name, value in fields.items() if name in ("prompt", "messages")}
+        # The SDK's methods do not know all fields by name.
+        body = {name: value for name, value in fields.items() if name not in question}
         while True:
             self.pause.wait()
             self._count()
             try:
-                with self._slots.one_of(self.options.concurrency):
+                with self._slots.hold(self.options.concurrency, alone=self._is_alone):
                     answer = create(
                         model=self.model,
-                        extra_body={**self.options.extra_body, **extra},
+                        extra_body={**body, **self.options.extra_body, **extra},
                         extra_headers={name: openai.Omit() for name in self._omitted},
-                        **fields,
+                        **question,
                     )
                 return answer.http_response.content, answer.headers.get("server", "")
             except openai.RateLimitError as error:
                 limited += 1
-                seconds = _seconds_to_wait(error, limited)
+                seconds = seconds_to_wait(error.response.headers, limited)
                 if seconds > LONGEST_PAUSE or limited == MOST_LIMITED or error.code == "insufficient_quota":
                     raise self._refused(error, limited + failures) from None
                 self.pause.extend(seconds)
@@ -134,6 +138,8 @@ class Client:
                     "table of pyproject.toml allows more"
                 ) from None
             except openai.APIConnectionError as error:
+                if isinstance(error.__cause__, BadAnswerError):  # of our own limits
+                    raise error.__cause__ from None
                 failures += 1
                 if failures >= tries:
                     raise self._unreachable(error, failures) from None
@@ -143,6 +149,15 @@ class Client:
                 if error.status_code < 500 or failures >= tries:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Send each request while no other is in flight, in whichever process of the run."""
+        self._is_alone = True
+        try:
+            yield
+        finally:
+            self._is_alone = False
 
     def get(self, path: str, timeout: float) -> bytes:
         """The body of the answer to a GET, whatever its status; it counts as no request.
@@ -192,10 +207,11 @@ class Client:
         self._sdk.close()
 
     def clean(self, text: str) -> str:
-        """A text without the key, the values of headers and the secrets of addresses."""
+        """One line of text without the key, the values of headers and the secrets of addresses; a long one is cut."""
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
-        return in_text_without_secrets(text)
+        text = " ".join(text.split())
+        return in_text_without_secrets(text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}…")
 
     def _refused(self, error: openai.APIStatusError, requests: int) -> RefusedError:
         body = error.body if isinstance(error.body, dict) else {}
@@ -225,6 +241,8 @@ def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str])
     try:
         import httpx2
         import openai
+
+        from .bounded_body import bound_body
     except ModuleNotFoundError as error:
         raise ModelError(
             f"served models (openai:MODEL@URL) need the package {error.name!r}, which is not installed. "
@@ -233,7 +251,9 @@ def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str])
     web = openai.DefaultHttpxClient(
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=IDLE_CONNECTIONS),
         follow_redirects=False,
-        trust_env=not is_local(url),
+        trust_env=not is_local(url),  # proxies
+        verify=httpx2.create_ssl_context(),  # of SSL_CERT_FILE, for local servers, too
+        event_hooks={"response": [bound_body(options.timeout)]},
     )
     return openai.OpenAI(
         base_url=url,
@@ -259,9 +279,10 @@ def is_local(url: str) -> bool:
     """True for an address of this machine, for which no proxy is used."""
     host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
 
 
 def _proxy(url: str) -> str:
@@ -273,16 +294,3 @@ def _proxy(url: str) -> str:
         return ""
     proxies = getproxies()
     return in_text_without_secrets(proxies.get(parts.scheme) or proxies.get("all") or "")
-
-
-def _seconds_to_wait(error: openai.APIStatusError, limited: int) -> float:
-    """Seconds that a server asks to wait; without `Retry-After` 1, 2, 4, ..."""
-    headers = error.response.headers
-    written = headers.get("retry-after", "")
-    try:
-        if "retry-after-ms" in headers:
-            return max(0.0, float(headers["retry-after-ms"]) / 1000)
-        return max(0.0, float(written))
-    except ValueError:
-        moment = parsedate_tz(written)
-        return float(2 ** (limited - 1)) if moment is None else max(0.0, mktime_tz(moment) - time.time())

@@ -24,7 +24,16 @@ PROMPT_ALTERNATIVES = 2
 VLLM_FIELDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
 PROBE = "The capital of"
 REQUESTS = 3
-"""Most requests of the probe."""
+"""Most requests of the probe, but for one more for each field below that the server takes by another name or not."""
+LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"
+REFUSED_TEMPERATURE = re.compile(
+    r"unsupported (?:value|parameter)\W{1,3}temperature"
+    r"|temperature\W{1,3}(?:does not support|is not supported|is unsupported|is deprecated)",
+    re.IGNORECASE,
+)
+"""How servers say that a model decodes at its own temperature alone."""
+BAD_REQUEST = 400
+TAKE_TOP_K = ("vllm", "llama.cpp")
 NOT_FOUND = 404
 REFUSALS = (400, 404, 422, 500)
 """Statuses by which servers refuse a field that they do not know, or more alternatives than they give."""
@@ -57,6 +66,8 @@ class Capabilities:
         chat: Whether questions go to the chat endpoint.
         version: Version of the software; empty if unknown.
         names_bytes: Whether it names tokens by their bytes; then an answer with a part of a character may have none.
+        length: Name of the field for the number of tokens.
+        takes_temperature: Whether a temperature may be sent; if not, the model samples at one of its own.
     """
 
     level: Level
@@ -68,6 +79,18 @@ class Capabilities:
     chat: bool = False
     version: str = ""
     names_bytes: bool = False
+    length: str = LENGTH
+    takes_temperature: bool = True
+
+    def taken(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of a request, by the names that the server takes and without those that it refuses.
+
+        Hosted APIs refuse `top_k`, so the one that means all tokens goes only to servers that are known to take it.
+        """
+        taken = _taken(fields, self.length, takes_temperature=self.takes_temperature)
+        return {
+            name: value for name, value in taken.items() if self.server in TAKE_TOP_K or (name, value) != ("top_k", 0)
+        }
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -99,10 +122,10 @@ class Capabilities:
 def find_capabilities(
     client: Client, read: Callable[[bytes], Answer], name: str, *, chat: bool = False
 ) -> Capabilities:
-    """Send a request of one token, again with fewer fields if the server refuses it, and look at the answer.
+    """Send a request of one token, again with other fields if the server refuses it, and look at the answer.
 
     Args:
-        client: Sends the requests, `REQUESTS` at most.
+        client: Sends the requests.
         read: Reads an answer.
         name: Name of the model, for messages.
         chat: Whether to ask the chat endpoint.
@@ -110,21 +133,28 @@ def find_capabilities(
     Raises:
         ModelError: The server does not answer.
     """
-    attempt = _Attempt(chat=chat)
+    attempt, left = _Attempt(chat=chat), REQUESTS - 1
     needs = f"\n{NEEDS}" if chat else ""
-    for left in reversed(range(REQUESTS)):
+    while True:
         try:
-            fields = {**question_fields(PROBE, chat=chat), "max_tokens": 1, "temperature": 0.0, **attempt.fields}
-            content, header = client.send(fields, attempt.extra, tries=1)
+            content, header = client.send(
+                {**question_fields(PROBE, chat=chat), **attempt.fields}, attempt.extra, tries=1
+            )
             return _with_version(client, attempt.capabilities(read(content), header))
         except RefusedError as error:
-            following = attempt.after(error, left)
+            following = attempt.as_named_by(error)
+            if following is None:
+                following, left = attempt.after(error, left), left - 1
             if following is None:
                 raise ModelError(f"model {name!r}: {error}{needs}") from None
             attempt = following
         except BadAnswerError as error:
             raise ModelError(f"model {name!r}: {client.clean(str(error))}") from None
-    raise AssertionError("the last attempt either returns or raises")
+
+
+def _taken(fields: Mapping[str, Any], length: str, *, takes_temperature: bool) -> dict[str, Any]:
+    renamed = {length if name == LENGTH else name: value for name, value in fields.items()}
+    return {name: value for name, value in renamed.items() if takes_temperature or name != "temperature"}
 
 
 @dataclass(frozen=True)
@@ -134,15 +164,28 @@ class _Attempt:
     alternatives: int = ALTERNATIVES
     asks_vllm: bool = True
     chat: bool = False
+    length: str = LENGTH
+    takes_temperature: bool = True
 
     @property
     def fields(self) -> dict[str, Any]:
-        return logprob_fields(self.alternatives, chat=self.chat)
+        fields = {LENGTH: 1, "temperature": 0.0, **logprob_fields(self.alternatives, chat=self.chat)}
+        return _taken(fields, self.length, takes_temperature=self.takes_temperature)
 
     @property
     def extra(self) -> dict[str, Any]:
         most = min(PROMPT_ALTERNATIVES, self.alternatives)
         return {**VLLM_FIELDS, "prompt_logprobs": most} if self.asks_vllm else {}
+
+    def as_named_by(self, error: RefusedError) -> _Attempt | None:
+        """The same with a field that the refusal names in place of ours, or without one; None if it names none."""
+        if error.status != BAD_REQUEST:
+            return None
+        if self.length != NEWER_LENGTH and NEWER_LENGTH in str(error):
+            return replace(self, length=NEWER_LENGTH)
+        if self.takes_temperature and REFUSED_TEMPERATURE.search(str(error)):
+            return replace(self, takes_temperature=False)
+        return None
 
     def after(self, error: RefusedError, left: int) -> _Attempt | None:
         """The next attempt after a refusal, with so many requests left; None if there is none."""
@@ -154,7 +197,7 @@ class _Attempt:
             return replace(self, alternatives=int(allowed[1]))
         if self.asks_vllm and left > 1:
             return replace(self, asks_vllm=False)
-        return _Attempt(alternatives=0, asks_vllm=False, chat=self.chat)
+        return replace(self, alternatives=0, asks_vllm=False)
 
     def capabilities(self, answer: Answer, header: str) -> Capabilities:
         """What an answer to this attempt shows."""
@@ -169,6 +212,8 @@ class _Attempt:
             answer.fingerprint,
             chat=self.chat,
             names_bytes=shows and not names_tokens_alike((0,), answer.token_ids),
+            length=self.length,
+            takes_temperature=self.takes_temperature,
         )
 
 

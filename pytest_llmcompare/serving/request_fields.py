@@ -10,7 +10,7 @@ from pytest_llmcompare.models.gen_config import DEFAULTS, OF_SAMPLING, WITHOUT_E
 
 SAME_NAME = ("temperature", "top_p")
 FURTHER = ("top_k", "min_p")
-"""Settings that are no part of OpenAI's API, but that vLLM, SGLang and llama.cpp take by this name."""
+"""Settings by a name that is not of OpenAI's API, but of vLLM, SGLang and llama.cpp."""
 OTHER_NAME: Mapping[str, str] = {"max_new_tokens": "max_tokens", "stop_strings": "stop"}
 KNOWN = frozenset({"do_sample", *SAME_NAME, *FURTHER, *OTHER_NAME})
 

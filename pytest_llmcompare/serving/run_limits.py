@@ -11,8 +11,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import mktime_tz, parsedate_tz
 from pathlib import Path
 from typing import Protocol
 
@@ -40,19 +41,27 @@ class Slots:
         self._locks: dict[int, threading.Lock] = {}
 
     @contextmanager
-    def one_of(self, count: int) -> Iterator[None]:
-        """Hold one of the first `count` slots; wait until one is free, or until the run ends."""
-        with self._turn:  # one thread of a process looks, the others wait for it
-            while (lock := self._free_one(count)) is None and not self._stopped.wait(LOOK_AGAIN):
-                pass
+    def hold(self, count: int, *, alone: bool = False) -> Iterator[None]:
+        """Hold one of the first `count` slots, or all of them; wait until they are free, or until the run ends."""
+        locks: list[_Lock] = []
         try:
+            with self._turn:  # one thread of a process looks, the others wait for it
+                if alone:  # in this order, so that two processes never wait for each other
+                    locks.extend(filter(None, (self._wait_for([number]) for number in range(count))))
+                else:
+                    locks.extend(filter(None, [self._wait_for(range(count))]))
             yield
         finally:
-            if lock is not None:
+            for lock in locks:
                 lock.release()
 
-    def _free_one(self, count: int) -> _Lock | None:
-        for number in random.sample(range(count), count):
+    def _wait_for(self, numbers: Sequence[int]) -> _Lock | None:
+        while (lock := self._free_one(numbers)) is None and not self._stopped.wait(LOOK_AGAIN):
+            pass
+        return lock
+
+    def _free_one(self, numbers: Sequence[int]) -> _Lock | None:
+        for number in random.sample(numbers, len(numbers)):
             if (lock := self._take(number)) is not None:
                 return lock
         return None
@@ -186,3 +195,30 @@ class Pause:
             with contextlib.suppress(FileNotFoundError):
                 shared = self._file.stat().st_mtime
         return max(self._until, shared)
+
+
+def seconds_to_wait(headers: Mapping[str, str], limited: int) -> float:
+    """Seconds that a server asks to wait after a 429; 1, 2, 4, ... if it names none, or a time that is over.
+
+    Args:
+        headers: Headers of the answer.
+        limited: Number of such answers so far, from 1.
+    """
+    written = headers.get("retry-after", "")
+    asked = (_number(headers.get("retry-after-ms", "")) / 1000, _number(written), _seconds_until(written))
+    return next((seconds for seconds in asked if seconds > 0), float(2 ** (limited - 1)))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _seconds_until(date: str) -> float:
+    moment = parsedate_tz(date)
+    try:
+        return 0.0 if moment is None else mktime_tz(moment) - time.time()
+    except (ValueError, OverflowError):  # there is no such day
+        return 0.0

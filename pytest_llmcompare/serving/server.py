@@ -15,7 +15,7 @@ from .answer import Answer, BadAnswerError, read_answer
 from .chat import question_fields
 from .client import Client
 from .probe import Capabilities, Level, find_capabilities
-from .request_fields import FURTHER, keeps_choices, request_fields
+from .request_fields import keeps_choices, request_fields
 
 __all__ = ["Capabilities", "Level", "Question", "Server"]
 
@@ -33,6 +33,12 @@ class Question:
     prompt: Prompt
     gen_config: Mapping[str, Any]
     seed: int | None = None
+
+
+NO_TEMPERATURE = (
+    "the model takes no temperature, so it can neither decode greedily nor sample at another temperature than 1. "
+    'Let it sample, gen_config={"do_sample": True, "temperature": 1.0, "top_k": 0}, and compare by similarity'
+)
 
 
 class Server:
@@ -104,9 +110,11 @@ class Server:
         """
         capabilities = self.capabilities
         fields = {**request_fields(question.gen_config, question.seed), **capabilities.fields}
-        beyond = {name: fields.pop(name) for name in FURTHER if name in fields}
+        if not capabilities.takes_temperature and fields["temperature"] != 1:
+            raise GenerationError(NO_TEMPERATURE)
+        fields = capabilities.taken(fields)
         asked = question_fields(question.prompt, chat=self.chat)
-        answer = self._answer({**asked, **fields}, {**capabilities.extra, **beyond})
+        answer = self._answer({**asked, **fields}, capabilities.extra)
         shows_none = answer.tokens is None and answer.is_spelled
         if capabilities.level is not Level.TEXT and shows_none and not capabilities.names_bytes:
             raise GenerationError("the answer shows no log-probabilities of its tokens, though the server's others do")

@@ -17,6 +17,8 @@ BYTES = re.compile(r"bytes:(?:\\x[0-9a-f]{2})+")
 """How OpenAI's older completions write a token that is no text of its own."""
 
 LARGEST_LOGPROB = 1e-3  # rounding may make a log-probability slightly positive
+LARGEST_NUMBER = 1e308  # a whole number of JSON may be too large for a float
+LARGEST_ID = 1 << 32  # larger numbers would be taken for names made of bytes
 
 
 class BadAnswerError(Exception):
@@ -116,9 +118,9 @@ def shown_prompt(choice: Mapping[str, Any], count: int) -> ShownPrompt | None:
     try:
         for id_, entry in zip(ids[1:], entries[1:], strict=True):
             best_first = sorted(entry.items(), key=lambda item: item[1].get("rank") or math.inf)
-            alternatives = {int(name): finite(one["logprob"]) for name, one in best_first}
+            alternatives = {_checked_id(int(name)): finite(one["logprob"]) for name, one in best_first}
             pieces.update(
-                {int(name): str(one["decoded_token"]) for name, one in best_first if one.get("decoded_token")}
+                {int(name): one["decoded_token"] for name, one in best_first if _is_text(one.get("decoded_token"))}
             )
             tokens.append(ShownToken(id_, alternatives[id_], alternatives))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -132,15 +134,21 @@ def finite(value: object) -> float:
     Raises:
         BadAnswerError: It is no finite number, or above 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadAnswerError(f"the answer holds a log-probability that is no finite number: {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
+        raise BadAnswerError(f"the answer holds a log-probability that is no finite number: {value!r:.40}")
     if value > LARGEST_LOGPROB:
-        raise BadAnswerError(f"the answer holds a log-probability above 0: {value!r}")
+        raise BadAnswerError(f"the answer holds a log-probability above 0: {value!r:.40}")
     return float(value)
 
 
 def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_ID
+
+
+def _checked_id(value: Any) -> int:
+    if not _is_id(value):
+        raise ValueError(f"{value!r:.40} is no id of a token")
+    return int(value)
 
 
 def _tokens_of(content: Sequence[Any]) -> Shown:
@@ -165,9 +173,9 @@ def _tokens_of(content: Sequence[Any]) -> Shown:
 def _name(entry: Mapping[str, Any]) -> int | None:
     """Number that names a token: its id, or one made of its bytes; None if neither is known."""
     if "id" in entry:
-        return int(entry["id"])
+        return _checked_id(entry["id"])
     if match := _id_in_name(entry):
-        return int(match[1])
+        return _checked_id(int(match[1]))
     piece = _piece(entry)
     return None if piece is None else number_of_bytes(piece.encode("utf-8", "surrogateescape"))
 
@@ -185,7 +193,18 @@ def _piece(entry: Mapping[str, Any]) -> str | None:
     if isinstance(raw, list):
         return bytes(raw).decode("utf-8", "surrogateescape")
     token = entry.get("token")
-    return token if isinstance(token, str) and "\N{REPLACEMENT CHARACTER}" not in token else None
+    return token if "\N{REPLACEMENT CHARACTER}" not in str(token) and _is_text(token) else None
+
+
+def _is_text(value: object) -> bool:
+    """True for text that UTF-8 can hold; JSON can name half a character."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_entries(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -204,7 +223,7 @@ def _as_entries(logprobs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _entry(name: str, logprob: object) -> dict[str, Any]:
     if match := TOKEN_ID.fullmatch(name):
-        return {"id": int(match[1]), "logprob": logprob}
+        return {"id": _checked_id(int(match[1])), "logprob": logprob}
     if BYTES.fullmatch(name):
         raw = bytes.fromhex(name.removeprefix("bytes:").replace("\\x", ""))
         return {"bytes": list(raw), "logprob": logprob}

@@ -105,6 +105,7 @@ class Faulty:
         get: The body of the answer to each GET; without one they are refused.
 
     Attributes:
+        reply: As given; a test may replace it.
         requests: The headers and bodies of all requests.
         most: Largest number of requests that were answered at the same time.
     """
@@ -112,6 +113,7 @@ class Faulty:
     def __init__(self, reply: Callable[[int, dict[str, Any]], Reply | bytes | None], get: bytes | None = None) -> None:
         self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.times: list[float] = []
+        self.reply = reply
         self.most = self.now = 0
         lock, outer = threading.Lock(), self
 
@@ -134,7 +136,7 @@ class Faulty:
                     outer.times.append(time.monotonic())
                     outer.now += 1
                     outer.most = max(outer.most, outer.now)
-                answer = reply(number, body)
+                answer = outer.reply(number, body)
                 with lock:
                     outer.now -= 1
                 if answer is None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from typing import Any
 import mlflow
 import pytest
 
+from pytest_llmcompare.models.served import Address, ServerOptions
+from pytest_llmcompare.serving.client import Client
+from pytest_llmcompare.serving.server import Question, Server
+from pytest_llmcompare.serving.threads import in_threads
 from tests.plugin.pages import blocks_of
 from tests.plugin.suites import SKY, Suite, says
 
@@ -77,7 +82,7 @@ def test_an_unchanged_server_is_identical(suite: Suite, gguf_file: Path) -> None
         configure(suite, url)
         result = suite.run("--llm-update", models=["m"])
         result.assert_outcomes(passed=20)
-        assert says(result, "model 'm': level output (llama.cpp): compared by tokens and their log-probs")
+        assert says(result, "model 'm': level output (llama.cpp): tokens and log-probs are compared")
         assert says(result, "answers as 'tiny.gguf'")
         stored = suite.stored()
         assert b"\n#noise e1 " in stored["__baselines__/trivia/m.baseline"]
@@ -227,3 +232,19 @@ def test_too_many_requests_are_refused_before_the_first(suite: Suite, llama_url:
     result = suite.run("--llm-update", models=["m"])
     result.assert_outcomes(errors=20)
     assert says(result, "20 cases take up to 37 requests")
+
+
+def test_no_request_stalls(llama_url: str) -> None:
+    """With 16 in flight on 4 slots; with as many idle connections as that, llama.cpp stalls some for 5 seconds."""
+    server = Server(Client(Address("m", llama_url), ServerOptions(concurrency=16), {}))
+    server.probe("m")
+
+    def seconds(question: Question) -> float:
+        start = time.monotonic()
+        server.ask(question)
+        return time.monotonic() - start
+
+    questions = {number: Question(f"Q: {number}?", {"max_new_tokens": 10}) for number in range(96)}
+    taken = sorted(value for _, value in in_threads(seconds, questions, 16) if isinstance(value, float))
+    assert len(taken) == len(questions)
+    assert taken[-1] < 8 * taken[len(taken) // 2], taken

@@ -70,7 +70,7 @@ def test_the_level_is_named_everywhere(suite: Suite, vllm: VllmLike) -> None:
     suite.trivia(ROWS[:2], TEST)
     result = suite.run("--llm-update", "--llm-report=report.json", models=[spec(vllm)])
     result.assert_outcomes(passed=2)
-    assert says(result, "model 'm': level path (vllm): compared by tokens, log-probs and margins")
+    assert says(result, "model 'm': level path (vllm): tokens, log-probs and margins are compared")
     result.stdout.re_match_lines([r"model\s.*\slevel", r"m\s.*\spath"])
     assert b"level=path" in suite.stored()["__baselines__/trivia/m.baseline"]
     (run,) = suite.mlflow_runs()
@@ -210,3 +210,20 @@ def test_a_refused_scoring_is_a_note(recorded: Suite, vllm: VllmLike) -> None:
     assert says(result, "could not be scored, so margins are known at the first other token only: ")
     assert says(result, f"{vllm.url} answered 400: This model's maximum context length is 30 tokens")
     assert result.parseoutcomes().get("errors", 0) == 0
+
+
+def test_a_level_that_rose_counts_for_max_requests(suite: Suite, vllm: VllmLike) -> None:
+    """Baselines of level output can be scored today; that is known after the probe, and refused before the cases."""
+    suite.trivia(ROWS, TEST)
+    vllm.serve(ignores=["prompt_logprobs"])
+    suite.run("--llm-update", models=[spec(vllm)]).assert_outcomes(passed=len(ROWS))
+    vllm.serve(model=str(suite.models / "tiny-gpt2-distil"))
+    configure(suite, vllm.url, "max_requests = 30")
+    result = suite.run(models=["m"])
+    result.assert_outcomes(errors=len(ROWS))
+    assert says(result, "12 cases take up to 12 further requests")
+    assert len(vllm.requests()) == 1
+    configure(suite, vllm.url, "max_requests = 37")
+    vllm.serve(model=str(suite.models / "tiny-gpt2-distil"))
+    assert "error" not in verdicts(suite, models=["m"])
+    assert vllm.scorings()

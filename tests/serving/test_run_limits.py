@@ -174,7 +174,7 @@ def test_a_run_says_what_it_will_use_and_what_it_used(suite: Suite, capfd: pytes
     with Faulty(reply) as faulty:
         result = suite.run("--llm-update", models=[f"m=openai:m@{faulty.url}"])
     assert "llmcompare: asking m: up to 7 requests, about 15 prompt tokens and 30 output tokens\n" in lines[0]
-    assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt tokens and 3 output tokens")
+    assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt and 3 output tokens")
 
 
 def test_stored_noise_is_not_learnt_again(suite: Suite) -> None:
@@ -217,3 +217,27 @@ def test_ctrl_c_keeps_the_answers(suite: Suite) -> None:
         result.assert_outcomes(passed=30)
         assert says(result, f"{kept} of 30 outputs are taken from the journal")
         assert len(faulty.requests) - before == 1 + 30 - kept
+
+
+def test_alone(tmp_path: Path) -> None:
+    """A request that is to be alone waits for those of other processes, and they wait for it."""
+    now: list[str] = []
+    together: list[tuple[str, ...]] = []
+
+    def reply(_: int, body: dict[str, Any]) -> bytes:
+        now.append(body["prompt"])
+        time.sleep(0.05)
+        together.append(tuple(now))
+        now.remove(body["prompt"])
+        return completion()
+
+    with Faulty(reply) as faulty:
+        one, other = (client(faulty.url, tmp_path, concurrency=3) for _ in range(2))
+        busy = threading.Thread(target=send_all, args=((other, 12),), daemon=True)
+        busy.start()
+        with one.alone():
+            for _ in range(3):
+                one.send({**FIELDS, "prompt": "alone"}, {})
+        busy.join(30)
+    assert [names for names in together if "alone" in names] == [("alone",)] * 3
+    assert max(map(len, together)) == 3

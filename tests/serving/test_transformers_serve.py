@@ -29,8 +29,8 @@ import pytest
 def test_trivia(llm_output, llm_baseline):
     assert llm_output == llm_baseline
 """
-LEVEL = "model 'm': level text: compared by text alone: this server shows no log-probs"
-UNSEEN = "so silent drift cannot be seen"
+LEVEL = "model 'm': level text: texts are compared"
+UNSEEN = "silent drift cannot be seen"
 
 
 def spec(server: TransformersServer, name: str = "m") -> str:
