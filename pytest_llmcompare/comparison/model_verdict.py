@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
-from .noise import ELSEWHERE, WEIGHTS, LearntNoise, same_numerics, without_noise
+from .noise import ELSEWHERE, SERVER, WEIGHTS, LearntNoise, same_device, same_numerics, without_noise
 
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
@@ -99,7 +99,7 @@ def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
 
 def _low_precision(then: Environment, now: Environment) -> str:
     """The number format of a local model in which log-probs are too noisy to compare; empty if there is none."""
-    formats = [dict(environment).get("dtype", "") for environment in (now, then) if "server" not in dict(environment)]
+    formats = [dict(environment).get("dtype", "") for environment in (now, then) if SERVER not in dict(environment)]
     return next((dtype for dtype in formats if dtype and dtype not in FULL_PRECISION), "")
 
 
@@ -115,9 +115,8 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
     if noise is None:
         return band
     old, new = dict(then), dict(now)
-    if "server" in old:
+    if SERVER in old:
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
     full = old.get("dtype") in FULL_PRECISION and new.get("dtype") in FULL_PRECISION
     least = LEAST_FLOAT32 if full else LEAST_LOW_PRECISION
-    devices = [str(facts.get("device", "")).partition(":")[0] for facts in (old, new)]
-    return max(least, TIMES_NOISE * noise) * (1 if devices[0] == devices[1] else OTHER_DEVICE)
+    return max(least, TIMES_NOISE * noise) * (1 if same_device(then, now) else OTHER_DEVICE)

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_llmcompare.comparison.acceptance import is_accepted, is_match, is_open, is_shifted
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Judgement, Likelihood, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
@@ -104,6 +104,27 @@ def test_another_kind_of_device() -> None:
     gpu: Environment = (("device", "NVIDIA_H200"), *HERE[1:])
     assert verdict(moved(2.9e-5), now=gpu).finding is Finding.UNCHANGED
     assert verdict(moved(3.1e-5), now=gpu).finding is Finding.CHANGED
+    assert verdict(moved(3.1e-6), now=HERE[1:]).finding is Finding.CHANGED  # an unknown one is not another one
+
+
+@pytest.mark.parametrize(
+    ("facts", "same"),
+    [
+        ({"torch": "2.14.0", "weights": "bb"}, True),
+        ({"capability": "AVX512"}, True),
+        ({"capability": "AVX2"}, False),
+        ({"attention": "eager"}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"device": "cuda"}, False),
+        ({"server": "vllm"}, False),
+    ],
+)
+def test_what_decides_how_numbers_are_summed(facts: dict[str, str], same: bool) -> None:
+    """Device, number format, instruction set and attention; a fact that one side lacks is unknown, not different."""
+    known = {**dict(HERE), "capability": "AVX512", "attention": "sdpa", "torch": "2.13.0"}
+    one, other = (tuple(sorted(pairs.items())) for pairs in (known, {**known, **facts}))
+    assert same_numerics(one, other) is same_numerics(other, one) is same
+    assert same_numerics(HERE, other) is (same or not {*facts} & {"dtype", "device", "server"})
 
 
 @pytest.mark.parametrize(
