@@ -60,7 +60,10 @@ DEVICE = "device"
 SERVER = "server"
 """The entry of an environment that only served models have."""
 
-NUMERICS = (DEVICE, "dtype", "capability", "attention")
+MATMUL = "matmul"
+"""The entry of an environment with torch's precision of multiplying matrices in float32, if it is not the highest."""
+
+NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
 """The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
 the instruction set of a CPU, and the implementation of attention. Versions of libraries are facts for people."""
 
@@ -153,6 +156,8 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
 
 def read_band(now: Environment, then: Environment, scale: float | None) -> float:
     """Largest rms of differences (nats) that is noise between two readings, in which all weights are in float32."""
+    if lowers_matmul(now) or lowers_matmul(then):
+        return limits(now, then, scale).band
     precision = PRECISIONS["float32"]
     usual = max(precision.least_band, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
     learnt = LearntNoise.read(then) or LearntNoise.read(now)
@@ -242,8 +247,20 @@ def unsure(best: float) -> float:
 
 
 def precision_of(environment: Environment) -> Precision:
-    """Precision of an environment; an unknown one counts as the coarsest."""
-    return PRECISIONS.get(dict(environment).get("dtype", ""), PRECISIONS[COARSEST])
+    """Precision of an environment; an unknown one, and float32 that may be multiplied in bfloat16, is the coarsest."""
+    dtype = "" if lowers_matmul(environment) else dict(environment).get("dtype", "")
+    return PRECISIONS.get(dtype, PRECISIONS[COARSEST])
+
+
+def lowers_matmul(environment: Environment) -> bool:
+    """True if a float32 checkpoint may be multiplied in a lower precision; others are read in the highest one."""
+    facts = dict(environment)
+    return MATMUL in facts and facts.get("dtype") == "float32"
+
+
+def has_full_precision(*environments: Environment) -> bool:
+    """True if all environments are known to compute in float32 or better."""
+    return all(precision_of(environment).step <= PRECISIONS["float32"].step for environment in environments)
 
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:

@@ -149,6 +149,7 @@ class LocalModel:
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "matmul": torch.get_float32_matmul_precision().replace("highest", ""),
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
             "weights": self.fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +49,24 @@ def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding)
     assert verdict(moved(rms, noise=LearntNoise(noise))).finding is finding
 
 
+@pytest.mark.parametrize(
+    ("rms", "noise", "finding"),
+    [
+        (3.9e-6, 1e-7, Finding.UNCHANGED),
+        (4.1e-6, 1e-7, Finding.CHANGED),
+        (5.9e-6, 1e-6, Finding.UNCHANGED),
+        (6.1e-6, 1e-6, Finding.CHANGED),
+    ],
+)
+def test_low_precision_that_was_read_in_float32(rms: float, noise: float, finding: Finding) -> None:
+    """Twice the limit of float32, because its noise lacks what writing differs from reading."""
+    low = (*HERE[:1], ("dtype", "bfloat16"), *HERE[2:])
+    movement = moved(rms, then=low, noise=LearntNoise(noise))
+    assert movement.likelihood is not None
+    movement = replace(movement, likelihood=replace(movement.likelihood, as_read=True))
+    assert verdict(movement, now=low).finding is finding
+
+
 def test_all_tokens_count_together() -> None:
     """The root mean square over tokens, not over cases."""
     judged = verdict(moved(0.0, tokens=60), moved(4e-6, tokens=20))
@@ -70,6 +89,7 @@ def test_without_noise_the_band_of_a_case_stands_in() -> None:
         ([Movement(HERE, None)], HERE, "text alone"),
         ([moved(math.inf)], HERE, "text alone"),
         ([moved(1e-3, then=(("dtype", "bfloat16"),))], (("dtype", "bfloat16"),), "in bfloat16 noise hides"),
+        ([moved(1e-4)], (*HERE[:2], ("matmul", "medium"), HERE[2]), "multiplied in a lower precision on one side"),
     ],
 )
 def test_what_cannot_be_told(movements: list[Movement], now: Environment, reason: str) -> None:
