@@ -70,7 +70,7 @@ def _read(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> 
     """Log-probs of outputs, read together; the settings do not matter."""
     checks = [DraftCheck(model.encode(request.prompt), output.token_ids or ()) for request, output in answered]
     request = answered[0][0]
-    prompts, seeds = {at: check.prompt for at, check in enumerate(checks)}, dict.fromkeys(range(len(checks)))
+    prompts, seeds = {at: list(check.prompt) for at, check in enumerate(checks)}, dict.fromkeys(range(len(checks)))
     config = configuration(request.gen_config)
     job = Job(model=model, gen_config=request.gen_config, config=config, prompts=prompts, seeds=seeds)
     return read_batch(job, checks, None)
