@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from pytest_llmcompare.comparison.judge import prompt_change
-from pytest_llmcompare.comparison.noise import NOISE, TOKEN_BAND, without_noise
+from pytest_llmcompare.comparison.noise import NOISE, likelihood_drift, stored_band, without_noise
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 
@@ -205,16 +205,18 @@ def _alike(old: Generation, new: Generation) -> bool:
         return False
     if without_noise(old.environment) != without_noise(new.environment) or _gains_noise(old, new):
         return False
+    band = stored_band(old.environment, new.environment)
     if reads_otherwise(new) or old.as_read is not None:
-        return _near(old.as_read, new.as_read)
-    return _near(old.logprobs, new.logprobs)
+        return _near(old.as_read, new.as_read, band)
+    return _near(old.logprobs, new.logprobs, band)
 
 
-def _near(old: Sequence[float] | None, new: Sequence[float] | None) -> bool:
+def _near(old: Sequence[float] | None, new: Sequence[float] | None, band: float) -> bool:
     """True if both are known and differ by no more than noise."""
     if old is None or new is None:
         return False
-    return all(abs(then - now) <= TOKEN_BAND for then, now in zip(old, new, strict=True))
+    moved = likelihood_drift(old, new, band)
+    return moved is None or moved.is_noise
 
 
 def _is_same(old: Baseline, new: Baseline) -> bool:

@@ -11,7 +11,7 @@ from pytest_llmcompare.generation import Generation, Path, end_of, first_differe
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, digest
 
-from .noise import Limits, likelihood_drift, limits, read_band
+from .noise import Limits, has_full_precision, likelihood_drift, limits, read_band
 
 TokenText = Callable[[int], str]
 """Returns the text of a token id, to show."""
@@ -140,13 +140,20 @@ def _judge_tokens(
 def _moved(
     expected: Generation, actual: Generation, path: Path | None, limit: Limits, at: int | None, *, is_same: bool
 ) -> Likelihood | None:
-    """How far log-probs of the baseline's tokens moved: as read if both sides were, else as the tokens were chosen."""
+    """How far log-probs of the baseline's tokens moved: as read if both sides were, else as the tokens were chosen.
+
+    In full precision both count, because a logits processor that no setting declares moves the latter alone. Truncation
+    of samples makes these too uncertain.
+    """
+    now = actual.logprobs if is_same or path is None else path.logprobs
+    chosen = likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
     read = actual.as_read if is_same or path is None else path.as_read
     if expected.as_read is not None and read is not None and (path is not None or is_same):
         band = read_band(actual.environment, expected.environment, path.scale if path else None)
-        return likelihood_drift(expected.as_read, read, band, as_read=True)
-    now = actual.logprobs if is_same or path is None else path.logprobs
-    return likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
+        moved = likelihood_drift(expected.as_read, read, band, as_read=True)
+        is_exact = path and not path.draws and has_full_precision(actual.environment, expected.environment)
+        return chosen if is_exact and chosen and moved and moved.is_noise and not chosen.is_noise else moved
+    return chosen
 
 
 def _judge_texts(expected: Generation, actual: Generation) -> Judgement:

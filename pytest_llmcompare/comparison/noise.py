@@ -1,8 +1,8 @@
 """Limits of numerical noise: how far log-probs and margins move although nothing changed. Pure.
 
-Rounding errors grow with the numbers that are summed, so the limits follow the precision and the largest logit. Another
-version of a library, or another device, sums in another order. `docs/verdicts.md` gives the measurement behind each
-number, and `benchmarks/noise.py` repeats it.
+Rounding errors grow with the numbers that are summed, so the limits follow the precision and the largest logit, and the
+noise that was measured when recording. Another kind of device sums in another order. `docs/measurements.md` gives the
+measurement behind each number; `benchmarks/noise.py` and `benchmarks/verdicts.py` repeat it.
 """
 
 from __future__ import annotations
@@ -64,8 +64,18 @@ def uncertainty(logprobs: Sequence[float]) -> float:
 
 
 WEIGHTS = "weights"
-"""The entry of an environment that identifies the model; all others but `NOISE` decide how its numbers are summed."""
+"""The entry of an environment that identifies the model."""
 
+DEVICE = "device"
+SERVER = "server"
+"""The entry of an environment that only served models have."""
+
+MATMUL = "matmul"
+"""The entry of an environment with torch's precision of multiplying matrices in float32, if it is not the highest."""
+
+NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
+"""The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
+the instruction set of a CPU, and the implementation of attention. Versions of libraries are facts for people."""
 
 VERSION = "version"
 """The entry of an environment with the version of a server, which only some servers tell."""
@@ -104,14 +114,19 @@ PRECISIONS: Mapping[str, Precision] = {
 }
 COARSEST = "bfloat16"
 ELSEWHERE = 5
-"""Factor of the band if versions or the device are not those of the baseline."""
+"""Factor of the band on another kind of device, whose noise has not been measured, or behind another server.
+
+Other instruction sets, attention and versions stay within the band, so they widen nothing.
+"""
 
 USUAL_SCALE = 32.0
 """Largest logit of a usual model."""
 
-TOKEN_BAND = 5e-5
-"""Largest difference (nats) of a token's log-prob between a batch and a single prompt, or between one forward pass and
-many; 1.4e-5 was the largest seen in float32."""
+UNMEASURED_NOISE = 1.7e-5
+"""Noise (nats, root mean square) of a case where it was not measured; 1.4e-5 was the largest seen of a token."""
+
+CASE_NOISE = 10
+"""Noise of a single case, which has few tokens, in units of the noise of all tokens together."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         scale: Largest logit by magnitude; None if unknown.
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
-    elsewhere = 1 if same_numerics(now, then) else ELSEWHERE
+    elsewhere = _factor(now, then)
     learnt = LearntNoise.read(then) or LearntNoise.read(now)
     if learnt and learnt.band is not None and learnt.tie is not None:
         return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
@@ -145,21 +160,31 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
     usual = max(precision.least_tie, precision.tie * unit)
     return Limits(
         tolerance=usual if tolerance is None else tolerance,
-        band=elsewhere * max(precision.least_band, precision.band * unit),
+        band=elsewhere * max(precision.least_band, precision.band * unit, CASE_NOISE * learnt.rms if learnt else 0.0),
     )
 
 
 def read_band(now: Environment, then: Environment, scale: float | None) -> float:
     """Largest rms of differences (nats) that is noise between two readings, in which all weights are in float32."""
+    if lowers_matmul(now) or lowers_matmul(then):
+        return limits(now, then, scale).band
     precision = PRECISIONS["float32"]
     usual = max(precision.least_band, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
     learnt = LearntNoise.read(then) or LearntNoise.read(now)
-    elsewhere = 1 if numerics(now) == numerics(then) else ELSEWHERE
-    return elsewhere * max(usual, CASE_NOISE * learnt.rms if learnt else 0.0)
+    return _factor(now, then) * max(usual, CASE_NOISE * learnt.rms if learnt else 0.0)
 
 
-CASE_NOISE = 10
-"""Noise of a single case, which has few tokens, in units of the noise of all tokens together."""
+def stored_band(then: Environment, now: Environment) -> float:
+    """Largest rms of differences (nats) for which a baseline file keeps the log-probs that it has."""
+    learnt = LearntNoise.read(then) or LearntNoise.read(now)
+    return max(1e-6, 3 * (learnt.rms if learnt else UNMEASURED_NOISE))
+
+
+def _factor(now: Environment, then: Environment) -> int:
+    """How many times wider bands are between two environments."""
+    if SERVER in dict(now) or SERVER in dict(then):
+        return 1 if same_numerics(now, then) else ELSEWHERE
+    return 1 if same_device(now, then) else ELSEWHERE
 
 
 @dataclass(frozen=True)
@@ -232,19 +257,44 @@ def unsure(best: float) -> float:
 
 
 def precision_of(environment: Environment) -> Precision:
-    """Precision of an environment; an unknown one counts as the coarsest."""
-    return PRECISIONS.get(dict(environment).get("dtype", ""), PRECISIONS[COARSEST])
+    """Precision of an environment; an unknown one, and float32 that may be multiplied in bfloat16, is the coarsest."""
+    dtype = "" if lowers_matmul(environment) else dict(environment).get("dtype", "")
+    return PRECISIONS.get(dtype, PRECISIONS[COARSEST])
+
+
+def lowers_matmul(environment: Environment) -> bool:
+    """True if a float32 checkpoint may be multiplied in a lower precision; others are read in the highest one."""
+    facts = dict(environment)
+    return MATMUL in facts and facts.get("dtype") == "float32"
+
+
+def has_full_precision(*environments: Environment) -> bool:
+    """True if all environments are known to compute in float32 or better."""
+    return all(precision_of(environment).step <= PRECISIONS["float32"].step for environment in environments)
 
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
-    """Entries of an environment that decide how numbers are summed."""
-    return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))
+    """Entries of an environment that decide how numbers are summed; for a served model, all that its server shows."""
+    if SERVER in dict(environment):
+        return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))
+    return tuple(pair for pair in environment if pair[0] in NUMERICS)
 
 
 def same_numerics(one: Environment, other: Environment) -> bool:
-    """True if nothing is known to sum numbers in another order; a version that one of them lacks is unknown."""
+    """True if nothing is known to sum numbers in another order; what one of them lacks is unknown, not different.
+
+    Of a served model this holds for the version alone.
+    """
     facts, others = dict(numerics(one)), dict(numerics(other))
+    if SERVER not in facts and SERVER not in others:
+        return all(others.get(name, value) == value for name, value in facts.items())
     if VERSION not in facts or VERSION not in others:
         facts.pop(VERSION, None)
         others.pop(VERSION, None)
     return facts == others
+
+
+def same_device(one: Environment, other: Environment) -> bool:
+    """True if two environments are not known to have different kinds of devices: CPU and GPU, or two kinds of GPU."""
+    kinds = {str(facts[DEVICE]).partition(":")[0] for facts in (dict(one), dict(other)) if DEVICE in facts}
+    return len(kinds) < 2

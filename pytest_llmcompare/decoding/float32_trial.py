@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -47,10 +47,19 @@ def why_not_in_float32(model: LocalModel) -> str:
 def reading(model: LocalModel) -> Iterator[None]:
     """Read a low-precision checkpoint in float32, if that is possible; a model of another precision as it is.
 
-    Only for passes whose log-probs are looked at: what they choose is not what the checkpoint would write.
+    Only for passes whose log-probs are looked at: what they choose is not what the checkpoint would write. So
+    `torch.set_float32_matmul_precision`, which may let a processor multiply in bfloat16, does not apply to them.
     """
-    with in_float32(model.model) if is_read_in_float32(model) else nullcontext():
+    if not is_read_in_float32(model):
         yield
+        return
+    lowered = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with in_float32(model.model):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(lowered)
 
 
 def is_read_in_float32(model: LocalModel) -> bool:

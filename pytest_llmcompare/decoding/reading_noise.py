@@ -27,44 +27,53 @@ PROCESSED = 1e-2
 
 
 def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
-    """Read outputs again, one by one and without a shared prefix, and compare.
+    """Read outputs again, one by one and in pairs, without a shared prefix, and compare.
 
-    In full precision the difference between written and read log-probs counts, too, because a check compares the one
-    with the other.
+    One by one may be how they were read, which repeats to the bit; pairs sum in another order. In full precision the
+    difference between written and read log-probs counts, too, because a check compares the one with the other.
 
     Args:
         model: The model.
         answered: Requests with their outputs; those without `as_read` are left out.
 
     Returns:
-        Root mean square of the differences over all tokens (nats), the larger of both; None if nothing was read.
+        Root mean square of the differences over all tokens (nats), the largest of them; None if nothing was read.
     """
     known = [(request, output) for request, output in answered if output.as_read and output.token_ids]
     if not known:
         return None
     known.sort(key=lambda pair: -uncertainty(pair[1].as_read or ()))
     again: list[float] = []
-    for request, output in known[:MOST_READ]:
-        try:
-            again += _squares(output.as_read or (), _read_alone(model, request, output))
-        except Exception as error:  # from the model, of any kind
-            if os.environ.get(STRICT) and not is_out_of_memory(error):
-                raise
-            log.warning("model %r: reading outputs again failed", model.name, exc_info=error)
-            return None
+    in_pairs: list[float] = []
+    try:
+        for pair in (known[at : at + 2] for at in range(0, min(MOST_READ, len(known)), 2)):
+            alone = [_read(model, [one])[0] for one in pair]
+            for (_, output), logprobs in zip(pair, alone, strict=True):
+                again += _squares(output.as_read or (), logprobs)
+            if len(pair) == 2 and not model.is_encoder_decoder:
+                for one, other in zip(alone, _read(model, pair), strict=True):
+                    in_pairs += _squares(one, other)
+    except Exception as error:  # from the model, of any kind
+        if os.environ.get(STRICT) and not is_out_of_memory(error):
+            raise
+        log.warning("model %r: reading outputs again failed", model.name, exc_info=error)
+        return None
     written: list[float] = []
     if model.model.dtype not in LOW:
         for _, output in known:
             squares = _squares(output.logprobs or (), output.as_read or ())
             written += squares if all(square <= PROCESSED**2 for square in squares) else []
-    return max(root_mean_square(again), root_mean_square(written))
+    return max(root_mean_square(again), root_mean_square(in_pairs), root_mean_square(written))
 
 
-def _read_alone(model: LocalModel, request: Request, output: Generation) -> tuple[float, ...]:
-    prompt = model.encode(request.prompt)
+def _read(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> list[tuple[float, ...]]:
+    """Log-probs of outputs, read together; the settings do not matter."""
+    checks = [DraftCheck(model.encode(request.prompt), output.token_ids or ()) for request, output in answered]
+    request = answered[0][0]
+    prompts, seeds = {at: list(check.prompt) for at, check in enumerate(checks)}, dict.fromkeys(range(len(checks)))
     config = configuration(request.gen_config)
-    job = Job(model=model, gen_config=request.gen_config, config=config, prompts={0: prompt}, seeds={0: None})
-    return read_batch(job, [DraftCheck(prompt, output.token_ids or ())], None)[0]
+    job = Job(model=model, gen_config=request.gen_config, config=config, prompts=prompts, seeds=seeds)
+    return read_batch(job, checks, None)
 
 
 def _squares(one: Sequence[float], other: Sequence[float]) -> list[float]:

@@ -143,16 +143,18 @@ class LocalModel:
 
     @cached_property
     def environment(self) -> Environment:
-        """Library versions, device, dtype and weights: all that an output depends on besides prompt and settings."""
+        """All that an output depends on besides prompt and settings: weights, numerics, library versions."""
         facts = {
+            "attention": str(getattr(self.model.config, "_attn_implementation", None) or ""),
+            "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
+            "matmul": torch.get_float32_matmul_precision().replace("highest", ""),
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
+            "weights": self.fingerprint,
         }
-        if self.fingerprint:
-            facts["weights"] = self.fingerprint
-        return tuple(sorted(facts.items()))
+        return tuple(sorted((name, value.replace(" ", "_")) for name, value in facts.items() if value))
 
     @cached_property
     def vocabulary(self) -> int:

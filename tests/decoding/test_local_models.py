@@ -49,6 +49,8 @@ def test_loaded_model_is_the_saved_one(folder: Path) -> None:
     assert local.encode("Z!") == make_tokenizer()("Z!")["input_ids"]
     assert local.vocabulary == 260
     assert dict(local.environment) == {
+        "attention": "sdpa",
+        "capability": torch.backends.cpu.get_cpu_capability(),
         "device": "cpu",
         "dtype": "float32",
         "torch": torch.__version__,

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from pytest_llmcompare.decoding.engine import generate
+from pytest_llmcompare.decoding.reading_noise import reading_noise
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
 
@@ -99,3 +100,19 @@ def test_more_outputs_than_are_held_back(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("pytest_llmcompare.decoding.read_outputs.HELD_BACK", 3)
     outputs = generate(make("gpt2"), ask(PLAIN, PROMPTS), read=True)
     assert [isinstance(one, Generation) and len(one.as_read or ()) for one in outputs] == [5] * len(PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("llama", torch.float32), ("llama", torch.bfloat16), ("t5", torch.float32)]
+)
+def test_noise_of_reading(name: str, dtype: torch.dtype) -> None:
+    """Read one by one and in pairs, log-probs move by little; without outputs that were read nothing is known."""
+    local = make(name)
+    local.model.to(dtype)
+    requests = ask(PLAIN, PROMPTS[:3])
+    outputs = [output for output in generate(local, requests, read=True) if isinstance(output, Generation)]
+    noise = reading_noise(local, list(zip(requests, outputs, strict=True)))
+    assert noise is not None
+    assert 0 <= noise < 1e-5
+    unread = [replace(output, as_read=None) for output in outputs]
+    assert reading_noise(local, list(zip(requests, unread, strict=True))) is None

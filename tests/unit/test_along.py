@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.judge import judge
-from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, limits
+from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, LearntNoise, limits
 from pytest_llmcompare.generation import Generation, Path, number_of_bytes
 from pytest_llmcompare.judgement import COMPARED, Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
@@ -168,8 +168,13 @@ def test_a_draw_is_judged_by_likelihood(now: tuple[float, ...], tolerance: float
         (0.9 * BAND, HERE, Verdict.IDENTICAL),
         (1.1 * BAND, HERE, Verdict.SHIFTED),
         (1.1 * BAND, tuple(sorted({**dict(HERE), "weights": "bb"}.items())), Verdict.SHIFTED),
-        (1.1 * BAND, tuple(sorted({**dict(HERE), "torch": "2.14.0"}.items())), Verdict.IDENTICAL),
-        (1.1 * ELSEWHERE * BAND, tuple(sorted({**dict(HERE), "torch": "2.14.0"}.items())), Verdict.SHIFTED),
+        (1.1 * BAND, tuple(sorted({**dict(HERE), "torch": "2.14.0"}.items())), Verdict.SHIFTED),
+        (1.1 * BAND, tuple(sorted({**dict(HERE), "capability": "AVX2"}.items())), Verdict.SHIFTED),
+        (1.1 * BAND, tuple(sorted({**dict(HERE), "device": "NVIDIA_H200"}.items())), Verdict.IDENTICAL),
+        (1.1 * ELSEWHERE * BAND, tuple(sorted({**dict(HERE), "device": "NVIDIA_H200"}.items())), Verdict.SHIFTED),
+        (1e-3, tuple(sorted({**dict(HERE), "matmul": "medium"}.items())), Verdict.IDENTICAL),
+        (5 * BAND, LearntNoise(BAND).write(HERE), Verdict.IDENTICAL),
+        (11 * BAND, LearntNoise(BAND).write(HERE), Verdict.SHIFTED),
         (1e-3, tuple(sorted({**dict(HERE), "dtype": "bfloat16"}.items())), Verdict.IDENTICAL),
     ],
 )
@@ -177,6 +182,20 @@ def test_equal_tokens_may_have_shifted(moved: float, environment: Any, found: Ve
     """The root mean square of the likelihoods' differences against the noise of both environments."""
     actual = candidate((1, 2, 3), path(), logprobs=tuple(value + moved for value in THEN), environment=environment)
     assert verdict(actual).verdict is found
+
+
+@pytest.mark.parametrize(
+    ("dtype", "draws", "found"),
+    [("float32", False, Verdict.SHIFTED), ("float32", True, Verdict.IDENTICAL), ("bfloat16", False, Verdict.IDENTICAL)],
+)
+def test_a_processor_that_no_setting_declares(dtype: str, *, draws: bool, found: Verdict) -> None:
+    """It moves log-probs of the choice, and not those of the reading; in full precision both count."""
+    here = tuple(sorted({**dict(HERE), "dtype": dtype}.items()))
+    moved = tuple(value - 0.02 for value in THEN)
+    along = path(logprobs=moved, unprocessed=THEN, draws=draws)
+    actual = candidate((1, 2, 3), along, logprobs=moved, as_read=THEN, environment=here)
+    judged = verdict(actual, replace(EXPECTED, as_read=THEN, environment=here))
+    assert judged.verdict is found
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.nan])

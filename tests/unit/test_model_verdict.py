@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from pytest_llmcompare.comparison.acceptance import is_accepted, is_match, is_open, is_shifted
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Judgement, Likelihood, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
@@ -48,6 +49,24 @@ def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding)
     assert verdict(moved(rms, noise=LearntNoise(noise))).finding is finding
 
 
+@pytest.mark.parametrize(
+    ("rms", "noise", "finding"),
+    [
+        (3.9e-6, 1e-7, Finding.UNCHANGED),
+        (4.1e-6, 1e-7, Finding.CHANGED),
+        (5.9e-6, 1e-6, Finding.UNCHANGED),
+        (6.1e-6, 1e-6, Finding.CHANGED),
+    ],
+)
+def test_low_precision_that_was_read_in_float32(rms: float, noise: float, finding: Finding) -> None:
+    """Twice the limit of float32, because its noise lacks what writing differs from reading."""
+    low = (*HERE[:1], ("dtype", "bfloat16"), *HERE[2:])
+    movement = moved(rms, then=low, noise=LearntNoise(noise))
+    assert movement.likelihood is not None
+    movement = replace(movement, likelihood=replace(movement.likelihood, as_read=True))
+    assert verdict(movement, now=low).finding is finding
+
+
 def test_all_tokens_count_together() -> None:
     """The root mean square over tokens, not over cases."""
     judged = verdict(moved(0.0, tokens=60), moved(4e-6, tokens=20))
@@ -70,6 +89,7 @@ def test_without_noise_the_band_of_a_case_stands_in() -> None:
         ([Movement(HERE, None)], HERE, "text alone"),
         ([moved(math.inf)], HERE, "text alone"),
         ([moved(1e-3, then=(("dtype", "bfloat16"),))], (("dtype", "bfloat16"),), "in bfloat16 noise hides"),
+        ([moved(1e-4)], (*HERE[:2], ("matmul", "medium"), HERE[2]), "multiplied in a lower precision on one side"),
     ],
 )
 def test_what_cannot_be_told(movements: list[Movement], now: Environment, reason: str) -> None:
@@ -104,6 +124,27 @@ def test_another_kind_of_device() -> None:
     gpu: Environment = (("device", "NVIDIA_H200"), *HERE[1:])
     assert verdict(moved(2.9e-5), now=gpu).finding is Finding.UNCHANGED
     assert verdict(moved(3.1e-5), now=gpu).finding is Finding.CHANGED
+    assert verdict(moved(3.1e-6), now=HERE[1:]).finding is Finding.CHANGED  # an unknown one is not another one
+
+
+@pytest.mark.parametrize(
+    ("facts", "same"),
+    [
+        ({"torch": "2.14.0", "weights": "bb"}, True),
+        ({"capability": "AVX512"}, True),
+        ({"capability": "AVX2"}, False),
+        ({"attention": "eager"}, False),
+        ({"dtype": "bfloat16"}, False),
+        ({"device": "cuda"}, False),
+        ({"server": "vllm"}, False),
+    ],
+)
+def test_what_decides_how_numbers_are_summed(facts: dict[str, str], same: bool) -> None:
+    """Device, number format, instruction set and attention; a fact that one side lacks is unknown, not different."""
+    known = {**dict(HERE), "capability": "AVX512", "attention": "sdpa", "torch": "2.13.0"}
+    one, other = (tuple(sorted(pairs.items())) for pairs in (known, {**known, **facts}))
+    assert same_numerics(one, other) is same_numerics(other, one) is same
+    assert same_numerics(HERE, other) is (same or not {*facts} & {"dtype", "device", "server"})
 
 
 @pytest.mark.parametrize(

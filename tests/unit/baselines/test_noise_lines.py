@@ -69,3 +69,16 @@ def test_two_noises_that_a_merge_left(tmp_path: Path) -> None:
     stored = store.load(tmp_path, GROUP)
     assert not stored.conflicts
     assert stored.baselines[RowKey("a")].generation.environment == LARGE
+
+
+@pytest.mark.parametrize(
+    ("noise", "moved", "written"), [(1e-6, 2e-6, False), (1e-6, 5e-6, True), (1e-8, 9e-7, False), (1e-3, 2e-3, False)]
+)
+def test_a_refresh_keeps_log_probs_that_moved_by_noise(
+    noise: float, moved: float, *, written: bool, tmp_path: Path
+) -> None:
+    """Three times the noise of this model and table, at least 1e-6 nats."""
+    environment = LearntNoise(noise).write(CPU)
+    store.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25, -0.5), environment=environment)])
+    new = baseline("a", logprobs=(-0.25 - moved, -0.5 + moved), environment=environment)
+    assert store.update(tmp_path, GROUP, [new], refresh=True).written is written
