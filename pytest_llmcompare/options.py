@@ -19,6 +19,7 @@ from .settings import (
     FILE_KEYS,
     FILES,
     GITHUB,
+    ON,
     SEMANTIC_MODEL,
     STEP_SUMMARY,
     Settings,
@@ -113,6 +114,12 @@ OPTIONS = (
         taking("HOW"),
     ),
     Option(
+        "--llm-cache",
+        "on (the default): answers of an unchanged model come from the cache in .llmcompare/answers; off: models are "
+        "always asked; only: never, a case that is not in the cache is an error (env LLMCOMPARE_CACHE)",
+        taking("HOW"),
+    ),
+    Option(
         "--llm-tolerance",
         "largest log-prob difference of two tokens that counts as a near tie (default: the limit of numerical noise; "
         "env LLMCOMPARE_TOLERANCE)",
@@ -174,6 +181,7 @@ def read_settings(config: pytest.Config) -> Settings:
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
         decode=str(picked.value("decode", AUTO)),
+        cache=str(picked.value("cache", ON)),
         tolerance=picked.nats("tolerance"),
         shift=str(picked.value("shift", "warn")),
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
