@@ -116,7 +116,7 @@ class Kept:
             if "model" in line:
                 model = KeptModel(_texts(line["facts"]), _texts(line["place"]))
                 self.models.setdefault(key_of(model.facts), []).append(model)
-                return line["model"] == key_of(model.facts)
+                return bool(line["model"] == key_of(model.facts))
             noise = line.get("noise")
             notes = {str(key): [str(note) for note in notes] for key, notes in line["notes"].items()}
             before = self.about.get(line["about"], About())

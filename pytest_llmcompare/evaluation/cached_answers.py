@@ -9,7 +9,7 @@ prompt, settings, template, seed, and of the baseline that was read as a draft.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -177,24 +177,35 @@ class CachedAnswers:
             facts = {**models[-1].facts, **models[-1].place}
             now = {**self.fixed, **live_switches(), **self.place, **(self.facts if self.model else {})}
             changed += [
-                f"{name} ({_short(facts.get(name, 'none'))} then, {_short(now[name])} now)"
+                f"{name} ({_short(facts.get(name, ''))} then, {_short(now[name])} now)"
                 for name in now
                 if facts.get(name, "") != now[name]
             ]
         return f"since it was kept, {', '.join(changed)} changed" if changed else "it is damaged or too old"
 
     def add(
-        self, outcomes: Mapping[int, Outcome], noise: LearntNoise | None, *, measured: bool, notes: Sequence[str]
+        self,
+        outcomes: Mapping[int, Outcome],
+        asked: Collection[int],
+        noise: LearntNoise | None,
+        *,
+        measured: bool,
+        notes: Sequence[str],
     ) -> None:
         """Note what a model has just answered, for `keep`.
 
         Args:
-            outcomes: Answers and errors by index of their case.
+            outcomes: Answers and errors that were not in the cache, by index of their case.
+            asked: Indices of those that were asked just now; others were read along a draft that may be outdated.
             noise: The noise that was measured; None if it could not be.
             measured: Whether it was tried.
             notes: Notes on the model, which depend on no single answer.
         """
-        self.fresh = {index: one for index, one in outcomes.items() if isinstance(one, Generation)}
+        self.fresh = {
+            index: one
+            for index, one in outcomes.items()
+            if isinstance(one, Generation) and (index in asked or self._draft(self.cases[index]) is None)
+        }
         if measured:
             self.fresh_noise = About(noise.rms if noise else None, has_noise=True)
         self.fresh_notes = tuple(notes)
@@ -250,4 +261,5 @@ def _piece(model: LocalModel, token: int) -> str | None:
 
 
 def _short(value: str) -> str:
+    value = value or "none"
     return value if len(value) <= 40 else f"{hashlib.sha256(value.encode()).hexdigest()[:8]}, of {value[:24]!r}..."

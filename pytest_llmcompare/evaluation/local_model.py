@@ -63,19 +63,21 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys, noise=cached.noise if cached else None)
     left = outcomes.resume()
+    warned: list[Warning] = []
+    measures = bool(left) and _measures_noise(asking, model)
     if left:
         drafts = _drafts(asking, left, model)
-        measures = _measures_noise(asking, model)
         warned = _predict(asking, ours, outcomes, left, drafts=drafts, measures=measures)
         outcomes.notes.extend(dict.fromkeys(map(str, warned)))
         outcomes.notes.extend(untried_notes(asking, [outcomes.by_index[index] for index in left], len(drafts)))
-        if cached is not None:
-            cached.add(
-                {index: outcomes.by_index[index] for index in left},
-                outcomes.noise if measures else None,
-                measured=measures,
-                notes=[str(warning) for warning in warned if type(warning) is EngineWarning],
-            )
+    if cached is not None:
+        cached.add(
+            {index: one for index, one in outcomes.by_index.items() if index not in cached.hits},
+            left,
+            outcomes.noise if measures else None,
+            measured=measures,
+            notes=[str(warning) for warning in warned if type(warning) is EngineWarning],
+        )
     return outcomes.in_order(), outcomes.notes
 
 
