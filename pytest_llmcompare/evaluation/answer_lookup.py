@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import key_of
+from pytest_llmcompare.baselines.answer_lines import FORMAT, key_of
 from pytest_llmcompare.baselines.content_digests import keep_digests
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.models.config_tables import header
+from pytest_llmcompare.models.machine import versions
 from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.settings import OFF, ONLY, PLAIN
@@ -19,6 +21,7 @@ from .cached_answers import CachedAnswers
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.group import Group
 
+    from .group_model import Identity
     from .pyfunc import HeldTransformer
     from .resources import Resources
 
@@ -26,43 +29,55 @@ if TYPE_CHECKING:
 def look_up(
     group: Group,
     cases: Sequence[Case],
+    *,
     ours: HeldTransformer | None,
+    identity: Identity,
     expected: Mapping[RowKey, Baseline],
     resources: Resources,
 ) -> CachedAnswers | None:
-    """Look up the answers of a local model; None if they are not kept.
+    """Look up the answers of a model; None if they are not kept.
 
     Args:
         group: Table and model.
         cases: What to ask.
         ours: The model's pyfunc; None if it was logged elsewhere or gives texts alone.
+        identity: All of the model that decides its answers.
         expected: Baselines by row.
         resources: Settings and root folder of the run.
 
     Raises:
         ModelError: No model may be asked, and this one's answers are not kept.
     """
-    mode = resources.settings.cache
-    is_plain = (group.spec.decode or resources.settings.decode) == PLAIN
-    if ours is not None and mode != OFF and not is_plain and is_self_contained(ours):
+    mode, decode = resources.settings.cache, group.spec.decode or resources.settings.decode
+    is_kept = ours is not None if group.spec.cache is None else group.spec.cache
+    cached = None
+    if is_kept and mode != OFF and decode != PLAIN and group.spec.kind is not SourceKind.ECHO:
+        depends = _dependencies(group, ours, identity, decode)
         file = AnswerFile(resources.root, group.key)
-        cached = CachedAnswers(
-            cases,
-            expected,
-            mode == ONLY,
-            file,
-            file.read(),
-            facts_of_model(ours, is_logged=group.spec.kind is SourceKind.MLFLOW),
-            facts_of_place(ours),
-            key_of(notes_depend_on(group, ours)),
-        )
+        cached = CachedAnswers(cases, expected, mode == ONLY, file, file.read(), *depends) if depends else None
+    if cached is not None:
         cached.look_up()
         keep_digests(resources.root)
-        return cached
-    if mode == ONLY and group.spec.kind is not SourceKind.ECHO:
+    elif mode == ONLY and group.spec.kind is not SourceKind.ECHO:
         raise ModelError(
             f"model {group.spec.name!r} may not be asked (--llm-cache=only), and its answers are not kept: those of "
-            "served models, of models logged elsewhere, and with --llm-decode=plain never are.\n"
+            f"served models and of models logged elsewhere are only with cache = true in {header(group.spec.name)} of "
+            "pyproject.toml, and with --llm-decode=plain none are.\n"
             "Leave it out with --llm-models, or run with --llm-cache=on."
         )
-    return None
+    return cached
+
+
+Dependencies = tuple[Mapping[str, str], Mapping[str, str], str, bool]
+"""Facts of the model and of the place, digest of what its notes depend on, and whether it runs in this process."""
+
+
+def _dependencies(group: Group, ours: HeldTransformer | None, identity: Identity, decode: str) -> Dependencies | None:
+    """What the answers of a model depend on; None if a part of that is out of reach."""
+    if ours is None:
+        fixed = {"format": str(FORMAT), "model": key_of(identity.text), "decode": decode, **versions()}
+        return fixed, {}, "", False
+    if not is_self_contained(ours):
+        return None
+    fixed = facts_of_model(ours, is_logged=group.spec.kind is SourceKind.MLFLOW)
+    return fixed, facts_of_place(ours), key_of(notes_depend_on(group, ours)), True

@@ -55,6 +55,7 @@ class CachedAnswers:
         fixed: Facts of the model that are known without loading it.
         place: Facts of the machine, and options, that decide on device, dtype and kernels.
         about_notes: Digest of what the notes on the model depend on.
+        is_local: Whether it is a model that this process loads.
         model: Key of the model; empty if it is not known.
         facts: All facts that the key is made of.
         hits: Answers by index of their case.
@@ -69,6 +70,7 @@ class CachedAnswers:
     fixed: Mapping[str, str]
     place: Mapping[str, str]
     about_notes: str
+    is_local: bool = True
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     hits: dict[int, KeptAnswer] = field(default_factory=dict)
@@ -78,6 +80,12 @@ class CachedAnswers:
 
     def look_up(self) -> None:
         """Find answers without loading the model, if it was loaded before under the same circumstances."""
+        if not self.is_local:
+            self.model, self.facts = key_of(self.fixed), self.fixed
+            self._find()
+            if len(self.hits) < len(self.cases) and not self.only:
+                self.hits.clear()  # one that is asked elsewhere is asked all or nothing, as one server at one time
+            return
         if self.place.get("device option") == ANY_DEVICE:
             return
         now = {**self.fixed, **live_switches()}
@@ -135,7 +143,9 @@ class CachedAnswers:
         """True if the model need not be loaded: all that a run tells is known."""
         if self.only:
             return True
-        if len(self.hits) < len(self.cases) or self.about_notes not in self.about.notes:
+        if len(self.hits) < len(self.cases) or not self.is_local:
+            return len(self.hits) == len(self.cases)
+        if self.about_notes not in self.about.notes:
             return False
         return self.about.has_noise or self.knows_noise(self.environment)
 
@@ -227,6 +237,16 @@ class CachedAnswers:
         known = KeptModel(self.facts, self.place)
         if known not in self.kept.models.get(self.model, []):
             lines.insert(0, model_line(self.model, known, self.cases[0].key.group))
+        return self.file.append(lines, self.kept.oldest)
+
+    def keep_of_others(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> str:
+        """Keep answers of a model that is not loaded here; return why they cannot be kept, or nothing."""
+        lines = [model_line(self.model, KeptModel(self.facts, self.place), self.cases[0].key.group)]
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, Generation):
+                shown = {token: pieces[token] for token in outcome.token_ids or () if token in pieces}
+                row = str(self.cases[index].key.row)
+                lines.append(answer_line(KeptAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
         return self.file.append(lines, self.kept.oldest)
 
     def _answer(self, model: LocalModel, index: int, generation: Generation) -> KeptAnswer:

@@ -24,17 +24,16 @@ from pytest_llmcompare.text import in_text_without_secrets
 
 from . import group_model, metrics, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
-from .answers import Asking
-from .ask_served import ServedTokens
+from .answers import Answers, Asking
 from .dataset import frame_of, storable
 from .heavy_imports import import_evaluators
-from .kept_tokens import KeptTokens
+from .kept_tokens import tokens_of
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
 from .predict import predict
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .served_model import served_model_of
-from .verdicts import Baselines, Judged, Tokenizer, judge_answers, tokenizer_of
+from .verdicts import Baselines, Judged, judge_answers
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -108,8 +107,9 @@ def evaluate(
         baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
         with tracking.reopened(logged.run_id):
             answers = predict(asking)
-            own_notes = notes_on_model(group, cases, logged, asking)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens_of(logged, asking))
+            tokens = tokens_of(logged.model, logged.ours, asking.cached)
+            own_notes = notes_on_model(group, cases, logged, asking, answers)
+            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
             judged = judged.with_cached(answers.cached)
             computed = compute(
                 group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
@@ -193,21 +193,13 @@ def begin(
     """
     decode = group.spec.decode or resources.settings.decode
     expected = baselines.stored.baselines if baselines.stored else {}
-    cached = look_up(group, cases, logged.ours, expected, resources)
+    cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
     if logged.ours is not None and not (cached and cached.answers_all):
         in_memory.hold(logged.ours.located())
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
     return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode, cached)
-
-
-def tokens_of(logged: LoggedModel, asking: Asking) -> Tokenizer | None:
-    """What shows the tokens of a model; None for a model that gives texts alone."""
-    if logged.ours is not None and asking.cached is not None and asking.cached.answers_all:
-        return KeptTokens(asking.cached, logged.ours)
-    served = served_model_of(logged.model)
-    return ServedTokens(served.server().pieces) if served else tokenizer_of(logged.ours)
 
 
 def compute(
@@ -281,17 +273,22 @@ def keep(
     return (note,) if note else ()
 
 
-def notes_on_model(group: Group, cases: Sequence[Case], logged: LoggedModel, asking: Asking) -> tuple[str, ...]:
-    """Notes on a local model, which do not depend on its answers; answers that are new go to the cache."""
-    if logged.ours is None:
-        return ()
+def notes_on_model(
+    group: Group, cases: Sequence[Case], logged: LoggedModel, asking: Asking, answers: Answers
+) -> tuple[str, ...]:
+    """Notes on a model, which do not depend on its answers; answers that are new go to the cache."""
     cached = asking.cached
     if cached is not None and cached.answers_all:
         return (*cached.notes, *cached.kept.notes)
-    from .local_model import keep_answers, model_notes  # imports torch
+    own: tuple[str, ...] = ()
+    unkept = ""
+    if logged.ours is None:
+        if cached is not None:
+            served = served_model_of(logged.model)
+            unkept = cached.keep_of_others(answers.outcomes, served.server().pieces if served else {})
+    else:
+        from .local_model import keep_answers, model_notes  # imports torch
 
-    own = model_notes(group, cases, logged.ours)
-    if cached is None:
-        return own
-    unkept = keep_answers(cached, logged.ours, own)
-    return (*own, *cached.kept.notes, *([unkept] if unkept else []))
+        own = model_notes(group, cases, logged.ours)
+        unkept = keep_answers(cached, logged.ours, own) if cached is not None else ""
+    return (*own, *(cached.kept.notes if cached else ()), *([unkept] if unkept else []))

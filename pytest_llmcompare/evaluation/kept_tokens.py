@@ -1,4 +1,4 @@
-"""Texts of tokens as they were kept with a model's answers."""
+"""Shows the tokens of a model, by what was kept with its answers if it is not asked."""
 
 from __future__ import annotations
 
@@ -8,10 +8,37 @@ from typing import TYPE_CHECKING
 
 from pytest_llmcompare.models import in_memory
 
+from .ask_served import ServedTokens
 from .cached_answers import CachedAnswers
+from .served_model import served_model_of
+from .verdicts import Tokenizer, tokenizer_of
 
 if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
+
     from .pyfunc import HeldTransformer
+
+
+def tokens_of(model: PyFuncModel, ours: HeldTransformer | None, cached: CachedAnswers | None) -> Tokenizer | None:
+    """What shows the tokens of a model; None for a model that gives texts alone.
+
+    Args:
+        model: The loaded pyfunc.
+        ours: Our own pyfunc inside it, which a local model has.
+        cached: Its answers in the cache; if all are there, the model is not asked for tokens either.
+    """
+    is_asked = cached is None or not cached.answers_all
+    if ours is not None:
+        return tokenizer_of(ours) if cached is None or is_asked else KeptTokens(cached, ours)
+    served = served_model_of(model)
+    if served is None:
+        return None
+    return ServedTokens(served.server().pieces if cached is None or is_asked else pieces_of(cached))
+
+
+def pieces_of(cached: CachedAnswers) -> dict[int, str]:
+    """Texts of single tokens, as they were kept."""
+    return {token: text for answer in cached.hits.values() for token, text in answer.pieces.items()}
 
 
 @dataclass
@@ -24,8 +51,8 @@ class KeptTokens:
     texts: dict[tuple[int, ...], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.pieces = pieces_of(self.cached)
         for index, answer in self.cached.hits.items():
-            self.pieces.update(answer.pieces)
             baseline = self.cached.expected.get(self.cached.cases[index].key.row)
             tokens = baseline.generation.token_ids if baseline else None
             if tokens is not None and answer.decoded is not None:
