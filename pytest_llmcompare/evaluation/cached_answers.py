@@ -56,6 +56,7 @@ class CachedAnswers:
         place: Facts of the machine, and options, that decide on device, dtype and kernels.
         about_notes: Digest of what the notes on the model depend on.
         is_local: Whether it is a model that this process loads.
+        is_loaded: Whether it is loaded.
         model: Key of the model; empty if it is not known.
         facts: All facts that the key is made of.
         hits: Answers by index of their case.
@@ -71,6 +72,7 @@ class CachedAnswers:
     place: Mapping[str, str]
     about_notes: str
     is_local: bool = True
+    is_loaded: bool = False
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     hits: dict[int, KeptAnswer] = field(default_factory=dict)
@@ -102,6 +104,7 @@ class CachedAnswers:
 
         self.facts = {**self.fixed, **torch_switches(), **numerics(model)}
         self.model = key_of(self.facts)
+        self.is_loaded = True
         self._find()
 
     def _find(self) -> None:
@@ -140,9 +143,9 @@ class CachedAnswers:
 
     @property
     def answers_all(self) -> bool:
-        """True if the model need not be loaded: all that a run tells is known."""
-        if self.only:
-            return True
+        """True if the model is not loaded, and need not be: all that a run tells is known."""
+        if self.only or self.is_loaded:
+            return self.only
         if len(self.hits) < len(self.cases) or not self.is_local:
             return len(self.hits) == len(self.cases)
         if self.about_notes not in self.about.notes:
@@ -220,11 +223,11 @@ class CachedAnswers:
             self.fresh_noise = About(noise.rms if noise else None, has_noise=True)
         self.fresh_notes = tuple(notes)
 
-    def keep(self, model: LocalModel, notes: Iterable[str]) -> str:
+    def keep(self, model: LocalModel, notes: Iterable[str]) -> tuple[str, ...]:
         """Keep what was added, and notes on the model.
 
         Returns:
-            Why it cannot be kept, for the user; empty if it is.
+            Notes for the user: what is damaged, why nothing can be kept.
         """
         lines = [
             answer_line(self._answer(model, index, generation))
@@ -237,17 +240,21 @@ class CachedAnswers:
         known = KeptModel(self.facts, self.place)
         if known not in self.kept.models.get(self.model, []):
             lines.insert(0, model_line(self.model, known, self.cases[0].key.group))
-        return self.file.append(lines, self.kept.oldest)
+        return self._append(lines)
 
-    def keep_of_others(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> str:
-        """Keep answers of a model that is not loaded here; return why they cannot be kept, or nothing."""
+    def keep_of_others(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
+        """Keep answers of a model that is not loaded here; return notes as `keep` does."""
         lines = [model_line(self.model, KeptModel(self.facts, self.place), self.cases[0].key.group)]
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Generation):
                 shown = {token: pieces[token] for token in outcome.token_ids or () if token in pieces}
                 row = str(self.cases[index].key.row)
                 lines.append(answer_line(KeptAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
-        return self.file.append(lines, self.kept.oldest)
+        return self._append(lines)
+
+    def _append(self, lines: Iterable[bytes]) -> tuple[str, ...]:
+        unkept = self.file.append(lines, self.kept.oldest)
+        return (*self.kept.notes, *([unkept] if unkept else []))
 
     def _answer(self, model: LocalModel, index: int, generation: Generation) -> KeptAnswer:
         baseline = self.expected.get(self.cases[index].key.row)

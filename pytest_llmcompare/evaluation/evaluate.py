@@ -26,7 +26,7 @@ from . import group_model, metrics, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .dataset import frame_of, storable
-from .heavy_imports import import_evaluators
+from .heavy_imports import heavy_imports, import_evaluators
 from .kept_tokens import tokens_of
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
@@ -186,20 +186,27 @@ def begin(
     resources: Resources,
     progress: Progress,
 ) -> Asking:
-    """Look into the answer cache, load a local model that has to be asked, and collect what asking needs.
-
-    Raises:
-        LlmCompareError: The model cannot be loaded, or must not be asked.
-    """
+    """Look into the answer cache, load a local model that has to be asked, and collect what asking needs."""
     decode = group.spec.decode or resources.settings.decode
     expected = baselines.stored.baselines if baselines.stored else {}
     cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
     if logged.ours is not None and not (cached and cached.answers_all):
-        in_memory.hold(logged.ours.located())
+        load_now(logged, logged.ours)
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
     return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode, cached)
+
+
+def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
+    """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    with heavy_imports():
+        from pytest_llmcompare.models import load  # noqa: F401 - imports torch
+    try:
+        in_memory.hold(ours.located())
+    except Exception:
+        tracking.mark_failed(logged.run_id)
+        raise
 
 
 def compute(
@@ -280,15 +287,10 @@ def notes_on_model(
     cached = asking.cached
     if cached is not None and cached.answers_all:
         return (*cached.notes, *cached.kept.notes)
-    own: tuple[str, ...] = ()
-    unkept = ""
-    if logged.ours is None:
-        if cached is not None:
-            served = served_model_of(logged.model)
-            unkept = cached.keep_of_others(answers.outcomes, served.server().pieces if served else {})
-    else:
+    if logged.ours is not None:
         from .local_model import keep_answers, model_notes  # imports torch
 
         own = model_notes(group, cases, logged.ours)
-        unkept = keep_answers(cached, logged.ours, own) if cached is not None else ""
-    return (*own, *(cached.kept.notes if cached else ()), *([unkept] if unkept else []))
+        return (*own, *(keep_answers(cached, logged.ours, own) if cached else ()))
+    served = served_model_of(logged.model)
+    return cached.keep_of_others(answers.outcomes, served.server().pieces if served else {}) if cached else ()

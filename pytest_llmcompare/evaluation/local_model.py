@@ -189,8 +189,8 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     return tuple(note for note in notes if note)
 
 
-def keep_answers(cached: CachedAnswers, ours: HeldTransformer, notes: Sequence[str]) -> str:
-    """Keep the answers that a model has just given, and the notes on it; return why they cannot be kept, or nothing."""
+def keep_answers(cached: CachedAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+    """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
     return cached.keep(in_memory.hold(ours.located()), notes)
 
 
