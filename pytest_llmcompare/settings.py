@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
@@ -147,6 +148,10 @@ FILE_KEYS = (
 )
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
+PREFIX = "LLMCOMPARE_"
+VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
+"""Our environment variables, without the prefix."""
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DECODES = (AUTO, VERIFY, PLAIN)
 CACHES = (ON, OFF, ONLY)
@@ -209,6 +214,20 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
     for text in table.get("default_models", []):
         if not isinstance(text, str):
             raise UsageError(f"{where}: default_models holds {text!r}, expected model specs as text.")
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """Check for misspelt names of our environment variables; names unlike ours may be those of another program.
+
+    Raises:
+        UsageError: A variable is not ours, but nearly has the name of one.
+    """
+    for name in names:
+        own = name.removeprefix(PREFIX)
+        if own == name or own in VARIABLES:
+            continue
+        if near := difflib.get_close_matches(own, VARIABLES, n=1, cutoff=0.75):
+            raise UsageError(f"there is no environment variable {name}. Did you mean '{PREFIX}{near[0]}'?")
 
 
 def check_values(settings: Settings) -> None:
