@@ -30,9 +30,10 @@ def recall_digests(root: Path) -> None:
     with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
         kept = json.loads(regular_file.read(folder_of(root) / NAME, LARGEST))
         for path, entry in kept.items():
-            *stamp, digest = entry if isinstance(entry, list) else [""]
-            if len(stamp) == _PARTS and all(type(part) is int for part in stamp) and _is_digest(digest):
-                known_digests.setdefault(path, (tuple(stamp), digest))
+            *parts, digest = entry if isinstance(entry, list) else [""]
+            stamp = tuple(part for part in parts if type(part) is int)
+            if len(stamp) == len(parts) == _PARTS and _is_digest(digest):
+                known_digests.setdefault(path, (stamp, str(digest)))
 
 
 def keep_digests(root: Path) -> None:

@@ -13,6 +13,7 @@ from pytest_llmcompare.models.device import device_name
 if TYPE_CHECKING:
     from pytest_llmcompare.models.load import LocalModel
 
+_backends: Any = torch.backends  # some of its attributes are of newer versions only
 _SWITCHES: dict[str, Callable[[], object]] = {
     "matmul precision": torch.get_float32_matmul_precision,
     "default dtype": torch.get_default_dtype,
@@ -23,10 +24,10 @@ _SWITCHES: dict[str, Callable[[], object]] = {
     "cudnn benchmark": lambda: torch.backends.cudnn.benchmark,
     "reduced bfloat16": lambda: torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
     "reduced float16": lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
-    "onednn matmul": lambda: torch.backends.mkldnn.matmul.fp32_precision,
-    "onednn convolution": lambda: torch.backends.mkldnn.conv.fp32_precision,
-    "cuda matmul": lambda: torch.backends.cuda.matmul.fp32_precision,
-    "cudnn convolution": lambda: torch.backends.cudnn.conv.fp32_precision,
+    "onednn matmul": lambda: _backends.mkldnn.matmul.fp32_precision,
+    "onednn convolution": lambda: _backends.mkldnn.conv.fp32_precision,
+    "cuda matmul": lambda: _backends.cuda.matmul.fp32_precision,
+    "cudnn convolution": lambda: _backends.cudnn.conv.fp32_precision,
     "flash attention": torch.backends.cuda.flash_sdp_enabled,
     "efficient attention": torch.backends.cuda.mem_efficient_sdp_enabled,
     "plain attention": torch.backends.cuda.math_sdp_enabled,

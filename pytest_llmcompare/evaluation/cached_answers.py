@@ -188,11 +188,11 @@ class CachedAnswers:
         models = self.kept.models.get(str(line.get("model")), [])
         if models:
             facts = {**models[-1].facts, **models[-1].place}
-            now = {**self.fixed, **live_switches(), **self.place, **(self.facts if self.model else {})}
+            now = {**self.fixed, **(live_switches() if self.is_local else {}), **self.place}
             changed += [
-                f"{name} ({_short(facts.get(name, ''))} then, {_short(now[name])} now)"
-                for name in now
-                if facts.get(name, "") != now[name]
+                f"{name} ({_short(facts.get(name, ''))} then, {_short(now.get(name, ''))} now)"
+                for name in {**facts, **now}
+                if name not in LOADED and facts.get(name, "") != now.get(name, "")
             ]
         return f"since it was kept, {', '.join(changed)} changed" if changed else "it is damaged or too old"
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.models import in_memory
+from pytest_llmcompare.models.load import LocalModel
+from pytest_llmcompare.models.resolve import ResolvedModel
 
 from .suites import ICE, TRIVIA, Suite, says
 
@@ -26,7 +28,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     load = in_memory._loaded
 
-    def counted(resolved: in_memory.ResolvedModel) -> in_memory.LocalModel:
+    def counted(resolved: ResolvedModel) -> LocalModel:
         names.append(resolved.spec.name)
         return load(resolved)
 

@@ -55,7 +55,7 @@ def cached(
 
 def keep(root: Path, **expected: Baseline) -> None:
     """Keep an answer as a run does that has loaded the model."""
-    one = cached(root, **expected)
+    one = cached(root, FIXED, PLACE, CASE, **expected)
     facts = {**FIXED, **live_switches(), **LOADED}
     model = key_of(facts)
     answer = KeptAnswer(model, "sky", one.parts(0), ANSWER, decoded=" Blue", pieces={1: " B"})

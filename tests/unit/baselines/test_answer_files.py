@@ -270,7 +270,12 @@ def test_digests_of_large_files_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     path.write_bytes(b"1" * (2 << 20))
     reads: list[Path] = []
     read = model_files._read_digest
-    monkeypatch.setattr(model_files, "_read_digest", lambda path: (reads.append(path), read(path))[1])
+
+    def counted(path: Path) -> str:
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(model_files, "_read_digest", counted)
     monkeypatch.setattr(model_files, "known_digests", {})
     monkeypatch.setattr(content_digests, "known_digests", model_files.known_digests)
     digest = model_files.content_digest(path)
@@ -293,7 +298,8 @@ def test_digests_of_large_files_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_damaged_digests_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     """Nothing is taken in, and nothing raised."""
-    monkeypatch.setattr(content_digests, "known_digests", known := {})
+    known: dict[str, object] = {}
+    monkeypatch.setattr(content_digests, "known_digests", known)
     place = tmp_path / ".llmcompare" / "answers" / content_digests.NAME
     place.parent.mkdir(parents=True)
     place.write_text(damage)
