@@ -199,6 +199,8 @@ class ModelVerdict:
         same_weights: Whether the fingerprints of the weights agree; None if one is unknown.
         others: Number of further baselines that were recorded with other weights or in another environment.
         reason: Why it cannot tell; empty otherwise.
+        cached: Number of answers that came from the answer cache.
+        asked: Number of answers.
     """
 
     finding: Finding
@@ -210,3 +212,5 @@ class ModelVerdict:
     same_weights: bool | None = None
     others: int = 0
     reason: str = ""
+    cached: int = 0
+    asked: int = 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,15 +15,17 @@ from .settings import (
     AUTO,
     COMMAND_LINE,
     FILE,
-    FILE_KEYS,
     FILES,
     GITHUB,
+    ON,
+    PREFIX,
     SEMANTIC_MODEL,
     STEP_SUMMARY,
     Settings,
     Update,
     check_file,
     check_values,
+    check_variables,
     percentage,
 )
 
@@ -33,9 +34,6 @@ UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "
 PRUNE = "llm_prune"
 REPORT = "llm_report"
 OWN_OPTIONS = "--llm-"
-PREFIX = "LLMCOMPARE_"
-VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
-"""Our environment variables, without the prefix."""
 
 
 class Option(NamedTuple):
@@ -114,6 +112,12 @@ OPTIONS = (
         taking("HOW"),
     ),
     Option(
+        "--llm-cache",
+        "on (the default): answers of an unchanged model come from the cache in .llmcompare/answers; off: models are "
+        "always asked; only: never, a case that is not in the cache is an error (env LLMCOMPARE_CACHE)",
+        taking("HOW"),
+    ),
+    Option(
         "--llm-tolerance",
         "largest log-prob difference of two tokens that counts as a near tie (default: the limit of numerical noise; "
         "env LLMCOMPARE_TOLERANCE)",
@@ -174,6 +178,7 @@ def read_settings(config: pytest.Config) -> Settings:
         dtype=str(picked.value("dtype", "")),
         batch_size=picked.number("batch_size"),
         decode=str(picked.value("decode", AUTO)),
+        cache=str(picked.value("cache", ON)),
         tolerance=picked.nats("tolerance"),
         shift=str(picked.value("shift", "warn")),
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
@@ -195,20 +200,6 @@ def read_settings(config: pytest.Config) -> Settings:
         # Faulty ones end the run here, not in each test file.
         parse_specs(settings.models, named, config.rootpath, others=others)
     return settings
-
-
-def check_variables(names: Iterable[str]) -> None:
-    """Check for misspelt names of our environment variables; names unlike ours may be those of another program.
-
-    Raises:
-        UsageError: A variable is not ours, but nearly has the name of one.
-    """
-    for name in names:
-        own = name.removeprefix(PREFIX)
-        if own == name or own in VARIABLES:
-            continue
-        if near := difflib.get_close_matches(own, VARIABLES, n=1, cutoff=0.75):
-            raise UsageError(f"there is no environment variable {name}. Did you mean '{PREFIX}{near[0]}'?")
 
 
 class Picked:

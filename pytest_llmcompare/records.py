@@ -263,6 +263,7 @@ class GroupResult:
         model_verdict: Whether the model changed; None if no output was compared with a baseline.
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
+        cached, answers: Number of answers from the answer cache, and of all answers.
     """
 
     key: GroupKey
@@ -284,6 +285,8 @@ class GroupResult:
     seconds: float = 0.0
     tokens: int = 0
     level: str = ""
+    cached: int = 0
+    answers: int = 0
 
     @property
     def model_changed(self) -> bool:

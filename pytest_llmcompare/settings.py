@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePath
@@ -19,6 +20,9 @@ FILES = "files"
 
 AUTO, VERIFY, PLAIN = "auto", "verify", "plain"
 """Values of `decode`."""
+
+ON, OFF, ONLY = "on", "off", "only"
+"""Values of `cache`."""
 
 SEMANTIC_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -57,6 +61,8 @@ class Settings:
         batch_size: Most prompts in one forward pass; 0 chooses.
         decode: `auto`, `verify` or `plain`: whether baselines are tried as drafts (local models) or scored (served
             ones) before the model generates, or never. Outputs are the same.
+        cache: `on`, `off`, or `only`: whether answers of an unchanged model come from the answer cache, and whether no
+            model may be asked.
         tolerance: Margin (nats) that still counts as a near tie; None takes the limit of numerical noise.
         shift: `warn`, or `fail` to let silent drift fail its test.
         semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
@@ -76,6 +82,7 @@ class Settings:
     dtype: str = ""
     batch_size: int = 0
     decode: str = AUTO
+    cache: str = ON
     tolerance: float | None = None
     shift: str = "warn"
     semantic_model: str = SEMANTIC_MODEL
@@ -132,6 +139,7 @@ FILE_KEYS = (
     "dtype",
     "batch_size",
     "decode",
+    "cache",
     "tolerance",
     "shift",
     "drift_budget",
@@ -140,8 +148,13 @@ FILE_KEYS = (
 )
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
+PREFIX = "LLMCOMPARE_"
+VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
+"""Our environment variables, without the prefix."""
+
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 DECODES = (AUTO, VERIFY, PLAIN)
+CACHES = (ON, OFF, ONLY)
 SHIFTS = ("warn", "fail")
 REPORTS = (".html", ".md", ".json")
 """Endings of reports, which say what they are written in."""
@@ -182,6 +195,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         "dtype": (str, f"one of {', '.join(DTYPES)}"),
         "batch_size": (int, "a whole number"),
         "decode": (str, f"one of {', '.join(DECODES)}"),
+        "cache": (str, f"one of {', '.join(CACHES)}"),
         "tolerance": ((int, float), "a number of nats"),
         "shift": (str, f"one of {', '.join(SHIFTS)}"),
         "semantic_model": (str, "a hub id or a folder"),
@@ -202,6 +216,20 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
             raise UsageError(f"{where}: default_models holds {text!r}, expected model specs as text.")
 
 
+def check_variables(names: Iterable[str]) -> None:
+    """Check for misspelt names of our environment variables; names unlike ours may be those of another program.
+
+    Raises:
+        UsageError: A variable is not ours, but nearly has the name of one.
+    """
+    for name in names:
+        own = name.removeprefix(PREFIX)
+        if own == name or own in VARIABLES:
+            continue
+        if near := difflib.get_close_matches(own, VARIABLES, n=1, cutoff=0.75):
+            raise UsageError(f"there is no environment variable {name}. Did you mean '{PREFIX}{near[0]}'?")
+
+
 def check_values(settings: Settings) -> None:
     """Check what `argparse` and TOML cannot.
 
@@ -214,6 +242,9 @@ def check_values(settings: Settings) -> None:
     if settings.decode not in DECODES:
         origin = settings.origins.get("decode", "decode")
         raise UsageError(f"decode {settings.decode!r} ({origin}) is not known.{did_you_mean(settings.decode, DECODES)}")
+    if settings.cache not in CACHES:
+        origin = settings.origins.get("cache", "cache")
+        raise UsageError(f"cache {settings.cache!r} ({origin}) is not known.{did_you_mean(settings.cache, CACHES)}")
     if settings.shift not in SHIFTS:
         origin = settings.origins.get("shift", "shift")
         raise UsageError(f"shift {settings.shift!r} ({origin}) is not known.{did_you_mean(settings.shift, SHIFTS)}")

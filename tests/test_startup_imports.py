@@ -167,3 +167,16 @@ def test_a_run_over_models_of_others_imports_nothing_of_local_models(suite: Path
     assert result.returncode == 0, result.stdout + result.stderr
     imported = json.loads((suite / "imported.json").read_text())
     assert [name for name in OF_LOCAL_MODELS if name in imported] == []
+
+
+def test_a_run_from_the_answer_cache_imports_nothing_of_local_models(suite: Path, example_models: Path) -> None:
+    """The first check reads the baselines, the second takes the answers from the cache: no torch, the same verdicts."""
+    models = [f"tiny={example_models / 'tiny-gpt2'}"]
+    (suite / "test_other.py").write_text(COMPARE.format(models=models))
+    for option in ("--llm-update", "--llm-cache=on", "--llm-cache=on"):
+        result = run(suite, option)
+        assert result.returncode == 0, result.stdout + result.stderr
+    assert "1 of 1 answer from the cache" in result.stdout
+    imported = json.loads((suite / "imported.json").read_text())
+    assert [name for name in OF_LOCAL_MODELS if name in imported] == []
+    assert "mlflow" in imported

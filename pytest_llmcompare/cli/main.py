@@ -11,6 +11,7 @@ import click
 from pytest_llmcompare.errors import LlmCompareError, UsageError, did_you_mean
 
 from .accept import accept, reject
+from .cache import cache
 from .check import check
 from .copy import copy
 from .models import models
@@ -21,7 +22,7 @@ from .review import review
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
-COMMANDS: Sequence[click.Command] = (review, pending, accept, reject, copy, rename, check, report, models)
+COMMANDS: Sequence[click.Command] = (review, pending, accept, reject, copy, rename, check, report, models, cache)
 """All commands, in the order in which the help lists them."""
 
 for _command in COMMANDS:  # a command keeps the help option of the first context that asks for it

@@ -114,6 +114,7 @@ class Summary:
         model_verdicts: Whether each model changed, by table and model.
         faults: Why the run fails although its tests may have passed, each once.
         remarks: Notes that only `-v` shows.
+        cached, answers: Number of answers from the answer cache, and of all answers.
     """
 
     models: tuple[ModelLine, ...] = ()
@@ -126,6 +127,8 @@ class Summary:
     model_verdicts: tuple[tuple[GroupKey, ModelVerdict], ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    cached: int = 0
+    answers: int = 0
 
     @property
     def further_notes(self) -> tuple[str, ...]:
@@ -209,6 +212,8 @@ def summarize(
         ),
         faults=each_once(faults),
         remarks=each_once(remark for result in by_group.values() for remark in result.remarks),
+        cached=sum(result.cached for result in by_group.values()),
+        answers=sum(result.answers for result in by_group.values()),
     )
 
 

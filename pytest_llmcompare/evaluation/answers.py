@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from pytest_llmcompare.settings import PLAIN
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
 
+    from .cached_answers import CachedAnswers
     from .group_model import Identity
 
 
@@ -33,6 +35,7 @@ class Asking:
         progress: Shows the progress.
         expected: Baselines by row, which a local model tries as drafts.
         decode: `auto`, `verify` or `plain`, as in `Settings`.
+        cached: Answers from the answer cache; None if it is not used.
     """
 
     model: PyFuncModel
@@ -42,6 +45,7 @@ class Asking:
     progress: Progress
     expected: Mapping[RowKey, Baseline]
     decode: str
+    cached: CachedAnswers | None = None
 
     @property
     def shortcuts(self) -> bool:
@@ -62,11 +66,13 @@ class Answers:
         outcomes: A generation per case, or the error in its place.
         notes: Notes for the user.
         seconds: Time that the model took.
+        cached: Number of answers from the answer cache.
     """
 
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...]
     seconds: float
+    cached: int = 0
 
 
 @dataclass
@@ -88,15 +94,21 @@ class Outcomes:
     notes: list[str] = field(default_factory=list)
 
     def resume(self) -> list[int]:
-        """Take the answers of an interrupted run from the journal; return the indices of the cases left to ask."""
+        """Take answers from the cache and from the journal of an interrupted run.
+
+        Returns:
+            The indices of the cases left to ask.
+        """
         asking = self.asking
         journaled = asking.journal.read()
-        self.by_index.update({index: journaled[key] for index, key in enumerate(self.keys) if key in journaled})
+        known = {index: journaled[key] for index, key in enumerate(self.keys) if key in journaled}
+        cached = {index: one.generation for index, one in asking.cached.hits.items()} if asking.cached else {}
+        self.by_index.update({**known, **cached})
         asking.journal.begin(len(self.keys), resumed=len(self.by_index))
         for outcome in self.by_index.values():
             asking.progress.step(outcome if isinstance(outcome, Generation) else None)
-        if self.by_index:
-            self.notes.append(self._resumed_note())
+        if resumed := len(known.keys() - cached.keys()):
+            self.notes.append(self._resumed_note(resumed))
         return [index for index in range(len(self.keys)) if index not in self.by_index]
 
     def add(self, index: int, outcome: Outcome) -> None:
@@ -119,10 +131,10 @@ class Outcomes:
             return outcome
         return replace(outcome, environment=self.noise.write(outcome.environment))
 
-    def _resumed_note(self) -> str:
+    def _resumed_note(self, resumed: int) -> str:
         asking, group = self.asking, self.asking.group
         note = (
-            f"table {group.table!r}, model {group.model!r}: {len(self.by_index)} of {len(self.keys)} outputs are taken "
+            f"table {group.table!r}, model {group.model!r}: {resumed} of {len(self.keys)} outputs are taken "
             "from the journal of a run that was interrupted"
         )
         if asking.identity.certain:
@@ -131,3 +143,29 @@ class Outcomes:
             f"{note}. The model names no fingerprint: if it changed since then, delete {asking.journal.path} and run "
             "again"
         )
+
+
+def answers_without_model(asking: Asking, cached: CachedAnswers) -> tuple[list[Outcome], list[str]]:
+    """Answer all cases from the cache; a case that is not there is an error.
+
+    Returns:
+        Outcomes in the order of the cases, and notes for the user.
+    """
+    outcomes = Outcomes(asking, ["" for _ in asking.cases], noise=cached.noise)
+    for index in range(len(asking.cases)):
+        outcome = cached.hits[index].generation if index in cached.hits else cached.miss(index)
+        outcomes.by_index[index] = outcome
+        asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+    drafts = sum(cached.parts(index)["baseline"] != "none" for index in cached.hits)
+    return outcomes.in_order(), untried_notes(asking, [outcomes.by_index[index] for index in cached.hits], drafts)
+
+
+def untried_notes(asking: Asking, outcomes: Sequence[Outcome], drafts: int) -> list[str]:
+    """A note per reason for which drafts were not verified in one pass."""
+    group = asking.group
+    reasons = Counter(outcome.untried for outcome in outcomes if isinstance(outcome, Generation) and outcome.untried)
+    return [
+        f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are compared token by token, not "
+        f"in one pass: {reason}"
+        for reason, count in reasons.items()
+    ]

@@ -15,6 +15,7 @@ from mlflow.pyfunc import PyFuncModel
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.models.spec import shown_spec
@@ -22,16 +23,17 @@ from pytest_llmcompare.records import Case, Gate, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import group_model, metrics, row_metrics, threshold_checks, tracking
-from .answers import Asking
-from .ask_served import ServedTokens
+from .answer_lookup import look_up
+from .answers import Answers, Asking
 from .dataset import frame_of, storable
-from .heavy_imports import import_evaluators
+from .heavy_imports import heavy_imports, import_evaluators
+from .kept_tokens import tokens_of
 from .metric_notes import left_out_notes, not_computed
 from .model_logging import python_model_of
 from .predict import predict
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .served_model import served_model_of
-from .verdicts import Baselines, Judged, Tokenizer, judge_answers, tokenizer_of
+from .verdicts import Baselines, Judged, judge_answers
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -105,7 +107,10 @@ def evaluate(
         baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
         with tracking.reopened(logged.run_id):
             answers = predict(asking)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens_of(logged))
+            tokens = tokens_of(logged.model, logged.ours, asking.cached)
+            own_notes = notes_on_model(group, cases, logged, asking, answers)
+            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judged.with_cached(answers.cached)
             computed = compute(
                 group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
             )
@@ -117,7 +122,7 @@ def evaluate(
             judgements=judged.judgements,
             baseline_texts=baselines.texts(),
             baseline_tokens=baselines.tokens(),
-            notes=(*notes(group, cases, logged, baselines), *computed.notes, *answers.notes, *unkept),
+            notes=(*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept),
             remarks=computed.remarks,
             run_id=logged.run_id,
             model_uri=logged.uri,
@@ -126,6 +131,8 @@ def evaluate(
             gates=computed.gates,
             model_verdict=judged.model_verdict,
             seconds=answers.seconds,
+            cached=answers.cached,
+            answers=len(answers.outcomes),
             tokens=judged.tokens,
             level=judged.level,
         )
@@ -151,7 +158,7 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
     with tracking.new_run(experiment, f"log_model_{group.spec.name}", tags(group, resolved, resources.commit)) as run:
         tracking.log_facts(group_model.facts_of(group, resolved))
         uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
-        model = resources.loaded.get(uri, group.spec)
+        model = resources.loaded.get(uri, group.spec, defers=True)
     ours = python_model_of(model)
     return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
 
@@ -179,19 +186,27 @@ def begin(
     resources: Resources,
     progress: Progress,
 ) -> Asking:
-    """Open the journal and the progress display, and collect what asking the model needs."""
+    """Look into the answer cache, load a local model that has to be asked, and collect what asking needs."""
+    decode = group.spec.decode or resources.settings.decode
+    expected = baselines.stored.baselines if baselines.stored else {}
+    cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
+    if logged.ours is not None and not (cached and cached.answers_all):
+        load_now(logged, logged.ours)
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
-    expected = baselines.stored.baselines if baselines.stored else {}
-    decode = group.spec.decode or resources.settings.decode
-    return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode)
+    return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode, cached)
 
 
-def tokens_of(logged: LoggedModel) -> Tokenizer | None:
-    """What shows the tokens of a model; None for a model that gives texts alone."""
-    served = served_model_of(logged.model)
-    return ServedTokens(served.server().pieces) if served else tokenizer_of(logged.ours)
+def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
+    """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    with heavy_imports():
+        from pytest_llmcompare.models import load  # noqa: F401 - imports torch
+    try:
+        in_memory.hold(ours.located())
+    except Exception:
+        tracking.mark_failed(logged.run_id)
+        raise
 
 
 def compute(
@@ -265,10 +280,17 @@ def keep(
     return (note,) if note else ()
 
 
-def notes(group: Group, cases: Sequence[Case], logged: LoggedModel, baselines: Baselines) -> tuple[str, ...]:
-    """Notes on the model and on the baselines, which do not depend on the answers."""
-    if logged.ours is None:
-        return baselines.notes
-    from .local_model import model_notes  # imports torch
+def notes_on_model(
+    group: Group, cases: Sequence[Case], logged: LoggedModel, asking: Asking, answers: Answers
+) -> tuple[str, ...]:
+    """Notes on a model, which do not depend on its answers; answers that are new go to the cache."""
+    cached = asking.cached
+    if cached is not None and cached.answers_all:
+        return (*cached.notes, *cached.kept.notes)
+    if logged.ours is not None:
+        from .local_model import keep_answers, model_notes  # imports torch
 
-    return (*model_notes(group, cases, logged.ours), *baselines.notes)
+        own = model_notes(group, cases, logged.ours)
+        return (*own, *(keep_answers(cached, logged.ours, own) if cached else ()))
+    served = served_model_of(logged.model)
+    return cached.keep_of_others(answers.outcomes, served.server().pieces if served else {}) if cached else ()

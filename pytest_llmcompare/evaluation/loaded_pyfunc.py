@@ -22,12 +22,13 @@ class LoadedPyfunc:
         self.key: tuple[str, ModelSpec] | None = None
         self.model: PyFuncModel | None = None
 
-    def get(self, uri: str, spec: ModelSpec) -> PyFuncModel:
+    def get(self, uri: str, spec: ModelSpec, *, defers: bool = False) -> PyFuncModel:
         """The pyfunc of a URI, loaded if it is not the one that is held; the former one is freed first.
 
         Args:
             uri: A URI that pins a version.
             spec: The model as the user named it, with the permission to load pickles.
+            defers: Whether a pyfunc of ours loads its weights only when it is asked.
 
         Raises:
             ModelError: It cannot be loaded; then none is held.
@@ -36,7 +37,7 @@ class LoadedPyfunc:
             self.forget(but=spec)
             if spec.kind is SourceKind.MLFLOW:  # it may hold weights itself
                 in_memory.release()
-            self.model = model_logging.load(uri, spec, plugin_models.unstored(spec))
+            self.model = model_logging.load(uri, spec, plugin_models.unstored(spec), defers=defers)
             self.key = (uri, spec)
         return self.model
 

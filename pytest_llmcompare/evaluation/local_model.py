@@ -6,7 +6,6 @@ The only module here that imports torch: it is imported where a local model is a
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,14 +19,13 @@ from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
 from pytest_llmcompare.decoding.request import Outcome, PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.load_checks import time_note
 from pytest_llmcompare.models.spec import SourceKind
 
-from .answers import Asking, Outcomes
+from .answers import Asking, Outcomes, untried_notes
 from .dataset import frame_of
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
     from pytest_llmcompare.models.load import LocalModel
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
+
+    from .cached_answers import CachedAnswers
 
 INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed")
 
@@ -57,27 +57,36 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
     if any(case.row.conversation for case in asking.cases):
         model.check_has_template()
         _check_takes_messages(asking, ours)
+    cached = asking.cached
+    if cached is not None:
+        cached.bind(model)
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
-    outcomes = Outcomes(asking, keys)
+    outcomes = Outcomes(asking, keys, noise=cached.noise if cached else None)
     left = outcomes.resume()
-    if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, asking.cases)):
-        outcomes.notes.append(
-            f"model {asking.group.model!r} was logged with fixed settings, so the table's {', '.join(unused)} "
-            "have no effect on it. Log a PyfuncTransformerWithParams to decode each row with its own settings."
-        )
+    warned: list[Warning] = []
+    measures = bool(left) and _measures_noise(asking, model)
     if left:
         drafts = _drafts(asking, left, model)
-        outcomes.notes.extend(
-            _predict(asking, ours, outcomes, left, drafts=drafts, measures=not _knows_noise(asking, model))
+        warned = _predict(asking, ours, outcomes, left, drafts=drafts, measures=measures)
+        outcomes.notes.extend(dict.fromkeys(map(str, warned)))
+        outcomes.notes.extend(untried_notes(asking, [outcomes.by_index[index] for index in left], len(drafts)))
+    if cached is not None:
+        cached.add(
+            {index: one for index, one in outcomes.by_index.items() if index not in cached.hits},
+            left,
+            outcomes.noise if measures else None,
+            measured=measures,
+            notes=[str(warning) for warning in warned if type(warning) is EngineWarning],
         )
-        outcomes.notes.extend(_untried(asking, [outcomes.by_index[index] for index in left], len(drafts)))
     return outcomes.in_order(), outcomes.notes
 
 
-def _knows_noise(asking: Asking, model: LocalModel) -> bool:
-    """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
+def _measures_noise(asking: Asking, model: LocalModel) -> bool:
+    """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
+    if asking.cached is not None and asking.cached.about.has_noise:
+        return False
     recorded = {baseline.generation.environment for baseline in asking.expected.values()}
-    return any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
+    return not any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
 
 
 def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:
@@ -103,7 +112,7 @@ def _predict(
     *,
     drafts: Mapping[int, tuple[int, ...]],
     measures: bool,
-) -> list[str]:
+) -> list[Warning]:
     """Call `predict` of MLflow's loaded model; return the engine's warnings."""
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
@@ -117,9 +126,7 @@ def _predict(
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
         asking.model.predict(frame)
-    return list(
-        dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, EngineWarning))
-    )
+    return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]
 
 
 def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> pd.DataFrame:
@@ -148,17 +155,6 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
     return drafts
 
 
-def _untried(asking: Asking, outcomes: Sequence[Outcome], drafts: int) -> list[str]:
-    """A note per reason for which drafts were not verified in one pass."""
-    group = asking.group
-    reasons = Counter(outcome.untried for outcome in outcomes if isinstance(outcome, Generation) and outcome.untried)
-    return [
-        f"table {group.table!r}, model {group.model!r}: {count} of {drafts} baselines are compared token by token, not "
-        f"in one pass: {reason}"
-        for reason, count in reasons.items()
-    ]
-
-
 def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
     """Names of the settings that the user chose for the cases and that differ from the pyfunc's own."""
     own = complete(ours.gen_config_dict)
@@ -181,11 +177,21 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
         settings = [complete(ours.gen_config_dict)]
     conversations = [case for case in cases if case.row.conversation]
     notes = [*model.notes, left_out_note(model, settings, _stated(group, ours))]
+    if isinstance(ours, PyfuncTransformer) and (unused := _unreached(ours, cases)):
+        notes.append(
+            f"model {group.spec.name!r} was logged with fixed settings, so the table's {', '.join(unused)} "
+            "have no effect on it. Log a PyfuncTransformerWithParams to decode each row with its own settings."
+        )
     if conversations and not model.chat_template:
         notes.append(time_note(model))
     if len(conversations) < len(cases):
         notes.append(_raw_prompts(group, model))
     return tuple(note for note in notes if note)
+
+
+def keep_answers(cached: CachedAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+    """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
+    return cached.keep(in_memory.hold(ours.located()), notes)
 
 
 def _stated(group: Group, ours: HeldTransformer) -> set[str]:

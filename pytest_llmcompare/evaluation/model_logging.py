@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
 from pytest_llmcompare.models.safety import check_mlflow_model
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
@@ -168,13 +169,16 @@ def requirements() -> list[str]:
     return [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
 
 
-def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None) -> PyFuncModel:
+def load(
+    uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None = None, *, defers: bool = False
+) -> PyFuncModel:
     """Load a pyfunc from MLflow, after a check that its files are safe.
 
     Args:
         uri: `models:/...` or `runs:/...`, pinned to a version.
         spec: The model as the user named it, with the permission to load pickles; without one they are refused.
         config: Added to the configuration that is stored with the model's code.
+        defers: Whether a pyfunc of ours loads its weights only when it is asked.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
@@ -182,12 +186,18 @@ def load(uri: str, spec: ModelSpec | None = None, config: dict[str, str] | None 
     spec = spec or ModelSpec(name_from_uri(uri), uri, SourceKind.MLFLOW)
     folder = fetched(uri, spec)
     check_mlflow_model(folder, spec)
+    is_deferred = defers and (folder / CODE.name).is_file()
     try:
-        with quiet_loading(folder):
+        with library_warnings_ignored() if is_deferred else quiet_loading(folder), deferral(is_deferred):
             loaded: PyFuncModel = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True, model_config=config)
     except Exception as error:  # from the user's own code
         raise load_error(error, uri, spec, folder) from error
     return loaded
+
+
+def deferral(is_deferred: bool) -> AbstractContextManager[None]:
+    """Defer loading the weights of our pyfuncs, or not."""
+    return in_memory.loading_deferred() if is_deferred else nullcontext()
 
 
 @contextmanager

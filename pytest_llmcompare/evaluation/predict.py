@@ -12,8 +12,9 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
 
 from . import foreign_pyfunc
-from .answers import Answers, Asking, Outcomes
+from .answers import Answers, Asking, Outcomes, answers_without_model
 from .ask_served import ask_served
+from .heavy_imports import heavy_imports
 from .model_logging import python_model_of
 from .pyfunc_output import WrongCountError
 from .served_model import served_model_of
@@ -25,6 +26,9 @@ def predict(asking: Asking) -> Answers:
     Raises:
         ModelError: The model cannot be loaded, or its signature requires columns that the table does not have.
     """
+    if asking.cached is not None and asking.cached.answers_all:
+        answered, further = answers_without_model(asking, asking.cached)
+        return Answers(tuple(answered), tuple(further), 0.0, len(asking.cached.hits))
     started = time.perf_counter()
     ours, served = python_model_of(asking.model), served_model_of(asking.model)
     if served is not None:
@@ -32,10 +36,12 @@ def predict(asking: Asking) -> Answers:
     elif ours is None:
         outcomes, notes = _ask_foreign(asking)
     else:
-        from .local_model import ask_local  # imports torch
+        with heavy_imports():
+            from .local_model import ask_local  # imports torch
 
         outcomes, notes = ask_local(asking, ours)
-    return Answers(tuple(outcomes), tuple(notes), time.perf_counter() - started)
+    cached = len(asking.cached.hits) if asking.cached else 0
+    return Answers(tuple(outcomes), tuple(notes), time.perf_counter() - started, cached)
 
 
 def _ask_foreign(asking: Asking) -> tuple[list[Outcome], list[str]]:

@@ -79,13 +79,13 @@ class HeldTransformer(PythonModel):
         return []
 
     def load_context(self, context: object) -> None:  # noqa: ARG002 - MLflow's signature
-        """Find and load the model; MLflow calls this when it loads the pyfunc.
+        """Find the model and, unless that is deferred, load it; MLflow calls this when it loads the pyfunc.
 
         Raises:
             ModelError: It cannot be found, is refused, or cannot be loaded.
         """
         self.resolved = None
-        in_memory.hold(self.located())
+        in_memory.prepare(self.located())
 
     def located(self) -> ResolvedModel:
         """Where the model is; files that are not on this machine are downloaded from the hub."""

@@ -50,6 +50,13 @@ class Judged:
     failures: Mapping[RowKey, str]
     model_verdict: ModelVerdict | None = None
 
+    def with_cached(self, cached: int) -> Judged:
+        """The same, with a model verdict that says how many answers are from the cache."""
+        if self.model_verdict is None or not cached:
+            return self
+        asked = len(self.generations) + len(self.failures)
+        return replace(self, model_verdict=replace(self.model_verdict, cached=cached, asked=asked))
+
     @property
     def tokens(self) -> int:
         """Number of tokens generated, if they are known."""

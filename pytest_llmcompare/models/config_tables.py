@@ -25,6 +25,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "dtype": ((str,), f"one of {', '.join(DTYPES)}"),
     "device": ((str,), "text such as 'cpu', 'cuda', 'cuda:1' or 'auto'"),
     "decode": ((str,), f"one of {', '.join(DECODES)}"),
+    "cache": ((bool,), "true or false"),
     "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class Held:
 
 _held = Held()
 _lock = threading.RLock()
+_deferred: ContextVar[bool] = ContextVar("deferred", default=False)
 
 
 def hold(resolved: ResolvedModel) -> LocalModel:
@@ -54,6 +56,22 @@ def hold(resolved: ResolvedModel) -> LocalModel:
             _held.key = key
         _held.model.name = resolved.spec.name  # for messages, which name it as the last caller does
         return _held.model
+
+
+def prepare(resolved: ResolvedModel) -> None:
+    """Load a model that will be asked, unless that is deferred. Raises as `hold` does."""
+    if not _deferred.get():
+        hold(resolved)
+
+
+@contextmanager
+def loading_deferred() -> Iterator[None]:
+    """Let `prepare` do nothing inside the block, so that a model is loaded when it is asked for the first time."""
+    token = _deferred.set(True)
+    try:
+        yield
+    finally:
+        _deferred.reset(token)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from fnmatch import fnmatch
-from functools import cache
 from pathlib import Path
 
 LENGTH = 12
@@ -27,6 +26,19 @@ def weights_fingerprint(folder: Path) -> str:
     return files_digest(folder, [folder / name for name in sorted(names)])
 
 
+FURTHER = ("*.py", "*.json", "*.jinja*", "*.txt", "*.model", "*.spm", "*.tiktoken", "adapter*")
+"""Files beside the weights that a model or its tokenizer may read: code, templates, vocabularies, adapters."""
+TEMPLATES = "additional_chat_templates"
+
+
+def further_digest(folder: Path) -> str:
+    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not."""
+    files = [folder / name for name in file_names(folder) if matches(name, FURTHER)]
+    files += [path for path in (folder / TEMPLATES).glob("*") if path.is_file()]
+    files += [path for path in folder.rglob("*/*.py") if path.is_file()]
+    return files_digest(folder, sorted(set(files)))
+
+
 def commit_fingerprint(commit: str) -> str:
     """Fingerprint of a hub model: its commit, shortened."""
     return commit[:LENGTH]
@@ -41,14 +53,44 @@ def files_digest(folder: Path, files: list[Path]) -> str:
     """Digest over names (relative to `folder`, with `/`) and content of files, in the order given."""
     whole = hashlib.sha256()
     for path in files:
-        facts = path.stat()
-        content = _content_digest(path, facts.st_size, facts.st_mtime_ns)
+        content = content_digest(path)
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()[:LENGTH]
 
 
-@cache  # a model that several tables use is read once
-def _content_digest(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - they are the cache's key
+Stamp = tuple[int, ...]
+"""What changes with a file's content: size, times of change (ns), device and inode."""
+
+known_digests: dict[str, tuple[Stamp, str]] = {}
+"""Digests of large files by their paths; a digest holds while the file's stamp is the same."""
+
+LARGE = 1 << 20
+"""Bytes from which on the digest of a file is kept."""
+
+
+def stamp_of(path: Path) -> Stamp:
+    """The stamp of a file; a link's is that of its target.
+
+    Raises:
+        OSError: There is no such file.
+    """
+    facts = path.stat()
+    return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_dev, facts.st_ino)
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's content, which is read only if the file may have changed since it was read last."""
+    stamp, place = stamp_of(path), str(path.resolve())
+    known, digest = known_digests.get(place, ((), ""))
+    if known == stamp:
+        return digest
+    digest = _read_digest(path)
+    if stamp[0] >= LARGE and stamp_of(path) == stamp:
+        known_digests[place] = (stamp, digest)
+    return digest
+
+
+def _read_digest(path: Path) -> str:
     """SHA-256 of a file's content, read in pieces."""
     content = hashlib.sha256()
     with path.open("rb") as file:

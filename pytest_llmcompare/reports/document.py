@@ -295,5 +295,6 @@ def _group(result: GroupResult) -> ReportData:
         "tokens": result.tokens,
         "seconds": result.seconds,
         "level": result.level,
+        "cached": result.cached,
         "gates": [asdict(gate) for gate in result.gates],
     }

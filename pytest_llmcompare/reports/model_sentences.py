@@ -27,7 +27,13 @@ def sentence(key: GroupKey, verdict: ModelVerdict, *, names_table: bool = True) 
     """
     table = f", table {key.table}" if names_table else ""
     others = f" {count(verdict.others, 'baseline')} of other weights or another environment." if verdict.others else ""
-    return disarm(f"{key.model}{table}: {_finding(verdict)}.{_figures(verdict)}{others}")
+    cached = f" {cached_answers(verdict.cached, verdict.asked)}." if verdict.cached else ""
+    return disarm(f"{key.model}{table}: {_finding(verdict)}.{_figures(verdict)}{others}{cached}")
+
+
+def cached_answers(cached: int, asked: int) -> str:
+    """How many answers are from the cache: `640 of 640 answers from the cache`."""
+    return f"{cached:,} of {count(asked, 'answer')} from the cache"
 
 
 def failed_verdict(key: GroupKey, verdict: ModelVerdict) -> str:

@@ -11,7 +11,7 @@ from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
 
 from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
-from .model_sentences import verdict_lines
+from .model_sentences import cached_answers, verdict_lines
 from .model_table import model_table_lines, pair_lines
 from .side_by_side import grid_lines, rows_shown
 from .style import Page, Styled, wrap
@@ -71,7 +71,8 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = [*model_table_lines(summary.models, page), *([page.line(summary.texts)] if summary.texts else [])]
+    models = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
+    models += [page.line(summary.texts)] if summary.texts else []
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:
@@ -142,6 +143,12 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
                 yield page.line(encodable(f"  {name:<9}  {quoted(text or '', page.columns - 13)}", page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
+
+
+def cache_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+    """Yield how many answers are from the answer cache, if any is."""
+    if summary.cached:
+        yield page.line(cached_answers(summary.cached, summary.answers))
 
 
 def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmcompare.baselines.content_digests import recall_digests
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
@@ -20,7 +21,7 @@ from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.serving.request_fields import check_settings
-from pytest_llmcompare.settings import Settings
+from pytest_llmcompare.settings import OFF, Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
@@ -230,6 +231,8 @@ class Session:
         if spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER):
             return None
         if spec not in self.resolved:
+            if self.settings.cache != OFF:
+                recall_digests(self.root)
             try:
                 self.resolved[spec] = resolve(spec, root=self.root)
             except ModelError as error:

@@ -148,7 +148,7 @@ def test_a_model_of_texts_keeps_what_it_has_said(suite: Suite, how: signal.Signa
     shown = " ".join(resumed.stdout.str().split())
     assert f"model 's': {lines} of 40 outputs are taken from the journal" in shown
     assert "names no fingerprint" in shown
-    assert not (suite.path / ".llmcompare").exists()
+    assert not (suite.path / ".llmcompare" / "journal").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals and fork")

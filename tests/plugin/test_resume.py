@@ -61,7 +61,7 @@ def test_the_next_run_goes_on_where_the_last_was_ended(how: str, suite: Suite) -
     resumed.assert_outcomes(passed=48)
     shown = " ".join(resumed.stdout.str().split())
     assert f"table 'sums', model 'tiny': {finished} of 48 {TAKEN}" in shown
-    assert not (suite.path / ".llmcompare").exists()
+    assert not (suite.path / ".llmcompare" / "journal").exists()
 
     again = suite.run(models=[suite.spec("tiny")])
     again.assert_outcomes(passed=48)

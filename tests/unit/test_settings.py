@@ -64,6 +64,7 @@ def test_a_good_file_passes() -> None:
         "dtype": "float32",
         "batch_size": 4,
         "decode": "plain",
+        "cache": "only",
         "tolerance": 1,
         "shift": "fail",
         "semantic_model": "./MiniLM",

@@ -1,0 +1,218 @@
+"""The lines of the answer cache: models, their answers, and what is known about them, each with a checksum."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.records import GroupKey
+from pytest_llmcompare.serialization import from_plain, to_plain
+
+FORMAT = 1
+_SUM = 16
+
+
+@dataclass(frozen=True)
+class KeptModel:
+    """A model whose answers are kept.
+
+    Attributes:
+        facts: All of it that decides its answers, by name.
+        place: Facts that are known without loading it, and with which it gets the same device, dtype and kernels.
+    """
+
+    facts: Mapping[str, str]
+    place: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """One answer.
+
+    Attributes:
+        model: Key of the model.
+        row: Name of the row.
+        parts: All else that the answer depends on, by name, as digests.
+        generation: The answer, with the model's log-probs of the draft that it was read with.
+        untried: `Generation.untried`.
+        decoded: Text that the model's tokenizer makes of the baseline's tokens; None if there are none.
+        pieces: Texts of single tokens, to show where an answer leaves its baseline.
+    """
+
+    model: str
+    row: str
+    parts: Mapping[str, str]
+    generation: Generation
+    untried: str = ""
+    decoded: str | None = None
+    pieces: Mapping[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """Key of the answer."""
+        return key_of(self.model, self.parts)
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model's answers do not say of it.
+
+    Attributes:
+        noise: Its noise (nats, root mean square); None if it could not be measured.
+        has_noise: Whether that was tried.
+        notes: Notes for the user, by a digest of what they depend on.
+    """
+
+    noise: float | None = None
+    has_noise: bool = False
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass
+class Kept:
+    """The content of a file.
+
+    Attributes:
+        models: By key.
+        answers: Lines by the key of their answer.
+        about: Facts by model.
+        rows: For each row, the line that was written last.
+        notes: Messages on what is ignored.
+        oldest: When the oldest line was written.
+    """
+
+    models: dict[str, list[KeptModel]] = field(default_factory=dict)
+    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    about: dict[str, About] = field(default_factory=dict)
+    rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    oldest: float = float("inf")
+
+    def answer(self, key: str) -> KeptAnswer | None:
+        """The answer of a key; None if there is none that can be read."""
+        line = self.answers.get(key)
+        if line is None:
+            return None
+        try:
+            answer = _answer(line)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None
+        return answer if answer.key == key and _is_sound(answer.generation) else None
+
+    def take_in(self, line: Mapping[str, Any]) -> bool:
+        """Add a line to the content; False if it is of no known kind."""
+        self.oldest = min(self.oldest, line["at"])
+        if isinstance(line.get("answer"), str) and isinstance(line.get("row"), str):
+            self.answers[line["answer"]] = self.rows[line["row"]] = line
+            return True
+        try:
+            if "model" in line:
+                model = KeptModel(_texts(line["facts"]), _texts(line["place"]))
+                self.models.setdefault(key_of(model.facts), []).append(model)
+                return bool(line["model"] == key_of(model.facts))
+            noise = line.get("noise")
+            notes = {str(key): [str(note) for note in notes] for key, notes in line["notes"].items()}
+            before = self.about.get(line["about"], About())
+            has_noise = "noise" in line and (noise is None or (isinstance(noise, int | float) and 0 <= noise < 1))
+            self.about[line["about"]] = About(
+                noise if has_noise else before.noise, has_noise or before.has_noise, {**before.notes, **notes}
+            )
+        except (KeyError, TypeError, AttributeError, ValueError):
+            return False
+        return True
+
+
+def key_of(*facts: object) -> str:
+    """A digest of facts."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def model_line(key: str, model: KeptModel, group: GroupKey) -> bytes:
+    """A line on a model."""
+    named = {"folder": group.folder, "table": group.table, "name": group.model}
+    return _line({"model": key, "facts": dict(model.facts), "place": dict(model.place), "group": named})
+
+
+def answer_line(answer: KeptAnswer) -> bytes:
+    """A line with an answer."""
+    fields = {name: getattr(answer, name) for name in ("model", "row", "untried", "decoded")}
+    return _line(
+        {
+            "answer": answer.key,
+            **fields,
+            "parts": dict(answer.parts),
+            "generation": to_plain(answer.generation),
+            "pieces": {str(token): text for token, text in answer.pieces.items()},
+        }
+    )
+
+
+def about_line(model: str, about: About) -> bytes:
+    """A line with further facts of a model."""
+    noise = {"noise": about.noise} if about.has_noise else {}
+    return _line({"about": model, **noise, "notes": {key: list(notes) for key, notes in about.notes.items()}})
+
+
+def parse_line(text: bytes) -> dict[str, Any] | None:
+    """The content of a line, with its version and time; None if it is damaged."""
+    checksum, _, content = text.partition(b" ")
+    if checksum.decode("ascii", "replace") != _checksum(content):
+        return None
+    try:
+        line = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("v"), int) or not isinstance(line.get("at"), int | float):
+        return None
+    return line
+
+
+def _line(fields: Mapping[str, Any]) -> bytes:
+    content = json.dumps({"v": FORMAT, "at": round(time.time()), **fields}).encode("ascii")
+    return f"{_checksum(content)} ".encode() + content + b"\n"
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_SUM]
+
+
+def _texts(facts: Any) -> dict[str, str]:
+    """A dict of texts.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if not isinstance(facts, dict) or not all(isinstance(value, str) for value in facts.values()):
+        raise TypeError
+    return facts
+
+
+def _answer(line: Mapping[str, Any]) -> KeptAnswer:
+    decoded = line["decoded"]
+    return KeptAnswer(
+        model=str(line["model"]),
+        row=line["row"],
+        parts=_texts(line["parts"]),
+        generation=dataclasses.replace(from_plain(Generation, line["generation"]), untried=str(line["untried"])),
+        untried=str(line["untried"]),
+        decoded=None if decoded is None else str(decoded),
+        pieces={int(token): str(text) for token, text in line["pieces"].items()},
+    )
+
+
+def _is_sound(generation: Generation) -> bool:
+    """True if all numbers of an answer belong to its tokens."""
+    tokens = len(generation.token_ids or ())
+    of_tokens = (generation.logprobs, generation.margins, generation.as_read)
+    path = generation.path
+    of_path = (path.logprobs, path.margins, path.leads) if path else ()
+    return all(numbers is None or len(numbers) == tokens for numbers in of_tokens) and all(
+        len(numbers) <= len(path.tokens if path else ()) + 1 for numbers in of_path
+    )

@@ -1,0 +1,61 @@
+"""What decides how a loaded model's numbers are summed: device, dtype, kernels, and torch's switches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytest_llmcompare.models.device import device_name
+
+if TYPE_CHECKING:
+    from pytest_llmcompare.models.load import LocalModel
+
+_backends: Any = torch.backends  # some of its attributes are of newer versions only
+_SWITCHES: dict[str, Callable[[], object]] = {
+    "matmul precision": torch.get_float32_matmul_precision,
+    "default dtype": torch.get_default_dtype,
+    "deterministic": torch.are_deterministic_algorithms_enabled,
+    "onednn": lambda: torch.backends.mkldnn.enabled,
+    "cudnn": lambda: torch.backends.cudnn.enabled,
+    "cudnn deterministic": lambda: torch.backends.cudnn.deterministic,
+    "cudnn benchmark": lambda: torch.backends.cudnn.benchmark,
+    "reduced bfloat16": lambda: torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
+    "reduced float16": lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
+    "onednn matmul": lambda: _backends.mkldnn.matmul.fp32_precision,
+    "onednn convolution": lambda: _backends.mkldnn.conv.fp32_precision,
+    "cuda matmul": lambda: _backends.cuda.matmul.fp32_precision,
+    "cudnn convolution": lambda: _backends.cudnn.conv.fp32_precision,
+    "flash attention": torch.backends.cuda.flash_sdp_enabled,
+    "efficient attention": torch.backends.cuda.mem_efficient_sdp_enabled,
+    "plain attention": torch.backends.cuda.math_sdp_enabled,
+}
+
+
+def torch_switches() -> dict[str, str]:
+    """Torch's switches as they are now, as `torch NAME`; `models/machine.py` has their defaults."""
+    return {f"torch {name}": _shown(read) for name, read in _SWITCHES.items()}
+
+
+def _shown(read: Callable[[], object]) -> str:
+    try:
+        return str(read())
+    except (AttributeError, RuntimeError):  # another version of torch
+        return "none"
+
+
+def numerics(model: LocalModel) -> dict[str, str]:
+    """Facts of a loaded model, as in the key of its kept answers."""
+    config: Any = model.model.config
+    quantized = getattr(config, "quantization_config", None)
+    return {
+        "device": device_name(model.device),
+        "devices": json.dumps(getattr(model.model, "hf_device_map", {}), default=str, sort_keys=True),
+        "dtype": str(model.model.dtype).removeprefix("torch."),
+        "attention": str(getattr(config, "_attn_implementation", "")),
+        "quantization": str(getattr(quantized, "quant_method", "") if quantized else ""),
+        "CPU capability": torch.backends.cpu.get_cpu_capability(),
+        "CUDA": str(torch.version.cuda or torch.version.hip or ""),
+    }

@@ -1,0 +1,292 @@
+"""Answers of local models from the answer cache. Imports neither torch nor transformers.
+
+The key of an answer has two halves. That of the *model* is a digest of its files, the versions of the libraries, and of
+device, dtype and kernels. The latter are known once it is loaded; before that, they are what they were when it was
+loaded last on the same machine with the same libraries, variables and options. That of the *case* is a digest of
+prompt, settings, template, seed, and of the baseline that was read as a draft.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pytest_llmcompare.baselines.answer_cache import AnswerFile
+from pytest_llmcompare.baselines.answer_lines import (
+    About,
+    Kept,
+    KeptAnswer,
+    KeptModel,
+    about_line,
+    answer_line,
+    key_of,
+    model_line,
+)
+from pytest_llmcompare.comparison.judge import stale_reason
+from pytest_llmcompare.comparison.noise import LearntNoise, without_noise
+from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.errors import GenerationError
+from pytest_llmcompare.generation import Environment, Generation
+from pytest_llmcompare.models.machine import LOADED
+from pytest_llmcompare.records import Baseline, Case, RowKey
+
+from .answer_facts import is_repeatable, live_switches
+
+if TYPE_CHECKING:
+    from pytest_llmcompare.models.load import LocalModel
+
+
+ANY_DEVICE = "auto"
+"""The device for which accelerate spreads a model by the memory that is free, so that it differs from run to run."""
+
+
+@dataclass
+class CachedAnswers:
+    """What the answer cache holds for the cases of a table and model.
+
+    Attributes:
+        cases: The cases that are asked.
+        expected: Baselines by row.
+        only: Whether the model must not be asked.
+        file: The file.
+        kept: Its content.
+        fixed: Facts of the model that are known without loading it.
+        place: Facts of the machine, and options, that decide on device, dtype and kernels.
+        about_notes: Digest of what the notes on the model depend on.
+        is_local: Whether it is a model that this process loads.
+        is_loaded: Whether it is loaded.
+        model: Key of the model; empty if it is not known.
+        facts: All facts that the key is made of.
+        hits: Answers by index of their case.
+        fresh, fresh_noise, fresh_notes: What is to be kept.
+    """
+
+    cases: Sequence[Case]
+    expected: Mapping[RowKey, Baseline]
+    only: bool
+    file: AnswerFile
+    kept: Kept
+    fixed: Mapping[str, str]
+    place: Mapping[str, str]
+    about_notes: str
+    is_local: bool = True
+    is_loaded: bool = False
+    model: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    hits: dict[int, KeptAnswer] = field(default_factory=dict)
+    fresh: Mapping[int, Generation] = field(default_factory=dict)
+    fresh_noise: About = field(default_factory=About)
+    fresh_notes: Sequence[str] = ()
+
+    def look_up(self) -> None:
+        """Find answers without loading the model, if it was loaded before under the same circumstances."""
+        if not self.is_local:
+            self.model, self.facts = key_of(self.fixed), self.fixed
+            self._find()
+            if len(self.hits) < len(self.cases) and not self.only:
+                self.hits.clear()  # one that is asked elsewhere is asked all or nothing, as one server at one time
+            return
+        if self.place.get("device option") == ANY_DEVICE:
+            return
+        now = {**self.fixed, **live_switches()}
+        for key, models in self.kept.models.items():
+            for model in models:
+                before_loading = {name: value for name, value in model.facts.items() if name not in LOADED}
+                if model.place == self.place and before_loading == now:
+                    self.model, self.facts = key, model.facts
+        self._find()
+
+    def bind(self, model: LocalModel) -> None:
+        """Find the answers of a model that is loaded."""
+        from pytest_llmcompare.decoding.numerics import numerics, torch_switches  # imports torch
+
+        self.facts = {**self.fixed, **torch_switches(), **numerics(model)}
+        self.model = key_of(self.facts)
+        self.is_loaded = True
+        self._find()
+
+    def _find(self) -> None:
+        self.hits.clear()
+        for index in range(len(self.cases)) if self.model else ():
+            answer = self.kept.answer(key_of(self.model, self.parts(index)))
+            if answer is not None:
+                self.hits[index] = answer
+
+    def parts(self, index: int) -> dict[str, str]:
+        """Digests of all that the answer to a case depends on besides the model."""
+        case = self.cases[index]
+        draft = self._draft(case)
+        return {
+            "prompt": key_of(case.prompt, bool(case.row.conversation)),
+            "decoding settings": key_of(dict(case.gen_config)),
+            "chat template": key_of(case.template),
+            "seed": str(case.seed),
+            "baseline": key_of(draft.token_ids, draft.text, draft.stop) if draft else "none",
+        }
+
+    def _draft(self, case: Case) -> Generation | None:
+        """The baseline that is read as a draft; None if there is none that answers the same question."""
+        baseline = self.expected.get(case.key.row)
+        return None if baseline is None or stale_reason(case, baseline) else baseline.generation
+
+    @property
+    def about(self) -> About:
+        """What else is known about the model."""
+        return self.kept.about.get(self.model, About())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the model for the user, as they were when it was loaded."""
+        return tuple(self.about.notes.get(self.about_notes, ()))
+
+    @property
+    def answers_all(self) -> bool:
+        """True if the model is not loaded, and need not be: all that a run tells is known."""
+        if self.only or self.is_loaded:
+            return self.only
+        if len(self.hits) < len(self.cases) or not self.is_local:
+            return len(self.hits) == len(self.cases)
+        if self.about_notes not in self.about.notes:
+            return False
+        return self.about.has_noise or self.knows_noise(self.environment)
+
+    @property
+    def environment(self) -> Environment:
+        """Environment of the answers; empty if there are none."""
+        return next((answer.generation.environment for answer in self.hits.values()), ())
+
+    def knows_noise(self, environment: Environment) -> bool:
+        """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
+        recorded = {baseline.generation.environment for baseline in self.expected.values()}
+        return any(without_noise(one) == environment and LearntNoise.read(one) for one in recorded)
+
+    @property
+    def noise(self) -> LearntNoise | None:
+        """The noise that was measured, unless a baseline knows it."""
+        if self.about.noise is None or self.knows_noise(self.environment):
+            return None
+        return LearntNoise(self.about.noise)
+
+    def miss(self, index: int) -> GenerationError:
+        """The error of a case that is not in the cache, with what differs from the answer kept for its row."""
+        row = str(self.cases[index].key.row)
+        return GenerationError(
+            f"its answer is not in the cache ({self.file.place}): {self._difference(index, row)}.\n"
+            "--llm-cache=only asks no model. Run once with --llm-cache=on, or import the cache of the run that did: "
+            "llmcompare cache import FILE"
+        )
+
+    def _difference(self, index: int, row: str) -> str:
+        line = self.kept.rows.get(row)
+        if line is None:
+            return "no answer to this row is kept" if self.kept.rows else "it holds no answers of this table and model"
+        parts, then = self.parts(index), line.get("parts")
+        then = then if isinstance(then, dict) else {}
+        changed = [f"the {name}" for name in parts if then.get(name) != parts[name]]
+        models = self.kept.models.get(str(line.get("model")), [])
+        if models:
+            facts = {**models[-1].facts, **models[-1].place}
+            now = {**self.fixed, **(live_switches() if self.is_local else {}), **self.place}
+            changed += [
+                f"{name} ({_short(facts.get(name, ''))} then, {_short(now.get(name, ''))} now)"
+                for name in {**facts, **now}
+                if name not in LOADED and facts.get(name, "") != now.get(name, "")
+            ]
+        return f"since it was kept, {', '.join(changed)} changed" if changed else "it is damaged or too old"
+
+    def add(
+        self,
+        outcomes: Mapping[int, Outcome],
+        asked: Collection[int],
+        noise: LearntNoise | None,
+        *,
+        measured: bool,
+        notes: Sequence[str],
+    ) -> None:
+        """Note what a model has just answered, for `keep`.
+
+        Args:
+            outcomes: Answers and errors that were not in the cache, by index of their case.
+            asked: Indices of those that were asked just now; others were read along a draft that may be outdated.
+            noise: The noise that was measured; None if it could not be.
+            measured: Whether it was tried.
+            notes: Notes on the model, which depend on no single answer.
+        """
+        self.fresh = {
+            index: one
+            for index, one in outcomes.items()
+            if isinstance(one, Generation) and (index in asked or self._draft(self.cases[index]) is None)
+        }
+        if measured:
+            self.fresh_noise = About(noise.rms if noise else None, has_noise=True)
+        self.fresh_notes = tuple(notes)
+
+    def keep(self, model: LocalModel, notes: Iterable[str]) -> tuple[str, ...]:
+        """Keep what was added, and notes on the model.
+
+        Returns:
+            Notes for the user: what is damaged, why nothing can be kept.
+        """
+        lines = [
+            answer_line(self._answer(model, index, generation))
+            for index, generation in self.fresh.items()
+            if is_repeatable(model, self.cases[index])
+        ]
+        merged = tuple(dict.fromkeys([*self.notes, *notes, *self.fresh_notes]))
+        if merged != self.notes or self.fresh_noise.has_noise or self.about_notes not in self.about.notes:
+            lines.append(about_line(self.model, replace(self.fresh_noise, notes={self.about_notes: merged})))
+        known = KeptModel(self.facts, self.place)
+        if known not in self.kept.models.get(self.model, []):
+            lines.insert(0, model_line(self.model, known, self.cases[0].key.group))
+        return self._append(lines)
+
+    def keep_of_others(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
+        """Keep answers of a model that is not loaded here; return notes as `keep` does."""
+        lines = [model_line(self.model, KeptModel(self.facts, self.place), self.cases[0].key.group)]
+        for index, outcome in enumerate(outcomes):
+            if isinstance(outcome, Generation):
+                shown = {token: pieces[token] for token in outcome.token_ids or () if token in pieces}
+                row = str(self.cases[index].key.row)
+                lines.append(answer_line(KeptAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
+        return self._append(lines)
+
+    def _append(self, lines: Iterable[bytes]) -> tuple[str, ...]:
+        unkept = self.file.append(lines, self.kept.oldest)
+        return (*self.kept.notes, *([unkept] if unkept else []))
+
+    def _answer(self, model: LocalModel, index: int, generation: Generation) -> KeptAnswer:
+        baseline = self.expected.get(self.cases[index].key.row)
+        tokens = baseline.generation.token_ids if baseline else None
+        path, own = generation.path, generation.token_ids or ()
+        differs = baseline is not None and (own != tokens or (path is not None and path.choices != own))
+        shown = {*own, *(tokens or ()), *(path.choices if path else ())} if differs else set[int]()
+        return KeptAnswer(
+            self.model,
+            str(self.cases[index].key.row),
+            self.parts(index),
+            replace(generation, environment=without_noise(generation.environment), samples=()),
+            generation.untried,
+            None if tokens is None else _decoded(model, tokens),
+            {token: piece for token in shown if (piece := _piece(model, token)) is not None},
+        )
+
+
+def _decoded(model: LocalModel, tokens: Sequence[int]) -> str | None:
+    try:
+        return model.decode(tokens)
+    except Exception:  # a tokenizer that lacks them; then the verdict asks it again, and says so
+        return None
+
+
+def _piece(model: LocalModel, token: int) -> str | None:
+    try:
+        return model.show(token)
+    except Exception:  # as above
+        return None
+
+
+def _short(value: str) -> str:
+    value = value or "none"
+    return value if len(value) <= 40 else f"{hashlib.sha256(value.encode()).hexdigest()[:8]}, of {value[:24]!r}..."
