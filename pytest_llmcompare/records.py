@@ -168,15 +168,13 @@ class CaseResult:
     """Result of one test for one case; travels from worker to controller as JSON on the test report.
 
     Attributes:
-        key: Name of the case.
-        nodeid: The test.
+        key, nodeid: Name of the case, and the test.
         generation: The candidate, or None if there was none.
         judgement: The verdict, or None if the test did not compare.
         baseline_text: Text of the baseline compared with, or None.
         input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
-        target: The expected answer, if the table has one.
-        stop_strings: Texts that end an output.
+        target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed: Whether the test passed.
         model_changed: Whether the model verdict is `changed`. Then its log-probs are accepted for all cases together.
     """
@@ -250,8 +248,7 @@ class GroupResult:
         generations: Outputs of the model, by row.
         failures: Reasons for missing generations, by row.
         judgements: Verdicts, for the rows that have a generation.
-        baseline_texts: Texts of the baselines compared with, by row.
-        baseline_tokens: Their tokens, if recorded.
+        baseline_texts, baseline_tokens: Texts of the baselines compared with, and their tokens if recorded, by row.
         error: Why the whole group failed; else empty.
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.

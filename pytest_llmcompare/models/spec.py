@@ -260,8 +260,6 @@ def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> Sou
 
 def default_name(source: str, kind: SourceKind, root: Path) -> str:
     """The name of a model that the user did not name."""
-    if kind is SourceKind.HUB:
-        return source.rpartition("/")[2]
     if kind is SourceKind.FOLDER:
         return Path(os.path.normpath(folder_path(source, root))).name
     if kind is SourceKind.ECHO:
@@ -270,7 +268,7 @@ def default_name(source: str, kind: SourceKind, root: Path) -> str:
         return served.parse_address(source, source_without_secrets(source)).model.rpartition("/")[2]
     if kind is SourceKind.OTHER:
         return re.split(r"[:/]", source_without_secrets(source).rstrip(":/"))[-1]
-    return mlflow_name(source)
+    return source.rpartition("/")[2] if kind is SourceKind.HUB else mlflow_name(source)
 
 
 def check_unique_names(specs: Sequence[ModelSpec]) -> None:
@@ -281,8 +279,7 @@ def check_unique_names(specs: Sequence[ModelSpec]) -> None:
     """
     seen: dict[str, ModelSpec] = {}
     for spec in specs:
-        first = seen.setdefault(spec.name, spec)
-        if first is spec:
+        if (first := seen.setdefault(spec.name, spec)) is spec:
             continue
         if first == spec:
             raise UsageError(f"model {spec.name!r} ({shown_spec(spec)}) is named twice. Leave one of the two out.")
