@@ -25,10 +25,12 @@ TRAINED = ("tiny-gpt2", "tiny-gpt2-distil", "tiny-bloom")
 SHARP = 100.0  # largest score (logit) of the sharp model
 COMMON = {"vocab_size": 768, "bos_token_id": 0, "eos_token_id": 0, "max_position_embeddings": 512}
 WIDE = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 4, "head_dim": 32, "initializer_range": 0.1}
+DEEP = {"hidden_size": 128, "num_hidden_layers": 4, "initializer_range": 0.3}
 GROUPED = {"num_attention_heads": 8, "num_key_value_heads": 2}  # heads that share keys and values
 RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaConfig", {**COMMON, **WIDE, **GROUPED}),
     "qwen2": ("Qwen2Config", {**COMMON, **WIDE, **GROUPED}),
+    "mamba": ("MambaConfig", {"vocab_size": 768, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, **DEEP}),
     "gemma2": ("Gemma2Config", {**COMMON, **WIDE, **GROUPED, "sliding_window": 512}),
     "gpt2-large-size": ("GPT2Config", {"n_layer": 36, "n_embd": 1280, "n_head": 20, "initializer_range": 0.05}),
 }

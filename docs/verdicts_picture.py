@@ -15,15 +15,16 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 FIGURES = DOCS / "verdicts.json"
 PICTURE = DOCS / "images" / "verdicts.svg"
-LEAST = 1e-7  # nats; the left edge
+LEAST = 2e-2  # times the limit; the left edge
 HARMLESS, REAL, BAND = "#2c7fb8", "#d95f0e", "#dddddd"
+MARKERS = {"float32": "o", "bfloat16": "s", "float16": "^"}
 
 
-def rows_of(found: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """The figures of each change with likelihoods in float32, over all models."""
-    exact = [one for one in found if one["dtype"] == "float32" and one["drifts"]]
-    names = dict.fromkeys(one["change"] for one in exact)
-    return [(name, [one for one in exact if one["change"] == name]) for name in names]
+def rows_of(results: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The figures of each change that can be compared, over all models and precisions; harmless changes first."""
+    compared = sorted((one for one in results if one["limit"]), key=lambda one: one["real"])
+    names = dict.fromkeys(one["change"] for one in compared)
+    return [(name, [one for one in compared if one["change"] == name]) for name in names]
 
 
 def draw(figures: dict[str, Any]) -> None:
@@ -34,21 +35,21 @@ def draw(figures: dict[str, Any]) -> None:
     mpl.rcParams |= {"svg.hashsalt": "verdicts", "svg.fonttype": "none", "font.size": 9}
     from matplotlib import pyplot
 
-    rows = rows_of(figures["found"])
-    bands = [one["band"] for one in figures["found"] if one["dtype"] == "float32" and one["band"]]
+    rows = rows_of(figures["results"])
     figure, axes = pyplot.subplots(figsize=(9, 0.26 * len(rows) + 1.1), layout="constrained")
-    axes.axvspan(LEAST, min(bands), color=BAND, zorder=0)
+    axes.axvspan(LEAST, 1, color=BAND, zorder=0)
     for place, (_, group) in enumerate(rows):
         colour = REAL if group[0]["real"] else HARMLESS
-        least, most = min(one["drifts"][0] for one in group), max(one["drifts"][2] for one in group)
-        axes.hlines(place, max(LEAST, least), most, color=colour, linewidth=1.5, alpha=0.5)
-        axes.plot([one["drifts"][1] for one in group], [place] * len(group), "o", color=colour, markersize=5)
+        for one in group:
+            times = max(1.1 * LEAST, one["moved"] / one["limit"])
+            axes.plot(times, place, MARKERS[one["dtype"]], color=colour, markersize=5, alpha=0.7)
         texts = sum(one["flagged"]["text"] for one in group) / sum(one["cases"] for one in group)
         axes.text(1.02, place, f"{texts:.0%}", transform=axes.get_yaxis_transform(), va="center")
     axes.text(1.02, -1.2, "other texts", transform=axes.get_yaxis_transform(), va="center")
-    axes.set(xscale="log", xlim=(LEAST, 20), ylim=(len(rows) - 0.5, -0.7), yticks=range(len(rows)))
+    axes.set(xscale="log", xlim=(LEAST, 2e7), ylim=(len(rows) - 0.5, -0.7), yticks=range(len(rows)))
     axes.set_yticklabels([row[0] for row in rows])
-    axes.set_xlabel("likelihood drift of an output (rms, nats): median per model, and range; grey: noise")
+    markers = "circles float32, squares bfloat16, triangles float16"
+    axes.set_xlabel(f"movement of all log-probs of a model, in units of its limit ({markers})")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)

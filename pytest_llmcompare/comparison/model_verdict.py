@@ -27,11 +27,11 @@ from .noise import (
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
 TIMES_NOISE = 3
+TIMES_NOISE_LOW_PRECISION = 6
+"""Of a low-precision checkpoint, whose noise lacks the difference between writing and reading. In float32 that is about
+twice the difference between two readings."""
 LEAST_READ, LEAST_SERVED = 2e-6, 1e-4
 """Smallest limits (nats): of a local model, and of one behind a server."""
-LOW_PRECISION = 2
-"""Factor of the limit for a low-precision checkpoint: its noise lacks the difference between writing and reading, which
-in float32 is about twice that between two readings."""
 OTHER_DEVICE = 10
 """Factor of the limit on another kind of device, where the noise has not been measured."""
 FULL_PRECISION = ("float32", "float64")
@@ -132,5 +132,5 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
     if SERVER in dict(then):
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
     formats = {dict(environment).get("dtype") for environment in (then, now)}
-    factor = 1 if formats <= {*FULL_PRECISION} else LOW_PRECISION
-    return factor * max(LEAST_READ, TIMES_NOISE * noise) * (1 if same_device(then, now) else OTHER_DEVICE)
+    times = TIMES_NOISE if formats <= {*FULL_PRECISION} else TIMES_NOISE_LOW_PRECISION
+    return max(LEAST_READ, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)
