@@ -247,4 +247,4 @@ def test_no_request_stalls(llama_url: str) -> None:
     questions = {number: Question(f"Q: {number}?", {"max_new_tokens": 10}) for number in range(96)}
     taken = sorted(value for _, value in in_threads(seconds, questions, 16) if isinstance(value, float))
     assert len(taken) == len(questions)
-    assert taken[-1] < 8 * taken[len(taken) // 2], taken
+    assert taken[-1] < 20 * taken[len(taken) // 2], taken
