@@ -99,7 +99,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
 def test_no_line_does_harm(file: AnswerFile, hostile: bytes) -> None:
     """Wrong types, another version, nesting, no text: the others are used."""
     file.path.write_bytes(hostile + file.path.read_bytes())
