@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from .shown_tokens import BadAnswerError
-
-if TYPE_CHECKING:
-    import httpx2
 
 MOST_BYTES = 256 << 20
 """Largest body; the log-probs of a prompt of 100,000 tokens take about 30 MB."""
 
 
-def bound_body(timeout: float) -> Callable[[httpx2.Response], None]:
+def bound_body(timeout: float, stream_class: Any, too_slow: type[Exception]) -> Callable[[Any], None]:
     """A hook for responses, called before their bodies are read, which then raise if they exceed a limit.
 
     Args:
         timeout: Seconds from the headers of a response to the end of its body.
+        stream_class: The HTTP library's class of bodies.
+        too_slow: Its error for a body that takes longer.
     """
-    import httpx2
 
-    class BoundedBody(httpx2.SyncByteStream):
-        def __init__(self, stream: httpx2.SyncByteStream) -> None:
+    class BoundedBody(stream_class):  # type: ignore[misc]
+        def __init__(self, stream: Any) -> None:
             self.stream = stream
             self.end = time.monotonic() + timeout
 
@@ -39,14 +37,13 @@ def bound_body(timeout: float) -> Callable[[httpx2.Response], None]:
                 if size > MOST_BYTES:
                     raise BadAnswerError(f"the answer is larger than {MOST_BYTES >> 20} MB")
                 if time.monotonic() > self.end:
-                    raise httpx2.ReadTimeout("the answer takes too long")
+                    raise too_slow("the answer takes too long")
                 yield piece
 
         def close(self) -> None:
             self.stream.close()
 
-    def hook(response: httpx2.Response) -> None:
-        assert isinstance(response.stream, httpx2.SyncByteStream)
+    def hook(response: Any) -> None:
         response.stream = BoundedBody(response.stream)
 
     return hook

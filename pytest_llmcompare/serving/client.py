@@ -16,6 +16,7 @@ from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
 
 from .answer import BadAnswerError, shown
+from .bounded_body import bound_body
 from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots, seconds_to_wait
 
 if TYPE_CHECKING:
@@ -241,8 +242,6 @@ def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str])
     try:
         import httpx2
         import openai
-
-        from .bounded_body import bound_body
     except ModuleNotFoundError as error:
         raise ModelError(
             f"served models (openai:MODEL@URL) need the package {error.name!r}, which is not installed. "
@@ -253,7 +252,7 @@ def _sdk(url: str, options: ServerOptions, key: str, headers: Mapping[str, str])
         follow_redirects=False,
         trust_env=not is_local(url),  # proxies
         verify=httpx2.create_ssl_context(),  # of SSL_CERT_FILE, for local servers, too
-        event_hooks={"response": [bound_body(options.timeout)]},
+        event_hooks={"response": [bound_body(options.timeout, httpx2.SyncByteStream, httpx2.ReadTimeout)]},
     )
     return openai.OpenAI(
         base_url=url,
