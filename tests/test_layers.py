@@ -42,7 +42,7 @@ DOORS: Mapping[str, set[str]] = {
     "pydantic": {"serialization", "baselines.pending_schema"},
     "pydantic_core": {"generation", "baselines.pending_schema"},
     "openai": {"serving.client"},
-    "httpx2": {"serving.client"},
+    "httpx2": {"serving.bounded_body", "serving.client"},
     "click": {"cli.*"},
     "rapidfuzz": {"comparison.similarity"},
     "sentence_transformers": {"models.embedding"},

@@ -11,8 +11,8 @@ import pytest
 import pytest_llmcompare
 
 NAMES = (
-    *("Baseline", "Case", "Generation", "GroupResult", "Judgement", "LlmCompareError", "ModelSpec"),
-    *("PyfuncTransformer", "PyfuncTransformerWithParams", "Summary", "Verdict", "log_model"),
+    *("Baseline", "Case", "Finding", "Generation", "GroupResult", "Judgement", "LlmCompareError", "ModelSpec"),
+    *("ModelVerdict", "PyfuncTransformer", "PyfuncTransformerWithParams", "Summary", "Verdict", "log_model"),
 )
 
 

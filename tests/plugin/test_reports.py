@@ -85,8 +85,8 @@ def test_workers_change_nothing(suite: Suite) -> None:
     """With `-n2` the controller writes the same report, once."""
     suite.trivia(recorded=True)
     models = [suite.spec("m", "tiny-gpt2-distil")]
-    suite.run("-p", "no:xdist", "--llm-report=alone.json", models=models)
-    suite.run_apart("-n2", "--llm-report=shared.json", models=models)
+    suite.run("-p", "no:xdist", "--llm-cache=off", "--llm-report=alone.json", models=models)
+    suite.run_apart("-n2", "--llm-cache=off", "--llm-report=shared.json", models=models)
     assert timeless(read(suite, "shared.json")) == timeless(read(suite, "alone.json"))
 
 

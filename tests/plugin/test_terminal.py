@@ -29,7 +29,10 @@ def test_models_stand_side_by_side(suite: Suite, columns: int, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", str(columns))
     suite.trivia(recorded=True)
     result = suite.run(models=models(suite))
-    lines = summary(result)
+    verdict, *lines = summary(result)
+    while lines.pop(0):
+        pass
+    assert verdict.startswith("m: weights changed. Log-probs of 18 tokens moved by ")
     assert lines[:5] == [
         "trivia  m                  bigscience-bloom",
         "────────────────────────────────────────────",
@@ -54,13 +57,16 @@ def test_verbose_shows_every_row(suite: Suite) -> None:
     """Rows without a difference are counted; `-v` shows them."""
     suite.trivia(recorded=True)
     model = [suite.spec("m", "tiny-gpt2-distil")]
-    assert summary(suite.run(models=model))[:4] == [
+    shown = summary(suite.run(models=model))
+    shown = shown[shown.index("") + 1 :]
+    assert shown[:4] == [
         "trivia  m",
         "─────────────────────",
         "ice     ≠ Ice is fire",
         "and 2 prompts without a difference (-v shows all)",
     ]
     rows = summary(suite.run("-v", models=model))
+    rows = rows[rows.index("") + 1 :]
     assert [row.split()[0] for row in rows[2:5]] == ["sky", "hamlet", "ice"]
 
 
@@ -68,7 +74,8 @@ def test_quiet_shows_the_counts(suite: Suite) -> None:
     """`-q` leaves the table out and the counts in."""
     suite.trivia(recorded=True)
     lines = summary(suite.run("-q", models=[suite.spec("m", "tiny-gpt2-distil")]))
-    assert [line.split()[0] for line in lines if line] == ["model", "m"]
+    lines = lines[lines.index("") + 1 :]
+    assert [line.split()[0] for line in lines] == ["model", "m", "1"]
 
 
 def test_colour_only_where_it_is_wanted(suite: Suite) -> None:

@@ -45,11 +45,11 @@ def failures(result: pytest.RunResult) -> list[str]:
 @pytest.mark.parametrize("dist", [[], ["--dist=loadfile"]])
 def test_xdist_changes_nothing(mixed: Suite, dist: list[str]) -> None:
     """Two workers find what one process finds, whatever way tests are handed out, and evaluate each group once."""
-    alone = mixed.run("-p", "no:xdist", f"--junitxml={REPORT}", models=models(mixed))
+    alone = mixed.run("-p", "no:xdist", "--llm-cache=off", f"--junitxml={REPORT}", models=models(mixed))
     alone.assert_outcomes(passed=2, failed=4)
     expected = properties(mixed.path / REPORT)
     runs = len(mixed.mlflow_runs())
-    shared = mixed.run_apart("-n2", *dist, f"--junitxml={REPORT}", models=models(mixed))
+    shared = mixed.run_apart("-n2", *dist, "--llm-cache=off", f"--junitxml={REPORT}", models=models(mixed))
     shared.assert_outcomes(passed=2, failed=4)
     assert len(mixed.mlflow_runs()) == 2 * runs == 4
     assert failures(shared) == failures(alone)

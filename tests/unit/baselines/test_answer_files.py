@@ -22,6 +22,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.generation import Path as Along
 from pytest_llmcompare.models import model_files
 from pytest_llmcompare.records import GroupKey
+from tests.platforms import needs_fifo
 
 GROUP = GroupKey("tests", "trivia", "tiny")
 ALONG = Along((1, 2), (1, 2), (-0.5, -0.25), (0.0, 0.0), (1.0, 2.0), 9.0, "length")
@@ -172,6 +173,7 @@ def test_what_cannot_be_written_is_a_sentence(file: AnswerFile, code: int, monke
     assert file.path.read_bytes() == before
 
 
+@needs_fifo
 def test_a_pipe_in_the_place_of_a_file(file: AnswerFile) -> None:
     """Reading it would never end."""
     file.path.unlink()

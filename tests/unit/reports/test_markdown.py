@@ -20,6 +20,8 @@ DRIFTED = """\
 
 **2 cases: 1 drifted, 1 identical.**
 
+1 of 2 texts differs from its baseline.
+
 | model | cases | drifted | identical | drift rate |
 | --- | ---: | ---: | ---: | ---: |
 | `small` | 2 | 1 | 1 | 50.0% |
@@ -49,6 +51,8 @@ UNCHANGED = """\
 ## Model comparison: failed
 
 **1 case: 1 identical.**
+
+0 of 1 texts differ from their baselines.
 
 | model | cases | identical | drift rate |
 | --- | ---: | ---: | ---: |

@@ -42,6 +42,7 @@ model       cases  identical  drifted  drift rate  tokens   time  tok/s
 gpt2-large      5          5        0          0%      50  1.7 s   29.4
 distilgpt2      5          4        1       20.0%      50  8.7 s    5.7
 bloom-560m      5          5        0          0%      50   16 s    3.2"""
+TEXTS = "1 of 15 texts differs from its baseline"
 
 
 PAIR_LINES = """\
@@ -66,6 +67,7 @@ and 2 prompts without a difference (-v shows all)
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
+{TEXTS}
 
 {PAIR_LINES}
 
@@ -94,6 +96,7 @@ and 2 prompts without a difference (-v shows all)
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
+{TEXTS}
 
 {PAIR_LINES}
 
@@ -122,7 +125,7 @@ bees               = Honey, and wax f…  = Honey, and wax f…  = Milk.
 
 def test_quiet_shows_the_models_only() -> None:
     """With -q there is a line per model."""
-    assert report(whole_run(), verbose=-1) == MODEL_LINES
+    assert report(whole_run(), verbose=-1) == f"{MODEL_LINES}\n{TEXTS}"
 
 
 def test_a_calm_run_is_a_line_per_model() -> None:
@@ -131,6 +134,7 @@ def test_a_calm_run_is_a_line_per_model() -> None:
     assert report(summarize(results, groups()[:1], Settings()).__class__(models=whole_run().models)) == MODEL_LINES
     assert report(summarize(results, [], Settings())) == (
         "model       cases  identical  drifted  drift rate\ngpt2-large      5          5        0          0%"
+        "\n0 of 5 texts differ from their baselines"
     )
 
 
