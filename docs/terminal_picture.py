@@ -49,7 +49,14 @@ def record(folder: Path) -> str:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *ARGUMENTS],
         cwd=folder,
-        env={**os.environ, "COLUMNS": str(COLUMNS), "PY_COLORS": "1", "PYTHONUTF8": "1", "HF_HUB_OFFLINE": "1"},
+        env={
+            **os.environ,
+            "COLUMNS": str(COLUMNS),
+            "PY_COLORS": "1",
+            "PYTHONUTF8": "1",
+            "HF_HUB_OFFLINE": "1",
+            "LLMCOMPARE_CACHE": "off",
+        },
         capture_output=True,
         encoding="utf-8",
         check=False,

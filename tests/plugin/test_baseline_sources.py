@@ -109,7 +109,7 @@ def test_a_damaged_file_keeps_nothing_of_the_others_from_waiting(repository: Sui
     result = repository.run("--llm-baseline=git:main", models=models)
     result.assert_outcomes(passed=2, failed=4)
     assert sorted(waiting(repository)) == ["hamlet", "ice", "sky"]
-    assert shown(result).count(f"{FILE}, line 7: there is no fact '.inptu'.") == 1
+    assert shown(result).count(f"{FILE}, line 8: there is no fact '.inptu'.") == 1
     assert shown(result).count("What differs there does not wait for review.") == 1
 
 

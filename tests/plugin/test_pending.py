@@ -72,16 +72,16 @@ def test_every_difference_waits(suite: Suite, workers: tuple[str, ...]) -> None:
 
 
 def test_a_match_waits_for_nobody(suite: Suite) -> None:
-    """Where all is as it was there is no folder; a case that passes again takes its entry along."""
+    """Where all is as it was there is no file; a case that passes again takes its entry along."""
     suite.trivia(recorded=True)
     suite.run()
-    assert not pending_path(suite).parent.exists()
+    assert not pending_path(suite).exists()
     suite.run(models=[suite.spec("m", DISTIL)])
     assert set(waiting(suite)) == {"trivia/m/sky", "trivia/m/hamlet", "trivia/m/ice"}
     suite.run("-k", "ice or sky")
     assert set(waiting(suite)) == {"trivia/m/hamlet"}
     suite.run()
-    assert not pending_path(suite).parent.exists()
+    assert not pending_path(suite).exists()
 
 
 def test_a_later_entry_replaces_the_earlier(suite: Suite) -> None:
@@ -106,7 +106,7 @@ def test_what_is_accepted_waits_no_more(suite: Suite, workers: tuple[str, ...]) 
     run(*workers, "--llm-update-missing", models=[model])
     assert set(waiting(suite)) == {"trivia/m/sky", "trivia/m/hamlet", "trivia/m/ice"}
     run(*workers, "--llm-update", models=[model])
-    assert not pending_path(suite).parent.exists()
+    assert not pending_path(suite).exists()
 
 
 @needs_proc
