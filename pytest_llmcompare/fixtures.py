@@ -135,7 +135,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
         row = seen.case.key.row
         if row in result.failures:
             llm_parameter.fail(result.failures[row])
-        seen.generation, seen.model_changed = result.generations[row], result.model_changed
+        seen.generation, seen.model_changed = result.generations[row], row in result.changed_rows
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation

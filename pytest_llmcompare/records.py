@@ -169,14 +169,13 @@ class CaseResult:
 
     Attributes:
         key, nodeid: Name of the case, and the test.
-        generation: The candidate, or None if there was none.
-        judgement: The verdict, or None if the test did not compare.
+        generation, judgement: The candidate and the verdict; None if there was none.
         baseline_text: Text of the baseline compared with, or None.
         input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed: Whether the test passed.
-        model_changed: Whether the model verdict is `changed`. Then its log-probs are accepted for all cases together.
+        model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
     """
 
     key: CaseKey
@@ -253,11 +252,11 @@ class GroupResult:
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
         run_id, model_uri: MLflow run, and MLflow URI of the model that was evaluated.
-        evaluation: Folder with MLflow's saved `EvaluationResult`; empty if a metric failed.
-        evaluation_fault: Why there is no evaluation.
+        evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
         model_verdict: Whether the model changed; None if no output was compared with a baseline.
+        changed_rows: If so, rows whose baselines are of the model before. Their log-probs are accepted together.
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         cached, answers: Number of answers from the answer cache, and of all answers.
@@ -279,6 +278,7 @@ class GroupResult:
     notification_fault: str = ""
     gates: tuple[Gate, ...] = ()
     model_verdict: ModelVerdict | None = None
+    changed_rows: tuple[RowKey, ...] = ()
     seconds: float = 0.0
     tokens: int = 0
     level: str = ""

@@ -220,7 +220,7 @@ def _near(old: Sequence[float] | None, new: Sequence[float] | None, band: float)
 
 
 def _is_same(old: Baseline, new: Baseline) -> bool:
-    """True if two baselines say the same, for the same prompt as far as the server's count of its tokens shows."""
+    """True if two baselines say the same, and a server that counts prompt tokens counted as many for both."""
     shown = (old.generation.prompt_shown, new.generation.prompt_shown)
     return _says(old) == _says(new) and not prompt_change(*shown)
 

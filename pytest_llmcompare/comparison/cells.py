@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_llmcompare.judgement import MATCHING, Verdict, severity_of
+from pytest_llmcompare.judgement import UNDECIDED, Verdict, severity_of
 from pytest_llmcompare.records import CaseKey, CaseResult
 from pytest_llmcompare.settings import Settings
+
+from .acceptance import open_verdict
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,12 @@ class Cell:
     verdict: Verdict | None
     accepted: bool
     result: CaseResult
+
+    @property
+    def waits_as(self) -> Verdict | None:
+        """The verdict as which the output waits for a decision; None if there is nothing to decide any more."""
+        verdict = None if self.accepted else open_verdict(self.result)
+        return verdict if verdict in UNDECIDED else None
 
     @property
     def text(self) -> str | None:
@@ -50,10 +58,9 @@ def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseK
 def worst_cell(key: CaseKey, seen: Sequence[CaseResult], settings: Settings) -> Cell:
     """The cell of a case, given the results of its tests."""
     chosen = min(seen, key=lambda result: (-severity_of(verdict_of(result)), result.generation is None, result.nodeid))
-    verdict = verdict_of(chosen)
-    changed = verdict not in (None, *MATCHING)
-    accepted = verdict is not None and changed and settings.update.accepts(verdict)
-    return Cell(key, verdict, accepted and all(result.passed for result in seen), chosen)
+    waits_as = open_verdict(chosen)
+    accepted = waits_as in UNDECIDED and settings.update.accepts(waits_as) and all(result.passed for result in seen)
+    return Cell(key, verdict_of(chosen), accepted, chosen)
 
 
 def verdict_of(result: CaseResult) -> Verdict | None:

@@ -7,7 +7,7 @@ A single case has few tokens, so a small change hides in their noise. The root m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_llmcompare.generation import Environment
@@ -53,8 +53,8 @@ class Movement:
 def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict | None:
     """Compare a model with the one that its baselines were recorded with.
 
-    Baselines of different environments are judged apart. The verdict is that of today's weights if they have
-    enough tokens, else that of the environment with most tokens.
+    The verdict is that by baselines of today's weights if they have enough tokens, else that of the environment with
+    most tokens.
 
     Args:
         movements: The compared cases; missing, stale and failed ones are left out.
@@ -63,14 +63,22 @@ def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict
     Returns:
         The verdict; None if no case was compared.
     """
+    verdicts = judge_environments(movements, now).values()
+    return decisive(verdicts) if verdicts else None
+
+
+def judge_environments(movements: Iterable[Movement], now: Environment) -> dict[Environment, ModelVerdict]:
+    """A verdict by the baselines of each environment, without noise, that some were recorded in; arguments as above."""
     by_environment: dict[Environment, list[Movement]] = {}
     for movement in movements:
         by_environment.setdefault(without_noise(movement.environment), []).append(movement)
-    if not by_environment:
-        return None
-    verdicts = [_judged(own, now) for own in by_environment.values()]
-    decisive = max(verdicts, key=lambda verdict: (_is_of_today(verdict), verdict.tokens, verdict.cases))
-    return replace(decisive, others=sum(verdict.cases for verdict in verdicts) - decisive.cases)
+    return {environment: _judged(own, now) for environment, own in by_environment.items()}
+
+
+def decisive(verdicts: Collection[ModelVerdict]) -> ModelVerdict:
+    """The verdict that counts of at least one, with the number of baselines of the others."""
+    chosen = max(verdicts, key=lambda verdict: (_is_of_today(verdict), verdict.tokens, verdict.cases))
+    return replace(chosen, others=sum(verdict.cases for verdict in verdicts) - chosen.cases)
 
 
 def _is_of_today(verdict: ModelVerdict) -> bool:

@@ -160,8 +160,8 @@ class Summary:
         return f"{differing:,} of {len(compared):,} texts {differ}"
 
     def open(self, *verdicts: Verdict) -> int:
-        """How many cases have one of these verdicts and are not accepted."""
-        return sum(cell.verdict in verdicts and not cell.accepted for cell in self.cells)
+        """How many cases wait for a decision with one of these verdicts."""
+        return sum(cell.waits_as in verdicts for cell in self.cells)
 
 
 def summarize(
@@ -200,11 +200,7 @@ def summarize(
         tables=tables(cells, order),
         equal_drifts=equal_drifts(cells, order),
         notes=each_once((*group_notes, *notes)),
-        obsolete=tuple(
-            (key, tuple(sorted(rows)))
-            for key, rows in sorted((obsolete or {}).items(), key=lambda item: order.of_group(item[0]))
-            if rows
-        ),
+        obsolete=obsolete_rows(obsolete or {}, order),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
         gates=tuple((key, result.gates) for key, result in by_group.items() if result.gates),
         model_verdicts=tuple(
@@ -215,6 +211,14 @@ def summarize(
         cached=sum(result.cached for result in by_group.values()),
         answers=sum(result.answers for result in by_group.values()),
     )
+
+
+def obsolete_rows(
+    obsolete: Mapping[GroupKey, Sequence[RowKey]], order: Order
+) -> tuple[tuple[GroupKey, tuple[RowKey, ...]], ...]:
+    """Groups with obsolete baselines, and the rows of these."""
+    groups = sorted((key for key, rows in obsolete.items() if rows), key=order.of_group)
+    return tuple((key, tuple(sorted(obsolete[key]))) for key in groups)
 
 
 def each_once(texts: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the answers of a local model depend on, as far as that is known without loading it."""
+"""Facts that the answers of a local model depend on and that are known without loading it."""
 
 from __future__ import annotations
 

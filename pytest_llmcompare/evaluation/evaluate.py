@@ -10,28 +10,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
-from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.models.spec import shown_spec
-from pytest_llmcompare.records import Case, Gate, GroupResult
+from pytest_llmcompare.records import Case, Gate, GroupKey, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
-from . import group_model, metrics, row_metrics, threshold_checks, tracking
+from . import metrics, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .dataset import frame_of, storable
-from .heavy_imports import heavy_imports, import_evaluators
+from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
+from .logged_model import LoggedModel, load_now, log_model
 from .metric_notes import left_out_notes, not_computed
-from .model_logging import python_model_of
 from .predict import predict
-from .pyfunc import HeldTransformer, PyfuncTransformer
+from .pyfunc import PyfuncTransformer
 from .served_model import served_model_of
 from .verdicts import Baselines, Judged, judge_answers
 
@@ -40,25 +37,6 @@ if TYPE_CHECKING:
     from pytest_llmcompare.suite.group import Group
 
     from .resources import Resources
-
-
-@dataclass(frozen=True)
-class LoggedModel:
-    """A run with a logged model, ended; and that model, loaded from there.
-
-    Attributes:
-        run_id: The run.
-        uri: The logged model.
-        model: The model, as `mlflow.pyfunc.load_model` gives it.
-        ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
-        identity: All of it that decides what it answers.
-    """
-
-    run_id: str
-    uri: str
-    model: PyFuncModel
-    ours: HeldTransformer | None
-    identity: group_model.Identity
 
 
 @dataclass(frozen=True)
@@ -108,34 +86,50 @@ def evaluate(
         with tracking.reopened(logged.run_id):
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
-            own_notes = notes_on_model(group, cases, logged, asking, answers)
+            own_notes = fill_cache(group, cases, logged, asking, answers)
             judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
             judged = judged.with_cached(answers.cached)
             computed = compute(
                 group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
             )
         unkept = keep(group, cases, logged, judged, computed)
-        return GroupResult(
-            key=group.key,
-            generations=judged.generations,
-            failures=judged.failures,
-            judgements=judged.judgements,
-            baseline_texts=baselines.texts(),
-            baseline_tokens=baselines.tokens(),
-            notes=(*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept),
-            remarks=computed.remarks,
-            run_id=logged.run_id,
-            model_uri=logged.uri,
-            evaluation=computed.folder,
-            evaluation_fault=computed.fault,
-            gates=computed.gates,
-            model_verdict=judged.model_verdict,
-            seconds=answers.seconds,
-            cached=answers.cached,
-            answers=len(answers.outcomes),
-            tokens=judged.tokens,
-            level=judged.level,
-        )
+    notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
+    return result_of(group.key, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
+
+
+def result_of(
+    key: GroupKey,
+    logged: LoggedModel,
+    baselines: Baselines,
+    *,
+    answers: Answers,
+    judged: Judged,
+    computed: Computed,
+    notes: tuple[str, ...],
+) -> GroupResult:
+    """The result of an evaluation, as a frozen record."""
+    return GroupResult(
+        key=key,
+        generations=judged.generations,
+        failures=judged.failures,
+        judgements=judged.judgements,
+        baseline_texts=baselines.texts(),
+        baseline_tokens=baselines.tokens(),
+        notes=notes,
+        remarks=computed.remarks,
+        run_id=logged.run_id,
+        model_uri=logged.uri,
+        evaluation=computed.folder,
+        evaluation_fault=computed.fault,
+        gates=computed.gates,
+        model_verdict=judged.model_verdict,
+        changed_rows=judged.changed_rows,
+        seconds=answers.seconds,
+        cached=answers.cached,
+        answers=len(answers.outcomes),
+        tokens=judged.tokens,
+        level=judged.level,
+    )
 
 
 def read_baselines(group: Group, resources: Resources) -> Baselines:
@@ -146,35 +140,6 @@ def read_baselines(group: Group, resources: Resources) -> Baselines:
         return Baselines(stored, tolerance=tolerance, similarity=group.declaration.similarity)
     except LlmCompareError as error:
         return Baselines(None, str(error))
-
-
-def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
-    """Make a run, log the model in it, end it, and load the model from there.
-
-    Raises:
-        LlmCompareError: It cannot be logged or loaded.
-    """
-    experiment = tracking.experiment_id(group.declaration.experiment, resources.store.folder)
-    with tracking.new_run(experiment, f"log_model_{group.spec.name}", tags(group, resolved, resources.commit)) as run:
-        tracking.log_facts(group_model.facts_of(group, resolved))
-        uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
-        model = resources.loaded.get(uri, group.spec, defers=True)
-    ours = python_model_of(model)
-    return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
-
-
-def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
-    """Tags by which a run can be found."""
-    named = {
-        "mlflow.test.name": group.owner,
-        "llmcompare.table": group.key.table,
-        "llmcompare.model": group.spec.name,
-        "llmcompare.folder": group.key.folder,
-        "llmcompare.source": shown_spec(group.spec),
-        "llmcompare.fingerprint": resolved.fingerprint,
-        tracking.GIT_COMMIT: commit,
-    }
-    return {name: value for name, value in named.items() if value}
 
 
 def begin(
@@ -196,17 +161,6 @@ def begin(
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
     return Asking(logged.model, logged.identity, cases, journal, progress, expected, decode, cached)
-
-
-def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
-    """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
-    with heavy_imports():
-        from pytest_llmcompare.models import load  # noqa: F401 - imports torch
-    try:
-        in_memory.hold(ours.located())
-    except Exception:
-        tracking.mark_failed(logged.run_id)
-        raise
 
 
 def compute(
@@ -280,10 +234,14 @@ def keep(
     return (note,) if note else ()
 
 
-def notes_on_model(
+def fill_cache(
     group: Group, cases: Sequence[Case], logged: LoggedModel, asking: Asking, answers: Answers
 ) -> tuple[str, ...]:
-    """Notes on a model, which do not depend on its answers; answers that are new go to the cache."""
+    """Keep new answers, and the notes on a local model, in the answer cache.
+
+    Returns:
+        Notes on the model, which do not depend on its answers, and on what could not be kept.
+    """
     cached = asking.cached
     if cached is not None and cached.answers_all:
         return (*cached.notes, *cached.kept.notes)

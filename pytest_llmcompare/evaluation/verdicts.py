@@ -11,13 +11,14 @@ from typing import Protocol
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
-from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
+from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
+from pytest_llmcompare.comparison.noise import without_noise
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, Judgement, ModelVerdict, Verdict
+from pytest_llmcompare.judgement import COMPARED, Finding, Judgement, ModelVerdict, Verdict
 from pytest_llmcompare.models import in_memory
-from pytest_llmcompare.records import Baseline, Case, RowKey
+from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
 
 from .pyfunc import HeldTransformer
@@ -43,12 +44,14 @@ class Judged:
         judgements: Their verdicts.
         failures: Why there is no answer, for the other rows.
         model_verdict: Whether the model changed; None if no answer was compared with a baseline of its own.
+        changed_rows: As in `GroupResult`.
     """
 
     generations: Mapping[RowKey, Generation]
     judgements: Mapping[RowKey, Judgement]
     failures: Mapping[RowKey, str]
     model_verdict: ModelVerdict | None = None
+    changed_rows: tuple[RowKey, ...] = ()
 
     def with_cached(self, cached: int) -> Judged:
         """The same, with a model verdict that says how many answers are from the cache."""
@@ -204,7 +207,7 @@ def judge_answers(
         tokenizer: The model's; None for a model that gives texts alone.
     """
     generations, judgements, failures = {}, {}, {}
-    movements: list[Movement] = []
+    movements: dict[RowKey, Movement] = {}
     for case, outcome in zip(cases, outcomes, strict=True):
         row = case.key.row
         if not isinstance(outcome, Generation):
@@ -213,15 +216,29 @@ def judge_answers(
         judgement = baselines.judge(case, outcome, tokenizer)
         baseline = baselines.stored.baselines.get(row) if baselines.stored else None
         if baseline is not None and judgement.verdict in COMPARED:
-            movements.append(Movement(baseline.generation.environment, judgement.likelihood))
+            movements[row] = Movement(baseline.generation.environment, judgement.likelihood)
             judgement = extensions.judge(case, baseline, outcome, judgement)
         judgements[row] = judgement
         generations[row] = outcome if outcome.path is None else replace(outcome, path=None)
-    if baselines.stored is None or baselines.stored.of_model or not movements:
-        return Judged(generations, judgements, failures)
-    verdict = judge_model(movements, next(iter(generations.values())).environment)
-    group = cases[0].key.group
-    return Judged(generations, judgements, failures, extensions.judge_model(group, verdict) if verdict else None)
+    judged = Judged(generations, judgements, failures)
+    is_of_others = baselines.stored is not None and bool(baselines.stored.of_model)
+    return judged if is_of_others else with_model_verdict(judged, cases[0].key.group, movements, extensions)
+
+
+def with_model_verdict(
+    judged: Judged, group: GroupKey, movements: Mapping[RowKey, Movement], extensions: Extensions
+) -> Judged:
+    """Judge the model by all of its answers that were compared; plugins may change the verdict."""
+    if not movements:
+        return judged
+    now = next(iter(judged.generations.values())).environment
+    by_environment = judge_environments(movements.values(), now)
+    verdict = extensions.judge_model(group, decisive(by_environment.values()))
+    if verdict.finding is not Finding.CHANGED:
+        return replace(judged, model_verdict=verdict)
+    changed = {environment for environment, one in by_environment.items() if one.finding is Finding.CHANGED}
+    rows = (row for row, movement in movements.items() if without_noise(movement.environment) in changed)
+    return replace(judged, model_verdict=verdict, changed_rows=tuple(rows))
 
 
 def tokenizer_of(ours: HeldTransformer | None) -> Tokenizer | None:

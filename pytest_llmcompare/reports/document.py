@@ -23,7 +23,6 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
     ACCEPTED,
     NO_VERDICT,
-    UNDECIDED,
     WORST_FIRST,
     Judgement,
     Likelihood,
@@ -90,7 +89,7 @@ class Report:
 
     def accept(self, cell: Cell) -> str:
         """Return the command that accepts today's output of a case; empty if there is nothing to accept."""
-        if cell.accepted or cell.verdict not in UNDECIDED or cell.text is None:
+        if cell.waits_as is None:
             return ""
         return disarm(self.accepting(cell.result.nodeid))
 

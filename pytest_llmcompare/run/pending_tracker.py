@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from pytest_llmcompare.comparison.acceptance import (
     is_match,
     is_open,
     is_shifted,
+    open_verdict,
 )
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
@@ -145,7 +147,9 @@ class PendingTracker:
         return self._known
 
     def _entry(self, result: CaseResult) -> Entry:
+        verdict = open_verdict(result)
         assert result.judgement is not None  # only compared outputs wait
+        assert verdict is not None
         if self._commit is None:
             self._commit = git_commit(self.root)
         return Entry(
@@ -155,7 +159,7 @@ class PendingTracker:
             commit=self._commit,
             old=self._fingerprint(result),
             new=baseline_of(result),
-            judgement=result.judgement,
+            judgement=replace(result.judgement, verdict=verdict),
             baseline=result.baseline_text,
             prompt=result.input,
             against=self.against,

@@ -110,23 +110,11 @@ class Client:
         import openai
 
         failures = limited = 0
-        endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
-        create: Any = endpoint.with_raw_response.create
-        question = {name: value for name, value in fields.items() if name in ("prompt", "messages")}
-        # The SDK's methods do not know all fields by name.
-        body = {name: value for name, value in fields.items() if name not in question}
         while True:
             self.pause.wait()
             self._count()
             try:
-                with self._slots.hold(self.options.concurrency, alone=self._is_alone):
-                    answer = create(
-                        model=self.model,
-                        extra_body={**body, **self.options.extra_body, **extra},
-                        extra_headers={name: openai.Omit() for name in self._omitted},
-                        **question,
-                    )
-                return answer.http_response.content, answer.headers.get("server", "")
+                return self._send_once(fields, extra)
             except openai.RateLimitError as error:
                 limited += 1
                 seconds = seconds_to_wait(error.response.headers, limited)
@@ -150,6 +138,23 @@ class Client:
                 if error.status_code < 500 or failures >= tries:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
+
+    def _send_once(self, fields: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[bytes, str]:
+        import openai
+
+        endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
+        create: Any = endpoint.with_raw_response.create
+        question = {name: value for name, value in fields.items() if name in ("prompt", "messages")}
+        # The SDK's methods do not know all fields by name.
+        body = {name: value for name, value in fields.items() if name not in question}
+        with self._slots.hold(self.options.concurrency, alone=self._is_alone):
+            answer = create(
+                model=self.model,
+                extra_body={**body, **self.options.extra_body, **extra},
+                extra_headers={name: openai.Omit() for name in self._omitted},
+                **question,
+            )
+        return answer.http_response.content, answer.headers.get("server", "")
 
     @contextmanager
     def alone(self) -> Iterator[None]:

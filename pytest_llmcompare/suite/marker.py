@@ -201,11 +201,9 @@ def declare(
     given = bind(args, kwargs)
     source = given["table"]
     short = test.removeprefix("test_") or test
-    gen_config = checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config")
     variants = read_variants(given["variants"])
-    rows = read_table(
-        source, base=base, input=checked_column(given, "input"), target=checked_column(given, "target"), load=load
-    )
+    columns = {role: checked_column(given, role) for role in ("input", "target")}
+    rows = read_table(source, base=base, load=load, **columns)
     examples = checked_text(given[EXAMPLES], EXAMPLES) or None
     check_no_examples(rows, {EXAMPLES: examples, **{f"variants[{one.name!r}]": one.examples for one in variants}})
     return Declaration(
@@ -213,7 +211,7 @@ def declare(
         folder=folder,
         rows=rows,
         examples=examples,
-        gen_config=gen_config,
+        gen_config=checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config"),
         variants=variants,
         models=checked_models(given["models"]),
         seed=checked_seed(given["seed"]),

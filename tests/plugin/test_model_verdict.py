@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pytest_llmcompare.cli.main import main
+
 from .suites import ICE, SKY, TEST, Suite, says
 
 ROWS = [{"id": "sky", "prompt": SKY}, {"id": "ice", "prompt": ICE}]
@@ -65,6 +67,30 @@ def test_small_changes_are_seen(suite: Suite) -> None:
     assert settled.ret == 0
     judged = verdict(suite, "--llm-shift=fail", models=other)
     assert (judged["finding"], judged["same_weights"], judged["others"]) == ("unchanged", True, 0)
+
+
+@pytest.mark.parametrize("how", ["accept", "--llm-update"])
+def test_a_change_that_no_case_shows_is_settled(
+    suite: Suite, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All cases wait as shifted, and accepting takes their log-probs of today, so that one environment is left."""
+    suite.trivia(ROWS, LONG)
+    suite.run("--llm-update").assert_outcomes(passed=2)
+    other = [moved(suite, 4e-6)]
+    result = suite.run(models=other)
+    result.stdout.fnmatch_lines(["m          2          2        0          0%*"])
+    assert says(result, "m: weights changed")
+    assert says(result, "Accept 2: pytest")
+    if how == "accept":
+        monkeypatch.chdir(suite.path)
+        assert main(["pending"]) == 0
+        assert capsys.readouterr().out.count("  shift ") == 2
+        assert main(["accept", "--all"]) == 0
+    else:
+        assert says(suite.run(how, models=other), "2 refreshed")
+    judged = verdict(suite, models=other)
+    assert (judged["finding"], judged["cases"], judged["others"]) == ("unchanged", 2, 0)
+    assert (suite.path / "__baselines__/trivia/m.baseline").read_text(encoding="utf-8").count("#env") == 1
 
 
 def test_the_verdict_is_in_mlflow_and_in_reports(suite: Suite) -> None:

@@ -1,0 +1,81 @@
+"""A group's model, logged in a run of its own and loaded from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlflow.pyfunc import PyFuncModel
+
+from pytest_llmcompare.models import in_memory
+from pytest_llmcompare.models.resolve import ResolvedModel
+from pytest_llmcompare.models.spec import shown_spec
+
+from . import group_model, tracking
+from .heavy_imports import heavy_imports
+from .model_logging import python_model_of
+from .pyfunc import HeldTransformer
+
+if TYPE_CHECKING:
+    from pytest_llmcompare.suite.group import Group
+
+    from .resources import Resources
+
+
+@dataclass(frozen=True)
+class LoggedModel:
+    """A run with a logged model, ended; and that model, loaded from there.
+
+    Attributes:
+        run_id: The run.
+        uri: The logged model.
+        model: The model, as `mlflow.pyfunc.load_model` gives it.
+        ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
+        identity: All of it that decides what it answers.
+    """
+
+    run_id: str
+    uri: str
+    model: PyFuncModel
+    ours: HeldTransformer | None
+    identity: group_model.Identity
+
+
+def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
+    """Make a run, log the model in it, end it, and load the model from there.
+
+    Raises:
+        LlmCompareError: It cannot be logged or loaded.
+    """
+    experiment = tracking.experiment_id(group.declaration.experiment, resources.store.folder)
+    with tracking.new_run(experiment, f"log_model_{group.spec.name}", tags(group, resolved, resources.commit)) as run:
+        tracking.log_facts(group_model.facts_of(group, resolved))
+        uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
+        model = resources.loaded.get(uri, group.spec, defers=True)
+    ours = python_model_of(model)
+    return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
+
+
+def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
+    """Tags by which a run can be found."""
+    named = {
+        "mlflow.test.name": group.owner,
+        "llmcompare.table": group.key.table,
+        "llmcompare.model": group.spec.name,
+        "llmcompare.folder": group.key.folder,
+        "llmcompare.source": shown_spec(group.spec),
+        "llmcompare.fingerprint": resolved.fingerprint,
+        tracking.GIT_COMMIT: commit,
+    }
+    return {name: value for name, value in named.items() if value}
+
+
+def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
+    """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    with heavy_imports():
+        from pytest_llmcompare.models import load  # noqa: F401 - imports torch
+    try:
+        in_memory.hold(ours.located())
+    except Exception:
+        tracking.mark_failed(logged.run_id)
+        raise
