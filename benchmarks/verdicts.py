@@ -37,8 +37,8 @@ from subjects import SUITE, examples, machine, questions, subject
 from verdict_tables import report
 
 from pytest_llmcompare.comparison.judge import judge, stale_reason
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
-from pytest_llmcompare.comparison.noise import LearntNoise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.reading_noise import reading_noise

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pytest_llmcompare.comparison.noise import NOISE, LearntNoise, without_noise
+from pytest_llmcompare.comparison.environments import NOISE, without_noise
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import re
 
-from pytest_llmcompare.comparison.noise import NOISE, LearntNoise
+from pytest_llmcompare.comparison.environments import NOISE
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 
 from .case_lines import read_record, shortened
 from .document import ENVIRONMENT_NAME, NO_ROW, Document, LineFault, larger_noises, sort_key

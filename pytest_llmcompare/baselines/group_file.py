@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
+from pytest_llmcompare.comparison.environments import NOISE, without_noise
 from pytest_llmcompare.comparison.judge import prompt_change
-from pytest_llmcompare.comparison.noise import NOISE, likelihood_drift, stored_band, without_noise
+from pytest_llmcompare.comparison.noise import likelihood_drift, stored_band
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
 

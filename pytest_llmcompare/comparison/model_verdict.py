@@ -13,16 +13,9 @@ from dataclasses import dataclass, replace
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
-from .noise import (
-    ELSEWHERE,
-    SERVER,
-    WEIGHTS,
-    LearntNoise,
-    lowers_matmul,
-    same_device,
-    same_numerics,
-    without_noise,
-)
+from .environments import SERVER, WEIGHTS, lowers_matmul, same_device, same_numerics, without_noise
+from .learnt_noise import LearntNoise
+from .noise import ELSEWHERE
 
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""

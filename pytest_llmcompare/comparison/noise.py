@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Likelihood
 
+from .environments import SERVER, lowers_matmul, same_device, same_numerics
+from .learnt_noise import LearntNoise
+
 
 def likelihood_drift(
     then: Sequence[float] | None,
@@ -43,7 +46,7 @@ def likelihood_drift(
     position = max(range(len(differences)), key=lambda at: abs(differences[at]))
     count = len(differences)
     return Likelihood(
-        rms=math.sqrt(sum(difference * difference for difference in differences) / count),
+        rms=root_mean_square([difference * difference for difference in differences]),
         mean=sum(differences) / count,
         worst=differences[position],
         position=position,
@@ -61,30 +64,6 @@ def root_mean_square(squares: Sequence[float]) -> float:
 def uncertainty(logprobs: Sequence[float]) -> float:
     """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
     return sum((1 - math.exp(min(0.0, value))) ** 2 for value in logprobs) / max(1, len(logprobs))
-
-
-WEIGHTS = "weights"
-"""The entry of an environment that identifies the model."""
-
-DEVICE = "device"
-SERVER = "server"
-"""The entry of an environment that only served models have."""
-
-MATMUL = "matmul"
-"""The entry of an environment with torch's precision of multiplying matrices in float32, if it is not the highest."""
-
-NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
-"""The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
-the instruction set of a CPU, and the implementation of attention. Versions of libraries are facts for people."""
-
-VERSION = "version"
-"""The entry of an environment with the version of a server, which only some servers tell."""
-
-NOISE = "noise"
-"""The entry of an environment with the noise that was measured when recording.
-
-Baseline files keep it in a line of its own, and it makes no environment another one.
-"""
 
 
 @dataclass(frozen=True)
@@ -112,7 +91,9 @@ PRECISIONS: Mapping[str, Precision] = {
     "bfloat16": Precision(2**-7, tie=4, least_tie=0.5, band=0.25, least_band=0.1),
     "float16": Precision(2**-10, tie=4, least_tie=6e-2, band=0.25, least_band=1.5e-2),
 }
+
 COARSEST = "bfloat16"
+
 ELSEWHERE = 5
 """Factor of the band on another kind of device, whose noise has not been measured, or behind another server.
 
@@ -187,63 +168,6 @@ def _factor(now: Environment, then: Environment) -> int:
     return 1 if same_device(now, then) else ELSEWHERE
 
 
-@dataclass(frozen=True)
-class LearntNoise:
-    """How far the log-probs of a model and table move although nothing changes, measured when recording.
-
-    Attributes:
-        rms: Root mean square of the differences over all tokens measured (nats).
-        band: Largest rms of one case that counts as noise (nats); None follows the number format.
-        tie: Largest margin that noise can decide (nats); None follows the number format.
-    """
-
-    rms: float
-    band: float | None = None
-    tie: float | None = None
-
-    @classmethod
-    def from_movements(cls, rms: float, largest: float, lead: float) -> LearntNoise:
-        """Noise of a server: limits three times the largest movements seen, and not too little.
-
-        Args:
-            rms: Root mean square over all tokens (nats).
-            largest: Largest rms of a case (nats).
-            lead: Largest movement of a top-2 margin (nats).
-        """
-        return cls(rms, max(3 * largest, 3e-4), max(3 * lead, 1e-2))
-
-    @classmethod
-    def read(cls, environment: Environment) -> LearntNoise | None:
-        """The noise in an environment; None if there is none, or it cannot be read."""
-        try:
-            numbers = [float(part) for part in dict(environment).get(NOISE, "").split("/")]
-        except ValueError:
-            return None
-        if len(numbers) not in (1, 3) or not all(0 <= number < math.inf for number in numbers) or 0 in numbers[1:]:
-            return None
-        return cls(*numbers)
-
-    def widened(self, other: LearntNoise) -> LearntNoise:
-        """The larger of both, number by number."""
-        limits = ((self.band, other.band), (self.tie, other.tie))
-        band, tie = (max((limit for limit in pair if limit is not None), default=None) for pair in limits)
-        return LearntNoise(max(self.rms, other.rms), band, tie)
-
-    @property
-    def text(self) -> str:
-        """How a baseline file holds it: `1.3e-06`, with limits `4.2e-05/3.0e-04/1.0e-02`."""
-        return "/".join(f"{number:.1e}" for number in (self.rms, self.band, self.tie) if number is not None)
-
-    def write(self, environment: Environment) -> Environment:
-        """An environment that holds this noise."""
-        return tuple(sorted([*without_noise(environment), (NOISE, self.text)]))
-
-
-def without_noise(environment: Environment) -> Environment:
-    """An environment without the noise measured in it, as it identifies the model and its numerics."""
-    return tuple(pair for pair in environment if pair[0] != NOISE)
-
-
 def unsure(best: float) -> float:
     """Return the margin (nats) in float32 up to which a shortcut may have changed a choice, which is then made again.
 
@@ -262,39 +186,6 @@ def precision_of(environment: Environment) -> Precision:
     return PRECISIONS.get(dtype, PRECISIONS[COARSEST])
 
 
-def lowers_matmul(environment: Environment) -> bool:
-    """True if a float32 checkpoint may be multiplied in a lower precision; others are read in the highest one."""
-    facts = dict(environment)
-    return MATMUL in facts and facts.get("dtype") == "float32"
-
-
 def has_full_precision(*environments: Environment) -> bool:
     """True if all environments are known to compute in float32 or better."""
     return all(precision_of(environment).step <= PRECISIONS["float32"].step for environment in environments)
-
-
-def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
-    """Entries of an environment that decide how numbers are summed; for a served model, all that its server shows."""
-    if SERVER in dict(environment):
-        return tuple(pair for pair in environment if pair[0] not in (WEIGHTS, NOISE))
-    return tuple(pair for pair in environment if pair[0] in NUMERICS)
-
-
-def same_numerics(one: Environment, other: Environment) -> bool:
-    """True if nothing is known to sum numbers in another order; what one of them lacks is unknown, not different.
-
-    Of a served model this holds for the version alone.
-    """
-    facts, others = dict(numerics(one)), dict(numerics(other))
-    if SERVER not in facts and SERVER not in others:
-        return all(others.get(name, value) == value for name, value in facts.items())
-    if VERSION not in facts or VERSION not in others:
-        facts.pop(VERSION, None)
-        others.pop(VERSION, None)
-    return facts == others
-
-
-def same_device(one: Environment, other: Environment) -> bool:
-    """True if two environments are not known to have different kinds of devices: CPU and GPU, or two kinds of GPU."""
-    kinds = {str(facts[DEVICE]).partition(":")[0] for facts in (dict(one), dict(other)) if DEVICE in facts}
-    return len(kinds) < 2

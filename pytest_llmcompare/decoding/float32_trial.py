@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pytest_llmcompare.models.device import highest_matmul_precision
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
@@ -53,13 +54,8 @@ def reading(model: LocalModel) -> Iterator[None]:
     if not is_read_in_float32(model):
         yield
         return
-    lowered = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with in_float32(model.model):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(lowered)
+    with highest_matmul_precision(), in_float32(model.model):
+        yield
 
 
 def is_read_in_float32(model: LocalModel) -> bool:

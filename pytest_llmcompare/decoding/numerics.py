@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_llmcompare.models.device import device_name
+from pytest_llmcompare.models.device import device_name, matmul_precision
 
 if TYPE_CHECKING:
     from pytest_llmcompare.models.load import LocalModel
 
 _backends: Any = torch.backends  # some of its attributes are of newer versions only
 _SWITCHES: dict[str, Callable[[], object]] = {
-    "matmul precision": torch.get_float32_matmul_precision,
+    "matmul precision": matmul_precision,
     "default dtype": torch.get_default_dtype,
     "deterministic": torch.are_deterministic_algorithms_enabled,
     "onednn": lambda: torch.backends.mkldnn.enabled,
@@ -24,9 +24,9 @@ _SWITCHES: dict[str, Callable[[], object]] = {
     "cudnn benchmark": lambda: torch.backends.cudnn.benchmark,
     "reduced bfloat16": lambda: torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction,
     "reduced float16": lambda: torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction,
-    "onednn matmul": lambda: _backends.mkldnn.matmul.fp32_precision,
+    "onednn matmul": lambda: _set_precision(_backends.mkldnn.matmul),
     "onednn convolution": lambda: _backends.mkldnn.conv.fp32_precision,
-    "cuda matmul": lambda: _backends.cuda.matmul.fp32_precision,
+    "cuda matmul": lambda: _set_precision(_backends.cuda.matmul),
     "cudnn convolution": lambda: _backends.cudnn.conv.fp32_precision,
     "flash attention": torch.backends.cuda.flash_sdp_enabled,
     "efficient attention": torch.backends.cuda.mem_efficient_sdp_enabled,
@@ -37,6 +37,11 @@ _SWITCHES: dict[str, Callable[[], object]] = {
 def torch_switches() -> dict[str, str]:
     """Torch's switches as they are now, as `torch NAME`; `models/machine.py` has their defaults."""
     return {f"torch {name}": _shown(read) for name, read in _SWITCHES.items()}
+
+
+def _set_precision(backend: Any) -> str:
+    """How a backend multiplies; `ieee` is what it does while nothing is set, and setting it twice leaves it behind."""
+    return str(backend.fp32_precision).replace("ieee", "none")
 
 
 def _shown(read: Callable[[], object]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey

@@ -8,8 +8,9 @@ from functools import partial
 from itertools import takewhile
 
 from pytest_llmcompare.baselines.journal import answer_key
+from pytest_llmcompare.comparison.environments import same_numerics
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation

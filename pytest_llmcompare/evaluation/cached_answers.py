@@ -24,8 +24,9 @@ from pytest_llmcompare.baselines.answer_lines import (
     key_of,
     model_line,
 )
+from pytest_llmcompare.comparison.environments import without_noise
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.noise import LearntNoise, without_noise
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise, holds_noise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Environment, Generation
@@ -159,8 +160,7 @@ class CachedAnswers:
 
     def knows_noise(self, environment: Environment) -> bool:
         """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
-        recorded = {baseline.generation.environment for baseline in self.expected.values()}
-        return any(without_noise(one) == environment and LearntNoise.read(one) for one in recorded)
+        return holds_noise((baseline.generation.environment for baseline in self.expected.values()), environment)
 
     @property
     def noise(self) -> LearntNoise | None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.noise import LearntNoise, without_noise
+from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
@@ -85,8 +85,8 @@ def _measures_noise(asking: Asking, model: LocalModel) -> bool:
     """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
     if asking.cached is not None and asking.cached.about.has_noise:
         return False
-    recorded = {baseline.generation.environment for baseline in asking.expected.values()}
-    return not any(without_noise(one) == model.environment and LearntNoise.read(one) for one in recorded)
+    recorded = (baseline.generation.environment for baseline in asking.expected.values())
+    return not holds_noise(recorded, model.environment)
 
 
 def _check_takes_messages(asking: Asking, ours: HeldTransformer) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
+from pytest_llmcompare.comparison.environments import without_noise
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
 from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
-from pytest_llmcompare.comparison.noise import without_noise
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,6 +54,44 @@ def checked_dtype(dtype: str | None, name: str) -> Any:
 def device_name(device: torch.device) -> str:
     """Kind of a device, or a GPU's product name; without spaces, because it is part of a line in the baseline file."""
     return torch.cuda.get_device_name(device).replace(" ", "_") if device.type == "cuda" else device.type
+
+
+def matmul_precision() -> str:
+    """How torch multiplies matrices in float32: `highest`, or how it was told to round their numbers.
+
+    `torch.get_float32_matmul_precision`, except that this refuses to answer once somebody has set `fp32_precision` of
+    a backend; the precisions of all of them are the answer then, as `bf16/ieee`.
+    """
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return "/".join(str(backend.fp32_precision) for backend in _matmul_backends())
+
+
+@contextmanager
+def highest_matmul_precision() -> Iterator[None]:
+    """Multiply matrices in float32 without rounding their numbers; nothing is touched if torch does so already."""
+    before = matmul_precision()
+    if before == "highest":
+        yield
+        return
+    backends = _matmul_backends()
+    precisions = [backend.fp32_precision for backend in backends]
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        if "/" not in before:
+            torch.set_float32_matmul_precision(before)
+        for backend, precision in zip(backends, precisions, strict=True):
+            backend.fp32_precision = precision
+
+
+def _matmul_backends() -> list[Any]:
+    """Backends whose precision can be set one by one; none in versions of torch before 2.9."""
+    known: list[Any] = [torch.backends.mkldnn, torch.backends.cuda]
+    backends = [getattr(backend, "matmul", None) for backend in known]
+    return [backend for backend in backends if hasattr(backend, "fp32_precision")]
 
 
 def share_processors() -> None:

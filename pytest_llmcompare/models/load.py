@@ -31,7 +31,7 @@ from pytest_llmcompare.generation import Environment
 from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
-from .device import checked_device, checked_dtype, device_name, share_processors
+from .device import checked_device, checked_dtype, device_name, matmul_precision, share_processors
 from .load_checks import check_architectures, check_loaded, unloadable
 from .warning_filters import library_warnings_ignored
 
@@ -149,7 +149,7 @@ class LocalModel:
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            "matmul": torch.get_float32_matmul_precision().replace("highest", ""),
+            "matmul": matmul_precision().replace("highest", ""),
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
             "weights": self.fingerprint,

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 
-from pytest_llmcompare.comparison.noise import LearntNoise, root_mean_square, uncertainty
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 
 from .answer import Answer, ShownToken
 from .server import Question

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from pytest_llmcompare.comparison.noise import VERSION
+from pytest_llmcompare.comparison.environments import VERSION
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment, names_tokens_alike
 

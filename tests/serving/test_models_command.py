@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.cli.main import main
-from pytest_llmcompare.comparison.noise import limits, same_numerics
+from pytest_llmcompare.comparison.environments import same_numerics
+from pytest_llmcompare.comparison.noise import limits
 from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.serving.client import Client
 from pytest_llmcompare.serving.server import Server

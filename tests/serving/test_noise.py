@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+from pytest_llmcompare.comparison.environments import numerics
 from pytest_llmcompare.comparison.judge import judge
-from pytest_llmcompare.comparison.noise import LearntNoise, limits, numerics
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.noise import limits
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Environment, Generation, Path
 from pytest_llmcompare.judgement import Judgement

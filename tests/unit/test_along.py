@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.judge import judge
-from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, LearntNoise, limits
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, limits
 from pytest_llmcompare.generation import Generation, Path, number_of_bytes
 from pytest_llmcompare.judgement import COMPARED, Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_llmcompare.comparison.acceptance import is_accepted, is_match, is_open, is_shifted
+from pytest_llmcompare.comparison.environments import same_numerics
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
-from pytest_llmcompare.comparison.noise import LearntNoise, same_numerics
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Judgement, Likelihood, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey

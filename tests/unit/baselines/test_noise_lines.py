@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.baselines import store
-from pytest_llmcompare.comparison.noise import LearntNoise
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import RowKey
 
