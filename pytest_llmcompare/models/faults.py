@@ -11,6 +11,7 @@ from pytest_llmcompare.errors import ModelError
 from .formats import foreign_format
 from .model_files import ADAPTER
 from .spec import ModelSpec
+from .uris import is_gguf
 
 LISTED = 12  # names in a message, at most
 
@@ -21,6 +22,8 @@ def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> st
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
     if (root / spec.source).is_dir():
         return f" Did you mean the folder ./{spec.source}? Then write the ./ too."
+    if is_gguf(spec.source) and (root / spec.source).is_file():
+        return f" Did you mean the file ./{spec.source}? Then write the ./ too."
     if (root / spec.source).is_file():
         foreign = foreign_format([spec.source])
         what = f" It is {foreign[1].name}, which is not read. {foreign[1].advice}" if foreign else ""

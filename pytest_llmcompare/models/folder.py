@@ -14,7 +14,7 @@ from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
 from .spec import ModelSpec
-from .uris import folder_path
+from .uris import folder_path, is_gguf
 
 LISTED = 5  # folders in a message, at most
 STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)
@@ -122,14 +122,15 @@ def _pointer_error(spec: ModelSpec, folder: Path, name: str) -> ModelError:
 
 
 def _no_folder_error(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
-    """The error for a folder that does not exist or is a file."""
+    """The error for a folder that does not exist or is a file, and for a GGUF file that does not exist."""
     if folder.exists():
         return _file_error(spec, folder)
-    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    others = [*folder.parent.iterdir()] if folder.parent.is_dir() else []
+    beside = [path.name for path in others if path.is_dir() or is_gguf(path.name)]
     near = difflib.get_close_matches(folder.name, beside, n=1)
     hint = f" Did you mean {near[0]!r} beside it?" if near else ""
     return ModelError(
-        f"model {spec.name!r}: there is no folder {folder}.{hint}\n"
+        f"model {spec.name!r}: there is no {'file' if is_gguf(folder.name) else 'folder'} {folder}.{hint}\n"
         f"Folders are relative to pytest's root, {root}. A hub id has one '/' at most."
     )
 

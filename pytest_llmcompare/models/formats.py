@@ -32,8 +32,8 @@ FORMATS = (
     Format(
         ("*.gguf", "*.ggml", "ggml-*.bin"),
         "GGUF, the format of llama.cpp and Ollama",
-        "Name the model that it was converted from, as a hub id or folder with safetensors. A llama.cpp or Ollama "
-        "server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI.",
+        "Name the file itself (./FOLDER/MODEL.gguf, the ending in small letters), or the model that it was converted "
+        "from, as a hub id or folder with safetensors.",
     ),
     Format(("*.onnx", "*.onnx_data", "*.ort"), "ONNX", SAVE),
     Format(

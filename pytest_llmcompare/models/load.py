@@ -22,6 +22,7 @@ from transformers import (
     AutoTokenizer,
     DynamicCache,
     DynamicLayer,
+    GgufConfig,
     TextGenerationPipeline,
 )
 
@@ -32,7 +33,8 @@ from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
 from .device import checked_device, checked_dtype, device_name, matmul_precision, share_processors
-from .load_checks import check_architectures, check_loaded, unloadable
+from .gguf import correct_gguf_config, gguf_options
+from .load_checks import check_architectures, check_loaded, describe_quantization, unloadable
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
@@ -50,6 +52,7 @@ class LocalModel:
         tokenizer: Its tokenizer.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: Fingerprint of the weights, see `model_files.py`.
+        quantization: How the weights are quantised, such as `torchao:Int8WeightOnlyConfig`; empty if they are not.
         pieces: Texts of single tokens, filled in as they are needed.
         notes: Notes on the model for the user.
     """
@@ -59,6 +62,7 @@ class LocalModel:
     tokenizer: Any
     chat_template: str = ""
     fingerprint: str = ""
+    quantization: str = ""
     pieces: dict[int, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
 
@@ -150,6 +154,7 @@ class LocalModel:
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "matmul": matmul_precision().replace("highest", ""),
+            "quantization": self.quantization,
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
             "weights": self.fingerprint,
@@ -225,10 +230,10 @@ def load_model(
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
 ) -> LocalModel:
-    """Load tokenizer and weights from a folder, without network.
+    """Load tokenizer and weights from a folder or a GGUF file, without network.
 
     Args:
-        location: Folder of the model, such as a snapshot in the hub's cache.
+        location: Folder of the model, such as a snapshot in the hub's cache, or a GGUF file.
         name: Name of the model, for messages.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` (the default) for the checkpoint's own.
         device: `cpu`, `cuda`, `cuda:1`, ..., `auto` to spread it over all devices; by default a GPU if there is one.
@@ -245,21 +250,26 @@ def load_model(
     share_processors()
     place = checked_device(device, name)
     precision = checked_dtype(dtype, name)
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    folder, file = gguf_options(location)
+    options = {"local_files_only": True, "trust_remote_code": trust_remote_code, **file}
     weights = {"dtype": precision, "device_map": place, "use_safetensors": None if allow_pickle else True}
     try:
         with transformers_quiet():
-            config = AutoConfig.from_pretrained(location, **options)
+            config = AutoConfig.from_pretrained(folder, **options)
             check_architectures(name, location, config.to_dict())
-            tokenizer = AutoTokenizer.from_pretrained(location, **options)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            if file:
+                correct_gguf_config(config)
+                weights |= {"config": config, "quantization_config": GgufConfig(dequantize=True)}
             auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            model, report = auto.from_pretrained(location, output_loading_info=True, **weights, **options)
+            model, report = auto.from_pretrained(folder, output_loading_info=True, **weights, **options)
     except ModelError:
         raise
     except Exception as error:  # from a library, of any kind: a broken file, an unknown architecture, too little memory
         raise unloadable(name, location, place, error) from error
     loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
     check_loaded(loaded, report, str(location))
+    describe_quantization(loaded, Path(location))
     return loaded
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,10 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
+from .gguf import gguf_note, read_header, unloadable_gguf
 from .model_files import file_names, matches
+from .quantization import is_installed, quantization_of, quantized_note
+from .uris import is_gguf
 
 OTHER_TASKS = re.compile(
     r"For\w*(?:Classification|QuestionAnswering|MultipleChoice|SentencePrediction|Regression|Detection|Segmentation"
@@ -53,6 +55,7 @@ PACKAGES: Mapping[str, str] = {
     "autoawq": "awq",
     "auto-round": "auto_round",
     "hqq": "hqq",
+    "gguf": "gguf",
     "aqlm": "aqlm",
     "torchao": "torchao",
     "timm": "timm",
@@ -70,6 +73,8 @@ def unloadable(name: str, location: str | Path, place: object, error: Exception)
             f"model {name!r}: {location} needs the Python package {package!r}, which is not installed here "
             f"({error_line(error)}).\nInstall it: pip install {package}"
         )
+    if is_gguf(str(location)):
+        return unloadable_gguf(name, Path(location), error_line(error))
     return ModelError(
         f"model {name!r}: {location} cannot be loaded on {place}: {error_line(error)}\n"
         "To see the whole error: "
@@ -88,7 +93,7 @@ def missing_package(folder: Path, error: BaseException) -> str:
         return ""
     if _needs_sentencepiece(folder):
         mentioned.insert(0, "sentencepiece")
-    return next((package for package in mentioned if not _is_installed(PACKAGES[package])), "")
+    return next((package for package in mentioned if not is_installed(PACKAGES[package])), "")
 
 
 def _chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -105,13 +110,6 @@ def _mentions(text: str, package: str, module: str) -> bool:
     return any(
         re.search(rf"(?<![\w./-]){re.escape(word)}(?![\w/-])", text, re.IGNORECASE) for word in {package, module}
     )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _needs_sentencepiece(folder: Path) -> bool:
@@ -149,6 +147,7 @@ class Loaded(Protocol):
     model: Any
     tokenizer: Any
     chat_template: str
+    quantization: str
     notes: tuple[str, ...]
 
     @property
@@ -175,6 +174,17 @@ def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> No
         )
     if loaded.chat_template:
         check_template(loaded, location)
+
+
+def describe_quantization(loaded: Loaded, location: Path) -> None:
+    """Put down how the weights are quantised, and a note for the user."""
+    if is_gguf(location.name) and location.is_file():
+        header = read_header(location)
+        loaded.quantization = f"gguf:{header.formats[0]}" if header.formats else "gguf"
+        loaded.notes += (gguf_note(loaded.name, header, str(loaded.model.dtype).removeprefix("torch.")),)
+    elif quantization := quantization_of(loaded.model.config.to_dict()):
+        loaded.quantization = quantization
+        loaded.notes += (quantized_note(loaded.name, quantization),)
 
 
 def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:

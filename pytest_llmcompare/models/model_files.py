@@ -32,7 +32,12 @@ TEMPLATES = "additional_chat_templates"
 
 
 def further_digest(folder: Path) -> str:
-    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not."""
+    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not.
+
+    A GGUF file in the place of a folder holds all of them itself.
+    """
+    if folder.is_file():
+        return content_digest(folder)
     files = [folder / name for name in file_names(folder) if matches(name, FURTHER)]
     files += [path for path in (folder / TEMPLATES).glob("*") if path.is_file()]
     files += [path for path in folder.rglob("*/*.py") if path.is_file()]

@@ -11,8 +11,10 @@ from pytest_llmcompare.errors import ModelError
 from . import hub, mlflow_models
 from .echo import parse_echo
 from .folder import check_folder
+from .gguf import check_gguf, gguf_fingerprint, gguf_path
 from .load_checks import check_architectures
 from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
+from .quantization import check_quantization
 from .safety import check_weights, read_json_object
 from .served import check_variables, parse_address
 from .spec import ModelSpec, SourceKind, shown_spec
@@ -25,9 +27,9 @@ class ResolvedModel:
 
     Attributes:
         spec: The spec that it was found by.
-        location: Folder of the weights (a hub snapshot or a folder), or an MLflow URI pinned to the version that its
-            alias names now, such as `models:/qa/3`; the address of a served model; empty for
-            an `echo:` model.
+        location: Folder of the weights (a hub snapshot or a folder), or the GGUF file that holds them; an MLflow URI
+            pinned to the version that its alias names now, such as `models:/qa/3`; the address of a served model;
+            empty for an `echo:` model.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
         fingerprint: 12 hex digits that change with the weights (see `model_files.py`) or with `echo:`'s parameters.
     """
@@ -65,6 +67,9 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
             f"model {spec.name!r}: {shown_spec(spec)} is of a kind that only a plugin loads, and only in a pytest run."
             f"\n{HOOK}"
         )
+    if spec.kind is SourceKind.FOLDER and (file := gguf_path(spec, root)):
+        check_gguf(spec, file)
+        return ResolvedModel(spec, str(file), "", gguf_fingerprint(file))
     if spec.kind is SourceKind.FOLDER:
         folder = check_folder(spec, root)
         check_whole(folder, spec)
@@ -75,10 +80,12 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
 
 
 def check_whole(folder: Path, spec: ModelSpec) -> None:
-    """Check a model's files without loading them: that nothing is refused, and that it is a model that writes text.
+    """Check a model's files without loading them: nothing is refused, it writes text, and its packages are installed.
 
     Raises:
-        ModelError: It is refused, or was trained for another task.
+        ModelError: It is refused, was trained for another task, or is quantised and its package is not installed.
     """
     check_weights(folder, spec)
-    check_architectures(spec.name, folder, read_json_object(folder / CONFIG))
+    config = read_json_object(folder / CONFIG)
+    check_architectures(spec.name, folder, config)
+    check_quantization(spec.name, folder, config)
