@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.errors import ModelError, did_you_mean
 
+from .config_tables import CONFIG_FILE, header
 from .formats import foreign_format
 from .model_files import ADAPTER
 from .spec import ModelSpec
@@ -48,6 +49,16 @@ def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> Model
     if foreign is None:
         return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
     return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+
+
+def no_subfolder_error(spec: ModelSpec, where: Path | str, folders: Sequence[str]) -> ModelError:
+    """The error for a `subfolder` that is not there."""
+    wanted = spec.loading.subfolder
+    near = did_you_mean(wanted, folders) if folders else " It has no folders."
+    return ModelError(
+        f"model {spec.name!r}: there is no folder {wanted!r} in {where}, which subfolder names.{near}\n"
+        f"Correct subfolder in {header(spec.name)} of {CONFIG_FILE}."
+    )
 
 
 def listed_names(names: Sequence[str]) -> str:
