@@ -34,7 +34,14 @@ ROOMS: Sequence[Sequence[str]] = (
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
     "torch": {"decoding.*", "models.device", "models.load"},
-    "transformers": {"decoding.*", "models.gen_config", "models.load", "models.load_checks", "models.safety"},
+    "transformers": {
+        "decoding.*",
+        "models.gen_config",
+        "models.gguf",
+        "models.load",
+        "models.load_checks",
+        "models.safety",
+    },
     "mlflow": {"compat", "evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
     "pandas": {"evaluation.*", "suite.*"},
     "scipy": {"comparison.statistics"},

@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.errors import ModelError, did_you_mean, nearest_hint
 
+from .config_tables import CONFIG_FILE, header
 from .formats import foreign_format
 from .model_files import ADAPTER
 from .spec import ModelSpec
@@ -41,6 +42,15 @@ def adapter_error(spec: ModelSpec, where: str) -> ModelError:
     )
 
 
+def no_gguf_error(spec: ModelSpec, where: str, names: Iterable[str]) -> ModelError:
+    """The error for a GGUF file that a model's table names and that is not there."""
+    wanted, others = spec.loading.gguf_file, sorted(name for name in names if is_gguf(name))
+    return ModelError(
+        f"model {spec.name!r}: {where} has no file {wanted!r} (gguf_file).{nearest_hint(wanted, others)}\n"
+        f"Its GGUF files: {listed_names(others)}."
+    )
+
+
 def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> ModelError:
     """The error for a repository without weights that transformers can load."""
     foreign = foreign_format(names)
@@ -51,6 +61,16 @@ def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> Model
     if foreign is None:
         return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
     return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+
+
+def no_subfolder_error(spec: ModelSpec, where: Path | str, folders: Sequence[str]) -> ModelError:
+    """The error for a `subfolder` that is not there."""
+    wanted = spec.loading.subfolder
+    near = did_you_mean(wanted, folders) if folders else " It has no folders."
+    return ModelError(
+        f"model {spec.name!r}: there is no folder {wanted!r} in {where}, which subfolder names.{near}\n"
+        f"Correct subfolder in {header(spec.name)} of {CONFIG_FILE}."
+    )
 
 
 def listed_names(names: Sequence[str]) -> str:

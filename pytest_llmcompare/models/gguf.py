@@ -1,4 +1,4 @@
-"""GGUF files, the format of llama.cpp: found, checked by their headers, and described. Standard library only.
+"""GGUF files, the format of llama.cpp: found, checked by their headers, and described.
 
 transformers loads them with dequantised weights, and with the tokenizer that the file holds.
 """
@@ -9,7 +9,7 @@ import os
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -130,10 +130,18 @@ def gguf_options(location: str | Path) -> tuple[Path, dict[str, Any]]:
     return (path.parent, {"gguf_file": path.name}) if is_gguf(path.name) and path.is_file() else (path, {})
 
 
-def correct_gguf_config(config: Any) -> None:
-    """Give a GPT-2 as many positions as its GGUF file has; transformers reads that number, and gives it 1024."""
+def gguf_arguments(config: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for the weights of a GGUF file, which are dequantised.
+
+    Args:
+        config: The configuration that transformers read from the file.
+        options: Options that name the file.
+    """
+    from transformers import GgufConfig
+
     if config.model_type == "gpt2" and getattr(config, "n_ctx", None):
-        config.n_positions = config.n_ctx
+        config.n_positions = config.n_ctx  # transformers gives it 1024 positions, whatever the file has
+    return {"config": config, "quantization_config": GgufConfig(dequantize=True), **options}
 
 
 def unloadable_gguf(name: str, path: Path, reason: str) -> ModelError:

@@ -25,7 +25,8 @@ def _key_of(resolved: ResolvedModel) -> Key:
     """Everything in which a requested model must equal the one in memory to be that one."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
-    return (resolved.location, resolved.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)
+    options = (spec.dtype, spec.device, spec.chat_template, spec.loading, resolved.tokenizer)
+    return (resolved.location, resolved.fingerprint, *options, *consent)
 
 
 @dataclass
@@ -103,4 +104,6 @@ def _loaded(resolved: ResolvedModel) -> LocalModel:
         chat_template=spec.chat_template,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
+        tokenizer=resolved.tokenizer,
+        options=spec.loading,
     )

@@ -22,7 +22,6 @@ from transformers import (
     AutoTokenizer,
     DynamicCache,
     DynamicLayer,
-    GgufConfig,
     TextGenerationPipeline,
 )
 
@@ -33,11 +32,13 @@ from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
 from .device import checked_device, checked_dtype, device_name, matmul_precision, share_processors
-from .gguf import correct_gguf_config, gguf_options
+from .gguf import gguf_arguments, gguf_options
 from .load_checks import check_architectures, check_loaded, describe_quantization, unloadable
+from .loading_options import LoadingOptions
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
+DEFAULTS = LoadingOptions()
 LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")
 """Kinds of RoPE whose frequencies change with the length of the batch."""
 
@@ -229,6 +230,8 @@ def load_model(
     chat_template: str = "",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    tokenizer: str = "",
+    options: LoadingOptions = DEFAULTS,
 ) -> LocalModel:
     """Load tokenizer and weights from a folder or a GGUF file, without network.
 
@@ -241,6 +244,8 @@ def load_model(
         chat_template: As in `ModelSpec`.
         trust_remote_code: Whether Python code in the folder may run.
         allow_pickle: Whether pickled weights may be read.
+        tokenizer: Folder of the tokenizer; empty for the model's own.
+        options: How the weights are loaded; the folders have been found already.
 
     Raises:
         UsageError: An unknown device or dtype.
@@ -251,24 +256,27 @@ def load_model(
     place = checked_device(device, name)
     precision = checked_dtype(dtype, name)
     folder, file = gguf_options(location)
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code, **file}
-    weights = {"dtype": precision, "device_map": place, "use_safetensors": None if allow_pickle else True}
+    local = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    weights = {
+        "dtype": precision,
+        "device_map": place,
+        "use_safetensors": None if allow_pickle else True,
+        **options.arguments(place),
+    }
     try:
         with transformers_quiet():
-            config = AutoConfig.from_pretrained(folder, **options)
+            config = AutoConfig.from_pretrained(folder, **local, **file)
             check_architectures(name, location, config.to_dict())
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-            if file:
-                correct_gguf_config(config)
-                weights |= {"config": config, "quantization_config": GgufConfig(dequantize=True)}
+            encoder = AutoTokenizer.from_pretrained(tokenizer or folder, **local, **({} if tokenizer else file))
+            weights |= gguf_arguments(config, file) if file else {}
             auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            model, report = auto.from_pretrained(folder, output_loading_info=True, **weights, **options)
+            model, report = auto.from_pretrained(folder, output_loading_info=True, **weights, **local)
     except ModelError:
         raise
     except Exception as error:  # from a library, of any kind: a broken file, an unknown architecture, too little memory
         raise unloadable(name, location, place, error) from error
-    loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
-    check_loaded(loaded, report, str(location))
+    loaded = LocalModel(name, model.eval(), encoder, chat_template, fingerprint)
+    check_loaded(loaded, report, str(location), str(tokenizer or location))
     describe_quantization(loaded, Path(location))
     return loaded
 

@@ -11,6 +11,7 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
+from .config_tables import header
 from .gguf import gguf_note, read_header, unloadable_gguf
 from .model_files import file_names, matches
 from .quantization import is_installed, quantization_of, quantized_note
@@ -158,8 +159,14 @@ class Loaded(Protocol):
         """Render a prompt by the chat template."""
 
 
-def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
+def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str, tokenizer: str) -> None:
     """Check what transformers only warns of or ignores, and add notes for the user.
+
+    Args:
+        loaded: The model.
+        report: What transformers says about its weights.
+        location: Folder of the weights.
+        tokenizer: Folder of the tokenizer.
 
     Raises:
         ModelError: The weights belong to another kind of model, some are missing (transformers fills them in at
@@ -168,12 +175,16 @@ def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> No
     check_weight_names(loaded, report, location)
     if loaded.tokenizer.vocab_size > loaded.vocabulary:
         raise ModelError(
-            f"model {loaded.name!r}: the tokenizer in {location} has {loaded.tokenizer.vocab_size} tokens, "
+            f"model {loaded.name!r}: the tokenizer in {tokenizer} has {loaded.tokenizer.vocab_size} tokens, "
             f"the model embeds {loaded.vocabulary}, so they do not belong together.\n"
-            "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
+            + (
+                "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
+                if tokenizer == location
+                else f"Name the model's own, or leave tokenizer out of {header(loaded.name)}."
+            )
         )
     if loaded.chat_template:
-        check_template(loaded, location)
+        check_template(loaded, tokenizer)
 
 
 def describe_quantization(loaded: Loaded, location: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
@@ -13,11 +14,18 @@ from .echo import parse_echo
 from .folder import check_folder
 from .gguf import check_gguf, gguf_fingerprint, gguf_path
 from .load_checks import check_architectures
-from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
+from .model_files import (
+    CONFIG,
+    Wanted,
+    combined_fingerprint,
+    commit_fingerprint,
+    tokenizer_fingerprint,
+    weights_fingerprint,
+)
 from .quantization import check_quantization
 from .safety import check_weights, read_json_object
 from .served import check_variables, parse_address
-from .spec import ModelSpec, SourceKind, shown_spec
+from .spec import ModelSpec, SourceKind, shown_spec, spec_of
 from .uris import HOOK
 
 
@@ -32,12 +40,16 @@ class ResolvedModel:
             empty for an `echo:` model.
         revision: Commit of a hub model; version, model id or run id of an MLflow model; empty for a folder.
         fingerprint: 12 hex digits that change with the weights (see `model_files.py`) or with `echo:`'s parameters.
+        tokenizer: Folder of the tokenizer; empty if the model has its own.
+        pins: Options of the model's table that name another model, with the commit that was found.
     """
 
     spec: ModelSpec
     location: str
     revision: str
     fingerprint: str
+    tokenizer: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
@@ -67,16 +79,62 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
             f"model {spec.name!r}: {shown_spec(spec)} is of a kind that only a plugin loads, and only in a pytest run."
             f"\n{HOOK}"
         )
-    if spec.kind is SourceKind.FOLDER and (file := gguf_path(spec, root)):
+    return _with_tokenizer(_resolve_files(spec, root), root)
+
+
+def _resolve_files(spec: ModelSpec, root: Path) -> ResolvedModel:
+    """Find a hub model, a folder or a GGUF file."""
+    wanted = Wanted(spec.loading.subfolder, tokenizer=not spec.loading.tokenizer, gguf=spec.loading.gguf_file)
+    if spec.kind is SourceKind.FOLDER and (file := gguf_path(spec, root) or gguf_in(spec, root, wanted)):
         check_gguf(spec, file)
         return ResolvedModel(spec, str(file), "", gguf_fingerprint(file))
     if spec.kind is SourceKind.FOLDER:
-        folder = check_folder(spec, root)
+        folder = check_folder(spec, root, wanted)
         check_whole(folder, spec)
         return ResolvedModel(spec, str(folder), "", weights_fingerprint(folder))
-    snapshot = hub.locate(spec, root)
-    check_whole(snapshot.folder, spec)
-    return ResolvedModel(spec, str(snapshot.folder), snapshot.commit, commit_fingerprint(snapshot.commit))
+    snapshot = hub.locate(spec, root, wanted)
+    place = snapshot.folder / wanted.gguf
+    if wanted.gguf:
+        check_gguf(spec, place)
+    else:
+        check_whole(place, spec)
+    parts = [commit_fingerprint(snapshot.commit), *filter(None, [wanted.subfolder, wanted.gguf])]
+    return ResolvedModel(spec, str(place), snapshot.commit, combined_fingerprint(*parts))
+
+
+def gguf_in(spec: ModelSpec, root: Path, wanted: Wanted) -> Path | None:
+    """The GGUF file in a folder that the model's table names; None if it names none.
+
+    Raises:
+        ModelError: It is not there.
+    """
+    return check_folder(spec, root, wanted) / wanted.gguf if wanted.gguf else None
+
+
+def _with_tokenizer(resolved: ResolvedModel, root: Path) -> ResolvedModel:
+    """A model with the tokenizer that its table names, if it names one.
+
+    Raises:
+        ModelError: The tokenizer cannot be found.
+    """
+    if not (source := resolved.spec.loading.tokenizer):
+        return resolved
+    name = resolved.spec.name
+    spec = spec_of(source, f"model {name!r}: tokenizer", root, name=name)
+    wanted = Wanted(weights=False)
+    if spec.kind is SourceKind.FOLDER:
+        folder, pin = check_folder(spec, root, wanted), spec.source
+        fingerprint = tokenizer_fingerprint(folder)
+    else:
+        snapshot = hub.locate(spec, root, wanted)
+        folder, pin = snapshot.folder, f"{spec.source}@{snapshot.commit}"
+        fingerprint = commit_fingerprint(snapshot.commit)
+    return replace(
+        resolved,
+        fingerprint=combined_fingerprint(resolved.fingerprint, fingerprint),
+        tokenizer=str(folder),
+        pins={**resolved.pins, "tokenizer": pin},
+    )
 
 
 def check_whole(folder: Path, spec: ModelSpec) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from pytest_llmcompare import PyfuncTransformer
 from pytest_llmcompare.models.load import transformers_quiet
 from tests.serving.gguf_model import write_gguf
 
@@ -126,3 +127,21 @@ def test_a_file_that_is_not_there(suite: Suite, quantised: Path) -> None:
     assert says(suite.run(models=["./TINY.GGUF"]), "TINY.GGUF is not read: it is GGUF, the format of llama.cpp")
     assert says(suite.run(models=["./tyny.gguf"]), "tyny.gguf. Did you mean 'tiny.gguf' beside it?")
     assert says(suite.run(models=["tiny.gguf"]), "Did you mean the file ./tiny.gguf? Then write the ./ too.")
+
+
+def test_a_file_that_the_table_names(suite: Suite, quantised: Path) -> None:
+    """The option is part of the logged model, which answers alike; a file that is not there is an error."""
+    (suite.path / "files/q8").mkdir(parents=True)
+    (suite.path / "files/q8/tiny.gguf").write_bytes(quantised.read_bytes())
+    suite.trivia(test=LONG)
+    table = '[tool.llmcompare.models.m]\nsource = "./files"\ngguf_file = "{}"\n'
+    suite.write("pyproject.toml", table.format("q8/tiny.gguf"))
+    asked = suite.compared("--llm-update", models=["m"])
+    assert asked.facts("quantization") == {"gguf:Q8_0"}
+    again = suite.compared(models=[f"m={quantised}"])
+    assert (again.verdicts, again.findings) == ({"identical"}, ["unchanged"])
+    ours = PyfuncTransformer("./files", {"max_new_tokens": 12}, gguf_file="q8/tiny.gguf")
+    assert ours.predict(None, [row["prompt"] for row in TRIVIA]) == asked.answers
+    suite.write("pyproject.toml", table.format("q8/tyny.gguf"))
+    result = suite.run(models=["m"])
+    assert says(result, "has no file 'q8/tyny.gguf' (gguf_file). Did you mean 'q8/tiny.gguf'?")
