@@ -35,6 +35,7 @@ from .device import checked_device, checked_dtype, device_name, matmul_precision
 from .gguf import gguf_arguments, gguf_options
 from .load_checks import check_architectures, check_loaded, describe_quantization, unloadable
 from .loading_options import LoadingOptions
+from .quantization import ACTIVATIONS
 from .warning_filters import library_warnings_ignored
 
 logging: Any = transformers.logging
@@ -200,7 +201,8 @@ class LocalModel:
         False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
         `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
-        if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
+        precise = self.model.dtype in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
+        if self.is_encoder_decoder or not precise:
             return False
         config = self.model.config.get_text_config(decoder=True)
         rope = str(getattr(config, "rope_parameters", None))
