@@ -33,7 +33,8 @@ ROOMS: Sequence[Sequence[str]] = (
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
-    "torch": {"decoding.*", "models.device", "models.load"},
+    "torch": {"decoding.*", "models.adapters", "models.device", "models.load"},
+    "peft": {"models.adapters"},
     "transformers": {
         "decoding.*",
         "models.gen_config",
@@ -41,6 +42,7 @@ DOORS: Mapping[str, set[str]] = {
         "models.load",
         "models.load_checks",
         "models.safety",
+        "models.weights",
     },
     "mlflow": {"compat", "evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
     "pandas": {"evaluation.*", "suite.*"},

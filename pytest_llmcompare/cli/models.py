@@ -68,7 +68,7 @@ def show_model(spec: ModelSpec, root: Path) -> bool:
             print(f"  {disarm(line)}")
         return False
     _print_facts({"at": resolved.location, "revision": resolved.revision, "fingerprint": resolved.fingerprint})
-    _print_facts({"tokenizer": resolved.tokenizer, **_options_of(spec)})
+    _print_facts({"base": resolved.base, "tokenizer": resolved.tokenizer, **_options_of(spec)})
     return spec.kind is not SourceKind.SERVER or show_server(spec)
 
 

@@ -59,7 +59,7 @@ def facts_of_place(ours: HeldTransformer) -> dict[str, str]:
 
 def folders_of(resolved: ResolvedModel) -> list[str]:
     """The folders that a model's files are in."""
-    return [folder for folder in (resolved.location, resolved.tokenizer) if folder]
+    return [folder for folder in (resolved.location, resolved.base, resolved.tokenizer) if folder]
 
 
 def is_self_contained(ours: HeldTransformer) -> bool:

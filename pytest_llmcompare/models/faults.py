@@ -10,7 +10,6 @@ from pytest_llmcompare.errors import ModelError, did_you_mean, nearest_hint
 
 from .config_tables import CONFIG_FILE, header
 from .formats import foreign_format
-from .model_files import ADAPTER
 from .spec import ModelSpec
 from .uris import is_gguf
 
@@ -32,14 +31,6 @@ def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> st
     others = [name for name in cached if name != spec.source]
     near = difflib.get_close_matches(spec.source, others, n=1, cutoff=0.8)
     return f" Did you mean {near[0]!r}, which is in the cache?" if near else ""
-
-
-def adapter_error(spec: ModelSpec, where: str) -> ModelError:
-    """The error for a PEFT adapter without its base model."""
-    return ModelError(
-        f"model {spec.name!r}: {where} holds a PEFT adapter ({ADAPTER}), not a whole model.\n"
-        "Merge it into its base model (merge_and_unload() of PEFT), save_pretrained() the result and name that folder."
-    )
 
 
 def no_gguf_error(spec: ModelSpec, where: str, names: Iterable[str]) -> ModelError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 
 from .config_tables import CONFIG_FILE, header
-from .faults import adapter_error, listed_names, no_gguf_error, no_subfolder_error
+from .faults import listed_names, no_gguf_error, no_subfolder_error
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import (
@@ -21,6 +21,7 @@ from .model_files import (
     WHOLE,
     Wanted,
     file_names,
+    is_adapter,
     is_lfs_pointer,
     lfs_pointers,
     missing_files,
@@ -30,6 +31,7 @@ from .uris import folder_path, is_gguf
 
 LISTED = 5  # folders in a message, at most
 STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)
+SAVING_ADAPTER = "Write adapter and configuration there: model.save_pretrained(FOLDER) of PEFT."
 SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)."
 
 
@@ -59,8 +61,6 @@ def check_folder(spec: ModelSpec, root: Path, wanted: Wanted = WHOLE) -> Path:
     if pointers := lfs_pointers(folder):
         raise _pointer_error(spec, folder, pointers[0])
     missing = missing_files(folder, wanted)
-    if missing and (folder / ADAPTER).is_file():
-        raise adapter_error(spec, str(folder))
     if missing:
         raise _incomplete(spec, folder, missing)
     return folder
@@ -80,7 +80,7 @@ def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Mode
     if missing == (TOKENIZER_FILE,):
         table = f'tokenizer = "FOLDER_OR_HUB_ID" in {header(spec.name)} of {CONFIG_FILE}'
         return ModelError(f"{what}\nSave the tokenizer there (tokenizer.save_pretrained(FOLDER)), or name one: {table}")
-    return ModelError(f"{what}\n{SAVING}")
+    return ModelError(f"{what}\n{SAVING_ADAPTER if is_adapter(folder) else SAVING}")
 
 
 def _model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:

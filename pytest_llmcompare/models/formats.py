@@ -55,8 +55,8 @@ FORMATS = (
     ),
     Format(
         ("adapter_model*",),
-        "a PEFT adapter, which needs its base model",
-        "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
+        "the weights of a PEFT adapter, which needs its adapter_config.json",
+        "Save both once more with save_pretrained(FOLDER) of PEFT, and name that folder.",
     ),
     Format(
         ("openvino_*", "*.mlpackage", "*.mlmodel", "*.engine", "*.plan", "*.pte", "*.llamafile", "*.mar"),

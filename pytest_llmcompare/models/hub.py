@@ -22,7 +22,18 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line, without_secrets
 
 from .faults import listed_names, nearest_model_hint, no_gguf_error, no_subfolder_error
-from .model_files import CONFIG, FORMATS, SETTINGS, WHOLE, Wanted, matches, missing_files, shards
+from .model_files import (
+    ADAPTER,
+    ADAPTER_FORMATS,
+    CONFIG,
+    FORMATS,
+    SETTINGS,
+    WHOLE,
+    Wanted,
+    matches,
+    missing_files,
+    shards,
+)
 from .safety import check_code, check_index, choose_weights, is_safe
 from .spec import ModelSpec, shown_spec
 
@@ -231,14 +242,14 @@ def _fetch_parts(spec: ModelSpec, names: Sequence[str], weights: str, fetched: C
     if weights:
         fetched([weights])
         check_index(folder, spec)
-        if parts := () if weights in FORMATS else shards(folder / weights):
+        if parts := () if weights in (*FORMATS, *ADAPTER_FORMATS) else shards(folder / weights):
             fetched(parts)
 
 
 def _is_setting(spec: ModelSpec, name: str) -> bool:
     """True for configuration, tokenizer and allowed code; files in other folders belong to other runtimes."""
     plain = "/" not in name or name.startswith("chat_templates/")
-    return (plain and matches(name, SETTINGS)) or (spec.trust_remote_code and name.endswith(".py"))
+    return (plain and matches(name, (*SETTINGS, ADAPTER))) or (spec.trust_remote_code and name.endswith(".py"))
 
 
 def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[str]]:

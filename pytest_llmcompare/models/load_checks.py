@@ -198,6 +198,28 @@ def describe_quantization(loaded: Loaded, location: Path) -> None:
         loaded.notes += (quantized_note(loaded.name, quantization),)
 
 
+def check_vocabulary(name: str, own: Mapping[str, int], base: Mapping[str, int], folders: tuple[str, str]) -> None:
+    """Check that the tokenizer of an adapter has the vocabulary of its base; it may have further tokens.
+
+    Args:
+        name: Name of the model.
+        own: Ids by token of the adapter's tokenizer.
+        base: The same of the base's tokenizer.
+        folders: Where the two were found.
+
+    Raises:
+        ModelError: A token of the base has another id.
+    """
+    differing = [(number, token) for token, number in base.items() if own.get(token) != number]
+    if differing:
+        number, token = min(differing)
+        raise ModelError(
+            f"model {name!r}: the adapter in {folders[0]} was trained on another vocabulary than that of the base in "
+            f"{folders[1]}: token {token!r} is {own.get(token, 'missing')} there and {number} here.\n"
+            f'Name the base that it was trained on: base = "FOLDER_OR_HUB_ID" in {header(name)} of pyproject.toml'
+        )
+
+
 def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
     """Check for weights that the model does not use, and for missing ones.
 

@@ -24,6 +24,8 @@ def weights_fingerprint(folder: Path) -> str:
     if not weights:
         return files_digest(folder, sorted(p for p in folder.rglob("*") if p.is_file() and p.name != REGISTRY_NOTE))
     names = {name for name in file_names(folder) if matches(name, SETTINGS)} | set(weights)
+    if is_adapter(folder):
+        names.add(ADAPTER)
     return files_digest(folder, [folder / name for name in sorted(names)])
 
 
@@ -123,6 +125,9 @@ ADAPTER = "adapter_config.json"
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
 FORMATS = (SAFETENSORS, PICKLED)  # in the order in which transformers looks for them
+ADAPTER_SAFETENSORS = "adapter_model.safetensors"
+ADAPTER_PICKLED = "adapter_model.bin"
+ADAPTER_FORMATS = (ADAPTER_SAFETENSORS, ADAPTER_PICKLED)
 
 VOCABULARIES = ("tokenizer.json", "*.model", "*.spm", "*.tiktoken", "*vocab*.txt")
 TOKENIZER_FILES = (
@@ -156,8 +161,20 @@ def index_of(weights: str) -> str:
     return f"{weights}.index.json"
 
 
+def is_adapter(folder: Path) -> bool:
+    """True if a folder has a PEFT adapter and no whole model."""
+    return (folder / ADAPTER).is_file() and not (folder / CONFIG).is_file()
+
+
+def has_adapter_weights(folder: Path) -> bool:
+    """True if a folder has weights of a PEFT adapter."""
+    return any((folder / weights).is_file() for weights in ADAPTER_FORMATS)
+
+
 def weight_files(folder: Path) -> tuple[str, ...]:
     """Names of the weight files that transformers would load, with their index; shards need not exist."""
+    if is_adapter(folder):
+        return next(((name,) for name in ADAPTER_FORMATS if (folder / name).is_file()), ())
     for weights in FORMATS:
         if (folder / weights).is_file():
             return (weights,)
@@ -222,6 +239,8 @@ def missing_files(folder: Path, wanted: Wanted = WHOLE) -> tuple[str, ...]:
     """
     if wanted.gguf:
         return () if (folder / wanted.gguf).is_file() else (wanted.gguf,)
+    if wanted.weights and is_adapter(folder):
+        return () if has_adapter_weights(folder) else (ADAPTER_SAFETENSORS,)
     missing = _missing_weights(folder) if wanted.weights else []
     if wanted.tokenizer and not has_tokenizer(folder):
         missing.append(TOKENIZER_FILE)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 
 from . import hub, mlflow_models
+from .adapter_files import base_error, base_spec, check_no_base, check_not_both, read_adapter
 from .echo import parse_echo
 from .folder import check_folder
 from .gguf import check_gguf, gguf_fingerprint, gguf_path
@@ -19,6 +20,8 @@ from .model_files import (
     Wanted,
     combined_fingerprint,
     commit_fingerprint,
+    has_tokenizer,
+    is_adapter,
     tokenizer_fingerprint,
     weights_fingerprint,
 )
@@ -42,6 +45,8 @@ class ResolvedModel:
         fingerprint: 12 hex digits that change with the weights (see `model_files.py`) or with `echo:`'s parameters.
         tokenizer: Folder of the tokenizer; empty if the model has its own.
         pins: Options of the model's table that name another model, with the commit that was found.
+        base: Folder of an adapter's base model; empty for a whole model.
+        base_fingerprint: Fingerprint of that base.
     """
 
     spec: ModelSpec
@@ -50,6 +55,8 @@ class ResolvedModel:
     fingerprint: str
     tokenizer: str = ""
     pins: Mapping[str, str] = field(default_factory=dict, hash=False)
+    base: str = ""
+    base_fingerprint: str = ""
 
 
 def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
@@ -79,12 +86,12 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
             f"model {spec.name!r}: {shown_spec(spec)} is of a kind that only a plugin loads, and only in a pytest run."
             f"\n{HOOK}"
         )
-    return _with_tokenizer(_resolve_files(spec, root), root)
+    return _with_tokenizer(_with_base(_resolve_files(spec, root), root), root)
 
 
-def _resolve_files(spec: ModelSpec, root: Path) -> ResolvedModel:
-    """Find a hub model, a folder or a GGUF file."""
-    wanted = Wanted(spec.loading.subfolder, tokenizer=not spec.loading.tokenizer, gguf=spec.loading.gguf_file)
+def _resolve_files(spec: ModelSpec, root: Path, wanted: Wanted | None = None) -> ResolvedModel:
+    """Find a hub model, a folder, a GGUF file or an adapter, without what belongs to it elsewhere."""
+    wanted = wanted or Wanted(spec.loading.subfolder, tokenizer=not spec.loading.tokenizer, gguf=spec.loading.gguf_file)
     if spec.kind is SourceKind.FOLDER and (file := gguf_path(spec, root) or gguf_in(spec, root, wanted)):
         check_gguf(spec, file)
         return ResolvedModel(spec, str(file), "", gguf_fingerprint(file))
@@ -109,6 +116,37 @@ def gguf_in(spec: ModelSpec, root: Path, wanted: Wanted) -> Path | None:
         ModelError: It is not there.
     """
     return check_folder(spec, root, wanted) / wanted.gguf if wanted.gguf else None
+
+
+def _with_base(resolved: ResolvedModel, root: Path) -> ResolvedModel:
+    """An adapter with its base model; a whole model as it is.
+
+    The tokenizer is the adapter's own if it has one, else the base's.
+
+    Raises:
+        ModelError: The base cannot be found or is not the adapter's, or the adapter is not supported.
+    """
+    spec, folder = resolved.spec, Path(resolved.location)
+    if not is_adapter(folder):
+        check_no_base(spec, folder)
+        return resolved
+    adapter = read_adapter(folder, spec)
+    wanted = base_spec(spec, adapter, folder, root)
+    has_own = has_tokenizer(folder)
+    try:
+        base = _resolve_files(wanted, root, Wanted(tokenizer=not (has_own or spec.loading.tokenizer)))
+    except ModelError as error:
+        raise base_error(spec, adapter, folder, str(error)) from error
+    if is_adapter(Path(base.location)):
+        raise base_error(spec, adapter, folder, f"{base.location} is an adapter itself.")
+    return replace(
+        resolved,
+        fingerprint=combined_fingerprint(resolved.fingerprint, base.fingerprint),
+        tokenizer=resolved.location if has_own else base.location,
+        pins={"base": f"{wanted.source}@{base.revision}" if base.revision else base.location},
+        base=base.location,
+        base_fingerprint=base.fingerprint,
+    )
 
 
 def _with_tokenizer(resolved: ResolvedModel, root: Path) -> ResolvedModel:
@@ -144,6 +182,7 @@ def check_whole(folder: Path, spec: ModelSpec) -> None:
         ModelError: It is refused, was trained for another task, or is quantised and its package is not installed.
     """
     check_weights(folder, spec)
+    check_not_both(folder, spec)
     config = read_json_object(folder / CONFIG)
     check_architectures(spec.name, folder, config)
     check_quantization(spec.name, folder, config)

@@ -24,13 +24,14 @@ from pytest_llmcompare.judgement import (
     ACCEPTED,
     NO_VERDICT,
     WORST_FIRST,
+    Gate,
     Judgement,
     Likelihood,
     ModelVerdict,
     Verdict,
     look_of,
 )
-from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
 from .messages import value_of
@@ -227,6 +228,7 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "target": result.target,
         "baseline": result.baseline_text,
         "candidate": None if result.generation is None else _generation(result.generation),
+        "assertions": [asdict(one) for one in result.assertions],
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,

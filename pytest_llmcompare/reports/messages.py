@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from pytest_llmcompare.comparison.statistics import Rate
-from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult
 from pytest_llmcompare.text import (
     count,
     disarm,
@@ -25,6 +25,7 @@ from pytest_llmcompare.text import (
     width,
 )
 
+from .assertion_lines import assertion_lines
 from .style import Page, Styled
 from .terminal_table import TableLine, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
@@ -137,7 +138,7 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
         command: The pytest command that accepts today's output.
     """
     advice = _advice(result.judgement, command) if result.judgement else []
-    return [*reason_lines(result), *advice]
+    return [*reason_lines(result), *assertion_lines(result.assertions), *advice]
 
 
 def reason_lines(result: CaseResult) -> list[str]:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.reports.markdown import block, code, markdown_report, markdown_table
 
 from .runs import ARMS, DRIFT, IDENTICAL, TIE, drawn, found, generation, hostile, mixed
