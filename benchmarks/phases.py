@@ -80,8 +80,10 @@ def pytest_collection_finish() -> None:
 
         from pytest_llmcompare.evaluation import evaluate, model_logging, pyfunc
         from pytest_llmcompare.models import in_memory, resolve
+    watch.stop(evaluate, "load_now", IMPORTS)  # less the weights: torch and transformers
+    watch.stop(evaluate, "import_evaluators", IMPORTS)
     watch.stop(resolve, "weights_fingerprint", FINGERPRINT)
-    watch.stop(in_memory, "loaded", LOADING)
+    watch.stop(in_memory, "_loaded", LOADING)
     watch.stop(pyfunc.HeldTransformer, "answer", GENERATING)
     watch.stop(model_logging, "log", LOGGING)
     watch.stop(model_logging, "load", RELOADING)
