@@ -12,7 +12,7 @@ from . import hub, mlflow_models
 from .echo import parse_echo
 from .folder import check_folder
 from .load_checks import check_architectures
-from .model_files import CONFIG, commit_fingerprint, weights_fingerprint
+from .model_files import CONFIG, commit_fingerprint, read_weights_ahead, weights_fingerprint
 from .safety import check_weights, read_json_object
 from .served import check_variables, parse_address
 from .spec import ModelSpec, SourceKind, shown_spec
@@ -66,12 +66,34 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
             f"\n{HOOK}"
         )
     if spec.kind is SourceKind.FOLDER:
-        folder = check_folder(spec, root)
-        check_whole(folder, spec)
+        folder = checked_folder(spec, root)
         return ResolvedModel(spec, str(folder), "", weights_fingerprint(folder))
     snapshot = hub.locate(spec, root)
     check_whole(snapshot.folder, spec)
     return ResolvedModel(spec, str(snapshot.folder), snapshot.commit, commit_fingerprint(snapshot.commit))
+
+
+def prepare(spec: ModelSpec, *, root: Path) -> None:
+    """Check that the folder of a spec has a model that can be loaded, and start to read its weights in a thread.
+
+    For any other kind of model this does nothing.
+
+    Raises:
+        ModelError: As `resolve`.
+    """
+    if spec.kind is SourceKind.FOLDER:
+        read_weights_ahead(checked_folder(spec, root))
+
+
+def checked_folder(spec: ModelSpec, root: Path) -> Path:
+    """The folder of a spec, which has a whole model.
+
+    Raises:
+        ModelError: It does not exist, lacks something, is refused, or its model was trained for another task.
+    """
+    folder = check_folder(spec, root)
+    check_whole(folder, spec)
+    return folder
 
 
 def check_whole(folder: Path, spec: ModelSpec) -> None:
