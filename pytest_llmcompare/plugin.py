@@ -193,7 +193,7 @@ def pytest_runtest_makereport(
     if session:
         from .run import reporting
 
-        reporting.explain(item, call, session)
+        reporting.explain(item, call)
     report = yield
     if call.when == "call" and report.passed and (text := added_late(item)):
         report.outcome, report.longrepr = "failed", text

@@ -119,6 +119,8 @@ def result_of(
         remarks=computed.remarks,
         run_id=logged.run_id,
         model_uri=logged.uri,
+        tracking_uri=logged.tracking_uri,
+        experiment_id=logged.experiment_id,
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import mlflow
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.models.spec import shown_spec
+from pytest_llmcompare.text import without_secrets
 
 from . import group_model, tracking
 from .heavy_imports import heavy_imports
@@ -32,6 +34,8 @@ class LoggedModel:
         model: The model, as `mlflow.pyfunc.load_model` gives it.
         ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
         identity: All of it that decides what it answers.
+        tracking_uri: Address of the store, without secrets.
+        experiment_id: Experiment of the run.
     """
 
     run_id: str
@@ -39,6 +43,8 @@ class LoggedModel:
     model: PyFuncModel
     ours: HeldTransformer | None
     identity: group_model.Identity
+    tracking_uri: str = ""
+    experiment_id: str = ""
 
 
 def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
@@ -53,7 +59,9 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
         uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
         model = resources.loaded.get(uri, group.spec, defers=True)
     ours = python_model_of(model)
-    return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
+    identity = group_model.identity_of(resolved, ours)
+    address = without_secrets(mlflow.get_tracking_uri())
+    return LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment)
 
 
 def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ from pytest_llmcompare.judgement import (
 from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
-from .messages import value_of
+from .gates import value_of
 from .model_sentences import sentence
 from .model_table import pairs_in
 

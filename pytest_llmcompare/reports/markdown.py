@@ -9,7 +9,8 @@ from pytest_llmcompare.judgement import WORST_FIRST, Finding, Verdict, look_of
 from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
 
 from .document import ReportData, case_result, judgement_of, rate_of
-from .messages import FAILED, OK, budget_sentence, failure_lines, short_place
+from .gates import FAILED, OK
+from .messages import budget_sentence, failure_lines, short_place
 
 
 def code(text: str) -> str:
