@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.text import cut_start, encodable, number, width
+from pytest_llmcompare.text import cut_start, disarm, encodable, number, width
 
 from .marked_words import COME, GONE, near_change, visible_changes
 from .messages import EQUAL_TEXTS, failure_lines, headline, reason_lines
@@ -98,8 +98,12 @@ def _marked(line: str, text: str, ranges: Sequence[Range], marks: tuple[str, str
             line += word
         following = ranges[at + 1][0] if at + 1 < len(ranges) else len(text)
         line += page.text(text[end:following])
-    if line.endswith(" "):
+    if line == sign:
+        line += "(no text)"
+    elif line.endswith(" "):
         line = line[:-1] + r"\x20"  # it may be all that differs
-    shown = page.cut(line if len(line) > len(sign) else f"{sign}(no text)", page.columns)
+    if (harmless := disarm(line)) != line:  # its pieces together act
+        return Styled(page.cut(harmless, page.columns), COLOURS[sign])
+    shown = page.cut(line, page.columns)
     ends = ((begin, min(end, len(shown))) for begin, end in spans if begin < len(shown))
     return Styled(shown, COLOURS[sign], tuple((begin, end, {**COLOURS[sign], "bold": True}) for begin, end in ends))

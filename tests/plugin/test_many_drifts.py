@@ -116,7 +116,7 @@ def test_workers_say_the_same(suite: Suite) -> None:
     suite.write("test_sky.py", ASSERTIONS)
     suite.run("--llm-update", "-k", "plain", models=["m=echo:"])
     text = suite.run_apart("-n1", models=["m=echo:?drift=1"]).stdout.str()
-    assert section(text, "test_message")[1:] == [
+    assert section(text, "test_message")[2:] == [
         "- Is the sky blue?",
         "+ Is the sky blue?{+ (drifted)+}",
         "ask the weather desk",

@@ -72,8 +72,8 @@ def test_long_texts_begin_shortly_before_they_part() -> None:
     """Both at the same place, whatever comes before it."""
     before = "It was the best of times, it was the worst of times. " * 9
     old, new = texts(old_and_new(before + OLD, before + NEW, Page(60), coloured=False))
-    assert old == "- …worst of times. The capital of France is [-Paris-]."
-    assert new == "+ …worst of times. The capital of France is {+Lyon, I think+}."[:60]
+    assert old == "- …of times. The capital of France is [-Paris-]."
+    assert new == "+ …of times. The capital of France is {+Lyon, I think+}."
 
 
 def test_further_lines_follow() -> None:
@@ -97,10 +97,10 @@ def test_in_full_with_the_command() -> None:
     [
         (OLD, NEW, 80, "The capital of France is [-Paris-]{+Lyon, I think+}."),
         (OLD, NEW, 40, "…France is [-Paris-]{+Lyon, I think+}."),
-        (" Yes.", " No, because of the rain.", 30, "[-Yes-]{+No, because of the …+}…"),
+        (" Yes.", " No, because of the rain.", 30, "[-Yes-]{+No, because of th…+}."),
         ("a b", "a", 30, "a[- b-]"),
         ("", "x\ny", 30, r"{+x\ny+}"),
-        ("x" * 90 + "y", "x" * 90 + "z", 24, "…" + "x" * 12 + "[-y-]{+z+}"),
+        ("x" * 90 + "y", "x" * 90 + "z", 24, "…" + "x" * 13 + "[-y-]{+z+}"),
     ],
 )
 def test_one_line_for_both_texts(baseline: str, candidate: str, columns: int, line: str) -> None:
