@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from .model_logging import python_model_of
 from .pyfunc import HeldTransformer
 
 if TYPE_CHECKING:
+    from pytest_llmcompare.suite.extensions import Progress
     from pytest_llmcompare.suite.group import Group
 
     from .resources import Resources
@@ -36,6 +38,7 @@ class LoggedModel:
         identity: All of it that decides what it answers.
         tracking_uri: Address of the store, without secrets.
         experiment_id: Experiment of the run.
+        name: Name of the model.
     """
 
     run_id: str
@@ -45,6 +48,7 @@ class LoggedModel:
     identity: group_model.Identity
     tracking_uri: str = ""
     experiment_id: str = ""
+    name: str = ""
 
 
 def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
@@ -61,7 +65,7 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
     ours = python_model_of(model)
     identity = group_model.identity_of(resolved, ours)
     address = without_secrets(mlflow.get_tracking_uri())
-    return LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment)
+    return LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment, group.spec.name)
 
 
 def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
@@ -78,10 +82,13 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
+def load_now(logged: LoggedModel, ours: HeldTransformer, progress: Progress) -> None:
     """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    if "torch" not in sys.modules or "transformers" not in sys.modules:
+        progress.say("importing torch and transformers")
     with heavy_imports():
         from pytest_llmcompare.models import load  # noqa: F401 - imports torch
+    progress.say(f"loading {logged.name}")
     try:
         in_memory.hold(ours.located())
     except Exception:

@@ -143,11 +143,11 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
-            return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
+            return [f"{name} drifted", *evidence(judgement), *_reason(judgement, 1)]
         what = f"{name} drifted {_at(judgement)}: {change(judgement, WIDE_TOKEN)}"
-        return [what, *_evidence(judgement), *_reason(judgement)]
+        return [what, *evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
-        return [f"{name} reads the same but is not from the same model", *_evidence(judgement)]
+        return [f"{name} reads the same but is not from the same model", *evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
     if judgement.verdict is Verdict.STALE:
@@ -161,7 +161,7 @@ def _reason(judgement: Judgement, start: int = 0) -> list[str]:
     return [f"  {disarm(line)}" for line in lines[start:]]
 
 
-def _evidence(judgement: Judgement) -> list[str]:
+def evidence(judgement: Judgement) -> list[str]:
     """Margin and log-prob differences, in nats."""
     lines = []
     if judgement.margin is not None and judgement.tolerance is not None:

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_llmcompare.comparison.summary import MlflowPlace
+from pytest_llmcompare.comparison.summary import MlflowPlace, Summary
 
 SERVED = ("http://", "https://")
 LOCAL = "http://127.0.0.1:5000"  # where `mlflow ui` listens
@@ -30,3 +30,8 @@ def page_address(place: MlflowPlace) -> str:
     """The address of the page with the runs of an experiment; with several runs, with their answers side by side."""
     base = place.tracking_uri.rstrip("/") if place.tracking_uri.startswith(SERVED) else LOCAL
     return f"{base}/#/experiments/{place.experiment_id}/runs?{SIDE_BY_SIDE if place.runs > 1 else RUNS}"
+
+
+def mlflow_places(summary: Summary) -> list[dict[str, str]]:
+    """Where MLflow has the runs, as plain data: the command that starts its pages, if one is needed; the address."""
+    return [{"command": ui_command([place]), "address": page_address(place)} for place in summary.mlflow]

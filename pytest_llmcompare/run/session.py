@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,6 +206,8 @@ class Session:
             resolved = self.resolve(group.spec)
             from pytest_llmcompare.evaluation.heavy_imports import heavy_imports
 
+            if "mlflow" not in sys.modules:
+                self.progress.say("importing MLflow")
             with heavy_imports():
                 from pytest_llmcompare.evaluation.evaluate import evaluate
             return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
