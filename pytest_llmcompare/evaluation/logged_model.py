@@ -84,11 +84,13 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
 
 def load_now(logged: LoggedModel, ours: HeldTransformer, progress: Progress) -> None:
     """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
-    if "torch" not in sys.modules or "transformers" not in sys.modules:
+    imported = {"torch", "transformers"} <= sys.modules.keys()
+    if not imported:
         progress.say("importing torch and transformers")
     with heavy_imports():
         from pytest_llmcompare.models import load  # noqa: F401 - imports torch
-    progress.say(f"loading {logged.name}")
+    if not imported:
+        progress.say(f"loading {logged.name}")
     try:
         in_memory.hold(ours.located())
     except Exception:

@@ -52,7 +52,7 @@ def test_a_near_tie_passes_and_is_listed(suite: Suite) -> None:
     assert (suite.path / TOKENS).read_bytes() == kept
     result.stdout.fnmatch_lines(
         [
-            "sky     ≈ [[]-The-[]]{+~+} sky is blue",
+            "sky     ≈ [[]- The-[]]{+~+} sky is blue",
             "≈ near tie",
             "near tie trivia/m/sky @tok 1/6 ' The' -> '~' margin * (tie: up to 0.001 nats)",
             "model  cases  identical  near tie  drifted  drift rate *",
@@ -76,7 +76,7 @@ def test_silent_drift_warns(suite: Suite) -> None:
     assert result.ret == 0
     text = " ".join(result.stdout.str().replace(" \\\n  ", " ").split())
     assert (
-        "m: 2 answers read the same but are not from the same model: log-probs moved up to 714 times more than noise "
+        "m: 2 answers read the same but are not from the same model: log-probs moved up to 710 times more than noise "
         "(0.0071 nats per token in sky; noise is at most 1e-05)"
     ) in text
     assert f"Accept 2 (2 shifted): pytest {shlex.quote(f'--llm-models={other}')} --llm-update" in text

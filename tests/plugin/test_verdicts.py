@@ -229,7 +229,7 @@ def test_another_failure_keeps_its_own_words(suite: Suite) -> None:
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]")[0] == "assert 'green' in ' The sky is blue'"
     lines = message(result, "test_trivia[m-ice]")
-    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1"
+    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1 (tie: up to 0.001 nats)"
     assert lines[-1] == "ask the chemists first"
     result.stdout.fnmatch_lines(
         [
