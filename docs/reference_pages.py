@@ -179,6 +179,7 @@ def columns() -> str:
         code(CONFIG): "decoding settings of this row: a dict, or the same as JSON text",
         "`messages`": "a [conversation](#conversations) in place of a prompt",
         "`tools`": "tools that the model may call in it",
+        "`expect`": "[assertions](#assertions-in-the-table) on the output of this row",
         "any other": "kept: in `llm_case.columns`, and as a column of the results in MLflow",
     }
     return table(("column", "meaning"), meanings.items())

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.judgement import COMPARED, ModelVerdict, Verdict
-from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
 from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts

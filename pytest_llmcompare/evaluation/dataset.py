@@ -17,7 +17,7 @@ T = TypeVar("T")
 SCALARS = (str, int, float, bool)
 OURS = (
     "prompt_id", "variant", "input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed",
-    "target", "baseline", "outputs",
+    "target", "expect", "baseline", "outputs",
 )  # fmt: skip
 """Columns of the results table that are not metrics."""
 
@@ -53,7 +53,7 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
 
     Returns:
         Columns `prompt_id`, `variant`, `input_text`, `messages` and `tools` if any row is a conversation, then those of
-        the settings, `target` if any row has one, the table's own, and `baseline`.
+        the settings, `target` and `expect` if any row has one, the table's own, and `baseline`.
     """
     columns: dict[str, list[Any]] = {
         "prompt_id": [case.row.id for case in cases],
@@ -70,6 +70,8 @@ def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row:
         columns["seed"] = [case.seed for case in cases]
     if any(case.row.target is not None for case in cases):
         columns["target"] = [case.row.target for case in cases]
+    if any(case.row.expect for case in cases):
+        columns["expect"] = ["\n".join(case.row.expect) for case in cases]
     for name in dict.fromkeys(name for case in cases for name in case.row.columns):
         columns[name] = plain([case.row.columns.get(name) for case in cases])
     columns["baseline"] = [baselines.get(case.key.row) for case in cases]

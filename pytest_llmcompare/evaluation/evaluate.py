@@ -14,9 +14,10 @@ import mlflow
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
+from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, Gate, GroupKey, GroupResult
+from pytest_llmcompare.records import Case, GroupKey, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import metrics, row_metrics, threshold_checks, tracking
@@ -90,7 +91,7 @@ def evaluate(
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
             judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
-            judged = judged.with_cached(answers.cached)
+            judged = judged.with_cached(answers.cached).with_assertions(group, cases)
             computed = compute(
                 group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
             )
@@ -131,6 +132,7 @@ def result_of(
         seconds=answers.seconds,
         cached=answers.cached,
         answers=len(answers.outcomes),
+        assertions=judged.assertions,
         tokens=judged.tokens,
         level=judged.level,
     )
@@ -179,7 +181,7 @@ def compute(
 ) -> Computed:
     """Have MLflow evaluate the answers in the active run; a metric that fails costs the evaluation, not the answers."""
     wanted = resources.metrics_of(group)
-    ours = row_metrics.of_rows(cases, judged.judgements, judged.generations, count_tokens=not chosen.counts_tokens)
+    ours = row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens)
     dataset = dataset_of(group, cases, logged, baselines)
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None

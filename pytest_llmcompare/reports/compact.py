@@ -8,6 +8,7 @@ from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.text import cut_start, disarm, encodable, number, width
 
+from .assertion_lines import assertion_lines
 from .marked_words import COME, GONE, near_change, visible_changes
 from .messages import EQUAL_TEXTS, failure_lines, headline, reason_lines
 from .style import Page, Styled
@@ -33,7 +34,8 @@ def compact_failure(result: CaseResult, more: Sequence[str], page: Page, *, colo
     else:
         lines = [*page.wrapped(_evidence(judged), red=True, bold=True)]
         lines += _texts(result.baseline_text, result.generation.text, judged.verdict, page, coloured=coloured)
-        lines += [line for text in _reasons(judged) for line in page.wrapped(text)]
+        further = [*_reasons(judged), *assertion_lines(result.assertions)]
+        lines += [line for text in further for line in page.wrapped(text)]
     return [*lines, *(line for text in more for part in text.splitlines() for line in page.wrapped(part))]
 
 

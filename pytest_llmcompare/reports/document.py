@@ -24,11 +24,12 @@ from pytest_llmcompare.judgement import (
     ACCEPTED,
     NO_VERDICT,
     WORST_FIRST,
+    Gate,
     ModelVerdict,
     Verdict,
     look_of,
 )
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
 from .gates import value_of
@@ -202,6 +203,7 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "target": result.target,
         "baseline": result.baseline_text,
         "candidate": None if result.generation is None else _generation(result.generation),
+        "assertions": [asdict(one) for one in result.assertions],
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.text import count, disarm, encodable
 
 from .style import Page, Styled

@@ -20,6 +20,7 @@ from pytest_llmcompare.text import (
     share,
 )
 
+from .assertion_lines import assertion_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 
@@ -58,7 +59,7 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
         command: The pytest command that accepts today's output.
     """
     advice = _advice(result.judgement, command) if result.judgement else []
-    return [*reason_lines(result), *advice]
+    return [*reason_lines(result), *assertion_lines(result.assertions), *advice]
 
 
 def reason_lines(result: CaseResult) -> list[str]:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from pytest_llmcompare.comparison.model_pairs import stop_strings_of
 from pytest_llmcompare.generation import Generation, harmless
-from pytest_llmcompare.judgement import Judgement, Verdict, severity_of
+from pytest_llmcompare.judgement import AssertionResult, Judgement, Verdict, severity_of
 from pytest_llmcompare.records import Case, CaseResult, GroupResult, RowKey
 from pytest_llmcompare.reports.messages import failure_lines
 from pytest_llmcompare.settings import Settings
@@ -32,6 +32,7 @@ class Observation:
         explanation: Why the comparison failed, as lines; empty if it has not.
         failed_samples: How many samples failed, as a line; empty if there is only one.
         message: The message of the failed comparison's assertion; None if something else has failed.
+        assertions: Results of the row's assertions, once the test has asked for the output.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
@@ -47,6 +48,7 @@ class Observation:
     explanation: tuple[str, ...] = ()
     failed_samples: str = ""
     message: str | None = None
+    assertions: tuple[AssertionResult, ...] = ()
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
     wants_baseline: bool = False
@@ -82,6 +84,7 @@ class Observation:
             passed=passed,
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,
+            assertions=self.assertions,
         )
 
 

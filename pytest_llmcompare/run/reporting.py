@@ -19,8 +19,9 @@ from pytest_llmcompare.comparison.attempts import (
 )
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import Attempt
+from pytest_llmcompare.reports.assertion_lines import broken, broken_lines
 from pytest_llmcompare.reports.junit import properties
-from pytest_llmcompare.reports.messages import headline
+from pytest_llmcompare.reports.messages import headline, test_name
 from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
 from pytest_llmcompare.text import disarm
 
@@ -45,6 +46,15 @@ def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoR
     session.shown_reasons.add(reason)
     safe = "\n".join(map(disarm, reason.split("\n")))  # it may hold words of a server
     pytest.fail(f"{safe.partition(chr(10))[0]} (as above)" if shown else safe, pytrace=False)
+
+
+def fail_broken(observation: Observation) -> None:
+    """Fail a test whose body passed if an assertion of its row does not hold on one of its outputs."""
+    failed = next((seen for seen in observation.samples if broken(seen.assertions)), None)
+    if failed is not None:
+        output = failed.generation.text if failed.generation else ""
+        lines = broken_lines(test_name(failed.nodeid), failed.assertions, output)
+        pytest.fail("\n".join(lines), pytrace=False)
 
 
 def explain(item: pytest.Item, call: pytest.CallInfo[None]) -> None:

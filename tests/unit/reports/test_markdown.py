@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.reports.markdown import markdown_file, markdown_report
 from pytest_llmcompare.reports.markdown_text import block, code, markdown_table
 

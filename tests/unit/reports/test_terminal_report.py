@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
-from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.html import why
 from pytest_llmcompare.reports.side_by_side import MOST_ROWS
 from pytest_llmcompare.reports.style import wrap
