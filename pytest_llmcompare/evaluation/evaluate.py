@@ -76,8 +76,10 @@ def evaluate(
     Raises:
         LlmCompareError: The model, the tracking store or the marker is at fault; a single case never is.
     """
-    progress.say(f"loading {group.spec.name}")
+    if resources.store.is_new:
+        progress.say("making MLflow's store")
     with resources.store.used(), store_errors(f"table {group.key.table!r}"):
+        progress.say(f"loading {group.spec.name}")
         baselines = read_baselines(group, resources)
         wanted = resources.metrics_of(group)
         chosen = metrics.choose(group.declaration.model_type, wanted)
@@ -120,6 +122,8 @@ def result_of(
         remarks=computed.remarks,
         run_id=logged.run_id,
         model_uri=logged.uri,
+        tracking_uri=logged.tracking_uri,
+        experiment_id=logged.experiment_id,
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,
@@ -158,7 +162,7 @@ def begin(
     expected = baselines.stored.baselines if baselines.stored else {}
     cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
     if logged.ours is not None and not (cached and cached.answers_all):
-        load_now(logged, logged.ours)
+        load_now(logged, logged.ours, progress)
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
