@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 
 from pytest_llmcompare.comparison.history import BLOCKS, UNKNOWN, Commit, ModelHistory, sparkline
 from pytest_llmcompare.judgement import Finding
@@ -17,7 +16,6 @@ RATES = ("_rate", "exact_match")
 """Ends of the names of metrics that are shares."""
 
 MARKUPS = {Finding.CHANGED.value: {"yellow": True}}
-LEAST_DATE = 16  # columns
 COMMIT = 9  # characters of a commit
 
 
@@ -36,7 +34,7 @@ def history_lines(models: Sequence[ModelHistory], metrics: Sequence[str], page: 
         where = f"{model.folder}/" if len(folders) > 1 else ""
         runs = sum(commit.runs for commit in model.commits)
         times = f"{count(runs, 'run')} at {count(len(model.commits), 'commit')}"
-        yield page.line(f"{page.name(where + model.model, page.columns - len(times) - 2)}  {times}", bold=True)
+        yield from page.wrapped(f"{page.name(where + model.model)}  {times}", bold=True)
         yield from _curves(model, metrics, page)
         yield from _table(model, metrics, page)
 
@@ -67,11 +65,10 @@ def _table(model: ModelHistory, metrics: Sequence[str], page: Page) -> Iterator[
     columns = {name: cells for name, cells in columns.items() if any(cells)}
     yield from numbers_table(
         "started",
-        [partial(page.name, started(commit)) for commit in model.commits],
+        [started(commit) for commit in model.commits],
         columns,
         page,
         give_way=("runs", *reversed(metrics[1:])),
-        least=LEAST_DATE,
         markups=[{"red": True} if run.failed else MARKUPS.get(run.finding, {}) for run in runs],
     )
 
