@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
-DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "floor")
+DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "warm cache", "floor")
 SERVING = ("texts, 8 at once", "texts, one at a time", "check, 8 at once", "check, one at a time")
 COMMANDS = {
     "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1 --no-memory": DECODING,
