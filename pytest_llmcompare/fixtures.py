@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .comparison.model_comparison import ModelComparison
     from .generation import Generation
-    from .judgement import ModelVerdict
+    from .judgement import AssertionResult, ModelVerdict
     from .records import Case, GroupKey, GroupResult, RowKey
     from .run.assertion import Observation, StoredBaseline
     from .run.session import Session
@@ -136,12 +136,23 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
         if row in result.failures:
             llm_parameter.fail(result.failures[row])
         seen.generation, seen.model_changed = result.generations[row], row in result.changed_rows
+        seen.assertions = result.assertions.get(row, ())
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation
     from dataclasses import replace
 
     return replace(generation, samples=tuple(result.generations[seen.case.key.row] for seen in observation.samples))
+
+
+@pytest.fixture
+def llm_assertions(llm_parameter: Parameter, llm_output: Generation) -> tuple[AssertionResult, ...]:
+    """Results of the assertions on this test's output: `.text`, `.passed`, `.why`; of several samples the first's.
+
+    One that does not hold fails the test anyway.
+    """
+    del llm_output  # requested so that they are known
+    return llm_parameter.observation.assertions
 
 
 @pytest.fixture
@@ -181,7 +192,7 @@ def llm_evaluation(llm_parameter: Parameter) -> Any:
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
     the table misses one of its marker's thresholds.
     """
-    from .reports.messages import failed_gates
+    from .reports.gates import failed_gates
 
     result = llm_parameter.result()
     if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:

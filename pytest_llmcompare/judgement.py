@@ -175,6 +175,48 @@ class Judgement:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Gate:
+    """Result of a threshold on a metric of one table and model.
+
+    Attributes:
+        metric: Name of the metric, as the threshold names it.
+        wanted: The condition: `>=0.8`.
+        value: Value of the metric, or None.
+        passed: Whether the value meets the condition.
+        cases, total: Number of cases that it was computed over, and of cases of the whole table.
+        why: Why there is no value, or a remark on one that fails, as a sentence; else empty.
+    """
+
+    metric: str
+    wanted: str
+    value: float | None
+    passed: bool
+    cases: int
+    total: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class AssertionResult:
+    """Result of one assertion of a row on its output.
+
+    Attributes:
+        text: The assertion: `contains: 30 days`.
+        passed: Whether it holds.
+        why: Why it does not, in a few words that may quote the output; empty if it does.
+    """
+
+    text: str
+    passed: bool
+    why: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What is asserted: `contains`, without a number in parentheses."""
+        return self.text.partition(":")[0].partition("(")[0]
+
+
 class Finding(StrEnum):
     """Whether a model gives other log-probs than the one that its baselines were recorded with."""
 

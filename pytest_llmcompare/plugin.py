@@ -10,6 +10,7 @@ import pytest
 from . import hookspecs
 from .errors import UsageError
 from .fixtures import (
+    llm_assertions,
     llm_baseline,
     llm_case,
     llm_comparison,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from .judgement import Judgement
 
 __all__ = [
+    "llm_assertions",
     "llm_baseline",
     "llm_case",
     "llm_comparison",
@@ -61,8 +63,8 @@ PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
-    "similarity, metrics, thresholds, model_type, experiment): run the test for each row of a prompt table and each "
-    "model (pytest-llmcompare)"
+    "similarity, metrics, thresholds, expect, model_type, experiment): run the test for each row of a prompt table and "
+    "each model (pytest-llmcompare)"
 )
 
 
@@ -177,7 +179,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Record when the body of a test has ended: subtests report before that."""
     item.stash[ENDED] = False
     try:
-        return (yield)
+        result = yield
+        if (observation := item.stash.get(OBSERVATION, None)) is not None:
+            from .run.reporting import fail_broken
+
+            fail_broken(observation)
+        return result
     finally:
         item.stash[ENDED] = True
         if (observation := item.stash.get(OBSERVATION, None)) is not None:
@@ -193,7 +200,7 @@ def pytest_runtest_makereport(
     if session:
         from .run import reporting
 
-        reporting.explain(item, call, session)
+        reporting.explain(item, call)
     report = yield
     if call.when == "call" and report.passed and (text := added_late(item)):
         report.outcome, report.longrepr = "failed", text

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import Finding, Judgement, ModelVerdict, Verdict
+from .judgement import AssertionResult, Finding, Gate, Judgement, ModelVerdict, Verdict
 
 _as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
 
@@ -70,6 +70,7 @@ class Row:
         gen_config: Decoding settings of this row alone.
         columns: All other columns, which reports show.
         conversation: Messages and tools as JSON text, if it is one; `input` is then the last message of the user.
+        expect: Assertions on the output, as written: `contains: 30 days`.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Row:
     gen_config: Mapping[str, Any] = field(default_factory=dict)
     columns: Mapping[str, Any] = field(default_factory=dict)
     conversation: str = ""
+    expect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed: Whether the test passed.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
+        assertions: Results of the row's assertions.
     """
 
     key: CaseKey
@@ -191,6 +194,7 @@ class CaseResult:
     stop_strings: tuple[str, ...] = ()
     conversation: str = ""
     model_changed: bool = False
+    assertions: tuple[AssertionResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -217,28 +221,6 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """Result of a threshold on a metric of one table and model.
-
-    Attributes:
-        metric: Name of the metric, as the threshold names it.
-        wanted: The condition: `>=0.8`.
-        value: Value of the metric, or None.
-        passed: Whether the value meets the condition.
-        cases, total: Number of cases that it was computed over, and of cases of the whole table.
-        why: Why there is no value, or a remark on one that fails, as a sentence; else empty.
-    """
-
-    metric: str
-    wanted: str
-    value: float | None
-    passed: bool
-    cases: int
-    total: int
-    why: str = ""
-
-
-@dataclass(frozen=True)
 class GroupResult:
     """Result of evaluating a group; computed once per run, by the worker that comes first.
 
@@ -251,7 +233,7 @@ class GroupResult:
         error: Why the whole group failed; else empty.
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
-        run_id, model_uri: MLflow run, and MLflow URI of the model that was evaluated.
+        run_id, model_uri, experiment_id, tracking_uri: MLflow run, the logged model, their experiment and store.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
@@ -260,6 +242,7 @@ class GroupResult:
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         cached, answers: Number of answers from the answer cache, and of all answers.
+        assertions: Results of the assertions on outputs, for the rows that have some.
     """
 
     key: GroupKey
@@ -273,6 +256,8 @@ class GroupResult:
     remarks: tuple[str, ...] = ()
     run_id: str = ""
     model_uri: str = ""
+    tracking_uri: str = ""
+    experiment_id: str = ""
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""
@@ -284,6 +269,7 @@ class GroupResult:
     level: str = ""
     cached: int = 0
     answers: int = 0
+    assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:
@@ -292,7 +278,9 @@ class GroupResult:
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""
-        return replace(self, generations={}, failures={}, judgements={}, baseline_texts={}, baseline_tokens={})
+        by_row = ("generations", "failures", "judgements", "baseline_texts", "baseline_tokens", "assertions")
+        nothing: dict[str, Any] = {name: {} for name in by_row}
+        return replace(self, **nothing)
 
 
 def digest(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .generation import Generation
-from .judgement import Judgement
+from .judgement import AssertionResult, Judgement
 from .records import Attempt, CaseResult, GroupKey, GroupResult, RowKey
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _BY_ROW: Mapping[str, Any] = {
     "judgements": list[tuple[RowKey, Judgement]],
     "baseline_texts": list[tuple[RowKey, str]],
     "baseline_tokens": list[tuple[RowKey, tuple[int, ...]]],
+    "assertions": list[tuple[RowKey, tuple[AssertionResult, ...]]],
 }
 """Mappings of a `GroupResult` as lists of pairs: JSON has no records as keys."""
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_llmcompare.records import Gate
+from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.suite.group import Group
 
 from .metrics import metric

@@ -14,8 +14,10 @@ from mlflow.models import EvaluationMetric
 
 from pytest_llmcompare.comparison.model_pairs import Answer
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, Judgement, Verdict
+from pytest_llmcompare.judgement import COMPARED, AssertionResult, Judgement, Verdict
 from pytest_llmcompare.records import Case, GroupKey, RowKey
+
+from .verdicts import Judged
 
 EXACT_MATCH = "exact_match"
 """Share of the outputs that equal their targets, by `Answer.on_target`."""
@@ -23,25 +25,22 @@ EXACT_MATCH = "exact_match"
 MLFLOWS_EXACT_MATCH = "exact_match/v1"
 """MLflow's metric of that name, which is strict about surrounding white space."""
 
-TAKEN = frozenset({EXACT_MATCH, "verdict", "margin", "likelihood_drift"})
+EXPECT = "expect"
+"""Prefix of the pass rates of row assertions."""
+
+TAKEN = frozenset({EXACT_MATCH, EXPECT, "verdict", "margin", "likelihood_drift"})
 """Names that no other metric may have."""
 
 
-def of_rows(
-    cases: Sequence[Case],
-    judgements: Mapping[RowKey, Judgement],
-    generations: Mapping[RowKey, Generation],
-    *,
-    count_tokens: bool,
-) -> list[EvaluationMetric]:
+def of_rows(cases: Sequence[Case], judged: Judged, *, count_tokens: bool) -> list[EvaluationMetric]:
     """All of our metrics for a table.
 
     Args:
         cases: What the model was asked.
-        judgements: Verdicts, by row.
-        generations: Outputs, by row.
+        judged: Its answers with verdicts and assertions.
         count_tokens: Whether to count tokens, because no other metric does.
     """
+    judgements, generations = judged.judgements, judged.generations
     targets = {case.key.row: case.target for case in cases if case.target is not None}
     return [
         verdicts(judgements),
@@ -49,13 +48,14 @@ def of_rows(
         evidence("likelihood_drift", judgements, likelihood_drift_of),
         *([token_count(generations)] if count_tokens else []),
         *([exact_match(generations, targets)] if targets else []),
+        *([assertions(judged.assertions)] if judged.assertions else []),
     ]
 
 
 def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     """Verdict of each row, and the share of drifted rows among those that have a baseline."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
         all_verdicts = [judgement.verdict if judgement else Verdict.ERROR for judgement in by_row]
         return MetricValue(scores=[str(verdict) for verdict in all_verdicts], aggregate_results=rates(all_verdicts))
@@ -77,7 +77,7 @@ def evidence(
 ) -> EvaluationMetric:
     """A number from each row's judgement, with mean and maximum over the rows that have one."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
         numbers = [None if judgement is None else number(judgement) for judgement in by_row]
         known = [value for value in numbers if value is not None and math.isfinite(value)]
@@ -102,7 +102,7 @@ def likelihood_drift_of(judgement: Judgement) -> float | None:
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
     """Tokens of each output by the model's own tokenizer; NaN for a model that gives texts alone."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
         known = [count for count in counts if count is not None]
         return MetricValue(
@@ -122,7 +122,7 @@ def count_of(generation: Generation | None) -> int | None:
 def exact_match(generations: Mapping[RowKey, Generation], targets: Mapping[RowKey, str]) -> EvaluationMetric:
     """Which outputs equal their targets, and the share of these among the rows with a target."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         hits = {row: answer(row, generations, targets).on_target for row in rows(prompt_id, variant) if row in targets}
         return MetricValue(
             scores=[float(hits.get(row, math.nan)) for row in rows(prompt_id, variant)],
@@ -130,6 +130,28 @@ def exact_match(generations: Mapping[RowKey, Generation], targets: Mapping[RowKe
         )
 
     return made(make_metric(eval_fn=eval_fn, greater_is_better=True, name=EXACT_MATCH))
+
+
+def assertions(results: Mapping[RowKey, Sequence[AssertionResult]]) -> EvaluationMetric:
+    """Share of each row's assertions that hold.
+
+    Over the table: `expect/pass_rate`, the share of rows on which all hold, and `expect/KIND/pass_rate`, the share of
+    the assertions of one kind that hold.
+    """
+
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
+        asked = [results.get(row, ()) for row in rows(prompt_id, variant)]
+        by_kind: dict[str, list[bool]] = {}
+        for one in (one for row in asked for one in row):
+            by_kind.setdefault(one.kind, []).append(one.passed)
+        whole = [all(one.passed for one in row) for row in asked if row]
+        rates = {f"{kind}/pass_rate": sum(passed) / len(passed) for kind, passed in by_kind.items()}
+        return MetricValue(
+            scores=[sum(one.passed for one in row) / len(row) if row else math.nan for row in asked],
+            aggregate_results={"pass_rate": sum(whole) / len(whole), **rates} if whole else {},
+        )
+
+    return made(make_metric(eval_fn=eval_fn, greater_is_better=True, name=EXPECT))
 
 
 def answer(row: RowKey, generations: Mapping[RowKey, Generation], targets: Mapping[RowKey, str]) -> Answer:
@@ -158,5 +180,6 @@ def made(metric: EvaluationMetric) -> EvaluationMetric:
 
 
 def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:
-    """Names of rows from two columns."""
-    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, variants, strict=True)]
+    """Names of rows from two columns; a table without variants has the first alone."""
+    names = [""] * len(prompt_ids) if variants is None else variants
+    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, names, strict=True)]

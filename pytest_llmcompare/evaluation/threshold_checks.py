@@ -12,8 +12,7 @@ from mlflow.models.evaluation import EvaluationResult
 from mlflow.models.evaluation.validation import ModelValidationFailedException
 
 from pytest_llmcompare.errors import did_you_mean
-from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.records import Gate
+from pytest_llmcompare.judgement import Gate, Verdict
 from pytest_llmcompare.settings import Update
 from pytest_llmcompare.suite.thresholds import Threshold
 

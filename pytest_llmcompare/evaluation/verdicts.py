@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +16,11 @@ from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, Finding, Judgement, ModelVerdict, Verdict
+from pytest_llmcompare.judgement import COMPARED, AssertionResult, Finding, Judgement, ModelVerdict, Verdict
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
+from pytest_llmcompare.suite.group import Group
 
 from .pyfunc import HeldTransformer
 
@@ -44,7 +45,7 @@ class Judged:
         judgements: Their verdicts.
         failures: Why there is no answer, for the other rows.
         model_verdict: Whether the model changed; None if no answer was compared with a baseline of its own.
-        changed_rows: As in `GroupResult`.
+        changed_rows, assertions: As in `GroupResult`.
     """
 
     generations: Mapping[RowKey, Generation]
@@ -52,6 +53,17 @@ class Judged:
     failures: Mapping[RowKey, str]
     model_verdict: ModelVerdict | None = None
     changed_rows: tuple[RowKey, ...] = ()
+    assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
+
+    def with_assertions(self, group: Group, cases: Sequence[Case]) -> Judged:
+        """The same, with the results of the assertions on the outputs."""
+        answered = [case for case in cases if case.key.row in self.generations]
+        results = {
+            case.key.row: tuple(one.result(self.generations[case.key.row], case) for one in assertions)
+            for case in answered
+            if (assertions := group.assertions_of(case))
+        }
+        return replace(self, assertions=results)
 
     def with_cached(self, cached: int) -> Judged:
         """The same, with a model verdict that says how many answers are from the cache."""

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_llmcompare.comparison.summary import Summary, verdict_of
-from pytest_llmcompare.records import CaseResult, Gate, GroupKey
+from pytest_llmcompare.judgement import AssertionResult, Gate
+from pytest_llmcompare.records import CaseResult, GroupKey
 from pytest_llmcompare.text import cut, disarm, escape, number
 
-from .messages import gate_line, value_of
+from .gates import gate_line, value_of
 from .model_sentences import failed_verdict
 from .model_sentences import sentence as sentence_of
-from .terminal import sentence
+from .terminal_findings import sentence
 
 TOKEN = 100  # columns of a token
 NAME = 100  # columns of a fault in the name of its test case
@@ -85,6 +86,12 @@ def gate_properties(key: GroupKey, gate: Gate) -> tuple[tuple[str, str], ...]:
     return tuple((f"llmcompare.{name}", value) for name, value in facts.items() if value)
 
 
+def assertion_property(result: AssertionResult) -> str:
+    """An assertion with its result: `passed contains: 30 days`, `FAILED json (the output is not JSON ...)`."""
+    text = cut(disarm(result.text), NAME)
+    return f"passed {text}" if result.passed else f"FAILED {text} ({cut(disarm(result.why), NAME)})"
+
+
 def properties(result: CaseResult) -> list[tuple[str, str]]:
     """Return names and values of a case in a fixed order; unknown ones are left out. Positions count from 1."""
     verdict = verdict_of(result)
@@ -108,6 +115,9 @@ def properties(result: CaseResult) -> list[tuple[str, str]]:
             "likelihood_drift": number(None if judgement.likelihood is None else judgement.likelihood.rms),
             "reason": disarm(judgement.reason),
         }
+    if result.assertions:
+        facts["assertions"] = f"{sum(one.passed for one in result.assertions)} of {len(result.assertions)} hold"
+        facts |= {f"expect.{number}": assertion_property(one) for number, one in enumerate(result.assertions, 1)}
     if generation is not None:
         facts |= {
             "tokens": "" if generation.token_ids is None else len(generation.token_ids),

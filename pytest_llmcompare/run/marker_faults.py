@@ -19,7 +19,7 @@ from .uncollected import MARKER, has_constructor, passed_over, uncollected
 
 PARAMETER = "llm_parameter"
 TABLE_PARAMETER = "llm_table"
-PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline"})
+PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline", "llm_assertions"})
 PER_MODEL = frozenset({"llm_model", "llm_evaluation", "llm_model_verdict"})
 PER_TABLE = frozenset({"llm_comparison"})
 ALL = PER_CASE | PER_MODEL | PER_TABLE

@@ -16,6 +16,7 @@ from pytest_llmcompare.suite.marker import Declaration, declare
 from .hook_calls import Hooks
 from .marker_faults import PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
 from .session import Session
+from .stash import SETTINGS
 from .uncollected import MARKER
 
 Asked = tuple[GroupKey, RowKey | None]
@@ -86,7 +87,17 @@ def read_marker(mark: pytest.Mark, metafunc: pytest.Metafunc, hooks: Hooks) -> D
     if known is None:
         base = metafunc.definition.path.parent
         folder = relative_folder(base, metafunc.config.rootpath)
-        declaration = declare(mark.args, mark.kwargs, test=test, folder=folder, base=base, load=hooks.load_table)
+        config = metafunc.config
+        declaration = declare(
+            mark.args,
+            mark.kwargs,
+            test=test,
+            folder=folder,
+            base=base,
+            root=config.rootpath,
+            semantic_model=config.stash[SETTINGS].semantic_model,
+            load=hooks.load_table,
+        )
         known = declarations[id(mark), test] = (mark, declaration)  # the mark is kept, so that its id stays its own
     return known[1]
 

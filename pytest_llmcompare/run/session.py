@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from pytest_llmcompare.models.served import check_variables
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.settings import OFF, Settings
 from pytest_llmcompare.suite.group import Group
@@ -46,13 +46,11 @@ class Session:
         extensions: What plugins add to the whole run.
         source: Where baselines come from.
         command_line: The pytest command of the run.
-        most_in_full: How many failures this process shows in full.
 
     Attributes:
         reference: The model whose outputs are the baselines; empty if no model's are.
         groups, results: The groups that tests have declared, and the results of those that are evaluated.
         owners: For each folder and table, a fingerprint of its cases and the first test that declared it.
-        failure_budget: How many failures are still shown in full.
         shown_reasons: Reasons of failures that were shown in full: a model that cannot be loaded fails all its tests.
         all_collected: Whether all test files could be collected.
         any_selected: Whether any test of ours was selected to run.
@@ -70,7 +68,6 @@ class Session:
         *,
         source: BaselineReader,
         command_line: CommandLine,
-        most_in_full: int,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -85,7 +82,6 @@ class Session:
         self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
         self.lookup = ModelLookup(root, recalls=settings.cache != OFF)
         self.command_line = command_line
-        self.failure_budget = FailureBudget(most_in_full)
         self.shown_reasons: set[str] = set()
         self.all_collected = True
         self.any_selected = False
@@ -209,6 +205,8 @@ class Session:
             self.lookup.prepare(group.spec)
             from pytest_llmcompare.evaluation.heavy_imports import heavy_imports
 
+            if "mlflow" not in sys.modules:
+                self.progress.say("importing MLflow")
             with heavy_imports():
                 from pytest_llmcompare.evaluation.evaluate import evaluate
             resolved = self.lookup.resolve(group.spec)

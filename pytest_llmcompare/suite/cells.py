@@ -42,6 +42,10 @@ class CellError(ValueError):
         self.advice = advice
 
 
+class WantedError(ValueError):
+    """What an assertion on an output wants cannot be read."""
+
+
 def prompt(column: str, value: object) -> str:
     """Check a prompt.
 

@@ -13,7 +13,7 @@ from pytest_llmcompare.models.gen_config import RULES
 INPUT_COLUMNS = ("input_text", "prompt", "question", "text", "inputs")
 """Columns that may hold the prompts, in order of preference, unless `input=` names one."""
 
-ID, TARGET, EXAMPLES, CONFIG = "id", "target", "few_shot_examples", "config_dict"
+ID, TARGET, EXAMPLES, CONFIG, EXPECT = "id", "target", "few_shot_examples", "config_dict", "expect"
 MESSAGES, TOOLS = "messages", "tools"
 INPUT, IDEAL = "input", "ideal"
 """Names of the prompt and the expected answer in the tables of OpenAI's evals and of Inspect."""
@@ -32,6 +32,7 @@ EDGES = re.compile(rf"\A[\s{UNSEEN}]+|[\s{UNSEEN}]+\Z")
 OTHER_NAMES = {
     ID: {"ids"},
     TARGET: {"targets"},
+    EXPECT: {"assert", "asserts", "assertion", "assertions"},
     EXAMPLES: {"fewshot", "fewshots", "fewshotprompt", "fewshotprompts", "fewshotexemplars"},
     CONFIG: {
         "config", "configs", "configuration", "cfg", "configjson", "generationconfig", "generationconfigs",
@@ -51,9 +52,6 @@ MARKER_KEYWORDS = frozenset(
 `experiment` are words for columns of one's own, too."""
 
 ROLE_OF_KEYWORD = {"examples": EXAMPLES, "gen_config": CONFIG}
-
-FOR_LATER = {"expect": "assertions on the output of a row"}
-"""Columns that a later version will read, and what they will hold."""
 
 ORDINARY = {"constraints", "transformers_version"}  # settings that cannot be set anyway, and words for other things
 FROM_OTHER_TOOLS = {
@@ -156,9 +154,6 @@ def near_miss(column: str, role: str) -> NameFault:
 def name_fault(column: str) -> NameFault | None:
     """Why a column without a role cannot have its name; None if it can."""
     name = folded(column)
-    if name in FOR_LATER:
-        what = f"column {column!r} is reserved: a later version reads {FOR_LATER[name]} there, this one does not."
-        return NameFault(what, f"Rename column {column!r}.")
     if name in MARKER_KEYWORDS:
         return keyword_fault(column, name)
     if setting := setting_meant(column):

@@ -14,6 +14,7 @@ from pytest_llmcompare.suite.raw_rows import Fault, MarkerColumns, RawTable, Rec
 from .column_names import (
     CONFIG,
     EXAMPLES,
+    EXPECT,
     ID,
     IDEAL,
     INPUT,
@@ -50,10 +51,11 @@ class Roles:
     examples: str | None
     config: str | None
     tools: str | None
+    expect: str | None
 
     def others(self, cells: Mapping[str, Any]) -> dict[str, Any]:
         """The cells without a role."""
-        taken = {self.input, self.id, self.target, self.examples, self.config, self.tools}
+        taken = {self.input, self.id, self.target, self.examples, self.config, self.tools, self.expect}
         return {column: value for column, value in cells.items() if column not in taken}
 
 
@@ -69,13 +71,21 @@ def find_roles(table: RawTable, given: MarkerColumns) -> tuple[Roles | None, lis
     taken = {folded(column) for column in named.values() if column}
     if prompts is None and given.input is None:
         prompts = prompt_column(table, faults, without={MESSAGES} & taken)
-    free = [name for name in (ID, TARGET, EXAMPLES, CONFIG) if not (name == TARGET and given.target is not None)]
+    free = [ID, *([TARGET] if given.target is None else []), EXAMPLES, CONFIG, EXPECT]
     columns = {name: role_column(table, name, faults) for name in free if not prompts or folded(prompts) != name}
     tools = None if TOOLS in taken else role_column(table, TOOLS, faults)
     if columns.get(TARGET) is None and given.target is None and prompts and folded(prompts) in (INPUT, MESSAGES):
         columns[TARGET] = role_column(table, IDEAL, faults)
     target = named["target"] or columns.get(TARGET)
-    roles = Roles(prompts or "", columns.get(ID), target, columns.get(EXAMPLES), columns.get(CONFIG), tools)
+    roles = Roles(
+        input=prompts or "",
+        id=columns.get(ID),
+        target=target,
+        examples=columns.get(EXAMPLES),
+        config=columns.get(CONFIG),
+        tools=tools,
+        expect=columns.get(EXPECT),
+    )
     missing = [name for name in free if columns.get(name) is None]
     if given.input is None:
         missing += earlier(prompts)

@@ -11,6 +11,7 @@ from pytest_llmcompare.models.spec import ModelSpec, shown_spec
 from pytest_llmcompare.records import Case, GroupKey, RowKey
 
 from .marker import Declaration
+from .row_assertions import RowAssertion
 from .thresholds import Threshold
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Group:
         extensions: What plugins add in the folder of the first test.
         metrics: MLflow metrics that any of its tests asks for.
         thresholds: Thresholds on metrics that any of its tests sets.
+        expect: Assertions on the outputs of all rows that any of its tests sets, by their texts.
         selected: Cases that selected tests need, in order; all of them for a test on the whole table.
     """
 
@@ -41,6 +43,7 @@ class Group:
     extensions: Extensions
     metrics: list[Any] = field(default_factory=list)
     thresholds: list[Threshold] = field(default_factory=list)
+    expect: dict[str, RowAssertion] = field(default_factory=dict)
     selected: dict[RowKey, Case] = field(default_factory=dict)
 
     def join(self, declaration: Declaration, spec: ModelSpec, owner: str) -> None:
@@ -70,7 +73,13 @@ class Group:
                 )
             self.declaration, self.owner = declaration, owner
         self.metrics.extend(metric for metric in declaration.metrics if metric not in self.metrics)
+        self.expect.update({text: declaration.assertions[text] for text in declaration.expect})
         self.thresholds.extend(wanted for wanted in declaration.thresholds if wanted not in self.thresholds)
+
+    def assertions_of(self, case: Case) -> list[RowAssertion]:
+        """The assertions on a case's output: those of its row, then those of all rows, each once."""
+        own = {text: self.declaration.assertions[text] for text in case.row.expect}
+        return [*(own | self.expect).values()]
 
     @property
     def asked(self) -> list[tuple[GroupKey, RowKey | None]]:

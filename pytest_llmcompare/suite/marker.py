@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,9 @@ from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
+from pytest_llmcompare.settings import SEMANTIC_MODEL
 
+from .assertion_kinds import Place
 from .conversation import check_no_examples, template_of
 from .marker_values import (
     checked_column,
@@ -30,22 +32,11 @@ from .marker_values import (
     checked_text,
     checked_tolerance,
 )
-from .readers import table_name
+from .readers import relative_file, table_name
+from .row_assertions import RowAssertion, marker_assertions, read_assertions
 from .table import Loader, read_table
 from .thresholds import Threshold, read_thresholds
-
-EXAMPLES = "examples"
-NUMBERED = re.compile(r"#[0-9]+\Z")
-"""End of the names of a variant's samples after the first."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Named decoding settings; `examples` is None if the variant has none of its own."""
-
-    name: str
-    gen_config: Mapping[str, Any]
-    examples: str | None
+from .variants import EXAMPLES, Variant, read_variants
 
 
 @dataclass(frozen=True)
@@ -68,7 +59,10 @@ class Declaration:
         thresholds: Bounds for metrics; missing one fails the run.
         model_type: MLflow's model type, which chooses its built-in metrics.
         names_model_type: Whether the marker names the model type; otherwise it is the default.
+        assertions: Assertions on outputs, of rows and of the marker, by their texts.
+        expect: Assertions on the outputs of all rows, as text.
         experiment: Name of the MLflow experiment.
+        file: The table's file, relative to pytest's root if it lies inside; empty if the table is no file.
         names_experiment: Whether the marker names it; otherwise it is named after the test.
     """
 
@@ -86,7 +80,10 @@ class Declaration:
     metrics: tuple[Any, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     model_type: str | None = "text"
+    assertions: Mapping[str, RowAssertion] = field(default_factory=dict)
+    expect: tuple[str, ...] = ()
     experiment: str = ""
+    file: str = field(default="", compare=False)
     names_experiment: bool = field(default=False, compare=False)
     names_model_type: bool = field(default=False, compare=False)
 
@@ -94,7 +91,8 @@ class Declaration:
     def fingerprint(self) -> str:
         """A hash of all that decides the table's cases; tests that share the table have the same."""
         facts = [
-            [row.id, row.input, row.target, row.examples, dict(row.gen_config), dict(row.columns), row.conversation]
+            [*(row.id, row.input, row.target, row.examples), dict(row.gen_config), dict(row.columns), row.conversation]
+            + [row.expect] * bool(row.expect)
             for row in self.rows
         ]
         variants = [[v.name, dict(v.gen_config), v.examples] for v in self.variants]
@@ -166,6 +164,7 @@ def llm_prompts(
     similarity: str | Mapping[str, float] | None = None,
     metrics: Sequence[Any] = (),
     thresholds: Mapping[str, Any] | None = None,
+    expect: str | Sequence[Any] | Mapping[str, Any] | None = None,
     model_type: str | None = "text",
     experiment: str | None = None,
 ) -> None:
@@ -182,6 +181,8 @@ def declare(
     test: str,
     folder: str,
     base: Path,
+    root: Path | None = None,
+    semantic_model: str = SEMANTIC_MODEL,
     load: Loader | None = None,
 ) -> Declaration:
     """Read and check a marker.
@@ -192,6 +193,8 @@ def declare(
         test: Name of the test function, for what the marker leaves out.
         folder: Folder of the test file, relative to pytest's root, with `/`.
         base: The same folder as a path; the table's path is relative to it.
+        root: pytest's root folder; None takes `base`.
+        semantic_model: Embedding model of the run, for similarity of meaning.
         load: Asked first for the rows of a table; None if no plugin reads tables.
 
     Raises:
@@ -203,7 +206,11 @@ def declare(
     short = test.removeprefix("test_") or test
     variants = read_variants(given["variants"])
     columns = {role: checked_column(given, role) for role in ("input", "target")}
-    rows = read_table(source, base=base, load=load, **columns)
+    similarity = read_similarity(given["similarity"])
+    by_meaning = similarity and dataclasses.replace(similarity, model=semantic_model)
+    place = Place(base, root if root and base.is_relative_to(root) else base, by_meaning)
+    rows = read_table(source, base=base, load=load, place=place, **columns)
+    own = marker_assertions(given["expect"], place)
     examples = checked_text(given[EXAMPLES], EXAMPLES) or None
     check_no_examples(rows, {EXAMPLES: examples, **{f"variants[{one.name!r}]": one.examples for one in variants}})
     return Declaration(
@@ -217,11 +224,14 @@ def declare(
         seed=checked_seed(given["seed"]),
         samples=checked_samples(given["samples"]),
         tolerance=checked_tolerance(given["tolerance"]),
-        similarity=read_similarity(given["similarity"]),
+        similarity=similarity,
         metrics=checked_metrics(given["metrics"]),
         thresholds=read_thresholds(given["thresholds"]),
         model_type=checked_text(given["model_type"], "model_type") or None,
+        assertions={one.text: one for one in (*own, *of_rows(rows, place))},
+        expect=tuple(one.text for one in own),
         experiment=checked_name(given["experiment"], "experiment") or short,
+        file=relative_file(base / source, root or base) if is_path(source) else "",
         names_experiment=given["experiment"] is not None,
         names_model_type="model_type" in kwargs,
     )
@@ -250,33 +260,9 @@ def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return bound.arguments
 
 
-def read_variants(given: object) -> tuple[Variant, ...]:
-    """Check `variants={"greedy": {...}, "top_k": {...}}`.
-
-    Raises:
-        UsageError: Not a mapping of names to settings, or faulty settings.
-    """
-    if given is None:
-        return (Variant("", {}, None),)
-    if not isinstance(given, Mapping) or not given:
-        raise UsageError(f'llm_prompts: variants={given!r}, expected e.g. {{"greedy": {{"do_sample": False}}}}.')
-    variants = []
-    for name, settings in given.items():
-        if not isinstance(name, str) or not name.strip() or not isinstance(settings, Mapping):
-            raise UsageError(f"llm_prompts: variants[{name!r}] = {settings!r}, expected a name and its settings.")
-        if NUMBERED.search(name):
-            raise UsageError(f"llm_prompts: variants[{name!r}] ends like the number of a sample. Rename it.")
-        config = {key: value for key, value in settings.items() if key != EXAMPLES}
-        examples = settings.get(EXAMPLES)
-        where = f"variants[{name!r}]"
-        variants.append(
-            Variant(
-                name,
-                checked_config(config, where),
-                None if examples is None else checked_text(examples, f"{where}['{EXAMPLES}']"),
-            )
-        )
-    return tuple(variants)
+def of_rows(rows: Sequence[Row], place: Place) -> tuple[RowAssertion, ...]:
+    """The assertions of all rows, each once."""
+    return read_assertions(list(dict.fromkeys(text for row in rows for text in row.expect)), place)[0]
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:

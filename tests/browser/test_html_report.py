@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Finding, ModelVerdict
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Finding, Gate, ModelVerdict
+from pytest_llmcompare.records import GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
 from .chromium import Chromium

@@ -22,7 +22,7 @@ from tests.test_docs import Block, read_blocks
 from .suites import Suite
 
 DOCS = Path(__file__).parents[2] / "docs"
-FILE = re.compile(r"`([\w.]+\.(?:py|csv|jsonl?|toml|quiz))`[^`]*$")
+FILE = re.compile(r"`([\w.]+\.(?:py|csv|jsonl?|toml|yaml|quiz))`[^`]*$")
 """How the line before a block names the file that the block is."""
 
 PREPARATION = ("python -m pip install", "mkdir ")

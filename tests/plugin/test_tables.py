@@ -61,7 +61,8 @@ def test_made_ids_of_other_scripts_name_tests_that_can_be_selected(suite: Suite)
     [
         ("prompt,targets", "x,y", "column 'targets' is not read. Did you mean 'target'?"),
         ("prompt,max_new_tokens", "x,3", "column 'max_new_tokens' is named like the decoding setting*config_dict'?"),
-        ("prompt,expect", "x,contains: y", "column 'expect' is reserved"),
+        ("prompt,expects", "x,contains: y", "column 'expects' is not read. Did you mean 'expect'?"),
+        ("prompt,assert", "x,contains: y", "column 'assert' is not read. Did you mean 'expect'?"),
     ],
 )
 def test_a_column_that_would_do_nothing_is_an_error_at_collection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import random
 from pathlib import Path
@@ -16,13 +17,14 @@ from pytest_llmcompare.comparison.similarity import Similarity
 from pytest_llmcompare.errors import LlmCompareError, TableError, UsageError
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import CaseKey, GroupKey, RowKey
-from pytest_llmcompare.suite.marker import SIGNATURE, Declaration, Variant, declare, derived_seed, first_given
+from pytest_llmcompare.suite.marker import SIGNATURE, Declaration, declare, derived_seed, first_given
 from pytest_llmcompare.suite.thresholds import Threshold
+from pytest_llmcompare.suite.variants import Variant
 
 SPEC = ModelSpec("distilgpt2", "distilgpt2", SourceKind.HUB)
 KNOWN = (
-    "examples, experiment, gen_config, input, metrics, model_type, models, name, samples, seed, similarity, table, "
-    "target, thresholds, tolerance, variants"
+    "examples, expect, experiment, gen_config, input, metrics, model_type, models, name, samples, seed, similarity, "
+    "table, target, thresholds, tolerance, variants"
 )
 WANT_VARIANTS = 'expected e.g. {"greedy": {"do_sample": False}}.'
 WANT_MODELS = 'expected model specs, e.g. ["gpt2-large", "distilgpt2"].'
@@ -71,6 +73,7 @@ def test_a_marker_with_every_keyword() -> None:
         "similarity": {"ratio": 0.8},
         "metrics": ["exact_match", Metric],
         "thresholds": {"exact_match/v1": ">=0.5"},
+        "expect": ["json", "contains: b"],
         "model_type": "question-answering",
         "experiment": "exp",
     }
@@ -79,7 +82,8 @@ def test_a_marker_with_every_keyword() -> None:
     (row,) = declaration.rows
     assert (row.id, row.input, row.target, row.columns) == ("x", "a", "b", {"topic": "air"})
     assert declaration.targets
-    assert declaration == Declaration(
+    assert declaration.expect == tuple(declaration.assertions) == ("json", "contains: b")
+    assert dataclasses.replace(declaration, assertions={}, expect=()) == Declaration(
         table="geo",
         folder="t",
         rows=(row,),

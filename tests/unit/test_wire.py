@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.serialization import (
     attempt_from_json,
     attempt_to_json,

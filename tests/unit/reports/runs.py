@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
-from pytest_llmcompare.records import CaseKey, CaseResult, Gate, GroupKey, GroupResult
+from pytest_llmcompare.judgement import Gate, Judgement, Likelihood, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
 from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.settings import Settings
 

@@ -15,7 +15,8 @@ from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.records import Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, json_report, report_data
 from pytest_llmcompare.settings import Settings, Update
 
@@ -43,6 +44,7 @@ def test_a_case_has_all_of_its_evidence() -> None:
         "differs": True,
         "target": "Eight.",
         "baseline": "Eight legs and no wings.",
+        "assertions": [],
         "judgement": {
             "verdict": "drifted",
             "position": 1,

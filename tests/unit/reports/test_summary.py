@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.summary import Summary, summarize
-from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, Gate, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings, Update
 
 from .samples import DRIFTED, IDENTICAL, MISSING, MODELS, TEXTS, case, declared, groups, trivia

@@ -211,8 +211,9 @@ def test_a_column_named_like_a_keyword_of_the_marker_is_refused(column: str) -> 
 
 
 @pytest.mark.parametrize("column", ["expect", "Expect", " expect "])
-def test_columns_for_later_are_reserved(column: str) -> None:
-    assert f"column {column!r} is reserved: a later version reads" in message([{"prompt": "x", column: "y"}])
+def test_assertions_may_be_spelled_like_other_columns(column: str) -> None:
+    (row,) = read_table([{"prompt": "x", column: "contains: y"}], base=Path.cwd())
+    assert row.expect == ("contains: y",)
 
 
 @pytest.mark.parametrize("column", ["messages", " Messages "])
@@ -237,7 +238,7 @@ def test_no_character_of_a_name_acts_in_a_message(column: str) -> None:
 
 
 def test_faults_of_names_and_of_rows_are_told_at_once(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("ids,prompt,seed,verdict,expect\na,,,,\nb,x\n", encoding="utf-8")
+    (tmp_path / "t.csv").write_text("ids,prompt,seed,verdict,expects\na,,,,\nb,x\n", encoding="utf-8")
     found = message("t.csv", tmp_path).splitlines()
     places = [line.partition("t.csv, ")[2].partition(":")[0] for line in found if "t.csv" in line]
     assert places == ["line 1"] * 4 + ["row 1, line 2", "row 2, line 3"]

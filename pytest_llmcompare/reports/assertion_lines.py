@@ -1,0 +1,44 @@
+"""Lines on the assertions of a row that do not hold on an output. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_llmcompare.judgement import AssertionResult
+from pytest_llmcompare.text import cut, disarm
+
+from .text_diff import CANDIDATE, single
+
+LINE = 100  # columns of an assertion, and of why it does not hold
+
+
+def broken(results: Sequence[AssertionResult]) -> list[AssertionResult]:
+    """The assertions that do not hold."""
+    return [result for result in results if not result.passed]
+
+
+def assertion_lines(results: Sequence[AssertionResult]) -> list[str]:
+    """A line per assertion that does not hold: `  failed contains: 30 days (not in the output)`."""
+    return [f"  failed {_line(result.text)} ({_line(result.why)})" for result in broken(results)]
+
+
+def broken_lines(name: str, results: Sequence[AssertionResult], output: str) -> list[str]:
+    """Explain a test that failed by assertions alone: which, why, and the output.
+
+    Args:
+        name: Name of the test.
+        results: Results of its assertions, of which one or more do not hold.
+        output: The output.
+    """
+    failed = broken(results)
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return [
+        f"expect failed: {_line(failed[0].text)}{more}",
+        f"{name}: {len(failed)} of {len(results)} assertions do not hold on the output:",
+        *assertion_lines(results),
+        *single(CANDIDATE, output),
+    ]
+
+
+def _line(text: str) -> str:
+    return cut(disarm(" ".join(text.split())), LINE)

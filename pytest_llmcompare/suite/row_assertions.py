@@ -1,0 +1,156 @@
+"""Assertions on the output of a row: the column `expect`, and the marker's `expect=` for all rows of a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_llmcompare.errors import UsageError, did_you_mean
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import AssertionResult
+from pytest_llmcompare.records import Case
+
+from .assertion_kinds import KINDS, Check, Place, read_check
+from .cells import CellError, WantedError
+from .raw_rows import shown_value
+
+FORM = re.compile(r"\s*([\w-]+)\s*(?:\(([^()]*)\)\s*)?(?::(.*))?", re.DOTALL)
+"""`kind`, `kind: wanted` or `kind(number): wanted`."""
+
+ADVICE = f"Write KIND: TEXT, such as {KINDS['contains'].example!r}. Kinds: {', '.join(KINDS)}."
+
+
+@dataclass(frozen=True)
+class RowAssertion:
+    """One assertion on an output.
+
+    Attributes:
+        text: As reports name it: `contains: 30 days`.
+        check: Returns why an output does not hold; empty if it does.
+    """
+
+    text: str
+    check: Check = field(compare=False)
+
+    def result(self, output: Generation, case: Case) -> AssertionResult:
+        """Check an output."""
+        why = self.check(output, case)
+        return AssertionResult(self.text, passed=not why, why=why)
+
+
+def cell_assertions(column: str, value: object, place: Place) -> tuple[RowAssertion, ...]:
+    """Read the cell of a row: one assertion as text, or several as a list or an object.
+
+    Raises:
+        CellError: All that cannot be read.
+    """
+    assertions, faults = read_assertions(value, place)
+    if faults:
+        raise CellError(*(f"{column}: {fault}." for fault in faults), advice=ADVICE)
+    return assertions
+
+
+def marker_assertions(value: object, place: Place) -> tuple[RowAssertion, ...]:
+    """Read `expect=` of the marker.
+
+    Raises:
+        UsageError: All that cannot be read.
+    """
+    assertions, faults = read_assertions(value, place)
+    if faults:
+        raise UsageError("\n".join([*(f"llm_prompts, expect: {fault}." for fault in faults), ADVICE]))
+    return assertions
+
+
+def read_assertions(value: object, place: Place) -> tuple[tuple[RowAssertion, ...], list[str]]:
+    """Read assertions; each counts once.
+
+    Returns:
+        The assertions, and what is wrong with the others, as sentences without a full stop.
+    """
+    assertions: dict[str, RowAssertion] = {}
+    faults = []
+    for item in _items(value):
+        try:
+            assertion = _read(item[0], item[1], place) if isinstance(item, tuple) else _read_text(item, place)
+        except WantedError as error:
+            faults.append(str(error))
+        else:
+            assertions.setdefault(assertion.text, assertion)
+    return tuple(assertions.values()), faults
+
+
+def _items(value: object) -> Iterator[object]:
+    """The assertions of a cell: texts, or pairs of an object's key and value; anything else is no assertion."""
+    if isinstance(value, str):
+        value = _as_json(value)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for part in value:
+            yield from part.items() if isinstance(part, Mapping) else (part,)
+    else:
+        yield value
+
+
+def _as_json(text: str) -> object:
+    """The value of a text that is a JSON list or object, as CSV holds them; else the text."""
+    if text.lstrip()[:1] not in ("[", "{"):
+        return text
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+def _read_text(text: object, place: Place) -> RowAssertion:
+    if not isinstance(text, str):
+        raise WantedError(f"{shown_value(text)} is no assertion")
+    match = FORM.fullmatch(text)
+    if match is None:
+        raise WantedError(f"{shown_value(text)} is no assertion")
+    kind, bound, wanted = match.groups()
+    return _read(kind if bound is None else f"{kind}({bound})", wanted, place)
+
+
+def _read(name: object, wanted: object, place: Place) -> RowAssertion:
+    """Read an assertion of a name, with its bound in parentheses, and what it wants."""
+    match = FORM.fullmatch(name) if isinstance(name, str) else None
+    kind = match[1] if match else str(name)
+    if match is None or match[3] is not None or kind not in KINDS:
+        near = did_you_mean(kind, KINDS).rstrip(".")
+        raise WantedError(f"{shown_value(_named(name, wanted))} is no assertion.{near}")
+    text = _wanted(wanted)
+    label = f"{kind}({match[2].strip()})" if match[2] is not None else kind
+    label = f"{label}: {text}" if text else label
+    try:
+        return RowAssertion(label, read_check(kind, _bound(match[2]), text, place))
+    except WantedError as error:
+        raise WantedError(f"{shown_value(label)}: {error}") from None
+
+
+def _named(name: object, wanted: object) -> str:
+    return str(name) if wanted is None else f"{name}: {str(wanted).strip()}"
+
+
+def _wanted(wanted: object) -> str:
+    """What an assertion wants, as text; YAML and JSON also give numbers, and nothing for `json:`."""
+    if wanted is None or wanted is True:
+        return ""
+    if isinstance(wanted, (str, int, float)) and wanted is not False:
+        return str(wanted).strip()
+    raise WantedError(f"{shown_value(wanted)}, expected text")
+
+
+def _bound(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise WantedError(f"{text!r} in the parentheses is not a number") from None
