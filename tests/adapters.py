@@ -64,4 +64,5 @@ def load_base(folder: Path, **options: Any) -> Any:
 
 def load_plainly(base: Path, adapter: Path, **options: Any) -> Any:
     """Base and adapter as PEFT loads them, in the base's precision as transformers does."""
-    return peft.PeftModel.from_pretrained(load_base(base, **options), str(adapter), autocast_adapter_dtype=False).eval()
+    wrapper: Any = peft.PeftModel
+    return wrapper.from_pretrained(load_base(base, **options), str(adapter), autocast_adapter_dtype=False).eval()
