@@ -182,7 +182,7 @@ def test_thirty_thousand_cases(browser: Chromium, show: Show) -> None:
         for model in ("small", "large")
     ]
     address = show(drawn(results))
-    ready = []
+    ready: list[float] = []
     for _ in range(3):  # other processes of the machine may take their time
         browser.open(f"{address}?{len(ready)}")
         ready.append(browser.js("Number(document.documentElement.dataset.ready)"))
