@@ -133,6 +133,8 @@ def result_of(
         model_uri=logged.uri,
         tracking_uri=logged.tracking_uri,
         experiment_id=logged.experiment_id,
+        environment=judged.environment,
+        baseline_environment=baselines.environment(),
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,

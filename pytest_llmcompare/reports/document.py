@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from itertools import accumulate
 from typing import Any
@@ -55,6 +55,7 @@ class Report:
         finished: False if the run was interrupted.
         command: The pytest command of this run, without options that update or prune.
         accepting: Returns the command that accepts the output of a test, given its node id.
+        identity: Facts that tell this run from others, by name: `time`, `commit`, `branch`.
     """
 
     summary: Summary
@@ -63,6 +64,7 @@ class Report:
     finished: bool = True
     command: str = "pytest"
     accepting: Callable[[str], str] = "pytest --llm-update {}".format
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> str:
@@ -108,6 +110,7 @@ def report_data(report: Report) -> ReportData:
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],
+            "identity": dict(report.identity),
             "command": report.command,
             "accept": report.accept_all,
             "accept_counts": open_counts(summary) if report.accept_all else "",
@@ -181,6 +184,7 @@ def _table(table: Table, report: Report) -> ReportData:
                 **_row(row.row),
                 "input": row.input,
                 "conversation": json.loads(row.conversation) if row.conversation else None,
+                "columns": dict(row.columns),
                 "differs": row.differs,
                 "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }
@@ -269,6 +273,8 @@ def _group(result: GroupResult) -> ReportData:
         "run_id": result.run_id,
         "model_uri": result.model_uri,
         "experiment_id": result.experiment_id,
+        "environment": dict(result.environment),
+        "baseline_environment": dict(result.baseline_environment),
         "tokens": result.tokens,
         "seconds": result.seconds,
         "level": result.level,
