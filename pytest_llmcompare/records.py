@@ -157,12 +157,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of the prompt and settings that it answers."""
+    """The approved generation of a case, with hashes of the prompt and settings that it answers.
+
+    Attributes:
+        row: Row and variant of the case.
+        generation: The generation.
+        input_hash, settings_hash: As in `Case`.
+        input: The prompt's own text (without examples), of which the file shows the first line; empty if unknown.
+    """
 
     row: RowKey
     generation: Generation
     input_hash: str
     settings_hash: str
+    input: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
