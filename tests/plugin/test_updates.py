@@ -66,7 +66,7 @@ def test_the_file_shows_prompts(suite: Suite) -> None:
     suite.write("trivia.jsonl", json.dumps({"id": "talk", "prompt": talk}) + "\n" + json.dumps(NEW))
     suite.write("test_trivia.py", TEST)
     suite.run("--llm-update", models=["m=echo:"]).assert_outcomes(passed=2)
-    shown = {name: block.split("\n")[1] for name, block in suite.cases().items()}
+    shown = {name: block.split("\n")[0] for name, block in suite.cases().items()}
     assert shown == {"talk": r"# And at night?\x1b[31m …", "new": "# Q: Is gold a metal? …"}
     before = suite.stored()
     suite.run(models=["m=echo:"]).assert_outcomes(passed=2)
