@@ -140,10 +140,11 @@ def settings() -> str:
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
     from pytest_llmcompare.models.config_tables import KEYS
+    from pytest_llmcompare.models.loading_options import LoadingOptions
     from pytest_llmcompare.models.served import ServerOptions
     from pytest_llmcompare.models.spec import ModelSpec
 
-    meanings = {**documented(ServerOptions), **documented(ModelSpec)}
+    meanings = {**documented(ServerOptions), **documented(LoadingOptions), **documented(ModelSpec)}
     return table(
         ("key", "takes", "meaning"), ((code(key), expected, meanings[key]) for key, (_, expected) in KEYS.items())
     )

@@ -107,6 +107,7 @@ class Outcomes:
         asking.journal.begin(len(self.keys), resumed=len(self.by_index))
         for outcome in self.by_index.values():
             asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+        asking.progress.ask_many(0)  # the pace is that of the answers to come
         if resumed := len(known.keys() - cached.keys()):
             self.notes.append(self._resumed_note(resumed))
         return [index for index in range(len(self.keys)) if index not in self.by_index]

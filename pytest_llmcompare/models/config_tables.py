@@ -10,7 +10,7 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.settings import DECODES, DTYPES
 
-from . import served
+from . import loading_options, served
 from .chat_template import EXPECTED, TOKENIZER, read_template
 
 CONFIG_FILE = "pyproject.toml"
@@ -29,6 +29,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),
+    **loading_options.KEYS,
     **served.KEYS,
 }
 
@@ -62,9 +63,11 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
     if not table.get("source", "").strip():
         raise UsageError(f'{where}: there is no source. Name the model, for example source = "gpt2-large".')
     _check_words(table, where)
-    fields = {key: value for key, value in table.items() if key not in served.KEYS}
-    if len(fields) < len(table):
+    fields = {key: value for key, value in table.items() if key not in {**served.KEYS, **loading_options.KEYS}}
+    if table.keys() & served.KEYS:
         fields["server"] = served.read_options(table, where)
+    if table.keys() & loading_options.KEYS:
+        fields["loading"] = loading_options.read_options(table, where)
     if "chat_template" not in table:
         return fields
     template = table["chat_template"]
