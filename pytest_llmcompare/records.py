@@ -187,6 +187,7 @@ class CaseResult:
         passed: Whether the test passed.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
         assertions: Results of the row's assertions.
+        seconds: Time that the model took; None if it is not known.
     """
 
     key: CaseKey
@@ -203,6 +204,7 @@ class CaseResult:
     conversation: str = ""
     model_changed: bool = False
     assertions: tuple[AssertionResult, ...] = ()
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,7 @@ class GroupResult:
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         cached, answers: Number of answers from the answer cache, and of all answers.
         assertions: Results of the assertions on outputs, for the rows that have some.
+        latencies: Seconds that the model took for a case, by row, where they are known.
     """
 
     key: GroupKey
@@ -278,6 +281,7 @@ class GroupResult:
     cached: int = 0
     answers: int = 0
     assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
+    latencies: Mapping[RowKey, float] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:

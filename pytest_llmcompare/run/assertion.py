@@ -33,6 +33,7 @@ class Observation:
         failed_samples: How many samples failed, as a line; empty if there is only one.
         message: The message of the failed comparison's assertion; None if something else has failed.
         assertions: Results of the row's assertions, once the test has asked for the output.
+        seconds: Time that the model took, if it is known.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
@@ -49,6 +50,7 @@ class Observation:
     failed_samples: str = ""
     message: str | None = None
     assertions: tuple[AssertionResult, ...] = ()
+    seconds: float | None = None
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
     wants_baseline: bool = False
@@ -85,6 +87,7 @@ class Observation:
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,
             assertions=self.assertions,
+            seconds=self.seconds,
         )
 
 
