@@ -18,6 +18,7 @@ from pytest_llmcompare.settings import Settings
 from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts
 from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
+from .percentiles import percentiles
 
 __all__ = [
     "Cell",
@@ -72,6 +73,7 @@ class ModelLine:
         accepted: Cases whose output an update option takes as the baseline.
         tokens: Tokens generated.
         seconds: Time spent generating.
+        latency: Percentiles of the seconds per case, `p50`, `p90` and `p99`; empty if no time is known.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
@@ -81,6 +83,7 @@ class ModelLine:
     tokens: int
     seconds: float
     level: str = ""
+    latency: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cases(self) -> int:
@@ -254,6 +257,7 @@ def model_lines(
                 tokens=sum(result.tokens for result in results),
                 seconds=sum(result.seconds for result in results),
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
+                latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
             )
         )
     return tuple(lines)

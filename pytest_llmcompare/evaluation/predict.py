@@ -7,7 +7,6 @@ import time
 import mlflow
 
 from pytest_llmcompare.baselines.journal import row_answer_key
-from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
 
@@ -32,19 +31,21 @@ def predict(asking: Asking) -> Answers:
     started = time.perf_counter()
     ours, served = python_model_of(asking.model), served_model_of(asking.model)
     if served is not None:
-        outcomes, notes = ask_served(asking, served)
+        outcomes = ask_served(asking, served)
     elif ours is None:
-        outcomes, notes = _ask_foreign(asking)
+        outcomes = _ask_foreign(asking)
     else:
         with heavy_imports():
             from .local_model import ask_local  # imports torch
 
-        outcomes, notes = ask_local(asking, ours)
+        outcomes = ask_local(asking, ours)
+    seconds = time.perf_counter() - started
     cached = len(asking.cached.hits) if asking.cached else 0
-    return Answers(tuple(outcomes), tuple(notes), time.perf_counter() - started, cached)
+    known = outcomes.known_latencies()
+    return Answers(tuple(outcomes.in_order()), tuple(outcomes.notes), seconds, cached, known)
 
 
-def _ask_foreign(asking: Asking) -> tuple[list[Outcome], list[str]]:
+def _ask_foreign(asking: Asking) -> Outcomes:
     """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives texts alone."""
     environment = (("mlflow", mlflow.__version__), ("weights", asking.identity.fingerprint))
     questions = foreign_pyfunc.Questions(asking.model, asking.cases)
@@ -54,11 +55,13 @@ def _ask_foreign(asking: Asking) -> tuple[list[Outcome], list[str]]:
     left = outcomes.resume()
 
     def add(index: int, answer: str | GenerationError) -> None:
-        outcomes.add(index, Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer)
+        outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
+        outcomes.add_of_batch(index, outcome)
 
+    outcomes.clock.start()
     try:
         foreign_pyfunc.answers_in_parts(questions, left, add)
     except WrongCountError as error:
         asking.journal.discard()
-        return [error for _ in asking.cases], outcomes.notes
-    return outcomes.in_order(), outcomes.notes
+        outcomes.by_index.update(dict.fromkeys(range(len(asking.cases)), error))
+    return outcomes

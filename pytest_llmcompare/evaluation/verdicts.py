@@ -101,7 +101,7 @@ class Judged:
     def outputs(self, cases: Sequence[Case]) -> list[Baseline]:
         """The answers as they would be recorded."""
         return [
-            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash)
+            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash, case.input)
             for case in cases
             if case.key.row in self.generations
         ]

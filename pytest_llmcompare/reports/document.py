@@ -17,6 +17,7 @@ from typing import Any
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
+from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.comparison.statistics import Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
@@ -170,6 +171,7 @@ def _model(line: ModelLine) -> ReportData:
         "drift_rate": drifted / line.comparable if line.comparable else None,
         "tokens": line.tokens,
         "seconds": line.seconds,
+        "latency": dict(line.latency) or None,
         "level": line.level,
     }
 
@@ -208,6 +210,8 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "baseline": result.baseline_text,
         "candidate": None if result.generation is None else _generation(result.generation),
         "assertions": [asdict(one) for one in result.assertions],
+        "seconds": result.seconds,
+        "token_count": _token_count(result.generation),
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,
@@ -229,6 +233,10 @@ def _generation(output: Generation) -> ReportData:
         "path": None if output.path is None else asdict(output.path),
         "environment": dict(output.environment),
     }
+
+
+def _token_count(output: Generation | None) -> int | None:
+    return None if output is None or output.token_ids is None else len(output.token_ids)
 
 
 def _token_texts(output: Generation) -> list[str] | None:
@@ -277,6 +285,7 @@ def _group(result: GroupResult) -> ReportData:
         "baseline_environment": dict(result.baseline_environment),
         "tokens": result.tokens,
         "seconds": result.seconds,
+        "latency": percentiles(result.latencies.values()) or None,
         "level": result.level,
         "cached": result.cached,
         "gates": [asdict(gate) for gate in result.gates],
