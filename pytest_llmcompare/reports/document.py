@@ -33,6 +33,7 @@ from pytest_llmcompare.judgement import (
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
+from .assertion_lines import assertion_count
 from .gates import value_of
 from .messages import open_counts
 from .mlflow_pages import mlflow_places
@@ -108,6 +109,7 @@ def report_data(report: Report) -> ReportData:
             "outcome": report.outcome,
             "sentence": report.sentence,
             "texts": summary.texts,
+            "assertions": assertion_count(summary.cells),
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],

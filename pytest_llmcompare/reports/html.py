@@ -13,9 +13,10 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
+from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, AssertionResult, Judgement, Look, Verdict
 from pytest_llmcompare.text import count, number
 
+from .assertion_lines import assertion_lines
 from .charts import charts
 from .document import ReportData
 from .messages import ENDS, budget_sentence, where
@@ -161,6 +162,9 @@ def slim_case(case: ReportData) -> ReportData:
     """Prepare a case for the page: its evidence, the words in which its texts differ, log-probs of three digits."""
     output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
+    if results := case.get("assertions"):
+        slim["assertions"] = results
+        slim["broken"] = [line.strip() for line in assertion_lines([AssertionResult(**result) for result in results])]
     slim["facts"] = {name: value for name, value in facts_of(case).items() if value is not None}
     if judged is not None:
         restored = judgement_of(judged)

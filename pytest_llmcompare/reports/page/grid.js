@@ -27,6 +27,7 @@ function cellOf(item) {
   link.classList.toggle("loud", looks.get(kind).loud);
   const numbers = chosen("case").filter(({ name }) => record.facts[name] !== undefined).map(({ name }) => `${name} ${factOf(record.facts[name])}`);
   if (record.why) link.append(element("span", "why", safe(record.why)));
+  for (const line of record.broken || []) link.append(element("span", "why", element("strong", "", "\u2717 "), safe(line)));
   if (numbers.length) link.append(element("span", "why", safe(numbers.join(" \u00b7 "))));
   link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;

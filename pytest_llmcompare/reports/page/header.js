@@ -53,7 +53,7 @@ function showHeader() {
   part("outcome").className = data.outcome;
   part("outcome").append(data.outcome);
   part("sentence").append(safe(data.sentence));
-  part("texts").append(safe(data.texts || ""));
+  part("texts").append(safe([data.texts, data.assertions].filter(Boolean).join(". ")));
   fill("failed", listOf(faults));
   part("charts").hidden = !part("charts").children.length;
   part("identity").append(facts(data.identity_items, "identity"));

@@ -136,6 +136,7 @@ function show(item) {
   parts.push(texts(record));
   if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
+  if (record.assertions) parts.push(...titled("Assertions", element("ul", "", ...record.assertions.map(({ text, passed, why }) => element("li", "", passed ? "\u2713 " : "\u2717 failed: ", safe(`${text}${why && ` (${why})`}`))))));
   parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
