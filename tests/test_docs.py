@@ -194,7 +194,7 @@ def test_sixty_seconds(clone: Path) -> None:
 def test_article_models_command_is_understood(clone: Path) -> None:
     """The command for the article's models selects five questions for each of them, and loads nothing."""
     assert f"  {ARTICLE}\n" in page("quickstart.md")
-    assert "15/115 tests collected" in Shell(clone).run(f"{ARTICLE} --collect-only -q")
+    assert "15/135 tests collected" in Shell(clone).run(f"{ARTICLE} --collect-only -q")
 
 
 def test_every_setting_of_the_file_is_shown_and_right(tmp_path: Path) -> None:
