@@ -91,7 +91,9 @@ def evaluate(
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judge_answers(
+                cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
+            )
             judged = judged.with_cached(answers.cached).with_assertions(group, cases)
             scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
