@@ -14,6 +14,7 @@ from .accept import accept, reject
 from .cache import cache
 from .check import check
 from .copy import copy
+from .history import history
 from .init import init
 from .models import models
 from .pending import pending
@@ -23,7 +24,20 @@ from .review import review
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
-COMMANDS: Sequence[click.Command] = (init, review, pending, accept, reject, copy, rename, check, report, models, cache)
+COMMANDS: Sequence[click.Command] = (
+    init,
+    review,
+    pending,
+    accept,
+    reject,
+    copy,
+    rename,
+    check,
+    report,
+    history,
+    models,
+    cache,
+)
 """All commands, in the order in which the help lists them."""
 
 for _command in COMMANDS:  # a command keeps the help option of the first context that asks for it

@@ -234,8 +234,11 @@ def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run
         yield run
 
 
-def dataset_source() -> DatasetSource:
-    """Where a table comes from, in MLflow's own words: the code that ran."""
+def dataset_source(file: str) -> DatasetSource:
+    """Where a table comes from, in MLflow's own words: its file, or else the code that ran."""
+    if file:
+        source: DatasetSource = mlflow.data.sources.LocalArtifactDatasetSource(file)  # type: ignore[attr-defined]
+        return source
     return CodeDatasetSource(tags=model_logging.tags_without_secrets(resolve_tags()))
 
 
