@@ -57,7 +57,8 @@ def targets_of(model: Any, kind: str) -> dict[str, Any]:
 def load_base(folder: Path, **options: Any) -> Any:
     """A base model as transformers loads it."""
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+        auto: Any = AutoModelForCausalLM
+        return auto.from_pretrained(folder, **options).eval()
     except ValueError:
         return AutoModelForSeq2SeqLM.from_pretrained(folder, **options).eval()
 
