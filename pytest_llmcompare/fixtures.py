@@ -192,7 +192,7 @@ def llm_evaluation(llm_parameter: Parameter) -> Any:
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
     the table misses one of its marker's thresholds.
     """
-    from .reports.messages import failed_gates
+    from .reports.gates import failed_gates
 
     result = llm_parameter.result()
     if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:

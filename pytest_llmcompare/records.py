@@ -233,7 +233,7 @@ class GroupResult:
         error: Why the whole group failed; else empty.
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
-        run_id, model_uri: MLflow run, and MLflow URI of the model that was evaluated.
+        run_id, model_uri, experiment_id, tracking_uri: MLflow run, the logged model, their experiment and store.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
@@ -256,6 +256,8 @@ class GroupResult:
     remarks: tuple[str, ...] = ()
     run_id: str = ""
     model_uri: str = ""
+    tracking_uri: str = ""
+    experiment_id: str = ""
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""

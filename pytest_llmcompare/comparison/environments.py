@@ -15,6 +15,9 @@ SERVER = "server"
 MATMUL = "matmul"
 """The entry of an environment with torch's precision of multiplying matrices in float32, if it is not the highest."""
 
+QUANTIZATION = "quantization"
+"""The entry of an environment with how a model's weights are quantised."""
+
 NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
 """The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
 the instruction set of a CPU, and the implementation of attention. Versions of libraries are facts for people."""
@@ -38,6 +41,11 @@ def lowers_matmul(environment: Environment) -> bool:
     """True if a float32 checkpoint may be multiplied in a lower precision; others are read in the highest one."""
     facts = dict(environment)
     return MATMUL in facts and facts.get("dtype") == "float32"
+
+
+def rounds_activations(*environments: Environment) -> bool:
+    """True if a model rounds its activations to a few bits, which makes a large step of the smallest difference."""
+    return any(dict(environment).get(QUANTIZATION, "").endswith("+activations") for environment in environments)
 
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .cached_answers import CachedAnswers
     from .group_model import Identity
+    from .verdicts import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ class Answers:
         notes: Notes for the user.
         seconds: Time that the model took.
         cached: Number of answers from the answer cache.
+        tokenizers: What shows the tokens of a row, where each row has its own.
     """
 
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...]
     seconds: float
     cached: int = 0
+    tokenizers: Mapping[RowKey, Tokenizer] = field(default_factory=dict)
 
 
 @dataclass
@@ -107,6 +110,7 @@ class Outcomes:
         asking.journal.begin(len(self.keys), resumed=len(self.by_index))
         for outcome in self.by_index.values():
             asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+        asking.progress.ask_many(0)  # the pace is that of the answers to come
         if resumed := len(known.keys() - cached.keys()):
             self.notes.append(self._resumed_note(resumed))
         return [index for index in range(len(self.keys)) if index not in self.by_index]

@@ -1,4 +1,4 @@
-"""The DataFrame that MLflow evaluates: a row per case, with every column that the results table shows."""
+"""The DataFrames of an evaluation: the prompt table as MLflow's dataset, and the scores of a results table."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ T = TypeVar("T")
 
 SCALARS = (str, int, float, bool)
 OURS = (
-    "prompt_id", "variant", "input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed",
-    "target", "expect", "baseline", "outputs",
+    "input_text", "outputs", "baseline", "prompt_id", "variant", "messages", "tools", "few_shot_examples",
+    "config_dict", "seed", "target", "expect",
 )  # fmt: skip
-"""Columns of the results table that are not metrics."""
+"""Columns of the results table that are not metrics, in their order: MLflow's page that compares runs groups by the
+first column and compares the second."""
 
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
 
@@ -43,38 +44,48 @@ def fixed_settings(cases: Sequence[Case]) -> Shared | None:
     return None if any(case.row.conversation for case in cases) else shared_settings(cases)
 
 
-def frame_of(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, per_row: bool) -> pd.DataFrame:
-    """The table to evaluate.
+def frame_of(cases: Sequence[Case]) -> pd.DataFrame:
+    """The prompt table as MLflow's dataset: the same for every model of the table, whatever its settings and baselines.
 
     Args:
-        cases: The cases.
-        baselines: Texts of the baselines, by row.
-        per_row: Whether the model reads examples, decoding settings and seed from columns.
+        cases: The cases, a row each.
 
     Returns:
-        Columns `prompt_id`, `variant`, `input_text`, `messages` and `tools` if any row is a conversation, then those of
-        the settings, `target` and `expect` if any row has one, the table's own, and `baseline`.
+        Columns `input_text`, `prompt_id`, `variant` if any case has one, `messages` and `tools` if any row is a
+        conversation, `target` and `expect` if any row has one, and the table's own.
     """
     columns: dict[str, list[Any]] = {
-        "prompt_id": [case.row.id for case in cases],
-        "variant": [case.key.variant for case in cases],
         "input_text": [case.row.input for case in cases],
+        "prompt_id": [case.row.id for case in cases],
     }
+    if any(case.key.variant for case in cases):
+        columns["variant"] = [case.key.variant for case in cases]
     if any(case.row.conversation for case in cases):
         asked = [Conversation.from_json(case.row.conversation) if case.row.conversation else None for case in cases]
         columns["messages"] = [one and one.messages_json() for one in asked]
         columns["tools"] = [one and one.tools_json() for one in asked]
-    if per_row:
-        columns["few_shot_examples"] = [case.examples for case in cases]
-        columns["config_dict"] = [json.dumps(dict(case.gen_config), sort_keys=True) for case in cases]
-        columns["seed"] = [case.seed for case in cases]
     if any(case.row.target is not None for case in cases):
         columns["target"] = [case.row.target for case in cases]
     if any(case.row.expect for case in cases):
         columns["expect"] = ["\n".join(case.row.expect) for case in cases]
     for name in dict.fromkeys(name for case in cases for name in case.row.columns):
         columns[name] = plain([case.row.columns.get(name) for case in cases])
-    columns["baseline"] = [baselines.get(case.key.row) for case in cases]
+    return storable_frame(columns)
+
+
+def settings_of(cases: Sequence[Case]) -> pd.DataFrame:
+    """Examples, decoding settings and seed of each case, as columns that a pyfunc reads."""
+    return storable_frame(
+        {
+            "few_shot_examples": [case.examples for case in cases],
+            "config_dict": [json.dumps(dict(case.gen_config), sort_keys=True) for case in cases],
+            "seed": [case.seed for case in cases],
+        }
+    )
+
+
+def storable_frame(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """A DataFrame whose texts and names can be stored."""
     return pd.DataFrame({storable(name): list(map(storable, values)) for name, values in columns.items()})
 
 
@@ -85,7 +96,8 @@ def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowK
         table: MLflow's results table, a row per case.
         cases: The cases; their own columns are equal for every model, so they are not scores.
     """
-    rows = [RowKey(*names) for names in zip(table["prompt_id"], table["variant"], strict=True)]
+    variants = table["variant"] if "variant" in table else [""] * len(table)
+    rows = [RowKey(prompt_id, variant or "") for prompt_id, variant in zip(table["prompt_id"], variants, strict=True)]
     others = {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
     scores: dict[str, dict[RowKey, float]] = {}
     for column in table.columns.difference(list(others)):

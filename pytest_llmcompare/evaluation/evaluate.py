@@ -20,7 +20,7 @@ from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.records import Case, GroupKey, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
-from . import metrics, row_metrics, threshold_checks, tracking
+from . import metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .dataset import frame_of, storable
@@ -30,6 +30,7 @@ from .logged_model import LoggedModel, load_now, log_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
 from .pyfunc import PyfuncTransformer
+from .scorers import Scored, ask_scorers
 from .served_model import served_model_of
 from .verdicts import Baselines, Judged, judge_answers
 
@@ -76,8 +77,10 @@ def evaluate(
     Raises:
         LlmCompareError: The model, the tracking store or the marker is at fault; a single case never is.
     """
-    progress.say(f"loading {group.spec.name}")
+    if resources.store.is_new:
+        progress.say("making MLflow's store")
     with resources.store.used(), store_errors(f"table {group.key.table!r}"):
+        progress.say(f"loading {group.spec.name}")
         baselines = read_baselines(group, resources)
         wanted = resources.metrics_of(group)
         chosen = metrics.choose(group.declaration.model_type, wanted)
@@ -88,10 +91,20 @@ def evaluate(
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judge_answers(
+                cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
+            )
             judged = judged.with_cached(answers.cached).with_assertions(group, cases)
+            scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
-                group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
+                group,
+                cases,
+                logged,
+                judged=judged,
+                baselines=baselines,
+                chosen=chosen,
+                scored=scored,
+                resources=resources,
             )
         unkept = keep(group, cases, logged, judged, computed)
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
@@ -120,6 +133,8 @@ def result_of(
         remarks=computed.remarks,
         run_id=logged.run_id,
         model_uri=logged.uri,
+        tracking_uri=logged.tracking_uri,
+        experiment_id=logged.experiment_id,
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,
@@ -158,7 +173,7 @@ def begin(
     expected = baselines.stored.baselines if baselines.stored else {}
     cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
     if logged.ours is not None and not (cached and cached.answers_all):
-        load_now(logged, logged.ours)
+        load_now(logged, logged.ours, progress)
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
@@ -173,12 +188,14 @@ def compute(
     judged: Judged,
     baselines: Baselines,
     chosen: metrics.Chosen,
+    scored: Scored,
     resources: Resources,
 ) -> Computed:
     """Have MLflow evaluate the answers in the active run; a metric that fails costs the evaluation, not the answers."""
     wanted = resources.metrics_of(group)
-    ours = row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens)
-    dataset = dataset_of(group, cases, logged, baselines)
+    ours = (*row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens), *scored.metrics)
+    per_row = not isinstance(logged.ours, PyfuncTransformer)  # examples, settings and seed are read row by row
+    beside = results_table.columns_beside(cases, baselines.texts(), per_row=per_row)
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None
     folder, fault, missing = "", "", list[str]()
@@ -186,28 +203,29 @@ def compute(
     try:
         evaluation = mlflow.models.evaluate(
             model=lambda _: texts,  # what the logged model answered: it is asked once
-            data=dataset,
+            data=dataset_of(group, cases),
             model_type=chosen.model_type,
-            extra_metrics=[*ours, *chosen.metrics],
+            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
         folder, values = resources.save(group.key, evaluation), evaluation.metrics
         missing = not_computed(group, wanted, evaluation)
     except Exception as error:  # a metric may be the user's own code
         fault = in_text_without_secrets(metrics.fault(group.key, wanted, error))
+    if values is not None:
+        results_table.arrange(logged.run_id, beside)
     gates = check_thresholds(group, values, len(cases), resources)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
-    lines = (*left_out.notes, *missing, stricter, fault)
+    lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
     return Computed(gates, values, folder, tuple(filter(None, lines)), left_out.remarks, fault)
 
 
-def dataset_of(group: Group, cases: Sequence[Case], logged: LoggedModel, baselines: Baselines) -> Any:
-    """The table as MLflow's dataset: a row per case."""
-    per_row = not isinstance(logged.ours, PyfuncTransformer)  # examples, settings and seed are read from columns
+def dataset_of(group: Group, cases: Sequence[Case]) -> Any:
+    """The table as MLflow's dataset: a row per case, the same for every model and run."""
     return mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
-        frame_of(cases, baselines.texts(), per_row=per_row),
-        tracking.dataset_source(),
+        frame_of(cases),
+        tracking.dataset_source(group.declaration.file),
         name=group.key.table,
         targets="target" if group.declaration.targets else None,
     )

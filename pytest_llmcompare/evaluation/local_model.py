@@ -26,7 +26,7 @@ from pytest_llmcompare.models.load_checks import time_note
 from pytest_llmcompare.models.spec import SourceKind
 
 from .answers import Asking, Outcomes, untried_notes
-from .dataset import frame_of
+from .dataset import frame_of, settings_of
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
 
@@ -134,7 +134,9 @@ def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> pd.DataFrame:
 
     A pyfunc logged without examples is sent whole prompts; one logged with fixed settings gets no settings columns.
     """
-    frame = frame_of(cases, {}, per_row=not isinstance(ours, PyfuncTransformer))
+    frame = frame_of(cases)
+    if not isinstance(ours, PyfuncTransformer):
+        frame = pd.concat([frame, settings_of(cases)], axis=1)
     if isinstance(ours, PyfuncTransformer) and any(case.row.conversation for case in cases):
         return pd.DataFrame({MESSAGES: [case.prompt for case in cases]})  # MLflow passes on its first column alone
     if isinstance(ours, PyfuncTransformer) and not ours.examples:

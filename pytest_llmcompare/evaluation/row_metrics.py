@@ -55,7 +55,7 @@ def of_rows(cases: Sequence[Case], judged: Judged, *, count_tokens: bool) -> lis
 def verdicts(judgements: Mapping[RowKey, Judgement]) -> EvaluationMetric:
     """Verdict of each row, and the share of drifted rows among those that have a baseline."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
         all_verdicts = [judgement.verdict if judgement else Verdict.ERROR for judgement in by_row]
         return MetricValue(scores=[str(verdict) for verdict in all_verdicts], aggregate_results=rates(all_verdicts))
@@ -77,7 +77,7 @@ def evidence(
 ) -> EvaluationMetric:
     """A number from each row's judgement, with mean and maximum over the rows that have one."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         by_row = [judgements.get(row) for row in rows(prompt_id, variant)]
         numbers = [None if judgement is None else number(judgement) for judgement in by_row]
         known = [value for value in numbers if value is not None and math.isfinite(value)]
@@ -102,7 +102,7 @@ def likelihood_drift_of(judgement: Judgement) -> float | None:
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
     """Tokens of each output by the model's own tokenizer; NaN for a model that gives texts alone."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]
         known = [count for count in counts if count is not None]
         return MetricValue(
@@ -122,7 +122,7 @@ def count_of(generation: Generation | None) -> int | None:
 def exact_match(generations: Mapping[RowKey, Generation], targets: Mapping[RowKey, str]) -> EvaluationMetric:
     """Which outputs equal their targets, and the share of these among the rows with a target."""
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         hits = {row: answer(row, generations, targets).on_target for row in rows(prompt_id, variant) if row in targets}
         return MetricValue(
             scores=[float(hits.get(row, math.nan)) for row in rows(prompt_id, variant)],
@@ -139,7 +139,7 @@ def assertions(results: Mapping[RowKey, Sequence[AssertionResult]]) -> Evaluatio
     the assertions of one kind that hold.
     """
 
-    def eval_fn(predictions: Any, prompt_id: Any, variant: Any) -> MetricValue:  # noqa: ARG001
+    def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         asked = [results.get(row, ()) for row in rows(prompt_id, variant)]
         by_kind: dict[str, list[bool]] = {}
         for one in (one for row in asked for one in row):
@@ -180,5 +180,6 @@ def made(metric: EvaluationMetric) -> EvaluationMetric:
 
 
 def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:
-    """Names of rows from two columns."""
-    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, variants, strict=True)]
+    """Names of rows from two columns; a table without variants has the first alone."""
+    names = [""] * len(prompt_ids) if variants is None else variants
+    return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, names, strict=True)]

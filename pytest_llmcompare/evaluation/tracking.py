@@ -58,6 +58,13 @@ class Store:
         self.uri = uri
         self.folder = folder
 
+    @property
+    def is_new(self) -> bool:
+        """True if its database is still to be made, which takes some seconds."""
+        with working_in(self.folder):
+            database = database_of(self.uri or mlflow.get_tracking_uri())
+            return database is not None and not database.exists()
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """Use it inside the block. The user's own store, run and active model are as before afterwards.
@@ -227,8 +234,11 @@ def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run
         yield run
 
 
-def dataset_source() -> DatasetSource:
-    """Where a table comes from, in MLflow's own words: the code that ran."""
+def dataset_source(file: str) -> DatasetSource:
+    """Where a table comes from, in MLflow's own words: its file, or else the code that ran."""
+    if file:
+        source: DatasetSource = mlflow.data.sources.LocalArtifactDatasetSource(file)  # type: ignore[attr-defined]
+        return source
     return CodeDatasetSource(tags=model_logging.tags_without_secrets(resolve_tags()))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
@@ -23,6 +24,9 @@ from pytest_llmcompare.suite.extensions import Extensions
 from pytest_llmcompare.suite.group import Group
 
 from .pyfunc import HeldTransformer
+
+NONE_OF_THEIR_OWN: Mapping[RowKey, Tokenizer] = MappingProxyType({})
+"""No row has a tokenizer of its own."""
 
 
 class Tokenizer(Protocol):
@@ -208,6 +212,8 @@ def judge_answers(
     baselines: Baselines,
     extensions: Extensions,
     tokenizer: Tokenizer | None,
+    *,
+    tokenizers: Mapping[RowKey, Tokenizer] = NONE_OF_THEIR_OWN,
 ) -> Judged:
     """Compare answers with the baselines, and let plugins change the verdicts on those that could be compared.
 
@@ -217,6 +223,7 @@ def judge_answers(
         baselines: What to compare with.
         extensions: What plugins add.
         tokenizer: The model's; None for a model that gives texts alone.
+        tokenizers: Those of single rows, in place of it.
     """
     generations, judgements, failures = {}, {}, {}
     movements: dict[RowKey, Movement] = {}
@@ -225,7 +232,7 @@ def judge_answers(
         if not isinstance(outcome, Generation):
             failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
             continue
-        judgement = baselines.judge(case, outcome, tokenizer)
+        judgement = baselines.judge(case, outcome, tokenizers.get(row, tokenizer))
         baseline = baselines.stored.baselines.get(row) if baselines.stored else None
         if baseline is not None and judgement.verdict in COMPARED:
             movements[row] = Movement(baseline.generation.environment, judgement.likelihood)

@@ -17,7 +17,8 @@ from typing import IO, Any
 
 from pytest_llmcompare.errors import ModelError
 
-from .model_files import LENGTH, content_digest, is_lfs_pointer
+from .file_digests import content_digest
+from .model_files import LENGTH, is_lfs_pointer
 from .spec import ModelSpec
 from .uris import folder_path, is_gguf
 

@@ -9,8 +9,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
+from .file_digests import content_digest, read_ahead
+
 LENGTH = 12
-CHUNK = 1 << 20  # bytes
 REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads by a registered name, and only then
 
 
@@ -27,6 +28,11 @@ def weights_fingerprint(folder: Path) -> str:
     if is_adapter(folder):
         names.add(ADAPTER)
     return files_digest(folder, [folder / name for name in sorted(names)])
+
+
+def read_weights_ahead(folder: Path) -> None:
+    """Start to read what `weights_fingerprint` will read of a model folder."""
+    read_ahead(folder / name for name in weight_files(folder))
 
 
 def tokenizer_fingerprint(folder: Path) -> str:
@@ -77,47 +83,6 @@ def files_digest(folder: Path, files: list[Path]) -> str:
         content = content_digest(path)
         whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode("utf-8", "surrogateescape"))
     return whole.hexdigest()[:LENGTH]
-
-
-Stamp = tuple[int, ...]
-"""What changes with a file's content: size, times of change (ns), device and inode."""
-
-known_digests: dict[str, tuple[Stamp, str]] = {}
-"""Digests of large files by their paths; a digest holds while the file's stamp is the same."""
-
-LARGE = 1 << 20
-"""Bytes from which on the digest of a file is kept."""
-
-
-def stamp_of(path: Path) -> Stamp:
-    """The stamp of a file; a link's is that of its target.
-
-    Raises:
-        OSError: There is no such file.
-    """
-    facts = path.stat()
-    return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_dev, facts.st_ino)
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of a file's content, which is read only if the file may have changed since it was read last."""
-    stamp, place = stamp_of(path), str(path.resolve())
-    known, digest = known_digests.get(place, ((), ""))
-    if known == stamp:
-        return digest
-    digest = _read_digest(path)
-    if stamp[0] >= LARGE and stamp_of(path) == stamp:
-        known_digests[place] = (stamp, digest)
-    return digest
-
-
-def _read_digest(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            content.update(piece)
-    return content.hexdigest()
 
 
 CONFIG = "config.json"

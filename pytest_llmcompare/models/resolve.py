@@ -22,6 +22,7 @@ from .model_files import (
     commit_fingerprint,
     has_tokenizer,
     is_adapter,
+    read_weights_ahead,
     tokenizer_fingerprint,
     weights_fingerprint,
 )
@@ -91,13 +92,12 @@ def resolve(spec: ModelSpec, *, root: Path) -> ResolvedModel:
 
 def _resolve_files(spec: ModelSpec, root: Path, wanted: Wanted | None = None) -> ResolvedModel:
     """Find a hub model, a folder, a GGUF file or an adapter, without what belongs to it elsewhere."""
-    wanted = wanted or Wanted(spec.loading.subfolder, tokenizer=not spec.loading.tokenizer, gguf=spec.loading.gguf_file)
+    wanted = wanted or wanted_of(spec)
     if spec.kind is SourceKind.FOLDER and (file := gguf_path(spec, root) or gguf_in(spec, root, wanted)):
         check_gguf(spec, file)
         return ResolvedModel(spec, str(file), "", gguf_fingerprint(file))
     if spec.kind is SourceKind.FOLDER:
-        folder = check_folder(spec, root, wanted)
-        check_whole(folder, spec)
+        folder = checked_folder(spec, root, wanted)
         return ResolvedModel(spec, str(folder), "", weights_fingerprint(folder))
     snapshot = hub.locate(spec, root, wanted)
     place = snapshot.folder / wanted.gguf
@@ -107,6 +107,11 @@ def _resolve_files(spec: ModelSpec, root: Path, wanted: Wanted | None = None) ->
         check_whole(place, spec)
     parts = [commit_fingerprint(snapshot.commit), *filter(None, [wanted.subfolder, wanted.gguf])]
     return ResolvedModel(spec, str(place), snapshot.commit, combined_fingerprint(*parts))
+
+
+def wanted_of(spec: ModelSpec) -> Wanted:
+    """What is needed of the files of a model."""
+    return Wanted(spec.loading.subfolder, tokenizer=not spec.loading.tokenizer, gguf=spec.loading.gguf_file)
 
 
 def gguf_in(spec: ModelSpec, root: Path, wanted: Wanted) -> Path | None:
@@ -173,6 +178,30 @@ def _with_tokenizer(resolved: ResolvedModel, root: Path) -> ResolvedModel:
         tokenizer=str(folder),
         pins={**resolved.pins, "tokenizer": pin},
     )
+
+
+def prepare(spec: ModelSpec, *, root: Path) -> None:
+    """Check that the folder of a spec has a model that can be loaded, and start to read its weights in a thread.
+
+    For any other kind of model this does nothing.
+
+    Raises:
+        ModelError: As `resolve`.
+    """
+    wanted = wanted_of(spec)
+    if spec.kind is SourceKind.FOLDER and not wanted.gguf and not gguf_path(spec, root):
+        read_weights_ahead(checked_folder(spec, root, wanted))
+
+
+def checked_folder(spec: ModelSpec, root: Path, wanted: Wanted) -> Path:
+    """The folder of a spec, which has a whole model.
+
+    Raises:
+        ModelError: It does not exist, lacks something, is refused, or its model was trained for another task.
+    """
+    folder = check_folder(spec, root, wanted)
+    check_whole(folder, spec)
+    return folder
 
 
 def check_whole(folder: Path, spec: ModelSpec) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
-from pytest_llmcompare.comparison.statistics import Interval, Rate
+from pytest_llmcompare.comparison.statistics import Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
@@ -25,16 +25,16 @@ from pytest_llmcompare.judgement import (
     NO_VERDICT,
     WORST_FIRST,
     Gate,
-    Judgement,
-    Likelihood,
     ModelVerdict,
     Verdict,
     look_of,
 )
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
-from .messages import value_of
+from .gates import value_of
+from .messages import open_counts
+from .mlflow_pages import mlflow_places
 from .model_sentences import sentence
 from .model_table import pairs_in
 
@@ -110,6 +110,7 @@ def report_data(report: Report) -> ReportData:
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],
             "command": report.command,
             "accept": report.accept_all,
+            "accept_counts": open_counts(summary) if report.accept_all else "",
             "models": [_model(line) for line in summary.models],
             "tables": [_table(table, report) for table in summary.tables],
             "equal_drifts": [_equal_drifts(drifts) for drifts in summary.equal_drifts],
@@ -119,6 +120,7 @@ def report_data(report: Report) -> ReportData:
             "obsolete": [{**_names(key), **_row(row)} for key, rows in summary.obsolete for row in rows],
             "notes": list(summary.notes),
             "remarks": list(summary.remarks),
+            "mlflow": mlflow_places(summary),
         }
     )
     return data
@@ -127,33 +129,6 @@ def report_data(report: Report) -> ReportData:
 def json_report(data: ReportData) -> str:
     """Write a report as JSON. It is ASCII, so that every text survives every channel, lone surrogates included."""
     return json.dumps(data, allow_nan=False) + "\n"
-
-
-def case_result(case: ReportData) -> CaseResult:
-    """Restore the result of a test from a report, with the fields that messages use."""
-    output, judged = case["candidate"], case["judgement"]
-    return CaseResult(
-        CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),
-        case["test"],
-        None if output is None else Generation(output["text"], stop=output["stop"]),
-        None if judged is None else judgement_of(judged),
-        case["baseline"],
-        target=case["target"],
-        passed=case["passed"],
-    )
-
-
-def judgement_of(judged: ReportData) -> Judgement:
-    """Restore a judgement from a report; a likelihood that holds no numbers is left out."""
-    moved = judged["likelihood"]
-    usable = moved is not None and None not in moved.values()
-    likelihood = Likelihood(**moved) if usable else None
-    return Judgement(**{**judged, "verdict": Verdict(judged["verdict"]), "likelihood": likelihood})
-
-
-def rate_of(rate: ReportData) -> Rate:
-    """Restore a rate from a report."""
-    return Rate(rate["count"], rate["total"], Interval(rate["low"], rate["high"]))
 
 
 def _plain(value: Any) -> Any:
@@ -293,6 +268,7 @@ def _group(result: GroupResult) -> ReportData:
         "evaluation_fault": result.evaluation_fault,
         "run_id": result.run_id,
         "model_uri": result.model_uri,
+        "experiment_id": result.experiment_id,
         "tokens": result.tokens,
         "seconds": result.seconds,
         "level": result.level,

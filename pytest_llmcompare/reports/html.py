@@ -16,8 +16,9 @@ from itertools import accumulate
 from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
 from pytest_llmcompare.text import count, number
 
-from .document import ReportData, judgement_of, rate_of
+from .document import ReportData
 from .messages import ENDS, budget_sentence, where
+from .restored import judgement_of, rate_of
 from .text_diff import Range, word_changes
 
 MOST_REASON = 160  # characters of a reason in a cell

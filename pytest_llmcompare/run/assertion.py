@@ -30,6 +30,8 @@ class Observation:
         judgement: The verdict, once the test has compared.
         baseline_text: Text of the baseline; None if there is none.
         explanation: Why the comparison failed, as lines; empty if it has not.
+        failed_samples: How many samples failed, as a line; empty if there is only one.
+        message: The message of the failed comparison's assertion; None if something else has failed.
         assertions: Results of the row's assertions, once the test has asked for the output.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
@@ -44,6 +46,8 @@ class Observation:
     judgement: Judgement | None = None
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
+    failed_samples: str = ""
+    message: str | None = None
     assertions: tuple[AssertionResult, ...] = ()
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
@@ -151,11 +155,9 @@ class StoredBaseline:
             worst = self._observation.worst
             lines = failure_lines(worst.result(passed=False), self._accepting(worst.nodeid))
             if self._observation.further:
-                lines.insert(
-                    1,
-                    f"{len(failed)} of {len(self._observation.samples)} samples; this is number "
-                    f"{worst.case.sample + 1}",
-                )
+                of = f"{len(failed)} of {len(self._observation.samples)} samples"
+                self._observation.failed_samples = f"{of}; this is number {worst.case.sample + 1}"
+                lines.insert(1, self._observation.failed_samples)
             self._observation.explanation = tuple(lines)
         return not failed
 

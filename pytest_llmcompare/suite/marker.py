@@ -32,7 +32,7 @@ from .marker_values import (
     checked_text,
     checked_tolerance,
 )
-from .readers import table_name
+from .readers import relative_file, table_name
 from .row_assertions import RowAssertion, marker_assertions, read_assertions
 from .table import Loader, read_table
 from .thresholds import Threshold, read_thresholds
@@ -55,13 +55,14 @@ class Declaration:
         samples: Number of outputs per row, for rows that sample.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
         similarity: How similar texts must be if a model gives texts alone; None wants them equal.
-        metrics: MLflow metrics computed besides ours.
+        metrics: MLflow metrics and scorers computed besides ours.
         thresholds: Bounds for metrics; missing one fails the run.
         model_type: MLflow's model type, which chooses its built-in metrics.
         names_model_type: Whether the marker names the model type; otherwise it is the default.
         assertions: Assertions on outputs, of rows and of the marker, by their texts.
         expect: Assertions on the outputs of all rows, as text.
         experiment: Name of the MLflow experiment.
+        file: The table's file, relative to pytest's root if it lies inside; empty if the table is no file.
         names_experiment: Whether the marker names it; otherwise it is named after the test.
     """
 
@@ -82,6 +83,7 @@ class Declaration:
     assertions: Mapping[str, RowAssertion] = field(default_factory=dict)
     expect: tuple[str, ...] = ()
     experiment: str = ""
+    file: str = field(default="", compare=False)
     names_experiment: bool = field(default=False, compare=False)
     names_model_type: bool = field(default=False, compare=False)
 
@@ -229,6 +231,7 @@ def declare(
         assertions={one.text: one for one in (*own, *of_rows(rows, place))},
         expect=tuple(one.text for one in own),
         experiment=checked_name(given["experiment"], "experiment") or short,
+        file=relative_file(base / source, root or base) if is_path(source) else "",
         names_experiment=given["experiment"] is not None,
         names_model_type="model_type" in kwargs,
     )

@@ -77,6 +77,14 @@ def table_name(source: str | os.PathLike[str]) -> str:
     return Path(path.stem).stem if path.suffix.lower() == GZIP else path.stem
 
 
+def relative_file(path: Path, root: Path) -> str:
+    """A table's file relative to a folder, or as it is if it lies elsewhere; empty if there is no such file."""
+    if not os.path.isfile(path):  # noqa: PTH113 - `Path.is_file` raises for names that are too long
+        return ""  # a plugin reads the table from elsewhere
+    within = Path(os.path.normpath(path))  # `resolve` would follow links, so that names differ between machines
+    return (within.relative_to(root) if within.is_relative_to(root) else within).as_posix()
+
+
 def read_bytes(path: Path, name: str) -> bytes:
     """The bytes of a regular file: a pipe might never end.
 

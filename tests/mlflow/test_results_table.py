@@ -11,7 +11,7 @@ import pytest
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.records import GroupKey
 
-from .evaluations import CASES, Suite, made_template, suite
+from .evaluations import CASES, Suite, datasets, made_template, suite
 
 __all__ = ["made_template", "suite"]
 
@@ -42,7 +42,8 @@ def test_columns(suite: Suite) -> None:
     assert list(second["verdict/score"]) == ["identical"] * 3
     assert list(second["baseline"]) == list(first["outputs"]) == list(second["outputs"])
     assert list(second["prompt_id"]) == ["sky", "trees", "sum"]
-    assert list(second["variant"]) == [""] * 3
+    assert list(second.columns[:4]) == ["input_text", "outputs", "baseline", "prompt_id"]
+    assert "variant" not in second
     assert list(second["input_text"]) == [case["input_text"] for case in CASES]
     assert list(second["target"]) == [case["target"] for case in CASES]
     assert list(second["topic"]) == ["nature"] * 3
@@ -54,12 +55,50 @@ def test_variants(suite: Suite) -> None:
     suite.compare('variants={"greedy": {}, "drawn": {"do_sample": True, "top_k": 5}}', cases=CASES[:1])
     suite.run(suite.spec("a")).assert_outcomes(passed=2)
     table = suite.table("trivia")
+    assert list(table.columns[:5]) == ["input_text", "outputs", "baseline", "prompt_id", "variant"]
     assert list(table["variant"]) == ["greedy", "drawn"]
     settings = [json.loads(text) for text in table["config_dict"]]
     assert [found["do_sample"] for found in settings] == [False, True]
     assert [found["max_new_tokens"] for found in settings] == [4, 4]
     assert list(table["few_shot_examples"]) == ["", ""]
     assert table["seed"].nunique() == 2
+
+
+def test_one_table_is_one_dataset(suite: Suite) -> None:
+    """All runs and models of a table share a digest, whatever their baselines and settings; its source is its file."""
+    (suite.path / "tables").mkdir()
+    (suite.path / "tables" / "trivia.json").write_text(json.dumps(CASES), encoding="utf-8")
+    suite.compare(table="'tables/trivia.json'")
+    suite.log_python_model("other", "return [text.upper() for text in model_input.iloc[:, 0]]")
+    models = suite.spec("a"), "other=models:/other/1"
+    suite.run(*models)
+    suite.run(*models, args=()).assert_outcomes(passed=6)
+    shared = {
+        (data.name, data.digest, data.source_type, data.source)
+        for run in suite.runs("trivia")
+        for data in datasets(run)
+    }
+    ((name, _, kind, source),) = shared
+    assert (name, kind, json.loads(source)) == ("trivia", "local", {"uri": "tables/trivia.json"})
+
+
+def test_metrics_see_the_baselines(suite: Suite) -> None:
+    """A metric may ask for columns of the results table that are not in the dataset."""
+    suite.compare("metrics=[SAME]")
+    test = suite.path / "test_trivia.py"
+    metric = """
+from mlflow.metrics import MetricValue, make_metric
+
+def same(predictions, baseline):
+    return MetricValue(scores=[float(equal) for equal in predictions == baseline])
+
+SAME = make_metric(eval_fn=same, greater_is_better=True, name="same")
+"""
+    test.write_text(metric + test.read_text())
+    suite.run(suite.spec("a"))
+    suite.run(suite.spec("a"), args=()).assert_outcomes(passed=3)
+    scores = suite.table("trivia").groupby("run_id", sort=False)["same/score"].apply(list)
+    assert sorted(scores) == [[0.0] * 3, [1.0] * 3]
 
 
 EVIDENCE = ("likelihood_drift", "margin")

@@ -73,3 +73,9 @@ def own(name: str, *, greater: bool) -> Any:
 def test_direction(name: str, asked: tuple[Any, ...], expected: bool) -> None:
     """As the table's own metrics have it, else as MLflow has it, else more is better."""
     assert lower_is_better(name, asked) is expected
+
+
+def test_a_table_without_variants() -> None:
+    """It has no such column; older tables have one with empty texts."""
+    old = pd.DataFrame({"prompt_id": ["a"], "variant": [""], "quality": [1.0]})
+    assert scores_in(old, CASES) == scores_in(old.drop(columns="variant"), CASES) == {"quality": {RowKey("a"): 1.0}}

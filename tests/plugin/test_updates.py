@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_read_is_never_overwritten(suite: Suite, what: str
     path = suite.path / BASELINE
     path.write_bytes(path.read_bytes().replace(b".input", b".inptu", 1) if content is None else content)
     before = suite.stored()
-    result = suite.run(*filter(None, [option]))
+    result = suite.run("-vv", *filter(None, [option]))
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines([f"E*error: {message}"])
     result.stdout.no_fnmatch_line("*missing*")
