@@ -314,8 +314,9 @@ def timeless(lines: list[str]) -> list[str]:
 
 
 def test_picture_needs_no_network(script: ModuleType) -> None:
-    """Whoever looks at it tells nobody."""
-    assert set(re.findall(r"https?://[^\"' <]+", script.PICTURE.read_text(encoding="utf-8"))) <= {
+    """Whoever looks at it tells nobody; the address of MLflow's pages is a text in it."""
+    addresses = set(re.findall(r"https?://[^\"' <]+", script.PICTURE.read_text(encoding="utf-8")))
+    assert {address for address in addresses if not address.startswith("http://127.0.0.1:5000/")} <= {
         "http://www.w3.org/2000/svg",
         "https://www.textualize.io",
     }

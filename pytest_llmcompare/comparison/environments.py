@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from pytest_llmcompare.generation import Environment
 
 WEIGHTS = "weights"
@@ -35,6 +38,11 @@ Baseline files keep it in a line of its own, and it makes no environment another
 def without_noise(environment: Environment) -> Environment:
     """An environment without the noise measured in it, as it identifies the model and its numerics."""
     return tuple(pair for pair in environment if pair[0] != NOISE)
+
+
+def usual_environment(environments: Iterable[Environment]) -> dict[str, str]:
+    """The environment of most outputs, without noise; empty if there is no output."""
+    return dict(next(iter(Counter(map(without_noise, environments)).most_common(1)), ((), 0))[0])
 
 
 def lowers_matmul(environment: Environment) -> bool:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 
-from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
 
@@ -41,18 +40,20 @@ def predict(asking: Asking) -> Answers:
     tokenizers: Mapping[RowKey, Tokenizer] = {}
     ours, served = python_model_of(asking.model), served_model_of(asking.model)
     if served is not None:
-        outcomes, notes = ask_served(asking, served)
+        outcomes = ask_served(asking, served)
     elif ours is None and is_text_generation(asking.model):
-        outcomes, notes, tokenizers = _ask_pipeline(asking)
+        outcomes, tokenizers = _ask_pipeline(asking)
     elif ours is None:
-        outcomes, notes = _ask_foreign(asking, foreign_pyfunc.Questions(asking.model, asking.cases))
+        outcomes = _ask_foreign(asking, foreign_pyfunc.Questions(asking.model, asking.cases))
     else:
         with heavy_imports():
             from .local_model import ask_local  # imports torch
 
-        outcomes, notes = ask_local(asking, ours)
+        outcomes = ask_local(asking, ours)
+    seconds = time.perf_counter() - started
     cached = len(asking.cached.hits) if asking.cached else 0
-    return Answers(tuple(outcomes), tuple(notes), time.perf_counter() - started, cached, tokenizers)
+    known = outcomes.known_latencies()
+    return Answers(tuple(outcomes.in_order()), tuple(outcomes.notes), seconds, cached, known, tokenizers)
 
 
 def is_text_generation(model: PyFuncModel) -> bool:
@@ -61,24 +62,26 @@ def is_text_generation(model: PyFuncModel) -> bool:
     return dict(flavors.get("transformers") or {}).get("task") == "text-generation"
 
 
-def _ask_pipeline(asking: Asking) -> tuple[list[Outcome], list[str], Mapping[RowKey, Tokenizer]]:
+def _ask_pipeline(asking: Asking) -> tuple[Outcomes, Mapping[RowKey, Tokenizer]]:
     """Ask the model inside a pipeline, so that tokens are known; where that is not possible, its texts alone."""
     questions = foreign_pyfunc.Questions(asking.model, asking.cases)
     with heavy_imports():
         from .transformers_flavour import NotSeenError, ask_inside  # imports torch
     try:
-        outcomes, notes, tokenizers = ask_inside(asking, questions)
+        outcomes, tokenizers = ask_inside(asking, questions)
+        first = _settings_note(asking, questions)
     except NotSeenError as reason:
-        outcomes, notes = _ask_foreign(asking, questions)
-        return outcomes, [f"model {asking.group.model!r} is compared by its texts alone: {reason}", *notes], {}
-    return outcomes, [*filter(None, [_settings_note(asking, questions)]), *notes], tokenizers
+        outcomes, tokenizers = _ask_foreign(asking, questions), {}
+        first = f"model {asking.group.model!r} is compared by its texts alone: {reason}"
+    outcomes.notes[:0] = [first] if first else []
+    return outcomes, tokenizers
 
 
 def _settings_note(asking: Asking, questions: foreign_pyfunc.Questions) -> str:
     return questions.note if asking.identity.takes_settings else ""
 
 
-def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> tuple[list[Outcome], list[str]]:
+def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> Outcomes:
     """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives texts alone."""
     environment = (("mlflow", mlflow.__version__), ("weights", asking.identity.fingerprint))
     outcomes = Outcomes(asking, [foreign_pyfunc.key_of(asking, facts) for facts in questions.facts])
@@ -86,11 +89,13 @@ def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> tuple[l
     left = outcomes.resume()
 
     def add(index: int, answer: str | GenerationError) -> None:
-        outcomes.add(index, Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer)
+        outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
+        outcomes.add_of_batch(index, outcome)
 
+    outcomes.clock.start()
     try:
         foreign_pyfunc.answers_in_parts(questions, left, add)
     except WrongCountError as error:
         asking.journal.discard()
-        return [error for _ in asking.cases], outcomes.notes
-    return outcomes.in_order(), outcomes.notes
+        outcomes.by_index.update(dict.fromkeys(range(len(asking.cases)), error))
+    return outcomes

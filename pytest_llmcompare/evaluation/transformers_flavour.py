@@ -207,11 +207,11 @@ def settings_of(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     return complete(chosen)
 
 
-def ask_inside(asking: Asking, questions: Questions) -> tuple[list[Outcome], list[str], dict[RowKey, Tokenizer]]:
+def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[RowKey, Tokenizer]]:
     """Ask the model inside a pipeline.
 
     Returns:
-        Outcomes in the order of the cases, notes for the user, and what shows the tokens of each row.
+        Outcomes, and what shows the tokens of each row.
 
     Raises:
         NotSeenError: It can't be looked into, or its texts would not be those of `predict`.
@@ -232,7 +232,8 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[list[Outcome], lis
         if row in left:
             outcomes.add(row, checked[row])
     rest = [row for row in left if row not in first]
-    _, further = _answer(inside, asking, rest, drafts, warned=warned, add=outcomes.add)
+    outcomes.clock.start()
+    _, further = _answer(inside, asking, rest, drafts, warned=warned, add=outcomes.add_of_batch)
     if asking.shortcuts and not _knows_noise(asking, local):
         noise = reading_noise(local, [*answered, *further])
         if noise is not None:
@@ -242,7 +243,7 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[list[Outcome], lis
     tokenizers: dict[RowKey, Tokenizer] = {
         case.key.row: RowTokens(row, inside) for row, case in enumerate(asking.cases)
     }
-    return outcomes.in_order(), outcomes.notes, tokenizers
+    return outcomes, tokenizers
 
 
 def _answer(

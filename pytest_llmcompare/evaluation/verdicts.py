@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
-from pytest_llmcompare.comparison.environments import without_noise
+from pytest_llmcompare.comparison.environments import usual_environment, without_noise
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
 from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
@@ -77,6 +77,11 @@ class Judged:
         return replace(self, model_verdict=replace(self.model_verdict, cached=cached, asked=asked))
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What the answers were made with."""
+        return usual_environment(generation.environment for generation in self.generations.values())
+
+    @property
     def tokens(self) -> int:
         """Number of tokens generated, if they are known."""
         return sum(len(generation.token_ids or ()) for generation in self.generations.values())
@@ -100,7 +105,7 @@ class Judged:
     def outputs(self, cases: Sequence[Case]) -> list[Baseline]:
         """The answers as they would be recorded."""
         return [
-            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash)
+            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash, case.input)
             for case in cases
             if case.key.row in self.generations
         ]
@@ -123,6 +128,11 @@ class Baselines:
     tolerance: float | None = None
     similarity: Similarity | None = None
     by_text_alone: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """What most of them were recorded with."""
+        stored = self.stored.baselines.values() if self.stored else ()
+        return usual_environment(baseline.generation.environment for baseline in stored)
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on an answer."""
