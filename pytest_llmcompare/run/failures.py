@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmcompare.compat import hide_failure
-from pytest_llmcompare.judgement import severity_of
 
 if TYPE_CHECKING:
     from pytest_llmcompare.records import CaseResult
@@ -87,6 +86,8 @@ class Failures:
         more = getattr(report, COMPACT, None)
         if more is None or not report.failed or self.shows_source:
             return
+        from pytest_llmcompare.judgement import severity_of
+
         worst = max(samples, key=lambda result: severity_of(result.judgement.verdict if result.judgement else None))
         command = accept(report.nodeid) if self.verbosity > 0 else ""
         failure = CompactFailure(worst, more, command, report.longrepr)
