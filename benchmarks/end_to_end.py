@@ -10,8 +10,8 @@ each) and settings, in interleaved rounds:
     cached      the same once more, with the answer cache of that check (goal: 20 times faster)
 
 Each starts in a folder of its own with an empty MLflow store. Times are medians; ratios say how many times faster than
-the article's script. Processor time depends less on what else the machine does. The outputs in MLflow are compared: those
-of all ways have to be equal.
+the article's script. Processor time depends less on what else the machine does. The outputs in MLflow have to be
+equal for all ways.
 """
 
 from __future__ import annotations
