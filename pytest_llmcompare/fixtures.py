@@ -136,7 +136,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
         if row in result.failures:
             llm_parameter.fail(result.failures[row])
         seen.generation, seen.model_changed = result.generations[row], row in result.changed_rows
-        seen.assertions = result.assertions.get(row, ())
+        seen.assertions, seen.seconds = result.assertions.get(row, ()), result.latencies.get(row)
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
@@ -18,6 +18,7 @@ from pytest_llmcompare.settings import Settings
 from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts
 from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
+from .percentiles import percentiles
 
 __all__ = [
     "Cell",
@@ -43,6 +44,7 @@ class TableRow:
     input: str
     cells: tuple[Cell | None, ...]
     conversation: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -71,6 +73,7 @@ class ModelLine:
         accepted: Cases whose output an update option takes as the baseline.
         tokens: Tokens generated.
         seconds: Time spent generating.
+        latency: Percentiles of the seconds per case, `p50`, `p90` and `p99`; empty if no time is known.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
@@ -80,6 +83,7 @@ class ModelLine:
     tokens: int
     seconds: float
     level: str = ""
+    latency: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cases(self) -> int:
@@ -253,6 +257,7 @@ def model_lines(
                 tokens=sum(result.tokens for result in results),
                 seconds=sum(result.seconds for result in results),
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
+                latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
             )
         )
     return tuple(lines)
@@ -279,6 +284,7 @@ def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: 
             min(cell.result.input for cell in by_row[row].values()),
             tuple(by_row[row].get(model) for model in models),
             max(cell.result.conversation for cell in by_row[row].values()),
+            max((cell.result.columns for cell in by_row[row].values()), key=len),
         )
         for row, own in sorted(by_row.items(), key=lambda item: order.of_row(folder, name, item[0]))
     ]

@@ -17,10 +17,10 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, GroupKey, GroupResult
+from pytest_llmcompare.records import Case, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
-from . import metrics, results_table, row_metrics, threshold_checks, tracking
+from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .dataset import frame_of, storable
@@ -30,6 +30,7 @@ from .logged_model import LoggedModel, load_now, log_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
 from .pyfunc import PyfuncTransformer
+from .scorers import Scored, ask_scorers
 from .served_model import served_model_of
 from .verdicts import Baselines, Judged, judge_answers
 
@@ -90,18 +91,29 @@ def evaluate(
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judge_answers(
+                cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
+            )
             judged = judged.with_cached(answers.cached).with_assertions(group, cases)
+            scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
-                group, cases, logged, judged=judged, baselines=baselines, chosen=chosen, resources=resources
+                group,
+                cases,
+                logged,
+                answers,
+                judged=judged,
+                baselines=baselines,
+                chosen=chosen,
+                scored=scored,
+                resources=resources,
             )
         unkept = keep(group, cases, logged, judged, computed)
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
-    return result_of(group.key, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
+    return result_of(cases, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
 
 
 def result_of(
-    key: GroupKey,
+    cases: Sequence[Case],
     logged: LoggedModel,
     baselines: Baselines,
     *,
@@ -112,7 +124,7 @@ def result_of(
 ) -> GroupResult:
     """The result of an evaluation, as a frozen record."""
     return GroupResult(
-        key=key,
+        key=cases[0].key.group,
         generations=judged.generations,
         failures=judged.failures,
         judgements=judged.judgements,
@@ -124,12 +136,15 @@ def result_of(
         model_uri=logged.uri,
         tracking_uri=logged.tracking_uri,
         experiment_id=logged.experiment_id,
+        environment=judged.environment,
+        baseline_environment=baselines.environment(),
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,
         model_verdict=judged.model_verdict,
         changed_rows=judged.changed_rows,
         seconds=answers.seconds,
+        latencies=latency.of_rows(cases, answers.latencies),
         cached=answers.cached,
         answers=len(answers.outcomes),
         assertions=judged.assertions,
@@ -173,15 +188,17 @@ def compute(
     group: Group,
     cases: Sequence[Case],
     logged: LoggedModel,
+    answers: Answers,
     *,
     judged: Judged,
     baselines: Baselines,
     chosen: metrics.Chosen,
+    scored: Scored,
     resources: Resources,
 ) -> Computed:
     """Have MLflow evaluate the answers in the active run; a metric that fails costs the evaluation, not the answers."""
     wanted = resources.metrics_of(group)
-    ours = row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens)
+    ours = (*row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens), *scored.metrics)
     per_row = not isinstance(logged.ours, PyfuncTransformer)  # examples, settings and seed are read row by row
     beside = results_table.columns_beside(cases, baselines.texts(), per_row=per_row)
     texts = [storable(judged.text(case)) for case in cases]
@@ -193,9 +210,10 @@ def compute(
             model=lambda _: texts,  # what the logged model answered: it is asked once
             data=dataset_of(group, cases),
             model_type=chosen.model_type,
-            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.metrics)],
+            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
+        evaluation.metrics.update(latency.log(latency.of_rows(cases, answers.latencies), logged.model.model_id))
         folder, values = resources.save(group.key, evaluation), evaluation.metrics
         missing = not_computed(group, wanted, evaluation)
     except Exception as error:  # a metric may be the user's own code
@@ -203,9 +221,11 @@ def compute(
     if values is not None:
         results_table.arrange(logged.run_id, beside)
     gates = check_thresholds(group, values, len(cases), resources)
+    if values is not None:
+        gates = latency.explained(gates, answers.outcomes, answers.cached)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
-    lines = (*left_out.notes, *missing, stricter, fault)
+    lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
     return Computed(gates, values, folder, tuple(filter(None, lines)), left_out.remarks, fault)
 
 

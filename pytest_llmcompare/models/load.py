@@ -28,6 +28,7 @@ from .device import device_name, matmul_precision
 from .load_checks import check_loaded, check_vocabulary, describe_quantization
 from .loading_options import LoadingOptions
 from .model_files import has_tokenizer
+from .quantization import ACTIVATIONS
 from .weights import Weights, load_tokenizer, load_weights, transformers_quiet
 
 __all__ = ["LENGTH_DEPENDENT", "LocalModel", "load_model", "transformers_quiet"]
@@ -203,7 +204,8 @@ class LocalModel:
         False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
         `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
-        if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
+        precise = self.model.dtype in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
+        if self.is_encoder_decoder or not precise:
             return False
         config = self.model.config.get_text_config(decoder=True)
         rope = str(getattr(config, "rope_parameters", None))

@@ -15,6 +15,8 @@ from pytest_llmcompare.settings import Settings
 
 WRITE = "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
 
+LONGEST_CELL = 1000  # characters of a cell of a table that reports show
+
 Accepting = Callable[[str], str]
 """Gives the command that takes a test's output as its baseline, by its node id."""
 
@@ -33,6 +35,7 @@ class Observation:
         failed_samples: How many samples failed, as a line; empty if there is only one.
         message: The message of the failed comparison's assertion; None if something else has failed.
         assertions: Results of the row's assertions, once the test has asked for the output.
+        seconds: Time that the model took, if it is known.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
@@ -49,6 +52,7 @@ class Observation:
     failed_samples: str = ""
     message: str | None = None
     assertions: tuple[AssertionResult, ...] = ()
+    seconds: float | None = None
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
     wants_baseline: bool = False
@@ -85,6 +89,8 @@ class Observation:
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,
             assertions=self.assertions,
+            columns={name: str(value)[:LONGEST_CELL] for name, value in self.case.columns.items() if value is not None},
+            seconds=self.seconds,
         )
 
 
