@@ -100,22 +100,6 @@ def go(shown: Chromium, address: str, text: str) -> None:
     time.sleep(SETTLED)
 
 
-def press(shown: Chromium, name: str) -> None:
-    """Click what has this name, or else this text."""
-    wanted = json.dumps(name)
-    box = (
-        f"(() => {{ const named = document.querySelector('[aria-label=' + JSON.stringify({wanted}) + ']');"
-        f" const told = [...document.querySelectorAll('[role=option], label')].find(one => one.innerText === {wanted});"
-        " const box = (named ?? told)?.getBoundingClientRect();"
-        " return box && [box.left + box.width / 2, box.top + box.height / 2]; })()"
-    )
-    shown.wait(box)
-    x, y = shown.js(box)
-    for kind in ("mousePressed", "mouseReleased"):
-        shown.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
-    time.sleep(SETTLED)
-
-
 def main() -> None:
     """Take the pictures anew."""
     with tempfile.TemporaryDirectory() as above:
@@ -130,20 +114,20 @@ def take(shown: Chromium, address: str) -> None:
     found = ask(address, f"experiments/get-by-name?experiment_name={EXPERIMENT}")["experiment"]["experiment_id"]
     page = f"{address}/#/experiments/{found}"
     shown.look(width=WIDTH, height=HEIGHT)
-    go(shown, f"{page}/runs", LAST)
+    shown.send("Page.navigate", url=page)
+    time.sleep(10 * SETTLED)  # the first page of a server takes long
+    go(shown, f"{page}/runs?workflowType=machine_learning", LAST)
     arrange(shown, found)
     shown.look(width=WIDTH, height=LOW)
-    go(shown, f"{page}/runs", LAST)
+    go(shown, f"{page}/runs?workflowType=machine_learning", LAST)
     save(shown, "mlflow-runs.png")
     arrange(shown, found, answers=True)
     shown.look(width=WIDTH, height=HIGH)
     go(shown, f"{page}/runs?compareRunsMode=ARTIFACT", "eval_results_table.json")
-    press(shown, "Dialog Combobox, selected option: variant")
-    press(shown, "outputs")
     save(shown, "mlflow-compare.png")
     shown.look(width=WIDTH, height=HEIGHT)
     arrange(shown, found)
-    go(shown, f"{page}/runs", LAST)
+    go(shown, f"{page}/runs?workflowType=machine_learning", LAST)
     link = f"[...document.querySelectorAll('a')].find(link => link.innerText === {json.dumps(DRIFTED)}).href"
     go(shown, str(shown.js(link)), "verdict/drift_rate")
     save(shown, "mlflow-run.png")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .comparison.summary import Summary
     from .errors import LlmCompareError
+    from .evaluation.compare import Comparison, compare
     from .evaluation.model_logging import log as log_model
     from .evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
     from .generation import Generation
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Baseline",
     "Case",
+    "Comparison",
     "Finding",
     "Generation",
     "GroupResult",
@@ -28,12 +30,14 @@ __all__ = [
     "PyfuncTransformerWithParams",
     "Summary",
     "Verdict",
+    "compare",
     "log_model",
 ]
 
 _PLACES = {
     "Baseline": ("records", "Baseline"),
     "Case": ("records", "Case"),
+    "Comparison": ("evaluation.compare", "Comparison"),
     "Finding": ("judgement", "Finding"),
     "Generation": ("generation", "Generation"),
     "GroupResult": ("records", "GroupResult"),
@@ -45,6 +49,7 @@ _PLACES = {
     "PyfuncTransformerWithParams": ("evaluation.pyfunc", "PyfuncTransformerWithParams"),
     "Summary": ("comparison.summary", "Summary"),
     "Verdict": ("judgement", "Verdict"),
+    "compare": ("evaluation.compare", "compare"),
     "log_model": ("evaluation.model_logging", "log"),
 }
 

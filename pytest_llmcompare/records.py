@@ -186,6 +186,7 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed: Whether the test passed.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
+        columns: The table's other columns as text, to show.
         assertions: Results of the row's assertions.
         seconds: Time that the model took; None if it is not known.
     """
@@ -204,6 +205,7 @@ class CaseResult:
     conversation: str = ""
     model_changed: bool = False
     assertions: tuple[AssertionResult, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
 
 
@@ -244,6 +246,7 @@ class GroupResult:
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
         run_id, model_uri, experiment_id, tracking_uri: MLflow run, the logged model, their experiment and store.
+        environment, baseline_environment: Environment of today's outputs, and of most of the baselines.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
@@ -269,6 +272,8 @@ class GroupResult:
     model_uri: str = ""
     tracking_uri: str = ""
     experiment_id: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    baseline_environment: Mapping[str, str] = field(default_factory=dict)
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""

@@ -57,11 +57,13 @@ def targets_of(model: Any, kind: str) -> dict[str, Any]:
 def load_base(folder: Path, **options: Any) -> Any:
     """A base model as transformers loads it."""
     try:
-        return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+        auto: Any = AutoModelForCausalLM
+        return auto.from_pretrained(folder, **options).eval()
     except ValueError:
         return AutoModelForSeq2SeqLM.from_pretrained(folder, **options).eval()
 
 
 def load_plainly(base: Path, adapter: Path, **options: Any) -> Any:
     """Base and adapter as PEFT loads them, in the base's precision as transformers does."""
-    return peft.PeftModel.from_pretrained(load_base(base, **options), str(adapter), autocast_adapter_dtype=False).eval()
+    wrapper: Any = peft.PeftModel
+    return wrapper.from_pretrained(load_base(base, **options), str(adapter), autocast_adapter_dtype=False).eval()

@@ -11,8 +11,9 @@ import pytest
 import pytest_llmcompare
 
 NAMES = (
-    *("Baseline", "Case", "Finding", "Generation", "GroupResult", "Judgement", "LlmCompareError", "ModelSpec"),
-    *("ModelVerdict", "PyfuncTransformer", "PyfuncTransformerWithParams", "Summary", "Verdict", "log_model"),
+    *("Baseline", "Case", "Comparison", "Finding", "Generation", "GroupResult", "Judgement", "LlmCompareError"),
+    *("ModelSpec", "ModelVerdict", "PyfuncTransformer", "PyfuncTransformerWithParams", "Summary", "Verdict", "compare"),
+    "log_model",
 )
 
 

@@ -44,6 +44,7 @@ class TableRow:
     input: str
     cells: tuple[Cell | None, ...]
     conversation: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -283,6 +284,7 @@ def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: 
             min(cell.result.input for cell in by_row[row].values()),
             tuple(by_row[row].get(model) for model in models),
             max(cell.result.conversation for cell in by_row[row].values()),
+            max((cell.result.columns for cell in by_row[row].values()), key=len),
         )
         for row, own in sorted(by_row.items(), key=lambda item: order.of_row(folder, name, item[0]))
     ]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .cached_answers import CachedAnswers
     from .group_model import Identity
+    from .verdicts import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Answers:
         seconds: Time that the model took.
         cached: Number of answers from the answer cache.
         latencies: Seconds that the model took for a case, by index of the case, where they are known.
+        tokenizers: What shows the tokens of a row, where each row has its own.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -77,6 +79,7 @@ class Answers:
     seconds: float
     cached: int = 0
     latencies: Mapping[int, float] = field(default_factory=dict)
+    tokenizers: Mapping[RowKey, Tokenizer] = field(default_factory=dict)
 
 
 @dataclass

@@ -30,6 +30,7 @@ from .logged_model import LoggedModel, load_now, log_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
 from .pyfunc import PyfuncTransformer
+from .scorers import Scored, ask_scorers
 from .served_model import served_model_of
 from .verdicts import Baselines, Judged, judge_answers
 
@@ -90,10 +91,21 @@ def evaluate(
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judge_answers(
+                cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
+            )
             judged = judged.with_cached(answers.cached).with_assertions(group, cases)
+            scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
-                group, cases, logged, answers, judged=judged, baselines=baselines, chosen=chosen, resources=resources
+                group,
+                cases,
+                logged,
+                answers,
+                judged=judged,
+                baselines=baselines,
+                chosen=chosen,
+                scored=scored,
+                resources=resources,
             )
         unkept = keep(group, cases, logged, judged, computed)
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
@@ -124,6 +136,8 @@ def result_of(
         model_uri=logged.uri,
         tracking_uri=logged.tracking_uri,
         experiment_id=logged.experiment_id,
+        environment=judged.environment,
+        baseline_environment=baselines.environment(),
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,
@@ -179,11 +193,12 @@ def compute(
     judged: Judged,
     baselines: Baselines,
     chosen: metrics.Chosen,
+    scored: Scored,
     resources: Resources,
 ) -> Computed:
     """Have MLflow evaluate the answers in the active run; a metric that fails costs the evaluation, not the answers."""
     wanted = resources.metrics_of(group)
-    ours = row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens)
+    ours = (*row_metrics.of_rows(cases, judged, count_tokens=not chosen.counts_tokens), *scored.metrics)
     per_row = not isinstance(logged.ours, PyfuncTransformer)  # examples, settings and seed are read row by row
     beside = results_table.columns_beside(cases, baselines.texts(), per_row=per_row)
     texts = [storable(judged.text(case)) for case in cases]
@@ -195,7 +210,7 @@ def compute(
             model=lambda _: texts,  # what the logged model answered: it is asked once
             data=dataset_of(group, cases),
             model_type=chosen.model_type,
-            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.metrics)],
+            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
         evaluation.metrics.update(latency.log(latency.of_rows(cases, answers.latencies), logged.model.model_id))
@@ -210,7 +225,7 @@ def compute(
         gates = latency.explained(gates, answers.outcomes, answers.cached)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
-    lines = (*left_out.notes, *missing, stricter, fault)
+    lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
     return Computed(gates, values, folder, tuple(filter(None, lines)), left_out.remarks, fault)
 
 

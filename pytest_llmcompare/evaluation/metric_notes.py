@@ -10,6 +10,7 @@ from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.suite.group import Group
 
 from .metrics import metric
+from .scorers import ScorerMetric
 
 if TYPE_CHECKING:
     from mlflow.models import EvaluationMetric
@@ -49,7 +50,7 @@ def left_out_notes(left_out: str, group: Group, gates: Sequence[Gate]) -> LeftOu
 
 
 def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -> list[str]:
-    """A note per metric that was asked for and has no value.
+    """A note per metric that was asked for and has no value; scorers have notes of their own.
 
     If one of MLflow's own metrics cannot be computed, for example because there are no targets, MLflow only logs a
     warning.
@@ -59,7 +60,8 @@ def not_computed(group: Group, asked: Sequence[Any], result: EvaluationResult) -
         asked: The metrics that were asked for, as names or MLflow's objects.
         result: What MLflow computed.
     """
-    missing = [wanted for wanted in map(metric, asked) if not has_value(wanted, result.metrics)]
+    classic = [wanted for wanted in map(metric, asked) if not isinstance(wanted, ScorerMetric)]
+    missing = [wanted for wanted in classic if not has_value(wanted, result.metrics)]
     columns = [str(column) for table in result.tables.values() for column in table.columns] if missing else []
     return [note(group, wanted) for wanted in missing if not has_value(wanted, columns)]
 

@@ -17,6 +17,7 @@ from pytest_llmcompare.models.warning_filters import computed_under_users_filter
 from pytest_llmcompare.records import GroupKey
 
 from .row_metrics import TAKEN
+from .scorers import ScorerMetric, is_scorer, scorer_metric
 
 READABILITY = ("flesch_kincaid_grade_level", "ari_grade_level")
 TEXT_TYPES = ("text", "question-answering", "text-summarization")
@@ -30,13 +31,18 @@ class Chosen(NamedTuple):
 
     Attributes:
         model_type: MLflow's model type, or None if its metrics cannot be computed here.
-        metrics: Further metrics.
+        metrics: Further metrics; scorers among them are asked before MLflow computes the others.
         note: What was left out and how to get it; empty if nothing was.
     """
 
     model_type: str | None
     metrics: list[EvaluationMetric]
     note: str
+
+    @property
+    def classic(self) -> list[EvaluationMetric]:
+        """The metrics that MLflow computes itself, which scorers are not."""
+        return [metric for metric in self.metrics if not isinstance(metric, ScorerMetric)]
 
     @property
     def counts_tokens(self) -> bool:
@@ -118,7 +124,7 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
     """The metric that a name or an object stands for.
 
     Args:
-        wanted: Name of one of MLflow's metrics, or a metric.
+        wanted: Name of one of MLflow's metrics, a metric, or a scorer.
         where: Where it was written, for messages.
 
     Raises:
@@ -130,10 +136,12 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
             near = did_you_mean(wanted, known)
             raise UsageError(f"{where} holds {wanted!r}, which MLflow does not have.{near}")
         wanted = known[wanted]()
+    if is_scorer(wanted):
+        wanted = scorer_metric(wanted, where)
     if not isinstance(wanted, EvaluationMetric):
         raise UsageError(
             f"{where} holds {wanted!r}, expected the name of an MLflow metric, such as 'exact_match', "
-            "or an object made by mlflow.metrics.make_metric."
+            "an object made by mlflow.metrics.make_metric, or a scorer of mlflow.genai.scorers."
         )
     if wanted.name in TAKEN and not wanted.version:
         raise UsageError(

@@ -24,10 +24,11 @@ from .adapters import attach, lost_tokens_note
 from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
-from .device import device_name, matmul_precision
+from .device import checked_device, device_name, matmul_precision
 from .load_checks import check_loaded, check_vocabulary, describe_quantization
 from .loading_options import LoadingOptions
 from .model_files import has_tokenizer
+from .quantization import ACTIVATIONS
 from .weights import Weights, load_tokenizer, load_weights, transformers_quiet
 
 __all__ = ["LENGTH_DEPENDENT", "LocalModel", "load_model", "transformers_quiet"]
@@ -203,7 +204,8 @@ class LocalModel:
         False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
         `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
-        if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
+        precise = self.model.dtype in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
+        if self.is_encoder_decoder or not precise:
             return False
         config = self.model.config.get_text_config(decoder=True)
         rope = str(getattr(config, "rope_parameters", None))
@@ -211,6 +213,11 @@ class LocalModel:
         if not takes_cache or any(kind in rope for kind in LENGTH_DEPENDENT):
             return False
         return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+    def let_go(self) -> Weights | None:
+        """Give the weights up, for another model to be made of them; return them."""
+        weights, self.model, self.tokenizer, self.weights = self.weights, None, None, None
+        return weights
 
     def free(self) -> None:
         """Free the weights; may be called again."""
@@ -259,7 +266,8 @@ def load_model(
         ModelError: It cannot be loaded, is incomplete, or its tokenizer or adapter belongs to another model.
     """
     name = name or str(location)
-    encoder = load_tokenizer(tokenizer or location, name=name, trust_remote_code=trust_remote_code)
+    code: dict[str, Any] = {"name": name, "place": checked_device(device, name), "trust_remote_code": trust_remote_code}
+    encoder = load_tokenizer(tokenizer or location, **code)
     weights = weights or load_weights(
         location,
         name=name,
@@ -273,7 +281,7 @@ def load_model(
     check_loaded(loaded, weights.report, str(location), str(tokenizer or location))
     describe_quantization(loaded, Path(location))
     if adapter and tokenizer == adapter and has_tokenizer(Path(location)):
-        own = load_tokenizer(location, name=name, trust_remote_code=trust_remote_code)
+        own = load_tokenizer(location, **code)
         check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
     if adapter:
         with transformers_quiet():

@@ -210,11 +210,12 @@ def check_vocabulary(name: str, own: Mapping[str, int], base: Mapping[str, int],
     Raises:
         ModelError: A token of the base has another id.
     """
-    token = next((token for token, number in base.items() if own.get(token) != number), None)
-    if token is not None:
+    differing = [(number, token) for token, number in base.items() if own.get(token) != number]
+    if differing:
+        number, token = min(differing)
         raise ModelError(
             f"model {name!r}: the adapter in {folders[0]} was trained on another vocabulary than that of the base in "
-            f"{folders[1]}: token {token!r} is {own.get(token, 'missing')} there and {base[token]} here.\n"
+            f"{folders[1]}: token {token!r} is {own.get(token, 'missing')} there and {number} here.\n"
             f'Name the base that it was trained on: base = "FOLDER_OR_HUB_ID" in {header(name)} of pyproject.toml'
         )
 

@@ -14,6 +14,9 @@ from pytest_llmcompare.errors import ModelError
 KEY = "quantization_config"
 """The entry of a model's configuration that describes how its weights are quantised."""
 
+ACTIVATIONS = "+activations"
+"""End of the description of a model that rounds what its weights are multiplied with to a few bits, too."""
+
 PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "aqlm": (("aqlm", "aqlm"),),
     "auto-round": (("auto-round", "auto_round"),),
@@ -39,14 +42,16 @@ PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
 def quantization_of(config: Mapping[str, Any]) -> str:
     """How a model's weights are quantised, such as `torchao:Int8WeightOnlyConfig` or `gptq:4bit`; empty if not at all.
 
+    It ends with `+activations` if what they are multiplied with is rounded, too.
+
     Args:
         config: The model's configuration, as in `config.json`.
     """
     stated = config.get(KEY)
     if not isinstance(stated, Mapping):
         return ""
-    method = _method(stated)
-    return f"{method}:{detail}" if (detail := _detail(stated)) else method
+    parts = ":".join(filter(None, (_method(stated), _detail(stated))))
+    return parts + (ACTIVATIONS if _rounds_activations(stated) else "")
 
 
 def check_quantization(name: str, location: object, config: Mapping[str, Any]) -> None:
@@ -82,8 +87,18 @@ def quantized_note(name: str, quantization: str) -> str:
 
 def _method(stated: Mapping[str, Any]) -> str:
     """The method as transformers names it; older checkpoints of bitsandbytes name none."""
-    method = str(stated.get("quant_method") or "")
+    method = stated.get("quant_method") or ""
+    method = str(getattr(method, "value", method))  # a loaded model has a member of an enumeration
     return "bitsandbytes" if not method and (stated.get("load_in_8bit") or stated.get("load_in_4bit")) else method
+
+
+def _rounds_activations(stated: Mapping[str, Any]) -> bool:
+    """True if the configuration has a scheme for activations."""
+    if stated.get("load_in_8bit") or stated.get("activation_scheme") or "Activation" in _detail(stated):
+        return True
+    groups = stated.get("config_groups")  # of compressed-tensors
+    groups = groups.values() if isinstance(groups, Mapping) else ()
+    return any(isinstance(group, Mapping) and bool(group.get("input_activations")) for group in groups)
 
 
 def _detail(stated: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from itertools import accumulate
 from typing import Any
@@ -33,6 +33,7 @@ from pytest_llmcompare.judgement import (
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
+from .assertion_lines import assertion_count
 from .gates import value_of
 from .messages import open_counts
 from .mlflow_pages import mlflow_places
@@ -56,6 +57,7 @@ class Report:
         finished: False if the run was interrupted.
         command: The pytest command of this run, without options that update or prune.
         accepting: Returns the command that accepts the output of a test, given its node id.
+        identity: Facts that tell this run from others, by name: `time`, `commit`, `branch`.
     """
 
     summary: Summary
@@ -64,6 +66,7 @@ class Report:
     finished: bool = True
     command: str = "pytest"
     accepting: Callable[[str], str] = "pytest --llm-update {}".format
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> str:
@@ -106,9 +109,11 @@ def report_data(report: Report) -> ReportData:
             "outcome": report.outcome,
             "sentence": report.sentence,
             "texts": summary.texts,
+            "assertions": assertion_count(summary.cells),
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],
+            "identity": dict(report.identity),
             "command": report.command,
             "accept": report.accept_all,
             "accept_counts": open_counts(summary) if report.accept_all else "",
@@ -183,6 +188,7 @@ def _table(table: Table, report: Report) -> ReportData:
                 **_row(row.row),
                 "input": row.input,
                 "conversation": json.loads(row.conversation) if row.conversation else None,
+                "columns": dict(row.columns),
                 "differs": row.differs,
                 "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }
@@ -277,6 +283,8 @@ def _group(result: GroupResult) -> ReportData:
         "run_id": result.run_id,
         "model_uri": result.model_uri,
         "experiment_id": result.experiment_id,
+        "environment": dict(result.environment),
+        "baseline_environment": dict(result.baseline_environment),
         "tokens": result.tokens,
         "seconds": result.seconds,
         "latency": percentiles(result.latencies.values()) or None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_llmcompare.judgement import WORST_FIRST, Finding, Likelihood, Verdict, look_of
+from pytest_llmcompare.judgement import WORST_FIRST, AssertionResult, Finding, Likelihood, Verdict, look_of
 from pytest_llmcompare.text import count, cut, duration, number, percent, share
 
+from .assertion_lines import assertion_lines, broken
 from .document import ReportData
 from .gates import FAILED, OK
 from .markdown_cases import in_full, row_name
@@ -24,6 +25,7 @@ COMMENT = 65_536 - 4_096
 
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
+MOST_LINES = 200  # of failed assertions
 RESERVE = 200  # bytes for the line on omitted parts
 
 
@@ -57,8 +59,8 @@ def sections(data: ReportData) -> Iterator[str]:
     """Yield the parts in order; each stands without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
-    if texts := data.get("texts"):
-        yield f"{texts}."
+    if texts := [f"{data[key]}." for key in ("texts", "assertions") if data.get(key)]:
+        yield " ".join(texts)
     yield from model_verdicts(data)
     yield from gates(data)
     yield from fault_lines(data)
@@ -69,6 +71,7 @@ def sections(data: ReportData) -> Iterator[str]:
     for verdict in (verdict for verdict in WORST_FIRST if verdict.severity >= Verdict.MISSING.severity):
         yield from in_full(verdict, data)
     cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    yield from broken_assertions(cases)
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
     for table in data["tables"]:
@@ -150,6 +153,19 @@ def commands(data: ReportData) -> Iterator[str]:
 def of(data: ReportData) -> str:
     """How many outputs there are to accept: `, 3 (1 drifted, 2 shifted)`; reports of earlier versions do not say it."""
     return f", {data['accept_counts']}" if data.get("accept_counts") else ""
+
+
+def broken_assertions(cases: list[ReportData]) -> Iterator[str]:
+    """Yield the assertions that do not hold, below the names of their cases."""
+    lines, outputs = list[str](), 0
+    for case in cases:
+        results = [AssertionResult(**result) for result in case.get("assertions", ())]
+        if broken(results):
+            outputs += 1
+            lines += [case["name"], *assertion_lines(results)]
+    if outputs:
+        yield f"### {count(outputs, 'output')} with failed assertions"
+        yield block([*lines[:MOST_LINES], *(["..."] if len(lines) > MOST_LINES else [])])
 
 
 def near_ties(cases: list[ReportData]) -> Iterator[str]:

@@ -15,10 +15,11 @@ from .style import Page, Styled
 from .text_diff import Range, common_ends, paired_changes
 
 GONE, COME = ("[-", "-]"), ("{+", "+}")
-COLOURS: Mapping[str, Mapping[str, bool]] = {"[": {"red": True}, "{": {"green": True}}
+COLOURS: Mapping[str, Mapping[str, bool]] = {"[": {"red": True}, "{": {"green": True}, "≠": {"red": True}}
 LEAST_CONTEXT = 12  # columns of equal text before the first change, if there are so many
 
-_MARKED = re.compile(r"\[-.*?-\]|\{\+.*?\+\}")
+_WORDS = re.compile(r"\[-.*?-\]|\{\+.*?\+\}")
+_MARKED = re.compile(rf"(?:^|(?<=  ))≠(?= )|{_WORDS.pattern}")
 
 
 class _Piece(NamedTuple):
@@ -71,9 +72,11 @@ def visible_changes(baseline: str, candidate: str, columns: int) -> list[tuple[R
 
 
 def coloured(line: Styled) -> Styled:
-    """Colour the marked words of a line; a line without any stays as it is."""
+    """Colour the marked words of a line and the signs of its drifts; a line without marked words stays as it is."""
+    if not _WORDS.search(line.text):
+        return line
     spans = tuple((match.start(), match.end(), COLOURS[match[0][0]]) for match in _MARKED.finditer(line.text))
-    return Styled(line.text, {}, spans) if spans else line
+    return Styled(line.text, {}, spans)
 
 
 def _pieces(baseline: str, candidate: str, columns: int, page: Page) -> tuple[list[_Piece], str]:

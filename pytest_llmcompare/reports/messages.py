@@ -89,9 +89,10 @@ def read_the_same(answers: int, most: Likelihood, where: str = "") -> str:
     """
     read, are = ("reads", "is") if answers == 1 else ("read", "are")
     up_to = "" if answers == 1 else "up to "
-    times = f"{most.rms / most.band:.2g} times more than noise" if most.band > 0 else "more than noise"
-    if most.band > 0 and most.rms / most.band >= 100:
-        times = f"{most.rms / most.band:,.0f} times more than noise"
+    times = "more than noise"
+    if most.band > 0:
+        factor = float(f"{most.rms / most.band:.2g}")
+        times = f"{factor:,.0f} times {times}" if factor >= 10 else f"{factor:g} times {times}"
     figures = f"{number(most.rms)} nats per token{where}; noise is at most {number(most.band)}"
     return (
         f"{count(answers, 'answer')} {read} the same but {are} not from the same model: "

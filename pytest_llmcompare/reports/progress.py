@@ -57,6 +57,8 @@ class TerminalProgress:
         clock: Time in seconds.
     """
 
+    done: int
+
     def __init__(
         self,
         stream: TextIO,

@@ -9,6 +9,7 @@ from pytest_llmcompare.comparison.summary import Summary, Table
 from pytest_llmcompare.judgement import ACCEPTED, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, width
 
+from .assertion_lines import assertion_count
 from .gates import gate_blocks
 from .messages import open_counts
 from .mlflow_pages import page_address, ui_command
@@ -46,7 +47,7 @@ def summary_lines(
     """
     page = Page(width, encoding)
     models = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
-    models += [page.line(summary.texts)] if summary.texts else []
+    models += [page.line(text) for text in (summary.texts, assertion_count(summary.cells)) if text]
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:

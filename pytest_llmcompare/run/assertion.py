@@ -15,6 +15,8 @@ from pytest_llmcompare.settings import Settings
 
 WRITE = "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
 
+LONGEST_CELL = 1000  # characters of a cell of a table that reports show
+
 Accepting = Callable[[str], str]
 """Gives the command that takes a test's output as its baseline, by its node id."""
 
@@ -87,6 +89,7 @@ class Observation:
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,
             assertions=self.assertions,
+            columns={name: str(value)[:LONGEST_CELL] for name, value in self.case.columns.items() if value is not None},
             seconds=self.seconds,
         )
 

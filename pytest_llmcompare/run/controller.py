@@ -226,7 +226,7 @@ class Controller:
     def show_kept(self) -> None:
         """Print what an interrupted run has kept, at every verbosity."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        line = kept_line(self.config.rootpath, self.started) if reporter else ""
+        line = kept_line(self.config.rootpath, self.started, selected=self.any_selected) if reporter else ""
         if line:
             reporter.write_line(line, yellow=True)
 

@@ -17,6 +17,8 @@ from pytest_llmcompare.reports.junit import checks
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 
+from .stash import source_of
+
 if TYPE_CHECKING:
     from pytest_llmcompare.reports.document import ReportData
     from pytest_llmcompare.reports.style import Styled
@@ -41,7 +43,9 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
     from pytest_llmcompare.reports.document import report_data
     from pytest_llmcompare.reports.write import write_reports as write
 
-    failed = report
+    from .identity import identity
+
+    failed = replace(report, identity=identity(config.rootpath, source_of(config).title))
 
     def draw() -> ReportData:
         return report_data(failed)

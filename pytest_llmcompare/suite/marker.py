@@ -55,7 +55,7 @@ class Declaration:
         samples: Number of outputs per row, for rows that sample.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
         similarity: How similar texts must be if a model gives texts alone; None wants them equal.
-        metrics: MLflow metrics computed besides ours.
+        metrics: MLflow metrics and scorers computed besides ours.
         thresholds: Bounds for metrics; missing one fails the run.
         model_type: MLflow's model type, which chooses its built-in metrics.
         names_model_type: Whether the marker names the model type; otherwise it is the default.

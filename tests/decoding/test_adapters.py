@@ -16,7 +16,7 @@ from pytest_llmcompare.decoding.float32_reading import in_float32
 from pytest_llmcompare.decoding.float32_trial import why_not_in_float32
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models import in_memory, load
+from pytest_llmcompare.models import in_memory, load, weights
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
@@ -51,7 +51,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Folders of the weights that are loaded from now on; nothing is in memory before or after."""
     in_memory.release()
     folders: list[str] = []
-    load_weights = load.load_weights
+    load_weights = weights.load_weights
 
     def counted(location: str, **options: Any) -> Any:
         folders.append(Path(location).name)
@@ -65,7 +65,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def requests(settings: dict[str, Any], drafts: Sequence[tuple[int, ...]] = ()) -> list[Request]:
     config = complete(settings)
     seeds = [at if config["do_sample"] else None for at in range(len(PROMPTS))]
-    known = drafts or [None] * len(PROMPTS)
+    known: Sequence[tuple[int, ...] | None] = drafts or [None] * len(PROMPTS)
     return [Request(prompt, config, seed, draft) for prompt, seed, draft in zip(PROMPTS, seeds, known, strict=True)]
 
 

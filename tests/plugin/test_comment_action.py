@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,3 +158,7 @@ def test_the_action_hands_over_its_inputs() -> None:
         assert not value.startswith("${{ inputs.") or value[11:-3] in action["inputs"]
     page = (ACTION.parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
     assert all(f"| `{name}` |" in page for name in action["inputs"])
+    (block,) = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "uses: OWNER" in block)
+    *_, used = yaml.safe_load(block)
+    assert set(used["with"]) <= set(action["inputs"])
+    assert used["uses"] == f"OWNER/pytest-llmcompare/{ACTION.relative_to(ACTION.parents[2]).as_posix()}@main"

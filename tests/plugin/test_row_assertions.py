@@ -103,9 +103,17 @@ def cases_of(suite: Suite, name: str = "report.json") -> list[dict[str, Any]]:
 
 
 def test_reports_have_them(suite: Suite) -> None:
-    """JSON and JUnit."""
+    """Terminal, HTML, Markdown, JSON and JUnit."""
     suite.trivia(TABLE, ALONE)
-    suite.run("--llm-report=report.json", "--junitxml=junit.xml", models=ECHO)
+    reports = [f"--llm-report=report.{kind}" for kind in ("html", "md", "json")]
+    result = suite.run(*reports, "--junitxml=junit.xml", models=ECHO)
+    count = "1 of 2 outputs hold all assertions of their rows"
+    assert count in result.outlines
+    failed = "failed json (the output is not JSON"
+    for name in ("report.html", "report.md"):
+        text = (suite.path / name).read_text(encoding="utf-8")
+        assert count in text
+        assert failed in text
     ice = next(case for case in cases_of(suite) if case["prompt_id"] == "ice")
     assert ice["assertions"] == [
         {"text": "contains: cold", "passed": True, "why": ""},

@@ -86,7 +86,10 @@ def test_colour_only_where_it_is_wanted(suite: Suite) -> None:
     plain = suite.run(models=model)
     assert "\x1b" not in plain.stdout.str()
     coloured = suite.run("--color=yes", models=model)
-    assert "ice     ≠ \x1b[31m[-Yes.\\n\\nQ:-]\x1b[0m\x1b[32m{+Ice is fire+}\x1b[0m" in coloured.stdout.str()
+    assert (
+        "ice     \x1b[31m≠\x1b[0m \x1b[31m[-Yes.\\n\\nQ:-]\x1b[0m\x1b[32m{+Ice is fire+}\x1b[0m"
+        in coloured.stdout.str()
+    )
 
 
 ECHO = """

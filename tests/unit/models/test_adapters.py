@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,7 @@ def test_pickled_adapter(root: Path) -> None:
     assert "is refused: adapter_model.bin" in refusal(root)
 
 
-BROKEN = {
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no weights": (
         lambda root: (root / "tuned/adapter_model.safetensors").unlink(),
         (
@@ -231,13 +232,14 @@ def test_adapter_of_another_base(root: Path, weights: Path) -> None:
 
     not_trained = "model 'm': the adapter in ROOT/tuned was not trained on the base in ROOT/base: "
     for changes, why in ({"n_embd": 32}, "size mismatch for "), ({"n_layer": 1}, "6 of its weights have no place"):
-        config = GPT2Config(**{"vocab_size": 4, "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 2, **changes})
-        GPT2LMHeadModel(config).save_pretrained(root / "base")
+        sizes: Any = {"vocab_size": 4, "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 2, **changes}
+        GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(root / "base")
         message = refusal(root)
         assert message.startswith(f"{not_trained}{why}")
         assert message.endswith(NAMING.replace("Name the base by hand", "Name the base that it was trained on"))
     shutil.copytree(weights / "bloom", root / "base", dirs_exist_ok=True)
-    assert refusal(root).startswith(f"{not_trained}Target modules ")
+    assert (message := refusal(root)).startswith(not_trained)
+    assert "Target modules {'c_" in message
 
 
 def test_half_of_the_weights(root: Path) -> None:

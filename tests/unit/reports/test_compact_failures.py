@@ -113,6 +113,7 @@ def test_marked_words_are_coloured() -> None:
     """Red what is gone, green what has come; a line without them keeps its colour."""
     line = coloured(Styled("≠ is [-Paris-]{+Lyon+}.", {"red": True}))
     assert [(line.text[start:end], *markup) for start, end, markup in line.spans] == [
+        ("≠", "red"),
         ("[-Paris-]", "red"),
         ("{+Lyon+}", "green"),
     ]
