@@ -25,6 +25,7 @@ _BY_ROW: Mapping[str, Any] = {
     "baseline_texts": list[tuple[RowKey, str]],
     "baseline_tokens": list[tuple[RowKey, tuple[int, ...]]],
     "assertions": list[tuple[RowKey, tuple[AssertionResult, ...]]],
+    "latencies": list[tuple[RowKey, float]],
 }
 """Mappings of a `GroupResult` as lists of pairs: JSON has no records as keys."""
 

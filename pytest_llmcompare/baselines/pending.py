@@ -19,7 +19,7 @@ from typing import Any
 
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Judgement
+from pytest_llmcompare.judgement import AssertionResult, Judgement
 from pytest_llmcompare.records import Baseline, CaseKey
 from pytest_llmcompare.serialization import from_plain, to_plain
 
@@ -46,6 +46,8 @@ class Entry:
         baseline: Text of the baseline that it was compared with, or None.
         prompt: The prompt's own text (without examples), to show.
         against: Source of that baseline, unless it is the files: `git:origin/main (1a2b3c4d)`.
+        target: The expected answer, if the table has one.
+        assertions: Results of the row's assertions.
     """
 
     key: CaseKey
@@ -58,6 +60,8 @@ class Entry:
     baseline: str | None = None
     prompt: str = ""
     against: str = ""
+    target: str | None = None
+    assertions: tuple[AssertionResult, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -224,6 +228,8 @@ def entry_line(entry: Entry) -> str:
             "prompt": entry.prompt,
             "baseline": entry.baseline,
             **({"against": entry.against} if entry.against else {}),
+            **({"target": entry.target} if entry.target is not None else {}),
+            **({"assertions": [to_plain(one) for one in entry.assertions]} if entry.assertions else {}),
             "new": {**new, "generation": to_plain(output)},
         }
     )

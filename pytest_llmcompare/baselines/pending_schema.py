@@ -136,6 +136,14 @@ class OutputFields(BaseModel):
     generation: GenerationFields
 
 
+class AssertionFields(BaseModel):
+    """An `AssertionResult`."""
+
+    text: Text
+    passed: Flag
+    why: Text = ""
+
+
 class RemovalFields(BaseModel):
     """A line that removes the entry of a case."""
 
@@ -154,6 +162,8 @@ class EntryFields(RemovalFields):
     baseline: Text | None
     new: OutputFields
     against: Text = ""
+    target: Text | None = None
+    assertions: tuple[AssertionFields, ...] = ()
 
 
 def checked_line(data: dict[str, Any]) -> dict[str, Any]:

@@ -17,10 +17,12 @@ class Interrupts:
 
     Attributes:
         received: Whether a signal has come.
+        aborts: Whether it was Ctrl-C, by which the user drops what was decided.
     """
 
     def __init__(self) -> None:
         self.received = False
+        self.aborts = False
         self._waits = False
 
     def __enter__(self) -> Interrupts:
@@ -35,8 +37,9 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _note(self, number: int, _frame: FrameType | None) -> None:
         self.received = True
+        self.aborts = self.aborts or number == signal.SIGINT
         if self._waits:
             raise KeyboardInterrupt
 
@@ -49,7 +52,10 @@ class Interrupts:
         try:
             self._waits = True
             return "" if self.received else click.getchar() or ""
-        except (KeyboardInterrupt, EOFError, OSError, RuntimeError):  # click fails so if the terminal is gone
+        except KeyboardInterrupt:
+            self.aborts = self.aborts or not self.received  # the key Ctrl-C, which is no signal while click reads
+            return ""
+        except (EOFError, OSError, RuntimeError):  # click fails so if the terminal is gone
             return ""
         finally:
             self._waits = False

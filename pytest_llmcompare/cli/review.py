@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from pytest_llmcompare.baselines.pending import Entry
 from pytest_llmcompare.errors import UsageError
-from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.messages import reason_lines
-from pytest_llmcompare.reports.text_diff import single
+from pytest_llmcompare.reports.style import Page, Styled
 from pytest_llmcompare.text import disarm, encodable
 
 from .accept import print_accepted
@@ -21,11 +20,12 @@ from .apply_decisions import Applied, apply_decisions
 from .interrupts import Interrupts
 from .pending import NOTHING, load_pending
 from .project_root import pending_root, root_option
+from .review_lines import HELP, dropped_line, entry_lines, group_lines
 from .review_state import Decision, Review
 
-PROMPT = "  prompt     "
-AGAINST = "  against    "
-KEYS = "a accept   r reject   s skip   u undo   q quit"
+ESCAPE = "\x1b"
+QUIT = ("q", "Q", ESCAPE)
+COLOUR_NAMES = {"purple": "magenta"}
 NO_TERMINAL = """review needs a terminal. Without one:
   llmcompare review --web
   llmcompare pending [--json]
@@ -56,8 +56,8 @@ def port_number(text: str) -> int:
 def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> int:
     """Look at pending outputs one by one: accept, reject, skip.
 
-    Capital letters decide about all outputs that changed in the same way. Nothing is written before the end. On the
-    terminal, quitting keeps what was decided; in the browser, Done sends it.
+    Capital letters decide about all outputs that changed in the same way, ? shows all keys. Nothing is written before
+    the end. On the terminal, q carries out what was decided and Ctrl-C drops it; in the browser, Done sends it.
     """
     if not web and (port is not None or no_browser):
         name = "--no-browser" if port is None else "--port"
@@ -79,7 +79,7 @@ def review(web: bool, port: int | None, no_browser: bool, root: str | None) -> i
 
 
 def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts.wait_for_keys) -> int:
-    """Review on the terminal, and carry out the decisions however that ended; return the exit code.
+    """Review on the terminal, and carry out the decisions unless Ctrl-C drops them; return the exit code.
 
     Args:
         root: pytest's root folder.
@@ -89,6 +89,10 @@ def review_on_terminal(root: Path, state: Review, keys: WaitForKeys = Interrupts
     with Interrupts() as interrupts:
         with contextlib.suppress(OSError, KeyboardInterrupt):  # a terminal that is gone is a way to quit
             ask_for_decisions(state, interrupts, keys)
+        if interrupts.aborts:
+            with contextlib.suppress(OSError):
+                say("", dropped_line(state))
+            return 1
         applied = apply_decisions(root, state.decided(Decision.ACCEPT), state.decided(Decision.REJECT))
         return print_result(state, applied)
 
@@ -106,49 +110,102 @@ def ask_for_decisions(state: Review, interrupts: Interrupts, keys: WaitForKeys) 
     """Show one output after the other until all are decided, the user quits or a signal comes."""
     pressed = key_presses(interrupts, keys)
     while state.current is not None and not interrupts.received:
-        say("", *entry_lines(state, state.current))
-        if not any(act(state, key) for key in pressed):  # takes keys until one has an effect
+        say("", *entry_lines(state, state.current, coloured=shows_colours()))
+        for key in pressed:  # takes keys until one has an effect
+            if key in QUIT:
+                return
+            if act(state, key, pressed):
+                break
+        else:
             return
 
 
 def key_presses(interrupts: Interrupts, keys: WaitForKeys) -> Iterator[str]:
-    """Yield one key after the other until the user quits; keys without a character, such as arrows, are ignored."""
-    while (several := keys(interrupts)) not in ("", "\x1b"):
-        for key in "" if several.startswith("\x1b") else several:
-            if key in "qQ":
-                return
-            yield key
+    """Yield one key after the other until no more can come; keys without a character, such as arrows, are ignored."""
+    while several := keys(interrupts):
+        yield from [several] if several == ESCAPE else "" if several.startswith(ESCAPE) else several
 
 
-def act(state: Review, key: str) -> bool:
-    """Act on a key; return whether it had an effect."""
-    if key == "u":
-        return state.undo()
+def act(state: Review, key: str, pressed: Iterator[str]) -> bool:
+    """Act on a key; return whether it had an effect.
+
+    Args:
+        state: The review.
+        key: The key.
+        pressed: The keys that follow.
+    """
+    if key in MOVES:
+        return MOVES[key](state)
+    if key == "?":
+        say("", *HELP.splitlines())
+        return True
+    if key == "g":
+        return go(state, pressed)
     decision = DECISIONS.get(key.lower())
     if decision is None:
         return False
     several = len(state.alike) if key.isupper() else 1
+    if several > 1 and decision is Decision.ACCEPT and not confirmed(state, key, pressed):
+        return True
     state.decide(decision, all_alike=key.isupper())
     say(f"  -> {decision.value}" + (f" {several}" if several > 1 else ""))
     return True
 
 
-def entry_lines(state: Review, entry: Entry) -> list[str]:
-    """Return the lines that show an output: verdict, prompt, both texts, keys."""
-    result = CaseResult(entry.key, entry.test, entry.new.generation, entry.judgement, entry.baseline)
-    headline, *lines = reason_lines(result)
-    alike = len(state.alike)
-    more = f"   A R S all {alike} alike" if alike > 1 else ""
-    return [
-        f"{state.place} {disarm(str(entry.key))}  {headline}",
-        *(single(PROMPT, entry.prompt) if entry.prompt else []),
-        *lines,
-        *(single(AGAINST, entry.against) if entry.against else []),
-        f"{KEYS}{more}",
-    ]
+def sort(state: Review) -> bool:
+    """Change the order; return True."""
+    state.sort()
+    say("  sorted by margin" if state.is_by_margin else "  grouped by what changed")
+    return True
 
 
-def say(*lines: str) -> None:
+def confirmed(state: Review, key: str, pressed: Iterator[str]) -> bool:
+    """Show the whole group; return whether the same key is pressed again."""
+    page = Page(shutil.get_terminal_size().columns, sys.stdout.encoding or "utf-8")
+    say("", *group_lines(state.alike, page, coloured=shows_colours()))
+    return next(pressed, "") == key
+
+
+def go(state: Review, pressed: Iterator[str]) -> bool:
+    """Ask where to go; return whether there is something to show: another output, or this one once more."""
+    print("  go to (number or part of a name, Enter): ", end="", flush=True)
+    wanted = ""
+    for key in pressed:
+        if key in "\r\n" + ESCAPE:
+            break
+        wanted = wanted[:-1] if key in "\x7f\b" else wanted + key
+        print("\b \b" if key in "\x7f\b" else disarm(key), end="", flush=True)
+    print(flush=True)
+    if wanted and not state.go(wanted):
+        say(f"  nothing here is called {disarm(wanted)}")
+    return True
+
+
+def shows_colours() -> bool:
+    """True if the output is a terminal with colours that the user wants."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(*lines: str | Styled) -> None:
     """Print lines, with escapes for what the terminal cannot hold."""
+    coloured = shows_colours()
     for line in lines:
-        print(encodable(line, sys.stdout.encoding or "utf-8"), flush=True)
+        parts = line.parts() if isinstance(line, Styled) else [(line, {})]
+        shown = [(encodable(text, sys.stdout.encoding or "utf-8"), markup) for text, markup in parts]
+        print("".join(painted(*part) if coloured else part[0] for part in shown), flush=True)
+
+
+def painted(text: str, markup: Mapping[str, bool]) -> str:
+    """A part of a line with the codes of its colour."""
+    if not markup:
+        return text
+    colour = next((name for name in ("red", "green", "yellow", "blue", "cyan", "purple") if markup.get(name)), None)
+    return click.style(text, fg=COLOUR_NAMES.get(colour or "", colour), bold=markup.get("bold") or None)
+
+
+MOVES: Mapping[str, Callable[[Review], bool]] = {
+    "u": Review.undo,
+    "b": lambda state: state.step(-1),
+    "n": lambda state: state.step(1),
+    "m": sort,
+}

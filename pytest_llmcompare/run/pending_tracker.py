@@ -163,6 +163,8 @@ class PendingTracker:
             baseline=result.baseline_text,
             prompt=result.input,
             against=self.against,
+            target=result.target,
+            assertions=result.assertions,
         )
 
     def _fingerprint(self, result: CaseResult) -> str:

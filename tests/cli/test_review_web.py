@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -196,7 +197,8 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
     review_of(project)
     twin = Project(project.root.with_name("twin"))
     shutil.copytree(project.root, twin.root)
-    store.update(twin.root, GROUP, [baseline("a", " Red."), baseline("c", " Red.")])
+    prompt = project.entry(baseline("a")).prompt
+    store.update(twin.root, GROUP, [replace(baseline(name, " Red."), input=prompt) for name in "ac"])
     served = serve()
     assert served.printed[0] == "5 pending, to be reviewed at\n"
     assert re.fullmatch(r"  http://127\.0\.0\.1:\d+/[\w-]{43}/\n", served.printed[1])

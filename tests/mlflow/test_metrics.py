@@ -18,7 +18,7 @@ NOTE = (
 
 LATENCY = (
     "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which slows down what it "
-    "measures. Leave it out: seconds and tokens per second are reported anyway."
+    "measures. Leave it out: the metrics latency/p50, latency/p90 and latency/p99 are logged anyway."
 )
 NO_METRIC = (
     "llm_prompts: metrics holds PurePosixPath('x'), expected the name of an MLflow metric, such as 'exact_match', or "

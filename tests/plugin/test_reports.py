@@ -38,8 +38,10 @@ def cases(report: Any) -> dict[str, str]:
 def timeless(report: Any) -> Any:
     """A report without times, places in MLflow and notes on what was written."""
     for one in [*report["models"], *report["groups"]]:
-        for key in ("seconds", "run_id", "model_uri"):
+        for key in ("seconds", "latency", "run_id", "model_uri"):
             one.pop(key, None)
+    for case in (case for table in report["tables"] for row in table["rows"] for case in row["cases"] if case):
+        case.pop("seconds")
     report["identity"].pop("time")
     return report
 

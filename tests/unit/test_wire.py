@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -107,6 +109,16 @@ def test_how_a_test_went_arrives(attempt: Attempt) -> None:
     sent = attempt_to_json(attempt)
     assert sent.isascii()
     assert repr(attempt_from_json(sent)) == repr(attempt)
+
+
+def test_all_that_a_group_has_by_row_arrives() -> None:
+    """JSON has no records as keys; what is added to a group has to be added there, too."""
+    by_row: dict[str, Any] = {part.name: {} for part in fields(GroupResult) if "Mapping[RowKey" in str(part.type)}
+    times = {RowKey("a", "v"): 0.5, RowKey("b"): 1.5}
+    group = GroupResult(GroupKey(".", "t", "m"), **{**by_row, "latencies": times})
+    sent = group_result_to_json(group)
+    assert all(json.loads(sent)[name] == [] for name in by_row if name != "latencies")
+    assert group_result_from_json(sent) == group
 
 
 def test_a_group_of_an_earlier_version_arrives() -> None:

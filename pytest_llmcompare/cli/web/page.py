@@ -93,6 +93,8 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
             entry.judgement,
             entry.baseline,
             input=entry.prompt,
+            target=entry.target,
+            assertions=entry.assertions,
         )
         for entry in entries
     ]

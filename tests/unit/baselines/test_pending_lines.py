@@ -16,7 +16,7 @@ from pytest_llmcompare.baselines import pending
 from pytest_llmcompare.baselines.pending import Entry, LineError, entry_line
 from pytest_llmcompare.cli.apply_decisions import accept_entries, forget
 from pytest_llmcompare.cli.pending import json_entry
-from pytest_llmcompare.cli.review import entry_lines
+from pytest_llmcompare.cli.review_lines import entry_lines
 from pytest_llmcompare.cli.review_state import Review
 from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.generation import Generation
@@ -217,7 +217,7 @@ def test_thousands_of_mutations(tmp_path: Path) -> None:
             for entry in entries.values():
                 taken += 1
                 json.dumps(json_entry(entry))
-                "\n".join(entry_lines(Review([entry]), entry)).encode()
+                "\n".join([line.text for line in entry_lines(Review([entry]), entry)]).encode()
                 again: dict[CaseKey, Entry] = {}
                 pending._take(entry_line(entry), again)
                 assert again == {entry.key: entry}

@@ -45,6 +45,8 @@ def test_a_case_has_all_of_its_evidence() -> None:
         "target": "Eight.",
         "baseline": "Eight legs and no wings.",
         "assertions": [],
+        "seconds": None,
+        "token_count": 6,
         "judgement": {
             "verdict": "drifted",
             "position": 1,
@@ -89,8 +91,9 @@ def test_a_case_has_all_of_its_evidence() -> None:
 def test_models_groups_budgets_and_what_is_gone() -> None:
     """What is not of a single case has a place of its own."""
     key = GroupKey("tests", "zoo", "small")
+    times = {RowKey("spider"): 1.0, RowKey("fox"): 0.5}
     gate = Gate("exact_match/v1", ">=0.8", None, passed=False, cases=1, total=1, why="it was not computed")
-    group = GroupResult(key, run_id="r1", seconds=1.5, tokens=6, gates=(gate,))
+    group = GroupResult(key, run_id="r1", seconds=1.5, tokens=6, gates=(gate,), latencies=times)
     results = [found("spider", DRIFT, generation(ARMS)), found("fox", IDENTICAL, generation())]
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2), (results[0],))
     summary = summarize(results, [group], Settings(), obsolete={key: [RowKey("yak", "hot")]}, budgets=[budget])
@@ -116,10 +119,12 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
             "drift_rate": 0.5,
             "tokens": 6,
             "seconds": 1.5,
+            "latency": {"p50": 0.5, "p90": 1.0, "p99": 1.0},
             "level": "",
         }
     ]
     assert whole["groups"][0]["run_id"] == "r1"
+    assert whole["groups"][0]["latency"] == whole["models"][0]["latency"]
     assert whole["groups"][0]["gates"][0]["why"] == "it was not computed"
     assert [check["failed"] for check in whole["budgets"]] == [True]
     names = {"folder": "tests", "table": "zoo", "model": "small"}
