@@ -44,7 +44,7 @@ def test_text_metrics_without_their_packages(store: Store, gpt2: str) -> None:
         )
         for evaluate in (mlflow.evaluate, mlflow.models.evaluate):
             with pytest.raises(MlflowException) as error:
-                evaluate(model=model.model_uri, data=pd.DataFrame({"question": [SKY]}), model_type="text")
+                evaluate(model=model.model_uri, data=pd.DataFrame({"question": [SKY]}), model_type="text")  # type: ignore[no-untyped-call]
             cause = str(error.value).splitlines()[1].strip()
             assert f"`{cause}`" in PAGE.replace("\n", " ")
 
