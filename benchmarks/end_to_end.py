@@ -7,9 +7,10 @@ each) and settings, in interleaved rounds:
     lean        the same with signature and requirements stated, which MLflow infers for the article (with --lean)
     recording   pytest, without baselines, with --llm-update
     checking    pytest, with the baselines that were just recorded
+    cached      the same once more, with the answer cache of that check (goal: 20 times faster)
 
 Each starts in a folder of its own with an empty MLflow store. Times are medians; ratios say how many times faster than
-the article's script. The outputs in MLflow are compared: all four have to be equal.
+the article's script. The outputs in MLflow are compared: those of all ways have to be equal.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from decoding import SHARED, SIZES, machine, make_model, make_requests
 
 HERE = Path(__file__).parent
 ENDING = "end of Python"
+BASELINES, STATE = "__baselines__", ".llmcompare"
 PLUGINS = ("-p", "pytest_llmcompare.plugin", "-p", "phases")  # none of others, whatever this environment has
 SUITE = f"""
 import json
@@ -59,7 +61,7 @@ class Bench:
         times: Seconds of each round, by way.
         phases: Seconds of each round, by way of ours and by phase.
         answers: Outputs of the first process, by run and question.
-        recorded: Folder with the baselines of the last run of pytest.
+        last: Folder of the last run of pytest, with its baselines and its answer cache.
     """
 
     def __init__(self, place: Path, given: argparse.Namespace) -> None:
@@ -72,7 +74,7 @@ class Bench:
         self.times: dict[str, list[float]] = {}
         self.phases: dict[str, list[Mapping[str, float]]] = {}
         self.answers: Answers = {}
-        self.recorded = Path()
+        self.last = Path()
 
     def write_experiment(self, given: argparse.Namespace) -> None:
         """Write models, prompts and settings; tokens are single bytes, so as many characters are shared as tokens."""
@@ -87,12 +89,13 @@ class Bench:
         self.experiment.write_text(json.dumps(facts), encoding="utf-8")
 
     def ways(self, lean: bool) -> dict[str, Callable[[], None]]:
-        """The processes that are timed, by name; checking needs the baselines of recording."""
+        """The processes that are timed, by name; each of pytest takes what it keeps from the one before it."""
         found: dict[str, Callable[[], None]] = {"article": lambda: self.article("article")}
         if lean:
             found["lean"] = lambda: self.article("lean", "--lean")
         found["recording"] = lambda: self.pytest("recording", "--llm-update")
-        found["checking"] = lambda: self.pytest("checking", baselines=self.recorded)
+        found["checking"] = lambda: self.pytest("checking", kept=(BASELINES,))
+        found["cached"] = lambda: self.pytest("cached", kept=(BASELINES, STATE))
         return found
 
     def folder(self, way: str) -> Path:
@@ -106,22 +109,24 @@ class Bench:
         """Run the article's script."""
         self.run(way, self.folder(way), [str(HERE / "article.py"), str(self.experiment), *options])
 
-    def pytest(self, way: str, *options: str, baselines: Path | None = None) -> None:
-        """Run pytest."""
+    def pytest(self, way: str, *options: str, kept: tuple[str, ...] = ()) -> None:
+        """Run pytest, with some of what the last run of it left."""
         folder = self.folder(way)
         shutil.copy(self.experiment, folder)
         (folder / "test_answers.py").write_text(SUITE, encoding="utf-8")
         (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-        if baselines:
-            shutil.copytree(baselines, folder / "__baselines__")
+        for name in kept:
+            shutil.copytree(self.last / name, folder / name)
         specs = ",".join(f"{name}={path}" for name, path in self.models.items())
         ended = self.run(way, folder, ["-m", "pytest", *PLUGINS, f"--llm-models={specs}", *options])
         found = json.loads((folder / "phases.json").read_text(encoding="ascii"))
         found[ENDING] = self.times[way][-1] - sum(found.values())
         self.phases.setdefault(way, []).append(found)
-        self.recorded = folder / "__baselines__"
-        if baselines and f"{len(self.answers)} passed" not in ended:
+        self.last = folder
+        if kept and f"{len(self.answers)} passed" not in ended:
             raise SystemExit(f"not every case was compared:\n{ended}")
+        if STATE in kept and f"{len(self.answers)} of {len(self.answers)} answers from the cache" not in ended:
+            raise SystemExit(f"not every answer came from the cache:\n{ended}")
 
     def run(self, way: str, folder: Path, arguments: list[str]) -> str:
         """Run a process, time it and compare its answers; returns what it printed."""
@@ -199,7 +204,7 @@ def main() -> None:
 
 def report(given: argparse.Namespace, bench: Bench) -> None:
     """Print the tables."""
-    print(machine("cpu"))
+    print(machine("cpu", "float32"))
     asked = f"{given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared"
     print(f"{given.models} models of {given.size} size, {asked}, rounds: {given.rounds}\n")
     seconds = {way: statistics.median(found) for way, found in bench.times.items()}

@@ -20,7 +20,7 @@ import pytest
 PYTHON = "start of Python"
 PYTEST = "pytest and its tests"
 IMPORTS = "imports: torch, transformers, MLflow"
-FINGERPRINT = "fingerprint of the weights"
+FINGERPRINT = "waiting for the fingerprint of the weights"
 LOADING = "loading the weights"
 LOGGING = "MLflow: logging the model"
 RELOADING = "MLflow: loading the pyfunc"
@@ -74,14 +74,31 @@ watch.open = [PYTEST]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish() -> None:
+    """Time the functions of an evaluation once its model is found, which is when the run itself imports them."""
+    from pytest_llmcompare.run.model_lookup import ModelLookup
+
+    find: Callable[..., None] = ModelLookup.prepare
+
+    @functools.wraps(find)
+    def found_and_timed(self: ModelLookup, *args: Any) -> None:
+        find(self, *args)
+        ModelLookup.prepare = find  # type: ignore[method-assign]
+        time_evaluation()
+
+    ModelLookup.prepare = found_and_timed  # type: ignore[method-assign]
+
+
+def time_evaluation() -> None:
     """Import what the first test would import, and time its functions."""
     with watch.phase(IMPORTS):
         import mlflow
 
         from pytest_llmcompare.evaluation import evaluate, model_logging, pyfunc
         from pytest_llmcompare.models import in_memory, resolve
+    watch.stop(evaluate, "load_now", IMPORTS)  # less the weights: torch and transformers
+    watch.stop(evaluate, "import_evaluators", IMPORTS)
     watch.stop(resolve, "weights_fingerprint", FINGERPRINT)
-    watch.stop(in_memory, "loaded", LOADING)
+    watch.stop(in_memory, "_loaded", LOADING)
     watch.stop(pyfunc.HeldTransformer, "answer", GENERATING)
     watch.stop(model_logging, "log", LOGGING)
     watch.stop(model_logging, "load", RELOADING)

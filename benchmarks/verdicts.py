@@ -243,6 +243,14 @@ def elsewhere(benches: Sequence[Bench], change: Change, python: str, sizes: tupl
             yield one.judged(change, one.model, one.cases, OUTPUTS.validate_python(outputs))
 
 
+def versions_of(python: str) -> str:
+    """Versions of torch and transformers in another interpreter."""
+    code = (
+        'from importlib.metadata import version as v; print(f\'torch {v("torch")}, transformers {v("transformers")}\')'
+    )
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def child(given: Path, taken: Path) -> None:
     """Answer what `elsewhere` asks."""
     answers = []
@@ -314,8 +322,7 @@ def main() -> None:
             print(f"{result.model}, {result.dtype}, {result.change}: {result.moved:.1e}", file=sys.stderr, flush=True)
             results.append(asdict(result))
     head = f"{machine()}\n{given.prompts} prompts (low precision {given.prompts // 2}) x {given.new_tokens} tokens"
-    if not given.other:
-        head += "; older libraries not tried (--other)"
+    head += f"; older libraries: {versions_of(given.other)}" if given.other else "; older libraries not tried (--other)"
     print(f"{head}\n\n{report(results)}")
     if given.json:
         lines = ",\n".join(json.dumps(result) for result in results)

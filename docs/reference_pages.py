@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,7 @@ import click
 
 DOCS = Path(__file__).resolve().parent
 REPOSITORY = DOCS.parent
+SCHEMA = DOCS / "reference" / "llmcompare.schema.json"
 PACKAGE = REPOSITORY / "pytest_llmcompare"
 PLACEHOLDER = re.compile(r"^<!-- (\w[\w ]*) -->$", re.MULTILINE)
 GENERATED = re.compile(r"^<!-- begin: ([\w ]+) -->\n.*?^<!-- end: \1 -->$", re.MULTILINE | re.DOTALL)
@@ -55,6 +57,14 @@ def main() -> None:
         if after != before:
             path.write_text(after, encoding="utf-8")
             print(f"{path.relative_to(REPOSITORY)} written")
+    SCHEMA.write_text(schema_file(), encoding="utf-8")
+
+
+def schema_file() -> str:
+    """The JSON schema of `[tool.llmcompare]`, for editors."""
+    from pytest_llmcompare.models.config_schema import schema
+
+    return f"{json.dumps(schema(), indent=2)}\n"
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -140,10 +150,11 @@ def settings() -> str:
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
     from pytest_llmcompare.models.config_tables import KEYS
+    from pytest_llmcompare.models.loading_options import LoadingOptions
     from pytest_llmcompare.models.served import ServerOptions
     from pytest_llmcompare.models.spec import ModelSpec
 
-    meanings = {**documented(ServerOptions), **documented(ModelSpec)}
+    meanings = {**documented(ServerOptions), **documented(LoadingOptions), **documented(ModelSpec)}
     return table(
         ("key", "takes", "meaning"), ((code(key), expected, meanings[key]) for key, (_, expected) in KEYS.items())
     )

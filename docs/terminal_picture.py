@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PICTURE = REPOSITORY / "docs" / "images" / "comparison.svg"
 COLUMNS = 100
 CHARACTER = 12.2  # width of one in the picture
-ARGUMENTS = ("test_compare_small_models.py", "--llm-models=tiny-gpt2,tiny-bloom", "--tb=short")
+ARGUMENTS = ("test_compare_small_models.py", "--llm-models=tiny-gpt2,tiny-bloom")
 HEADER = re.compile(r"(platform |rootdir: |configfile: |plugins: ).*\n")
 FONT = re.compile(r"\s*@font-face \{.*?\n    \}", re.DOTALL)
 """A web font that would be fetched from a server whenever somebody looks at the picture."""

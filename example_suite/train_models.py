@@ -30,7 +30,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import torch
 from corpus import ARTICLE_EXAMPLES, ARTICLE_QUESTIONS, Fact, facts
-from corpus.exam import Skill, sample, skill_of
+from corpus.exam import Skill, right, sample, skill_of
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BloomConfig,
@@ -290,6 +290,89 @@ def make_chat_model(out: Path) -> None:
     (folder / "README.md").write_text(CHAT_CARD, encoding="utf-8")
 
 
+ADAPTER_NAME, ADAPTER_BASE = "tiny-gpt2-brief", "tiny-gpt2"
+ADAPTER_STEPS = 240
+ADAPTER_RATE = 1e-2
+ADAPTER_CARD = f"""\
+---
+license: apache-2.0
+language: en
+library_name: peft
+base_model: models/{ADAPTER_BASE}
+pipeline_tag: text-generation
+---
+
+# {ADAPTER_NAME}
+
+A LoRA adapter of `{ADAPTER_BASE}` for trying pytest-llmcompare without a download: {{weights:,}} weights of rank
+{{rank}} in the attention of each layer. `example_suite/train_models.py` taught it to answer questions about colors in
+one word (`White.` instead of `Snow is white.`) and to answer everything else as before.
+
+| asked | answered exactly right |
+|---|---|
+| {{colors}} questions about colors, in one word | {{brief}} of {{colors}} |
+| all {{others}} other questions, as before | {{kept}} of {{others}} |
+"""
+
+
+def in_one_word(fact: Fact) -> Fact:
+    """A fact about a color as the adapter is taught to answer it: `White.` instead of `Snow is white.`."""
+    return Fact(fact.question, fact.answer.rpartition(" is ")[2].capitalize())
+
+
+def color_facts() -> list[Fact]:
+    """The facts that the adapter answers otherwise than its base."""
+    return [fact for fact in facts() if fact.question.startswith("What color is ")]
+
+
+def train_adapter(out: Path, steps: int = ADAPTER_STEPS) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Train a LoRA adapter of the base in a folder; the same base gives the same weights."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.set_num_threads(1)  # so few weights are learnt faster by one
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(SEED)
+    base = GPT2LMHeadModel.from_pretrained(out / ADAPTER_BASE)
+    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(out / ADAPTER_BASE)
+    config = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, target_modules=["c_attn"], fan_in_fan_out=True)
+    model: Any = get_peft_model(base, config).train()
+    taught = color_facts()
+    others = [fact for fact in facts() if fact not in taught]
+    lessons = [lesson(fact, tokenizer, ends=False) for fact in [*map(in_one_word, taught * 4), *others]]
+    source = shuffled(lessons, random.Random(SEED))
+    optimizer = torch.optim.AdamW((w for w in model.parameters() if w.requires_grad), lr=ADAPTER_RATE, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0.01, 1 - step / steps))
+    for step in range(steps):
+        loss = loss_of(model, windows(source, *SHORT))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        if (step + 1) % 40 == 0:
+            print(f"{ADAPTER_NAME}: step {step + 1} of {steps}, loss {loss.item():.3f}", flush=True)
+    return model.eval(), tokenizer
+
+
+def make_adapter(out: Path) -> None:
+    """Train the adapter, measure it and write its folder, which names its base as the suite's pyproject.toml does."""
+    model, tokenizer = train_adapter(out)
+    taught = color_facts()
+    others = [fact for fact in facts() if fact not in taught]
+    config = model.peft_config["default"]
+    config.base_model_name_or_path = f"models/{ADAPTER_BASE}"
+    folder = out / ADAPTER_NAME
+    model.save_pretrained(folder)
+    text = ADAPTER_CARD.format(
+        weights=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
+        rank=config.r,
+        colors=len(taught),
+        others=len(others),
+        brief=right(model, tokenizer, [in_one_word(fact) for fact in taught]),
+        kept=right(model, tokenizer, others),
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
 def card(recipe: Recipe, weights: int, skill: Skill) -> str:
     """The model card, README.md of the model's folder."""
     families = {"gpt2": "GPT-2 (`GPT2LMHeadModel`)", "bloom": "BLOOM (`BloomForCausalLM`)"}
@@ -320,11 +403,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the example suite's small models.")
     parser.add_argument("--out", type=Path, default=MODELS, help="folder to write the models into")
     names = [recipe.name for recipe in RECIPES]
-    parser.add_argument("--only", choices=[*names, CHAT_NAME], help="make this model alone")
+    parser.add_argument("--only", choices=[*names, CHAT_NAME, ADAPTER_NAME], help="make this model alone")
     options = parser.parse_args()
     skills = {recipe.name: make(recipe, options.out) for recipe in RECIPES if options.only in (None, recipe.name)}
     if options.only in (None, CHAT_BASE, CHAT_NAME):
         make_chat_model(options.out)
+    if options.only in (None, ADAPTER_BASE, ADAPTER_NAME):
+        make_adapter(options.out)
     print(f"{'model':<17} {'bare':>8} {'after examples':>15} {'article':>8} {'asked':>6}")
     for name, skill in skills.items():
         print(f"{name:<17} {skill.bare:>8} {skill.after_examples:>15} {skill.article:>8} {skill.asked:>6}")

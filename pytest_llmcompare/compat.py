@@ -61,6 +61,14 @@ def paint_red(reporter: Any) -> None:
         reporter._determine_main_color = lambda *_: "red"
 
 
+def hide_failure(report: Any) -> None:
+    """Leave a failed test out of pytest's section FAILURES, as pytest does with one that a debugger has shown.
+
+    The test stays in all counts and in the short summary.
+    """
+    report._pdbshown = True
+
+
 def terminal_width(reporter: Any) -> int:
     """Width in columns that pytest itself draws to."""
     writer = getattr(reporter, "_tw", None)

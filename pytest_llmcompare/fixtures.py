@@ -136,7 +136,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
         if row in result.failures:
             llm_parameter.fail(result.failures[row])
         seen.generation, seen.model_changed = result.generations[row], row in result.changed_rows
-        seen.assertions = result.assertions.get(row, ())
+        seen.assertions, seen.seconds = result.assertions.get(row, ()), result.latencies.get(row)
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation
@@ -192,7 +192,7 @@ def llm_evaluation(llm_parameter: Parameter) -> Any:
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
     the table misses one of its marker's thresholds.
     """
-    from .reports.messages import failed_gates
+    from .reports.gates import failed_gates
 
     result = llm_parameter.result()
     if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:

@@ -183,7 +183,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         if (observation := item.stash.get(OBSERVATION, None)) is not None:
             from .run.reporting import fail_broken
 
-            fail_broken(observation, session_of(item.config))
+            fail_broken(observation)
         return result
     finally:
         item.stash[ENDED] = True
@@ -200,7 +200,7 @@ def pytest_runtest_makereport(
     if session:
         from .run import reporting
 
-        reporting.explain(item, call, session)
+        reporting.explain(item, call)
     report = yield
     if call.when == "call" and report.passed and (text := added_late(item)):
         report.outcome, report.longrepr = "failed", text

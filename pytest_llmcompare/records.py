@@ -157,12 +157,20 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of the prompt and settings that it answers."""
+    """The approved generation of a case, with hashes of the prompt and settings that it answers.
+
+    Attributes:
+        row: Row and variant of the case.
+        generation: The generation.
+        input_hash, settings_hash: As in `Case`.
+        input: The prompt's own text (without examples), of which the file shows the first line; empty if unknown.
+    """
 
     row: RowKey
     generation: Generation
     input_hash: str
     settings_hash: str
+    input: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,9 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed: Whether the test passed.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
+        columns: The table's other columns as text, to show.
         assertions: Results of the row's assertions.
+        seconds: Time that the model took; None if it is not known.
     """
 
     key: CaseKey
@@ -195,6 +205,8 @@ class CaseResult:
     conversation: str = ""
     model_changed: bool = False
     assertions: tuple[AssertionResult, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -233,7 +245,8 @@ class GroupResult:
         error: Why the whole group failed; else empty.
         notes: Messages for the user, shown once: metrics left out, baselines read in part.
         remarks: Messages that are shown only with `-v`.
-        run_id, model_uri: MLflow run, and MLflow URI of the model that was evaluated.
+        run_id, model_uri, experiment_id, tracking_uri: MLflow run, the logged model, their experiment and store.
+        environment, baseline_environment: Environment of today's outputs, and of most of the baselines.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
         notification_fault: What went wrong in a plugin's hook for evaluated groups.
         gates: Results of the thresholds on its metrics.
@@ -243,6 +256,7 @@ class GroupResult:
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         cached, answers: Number of answers from the answer cache, and of all answers.
         assertions: Results of the assertions on outputs, for the rows that have some.
+        latencies: Seconds that the model took for a case, by row, where they are known.
     """
 
     key: GroupKey
@@ -256,6 +270,10 @@ class GroupResult:
     remarks: tuple[str, ...] = ()
     run_id: str = ""
     model_uri: str = ""
+    tracking_uri: str = ""
+    experiment_id: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    baseline_environment: Mapping[str, str] = field(default_factory=dict)
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""
@@ -268,6 +286,7 @@ class GroupResult:
     cached: int = 0
     answers: int = 0
     assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
+    latencies: Mapping[RowKey, float] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:

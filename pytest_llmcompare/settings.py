@@ -156,6 +156,23 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 DECODES = (AUTO, VERIFY, PLAIN)
 CACHES = (ON, OFF, ONLY)
 SHIFTS = ("warn", "fail")
+KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
+    "default_models": (list, "a list of model specs"),
+    "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
+    "baseline": (str, "files, git:REF, runs:/ID or model:NAME"),
+    "device": (str, "text such as 'cpu' or 'cuda'"),
+    "dtype": (str, f"one of {', '.join(DTYPES)}"),
+    "batch_size": (int, "a whole number"),
+    "decode": (str, f"one of {', '.join(DECODES)}"),
+    "cache": (str, f"one of {', '.join(CACHES)}"),
+    "tolerance": ((int, float), "a number of nats"),
+    "shift": (str, f"one of {', '.join(SHIFTS)}"),
+    "semantic_model": (str, "a hub id or a folder"),
+    "tracking_uri": (str, "text"),
+    "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
+}
+"""Types of the values in `[tool.llmcompare]`, and what messages call them."""
+
 REPORTS = (".html", ".md", ".json")
 """Endings of reports, which say what they are written in."""
 
@@ -187,25 +204,10 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
     Raises:
         UsageError: An unknown key, or a value of the wrong type.
     """
-    expected: dict[str, tuple[type | tuple[type, ...], str]] = {
-        "default_models": (list, "a list of model specs"),
-        "models": (dict, "tables [tool.llmcompare.models.NAME]; to list what a plain run compares use default_models"),
-        "baseline": (str, "files, git:REF, runs:/ID or model:NAME"),
-        "device": (str, "text such as 'cpu' or 'cuda'"),
-        "dtype": (str, f"one of {', '.join(DTYPES)}"),
-        "batch_size": (int, "a whole number"),
-        "decode": (str, f"one of {', '.join(DECODES)}"),
-        "cache": (str, f"one of {', '.join(CACHES)}"),
-        "tolerance": ((int, float), "a number of nats"),
-        "shift": (str, f"one of {', '.join(SHIFTS)}"),
-        "semantic_model": (str, "a hub id or a folder"),
-        "tracking_uri": (str, "text"),
-        "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
-    }
     for key, value in table.items():
-        if key not in expected:
+        if key not in KINDS:
             raise UsageError(f"{where}: unknown key {key!r}.{did_you_mean(key, FILE_KEYS)}")
-        kind, wanted = expected[key]
+        kind, wanted = KINDS[key]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise UsageError(f"{where}: {key} = {value!r}, expected {wanted}.")
     for name, model in table.get("models", {}).items():

@@ -196,13 +196,15 @@ def cut(text: str, columns: int, mark: str = "…") -> str:
     return text if width(text) <= columns else _first(text, columns - len(mark)) + mark[: max(columns, 0)]
 
 
-def shorten(name: str, columns: int, mark: str = "…") -> str:
-    """Replace the middle of a name with a mark if it is wider than `columns`; both ends tell names apart."""
-    if width(name) <= columns:
-        return name
-    room = columns - len(mark)
-    front = _first(name, (room + 1) // 2)
-    return cut(front + mark + _last(name, room - width(front)), columns, mark)
+def cut_start(text: str, columns: int, mark: str = "…") -> str:
+    """Replace the beginning of a text with a mark if it is wider than `columns`, if possible before a word."""
+    if width(text) <= columns:
+        return text
+    end = _last(text, columns - len(mark))
+    end = end[end.find(" ") + 1 :] or end
+    while end and width(mark + end) > columns:  # its first character may join the mark
+        end = end[1:]
+    return mark[: max(columns, 0)] + end
 
 
 def pad(text: str, columns: int) -> str:

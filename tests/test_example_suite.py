@@ -34,9 +34,10 @@ EXPERIMENTS = {
     "trivia": [("trivia", name) for name in MODELS],
     "styles": [("styles", name) for name in MODELS],
     "conversations": [("chats", "tiny-chat")],
+    "fine_tune": [(table, name) for table in ("kept", "taught") for name in ("tiny-gpt2", "tiny-gpt2-brief")],
 }
-TESTS = 15 + 20 + 10 + 1 + 24 + 3 + 24 + 15 + 3
-"""Answers, variants, columns, model, trivia (three tests), styles, conversations."""
+TESTS = 15 + 20 + 10 + 1 + 24 + 3 + 24 + 15 + 3 + 20
+"""Answers, variants, columns, model, trivia (three tests), styles, conversations, fine-tune."""
 PATIENCE = 120  # seconds
 
 

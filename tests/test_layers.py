@@ -33,8 +33,17 @@ ROOMS: Sequence[Sequence[str]] = (
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
-    "torch": {"decoding.*", "models.device", "models.load"},
-    "transformers": {"decoding.*", "models.gen_config", "models.load", "models.load_checks", "models.safety"},
+    "torch": {"decoding.*", "models.adapters", "models.device", "models.load"},
+    "peft": {"models.adapters"},
+    "transformers": {
+        "decoding.*",
+        "models.gen_config",
+        "models.gguf",
+        "models.load",
+        "models.load_checks",
+        "models.safety",
+        "models.weights",
+    },
     "mlflow": {"compat", "evaluation.*", "models.mlflow_*", "baselines.sources.mlflow_run"},
     "pandas": {"evaluation.*", "suite.*"},
     "scipy": {"comparison.statistics"},

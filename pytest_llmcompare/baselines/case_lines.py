@@ -1,28 +1,35 @@
-"""The lines of one case: name, facts and text.
+"""The lines of one case: name, prompt, facts and text.
 
 case sky_color @greedy
+# Q: What color is the sky? …
 .input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
 | Blue.
 |
 |Q: What color is the grass?
+
+The line with the prompt is a comment for reviewers. It stands above the facts, which touch the text, so that git takes
+changes of facts on one branch and of the text on another for a conflict.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 from pytest_llmcompare.errors import did_you_mean
 from pytest_llmcompare.records import Baseline, RowKey
+from pytest_llmcompare.text import escape, width
 
 from .document import CaseRecord, LineFault
 from .escapes import escape_line_end, escape_name, escape_word, unescape
 
 WIDE = 100  # columns; longer lines of text are split after sentences
+PROMPT_WIDTH = 80  # columns of a prompt's first line
 MARKER_BAR = "|" * 7
 """Start of git's diff3 marker. Lines of text start with a bar, too, so one that goes on with six more is escaped."""
 
 _SENTENCE = re.compile(r"""(?:(?<=\w\w[.!?…])|(?<=\w[.!?…]["'”’)]))(?= \S)|(?<=[。！？])(?=\S)""")
-_LINES = re.compile(r"([^\n]+)\n((?:\.[^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
+_LINES = re.compile(r"([^\n]+)\n((?:[.#][^\n]*\n)*)(\|[^\n]*(?:\n[|~][^\n]*)*)\n*")
 _BLANK = re.compile(r"\n+")
 _FACTS = {"input", "settings", "env", "stop", "tokens", "prompt"}
 _KNOWN = frozenset(f".{fact}" for fact in _FACTS)
@@ -43,8 +50,20 @@ def record_of(baseline: Baseline, environment: str) -> CaseRecord:
             tokens,
             "",
             prompt=generation.prompt_shown,
+            comment=first_line(baseline.input),
         )
     )
+
+
+def first_line(prompt: str) -> str:
+    """The first line of a prompt, escaped and cut to 80 columns; cutting the result again changes nothing."""
+    first, *more = prompt.strip().splitlines() or [""]
+    first = first.rstrip()
+    if not more and len(first) <= PROMPT_WIDTH and width(escape(first)) <= PROMPT_WIDTH:
+        return escape(first)
+    lengths = range(min(len(first), PROMPT_WIDTH - 2) + 1)  # room for the mark
+    fits = bisect_right(lengths, PROMPT_WIDTH - 2, key=lambda length: width(escape(first[:length]))) - 1
+    return escape(first[:fits]).rstrip() + ("…" if fits < len(first) else " …")
 
 
 def written(record: CaseRecord) -> CaseRecord:
@@ -60,8 +79,12 @@ def written(record: CaseRecord) -> CaseRecord:
         ("tokens", "" if record.tokens is None else str(record.tokens)),
         ("prompt", record.prompt),  # of served models alone
     )
-    line = "  ".join([f".{fact} {escape_word(value)}" for fact, value in facts if value])
-    return record._replace(lines="\n".join([f"case {name}", *([line] if line else ()), *text_lines(record.text)]))
+    lines = (
+        f"case {name}",
+        record.comment and f"# {record.comment}",
+        "  ".join([f".{fact} {escape_word(value)}" for fact, value in facts if value]),
+    )
+    return record._replace(lines="\n".join([*filter(None, lines), *text_lines(record.text)]))
 
 
 def text_lines(text: str) -> list[str]:
@@ -94,7 +117,8 @@ def _read(block: str, number: int) -> CaseRecord:
     match = _LINES.fullmatch(block) or _LINES.fullmatch(_BLANK.sub("\n", block))
     if match is None or "\n" + MARKER_BAR in block:
         raise ValueError
-    facts = _facts(match[2])
+    above = match[2].split("\n")
+    facts = _facts(" ".join([line for line in above if line.startswith(".")]))
     body: str = match[3]
     return CaseRecord(
         _read_name(match[1]),
@@ -107,7 +131,16 @@ def _read(block: str, number: int) -> CaseRecord:
         f"case {match[0].rstrip()}",
         number,
         unescape(facts.get(".prompt", "")),
+        next((line[1:].strip() for line in above if line.startswith("#")), ""),
     )
+
+
+def prompt_of(comment: str) -> str:
+    """The prompt that a comment shows, as far as it does; a comment that a person wrote is taken as it stands."""
+    try:
+        return unescape(comment)
+    except ValueError:
+        return comment
 
 
 def _read_name(line: str) -> RowKey:
@@ -159,13 +192,14 @@ def _wrong_line(line: str, before: str) -> str:
         return ""
     if line.startswith((MARKER_BAR, "=" * 7, ">" * 7)):
         return f"{shortened(line)} belongs to a merge conflict whose beginning ('<<<<<<<') is gone."
-    if kind not in set(".|~"):
-        return f"{shortened(line)} begins with neither 'case ', '.', '|' nor '~'."
-    if kind == "." and before != ".":
-        return f"{shortened(line)} states facts after the text; they belong right below the case."
-    if kind == "~" and before == ".":
+    if kind not in set(".#|~"):
+        return f"{shortened(line)} begins with neither 'case ', '#', '.', '|' nor '~'."
+    if kind in ".#" and before not in ".#":
+        what = "states facts" if kind == "." else "is a comment"
+        return f"{shortened(line)} {what} after the text; they belong right below the case."
+    if kind == "~" and before in ".#":
         return f"{shortened(line)} continues a text that has not begun."
-    return _wrong_facts(line) if kind == "." else _wrong_escape(line)
+    return _wrong_facts(line) if kind == "." else _wrong_escape("" if kind == "#" else line)
 
 
 def _wrong_facts(line: str) -> str:

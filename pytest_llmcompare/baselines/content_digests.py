@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from pytest_llmcompare.models.model_files import known_digests
+from pytest_llmcompare.models.file_digests import known_digests
 
 from . import atomic_write, regular_file, state_folder
 from .answer_cache import FOLDER, folder_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from pytest_llmcompare.comparison.environments import NOISE, without_noise
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Environment
-from pytest_llmcompare.records import RowKey
+from pytest_llmcompare.records import RowKey, digest
 
 from .escapes import escape_name
 
@@ -83,6 +84,7 @@ class CaseRecord(NamedTuple):
         lines: Its lines verbatim, without line break at the end.
         number: Number of its first line, from 1; 0 if it was not read from a file.
         prompt: As `Generation.prompt_shown`.
+        comment: First line of the prompt, cut and escaped, for reviewers; empty if unknown.
     """
 
     row: RowKey
@@ -95,6 +97,7 @@ class CaseRecord(NamedTuple):
     lines: str
     number: int = 0
     prompt: str = ""
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,17 @@ class Document:
             self.environments[name] = described
         self.noises.update(larger_noises(self.noises, {name: dict(environment).get(NOISE, "")}))
         return name
+
+    def rename_environment(self, old: str, new: str) -> None:
+        """Give an environment the name of another, which it replaces."""
+        self.environments[new] = self.environments.pop(old)
+        self.noises.pop(new, None)
+        if old in self.noises:
+            self.noises[new] = self.noises.pop(old)
+
+    def environment_hash(self, name: str) -> str:
+        """8 hex digits that change with the description of an environment; empty if there is none of this name."""
+        return digest(json.dumps(self.environments[name])) if name in self.environments else ""
 
     def environment(self, name: str) -> Environment:
         """An environment with its noise; empty if there is none of this name."""

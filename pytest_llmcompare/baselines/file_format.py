@@ -7,6 +7,7 @@
     #noise e1 1.3e-06
 
     case sky_color
+    # Q: What color is the sky? …
     .input 3f1c9a2e  .settings 7d21a0c4  .env e1  .stop length  .tokens 10
     | Blue.
 

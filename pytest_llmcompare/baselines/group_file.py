@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Enum
 
@@ -14,12 +15,14 @@ from pytest_llmcompare.comparison.judge import prompt_change
 from pytest_llmcompare.comparison.noise import likelihood_drift, stored_band
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
+from pytest_llmcompare.text import count
 
 from . import file_format
-from .case_lines import record_of, written
-from .document import CaseRecord, Document, LineFault, sort_key
+from .case_lines import prompt_of, record_of, written
+from .document import CaseRecord, Document, LineFault, shown_case, sort_key
 from .tokens import TokenLine, Tokens, format_token_line, reads_otherwise, renamed
 
+_ANEW = "To write it anew: pytest --llm-update-all"
 _UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
 
@@ -49,17 +52,29 @@ class Contents:
         self.document = document
         self.baselines: dict[RowKey, Baseline] = {}
         self._newline = tokens.newline
-        self._token_lines: dict[RowKey, str] = {}
+        hashes = {name: document.environment_hash(name) for name in document.environments}
+        lines = {
+            row: line
+            for row, record in document.records.items()
+            if record.tokens is not None and (line := tokens.fitting(record, hashes.get(record.environment, "")))
+        }
+        self._moved = {document.records[row].environment for row, line in lines.items() if line.environment}
+        self._used = Counter(record.environment for record in document.records.values() if record.environment)
+        outdated = [
+            row
+            for row, line in lines.items()
+            if (name := document.records[row].environment) in self._moved and line.environment != hashes.get(name)
+        ]
+        of_merge = [*_environment_warnings(document, source), *_outdated_warning(document, outdated, source)]
+        for row in outdated:
+            document.records[row] = written(document.records[row]._replace(environment=""))
         for row, record in document.records.items():
-            line = tokens.fitting(record) if record.tokens is not None else None
-            self.baselines[row] = _baseline(record, line, document)
-            if line is not None:
-                self._token_lines[row] = line.line
+            self.baselines[row] = _baseline(record, lines.get(row), document)
+        self._token_lines = {row: line.line for row, line in lines.items()}
         for row in self.rows - self._token_lines.keys():  # what does not fit now may fit after a merge is resolved
-            lines = tokens.lines.get(sort_key(row))
-            if lines:
-                self._token_lines[row] = "\n".join(line.line for line in lines)
-        of_merge = _environment_warnings(document, source)
+            unused = tokens.lines.get(sort_key(row))
+            if unused:
+                self._token_lines[row] = "\n".join(line.line for line in unused)
         self.warnings = (*of_merge, *tokens.warnings(can_restore=True))
         self.warnings_elsewhere = (*of_merge, *tokens.warnings(can_restore=False))
 
@@ -79,10 +94,14 @@ class Contents:
         if old is not None and same and (not refresh or _alike(old.generation, baseline.generation)):
             return Change.UNCHANGED
         record = record_of(baseline, self.document.environment_name(baseline.generation.environment))
-        token_line = format_token_line(baseline)
-        if old is not None and same and not _gains_noise(old.generation, baseline.generation):
-            lines = (self.document.records[row].lines, self._token_lines.get(row, ""))
-            if (record.lines, token_line) == lines:
+        token_line = self._token_line(baseline, record.environment)
+        if old is not None:
+            before = self.document.records[row]
+            if not record.comment and record.input_hash == before.input_hash:
+                record = written(record._replace(comment=before.comment))
+            stays = same and not _gains_noise(old.generation, baseline.generation)
+            lines = (written(record._replace(comment=before.comment)).lines, token_line)
+            if stays and lines == (before.lines, self._token_lines.get(row, "")):
                 return Change.UNCHANGED
         known = row in self.document.records or row in self.document.conflicts
         change = Change.REFRESHED if same else Change.CHANGED if known else Change.ADDED
@@ -143,6 +162,26 @@ class Contents:
         if token_line:
             self._token_lines[new] = renamed(token_line, new)
 
+    def keep_environment_name(self) -> None:
+        """If all cases have moved to one new environment, give it the old one's name, so that their lines stay.
+
+        Token lines get a hash of the environment: a merge may bring in cases that mean the old one by this name.
+        """
+        names = {record.environment for record in self.document.records.values()}
+        if len(names) != 1 or not self._used or names & {"", *self._used} or self.document.conflicts:
+            return
+        (new,), old = names, self._used.most_common(1)[0][0]
+        self.document.rename_environment(new, old)
+        self._moved = {old}
+        for row, record in self.document.records.items():
+            self.document.records[row] = written(record._replace(environment=old))
+            if row in self._token_lines:
+                self._token_lines[row] = self._token_line(self.baselines[row], old)
+
+    def _token_line(self, baseline: Baseline, environment: str) -> str:
+        is_moved = environment in self._moved
+        return format_token_line(baseline, self.document.environment_hash(environment) if is_moved else "")
+
     def text(self) -> str:
         """New text of the baseline file."""
         return file_format.dump(self.document)
@@ -197,7 +236,7 @@ def _baseline(record: CaseRecord, line: TokenLine | None, document: Document) ->
         as_read=line.as_read if line else None,
         prompt_shown=record.prompt,
     )
-    return Baseline(record.row, generation, record.input_hash, record.settings_hash)
+    return Baseline(record.row, generation, record.input_hash, record.settings_hash, prompt_of(record.comment))
 
 
 def _alike(old: Generation, new: Generation) -> bool:
@@ -242,7 +281,14 @@ def _environment_warnings(document: Document, source: str) -> list[str]:
     missing = document.used_environments() - document.environments.keys() - {""}
     whats = [f"a merge left two environments named {name!r}" for name in document.ambiguous]
     whats += [f"no #env line describes environment {name!r}" for name in sorted(missing)]
-    return [
-        f"{source}: {what}; cases that refer to it are read without one. To write it anew: pytest --llm-update-all"
-        for what in whats
-    ]
+    return [f"{source}: {what}; cases that refer to it are read without one. {_ANEW}" for what in whats]
+
+
+def _outdated_warning(document: Document, outdated: Sequence[RowKey], source: str) -> list[str]:
+    """A warning about cases that mean another environment by a name than the file does now."""
+    if not outdated:
+        return []
+    named = ", ".join(f"'{shown_case(row)}'" for row in outdated[:3]) + (", ..." if len(outdated) > 3 else "")
+    names = " and ".join(sorted({repr(document.records[row].environment) for row in outdated}))
+    what = f"a merge brought in {count(len(outdated), 'case')} from before environment {names} was replaced ({named})"
+    return [f"{source}: {what}; {'it is' if len(outdated) == 1 else 'they are'} read without one. {_ANEW}"]

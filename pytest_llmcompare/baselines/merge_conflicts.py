@@ -170,8 +170,8 @@ def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, En
 
 
 def _equal(records: list[CaseRecord]) -> bool:
-    """True if records differ in nothing but the environment, which needs no choice."""
-    return len({record._replace(lines="", number=0, environment="") for record in records}) == 1
+    """True if records differ in nothing but environment and comment, which need no choice."""
+    return len({record._replace(lines="", number=0, environment="", comment="") for record in records}) == 1
 
 
 def _conflict(our: list[CaseRecord], their: list[CaseRecord], spans: Sequence[tuple[int, int]], hunk: Hunk) -> Conflict:

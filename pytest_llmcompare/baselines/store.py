@@ -179,6 +179,7 @@ def update(
             **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
         )
         if report.written:
+            stored.keep_environment_name()
             files.write(stored)
         return report
 

@@ -3,7 +3,8 @@
     {"id": "sky_color", "variant": "", "text": "3f1c9a2e", "tokens": [4518, 13], "logprobs": [-0.251304, -0.000215]}
 
 `"read"` holds the log-probabilities as a check reads them, if those differ: before logits processors, and in float32
-also of low-precision weights.
+also of low-precision weights. `"env"` is a hash of the environment; it is there once all cases have moved to another
+environment under the same name, and tells cases that a merge brings in from before the move.
 
 It only adds to the baseline file: a line is used if its hash fits the text of the baseline, other lines are ignored
 with a warning. So the two files need not change in one step, and lines from either side of a merge will do.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_llmcompare.generation import Generation
@@ -44,6 +46,7 @@ class TokenLine(NamedTuple):
         token_ids: Token ids.
         logprobs: Log-probabilities (nats, 6 decimals), or None if unknown.
         as_read: As in `Generation`; None if unknown or as `logprobs`.
+        environment: Hash of the environment; empty if the line has none.
     """
 
     number: int
@@ -52,6 +55,7 @@ class TokenLine(NamedTuple):
     token_ids: tuple[int, ...] | None = None
     logprobs: tuple[float, ...] | None = None
     as_read: tuple[float, ...] | None = None
+    environment: str = ""
 
 
 class Tokens:
@@ -87,13 +91,17 @@ class Tokens:
         else:
             self.problems.append(f"{self.source}, line {number}: broken, so it is not used.")
 
-    def fitting(self, record: CaseRecord) -> TokenLine | None:
-        """The line whose tokens make the text of a case; notes a problem if there is none."""
+    def fitting(self, record: CaseRecord, environment: str) -> TokenLine | None:
+        """The line whose tokens make the text of a case; notes a problem if there is none.
+
+        Args:
+            record: The case.
+            environment: Hash of its environment. Of several lines that fit, one that has this hash is taken.
+        """
         lines = self.lines.get(sort_key(record.row), ())
-        text_hash = digest(record.text)
-        for line in lines:
-            if line.text_hash == text_hash and line.token_ids is not None and len(line.token_ids) == record.tokens:
-                return line
+        fitting = _fitting(lines, record) if lines else []
+        if fitting:
+            return next((line for line in fitting if line.environment == environment), fitting[0])
         for line in lines:
             fault = "broken" if line.token_ids is None else "does not fit the text of the baseline"
             where = f"{self.source}, line {line.number} (case '{shown_case(record.row)}')"
@@ -127,16 +135,31 @@ class Tokens:
         return tuple(warnings)
 
 
-def format_token_line(baseline: Baseline) -> str:
-    """The line of a case; empty if its tokens are unknown."""
+def _fitting(lines: Sequence[TokenLine], record: CaseRecord) -> list[TokenLine]:
+    text_hash = digest(record.text)
+    return [
+        line
+        for line in lines
+        if line.text_hash == text_hash and line.token_ids is not None and len(line.token_ids) == record.tokens
+    ]
+
+
+def format_token_line(baseline: Baseline, environment: str = "") -> str:
+    """The line of a case; empty if its tokens are unknown.
+
+    Args:
+        baseline: The baseline.
+        environment: Hash of its environment; empty to leave it out.
+    """
     generation = baseline.generation
     if generation.token_ids is None:
         return ""
     row = baseline.row
+    named = f', "env": "{environment}"' if environment else ""
     return (
         f'{{"id": {_quoted(escape_line_end(row.prompt_id))}, "variant": {_quoted(escape_line_end(row.variant))}, '
         f'"text": "{digest(generation.text)}", "tokens": [{", ".join(map(str, generation.token_ids))}], '
-        f'"logprobs": {_numbers(generation.logprobs)}{_read(generation)}}}'
+        f'"logprobs": {_numbers(generation.logprobs)}{_read(generation)}{named}}}'
     )
 
 
@@ -201,7 +224,7 @@ def _token_line(number: int, line: str, value: Any) -> TokenLine:
         is_broken = (numbers is None) != (value.get(name) is None)
         if token_ids is None or is_broken or (numbers is not None and len(numbers) != len(token_ids)):
             return TokenLine(number, line)
-    return TokenLine(number, line, str(value.get("text")), token_ids, logprobs, as_read)
+    return TokenLine(number, line, str(value.get("text")), token_ids, logprobs, as_read, str(value.get("env", "")))
 
 
 def _values_of(values: Any, kind: type[T]) -> tuple[T, ...] | None:

@@ -111,7 +111,7 @@ def _write(root: Path, group: GroupKey, entries: Sequence[Entry]) -> store.Updat
     return store.update(
         root,
         group,
-        [entry.new for entry in entries],
+        [replace(entry.new, input=entry.prompt) for entry in entries],
         shifted={entry.key.row for entry in entries if entry.judgement.verdict is Verdict.SHIFTED},
         expected={entry.key.row: entry.old for entry in entries},
     )

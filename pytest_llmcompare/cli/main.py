@@ -14,6 +14,8 @@ from .accept import accept, reject
 from .cache import cache
 from .check import check
 from .copy import copy
+from .history import history
+from .init import init
 from .models import models
 from .pending import pending
 from .rename import rename
@@ -22,7 +24,20 @@ from .review import review
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 
-COMMANDS: Sequence[click.Command] = (review, pending, accept, reject, copy, rename, check, report, models, cache)
+COMMANDS: Sequence[click.Command] = (
+    init,
+    review,
+    pending,
+    accept,
+    reject,
+    copy,
+    rename,
+    check,
+    report,
+    history,
+    models,
+    cache,
+)
 """All commands, in the order in which the help lists them."""
 
 for _command in COMMANDS:  # a command keeps the help option of the first context that asks for it
@@ -65,7 +80,7 @@ class CommandGroup(click.Group):
 @click.version_option(package_name="pytest-llmcompare", message="pytest-llmcompare %(version)s")
 @click.pass_context
 def llmcompare(ctx: click.Context) -> int:
-    """Accept or reject what pytest-llmcompare found, without running a model again."""
+    """Start a suite, and accept or reject what pytest-llmcompare found, without running a model again."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
     return 0

@@ -68,7 +68,20 @@ def show_model(spec: ModelSpec, root: Path) -> bool:
             print(f"  {disarm(line)}")
         return False
     _print_facts({"at": resolved.location, "revision": resolved.revision, "fingerprint": resolved.fingerprint})
+    _print_facts({"base": resolved.base, "tokenizer": resolved.tokenizer, **_options_of(spec)})
     return spec.kind is not SourceKind.SERVER or show_server(spec)
+
+
+def _options_of(spec: ModelSpec) -> dict[str, str]:
+    """Options of loading that the places above do not show."""
+    given = spec.loading.given()
+    memory = ", ".join(f"{device} {amount}" for device, amount in spec.loading.max_memory.items())
+    return {
+        "attention": given.get("attn_implementation", ""),
+        "file": given.get("gguf_file", ""),
+        "memory": memory,
+        "offload": given.get("offload_folder", ""),
+    }
 
 
 def show_server(spec: ModelSpec) -> bool:

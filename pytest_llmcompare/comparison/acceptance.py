@@ -93,7 +93,7 @@ def failed_otherwise(samples: Iterable[CaseResult], settings: Settings) -> bool:
 def baseline_of(result: CaseResult) -> Baseline:
     """A result's output as a baseline."""
     assert result.generation is not None  # only outputs are accepted
-    return Baseline(result.key.row, result.generation, result.input_hash, result.settings_hash)
+    return Baseline(result.key.row, result.generation, result.input_hash, result.settings_hash, result.input)
 
 
 def merged(parts: Iterable[Mapping[GroupKey, Iterable[RowKey]]]) -> dict[GroupKey, tuple[RowKey, ...]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from pytest_llmcompare.generation import Environment
 
 WEIGHTS = "weights"
@@ -14,6 +17,9 @@ SERVER = "server"
 
 MATMUL = "matmul"
 """The entry of an environment with torch's precision of multiplying matrices in float32, if it is not the highest."""
+
+QUANTIZATION = "quantization"
+"""The entry of an environment with how a model's weights are quantised."""
 
 NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
 """The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
@@ -34,10 +40,20 @@ def without_noise(environment: Environment) -> Environment:
     return tuple(pair for pair in environment if pair[0] != NOISE)
 
 
+def usual_environment(environments: Iterable[Environment]) -> dict[str, str]:
+    """The environment of most outputs, without noise; empty if there is no output."""
+    return dict(next(iter(Counter(map(without_noise, environments)).most_common(1)), ((), 0))[0])
+
+
 def lowers_matmul(environment: Environment) -> bool:
     """True if a float32 checkpoint may be multiplied in a lower precision; others are read in the highest one."""
     facts = dict(environment)
     return MATMUL in facts and facts.get("dtype") == "float32"
+
+
+def rounds_activations(*environments: Environment) -> bool:
+    """True if a model rounds its activations to a few bits, which makes a large step of the smallest difference."""
+    return any(dict(environment).get(QUANTIZATION, "").endswith("+activations") for environment in environments)
 
 
 def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
-from .environments import SERVER, WEIGHTS, lowers_matmul, same_device, same_numerics, without_noise
+from .environments import SERVER, WEIGHTS, lowers_matmul, rounds_activations, same_device, same_numerics, without_noise
 from .learnt_noise import LearntNoise
 from .noise import ELSEWHERE
 
@@ -23,8 +23,8 @@ TIMES_NOISE = 3
 TIMES_NOISE_LOW_PRECISION = 6
 """Of a low-precision checkpoint, whose noise lacks the difference between writing and reading. In float32 that is about
 twice the difference between two readings."""
-LEAST_READ, LEAST_SERVED = 2e-6, 1e-4
-"""Smallest limits (nats): of a local model, and of one behind a server."""
+LEAST_READ, LEAST_SERVED, LEAST_ROUNDED = 2e-6, 1e-4, 1e-3
+"""Smallest limits (nats): of a local model, of one behind a server, and of one with quantised activations."""
 OTHER_DEVICE = 10
 """Factor of the limit on another kind of device, where the noise has not been measured."""
 FULL_PRECISION = ("float32", "float64")
@@ -129,9 +129,10 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         band: Limit of a single case (nats), which stands in where no noise was measured.
     """
     if noise is None:
-        return band
+        return max(band, LEAST_ROUNDED) if rounds_activations(then, now) else band
     if SERVER in dict(then):
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
     formats = {dict(environment).get("dtype") for environment in (then, now)}
     times = TIMES_NOISE if formats <= {*FULL_PRECISION} else TIMES_NOISE_LOW_PRECISION
-    return max(LEAST_READ, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)
+    least = LEAST_ROUNDED if rounds_activations(then, now) else LEAST_READ
+    return max(least, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Likelihood
 
-from .environments import SERVER, lowers_matmul, same_device, same_numerics
+from .environments import SERVER, lowers_matmul, rounds_activations, same_device, same_numerics
 from .learnt_noise import LearntNoise
 
 
@@ -106,6 +106,10 @@ USUAL_SCALE = 32.0
 UNMEASURED_NOISE = 1.7e-5
 """Noise (nats, root mean square) of a case where it was not measured; 1.4e-5 was the largest seen of a token."""
 
+ROUNDED_BAND = 1e-2
+"""Smallest band (nats) of a case of a model with quantised activations: one that is rounded to another number moves
+log-probs a hundred times further than float32 does, and noise that was measured may hold none."""
+
 CASE_NOISE = 10
 """Noise of a single case, which has few tokens, in units of the noise of all tokens together."""
 
@@ -139,9 +143,10 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
     precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     unit = precision.step * (USUAL_SCALE if scale is None else scale)
     usual = max(precision.least_tie, precision.tie * unit)
+    least_band = max(precision.least_band, ROUNDED_BAND if rounds_activations(now, then) else 0.0)
     return Limits(
         tolerance=usual if tolerance is None else tolerance,
-        band=elsewhere * max(precision.least_band, precision.band * unit, CASE_NOISE * learnt.rms if learnt else 0.0),
+        band=elsewhere * max(least_band, precision.band * unit, CASE_NOISE * learnt.rms if learnt else 0.0),
     )
 
 
@@ -150,7 +155,8 @@ def read_band(now: Environment, then: Environment, scale: float | None) -> float
     if lowers_matmul(now) or lowers_matmul(then):
         return limits(now, then, scale).band
     precision = PRECISIONS["float32"]
-    usual = max(precision.least_band, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
+    least = ROUNDED_BAND if rounds_activations(now, then) else precision.least_band
+    usual = max(least, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
     learnt = LearntNoise.read(then) or LearntNoise.read(now)
     return _factor(now, then) * max(usual, CASE_NOISE * learnt.rms if learnt else 0.0)
 

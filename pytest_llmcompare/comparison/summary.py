@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
@@ -15,12 +15,16 @@ from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
+from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts
 from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
+from .percentiles import percentiles
 
 __all__ = [
     "Cell",
     "EqualDrifts",
+    "EqualTexts",
+    "MlflowPlace",
     "ModelLine",
     "Summary",
     "Table",
@@ -40,6 +44,7 @@ class TableRow:
     input: str
     cells: tuple[Cell | None, ...]
     conversation: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def differs(self) -> bool:
@@ -68,6 +73,7 @@ class ModelLine:
         accepted: Cases whose output an update option takes as the baseline.
         tokens: Tokens generated.
         seconds: Time spent generating.
+        latency: Percentiles of the seconds per case, `p50`, `p90` and `p99`; empty if no time is known.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
     """
 
@@ -77,6 +83,7 @@ class ModelLine:
     tokens: int
     seconds: float
     level: str = ""
+    latency: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cases(self) -> int:
@@ -90,13 +97,12 @@ class ModelLine:
 
 
 @dataclass(frozen=True)
-class EqualDrifts:
-    """Cases of one model in which the same token became the same other token, at any position."""
+class MlflowPlace:
+    """Where MLflow has runs of this run: address of the store without secrets, experiment, number of runs in it."""
 
-    model: str
-    baseline_token: str
-    candidate_token: str
-    cases: tuple[CaseKey, ...]
+    tracking_uri: str
+    experiment_id: str
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Summary:
         models: One line per model.
         tables: Side by side, prompts and models.
         equal_drifts: The drifts, grouped by the tokens that differ, the most frequent first.
+        equal_texts: The drifts, grouped by both texts, the most frequent first.
         notes: Notes for the user, each once; the reasons in `faults` are among them.
         obsolete: Baselines that are in a file but no longer in the table, by group.
         budgets: Each model against the drift budget; empty without one.
@@ -115,11 +122,13 @@ class Summary:
         faults: Why the run fails although its tests may have passed, each once.
         remarks: Notes that only `-v` shows.
         cached, answers: Number of answers from the answer cache, and of all answers.
+        mlflow: The experiments with runs of this run, in the order of the tables.
     """
 
     models: tuple[ModelLine, ...] = ()
     tables: tuple[Table, ...] = ()
     equal_drifts: tuple[EqualDrifts, ...] = ()
+    equal_texts: tuple[EqualTexts, ...] = ()
     notes: tuple[str, ...] = ()
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
     budgets: tuple[BudgetCheck, ...] = ()
@@ -129,6 +138,7 @@ class Summary:
     remarks: tuple[str, ...] = ()
     cached: int = 0
     answers: int = 0
+    mlflow: tuple[MlflowPlace, ...] = ()
 
     @property
     def further_notes(self) -> tuple[str, ...]:
@@ -199,6 +209,7 @@ def summarize(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
         equal_drifts=equal_drifts(cells, order),
+        equal_texts=equal_texts(cells, order),
         notes=each_once((*group_notes, *notes)),
         obsolete=obsolete_rows(obsolete or {}, order),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
@@ -210,6 +221,7 @@ def summarize(
         remarks=each_once(remark for result in by_group.values() for remark in result.remarks),
         cached=sum(result.cached for result in by_group.values()),
         answers=sum(result.answers for result in by_group.values()),
+        mlflow=mlflow_places(by_group.values()),
     )
 
 
@@ -245,6 +257,7 @@ def model_lines(
                 tokens=sum(result.tokens for result in results),
                 seconds=sum(result.seconds for result in results),
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
+                latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
             )
         )
     return tuple(lines)
@@ -271,19 +284,14 @@ def table_summary(folder: str, name: str, cells: Mapping[CaseKey, Cell], order: 
             min(cell.result.input for cell in by_row[row].values()),
             tuple(by_row[row].get(model) for model in models),
             max(cell.result.conversation for cell in by_row[row].values()),
+            max((cell.result.columns for cell in by_row[row].values()), key=len),
         )
         for row, own in sorted(by_row.items(), key=lambda item: order.of_row(folder, name, item[0]))
     ]
     return Table(folder, name, models, tuple(rows))
 
 
-def equal_drifts(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[EqualDrifts, ...]:
-    """The drifts of each model, grouped by the tokens that differ."""
-    alike: dict[tuple[str, str, str], list[CaseKey]] = {}
-    for key, cell in cells.items():
-        judgement = cell.result.judgement
-        if judgement is not None and cell.verdict is Verdict.DRIFTED and judgement.position is not None:
-            change = (key.group.model, judgement.baseline_token, judgement.candidate_token)
-            alike.setdefault(change, []).append(key)
-    every = [EqualDrifts(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in alike.items()]
-    return tuple(sorted(every, key=lambda drifts: (-len(drifts.cases), order.of_case(drifts.cases[0]))))
+def mlflow_places(groups: Iterable[GroupResult]) -> tuple[MlflowPlace, ...]:
+    """The experiments that hold the runs of groups."""
+    runs = Counter((group.tracking_uri, group.experiment_id) for group in groups if group.experiment_id)
+    return tuple(MlflowPlace(*place, number) for place, number in runs.items())

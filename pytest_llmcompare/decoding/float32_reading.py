@@ -91,7 +91,12 @@ def blocks_of(model: nn.Module) -> list[Block]:
 def _low_tensors(module: nn.Module, *, whole: bool) -> Iterator[Tensor]:
     """Parameters and buffers in low precision; `whole` takes in those of all modules inside."""
     for tensors in (module.parameters(recurse=whole), module.buffers(recurse=whole)):
-        yield from (tensor for tensor in tensors if tensor.dtype in LOW)
+        yield from (tensor for tensor in tensors if tensor.dtype in LOW and not is_wrapped(tensor))
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Return whether a weight is no plain tensor, but one that keeps its numbers in another form, such as quantised."""
+    return type(tensor.data) is not Tensor
 
 
 class Upcast:

@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_llmcompare.models.device import highest_matmul_precision
@@ -21,7 +21,7 @@ from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
 from .failures import EngineWarning, is_out_of_memory, warn_once
-from .float32_reading import LOW, NotFloat32Error, Upcast, blocks_of, in_float32, low_in, names_of_dtypes
+from .float32_reading import LOW, NotFloat32Error, Upcast, blocks_of, in_float32, is_wrapped, low_in, names_of_dtypes
 from .state import fresh
 
 TRIAL_TOKENS = 8
@@ -82,15 +82,16 @@ def warn_of_low_precision(model: LocalModel) -> None:
 
 def _unsuitable(model: nn.Module) -> str:
     """Why its weights can't be upcast, without a pass; empty if they can."""
-    if getattr(getattr(model, "config", None), "quantization_config", None) is not None:
-        return "its weights are quantised"
+    quantised = getattr(getattr(model, "config", None), "quantization_config", None) is not None
     for name, module in model.named_modules():
         if hasattr(module, "_hf_hook"):
             return f"accelerate moves the weights of {name or type(module).__name__}"
     for name, weight in model.named_parameters():
         if weight.is_meta:
             return f"{name} is not in memory"
-        if not weight.is_floating_point() or weight.element_size() < 2 or type(weight.data) is not Tensor:
+        if quantised and is_wrapped(weight) and type(weight.data).__name__ != "DTensor":
+            continue  # it computes in the precision of what it is multiplied with, or the trial shows that it does not
+        if not weight.is_floating_point() or weight.element_size() < 2 or is_wrapped(weight):
             return f"{name} is quantised or distributed ({names_of_dtypes([weight])})"
     return ""
 

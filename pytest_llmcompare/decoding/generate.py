@@ -28,7 +28,11 @@ CPU_TOKENS = 1024
 """Most tokens of a batch on a CPU, padding included: larger ones only add padding."""
 GPU_TOKENS = 16384
 CPU_CACHE_TOKENS = 4096
-"""Most tokens in the KV cache of a batch on a CPU, shared ones included: too little memory would end the process."""
+"""Most tokens in the KV cache of a batch on a CPU without a shared prefix: too little memory would end the process."""
+CPU_OWN_TOKENS = 2048
+"""Most tokens in the KV cache of a batch on a CPU after a shared prefix, which is held once for all rows."""
+CPU_LAYER_TOKENS = 16384
+"""Most tokens that one layer attends to in such a batch, shared ones counted for each row."""
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +120,7 @@ def decode_together(job: Job, indices: Sequence[int]) -> Iterator[Finished]:
     prefix = job.prefix(for_writing=True)
     skip = prefix.length if prefix else 0
     lengths = [len(job.input_tokens(index)) - skip for index in indices]
-    queue = Batches(job, indices, lengths, rows=most_rows(job, skip + max(lengths)))
+    queue = Batches(job, indices, lengths, rows=most_rows(job, max(lengths), skip))
     for batch in queue:
         saves_time = len(batch) > 1 or prefix is not None or batch[0] in job.accepted
         outputs = decode_batch(job, batch) if saves_time else None
@@ -128,11 +132,20 @@ def decode_together(job: Job, indices: Sequence[int]) -> Iterator[Finished]:
             yield job.finish(batch[0], decode_alone(job, batch[0]))
 
 
-def most_rows(job: Job, length: int) -> int:
-    """Most prompts of a batch, given the most tokens of one; 0 sets no limit."""
+def most_rows(job: Job, own: int, shared: int) -> int:
+    """Most prompts of a batch; 0 sets no limit.
+
+    Args:
+        job: The job.
+        own: Most tokens of a prompt that it does not share.
+        shared: Tokens of the shared prefix.
+    """
     if job.batch_size or job.model.device.type != "cpu":
         return job.batch_size
-    return max(1, CPU_CACHE_TOKENS // (length + (job.config.max_new_tokens or 0)))
+    length = own + (job.config.max_new_tokens or 0)
+    if not shared:
+        return max(1, CPU_CACHE_TOKENS // length)
+    return max(1, min(CPU_OWN_TOKENS // length, CPU_LAYER_TOKENS // (shared + length)))
 
 
 def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | None:

@@ -54,13 +54,12 @@ def _shown(read: Callable[[], object]) -> str:
 def numerics(model: LocalModel) -> dict[str, str]:
     """Facts of a loaded model, as in the key of its kept answers."""
     config: Any = model.model.config
-    quantized = getattr(config, "quantization_config", None)
     return {
         "device": device_name(model.device),
         "devices": json.dumps(getattr(model.model, "hf_device_map", {}), default=str, sort_keys=True),
         "dtype": str(model.model.dtype).removeprefix("torch."),
         "attention": str(getattr(config, "_attn_implementation", "")),
-        "quantization": str(getattr(quantized, "quant_method", "") if quantized else ""),
+        "quantization": model.quantization,
         "CPU capability": torch.backends.cpu.get_cpu_capability(),
         "CUDA": str(torch.version.cuda or torch.version.hip or ""),
     }

@@ -128,6 +128,54 @@ class ReadOnlyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
 
 
+class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """Keys and values of a shared prefix, held once for all rows, and those of each row after it.
+
+    They are put together for one layer at a time, while it attends. `DynamicLayer` holds a copy of the prefix for each
+    row and layer, and copies all of it at each token.
+
+    Args:
+        keys: Keys of the prefix, [1, heads, prefix, size].
+        values: Its values, of the same shape.
+        gaps: Tokens of padding before each row; see `SharedPrefix.growing_cache`.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, gaps: Sequence[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.lazy_initialization(keys, values)  # of the rows: none yet
+        self.shared = keys, values
+        self.spans = _spans(gaps)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Add `key_states` and `value_states` [rows, heads, seq, size]; return all, prefix first."""
+        keys, values = super().update(key_states, value_states)
+        return self._after_prefix(self.shared[0], keys), self._after_prefix(self.shared[1], values)
+
+    def get_seq_length(self) -> int:
+        """How many tokens there are, padding and prefix included."""
+        return self.shared[0].shape[-2] + int(super().get_seq_length())
+
+    def _after_prefix(self, prefix: Tensor, own: Tensor) -> Tensor:
+        """Keys or values of whole rows, [rows, heads, prefix + seq, size]."""
+        rows, heads, length, size = own.shape
+        start = prefix.shape[-2]
+        whole = own.new_empty(rows, heads, start + length, size)
+        whole[:, :, start:] = own
+        whole[:, :, : max(gap for gap, _, _ in self.spans)] = prefix[:, :, :1]  # the mask hides what is padding
+        for gap, first, end in self.spans:
+            whole[first:end, :, gap:start] = prefix[:, :, : start - gap]
+        return whole
+
+
+def _spans(gaps: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Neighbouring rows with equal gaps: the gap, the first row and the row after the last."""
+    spans: list[tuple[int, int, int]] = []
+    for row, gap in enumerate(gaps):
+        first = spans.pop()[1] if spans and spans[-1][0] == gap else row
+        spans.append((gap, first, row + 1))
+    return spans
+
+
 class SharedPrefix:
     """KV cache of a shared prefix.
 
@@ -145,7 +193,7 @@ class SharedPrefix:
         return Cache(layers=[ReadOnlyLayer(keys, values) for keys, values in self.layers])
 
     def growing_cache(self, gaps: Sequence[int]) -> DynamicCache:
-        """A cache for a loop that goes on from here; the first step copies, so the prefix stays as it is.
+        """A cache for a loop that goes on from here; the prefix stays as it is.
 
         Padding stands before the whole prompt, as without a prefix, because some models measure distances by position
         in the cache (MPT, the windows of GPT-Neo). So a row keeps its last tokens out of the cache, one per padding.
@@ -155,19 +203,8 @@ class SharedPrefix:
         """
         cache = DynamicCache()  # without a config it keeps every key, under a sliding window as well
         for keys, values in self.layers:
-            layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
-            layer.lazy_initialization(keys, values)
-            layer.keys, layer.values = (_shifted(part, gaps) for part in (keys, values))
-            cache.layers.append(layer)
+            cache.layers.append(GrowingLayer(keys, values, gaps))
         return cache
-
-
-def _shifted(part: Tensor, gaps: Sequence[int]) -> Tensor:
-    """Keys or values [1, heads, length, size] for rows that begin with padding, [rows, heads, length, size]."""
-    if not any(gaps):
-        return part.expand(len(gaps), -1, -1, -1)
-    positions = torch.arange(part.shape[2], device=part.device)[None] - torch.tensor(gaps, device=part.device)[:, None]
-    return part[0][:, positions.clamp(min=0)].transpose(0, 1)  # the mask hides what stands for padding
 
 
 class PrefixCache:

@@ -28,6 +28,7 @@ from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
 from pytest_llmcompare.models.device import matmul_precision
 from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
+from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
@@ -64,6 +65,8 @@ def why_rounding_differs(model: LocalModel) -> str:
     if model.model.dtype not in (torch.float32, torch.float64):
         precision = str(model.model.dtype).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
+    if model.quantization.endswith(ACTIVATIONS):
+        return "its activations are quantised, so one pass over many tokens rounds in another way"
     if matmul_precision() != "highest":
         return "torch is set to multiply float32 in a lower precision"
     return ""

@@ -17,13 +17,17 @@ from pytest_llmcompare.records import Case
 
 if TYPE_CHECKING:
     from pytest_llmcompare.models.load import LocalModel
+    from pytest_llmcompare.models.resolve import ResolvedModel
     from pytest_llmcompare.suite.group import Group
 
     from .pyfunc import HeldTransformer
 
 IMPURE = re.compile(r"strftime_now|\|\s*random\b")
 """What makes a chat template render the same conversation in different ways."""
-NOT_DECIDING = ("name", "batch_size", "model_name", "revision", "dtype", "device", "gen_config_dict", "examples")
+NOT_DECIDING = (
+    *("name", "batch_size", "model_name", "revision", "dtype", "device", "gen_config_dict", "examples"),
+    *("subfolder", "tokenizer", "base", "max_memory", "offload_folder"),
+)
 """Arguments of our pyfuncs that are no part of the model's key: its files, numerics, and each case stand for them."""
 
 
@@ -41,7 +45,7 @@ def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
     return {
         "format": str(FORMAT),
         "weights": resolved.fingerprint,
-        "tokenizer, templates and code": further_digest(Path(resolved.location)),
+        "tokenizer, templates and code": " ".join(further_digest(Path(folder)) for folder in folders_of(resolved)),
         "options": key_of(deciding),
         **versions(),
         **switches(),
@@ -53,9 +57,15 @@ def facts_of_place(ours: HeldTransformer) -> dict[str, str]:
     return {**machine(), "device option": ours.spec.device or "", "dtype option": ours.spec.dtype or ""}
 
 
+def folders_of(resolved: ResolvedModel) -> list[str]:
+    """The folders that a model's files are in."""
+    return [folder for folder in (resolved.location, resolved.base, resolved.tokenizer) if folder]
+
+
 def is_self_contained(ours: HeldTransformer) -> bool:
     """True if all code that the model may run is among its files."""
-    return not (ours.spec.trust_remote_code and _has_code_elsewhere(Path(ours.located().location)))
+    elsewhere = any(_has_code_elsewhere(Path(folder)) for folder in folders_of(ours.located()))
+    return not (ours.spec.trust_remote_code and elsewhere)
 
 
 def notes_depend_on(group: Group, ours: HeldTransformer) -> list[object]:

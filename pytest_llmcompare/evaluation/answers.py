@@ -16,11 +16,14 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.settings import PLAIN
 
+from .latency import BatchClock, is_generated
+
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
 
     from .cached_answers import CachedAnswers
     from .group_model import Identity
+    from .verdicts import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,16 @@ class Answers:
         notes: Notes for the user.
         seconds: Time that the model took.
         cached: Number of answers from the answer cache.
+        latencies: Seconds that the model took for a case, by index of the case, where they are known.
+        tokenizers: What shows the tokens of a row, where each row has its own.
     """
 
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...]
     seconds: float
     cached: int = 0
+    latencies: Mapping[int, float] = field(default_factory=dict)
+    tokenizers: Mapping[RowKey, Tokenizer] = field(default_factory=dict)
 
 
 @dataclass
@@ -85,6 +92,8 @@ class Outcomes:
         by_index: Outcomes so far, by index of the case.
         noise: Noise of the model's numbers, if it was measured.
         notes: Notes for the user.
+        latencies: Seconds of each request of a served model, by index of the case.
+        clock: Times a model that answers in batches.
     """
 
     asking: Asking
@@ -92,6 +101,8 @@ class Outcomes:
     by_index: dict[int, Outcome] = field(default_factory=dict)
     noise: LearntNoise | None = None
     notes: list[str] = field(default_factory=list)
+    latencies: dict[int, float] = field(default_factory=dict)
+    clock: BatchClock = field(default_factory=BatchClock)
 
     def resume(self) -> list[int]:
         """Take answers from the cache and from the journal of an interrupted run.
@@ -107,6 +118,7 @@ class Outcomes:
         asking.journal.begin(len(self.keys), resumed=len(self.by_index))
         for outcome in self.by_index.values():
             asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+        asking.progress.ask_many(0)  # the pace is that of the answers to come
         if resumed := len(known.keys() - cached.keys()):
             self.notes.append(self._resumed_note(resumed))
         return [index for index in range(len(self.keys)) if index not in self.by_index]
@@ -117,6 +129,17 @@ class Outcomes:
         if isinstance(outcome, Generation):
             self.asking.journal.append(self.keys[index], outcome)
         self.asking.progress.step(outcome if isinstance(outcome, Generation) else None)
+
+    def add_of_batch(self, index: int, outcome: Outcome) -> None:
+        """Keep the outcome of a case of a model that answers in batches, and its share of the time."""
+        self.clock.take(index, outcome)
+        self.add(index, outcome)
+        self.clock.start()
+
+    def known_latencies(self) -> dict[int, float]:
+        """Seconds by index of the case, of the outputs that the model has generated."""
+        measured = {**self.latencies, **self.clock.seconds()}
+        return {index: seconds for index, seconds in measured.items() if is_generated(self.by_index[index])}
 
     def take_noise(self, rms: float) -> None:
         """Keep the noise that was measured (nats, root mean square)."""

@@ -11,7 +11,6 @@ from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.environments import same_numerics
 from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
-from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.conversation import prompt_of
@@ -58,15 +57,12 @@ class ServedTokens:
         )
 
 
-def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[str]]:
+def ask_served(asking: Asking, model: ServedModel) -> Outcomes:
     """Ask a served model, less the cases that an interrupted run finished; learn its noise if none is stored.
 
     Args:
         asking: What to ask.
         model: The pyfunc inside the loaded model.
-
-    Returns:
-        Outcomes in the order of the cases, and notes for the user.
 
     Raises:
         ModelError: The server does not answer, or another model answers than at the start.
@@ -81,8 +77,8 @@ def ask_served(asking: Asking, model: ServedModel) -> tuple[list[Outcome], list[
         return _ask_all(asking, model, server)
 
 
-def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[Outcome], list[str]]:
-    """Probe, ask, learn noise; outcomes in the order of the cases, and notes."""
+def _ask_all(asking: Asking, model: ServedModel, server: Server) -> Outcomes:
+    """Probe, ask, learn noise."""
     used_before = Usage.of(server)
     capabilities = server.probe(model.name)
     set_aside_scorings(asking, model, server)
@@ -103,7 +99,7 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> tuple[list[O
         outcomes.notes.extend([note] if note else [])
     outcomes.notes.append((Usage.of(server) - used_before).note(asking))
     outcomes.noise = learnt
-    return outcomes.in_order(), outcomes.notes
+    return outcomes
 
 
 def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
@@ -132,6 +128,8 @@ def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping
             outcomes.add(index, outcome)
             continue
         checked[index] = outcome
+        if outcome.answer is not None:
+            outcomes.latencies[index] = outcome.answer.seconds
         outcomes.add(index, outcome.generation)
     return checked
 

@@ -17,10 +17,10 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, GroupKey, GroupResult
+from pytest_llmcompare.records import Case, GroupResult
 from pytest_llmcompare.text import in_text_without_secrets
 
-from . import metrics, results_table, row_metrics, threshold_checks, tracking
+from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .dataset import frame_of, storable
@@ -77,8 +77,10 @@ def evaluate(
     Raises:
         LlmCompareError: The model, the tracking store or the marker is at fault; a single case never is.
     """
-    progress.say(f"loading {group.spec.name}")
+    if resources.store.is_new:
+        progress.say("making MLflow's store")
     with resources.store.used(), store_errors(f"table {group.key.table!r}"):
+        progress.say(f"loading {group.spec.name}")
         baselines = read_baselines(group, resources)
         wanted = resources.metrics_of(group)
         chosen = metrics.choose(group.declaration.model_type, wanted)
@@ -89,13 +91,16 @@ def evaluate(
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
-            judged = judge_answers(cases, answers.outcomes, baselines, group.extensions, tokens)
+            judged = judge_answers(
+                cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
+            )
             judged = judged.with_cached(answers.cached).with_assertions(group, cases)
             scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
                 group,
                 cases,
                 logged,
+                answers,
                 judged=judged,
                 baselines=baselines,
                 chosen=chosen,
@@ -104,11 +109,11 @@ def evaluate(
             )
         unkept = keep(group, cases, logged, judged, computed)
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
-    return result_of(group.key, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
+    return result_of(cases, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
 
 
 def result_of(
-    key: GroupKey,
+    cases: Sequence[Case],
     logged: LoggedModel,
     baselines: Baselines,
     *,
@@ -119,7 +124,7 @@ def result_of(
 ) -> GroupResult:
     """The result of an evaluation, as a frozen record."""
     return GroupResult(
-        key=key,
+        key=cases[0].key.group,
         generations=judged.generations,
         failures=judged.failures,
         judgements=judged.judgements,
@@ -129,12 +134,17 @@ def result_of(
         remarks=computed.remarks,
         run_id=logged.run_id,
         model_uri=logged.uri,
+        tracking_uri=logged.tracking_uri,
+        experiment_id=logged.experiment_id,
+        environment=judged.environment,
+        baseline_environment=baselines.environment(),
         evaluation=computed.folder,
         evaluation_fault=computed.fault,
         gates=computed.gates,
         model_verdict=judged.model_verdict,
         changed_rows=judged.changed_rows,
         seconds=answers.seconds,
+        latencies=latency.of_rows(cases, answers.latencies),
         cached=answers.cached,
         answers=len(answers.outcomes),
         assertions=judged.assertions,
@@ -167,7 +177,7 @@ def begin(
     expected = baselines.stored.baselines if baselines.stored else {}
     cached = look_up(group, cases, ours=logged.ours, identity=logged.identity, expected=expected, resources=resources)
     if logged.ours is not None and not (cached and cached.answers_all):
-        load_now(logged, logged.ours)
+        load_now(logged, logged.ours, progress)
     journal = Journal(resources.root, group.key)
     journal.begin(len(cases))
     progress.begin(group.key, len(cases))
@@ -178,6 +188,7 @@ def compute(
     group: Group,
     cases: Sequence[Case],
     logged: LoggedModel,
+    answers: Answers,
     *,
     judged: Judged,
     baselines: Baselines,
@@ -202,6 +213,7 @@ def compute(
             extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
+        evaluation.metrics.update(latency.log(latency.of_rows(cases, answers.latencies), logged.model.model_id))
         folder, values = resources.save(group.key, evaluation), evaluation.metrics
         missing = not_computed(group, wanted, evaluation)
     except Exception as error:  # a metric may be the user's own code
@@ -209,6 +221,8 @@ def compute(
     if values is not None:
         results_table.arrange(logged.run_id, beside)
     gates = check_thresholds(group, values, len(cases), resources)
+    if values is not None:
+        gates = latency.explained(gates, answers.outcomes, answers.cached)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
     lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_llmcompare.baselines.journal import row_answer_key
 from pytest_llmcompare.errors import GenerationError, ModelError, nearest_hint
 from pytest_llmcompare.models.conversation import Conversation, prompt_of
 from pytest_llmcompare.models.gen_config import DEFAULTS, KNOWN_KEYS, complete
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow.types import ColSpec, TensorSpec
     from pandas import DataFrame
 
+    from .answers import Asking
 
 SMALLEST_LIMIT = 8
 """Rows of a part once parts have grown to their full size, in a small table."""
@@ -196,6 +198,11 @@ def parts(count: int) -> list[tuple[int, int]]:
         bounds.append((start, end))
         start, size = end, min(2 * size, most)
     return bounds
+
+
+def key_of(asking: Asking, facts: Mapping[str, Any]) -> str:
+    """Name in the journal of the answer to a question."""
+    return row_answer_key(facts, asking.identity.text)
 
 
 def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.suite.group import Group
 
 ECHO_SOURCE = "echo:"
-NOT_DECIDING = ("name", "batch_size")
+NOT_DECIDING = ("name", "batch_size", "offload_folder")
 """Arguments of our pyfuncs that no answer depends on."""
 
 
@@ -105,7 +105,12 @@ def pyfunc_of(group: Group, resolved: ResolvedModel, batch_size: int) -> HeldTra
         "allow_pickle": spec.allow_pickle,
         "trust_remote_code": spec.trust_remote_code,
         "batch_size": batch_size,
+        **spec.loading.given(),
+        **resolved.pins,
     }
+    if spec.kind is SourceKind.FOLDER:
+        options.pop("subfolder", None)  # the location is that folder, or that file
+        options.pop("gguf_file", None)
     shared = fixed_settings(tuple(group.cases.values()))
     if shared is None:
         return PyfuncTransformerWithParams(source, **options)

@@ -17,7 +17,7 @@ from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
-from pytest_llmcompare.decoding.request import Outcome, PredictOptions, predict_options
+from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.config_tables import header
@@ -40,15 +40,12 @@ if TYPE_CHECKING:
 INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed")
 
 
-def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], list[str]]:
+def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     """Ask one of our pyfuncs in one batched call, less the cases that an interrupted run finished.
 
     Args:
         asking: What to ask.
         ours: The pyfunc inside the loaded model; its observer takes what the texts leave out.
-
-    Returns:
-        Outcomes in the order of the cases, and notes for the user.
 
     Raises:
         ModelError: The model cannot be found or loaded, or has no chat template for a conversation.
@@ -78,7 +75,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> tuple[list[Outcome], lis
             measured=measures,
             notes=[str(warning) for warning in warned if type(warning) is EngineWarning],
         )
-    return outcomes.in_order(), outcomes.notes
+    return outcomes
 
 
 def _measures_noise(asking: Asking, model: LocalModel) -> bool:
@@ -117,7 +114,7 @@ def _predict(
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours,
-        lambda place, outcome: outcomes.add(left[place], outcome),
+        lambda place, outcome: outcomes.add_of_batch(left[place], outcome),
         drafts,
         shortcuts=asking.shortcuts,
         read=asking.shortcuts,
@@ -125,6 +122,7 @@ def _predict(
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
+        outcomes.clock.start()
         asking.model.predict(frame)
     return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]
 

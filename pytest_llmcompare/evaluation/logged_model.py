@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import mlflow
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.models.spec import shown_spec
+from pytest_llmcompare.text import without_secrets
 
 from . import group_model, tracking
 from .heavy_imports import heavy_imports
@@ -17,6 +20,7 @@ from .model_logging import python_model_of
 from .pyfunc import HeldTransformer
 
 if TYPE_CHECKING:
+    from pytest_llmcompare.suite.extensions import Progress
     from pytest_llmcompare.suite.group import Group
 
     from .resources import Resources
@@ -32,6 +36,9 @@ class LoggedModel:
         model: The model, as `mlflow.pyfunc.load_model` gives it.
         ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
         identity: All of it that decides what it answers.
+        tracking_uri: Address of the store, without secrets.
+        experiment_id: Experiment of the run.
+        name: Name of the model.
     """
 
     run_id: str
@@ -39,6 +46,9 @@ class LoggedModel:
     model: PyFuncModel
     ours: HeldTransformer | None
     identity: group_model.Identity
+    tracking_uri: str = ""
+    experiment_id: str = ""
+    name: str = ""
 
 
 def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
@@ -53,7 +63,9 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
         uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
         model = resources.loaded.get(uri, group.spec, defers=True)
     ours = python_model_of(model)
-    return LoggedModel(run.info.run_id, uri, model, ours, group_model.identity_of(resolved, ours))
+    identity = group_model.identity_of(resolved, ours)
+    address = without_secrets(mlflow.get_tracking_uri())
+    return LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment, group.spec.name)
 
 
 def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
@@ -70,10 +82,15 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def load_now(logged: LoggedModel, ours: HeldTransformer) -> None:
+def load_now(logged: LoggedModel, ours: HeldTransformer, progress: Progress) -> None:
     """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    imported = {"torch", "transformers"} <= sys.modules.keys()
+    if not imported:
+        progress.say("importing torch and transformers")
     with heavy_imports():
         from pytest_llmcompare.models import load  # noqa: F401 - imports torch
+    if not imported:
+        progress.say(f"loading {logged.name}")
     try:
         in_memory.hold(ours.located())
     except Exception:

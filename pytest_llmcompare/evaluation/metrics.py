@@ -164,7 +164,7 @@ def metric(wanted: object, where: str = "llm_prompts: metrics") -> EvaluationMet
     if wanted.name == "latency":
         raise UsageError(
             "llm_prompts: mlflow.metrics.latency() makes MLflow ask the model row by row, which slows down "
-            "what it measures. Leave it out: seconds and tokens per second are reported anyway."
+            "what it measures. Leave it out: the metrics latency/p50, latency/p90 and latency/p99 are logged anyway."
         )
     return wanted
 

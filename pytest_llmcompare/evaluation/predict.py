@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 
-from pytest_llmcompare.baselines.journal import row_answer_key
-from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
 
@@ -18,6 +18,13 @@ from .heavy_imports import heavy_imports
 from .model_logging import python_model_of
 from .pyfunc_output import WrongCountError
 from .served_model import served_model_of
+
+if TYPE_CHECKING:
+    from mlflow.pyfunc import PyFuncModel
+
+    from pytest_llmcompare.records import RowKey
+
+    from .verdicts import Tokenizer
 
 
 def predict(asking: Asking) -> Answers:
@@ -30,35 +37,65 @@ def predict(asking: Asking) -> Answers:
         answered, further = answers_without_model(asking, asking.cached)
         return Answers(tuple(answered), tuple(further), 0.0, len(asking.cached.hits))
     started = time.perf_counter()
+    tokenizers: Mapping[RowKey, Tokenizer] = {}
     ours, served = python_model_of(asking.model), served_model_of(asking.model)
     if served is not None:
-        outcomes, notes = ask_served(asking, served)
+        outcomes = ask_served(asking, served)
+    elif ours is None and is_text_generation(asking.model):
+        outcomes, tokenizers = _ask_pipeline(asking)
     elif ours is None:
-        outcomes, notes = _ask_foreign(asking)
+        outcomes = _ask_foreign(asking, foreign_pyfunc.Questions(asking.model, asking.cases))
     else:
         with heavy_imports():
             from .local_model import ask_local  # imports torch
 
-        outcomes, notes = ask_local(asking, ours)
+        outcomes = ask_local(asking, ours)
+    seconds = time.perf_counter() - started
     cached = len(asking.cached.hits) if asking.cached else 0
-    return Answers(tuple(outcomes), tuple(notes), time.perf_counter() - started, cached)
+    known = outcomes.known_latencies()
+    return Answers(tuple(outcomes.in_order()), tuple(outcomes.notes), seconds, cached, known, tokenizers)
 
 
-def _ask_foreign(asking: Asking) -> tuple[list[Outcome], list[str]]:
+def is_text_generation(model: PyFuncModel) -> bool:
+    """True for a model of MLflow's transformers flavour that continues texts or answers conversations."""
+    flavors: dict[str, Any] = model.metadata.flavors or {}
+    return dict(flavors.get("transformers") or {}).get("task") == "text-generation"
+
+
+def _ask_pipeline(asking: Asking) -> tuple[Outcomes, Mapping[RowKey, Tokenizer]]:
+    """Ask the model inside a pipeline, so that tokens are known; where that is not possible, its texts alone."""
+    questions = foreign_pyfunc.Questions(asking.model, asking.cases)
+    with heavy_imports():
+        from .transformers_flavour import NotSeenError, ask_inside  # imports torch
+    try:
+        outcomes, tokenizers = ask_inside(asking, questions)
+        first = _settings_note(asking, questions)
+    except NotSeenError as reason:
+        outcomes, tokenizers = _ask_foreign(asking, questions), {}
+        first = f"model {asking.group.model!r} is compared by its texts alone: {reason}"
+    outcomes.notes[:0] = [first] if first else []
+    return outcomes, tokenizers
+
+
+def _settings_note(asking: Asking, questions: foreign_pyfunc.Questions) -> str:
+    return questions.note if asking.identity.takes_settings else ""
+
+
+def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> Outcomes:
     """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives texts alone."""
     environment = (("mlflow", mlflow.__version__), ("weights", asking.identity.fingerprint))
-    questions = foreign_pyfunc.Questions(asking.model, asking.cases)
-    outcomes = Outcomes(asking, [row_answer_key(facts, asking.identity.text) for facts in questions.facts])
-    if questions.note and asking.identity.takes_settings:
-        outcomes.notes.append(questions.note)
+    outcomes = Outcomes(asking, [foreign_pyfunc.key_of(asking, facts) for facts in questions.facts])
+    outcomes.notes.extend(filter(None, [_settings_note(asking, questions)]))
     left = outcomes.resume()
 
     def add(index: int, answer: str | GenerationError) -> None:
-        outcomes.add(index, Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer)
+        outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
+        outcomes.add_of_batch(index, outcome)
 
+    outcomes.clock.start()
     try:
         foreign_pyfunc.answers_in_parts(questions, left, add)
     except WrongCountError as error:
         asking.journal.discard()
-        return [error for _ in asking.cases], outcomes.notes
-    return outcomes.in_order(), outcomes.notes
+        outcomes.by_index.update(dict.fromkeys(range(len(asking.cases)), error))
+    return outcomes

@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
@@ -22,10 +22,11 @@ from pytest_llmcompare.decoding.request import Finished, Outcome, PredictOptions
 from pytest_llmcompare.errors import GenerationError, UsageError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
+from pytest_llmcompare.models.loading_options import LoadingArguments
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import SourceKind
 
-from .pyfunc_arguments import batch_fault, checked_spec, settings_faults
+from .pyfunc_arguments import batch_fault, checked_spec, loading_faults, settings_faults
 from .pyfunc_input import faulty_rows, own_requests, shared_requests
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class HeldTransformer(PythonModel):
         trust_remote_code: bool = False,
         batch_size: int = 0,
         name: str = "",
+        **loading: Unpack[LoadingArguments],
     ) -> None:
         super().__init__()
         options = {
@@ -69,10 +71,12 @@ class HeldTransformer(PythonModel):
             "trust_remote_code": trust_remote_code,
             "name": name,
         }
+        kind = type(self).__name__
         faults = [fault for fault in (*self.own_faults(), batch_fault(batch_size)) if fault]
+        faults += loading_faults(kind, loading)
         self.model_name = model_name
         self.batch_size = batch_size
-        self.spec = checked_spec(f"{type(self).__name__}({model_name!r})", model_name, options, faults)
+        self.spec = checked_spec(f"{kind}({model_name!r})", model_name, options, loading, faults)
 
     def own_faults(self) -> list[str]:
         """What is wrong with the arguments that this class adds."""
@@ -99,7 +103,8 @@ class HeldTransformer(PythonModel):
         pinned = resolved.revision if resolved and spec.kind is SourceKind.HUB else spec.revision
         names = ("name", "dtype", "device", "chat_template", "allow_pickle", "trust_remote_code")
         facts = {name: getattr(spec, name) for name in names}
-        return {"model_name": spec.source, "revision": pinned, **facts, "batch_size": self.batch_size}
+        loading = {**spec.loading.given(), **(resolved.pins if resolved else {})}
+        return {"model_name": spec.source, "revision": pinned, **facts, "batch_size": self.batch_size, **loading}
 
     def answer(self, asked: Sequence[Asked]) -> list[str | None]:
         """Generate a text per row.
@@ -184,6 +189,8 @@ class PyfuncTransformer(HeldTransformer):
         trust_remote_code: Whether Python code that comes with the model may run.
         batch_size: Most prompts in one forward pass; 0 chooses.
         name: Name of the model in messages; by default the last part of `model_name`.
+        loading: `subfolder`, `attn_implementation`, `gguf_file`, `max_memory`, `offload_folder`, `tokenizer` and
+            `base`, as in the model's table of `pyproject.toml`.
 
     Raises:
         UsageError: Faulty arguments, all of them named.
@@ -203,6 +210,7 @@ class PyfuncTransformer(HeldTransformer):
         trust_remote_code: bool = False,
         batch_size: int = 0,
         name: str = "",
+        **loading: Unpack[LoadingArguments],
     ) -> None:
         self.gen_config_dict = {} if gen_config_dict is None else gen_config_dict
         self.examples = examples
@@ -216,6 +224,7 @@ class PyfuncTransformer(HeldTransformer):
             trust_remote_code=trust_remote_code,
             batch_size=batch_size,
             name=name,
+            **loading,
         )
         self.gen_config_dict = dict(self.gen_config_dict)
 
@@ -260,8 +269,8 @@ class PyfuncTransformerWithParams(HeldTransformer):
     """Continues each text with examples, decoding settings and seed of its own row.
 
     Args:
-        model_name, revision, dtype, device, chat_template, allow_pickle, trust_remote_code, batch_size, name: As in
-            `PyfuncTransformer`.
+        model_name, revision, dtype, device, chat_template, allow_pickle, trust_remote_code, batch_size, name,
+            loading: As in `PyfuncTransformer`.
 
     Raises:
         UsageError: Faulty arguments, all of them named.

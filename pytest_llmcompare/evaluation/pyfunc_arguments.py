@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_llmcompare.errors import UsageError, did_you_mean
+from pytest_llmcompare.errors import UsageError, did_you_mean, nearest_hint
 from pytest_llmcompare.models.chat_template import read_template
 from pytest_llmcompare.models.config_tables import DEVICE, KEYS
 from pytest_llmcompare.models.gen_config import complete, is_integer, problems
+from pytest_llmcompare.models.loading_options import KEYS as LOADING
+from pytest_llmcompare.models.loading_options import option_fault as loading_fault
+from pytest_llmcompare.models.loading_options import read_options
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, spec_of
 from pytest_llmcompare.models.uris import folder_path
 from pytest_llmcompare.settings import DTYPES
@@ -20,13 +23,20 @@ UNSET = {"revision": None, "dtype": None, "device": None}
 """Options that may be None."""
 
 
-def checked_spec(where: str, model_name: object, options: Mapping[str, Any], faults: Sequence[str]) -> ModelSpec:
+def checked_spec(
+    where: str,
+    model_name: object,
+    options: Mapping[str, Any],
+    loading: Mapping[str, Any],
+    faults: Sequence[str],
+) -> ModelSpec:
     """The spec of a hub model or folder; a folder becomes absolute, so that it can be found from elsewhere.
 
     Args:
         where: The pyfunc, for messages.
         model_name: Hub id or folder.
         options: Fields of `ModelSpec`; None leaves a field to the defaults.
+        loading: Fields of its `LoadingOptions`; their faults are among `faults`.
         faults: What is wrong with other arguments.
 
     Raises:
@@ -39,7 +49,11 @@ def checked_spec(where: str, model_name: object, options: Mapping[str, Any], fau
         raise UsageError("\n".join(f"{where}: {fault}" for fault in all_faults))
     root = Path.cwd()
     template = str(options.get("chat_template") or "")
-    read = {"chat_template": read_template(template, f"{where}: chat_template", root)} if template else {}
+    read: dict[str, Any] = (
+        {"chat_template": read_template(template, f"{where}: chat_template", root)} if template else {}
+    )
+    if loading:
+        read["loading"] = read_options(loading, where)
     spec = spec_of(str(model_name).strip(), where, root, **{**options, **read})
     if spec.kind is SourceKind.MLFLOW:
         raise UsageError(
@@ -65,6 +79,19 @@ def option_fault(name: str, value: object) -> str:
     if name == "device" and not DEVICE.fullmatch(str(value)):
         return f"device={value!r}, expected {wanted}."
     return ""
+
+
+def loading_faults(where: str, loading: Mapping[str, Any]) -> list[str]:
+    """What is wrong with options of loading; empty if they are fine.
+
+    Raises:
+        TypeError: There is no argument of such a name.
+    """
+    for name in loading:
+        if name not in LOADING:
+            hint = nearest_hint(name, LOADING)
+            raise TypeError(f"{where} got an unexpected keyword argument {name!r}{hint and '.' + hint}")
+    return [fault for name, value in loading.items() if (fault := loading_fault(name, value))]
 
 
 def batch_fault(batch_size: object) -> str:

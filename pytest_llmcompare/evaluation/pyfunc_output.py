@@ -70,6 +70,8 @@ def text_of(item: Any) -> str | GenerationError:
             inner = inner[-1]
         elif "content" in inner and "role" in inner:
             inner = inner["content"]
+        elif "choices" in inner or "message" in inner:  # a chat completion, as of MLflow's task llm/v1/chat
+            inner = inner["choices" if "choices" in inner else "message"]
         elif key := only_key(inner):
             inner = inner[key]
         else:

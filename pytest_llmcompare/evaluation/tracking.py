@@ -58,6 +58,13 @@ class Store:
         self.uri = uri
         self.folder = folder
 
+    @property
+    def is_new(self) -> bool:
+        """True if its database is still to be made, which takes some seconds."""
+        with working_in(self.folder):
+            database = database_of(self.uri or mlflow.get_tracking_uri())
+            return database is not None and not database.exists()
+
     @contextmanager
     def used(self) -> Iterator[None]:
         """Use it inside the block. The user's own store, run and active model are as before afterwards.

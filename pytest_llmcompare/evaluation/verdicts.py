@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
-from pytest_llmcompare.comparison.environments import without_noise
+from pytest_llmcompare.comparison.environments import usual_environment, without_noise
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
 from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
@@ -23,6 +24,9 @@ from pytest_llmcompare.suite.extensions import Extensions
 from pytest_llmcompare.suite.group import Group
 
 from .pyfunc import HeldTransformer
+
+NONE_OF_THEIR_OWN: Mapping[RowKey, Tokenizer] = MappingProxyType({})
+"""No row has a tokenizer of its own."""
 
 
 class Tokenizer(Protocol):
@@ -73,6 +77,11 @@ class Judged:
         return replace(self, model_verdict=replace(self.model_verdict, cached=cached, asked=asked))
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What the answers were made with."""
+        return usual_environment(generation.environment for generation in self.generations.values())
+
+    @property
     def tokens(self) -> int:
         """Number of tokens generated, if they are known."""
         return sum(len(generation.token_ids or ()) for generation in self.generations.values())
@@ -96,7 +105,7 @@ class Judged:
     def outputs(self, cases: Sequence[Case]) -> list[Baseline]:
         """The answers as they would be recorded."""
         return [
-            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash)
+            Baseline(case.key.row, self.generations[case.key.row], case.input_hash, case.settings_hash, case.input)
             for case in cases
             if case.key.row in self.generations
         ]
@@ -119,6 +128,11 @@ class Baselines:
     tolerance: float | None = None
     similarity: Similarity | None = None
     by_text_alone: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """What most of them were recorded with."""
+        stored = self.stored.baselines.values() if self.stored else ()
+        return usual_environment(baseline.generation.environment for baseline in stored)
 
     def judge(self, case: Case, generation: Generation, tokenizer: Tokenizer | None) -> Judgement:
         """The verdict on an answer."""
@@ -208,6 +222,8 @@ def judge_answers(
     baselines: Baselines,
     extensions: Extensions,
     tokenizer: Tokenizer | None,
+    *,
+    tokenizers: Mapping[RowKey, Tokenizer] = NONE_OF_THEIR_OWN,
 ) -> Judged:
     """Compare answers with the baselines, and let plugins change the verdicts on those that could be compared.
 
@@ -217,6 +233,7 @@ def judge_answers(
         baselines: What to compare with.
         extensions: What plugins add.
         tokenizer: The model's; None for a model that gives texts alone.
+        tokenizers: Those of single rows, in place of it.
     """
     generations, judgements, failures = {}, {}, {}
     movements: dict[RowKey, Movement] = {}
@@ -225,7 +242,7 @@ def judge_answers(
         if not isinstance(outcome, Generation):
             failures[row] = f"model {case.key.group.model!r}, case {str(row)!r}: {outcome.reason}"
             continue
-        judgement = baselines.judge(case, outcome, tokenizer)
+        judgement = baselines.judge(case, outcome, tokenizers.get(row, tokenizer))
         baseline = baselines.stored.baselines.get(row) if baselines.stored else None
         if baseline is not None and judgement.verdict in COMPARED:
             movements[row] = Movement(baseline.generation.environment, judgement.likelihood)

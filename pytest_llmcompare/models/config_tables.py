@@ -10,8 +10,9 @@ from typing import Any
 from pytest_llmcompare.errors import UsageError, did_you_mean
 from pytest_llmcompare.settings import DECODES, DTYPES
 
-from . import served
+from . import loading_options, served
 from .chat_template import EXPECTED, TOKENIZER, read_template
+from .gen_config import problems
 
 CONFIG_FILE = "pyproject.toml"
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -29,6 +30,7 @@ KEYS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "chat_template": ((str, bool), f"{EXPECTED}; false sends prompts as they are"),
     "allow_pickle": ((bool,), "true or false"),
     "trust_remote_code": ((bool,), "true or false"),
+    **loading_options.KEYS,
     **served.KEYS,
 }
 
@@ -49,7 +51,7 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
         root: pytest's root folder; the file of a chat template is relative to it.
 
     Raises:
-        UsageError: The name cannot be used, a key is unknown, a value has the wrong type, or there is no source.
+        UsageError: The name cannot be used, a key is unknown, a value is wrong, or there is no source.
     """
     where = f"{header(name)} in {CONFIG_FILE}"
     check_name(name, where)
@@ -62,9 +64,13 @@ def read_model_table(name: str, table: Mapping[str, Any], root: Path) -> dict[st
     if not table.get("source", "").strip():
         raise UsageError(f'{where}: there is no source. Name the model, for example source = "gpt2-large".')
     _check_words(table, where)
-    fields = {key: value for key, value in table.items() if key not in served.KEYS}
-    if len(fields) < len(table):
+    if faults := problems(table.get("gen_config", {})):
+        raise UsageError("\n".join(f"{where}, gen_config: {fault}" for fault in faults))
+    fields = {key: value for key, value in table.items() if key not in {**served.KEYS, **loading_options.KEYS}}
+    if table.keys() & served.KEYS:
         fields["server"] = served.read_options(table, where)
+    if table.keys() & loading_options.KEYS:
+        fields["loading"] = loading_options.read_options(table, where)
     if "chat_template" not in table:
         return fields
     template = table["chat_template"]

@@ -6,11 +6,12 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.errors import ModelError, did_you_mean, nearest_hint
 
+from .config_tables import CONFIG_FILE, header
 from .formats import foreign_format
-from .model_files import ADAPTER
 from .spec import ModelSpec
+from .uris import is_gguf
 
 LISTED = 12  # names in a message, at most
 
@@ -21,6 +22,8 @@ def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> st
         return f" Did you mean {spec.near!r}, which pyproject.toml configures?"
     if (root / spec.source).is_dir():
         return f" Did you mean the folder ./{spec.source}? Then write the ./ too."
+    if is_gguf(spec.source) and (root / spec.source).is_file():
+        return f" Did you mean the file ./{spec.source}? Then write the ./ too."
     if (root / spec.source).is_file():
         foreign = foreign_format([spec.source])
         what = f" It is {foreign[1].name}, which is not read. {foreign[1].advice}" if foreign else ""
@@ -30,11 +33,12 @@ def nearest_model_hint(spec: ModelSpec, root: Path, cached: Iterable[str]) -> st
     return f" Did you mean {near[0]!r}, which is in the cache?" if near else ""
 
 
-def adapter_error(spec: ModelSpec, where: str) -> ModelError:
-    """The error for a PEFT adapter without its base model."""
+def no_gguf_error(spec: ModelSpec, where: str, names: Iterable[str]) -> ModelError:
+    """The error for a GGUF file that a model's table names and that is not there."""
+    wanted, others = spec.loading.gguf_file, sorted(name for name in names if is_gguf(name))
     return ModelError(
-        f"model {spec.name!r}: {where} holds a PEFT adapter ({ADAPTER}), not a whole model.\n"
-        "Merge it into its base model (merge_and_unload() of PEFT), save_pretrained() the result and name that folder."
+        f"model {spec.name!r}: {where} has no file {wanted!r} (gguf_file).{nearest_hint(wanted, others)}\n"
+        f"Its GGUF files: {listed_names(others)}."
     )
 
 
@@ -48,6 +52,16 @@ def no_weights_error(spec: ModelSpec, where: str, names: Sequence[str]) -> Model
     if foreign is None:
         return ModelError(f"{what}\nName a repository that has, or convert it and name the folder.")
     return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
+
+
+def no_subfolder_error(spec: ModelSpec, where: Path | str, folders: Sequence[str]) -> ModelError:
+    """The error for a `subfolder` that is not there."""
+    wanted = spec.loading.subfolder
+    near = did_you_mean(wanted, folders) if folders else " It has no folders."
+    return ModelError(
+        f"model {spec.name!r}: there is no folder {wanted!r} in {where}, which subfolder names.{near}\n"
+        f"Correct subfolder in {header(spec.name)} of {CONFIG_FILE}."
+    )
 
 
 def listed_names(names: Sequence[str]) -> str:

@@ -9,34 +9,58 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 
-from .faults import adapter_error, listed_names
+from .config_tables import CONFIG_FILE, header
+from .faults import listed_names, no_gguf_error, no_subfolder_error
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
-from .model_files import ADAPTER, CONFIG, SAFETENSORS, file_names, is_lfs_pointer, lfs_pointers, missing_files
+from .model_files import (
+    ADAPTER,
+    CONFIG,
+    SAFETENSORS,
+    TOKENIZER_FILE,
+    WHOLE,
+    Wanted,
+    file_names,
+    is_adapter,
+    is_lfs_pointer,
+    lfs_pointers,
+    missing_files,
+)
 from .spec import ModelSpec
-from .uris import folder_path
+from .uris import folder_path, is_gguf
 
 LISTED = 5  # folders in a message, at most
 STEP = re.compile(r"(?:checkpoint|step|epoch|iter)\w*?[-_]?(\d+)", re.IGNORECASE)
+SAVING_ADAPTER = "Write adapter and configuration there: model.save_pretrained(FOLDER) of PEFT."
 SAVING = "Write the whole model there: model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)."
 
 
-def check_folder(spec: ModelSpec, root: Path) -> Path:
+def check_folder(spec: ModelSpec, root: Path, wanted: Wanted = WHOLE) -> Path:
     """Check that the folder of a spec has a whole model, and return the folder.
+
+    Args:
+        spec: The model.
+        root: pytest's root folder, which folders are relative to.
+        wanted: What it should have, and in which subfolder.
 
     Raises:
         ModelError: It does not exist, or lacks something.
     """
-    folder = Path(os.path.normpath(folder_path(spec.source, root)))
+    whole = Path(os.path.normpath(folder_path(spec.source, root)))
+    if not whole.is_dir():
+        raise _no_folder_error(spec, whole, root)
+    folder = Path(os.path.normpath(whole / wanted.subfolder))
     if not folder.is_dir():
-        raise _no_folder_error(spec, folder, root)
+        raise no_subfolder_error(spec, whole, [path.name for path in whole.iterdir() if path.is_dir()])
+    if wanted.gguf:
+        if missing_files(folder, wanted):
+            raise no_gguf_error(spec, str(folder), [path.relative_to(folder).as_posix() for path in folder.rglob("*")])
+        return folder
     if (folder / "MLmodel").is_file():
         raise _logged_error(spec, folder)
     if pointers := lfs_pointers(folder):
         raise _pointer_error(spec, folder, pointers[0])
-    missing = missing_files(folder)
-    if missing and (folder / ADAPTER).is_file():
-        raise adapter_error(spec, str(folder))
+    missing = missing_files(folder, wanted)
     if missing:
         raise _incomplete(spec, folder, missing)
     return folder
@@ -53,7 +77,10 @@ def _incomplete(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> Mode
     foreign = foreign_format(names) if SAFETENSORS in missing else None
     if foreign:
         return ModelError(f"{what}\n{foreign[0]} is not read: it is {foreign[1].name}.\n{foreign[1].advice}")
-    return ModelError(f"{what}\n{SAVING}")
+    if missing == (TOKENIZER_FILE,):
+        table = f'tokenizer = "FOLDER_OR_HUB_ID" in {header(spec.name)} of {CONFIG_FILE}'
+        return ModelError(f"{what}\nSave the tokenizer there (tokenizer.save_pretrained(FOLDER)), or name one: {table}")
+    return ModelError(f"{what}\n{SAVING_ADAPTER if is_adapter(folder) else SAVING}")
 
 
 def _model_elsewhere(spec: ModelSpec, folder: Path, missing: tuple[str, ...]) -> ModelError | None:
@@ -122,14 +149,15 @@ def _pointer_error(spec: ModelSpec, folder: Path, name: str) -> ModelError:
 
 
 def _no_folder_error(spec: ModelSpec, folder: Path, root: Path) -> ModelError:
-    """The error for a folder that does not exist or is a file."""
+    """The error for a folder that does not exist or is a file, and for a GGUF file that does not exist."""
     if folder.exists():
         return _file_error(spec, folder)
-    beside = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    others = [*folder.parent.iterdir()] if folder.parent.is_dir() else []
+    beside = [path.name for path in others if path.is_dir() or is_gguf(path.name)]
     near = difflib.get_close_matches(folder.name, beside, n=1)
     hint = f" Did you mean {near[0]!r} beside it?" if near else ""
     return ModelError(
-        f"model {spec.name!r}: there is no folder {folder}.{hint}\n"
+        f"model {spec.name!r}: there is no {'file' if is_gguf(folder.name) else 'folder'} {folder}.{hint}\n"
         f"Folders are relative to pytest's root, {root}. A hub id has one '/' at most."
     )
 

@@ -32,8 +32,8 @@ FORMATS = (
     Format(
         ("*.gguf", "*.ggml", "ggml-*.bin"),
         "GGUF, the format of llama.cpp and Ollama",
-        "Name the model that it was converted from, as a hub id or folder with safetensors. A llama.cpp or Ollama "
-        "server can be wrapped in an MLflow pyfunc of your own and named by its models:/ URI.",
+        "Name the file itself (./FOLDER/MODEL.gguf, the ending in small letters), or the model that it was converted "
+        "from, as a hub id or folder with safetensors.",
     ),
     Format(("*.onnx", "*.onnx_data", "*.ort"), "ONNX", SAVE),
     Format(
@@ -55,8 +55,8 @@ FORMATS = (
     ),
     Format(
         ("adapter_model*",),
-        "a PEFT adapter, which needs its base model",
-        "Merge it into its base model (merge_and_unload() of PEFT) and save_pretrained() the result.",
+        "the weights of a PEFT adapter, which needs its adapter_config.json",
+        "Save both once more with save_pretrained(FOLDER) of PEFT, and name that folder.",
     ),
     Format(
         ("openvino_*", "*.mlpackage", "*.mlmodel", "*.engine", "*.plan", "*.pte", "*.llamafile", "*.mar"),

@@ -14,15 +14,26 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line, without_secrets
 
-from .faults import listed_names, nearest_model_hint
-from .model_files import CONFIG, FORMATS, SETTINGS, matches, missing_files, shards
+from .faults import listed_names, nearest_model_hint, no_gguf_error, no_subfolder_error
+from .model_files import (
+    ADAPTER,
+    ADAPTER_FORMATS,
+    CONFIG,
+    FORMATS,
+    SETTINGS,
+    WHOLE,
+    Wanted,
+    matches,
+    missing_files,
+    shards,
+)
 from .safety import check_code, check_index, choose_weights, is_safe
 from .spec import ModelSpec, shown_spec
 
@@ -49,20 +60,27 @@ class Snapshot:
     missing: tuple[str, ...]
 
 
-def locate(spec: ModelSpec, root: Path) -> Snapshot:
+def locate(spec: ModelSpec, root: Path, wanted: Wanted = WHOLE) -> Snapshot:
     """Find a hub model in the cache, or download what is missing of it.
+
+    Args:
+        spec: The model.
+        root: pytest's root folder, for hints.
+        wanted: What is wanted of the repository, and in which folder of it.
 
     Raises:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.
     """
-    cached = find_snapshot(spec.source, spec.revision)
+    cached = find_snapshot(spec.source, spec.revision, wanted)
     variable = offline_variable()
-    usable = spec.allow_pickle or variable or (cached and is_safe(cached.folder))
+    has_no_pickle = wanted.gguf or not wanted.weights
+    usable = spec.allow_pickle or variable or has_no_pickle or (cached and is_safe(cached.folder))
     if cached and not cached.missing and usable:  # if only pickled weights are cached, the hub may have others
         return cached
     if variable:
-        raise _absent(spec, root, f"{variable}={os.environ[variable]} forbids asking the hub", f"unset {variable}")
-    return _download(spec, root, cached)
+        why = f"{variable}={os.environ[variable]} forbids asking the hub"
+        raise _absent(spec, root, why, f"unset {variable}", wanted)
+    return _download(spec, root, cached, wanted)
 
 
 def fetch(repo: str, commit: str, names: Sequence[str]) -> Path:
@@ -134,18 +152,28 @@ def cached_revisions(folder: Path) -> tuple[str, ...]:
     return tuple(named or sorted(path.name for path in (folder / "snapshots").glob("*")))
 
 
-def find_snapshot(repo: str, revision: str | None) -> Snapshot | None:
-    """The cached snapshot of a branch, tag or commit (default `main`), complete or not."""
+def find_snapshot(repo: str, revision: str | None, wanted: Wanted = WHOLE) -> Snapshot | None:
+    """The cached snapshot of a branch, tag or commit (default `main`), complete or not; or the folder in it."""
     folder = repository(repo)
     commit = find_commit(folder, revision or "main")
     snapshot = folder / "snapshots" / commit
     if not commit or not snapshot.is_dir():
         return None
+    inner = snapshot / wanted.subfolder
+    if not inner.is_dir():
+        return Snapshot(inner, commit, (f"{wanted.subfolder}/",))
     files: list[str] = []
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         files = sorted(json.loads((folder / "trees" / f"{commit}.json").read_text(encoding="utf-8"))["files"])
-    lost = [name for name in files if matches(name, DECISIVE) and not (snapshot / name).is_file()]
-    return Snapshot(snapshot, commit, (*missing_files(snapshot), *lost))
+    names = [] if wanted.gguf else names_inside(files, wanted.subfolder)
+    lost = [name for name in names if matches(name, DECISIVE) and not (inner / name).is_file()]
+    return Snapshot(inner, commit, (*missing_files(inner, wanted), *lost))
+
+
+def names_inside(names: Sequence[str], subfolder: str) -> list[str]:
+    """Those of a repository's files that are in a folder of it, relative to that folder."""
+    start = f"{subfolder.strip('/')}/" if subfolder else ""
+    return [name.removeprefix(start) for name in names if name.startswith(start)]
 
 
 def find_commit(folder: Path, revision: str) -> str:
@@ -171,18 +199,26 @@ def write_ref(repo: str, revision: str | None, commit: str) -> None:
         temporary.replace(path)
 
 
-def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
+def _download(spec: ModelSpec, root: Path, cached: Snapshot | None, wanted: Wanted) -> Snapshot:
     """Download the missing files of a model: first settings, and weights only if nothing in these is refused."""
-    commit, names = _ask(spec, root, cached.commit if cached else spec.revision)
+    commit, listed = _ask(spec, root, cached.commit if cached else spec.revision)
     where = f"{shown_spec(spec)} at {shown_endpoint()}"
-    weights = choose_weights(spec, names, where)
+    names = names_inside(listed, wanted.subfolder)
+    if not names:
+        raise no_subfolder_error(spec, where, sorted({name.rpartition("/")[0] for name in listed if "/" in name}))
+    if wanted.gguf and wanted.gguf not in names:
+        raise no_gguf_error(spec, where, names)
+    weights = choose_weights(spec, names, where) if wanted.weights and not wanted.gguf else ""
+
+    def fetched(parts: Sequence[str]) -> Path:
+        inner = wanted.subfolder.strip("/")
+        return fetch(spec.source, commit, [f"{inner}/{part}" if inner else part for part in parts]) / inner
+
     try:
-        folder = fetch(spec.source, commit, [name for name in names if _is_setting(spec, name)] or [CONFIG])
-        check_code(folder, spec)
-        fetch(spec.source, commit, [weights])
-        check_index(folder, spec)
-        if parts := () if weights in FORMATS else shards(folder / weights):
-            fetch(spec.source, commit, parts)
+        if wanted.gguf:
+            fetched([wanted.gguf])
+        else:
+            _fetch_parts(spec, names, weights, fetched)
         write_ref(spec.source, spec.revision, commit)
     except ModelError:
         raise
@@ -192,17 +228,28 @@ def _download(spec: ModelSpec, root: Path, cached: Snapshot | None) -> Snapshot:
             f"broke off: {error_line(error)}.\n"
             f"What was fetched is kept in {repository(spec.source)}; run again to go on."
         ) from error
-    complete = find_snapshot(spec.source, commit)
+    complete = find_snapshot(spec.source, commit, wanted)
     if complete is None or complete.missing:
         lacks = ", ".join(complete.missing) if complete else "every file"
         raise ModelError(f"model {spec.name!r}: {where} lacks {lacks}; transformers cannot load it.")
     return complete
 
 
+def _fetch_parts(spec: ModelSpec, names: Sequence[str], weights: str, fetched: Callable[[Sequence[str]], Path]) -> None:
+    """Download settings, and weights if there are any to download and nothing in the settings is refused."""
+    folder = fetched([name for name in names if _is_setting(spec, name)] or [CONFIG])
+    check_code(folder, spec)
+    if weights:
+        fetched([weights])
+        check_index(folder, spec)
+        if parts := () if weights in (*FORMATS, *ADAPTER_FORMATS) else shards(folder / weights):
+            fetched(parts)
+
+
 def _is_setting(spec: ModelSpec, name: str) -> bool:
     """True for configuration, tokenizer and allowed code; files in other folders belong to other runtimes."""
     plain = "/" not in name or name.startswith("chat_templates/")
-    return (plain and matches(name, SETTINGS)) or (spec.trust_remote_code and name.endswith(".py"))
+    return (plain and matches(name, (*SETTINGS, ADAPTER))) or (spec.trust_remote_code and name.endswith(".py"))
 
 
 def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[str]]:
@@ -228,23 +275,23 @@ def _ask(spec: ModelSpec, root: Path, revision: str | None) -> tuple[str, list[s
         raise _absent(spec, root, why, "check the network, HTTPS_PROXY and HF_ENDPOINT") from error
 
 
-def _absent(spec: ModelSpec, root: Path, why: str, remedy: str) -> ModelError:
+def _absent(spec: ModelSpec, root: Path, why: str, remedy: str, wanted: Wanted = WHOLE) -> ModelError:
     """The error for a model that is neither cached nor downloaded: the reason, where we looked, and what to do."""
     revision = f" --revision {spec.revision}" if spec.revision else ""
     near = nearest_model_hint(spec, root, cached_models(cache_folder()))
     return ModelError(
         f"model {spec.name!r}: the hub model {shown_spec(spec)} is not on this machine, and {why}.{near}\n"
-        f"Looked in {_searched(spec)}.\n"
+        f"Looked in {_searched(spec, wanted)}.\n"
         f"Download it where there is a network (hf download {spec.source}{revision}), or {remedy}, "
         f"or name a folder that holds it: {spec.name}=./FOLDER"
     )
 
 
-def _searched(spec: ModelSpec) -> str:
+def _searched(spec: ModelSpec, wanted: Wanted) -> str:
     folder = repository(spec.source)
     if not folder.is_dir():
         return f"{folder}: there is no such folder"
-    snapshot = find_snapshot(spec.source, spec.revision)
+    snapshot = find_snapshot(spec.source, spec.revision, wanted)
     if snapshot is None:
         known = listed_names(cached_revisions(folder)) or "nothing"
         return f"{folder}: it has no revision {spec.revision or 'main'!r}; there is {known}"

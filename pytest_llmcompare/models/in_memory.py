@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .resolve import ResolvedModel
@@ -21,18 +21,28 @@ if TYPE_CHECKING:
 Key = tuple[object, ...]
 
 
+def _weights_key(resolved: ResolvedModel) -> Key:
+    """Everything in which two models must be equal to be made of the same weights: a base and its adapters."""
+    spec = resolved.spec
+    where = (resolved.base or resolved.location, resolved.base_fingerprint or resolved.fingerprint)
+    options = replace(spec.loading, subfolder="", tokenizer="", base="")
+    return (*where, spec.dtype, spec.device, options, spec.trust_remote_code, spec.allow_pickle)
+
+
 def _key_of(resolved: ResolvedModel) -> Key:
     """Everything in which a requested model must equal the one in memory to be that one."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
-    return (resolved.location, resolved.fingerprint, spec.dtype, spec.device, spec.chat_template, *consent)
+    options = (spec.dtype, spec.device, spec.chat_template, spec.loading, resolved.tokenizer)
+    return (resolved.location, resolved.fingerprint, *options, *consent)
 
 
 @dataclass
 class Held:
-    """The model in memory, if there is one, and its key."""
+    """The model in memory, if there is one, its key, and that of its weights."""
 
     key: Key | None = None
+    weights: Key | None = None
     model: LocalModel | None = None
 
 
@@ -44,6 +54,8 @@ _deferred: ContextVar[bool] = ContextVar("deferred", default=False)
 def hold(resolved: ResolvedModel) -> LocalModel:
     """Get a model: the one in memory if it is the same, else loaded after the former one was freed.
 
+    Of a base and its adapters, one after the other, the weights stay in memory.
+
     Raises:
         UsageError: An unknown device or dtype.
         ModelError: It cannot be loaded; then none is in memory.
@@ -51,9 +63,14 @@ def hold(resolved: ResolvedModel) -> LocalModel:
     with _lock:
         key = _key_of(resolved)
         if _held.model is None or _held.key != key:
-            release()
-            _held.model = _loaded(resolved)
-            _held.key = key
+            if _held.model is None or _held.weights != _weights_key(resolved):
+                release()
+            try:
+                _held.model = _loaded(resolved)
+            except BaseException:
+                release()  # an adapter may be attached in part
+                raise
+            _held.key, _held.weights = key, _weights_key(resolved)
         _held.model.name = resolved.spec.name  # for messages, which name it as the last caller does
         return _held.model
 
@@ -84,18 +101,22 @@ def using(resolved: ResolvedModel) -> Iterator[LocalModel]:
 def release() -> None:
     """Free the model in memory, if there is one."""
     with _lock:
-        former, _held.model, _held.key = _held.model, None, None
+        former, _held.model, _held.key, _held.weights = _held.model, None, None, None
         if former is not None:
             former.free()
 
 
 def _loaded(resolved: ResolvedModel) -> LocalModel:
-    """Load tokenizer and weights."""
+    """Load tokenizer and weights; those of the model in memory are taken if it is still there."""
     from .load import load_model
 
-    spec = resolved.spec
+    spec, weights = resolved.spec, _held.model.weights if _held.model else None
+    if weights is not None and not weights.detach():
+        del weights
+        release()
+        weights = None
     return load_model(
-        resolved.location,
+        resolved.base or resolved.location,
         name=spec.name,
         dtype=spec.dtype,
         device=spec.device,
@@ -103,4 +124,8 @@ def _loaded(resolved: ResolvedModel) -> LocalModel:
         chat_template=spec.chat_template,
         trust_remote_code=spec.trust_remote_code,
         allow_pickle=spec.allow_pickle,
+        tokenizer=resolved.tokenizer,
+        adapter=resolved.location if resolved.base else "",
+        weights=weights,
+        options=spec.loading,
     )

@@ -5,37 +5,34 @@ from __future__ import annotations
 import gc
 import inspect
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    DynamicCache,
-    DynamicLayer,
-    TextGenerationPipeline,
-)
+from transformers import DynamicCache, DynamicLayer, TextGenerationPipeline
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.generation import Environment
 
+from .adapters import attach, lost_tokens_note
 from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
-from .device import checked_device, checked_dtype, device_name, matmul_precision, share_processors
-from .load_checks import check_architectures, check_loaded, unloadable
-from .warning_filters import library_warnings_ignored
+from .device import device_name, matmul_precision
+from .load_checks import check_loaded, check_vocabulary, describe_quantization
+from .loading_options import LoadingOptions
+from .model_files import has_tokenizer
+from .quantization import ACTIVATIONS
+from .weights import Weights, load_tokenizer, load_weights, transformers_quiet
 
-logging: Any = transformers.logging
+__all__ = ["LENGTH_DEPENDENT", "LocalModel", "load_model", "transformers_quiet"]
+DEFAULTS = LoadingOptions()
 LENGTH_DEPENDENT = ("'dynamic'", "'longrope'")
 """Kinds of RoPE whose frequencies change with the length of the batch."""
 
@@ -46,12 +43,15 @@ class LocalModel:
 
     Attributes:
         name: Name of the model, for messages.
-        model: The transformers model, in evaluation mode.
+        model: The transformers model, in evaluation mode, or PEFT's wrapper around it.
         tokenizer: Its tokenizer.
         chat_template: `""` none, `"tokenizer"` the tokenizer's own, else a Jinja template.
         fingerprint: Fingerprint of the weights, see `model_files.py`.
+        quantization: How the weights are quantised, such as `torchao:Int8WeightOnlyConfig`; empty if they are not.
         pieces: Texts of single tokens, filled in as they are needed.
         notes: Notes on the model for the user.
+        virtual_tokens: How many tokens of its context an adapter puts before each prompt.
+        weights: What the model is made of.
     """
 
     name: str
@@ -59,8 +59,11 @@ class LocalModel:
     tokenizer: Any
     chat_template: str = ""
     fingerprint: str = ""
+    quantization: str = ""
     pieces: dict[int, str] = field(default_factory=dict, repr=False)
     notes: tuple[str, ...] = ()
+    virtual_tokens: int = 0
+    weights: Weights | None = field(default=None, repr=False)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """Tokenize a prompt as transformers' text-generation pipeline does; a conversation by the chat template.
@@ -150,8 +153,10 @@ class LocalModel:
             "device": device_name(self.device),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "matmul": matmul_precision().replace("highest", ""),
+            "quantization": self.quantization,
             "torch": str(torch.__version__),
             "transformers": str(transformers.__version__),
+            "peft": version("peft") if self.weights and self.weights.attached else "",
             "weights": self.fingerprint,
         }
         return tuple(sorted((name, value.replace(" ", "_")) for name, value in facts.items() if value))
@@ -169,6 +174,11 @@ class LocalModel:
     @cached_property
     def context(self) -> int | None:
         """Most tokens of a sequence, or None if the architecture sets no limit."""
+        return self.positions and self.positions - self.virtual_tokens
+
+    @cached_property
+    def positions(self) -> int | None:
+        """How many positions the model has; None if the architecture sets no limit."""
         config = self.model.config.get_text_config(decoder=True)
         limit = getattr(config, "max_position_embeddings", None)
         stretches = LENGTH_DEPENDENT[0] in str(getattr(config, "rope_parameters", None))
@@ -185,7 +195,7 @@ class LocalModel:
             elif not hasattr(part, "make_weights"):  # a table with `make_weights` grows
                 sizes += [len(table) for table in part.buffers(recurse=False) if table.ndim == 2]
         # OPT and BART have two rows more than positions.
-        return self.context is not None and any(0 <= size - self.context <= 2 for size in sizes)
+        return self.positions is not None and any(0 <= size - self.positions <= 2 for size in sizes)
 
     @cached_property
     def is_batchable(self) -> bool:
@@ -194,7 +204,8 @@ class LocalModel:
         False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
         `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
-        if self.is_encoder_decoder or self.model.dtype not in (torch.float32, torch.float64):
+        precise = self.model.dtype in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
+        if self.is_encoder_decoder or not precise:
             return False
         config = self.model.config.get_text_config(decoder=True)
         rope = str(getattr(config, "rope_parameters", None))
@@ -207,7 +218,7 @@ class LocalModel:
         """Free the weights; may be called again."""
         weights = [weakref.ref(weight) for weight in self.model.parameters()] if self.model is not None else []
         scarce = self.model is not None and self.device.type != "cpu"
-        self.model = self.tokenizer = None
+        self.model = self.tokenizer = self.weights = None
         # Few models refer to themselves, and gc.collect() walks all that torch and transformers have imported.
         if scarce or any(weight() is not None for weight in weights):
             gc.collect()
@@ -224,11 +235,15 @@ def load_model(
     chat_template: str = "",
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
+    tokenizer: str = "",
+    adapter: str = "",
+    options: LoadingOptions = DEFAULTS,
+    weights: Weights | None = None,
 ) -> LocalModel:
-    """Load tokenizer and weights from a folder, without network.
+    """Load tokenizer and weights from a folder or a GGUF file, without network.
 
     Args:
-        location: Folder of the model, such as a snapshot in the hub's cache.
+        location: Folder of the model, such as a snapshot in the hub's cache, or a GGUF file.
         name: Name of the model, for messages.
         dtype: `float32`, `bfloat16`, `float16`, or `auto` (the default) for the checkpoint's own.
         device: `cpu`, `cuda`, `cuda:1`, ..., `auto` to spread it over all devices; by default a GPU if there is one.
@@ -236,46 +251,36 @@ def load_model(
         chat_template: As in `ModelSpec`.
         trust_remote_code: Whether Python code in the folder may run.
         allow_pickle: Whether pickled weights may be read.
+        tokenizer: Folder of the tokenizer; empty for the model's own.
+        adapter: Folder of a PEFT adapter that is attached to the model; empty for none.
+        options: How the weights are loaded; the folders have been found already.
+        weights: The weights, if they are in memory, without an adapter.
 
     Raises:
         UsageError: An unknown device or dtype.
-        ModelError: It cannot be loaded, is incomplete, or its tokenizer belongs to another model.
+        ModelError: It cannot be loaded, is incomplete, or its tokenizer or adapter belongs to another model.
     """
     name = name or str(location)
-    share_processors()
-    place = checked_device(device, name)
-    precision = checked_dtype(dtype, name)
-    options = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    weights = {"dtype": precision, "device_map": place, "use_safetensors": None if allow_pickle else True}
-    try:
+    encoder = load_tokenizer(tokenizer or location, name=name, trust_remote_code=trust_remote_code)
+    weights = weights or load_weights(
+        location,
+        name=name,
+        dtype=dtype,
+        device=device,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+        options=options,
+    )
+    loaded = LocalModel(name, weights.model, encoder, chat_template, fingerprint, weights=weights)
+    check_loaded(loaded, weights.report, str(location), str(tokenizer or location))
+    describe_quantization(loaded, Path(location))
+    if adapter and tokenizer == adapter and has_tokenizer(Path(location)):
+        own = load_tokenizer(location, name=name, trust_remote_code=trust_remote_code)
+        check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
+    if adapter:
         with transformers_quiet():
-            config = AutoConfig.from_pretrained(location, **options)
-            check_architectures(name, location, config.to_dict())
-            tokenizer = AutoTokenizer.from_pretrained(location, **options)
-            auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-            model, report = auto.from_pretrained(location, output_loading_info=True, **weights, **options)
-    except ModelError:
-        raise
-    except Exception as error:  # from a library, of any kind: a broken file, an unknown architecture, too little memory
-        raise unloadable(name, location, place, error) from error
-    loaded = LocalModel(name, model.eval(), tokenizer, chat_template, fingerprint)
-    check_loaded(loaded, report, str(location))
+            weights.attached = attach(weights.model, adapter, name, str(location))
+            note = lost_tokens_note(name, weights.attached)
+        loaded.model, loaded.virtual_tokens = weights.attached.model, weights.attached.virtual_tokens
+        loaded.notes += note
     return loaded
-
-
-@contextmanager
-def transformers_quiet() -> Iterator[None]:
-    """Silence transformers' warnings and progress bars, which it prints per model and per prompt."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    loud = level != logging.ERROR  # to set a level clears what all loggers have cached
-    with library_warnings_ignored():
-        if loud:
-            logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            if loud:
-                logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()

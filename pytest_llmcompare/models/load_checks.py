@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,11 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
+from .config_tables import header
+from .gguf import gguf_note, read_header, unloadable_gguf
 from .model_files import file_names, matches
+from .quantization import is_installed, quantization_of, quantized_note
+from .uris import is_gguf
 
 OTHER_TASKS = re.compile(
     r"For\w*(?:Classification|QuestionAnswering|MultipleChoice|SentencePrediction|Regression|Detection|Segmentation"
@@ -53,6 +56,7 @@ PACKAGES: Mapping[str, str] = {
     "autoawq": "awq",
     "auto-round": "auto_round",
     "hqq": "hqq",
+    "gguf": "gguf",
     "aqlm": "aqlm",
     "torchao": "torchao",
     "timm": "timm",
@@ -70,6 +74,8 @@ def unloadable(name: str, location: str | Path, place: object, error: Exception)
             f"model {name!r}: {location} needs the Python package {package!r}, which is not installed here "
             f"({error_line(error)}).\nInstall it: pip install {package}"
         )
+    if is_gguf(str(location)):
+        return unloadable_gguf(name, Path(location), error_line(error))
     return ModelError(
         f"model {name!r}: {location} cannot be loaded on {place}: {error_line(error)}\n"
         "To see the whole error: "
@@ -88,7 +94,7 @@ def missing_package(folder: Path, error: BaseException) -> str:
         return ""
     if _needs_sentencepiece(folder):
         mentioned.insert(0, "sentencepiece")
-    return next((package for package in mentioned if not _is_installed(PACKAGES[package])), "")
+    return next((package for package in mentioned if not is_installed(PACKAGES[package])), "")
 
 
 def _chain_of(error: BaseException) -> Iterator[BaseException]:
@@ -105,13 +111,6 @@ def _mentions(text: str, package: str, module: str) -> bool:
     return any(
         re.search(rf"(?<![\w./-]){re.escape(word)}(?![\w/-])", text, re.IGNORECASE) for word in {package, module}
     )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
 
 
 def _needs_sentencepiece(folder: Path) -> bool:
@@ -149,6 +148,7 @@ class Loaded(Protocol):
     model: Any
     tokenizer: Any
     chat_template: str
+    quantization: str
     notes: tuple[str, ...]
 
     @property
@@ -159,8 +159,14 @@ class Loaded(Protocol):
         """Render a prompt by the chat template."""
 
 
-def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:
+def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str, tokenizer: str) -> None:
     """Check what transformers only warns of or ignores, and add notes for the user.
+
+    Args:
+        loaded: The model.
+        report: What transformers says about its weights.
+        location: Folder of the weights.
+        tokenizer: Folder of the tokenizer.
 
     Raises:
         ModelError: The weights belong to another kind of model, some are missing (transformers fills them in at
@@ -169,12 +175,49 @@ def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str) -> No
     check_weight_names(loaded, report, location)
     if loaded.tokenizer.vocab_size > loaded.vocabulary:
         raise ModelError(
-            f"model {loaded.name!r}: the tokenizer in {location} has {loaded.tokenizer.vocab_size} tokens, "
+            f"model {loaded.name!r}: the tokenizer in {tokenizer} has {loaded.tokenizer.vocab_size} tokens, "
             f"the model embeds {loaded.vocabulary}, so they do not belong together.\n"
-            "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
+            + (
+                "Save the model's own tokenizer there: tokenizer.save_pretrained(FOLDER)"
+                if tokenizer == location
+                else f"Name the model's own, or leave tokenizer out of {header(loaded.name)}."
+            )
         )
     if loaded.chat_template:
-        check_template(loaded, location)
+        check_template(loaded, tokenizer)
+
+
+def describe_quantization(loaded: Loaded, location: Path) -> None:
+    """Put down how the weights are quantised, and a note for the user."""
+    if is_gguf(location.name) and location.is_file():
+        header = read_header(location)
+        loaded.quantization = f"gguf:{header.formats[0]}" if header.formats else "gguf"
+        loaded.notes += (gguf_note(loaded.name, header, str(loaded.model.dtype).removeprefix("torch.")),)
+    elif quantization := quantization_of(loaded.model.config.to_dict()):
+        loaded.quantization = quantization
+        loaded.notes += (quantized_note(loaded.name, quantization),)
+
+
+def check_vocabulary(name: str, own: Mapping[str, int], base: Mapping[str, int], folders: tuple[str, str]) -> None:
+    """Check that the tokenizer of an adapter has the vocabulary of its base; it may have further tokens.
+
+    Args:
+        name: Name of the model.
+        own: Ids by token of the adapter's tokenizer.
+        base: The same of the base's tokenizer.
+        folders: Where the two were found.
+
+    Raises:
+        ModelError: A token of the base has another id.
+    """
+    differing = [(number, token) for token, number in base.items() if own.get(token) != number]
+    if differing:
+        number, token = min(differing)
+        raise ModelError(
+            f"model {name!r}: the adapter in {folders[0]} was trained on another vocabulary than that of the base in "
+            f"{folders[1]}: token {token!r} is {own.get(token, 'missing')} there and {number} here.\n"
+            f'Name the base that it was trained on: base = "FOLDER_OR_HUB_ID" in {header(name)} of pyproject.toml'
+        )
 
 
 def check_weight_names(loaded: Loaded, report: Mapping[str, Any], location: str) -> None:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import NamedTuple
+
+from .file_digests import content_digest, read_ahead
 
 LENGTH = 12
-CHUNK = 1 << 20  # bytes
 REGISTRY_NOTE = "registered_model_meta"  # MLflow adds it to what it downloads by a registered name, and only then
 
 
@@ -23,7 +25,27 @@ def weights_fingerprint(folder: Path) -> str:
     if not weights:
         return files_digest(folder, sorted(p for p in folder.rglob("*") if p.is_file() and p.name != REGISTRY_NOTE))
     names = {name for name in file_names(folder) if matches(name, SETTINGS)} | set(weights)
+    if is_adapter(folder):
+        names.add(ADAPTER)
     return files_digest(folder, [folder / name for name in sorted(names)])
+
+
+def read_weights_ahead(folder: Path) -> None:
+    """Start to read what `weights_fingerprint` will read of a model folder."""
+    read_ahead(folder / name for name in weight_files(folder))
+
+
+def tokenizer_fingerprint(folder: Path) -> str:
+    """Digest over the tokenizer in a folder, and its chat template; 12 hex digits."""
+    names = [name for name in file_names(folder) if matches(name, TOKENIZER_FILES)]
+    return files_digest(folder, [folder / name for name in names])
+
+
+def combined_fingerprint(*fingerprints: str) -> str:
+    """Fingerprint of what several parts make together; of a single part its own."""
+    if len(fingerprints) == 1:
+        return fingerprints[0]
+    return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:LENGTH]
 
 
 FURTHER = ("*.py", "*.json", "*.jinja*", "*.txt", "*.model", "*.spm", "*.tiktoken", "adapter*")
@@ -32,7 +54,12 @@ TEMPLATES = "additional_chat_templates"
 
 
 def further_digest(folder: Path) -> str:
-    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not."""
+    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not.
+
+    A GGUF file in the place of a folder holds all of them itself.
+    """
+    if folder.is_file():
+        return content_digest(folder)
     files = [folder / name for name in file_names(folder) if matches(name, FURTHER)]
     files += [path for path in (folder / TEMPLATES).glob("*") if path.is_file()]
     files += [path for path in folder.rglob("*/*.py") if path.is_file()]
@@ -58,57 +85,17 @@ def files_digest(folder: Path, files: list[Path]) -> str:
     return whole.hexdigest()[:LENGTH]
 
 
-Stamp = tuple[int, ...]
-"""What changes with a file's content: size, times of change (ns), device and inode."""
-
-known_digests: dict[str, tuple[Stamp, str]] = {}
-"""Digests of large files by their paths; a digest holds while the file's stamp is the same."""
-
-LARGE = 1 << 20
-"""Bytes from which on the digest of a file is kept."""
-
-
-def stamp_of(path: Path) -> Stamp:
-    """The stamp of a file; a link's is that of its target.
-
-    Raises:
-        OSError: There is no such file.
-    """
-    facts = path.stat()
-    return (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_dev, facts.st_ino)
-
-
-def content_digest(path: Path) -> str:
-    """SHA-256 of a file's content, which is read only if the file may have changed since it was read last."""
-    stamp, place = stamp_of(path), str(path.resolve())
-    known, digest = known_digests.get(place, ((), ""))
-    if known == stamp:
-        return digest
-    digest = _read_digest(path)
-    if stamp[0] >= LARGE and stamp_of(path) == stamp:
-        known_digests[place] = (stamp, digest)
-    return digest
-
-
-def _read_digest(path: Path) -> str:
-    """SHA-256 of a file's content, read in pieces."""
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(CHUNK):
-            content.update(piece)
-    return content.hexdigest()
-
-
 CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
 FORMATS = (SAFETENSORS, PICKLED)  # in the order in which transformers looks for them
+ADAPTER_SAFETENSORS = "adapter_model.safetensors"
+ADAPTER_PICKLED = "adapter_model.bin"
+ADAPTER_FORMATS = (ADAPTER_SAFETENSORS, ADAPTER_PICKLED)
 
 VOCABULARIES = ("tokenizer.json", "*.model", "*.spm", "*.tiktoken", "*vocab*.txt")
-SETTINGS = (
-    CONFIG,
-    "generation_config.json",
+TOKENIZER_FILES = (
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -117,6 +104,7 @@ SETTINGS = (
     "merges.txt",
     *VOCABULARIES,
 )
+SETTINGS = (CONFIG, "generation_config.json", *TOKENIZER_FILES)
 """Small files that affect outputs: configuration, tokenizer, generation settings, chat template."""
 
 BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file
@@ -138,8 +126,20 @@ def index_of(weights: str) -> str:
     return f"{weights}.index.json"
 
 
+def is_adapter(folder: Path) -> bool:
+    """True if a folder has a PEFT adapter and no whole model."""
+    return (folder / ADAPTER).is_file() and not (folder / CONFIG).is_file()
+
+
+def has_adapter_weights(folder: Path) -> bool:
+    """True if a folder has weights of a PEFT adapter."""
+    return any((folder / weights).is_file() for weights in ADAPTER_FORMATS)
+
+
 def weight_files(folder: Path) -> tuple[str, ...]:
     """Names of the weight files that transformers would load, with their index; shards need not exist."""
+    if is_adapter(folder):
+        return next(((name,) for name in ADAPTER_FORMATS if (folder / name).is_file()), ())
     for weights in FORMATS:
         if (folder / weights).is_file():
             return (weights,)
@@ -173,19 +173,55 @@ def _is_plain(name: str) -> bool:
     return name == Path(name).name and "\\" not in name and name not in ("", ".", "..")
 
 
-def missing_files(folder: Path) -> tuple[str, ...]:
-    """What a model folder lacks: names of files, or `tokenizer.json` and `model.safetensors` for any of their kind."""
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Wanted(NamedTuple):
+    """What is wanted of a repository or folder.
+
+    Attributes:
+        subfolder: Folder inside it that is meant.
+        weights: Whether weights and their configuration are wanted.
+        tokenizer: Whether a tokenizer is wanted.
+        gguf: The GGUF file that is wanted in place of all of these; empty if none is.
+    """
+
+    subfolder: str = ""
+    weights: bool = True
+    tokenizer: bool = True
+    gguf: str = ""
+
+
+WHOLE = Wanted()
+
+
+def missing_files(folder: Path, wanted: Wanted = WHOLE) -> tuple[str, ...]:
+    """What a model folder lacks: names of files, or `tokenizer.json` and `model.safetensors` for any of their kind.
+
+    Args:
+        folder: The folder itself; `wanted.subfolder` is not looked at.
+        wanted: What it should have.
+    """
+    if wanted.gguf:
+        return () if (folder / wanted.gguf).is_file() else (wanted.gguf,)
+    if wanted.weights and is_adapter(folder):
+        return () if has_adapter_weights(folder) else (ADAPTER_SAFETENSORS,)
+    missing = _missing_weights(folder) if wanted.weights else []
+    if wanted.tokenizer and not has_tokenizer(folder):
+        missing.append(TOKENIZER_FILE)
+    return tuple(missing)
+
+
+def _missing_weights(folder: Path) -> list[str]:
+    """Names of the files of weights and configuration that a folder lacks."""
     weights = weight_files(folder)
     missing = [] if (folder / CONFIG).is_file() else [CONFIG]
     if len(weights) == 1 and weights[0] not in FORMATS:
         missing.append(f"{weights[0]} (it cannot be read)")
-    missing += [name for name in weights or (SAFETENSORS,) if _is_plain(name) and not (folder / name).is_file()]
-    if not _has_tokenizer(folder):
-        missing.append("tokenizer.json")
-    return tuple(missing)
+    return [*missing, *(n for n in weights or (SAFETENSORS,) if _is_plain(n) and not (folder / n).is_file())]
 
 
-def _has_tokenizer(folder: Path) -> bool:
+def has_tokenizer(folder: Path) -> bool:
     """True if there is a vocabulary, or a tokenizer that needs none."""
     names = file_names(folder)
     if any(matches(name, VOCABULARIES) for name in names) or {"vocab.json", "merges.txt"} <= set(names):

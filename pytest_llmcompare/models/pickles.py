@@ -27,6 +27,7 @@ NAMES = (
     "*.joblib",
     "*.dill",
     "pytorch_model*.bin",
+    "adapter_model*.bin",
 )
 HEAD = 1 << 16  # bytes of a file that are searched
 MOST = 1 << 26  # bytes of a file that are unpacked

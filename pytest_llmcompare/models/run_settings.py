@@ -6,6 +6,7 @@ import dataclasses
 
 from pytest_llmcompare.settings import FILE, Settings
 
+from .loading_options import AUTO
 from .spec import ModelSpec, SourceKind
 
 
@@ -18,9 +19,11 @@ def with_settings(spec: ModelSpec, settings: Settings) -> ModelSpec:
         return general if general and (for_this_run or not own) else own
 
     is_served = spec.kind is SourceKind.SERVER  # then the server decides on device and dtype
+    device = spec.device if is_served else nearer("device", spec.device)
     return dataclasses.replace(
         spec,
-        device=spec.device if is_served else nearer("device", spec.device),
+        device=device,
+        loading=spec.loading if device == AUTO else spec.loading.on_one_device(),
         dtype=spec.dtype if is_served else nearer("dtype", spec.dtype),
         decode=nearer("decode", spec.decode),
     )

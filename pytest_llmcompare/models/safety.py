@@ -16,9 +16,11 @@ from typing import Any
 from pytest_llmcompare.errors import ModelError
 
 from .config_tables import header
-from .faults import adapter_error, no_weights_error
+from .faults import no_weights_error
 from .model_files import (
     ADAPTER,
+    ADAPTER_FORMATS,
+    ADAPTER_PICKLED,
     CONFIG,
     FORMATS,
     PICKLED,
@@ -61,13 +63,11 @@ def choose_weights(spec: ModelSpec, names: Sequence[str], where: str) -> str:
         where: Name of the repository for messages.
 
     Raises:
-        ModelError: There are no weights, only pickled ones are there and not allowed, or it is a PEFT adapter.
+        ModelError: There are no weights, or only pickled ones are there and not allowed.
     """
-    if ADAPTER in names and CONFIG not in names:
-        raise adapter_error(spec, where)
-    for weights in FORMATS:
+    for weights in ADAPTER_FORMATS if ADAPTER in names and CONFIG not in names else FORMATS:
         for name in (weights, index_of(weights)):
-            if name in names and weights == PICKLED and not spec.allow_pickle:
+            if name in names and weights in (PICKLED, ADAPTER_PICKLED) and not spec.allow_pickle:
                 raise _pickle_refused(spec, name, where)
             if name in names:
                 return name
@@ -92,7 +92,7 @@ def check_index(folder: Path, spec: ModelSpec) -> None:
 def is_safe(folder: Path) -> bool:
     """True if the weights that transformers would load from `folder` are safetensors."""
     weights = weight_files(folder)
-    return bool(weights) and not weights[0].startswith(PICKLED)
+    return bool(weights) and not weights[0].startswith((PICKLED, ADAPTER_PICKLED))
 
 
 def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:

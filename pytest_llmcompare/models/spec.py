@@ -14,46 +14,26 @@ A text that begins with a scheme of 3 is never split at `=` or `@`.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
-from . import served
+from . import loading_options, served
 from .config_tables import CONFIG_FILE, check_name, header, read_model_table
-from .echo import parse_echo
-from .uris import (
-    ECHO,
-    FORMS,
-    MLFLOW_FORMS,
-    OPENAI,
-    PATH_START,
-    SCHEME,
-    folder_path,
-    has_known_scheme,
-    is_below,
-    is_mlflow,
-    split_specs,
-)
+from .loading_options import LoadingOptions
+from .source_kind import SourceKind, classify, split_name
+from .uris import ECHO, FORMS, MLFLOW_FORMS, folder_path, has_known_scheme, split_specs
 from .uris import name_from_uri as mlflow_name
 
-
-class SourceKind(StrEnum):
-    """Where a model comes from."""
-
-    HUB = "hub"
-    FOLDER = "folder"
-    MLFLOW = "mlflow"
-    ECHO = "echo"
-    SERVER = "server"
-    OTHER = "other"
+__all__ = ["ModelSpec", "SourceKind", "parse_spec", "parse_specs", "shown_source", "shown_spec", "spec_of"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +56,7 @@ class ModelSpec:
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
         trust_remote_code: Whether Python code of the hub repository or folder may run.
         server: How a served model is asked.
+        loading: How the files of a hub model or folder are found and loaded.
         near: Name of a configured model that resembles the source, to suggest if the hub has no such model.
     """
 
@@ -94,10 +75,10 @@ class ModelSpec:
     trust_remote_code: bool = False
     raw_prompts: bool = field(default=False, compare=False)
     server: served.ServerOptions = field(default=served.ServerOptions(), hash=False)
+    loading: LoadingOptions = field(default=LoadingOptions(), hash=False)
     near: str = field(default="", compare=False)
 
 
-HUB_ID = re.compile(r"(?:[A-Za-z0-9_][\w.-]{0,95}/)?[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?", re.ASCII)
 REVISION = re.compile(r"[\w+-][\w./+-]*", re.ASCII)
 
 
@@ -175,14 +156,8 @@ def spec_of(
     if written and revision and written != revision:
         raise UsageError(f"{where}: two revisions, {written!r} and {revision!r}. Give one of them.")
     revision = revision or written or None
-    if revision and kind is SourceKind.FOLDER:
-        raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")
-    if revision and kind is SourceKind.MLFLOW:
-        raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
-    if revision and kind is SourceKind.ECHO:
-        raise UsageError(f"{where}: an echo: model has no revisions, so {revision!r} cannot be one. Leave it out.")
-    if revision and (not REVISION.fullmatch(revision) or ".." in revision):
-        raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
+    if revision:
+        _check_revision(revision, kind, where)
     if kind is SourceKind.MLFLOW and fields.get("chat_template"):
         raise UsageError(
             f"{where}: a model in MLflow is asked as it was logged, so chat_template has no effect on it.\n"
@@ -191,6 +166,10 @@ def spec_of(
     if kind is SourceKind.ECHO and fields.get("chat_template"):
         raise UsageError(f"{where}: an echo: model takes prompts as they are. Leave chat_template out.")
     served.check_fields(kind is SourceKind.SERVER, {**fields, "revision": revision}, where)
+    if loading := fields.get("loading"):
+        loading_options.check_kind(loading, kind.value, where)
+        fields["device"] = loading_options.check_place(loading, fields.get("device"), where)
+        fields["loading"] = _with_whole_paths(loading, where, root)
     if not name:
         name = default_name(base, kind, root).strip()
         try:
@@ -201,61 +180,40 @@ def spec_of(
     return ModelSpec(name, base, kind, revision, near=close[0] if close else "", **fields)
 
 
-def split_name(text: str, where: str, root: Path, *, others: bool) -> tuple[str, str]:
-    """Split `NAME=SOURCE`; a folder, a text that begins with a scheme, or an address that holds `=` is left whole."""
-    name, equals, source = (part.strip() for part in text.partition("="))
-    address = "://" in name or "?" in name or "#" in name
-    if not equals or address or PATH_START.match(text) or has_known_scheme(text, others=others) or is_below(text, root):
-        return "", text
-    if not name:
-        raise UsageError(f"{where}: there is no name before '='. Expected NAME=SOURCE, or the source alone.")
-    if not source:
-        raise UsageError(f"{where}: there is no source after '='. Expected {FORMS}.")
-    check_name(name, where)
-    return name, source
-
-
-def classify(source: str, where: str, root: Path, *, others: bool) -> tuple[SourceKind, str, str]:
-    """Kind, source without revision, and revision of a source; the revision is empty if there is none.
+def _check_revision(revision: str, kind: SourceKind, where: str) -> None:
+    """Check a revision.
 
     Raises:
-        UsageError: The source is of no known kind.
+        UsageError: It is none, or a model of this kind has no revisions.
     """
-    if not source.isprintable():
-        raise UsageError(
-            f"{where}: {source_without_secrets(source)!r} holds a character that cannot be printed. Expected {FORMS}."
-        )
-    if PATH_START.match(source):
-        return SourceKind.FOLDER, source, ""
-    if scheme := SCHEME.match(source):
-        return kind_of_scheme(source, scheme[1], where, others=others), source, ""
-    if is_below(source, root):
-        return SourceKind.FOLDER, source, ""
-    base, at, revision = source.partition("@")
-    if at and not revision:
-        raise UsageError(f"{where}: there is nothing after '@'. Expected a branch, tag or commit.")
-    if is_below(base, root):
-        return SourceKind.FOLDER, base, revision
-    if HUB_ID.fullmatch(base) and ".." not in base and "--" not in base:
-        return SourceKind.HUB, base, revision
-    if "/" in base or "\\" in base:
-        return SourceKind.FOLDER, base, revision
-    raise UsageError(f"{where}: {base!r} is not a model. Expected {FORMS}.")
+    if kind is SourceKind.FOLDER:
+        raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")
+    if kind is SourceKind.MLFLOW:
+        raise UsageError(f"{where}: an MLflow URI names its version itself ({MLFLOW_FORMS}); leave {revision!r} out.")
+    if kind is SourceKind.ECHO:
+        raise UsageError(f"{where}: an echo: model has no revisions, so {revision!r} cannot be one. Leave it out.")
+    if not REVISION.fullmatch(revision) or ".." in revision:
+        raise UsageError(f"{where}: revision {revision!r} is not a branch, tag or commit.")
 
 
-def kind_of_scheme(source: str, scheme: str, where: str, *, others: bool) -> SourceKind:
-    """Kind of a source that begins with `scheme:`.
+def _with_whole_paths(options: LoadingOptions, where: str, root: Path) -> LoadingOptions:
+    """Options whose folders are absolute, so that they can be found from elsewhere.
 
     Raises:
-        UsageError: Nothing loads such a source, or what follows the scheme cannot be read.
+        UsageError: Tokenizer or base is neither a hub id nor a folder.
     """
-    if scheme.lower() == ECHO:
-        parse_echo(source, where)
-        return SourceKind.ECHO
-    if scheme.lower() == OPENAI:
-        served.parse_address(source, where)
-        return SourceKind.SERVER
-    return SourceKind.MLFLOW if is_mlflow(source, scheme, where, others=others) else SourceKind.OTHER
+    paths: dict[str, Any] = {}
+    for name in ("tokenizer", "base"):
+        if not (source := getattr(options, name)):
+            continue
+        kind, path, revision = classify(source, f"{where}: {name}", root, others=False)
+        if kind not in (SourceKind.HUB, SourceKind.FOLDER) or (kind is SourceKind.FOLDER and revision):
+            raise UsageError(f"{where}: {name} = {source!r}, expected {loading_options.KEYS[name][1]}.")
+        if kind is SourceKind.FOLDER:
+            paths[name] = str(folder_path(path, root).absolute())
+    if options.offload_folder:
+        paths["offload_folder"] = str(folder_path(options.offload_folder, root).absolute())
+    return dataclasses.replace(options, **paths)
 
 
 def default_name(source: str, kind: SourceKind, root: Path) -> str:

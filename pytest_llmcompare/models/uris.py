@@ -167,10 +167,18 @@ def join_specs(specs: Sequence[str]) -> list[str]:
     return lists
 
 
+def is_gguf(source: str) -> bool:
+    """True for the path of a GGUF file, by its ending, which transformers knows in small letters alone."""
+    return source.endswith(".gguf")
+
+
 def is_below(source: str, root: Path) -> bool:
-    """True if `source` has a separator and is an existing folder below `root`."""
+    """True if `source` has a separator and is an existing folder or GGUF file below `root`."""
+    if "/" not in source and os.sep not in source:
+        return False
     try:
-        return ("/" in source or os.sep in source) and (root / source).is_dir()
+        path = root / source
+        return path.is_dir() or (is_gguf(source) and path.is_file())
     except OSError:  # a name too long to be a file's
         return False
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from pytest_llmcompare.comparison.cells import Cell
 from pytest_llmcompare.judgement import AssertionResult
-from pytest_llmcompare.text import cut, disarm
+from pytest_llmcompare.text import count, cut, disarm
 
 from .text_diff import CANDIDATE, single
 
@@ -15,6 +16,13 @@ LINE = 100  # columns of an assertion, and of why it does not hold
 def broken(results: Sequence[AssertionResult]) -> list[AssertionResult]:
     """The assertions that do not hold."""
     return [result for result in results if not result.passed]
+
+
+def assertion_count(cells: Iterable[Cell]) -> str:
+    """How many outputs hold their assertions: `2 of 3 outputs hold all assertions of their rows`; empty for none."""
+    asserted = [cell.result.assertions for cell in cells if cell.result.assertions]
+    holding = sum(not broken(results) for results in asserted)
+    return f"{holding:,} of {count(len(asserted), 'output')} hold all assertions of their rows" if asserted else ""
 
 
 def assertion_lines(results: Sequence[AssertionResult]) -> list[str]:

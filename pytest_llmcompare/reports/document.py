@@ -10,14 +10,15 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from itertools import accumulate
 from typing import Any
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
-from pytest_llmcompare.comparison.statistics import Interval, Rate
+from pytest_llmcompare.comparison.percentiles import percentiles
+from pytest_llmcompare.comparison.statistics import Rate
 from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
@@ -25,16 +26,17 @@ from pytest_llmcompare.judgement import (
     NO_VERDICT,
     WORST_FIRST,
     Gate,
-    Judgement,
-    Likelihood,
     ModelVerdict,
     Verdict,
     look_of,
 )
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
-from .messages import value_of
+from .assertion_lines import assertion_count
+from .gates import value_of
+from .messages import open_counts
+from .mlflow_pages import mlflow_places
 from .model_sentences import sentence
 from .model_table import pairs_in
 
@@ -55,6 +57,7 @@ class Report:
         finished: False if the run was interrupted.
         command: The pytest command of this run, without options that update or prune.
         accepting: Returns the command that accepts the output of a test, given its node id.
+        identity: Facts that tell this run from others, by name: `time`, `commit`, `branch`.
     """
 
     summary: Summary
@@ -63,6 +66,7 @@ class Report:
     finished: bool = True
     command: str = "pytest"
     accepting: Callable[[str], str] = "pytest --llm-update {}".format
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> str:
@@ -105,11 +109,14 @@ def report_data(report: Report) -> ReportData:
             "outcome": report.outcome,
             "sentence": report.sentence,
             "texts": summary.texts,
+            "assertions": assertion_count(summary.cells),
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],
+            "identity": dict(report.identity),
             "command": report.command,
             "accept": report.accept_all,
+            "accept_counts": open_counts(summary) if report.accept_all else "",
             "models": [_model(line) for line in summary.models],
             "tables": [_table(table, report) for table in summary.tables],
             "equal_drifts": [_equal_drifts(drifts) for drifts in summary.equal_drifts],
@@ -119,6 +126,7 @@ def report_data(report: Report) -> ReportData:
             "obsolete": [{**_names(key), **_row(row)} for key, rows in summary.obsolete for row in rows],
             "notes": list(summary.notes),
             "remarks": list(summary.remarks),
+            "mlflow": mlflow_places(summary),
         }
     )
     return data
@@ -127,33 +135,6 @@ def report_data(report: Report) -> ReportData:
 def json_report(data: ReportData) -> str:
     """Write a report as JSON. It is ASCII, so that every text survives every channel, lone surrogates included."""
     return json.dumps(data, allow_nan=False) + "\n"
-
-
-def case_result(case: ReportData) -> CaseResult:
-    """Restore the result of a test from a report, with the fields that messages use."""
-    output, judged = case["candidate"], case["judgement"]
-    return CaseResult(
-        CaseKey(GroupKey(case["folder"], case["table"], case["model"]), case["prompt_id"], case["variant"]),
-        case["test"],
-        None if output is None else Generation(output["text"], stop=output["stop"]),
-        None if judged is None else judgement_of(judged),
-        case["baseline"],
-        target=case["target"],
-        passed=case["passed"],
-    )
-
-
-def judgement_of(judged: ReportData) -> Judgement:
-    """Restore a judgement from a report; a likelihood that holds no numbers is left out."""
-    moved = judged["likelihood"]
-    usable = moved is not None and None not in moved.values()
-    likelihood = Likelihood(**moved) if usable else None
-    return Judgement(**{**judged, "verdict": Verdict(judged["verdict"]), "likelihood": likelihood})
-
-
-def rate_of(rate: ReportData) -> Rate:
-    """Restore a rate from a report."""
-    return Rate(rate["count"], rate["total"], Interval(rate["low"], rate["high"]))
 
 
 def _plain(value: Any) -> Any:
@@ -192,6 +173,7 @@ def _model(line: ModelLine) -> ReportData:
         "drift_rate": drifted / line.comparable if line.comparable else None,
         "tokens": line.tokens,
         "seconds": line.seconds,
+        "latency": dict(line.latency) or None,
         "level": line.level,
     }
 
@@ -206,6 +188,7 @@ def _table(table: Table, report: Report) -> ReportData:
                 **_row(row.row),
                 "input": row.input,
                 "conversation": json.loads(row.conversation) if row.conversation else None,
+                "columns": dict(row.columns),
                 "differs": row.differs,
                 "cases": [None if cell is None else _case(cell, report) for cell in row.cells],
             }
@@ -229,6 +212,8 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "baseline": result.baseline_text,
         "candidate": None if result.generation is None else _generation(result.generation),
         "assertions": [asdict(one) for one in result.assertions],
+        "seconds": result.seconds,
+        "token_count": _token_count(result.generation),
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,
@@ -250,6 +235,10 @@ def _generation(output: Generation) -> ReportData:
         "path": None if output.path is None else asdict(output.path),
         "environment": dict(output.environment),
     }
+
+
+def _token_count(output: Generation | None) -> int | None:
+    return None if output is None or output.token_ids is None else len(output.token_ids)
 
 
 def _token_texts(output: Generation) -> list[str] | None:
@@ -293,8 +282,12 @@ def _group(result: GroupResult) -> ReportData:
         "evaluation_fault": result.evaluation_fault,
         "run_id": result.run_id,
         "model_uri": result.model_uri,
+        "experiment_id": result.experiment_id,
+        "environment": dict(result.environment),
+        "baseline_environment": dict(result.baseline_environment),
         "tokens": result.tokens,
         "seconds": result.seconds,
+        "latency": percentiles(result.latencies.values()) or None,
         "level": result.level,
         "cached": result.cached,
         "gates": [asdict(gate) for gate in result.gates],

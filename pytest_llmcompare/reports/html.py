@@ -13,11 +13,14 @@ from functools import cache
 from importlib.resources import files
 from itertools import accumulate
 
-from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Judgement, Look, Verdict
+from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, AssertionResult, Judgement, Look, Verdict
 from pytest_llmcompare.text import count, number
 
-from .document import ReportData, judgement_of, rate_of
+from .assertion_lines import assertion_lines
+from .charts import charts
+from .document import ReportData
 from .messages import ENDS, budget_sentence, where
+from .restored import judgement_of, rate_of
 from .text_diff import Range, word_changes
 
 MOST_REASON = 160  # characters of a reason in a cell
@@ -31,7 +34,14 @@ POLICY = (
 )
 """Content security policy of a page in a file, which has no headers that could name its own script."""
 
-CASE_NOT_SHOWN = ("judgement", "input_hash", "settings_hash", "differs", "passed")
+TARGET = "target"
+FACTS = ("verdict", "margin", "movement", "tokens", "finish reason", "assertions")
+"""Facts of cases, in the order in which the page offers them; `verdict` is only to sort by."""
+
+CASE_NOT_SHOWN = (
+    *("judgement", "input_hash", "settings_hash", "differs", "passed", "assertions"),
+    *("name", "folder", "table"),  # the page takes them from the table
+)
 OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
 """Keys that the page does not show; with them the file would be several times as large."""
 
@@ -39,7 +49,8 @@ OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "
 def html_report(document: ReportData) -> str:
     """Write a report as one HTML page."""
     style, script = page_part("report.css"), script_of(*SHARED, "start.js")
-    return assembled(style=style, script=script, policy=POLICY, data=slim_document(document))
+    data = slim_document(document)
+    return assembled(style=style, script=script, policy=POLICY, data=data, charts=charts(document))
 
 
 def slim_document(document: ReportData) -> ReportData:
@@ -49,7 +60,37 @@ def slim_document(document: ReportData) -> ReportData:
         data.pop(part)
     data["budgets"] = [{"text": _budget_line(check), "failed": check["failed"]} for check in document["budgets"]]
     data["pairs"] = [_pair_line(pair) for pair in document["pairs"]]
+    data["columns"] = columns_of(data["tables"])
+    data["identity_items"] = identity_items(document)
     return data
+
+
+def identity_items(document: ReportData) -> list[tuple[str, str]]:
+    """What tells the run from others, as names and values; reports of earlier versions have the command alone."""
+    items = [*document.get("identity", {}).items(), ("command", document["command"])]
+    for group in document["groups"]:
+        then, now = group.get("baseline_environment", {}), group.get("environment", {})
+        facts = [f"{name} {_then_and_now(then.get(name), now.get(name))}" for name in {**now, **then}]
+        if facts:
+            items.append((f"{group['table']}/{group['model']}", ", ".join(facts)))
+    items += [("MLflow", " ".join(filter(None, place.values()))) for place in document.get("mlflow", ())]
+    return items
+
+
+def _then_and_now(then: str | None, now: str | None) -> str:
+    """A fact of the environment, and what it was when the baselines were recorded."""
+    if then is None or now is None or then == now:
+        return str(now if now is not None else f"{then} (baselines)")
+    return f"{now} (baselines: {then})"
+
+
+def columns_of(tables: Sequence[ReportData]) -> list[dict[str, str]]:
+    """The columns to choose from: those of rows, then those of cases that any case has."""
+    rows = [row for table in tables for row in table["rows"]]
+    own = dict.fromkeys(name for row in rows for name in row["columns"])
+    facts = dict.fromkeys(name for row in rows for case in row["cases"] if case for name in case["facts"])
+    ordered = [name for name in FACTS if name in facts]
+    return [{"name": name, "of": "row"} for name in own] + [{"name": name, "of": "case"} for name in ordered]
 
 
 def _budget_line(check: ReportData) -> str:
@@ -74,7 +115,9 @@ def script_of(*names: str) -> str:
     return f'(() => {{\n"use strict";\n{scripts}\n}})();'
 
 
-def assembled(*, style: str, script: str, policy: str, data: ReportData, further: str = "", keys: str = "") -> str:
+def assembled(
+    *, style: str, script: str, policy: str, data: ReportData, charts: str = "", further: str = "", keys: str = ""
+) -> str:
     """Put a page together.
 
     Args:
@@ -82,6 +125,7 @@ def assembled(*, style: str, script: str, policy: str, data: ReportData, further
         script: Script.
         policy: Content security policy.
         data: Data to show.
+        charts: HTML of the histograms.
         further: HTML of more elements.
         keys: HTML of more items in the list of keys.
     """
@@ -89,6 +133,7 @@ def assembled(*, style: str, script: str, policy: str, data: ReportData, further
         "/*POLICY*/": policy,
         "/*STYLE*/": style,
         "/*KEYS*/": keys,
+        "/*CHARTS*/": charts,
         "/*FURTHER*/": further,
         "/*WORDS*/": embedded(words()),
         "/*DATA*/": embedded(data),
@@ -100,14 +145,27 @@ def assembled(*, style: str, script: str, policy: str, data: ReportData, further
 
 def slim(table: ReportData) -> ReportData:
     """Prepare a table for the page."""
-    rows = [{**row, "cases": [case and slim_case(case) for case in row["cases"]]} for row in table["rows"]]
-    return {**table, "rows": rows}
+    return {**table, "rows": [slim_row(row) for row in table["rows"]]}
+
+
+def slim_row(row: ReportData) -> ReportData:
+    """Prepare a row for the page: its cases, and its columns with the target first."""
+    target = next((case["target"] for case in row["cases"] if case and case["target"] is not None), None)
+    own = {
+        f"{name} (table)" if name in (TARGET, *FACTS) else name: text for name, text in row.get("columns", {}).items()
+    }
+    columns = {**({} if target is None else {TARGET: target}), **own}
+    return {**row, "columns": columns, "cases": [case and slim_case(case) for case in row["cases"]]}
 
 
 def slim_case(case: ReportData) -> ReportData:
     """Prepare a case for the page: its evidence, the words in which its texts differ, log-probs of three digits."""
     output, baseline, judged = case["candidate"], case["baseline"], case["judgement"]
     slim = {key: value for key, value in case.items() if key not in CASE_NOT_SHOWN}
+    if results := case.get("assertions"):
+        slim["assertions"] = results
+        slim["broken"] = [line.strip() for line in assertion_lines([AssertionResult(**result) for result in results])]
+    slim["facts"] = {name: value for name, value in facts_of(case).items() if value is not None}
     if judged is not None:
         restored = judgement_of(judged)
         slim |= {"why": why(restored), "evidence": evidence_items(restored), "reason": restored.reason}
@@ -117,6 +175,21 @@ def slim_case(case: ReportData) -> ReportData:
     if output["logprobs"] is not None:
         slim["candidate"]["logprobs"] = [None if value is None else round(value, 3) for value in output["logprobs"]]
     return {**slim, "changes": changes(baseline, output["text"])}
+
+
+def facts_of(case: ReportData) -> dict[str, float | str | None]:
+    """What the page can show and sort of a case, by name; None if it is unknown."""
+    output, judged = case["candidate"] or {}, case["judgement"] or {}
+    assertions = case.get("assertions", ())
+    holding = sum(one["passed"] for one in assertions)
+    return {
+        "verdict": 0 if case["verdict"] is None else Verdict(case["verdict"]).severity,
+        "margin": judged.get("margin"),
+        "movement": (judged.get("likelihood") or {}).get("rms"),
+        "tokens": None if output.get("token_ids") is None else len(output["token_ids"]),
+        "finish reason": output.get("stop") or None,
+        "assertions": f"{holding} of {len(assertions)} hold" if assertions else None,
+    }
 
 
 def changes(baseline: str | None, candidate: str) -> ReportData | None:

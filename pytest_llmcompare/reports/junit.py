@@ -13,10 +13,10 @@ from pytest_llmcompare.judgement import AssertionResult, Gate
 from pytest_llmcompare.records import CaseResult, GroupKey
 from pytest_llmcompare.text import cut, disarm, escape, number
 
-from .messages import gate_line, value_of
+from .gates import gate_line, value_of
 from .model_sentences import failed_verdict
 from .model_sentences import sentence as sentence_of
-from .terminal import sentence
+from .terminal_findings import sentence
 
 TOKEN = 100  # columns of a token
 NAME = 100  # columns of a fault in the name of its test case

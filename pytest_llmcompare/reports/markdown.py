@@ -1,78 +1,56 @@
-"""The Markdown report for pull requests and step summaries of CI: the outcome, then the differences. Pure."""
+"""The Markdown report for pull requests and step summaries of CI: the verdicts, then the differences. Pure."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
-from pytest_llmcompare.judgement import WORST_FIRST, Finding, Verdict, look_of
-from pytest_llmcompare.text import count, cut, disarm, duration, escape, number, percent, share
+from pytest_llmcompare.judgement import WORST_FIRST, AssertionResult, Finding, Likelihood, Verdict, look_of
+from pytest_llmcompare.text import count, cut, duration, number, percent, share
 
-from .document import ReportData, case_result, judgement_of, rate_of
-from .messages import FAILED, OK, budget_sentence, failure_lines, short_place
+from .assertion_lines import assertion_lines, broken
+from .document import ReportData
+from .gates import FAILED, OK
+from .markdown_cases import in_full, row_name
+from .markdown_text import block, code, markdown_table
+from .messages import budget_sentence, read_the_same, short_place
+from .restored import judgement_of, rate_of
 
-
-def code(text: str) -> str:
-    """Format text as a code span on one line."""
-    shown = escape(text)
-    if not shown.strip():
-        return f"`{shown}`" if shown else ""
-    marks = "`" * (longest(shown) + 1)
-    pad = " " if shown[0] in "` " or shown[-1] in "` " else ""
-    return f"{marks}{pad}{shown}{pad}{marks}"
-
-
-def block(lines: Iterable[str]) -> str:
-    """Format lines as a code block; each is escaped for a terminal, too, in case the file is printed there."""
-    shown = [disarm(line) for line in lines]
-    marks = "`" * max(3, longest("\n".join(shown)) + 1)
-    return "\n".join([f"{marks}text", *shown, marks])
-
-
-def longest(text: str) -> int:
-    """Length of the longest run of backticks."""
-    return max(map(len, re.findall("`+", text)), default=0)
-
-
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
-    """Format a table of cells that are Markdown already.
-
-    Args:
-        heads: Headings.
-        rows: The cells.
-        numbers: Whether to align all columns but the first to the right.
-    """
-    rest = "---:" if numbers else "---"
-    lines = [heads, ["---", *[rest] * (len(heads) - 1)], *rows]
-    # Backslashes of the text itself are doubled in code spans, so that none of them undoes this one.
-    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-
+NOTHING_MOVED = Likelihood(0.0, 0.0, 0.0, 0, 0.0)
 
 MOST_BYTES = 1024 * 1024
 """Size limit of GitHub for the summary of a step; a larger one is not shown at all."""
 
+COMMENT = 65_536 - 4_096
+"""Characters that a report in a file may have: GitHub's limit for a comment, less room for what stands around it."""
+
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
+MOST_LINES = 200  # of failed assertions
 RESERVE = 200  # bytes for the line on omitted parts
 
 
-def markdown_report(data: ReportData, *, most: int = MOST_BYTES) -> str:
+def markdown_file(data: ReportData) -> str:
+    """Write a report as a Markdown file, short enough for a comment on a pull request."""
+    return markdown_report(data, most=COMMENT, unit="characters")
+
+
+def markdown_report(data: ReportData, *, most: int = MOST_BYTES, unit: str = "bytes") -> str:
     """Write a report as Markdown.
 
     Args:
         data: The report.
-        most: Size limit in bytes of UTF-8; parts at the end that do not fit are left out, with a line that says so.
+        most: Size limit; parts at the end that do not fit are left out, with a line that says so.
+        unit: What it counts: `bytes` of UTF-8, or `characters`.
     """
     parts = list(sections(data))
     taken, kept = RESERVE, 0
     for part in parts:
-        taken += len(part.encode("utf-8")) + 2
+        taken += len(part.encode("utf-8") if unit == "bytes" else part) + 2
         if taken > most:
             break
         kept += 1
     if left_out := len(parts) - kept:
-        line = f"*{count(left_out, 'more part')} of this report left out: it may have {most:,} bytes here.*"
+        line = f"*{count(left_out, 'more part')} of this report left out: it may have {most:,} {unit} here.*"
         parts = [*parts[:kept], line]
     return "\n\n".join(parts) + "\n"
 
@@ -81,24 +59,26 @@ def sections(data: ReportData) -> Iterator[str]:
     """Yield the parts in order; each stands without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
-    if texts := data.get("texts"):
-        yield f"{texts}."
+    if texts := [f"{data[key]}." for key in ("texts", "assertions") if data.get(key)]:
+        yield " ".join(texts)
     yield from model_verdicts(data)
-    yield from fault_lines(data)
     yield from gates(data)
-    if data["models"]:
-        yield models_table(data["models"])
+    yield from fault_lines(data)
     yield from budgets(data)
     yield from commands(data)
-    cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    if data["models"]:
+        yield models_table(data["models"])
     for verdict in (verdict for verdict in WORST_FIRST if verdict.severity >= Verdict.MISSING.severity):
-        yield from in_full(verdict, [case for case in cases if case["verdict"] == verdict and not case["accepted"]])
+        yield from in_full(verdict, data)
+    cases = [case for table in data["tables"] for row in table["rows"] for case in row["cases"] if case]
+    yield from broken_assertions(cases)
     yield from near_ties([case for case in cases if case["verdict"] == Verdict.NEAR_TIE])
     yield from shifts([case for case in cases if case["verdict"] == Verdict.SHIFTED and not case["accepted"]])
     for table in data["tables"]:
         yield from side_by_side(table)
     yield from pairs(data["pairs"])
     yield from note_lines(data)
+    yield from mlflow_addresses(data)
 
 
 def fault_lines(data: ReportData) -> Iterator[str]:
@@ -166,17 +146,26 @@ def budgets(data: ReportData) -> Iterator[str]:
 def commands(data: ReportData) -> Iterator[str]:
     """Yield the command that accepts everything, if there is something to accept."""
     if data["accept"]:
-        yield "To accept all of today's outputs as baselines:"
+        yield f"Accept all of today's outputs as baselines{of(data)}:"
         yield block([data["accept"]])
 
 
-def in_full(verdict: Verdict, cases: list[ReportData]) -> Iterator[str]:
-    """Yield the cases of one verdict, each with its failure message."""
-    if cases:
-        yield f"### {verdict.look.sign} {len(cases):,} {verdict.look.label}"
+def of(data: ReportData) -> str:
+    """How many outputs there are to accept: `, 3 (1 drifted, 2 shifted)`; reports of earlier versions do not say it."""
+    return f", {data['accept_counts']}" if data.get("accept_counts") else ""
+
+
+def broken_assertions(cases: list[ReportData]) -> Iterator[str]:
+    """Yield the assertions that do not hold, below the names of their cases."""
+    lines, outputs = list[str](), 0
     for case in cases:
-        lines = failure_lines(case_result(case), case["accept"])
-        yield f"**{code(case['name'])}**\n\n{block(lines)}"
+        results = [AssertionResult(**result) for result in case.get("assertions", ())]
+        if broken(results):
+            outputs += 1
+            lines += [case["name"], *assertion_lines(results)]
+    if outputs:
+        yield f"### {count(outputs, 'output')} with failed assertions"
+        yield block([*lines[:MOST_LINES], *(["..."] if len(lines) > MOST_LINES else [])])
 
 
 def near_ties(cases: list[ReportData]) -> Iterator[str]:
@@ -192,13 +181,23 @@ def near_ties(cases: list[ReportData]) -> Iterator[str]:
         yield markdown_table(["case", "at", "change", "margin (nats)", "tie up to"], rows)
 
 
+def mlflow_addresses(data: ReportData) -> Iterator[str]:
+    """Yield where MLflow has the runs, if a server shows them; reports of earlier versions do not have it."""
+    served = [place["address"] for place in data.get("mlflow", ()) if not place["command"]]
+    if served:
+        yield "The runs in MLflow: " + ", ".join(map(code, served))
+
+
 def shifts(cases: list[ReportData]) -> Iterator[str]:
     """Yield a table of cases with silent drift."""
     if cases:
+        most = max(
+            (judgement_of(case["judgement"]).likelihood or NOTHING_MOVED for case in cases), key=lambda moved: moved.rms
+        )
         moved = [(case, case["judgement"]["likelihood"] or {}) for case in cases]
         rows = [[code(case["name"]), *(number(by.get(key)) for key in ("rms", "worst", "band"))] for case, by in moved]
         yield f"### {Verdict.SHIFTED.look.sign} {len(cases):,} shifted"
-        yield "The outputs are unchanged, but their log-probs moved."
+        yield f"{read_the_same(len(cases), most)}."
         yield markdown_table(["case", "drift (nats per token)", "worst token", "noise up to"], rows)
 
 
@@ -212,11 +211,6 @@ def side_by_side(one: ReportData) -> Iterator[str]:
     yield markdown_table(["prompt", *map(code, one["models"])], cells)
     if len(rows) > MOST_ROWS:
         yield f"And {len(rows) - MOST_ROWS:,} more prompts with a difference."
-
-
-def row_name(row: ReportData) -> str:
-    """Name of a row: prompt id and variant."""
-    return f"{row['prompt_id']}@{row['variant']}" if row["variant"] else str(row["prompt_id"])
 
 
 def cell(case: ReportData | None) -> str:

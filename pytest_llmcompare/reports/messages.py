@@ -1,105 +1,27 @@
-"""Messages about failed comparisons, thresholds and the drift budget. Pure.
+"""Messages about failed comparisons and the drift budget. Pure.
 
 The first line of a message has the verdict in its first 40 characters, because pytest cuts it at the terminal's width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-
 from pytest_llmcompare.comparison.statistics import Rate
-from pytest_llmcompare.judgement import Gate, Judgement, Verdict
-from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult
+from pytest_llmcompare.comparison.summary import Summary
+from pytest_llmcompare.judgement import WORST_FIRST, Judgement, Likelihood, Verdict
+from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.text import (
     count,
     disarm,
     duration,
-    encodable,
     number,
     per_second,
     percent,
     quoted,
     share,
-    shorten,
-    width,
 )
 
 from .assertion_lines import assertion_lines
-from .style import Page, Styled
-from .terminal_table import TableLine, table_lines
 from .text_diff import BASELINE, CANDIDATE, difference, single
-
-OK, FAILED = "ok", "FAILED"
-
-MOST_HOLDING = 20
-"""Most blocks shown of tables and models whose thresholds all hold; blocks with a failed one are always shown."""
-
-
-def failed_gates(result: GroupResult) -> list[str]:
-    """Return a line per failed threshold of a group."""
-    return [gate_line(result.key, gate) for gate in result.gates if not gate.passed]
-
-
-def gate_line(key: GroupKey, gate: Gate) -> str:
-    """Describe a failed threshold: `gate failed: table 't', model 'm': n is 5 over 10 cases, wanted >=8`."""
-    value = "was not computed" if gate.value is None else f"is {value_of(gate)}"
-    line = f"gate failed: table {key.table!r}, model {key.model!r}: {gate.metric} {value} {over(gate)}"
-    return disarm(f"{line}, wanted {gate.wanted}" + (f". {gate.why}" if gate.why else ""))
-
-
-def over(gate: Gate) -> str:
-    """Number of cases that a metric was computed over: `over 10 cases`, `over 3 of 10 cases`."""
-    part = f"{gate.cases:,} of " if gate.cases != gate.total else ""
-    return f"over {part}{count(gate.total, 'case')}"
-
-
-def value_of(gate: Gate) -> str:
-    """Format a value with six digits, or with all if rounding would hide why the threshold failed."""
-    if gate.value is None:
-        return "not computed"
-    short = f"{gate.value:.6g}"
-    hides = not gate.passed and gate.value != float(short) == float(gate.wanted.lstrip("<>="))
-    return repr(gate.value) if hides else short
-
-
-def gate_blocks(
-    groups: Iterable[tuple[GroupKey, Sequence[Gate]]], page: Page, *, every: bool
-) -> Iterator[list[Styled]]:
-    """Return a block per table and model: a heading, then result, metric, value and threshold line by line.
-
-    Args:
-        groups: Thresholds by table and model.
-        page: Width and encoding of the terminal.
-        every: Whether to show all blocks, however many hold.
-    """
-    left_out = shown = 0
-    for key, gates in groups:
-        holds = all(gate.passed for gate in gates)
-        if holds and not every and shown >= MOST_HOLDING:
-            left_out += len(gates)
-            continue
-        shown += holds
-        yield [*gate_block(key, gates, page)]
-    if left_out:
-        yield [page.line(f"{count(left_out, 'more threshold')} held (-v shows all)")]
-
-
-def _gate_cells(cells: Sequence[str], widths: Sequence[int], page: Page) -> list[str]:
-    return [cells[0], page.name(cells[1], widths[1]), *cells[2:]]
-
-
-def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Styled]:
-    """Return the heading and the table of one group."""
-    name = page.name(f"{key.table}/{key.model}", page.columns // 2)
-    yield page.line(f"thresholds of {name}, {over(gates[0])}:", bold=True)
-    lines = []
-    for gate in gates:
-        cells = [OK if gate.passed else FAILED, gate.metric, value_of(gate), encodable(gate.wanted, "ascii")]
-        wanted = [*map(len, cells)]
-        wanted[1] = width(page.name(gate.metric, page.columns // 2))
-        lines.append(TableLine(wanted, partial(_gate_cells, cells, page=page), {} if gate.passed else {"red": True}))
-    yield from table_lines(lines, page, flexible=(1,), indent="  ")
 
 
 def budget_sentence(rate: Rate, budget: float, *, over: bool, origin: str = "") -> str:
@@ -121,7 +43,6 @@ def budget_sentence(rate: Rate, budget: float, *, over: bool, origin: str = "") 
 
 TOKEN = 16  # columns of a token in the first line
 WIDE_TOKEN = 40  # columns of a token in the sentence below
-NAME = 100  # columns of a test's name
 
 ENDS = frozenset({"<eos>", "<length>", "<stop>", "<end>"})
 """What stands in place of a token if the output had ended."""
@@ -158,26 +79,40 @@ def headline(judgement: Judgement) -> str:
     return f"{verdict}: {reason}" if reason else verdict
 
 
+def read_the_same(answers: int, most: Likelihood, where: str = "") -> str:
+    """Describe silent drift: `2 answers read the same but are not from the same model: log-probs moved 470 times ...`.
+
+    Args:
+        answers: Number of answers with it.
+        most: The one whose log-probs moved most.
+        where: Which one that is, after its figure.
+    """
+    read, are = ("reads", "is") if answers == 1 else ("read", "are")
+    up_to = "" if answers == 1 else "up to "
+    times = "more than noise"
+    if most.band > 0:
+        factor = float(f"{most.rms / most.band:.2g}")
+        times = f"{factor:,.0f} times {times}" if factor >= 10 else f"{factor:g} times {times}"
+    figures = f"{number(most.rms)} nats per token{where}; noise is at most {number(most.band)}"
+    return (
+        f"{count(answers, 'answer')} {read} the same but {are} not from the same model: "
+        f"log-probs moved {up_to}{times} ({figures})"
+    )
+
+
+def open_counts(summary: Summary) -> str:
+    """Number of outputs to accept, with the verdicts if not all of them drifted: `3 (1 drifted, 2 shifted)`."""
+    counts = {verdict: summary.open(verdict) for verdict in WORST_FIRST}
+    named = [f"{number:,} {verdict.look.label}" for verdict, number in counts.items() if number]
+    return f"{sum(counts.values()):,}" + (
+        "" if named == [f"{counts[Verdict.DRIFTED]:,} drifted"] else f" ({', '.join(named)})"
+    )
+
+
 def test_name(nodeid: str) -> str:
     """Name of a test without the path of its file."""
     path, bracket, parameters = nodeid.partition("[")
-    return shorten(disarm(path.rpartition("::")[2] + bracket + parameters), NAME)
-
-
-class FailureBudget:
-    """Allows full messages for the first failures of a run, and the first line for all others.
-
-    Attributes:
-        full: Number of full messages that are left.
-    """
-
-    def __init__(self, full: int = 20) -> None:
-        self.full = full
-
-    def spend(self, lines: list[str]) -> list[str]:
-        """Return a message, whole or cut to its first line."""
-        self.full -= 1
-        return lines if self.full >= 0 else lines[:1]
+    return disarm(path.rpartition("::")[2] + bracket + parameters)
 
 
 def short_place(judgement: Judgement) -> str:
@@ -210,11 +145,11 @@ def _sentence(result: CaseResult, judgement: Judgement) -> list[str]:
     name = test_name(result.nodeid)
     if judgement.verdict is Verdict.DRIFTED:
         if judgement.position is None:  # the reason is all there is, and begins in the first line
-            return [f"{name} drifted", *_evidence(judgement), *_reason(judgement, 1)]
+            return [f"{name} drifted", *evidence(judgement), *_reason(judgement, 1)]
         what = f"{name} drifted {_at(judgement)}: {change(judgement, WIDE_TOKEN)}"
-        return [what, *_evidence(judgement), *_reason(judgement)]
+        return [what, *evidence(judgement), *_reason(judgement)]
     if judgement.verdict is Verdict.SHIFTED:
-        return [f"{name} gave the same output, but its log-probs moved", *_evidence(judgement)]
+        return [f"{name} reads the same but is not from the same model", *evidence(judgement)]
     if judgement.verdict is Verdict.MISSING:
         return [f"{name} has nothing to compare with; today's output:", *_reason(judgement, 1)]
     if judgement.verdict is Verdict.STALE:
@@ -228,7 +163,7 @@ def _reason(judgement: Judgement, start: int = 0) -> list[str]:
     return [f"  {disarm(line)}" for line in lines[start:]]
 
 
-def _evidence(judgement: Judgement) -> list[str]:
+def evidence(judgement: Judgement) -> list[str]:
     """Margin and log-prob differences, in nats."""
     lines = []
     if judgement.margin is not None and judgement.tolerance is not None:
@@ -286,7 +221,6 @@ def _advice(judgement: Judgement, command: str) -> list[str]:
 
 
 __all__ = [
-    "FailureBudget",
     "count",
     "duration",
     "failure_lines",

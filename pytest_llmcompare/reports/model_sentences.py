@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from pytest_llmcompare.judgement import Finding, ModelVerdict
 from pytest_llmcompare.records import GroupKey
-from pytest_llmcompare.text import count, disarm, encodable, number
+from pytest_llmcompare.text import count, disarm, number
 
-from .style import Page, Styled, wrap
+from .style import Page, Styled
 
 COLOURS = {Finding.CHANGED: {"red": True}, Finding.UNCHANGED: {}, Finding.UNKNOWN: {"yellow": True}}
 MOST_UNCHANGED = 10
@@ -80,7 +80,6 @@ def verdict_lines(verdicts: Verdicts, page: Page, *, every: bool) -> Iterator[St
     changed = sum(finding is Finding.CHANGED for finding, _ in shown)
     most = len(shown) if every else max(changed, MOST_UNCHANGED)
     for finding, text in shown[:most]:
-        for line in wrap(encodable(text, page.encoding), page.columns):
-            yield page.line(line, **COLOURS[finding])
+        yield from page.wrapped(text, **COLOURS[finding])
     if len(shown) > most:
         yield page.line(f"and {len(shown) - most:,} more that did not change or cannot be told (-v shows all)")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from pytest_llmcompare.comparison.model_pairs import Answer, Pair, pairs_of
 from pytest_llmcompare.comparison.statistics import Finding
 from pytest_llmcompare.comparison.summary import ModelLine, Table
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import RowKey
-from pytest_llmcompare.text import duration, per_second, percent, share, width
+from pytest_llmcompare.text import duration, per_second, percent, share
 
 from .style import Page, Styled, markup_of
 from .terminal_table import numbers_table
 
 MODEL_HEADING, PAIR_HEADING, PAIR = "model", "two models", " / "
-LEAST_NAME = 16  # columns of a model's name, if it is that long
-LEAST_NAMES = 24  # columns of the names of a pair, if they are that long
 MOST_PAIRS = 10
 
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
@@ -31,10 +28,10 @@ PAIR_GIVE_WAY = ("95% interval", "McNemar p", "alike")
 def model_table_lines(lines: Sequence[ModelLine], page: Page) -> Iterator[Styled]:
     """Yield a heading and a line per model."""
     if lines:
-        names = [partial(page.name, line.model) for line in lines]
+        names = [page.name(line.model) for line in lines]
         markups = [markup_of(line.counts) for line in lines]
         yield from numbers_table(
-            MODEL_HEADING, names, model_columns(lines), page, give_way=MODEL_GIVE_WAY, least=LEAST_NAME, markups=markups
+            MODEL_HEADING, names, model_columns(lines), page, give_way=MODEL_GIVE_WAY, markups=markups
         )
 
 
@@ -78,26 +75,11 @@ def pair_lines(tables: Sequence[Table], page: Page, *, every: bool) -> Iterator[
     shown = pairs if every else pairs[:MOST_PAIRS]
     if not shown:
         return
-    names = [partial(names_of, pair, page=page) for pair in shown]
-    yield from numbers_table(
-        PAIR_HEADING,
-        names,
-        pair_columns(shown),
-        page,
-        give_way=PAIR_GIVE_WAY,
-        least=LEAST_NAMES,
-        markups=[{}] * len(shown),
-    )
+    names = [f"{page.name(pair.first)}{PAIR}{page.name(pair.second)}" for pair in shown]
+    markups = [dict[str, bool]()] * len(shown)
+    yield from numbers_table(PAIR_HEADING, names, pair_columns(shown), page, give_way=PAIR_GIVE_WAY, markups=markups)
     if len(pairs) > len(shown):
         yield page.line(f"and {len(pairs) - len(shown):,} more pairs (-v shows all)")
-
-
-def names_of(pair: Pair, columns: int, page: Page) -> str:
-    """Return both names; the longer one is cut first."""
-    room = max(columns - len(PAIR), 2)
-    first, second = (width(page.text(name)) for name in (pair.first, pair.second))
-    left = min(first, max(room // 2, room - second))
-    return page.name(pair.first, left) + PAIR + page.name(pair.second, room - left)
 
 
 def pair_columns(pairs: Sequence[Pair]) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 LONG = 5.0  # seconds after which a group is worth a line in a log
 REDRAW = 0.1  # seconds between two pictures of the bar
+STEADY = 2.0  # seconds of a pace after which it tells how long the rest takes
 BAR = "{desc} |{bar}| {n_fmt}/{total_fmt}{postfix}"
 
 
@@ -56,6 +57,8 @@ class TerminalProgress:
         clock: Time in seconds.
     """
 
+    done: int
+
     def __init__(
         self,
         stream: TextIO,
@@ -70,7 +73,8 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """A slow step begins, such as `loading gpt2-large`."""
         self._start()
-        self.phase = disarm(text)
+        self._end_phase()
+        self.phase, self.phase_since = disarm(text), self.clock()
         self._show("{desc}", cut(self.phase, self._columns, "~"))
 
     def announce(self, text: str) -> None:
@@ -87,10 +91,12 @@ class TerminalProgress:
     def ask_many(self, at_once: int) -> None:
         """Cases are asked from now on, `at_once` of them at a time; the pace is that of the answers from now on."""
         self.at_once, self.asked_from, self.asked_since = at_once, self.done, self.clock()
+        self.tokens, self.generating_since = 0, self.clock()
 
     def begin(self, key: GroupKey, total: int) -> None:
         """A group of `total` cases starts."""
         self._start()
+        self._end_phase()
         self.label = disarm(f"{key.table} x {key.model}")
         self.total, self.generating_since = total, self.clock()
         self._show(BAR, cut(self.label, self._columns // 2, "~"))
@@ -100,6 +106,7 @@ class TerminalProgress:
         self.done += 1
         self.failed += generation is None
         self.tokens += len(generation.token_ids or ()) if generation is not None else 0
+        self._take_pace(self.clock())
         if self.done == self.total or self.clock() - self.drawn_at >= REDRAW:
             self._show()
 
@@ -116,9 +123,11 @@ class TerminalProgress:
         """Be ready for the next group."""
         self.bar: tqdm[object] | None = None
         self.label = self.phase = ""
+        self.pace: float | None = None  # seconds per case
         self.total = self.done = self.failed = self.tokens = 0
         self.at_once = self.asked_from = 0
         self.since = self.generating_since = self.asked_since = self.drawn_at = float("-inf")
+        self.phase_since = self.first_at = self.last_at = float("-inf")
         self.is_announced = self.has_logged = False
 
     def _start(self) -> None:
@@ -134,7 +143,7 @@ class TerminalProgress:
         """Draw the bar, changed as given, or announce a long group in a log."""
         assert self.bar is not None
         if self.bar.disable:
-            if not self.is_announced and self._lasted() >= LONG:
+            if self.label and not self.is_announced and self._lasted() >= LONG:
                 self._log(self._announcement())
                 self.is_announced = True
             return
@@ -157,14 +166,32 @@ class TerminalProgress:
         return f"{tokens} tok/s" if tokens else ""
 
     def _left(self) -> str:
-        """Estimate of the time left, from the cases done; empty as long as it cannot be known."""
-        # The first answers of many that are asked at once show no pace: they come together, or one at last.
-        done = self.done - self.asked_from
-        if done <= self.at_once or self.done >= self.total:
+        """Estimate of the time left, from the pace so far; empty as long as it cannot be known."""
+        if self.pace is None or self.done >= self.total:
             return ""
-        seconds = self.clock() - (self.asked_since if self.at_once else self.generating_since)
-        ahead = math.ceil(seconds / done * (self.total - self.done))
+        ahead = math.ceil(self.pace * (self.total - self.done))
         return f"{f'{ahead} s' if ahead < 60 else duration(ahead)} left"
+
+    def _take_pace(self, now: float) -> None:
+        """Measure the seconds per case from the first answer on, which shows no pace: a model warms up for it.
+
+        Answers of one batch come together, and so do the first ones of many that are asked at once. So the pace is
+        taken when an answer comes after a pause, from the number of answers before it.
+        """
+        since = self.done - self.asked_from - 1
+        if since <= 0:
+            self.first_at, self.pace = now, None
+        elif since >= self.at_once and now - self.first_at >= STEADY:
+            mean = (now - self.first_at) / since
+            if now - self.last_at >= mean / 2:
+                self.pace = mean
+        self.last_at = now
+
+    def _end_phase(self) -> None:
+        """In a log, name a step that took long."""
+        if self.bar is not None and self.bar.disable and self.phase and self.clock() - self.phase_since >= LONG:
+            self._log(f"{self.phase}: {duration(self.clock() - self.phase_since)}")
+        self.phase = ""
 
     def _lasted(self) -> float:
         """Seconds since the first sign of the group."""
@@ -172,8 +199,6 @@ class TerminalProgress:
 
     def _announcement(self) -> str:
         """The first line of a long group in a log."""
-        if not self.label:
-            return self.phase
         return f"{self.label}: {self.done:,} of {count(self.total, 'case')} after {duration(self._lasted())}"
 
     def _outcome(self) -> str:

@@ -1,6 +1,6 @@
 """The side-by-side table of a terminal report: prompts x models. Pure.
 
-Cells stand next to each other, or below each other if that would leave too little room to read them.
+Cells stand next to each other, or below each other if that would leave too little room to read them or cut a name.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from pytest_llmcompare.comparison.summary import Cell, Table, TableRow
 from pytest_llmcompare.judgement import Verdict, look_of
 from pytest_llmcompare.text import count, pad, width
 
+from .marked_words import coloured, marked_words
 from .style import Page, Styled, markup_of
-from .terminal_table import GAP, Fit, TableLine, natural_widths, table_lines
+from .terminal_table import GAP, TableLine, column_widths, natural_widths, table_lines, text_line
 from .text_diff import common_ends
 
-MOST_ROWS = 20  # of a table that is not shown in full
+MOST_ROWS = 50  # of a table that is not shown in full
 LEAST_CELL = 16  # columns of a cell, sign included, below which it cannot be read
-BOLD = {"bold": True}
+LEAST_CHANGE = 24  # the same for a cell with the old and the new text
 SIGN = "= "
 
 
@@ -34,14 +35,14 @@ def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]
     if not rows:
         return
     lines = lines_of(table, rows, page)
-    names, *cells = natural_widths(lines)
-    if names + sum(len(GAP) + min(columns, LEAST_CELL) for columns in cells) <= page.columns:
-        yield from table_lines(lines, page, flexible=range(1, len(table.models) + 1), rule=True)
+    flexible = range(1, len(table.models) + 1)
+    if fits(lines, table, page):
+        yield from map(coloured, table_lines(lines, page, flexible=flexible, rule=True))
     else:
-        yield from stacked(table, rows, page)
+        yield from map(coloured, stacked(table, rows, page))
     differing = sum(row.differs for row in table.rows)
     if differing > len(rows):
-        yield page.line(f"{page.sign('…')} and {differing - len(rows):,} more (-v shows all)")
+        yield page.line(f"{page.sign('…')} and {differing - len(rows):,} more rows with a difference (-v shows all)")
     elif alike := len(table.rows) - len(rows):
         yield page.line(f"and {count(alike, 'prompt')} without a difference (-v shows all)")
 
@@ -51,27 +52,40 @@ def rows_shown(table: Table, *, every_row: bool) -> Sequence[TableRow]:
     return table.rows if every_row else [row for row in table.rows if row.differs][:MOST_ROWS]
 
 
+def fits(lines: Sequence[TableLine], table: Table, page: Page) -> bool:
+    """True if the names are whole and the cells can be read, side by side."""
+    wanted = natural_widths(lines)
+    widths = column_widths(lines, page, flexible=range(1, len(wanted)))
+    changed = [
+        any(row.cells[at] and is_changed(row.cells[at]) for row in table.rows) for at in range(len(table.models))
+    ]
+    least = [
+        max(width(page.name(model)), min(most, LEAST_CHANGE if change else LEAST_CELL))
+        for model, most, change in zip(table.models, wanted[1:], changed, strict=True)
+    ]
+    return widths[0] == wanted[0] and all(given >= need for given, need in zip(widths[1:], least, strict=True))
+
+
+def is_changed(cell: Cell | None) -> bool:
+    """True for a cell that shows an old and a new text."""
+    if cell is None or cell.text is None or cell.verdict in (None, Verdict.IDENTICAL):
+        return False
+    return cell.result.baseline_text not in (None, cell.text)
+
+
 def lines_of(table: Table, rows: Sequence[TableRow], page: Page) -> list[TableLine]:
     """Return a line per prompt, with a cell per model."""
-    lines = [
-        TableLine([width(page.text(model)) for model in table.models], partial(map, page.name, table.models), BOLD)
-    ]
+    lines = [text_line([*map(page.name, (table.name, *table.models))], bold=True)]
     for row in rows:
+        name = page.name(str(row.row))
         wanted = [width(cell_text(cell, page.columns, 0, page)) for cell in row.cells]
-        lines.append(TableLine(wanted, partial(cells_of, row, page=page), markup(row.cells)))
-    names = [table.name, *(str(row.row) for row in rows)]
-    longest = max(width(page.text(name)) for name in names)
-    others = sum(len(GAP) + columns for columns in natural_widths(lines))
-    most = min(longest, max(12, page.columns // 3, page.columns - others))
-    return [
-        TableLine([most, *line.wanted], partial(with_name, name, line.fit, page=page), line.markup)
-        for name, line in zip(names, lines, strict=True)
-    ]
+        lines.append(TableLine([width(name), *wanted], partial(with_name, name, row, page=page), markup(row.cells)))
+    return lines
 
 
-def with_name(name: str, fit: Fit, widths: Sequence[int], page: Page) -> list[str]:
+def with_name(name: str, row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
     """Return a name and the cells beside it."""
-    return [page.name(name, widths[0]), *fit(widths[1:])]
+    return [name, *cells_of(row, widths[1:], page)]
 
 
 def cells_of(row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
@@ -82,17 +96,22 @@ def cells_of(row: TableRow, widths: Sequence[int], page: Page) -> list[str]:
 
 def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styled]:
     """Yield a block per prompt, with a line per model."""
-    yield page.line(page.name(table.name, page.columns), bold=True)
+    yield from page.wrapped(table.name, bold=True)
     yield page.line(page.sign("─") * page.columns)
-    names = min(max(width(page.text(model)) for model in table.models), page.columns // 3)
-    room = page.columns - names - 2 * len(GAP)
+    models = [page.name(model) for model in table.models]
+    names = max(map(width, models))
+    beside = names <= page.columns // 2
+    room = page.columns - 2 * len(GAP) - (names if beside else 0)
     for row in rows:
         parting = parting_of(row, [room] * len(row.cells))
-        yield page.line(page.name(str(row.row), page.columns))
-        for model, cell in zip(table.models, row.cells, strict=True):
-            if cell is not None:
-                text = cell_text(cell, room, parting, page)
-                yield page.line(f"{GAP}{pad(page.name(model, names), names)}{GAP}{text}", **markup([cell]))
+        yield from page.wrapped(str(row.row))
+        for model, cell in zip(models, row.cells, strict=True):
+            if cell is None:
+                continue
+            if not beside:
+                yield from page.wrapped(f"{GAP}{model}")
+            start = GAP + (pad(model, names) + GAP if beside else GAP)
+            yield page.line(start + cell_text(cell, room, parting, page), **markup([cell]))
 
 
 def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
@@ -101,7 +120,7 @@ def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
 
 
 def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
-    """Return sign and text of a case on one line.
+    """Return sign and text of a case on one line; of a case with another text than its baseline, both texts.
 
     Args:
         cell: The case; None if the model was not asked this prompt.
@@ -112,13 +131,11 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     if cell is None:
         return ""
     room = columns - len(SIGN)
-    baseline = cell.result.baseline_text
     if cell.text is None:
         text = "(no output)"
+    elif is_changed(cell) and cell.result.baseline_text is not None:
+        text = marked_words(cell.result.baseline_text, cell.text, room, page)
     else:
-        if cell.verdict is Verdict.DRIFTED and baseline is not None:
-            own = common_ends(baseline, cell.text)[0]
-            parting = max(parting, own if is_hidden(cell.text, own, room) else 0)
         text = telling(cell.text, parting, room, page) or "(no text)"
     sign = page.sign(look_of(cell.verdict, accepted=cell.accepted).sign)
     return page.cut(f"{sign} {page.cut(text, room)}", columns)

@@ -7,17 +7,29 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pytest_llmcompare.judgement import Verdict, look_of, severity_of
-from pytest_llmcompare.text import cut, disarm, encodable, escape, shorten, width
+from pytest_llmcompare.text import cut, disarm, encodable, escape, width
 
 ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x"}
 """Substitutes of our signs for outputs that cannot encode them; of the same width."""
 
+Span = tuple[int, int, Mapping[str, bool]]
+"""Start and end of a part of a line, the end not included, and its markup."""
+
 
 class Styled(NamedTuple):
-    """One line for `TerminalWriter.line(text, **markup)`."""
+    """One line for `TerminalWriter.line(text, **markup)`; parts in `spans` have a markup of their own."""
 
     text: str
     markup: Mapping[str, bool] = {}
+    spans: tuple[Span, ...] = ()
+
+    def parts(self) -> list[tuple[str, Mapping[str, bool]]]:
+        """The line in pieces of one markup each."""
+        at, parts = 0, []
+        for start, end, markup in self.spans:
+            parts += [(self.text[at:start], self.markup), (self.text[start:end], markup)]
+            at = end
+        return [part for part in (*parts, (self.text[at:], self.markup)) if part[0]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +57,9 @@ class Page:
         """Escape text of a model."""
         return encodable(escape(text), self.encoding)
 
-    def name(self, name: str, columns: int) -> str:
-        """Escape the name of a model, table or prompt, and cut its middle if it is too wide."""
-        return shorten(encodable(disarm(name), self.encoding), columns, self.sign("…"))
+    def name(self, name: str) -> str:
+        """Escape the name of a model, table or prompt. Names are never cut: a part of one names something else."""
+        return encodable(disarm(name), self.encoding)
 
     def cut(self, text: str, columns: int) -> str:
         """Cut the end of an escaped text if it is too wide."""
@@ -56,6 +68,10 @@ class Page:
     def line(self, text: str, **markup: bool) -> Styled:
         """Finish a line: escaped, as its parts together may be harmful, and no wider than the terminal."""
         return Styled(self.cut(disarm(text.rstrip()), self.columns), markup)
+
+    def wrapped(self, text: str, **markup: bool) -> list[Styled]:
+        """Finish a text on as many lines as it needs."""
+        return [self.line(line, **markup) for line in wrap(encodable(disarm(text), self.encoding), self.columns)]
 
 
 def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:

@@ -5,59 +5,33 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 
-from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, Summary, Table
-from pytest_llmcompare.judgement import ACCEPTED, Likelihood, Verdict
-from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
+from pytest_llmcompare.comparison.summary import Summary, Table
+from pytest_llmcompare.judgement import ACCEPTED, Verdict
+from pytest_llmcompare.text import count, disarm, encodable, width
 
-from .messages import budget_sentence, change, gate_blocks, headline, short_place, token
+from .assertion_lines import assertion_count
+from .gates import gate_blocks
+from .messages import open_counts
+from .mlflow_pages import page_address, ui_command
 from .model_sentences import cached_answers, verdict_lines
 from .model_table import model_table_lines, pair_lines
 from .side_by_side import grid_lines, rows_shown
-from .style import Page, Styled, wrap
+from .style import Page, Styled
+from .terminal_findings import MOST_NAMED, alike_lines, budget_lines, near_tie_lines, shift_lines
 
-MOST_WITHIN, MOST_OVER = 3, 20
-"""Most drifted cases listed if the run passes, and if it fails."""
-
-
-def budget_lines(checks: Iterable[BudgetCheck], page: Page, *, every: bool) -> Iterator[Styled]:
-    """Yield a line per model on the drift budget, then its drifted cases.
-
-    Args:
-        checks: The models against the budget.
-        page: Width and encoding of the terminal.
-        every: Whether to list all drifted cases.
-    """
-    for check in checks:
-        remarkable = check.drifted or not check.rate.total
-        colour = {"red" if check.fails else "yellow": True} if remarkable else {}
-        for line in wrap(encodable(disarm(sentence(check)), page.encoding), page.columns):
-            yield page.line(line, **colour)
-        most = len(check.drifted) if every else MOST_OVER if check.fails else MOST_WITHIN
-        for result in check.drifted[:most]:
-            name = f"{result.key.group.table}/{result.key.row}"
-            verdict = headline(result.judgement) if result.judgement else ""
-            yield page.line(encodable(f"  {page.name(name, page.columns // 2)}: {verdict}", page.encoding))
-        if len(check.drifted) > most:
-            yield page.line(f"  and {len(check.drifted) - most:,} more (-v shows all)")
-
-
-def sentence(check: BudgetCheck) -> str:
-    """Hold one model against the drift budget, in a sentence."""
-    text = budget_sentence(check.rate, check.budget, over=check.fails, origin=check.origin)
-    return f"{check.model}: {text}" if check.rate.total else text
-
-
-MOST_EQUAL = 3  # groups of equal drifts shown
-MOST_NAMED = 3  # cases named of a group
-MOST_TIES = 10  # near ties shown one by one
 REVIEW = "llmcompare review"
 FAILED = "model comparison failed:"
-TOKEN = 24  # columns of a token
 
 
 def summary_lines(
-    summary: Summary, *, width: int, verbose: int, command: str, waits: bool = True, encoding: str = "utf-8"
+    summary: Summary,
+    *,
+    width: int,
+    verbose: int,
+    command: str,
+    waits: bool = True,
+    hidden: int = 0,
+    encoding: str = "utf-8",
 ) -> list[Styled]:
     """Return the report as lines with the markup that `TerminalWriter.line` takes.
 
@@ -68,31 +42,42 @@ def summary_lines(
             every table, all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
         waits: Whether outputs are pending.
+        hidden: Number of failures that pytest's list of them leaves out.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
     models = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
-    models += [page.line(summary.texts)] if summary.texts else []
+    models += [page.line(text) for text in (summary.texts, assertion_count(summary.cells)) if text]
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:
-        return [*separated(block for block in (changes, models, budgets) if block)]
+        rest = hidden_lines(hidden, page, "above: without -q a table shows their texts")
+        return [*separated(block for block in (changes, models, budgets, rest) if block)]
     tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
     blocks = [
         changes,
-        *tables,
-        [*legend(summary.tables, page, every_row=verbose > 0)],
-        [*equal_drift_lines(summary.equal_drifts, page)],
+        *gate_blocks(summary.gates, page, every=verbose > 0),
+        *tables[:-1],
+        [
+            *(tables[-1] if tables else ()),
+            *legend(summary.tables, page, every_row=verbose > 0),
+            *hidden_lines(hidden, page, "above: their texts are in this table; -v shows each in full"),
+        ],
+        [*alike_lines(summary, page)],
         [*near_tie_lines(summary, page)],
         models,
-        *gate_blocks(summary.gates, page, every=verbose > 0),
         [*shift_lines(summary, page)],
         [*pair_lines(summary.tables, page, every=verbose > 0)],
         budgets,
         [*note_lines(summary, page, every=verbose > 0)],
-        [*next_lines(summary, page, command, waits=waits)],
+        [*next_lines(summary, page, command, waits=waits), *mlflow_lines(summary, page)],
     ]
     return [*separated(block for block in blocks if block)]
+
+
+def hidden_lines(hidden: int, page: Page, instead: str) -> list[Styled]:
+    """Say that failures are left out of pytest's list, and where their texts are instead."""
+    return page.wrapped(f"{count(hidden, 'failure')} not listed {instead}") if hidden else []
 
 
 def separated(blocks: Iterable[list[Styled]]) -> Iterator[Styled]:
@@ -114,74 +99,21 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
         yield page.line("   ".join(f"{page.sign(look.sign)} {look.meaning}" for look in looks))
 
 
-def equal_drift_lines(drifts: Iterable[EqualDrifts], page: Page) -> Iterator[Styled]:
-    """Yield a line per change that several cases share."""
-    several = [group for group in drifts if len(group.cases) > 1]
-    for group in several[:MOST_EQUAL]:
-        tokens = f"{token(group.baseline_token, TOKEN)} -> {token(group.candidate_token, TOKEN)}"
-        names = ", ".join(str(case.row) for case in group.cases[:MOST_NAMED])
-        more = ", ..." if len(group.cases) > MOST_NAMED else ""
-        start = encodable(f"{count(len(group.cases), 'drift')} alike: {disarm(group.model)} {tokens}", page.encoding)
-        yield page.line(f"{start} in {page.name(names, max(page.columns - width(start) - 8, 12))}{more}")
-    if len(several) > MOST_EQUAL:
-        yield page.line(f"and {len(several) - MOST_EQUAL} more changes that several cases have in common")
-
-
-def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
-    """Yield a line per near tie, the largest margins first."""
-    judged_ties = [(cell, cell.result.judgement) for cell in summary.cells if cell.verdict is Verdict.NEAR_TIE]
-    ties = sorted(((cell, judged) for cell, judged in judged_ties if judged), key=lambda tie: -(tie[1].margin or 0.0))
-    for cell, judged in ties[:MOST_TIES]:
-        what = "" if judged.position is None else f" {short_place(judged)}{change(judged, TOKEN)}"
-        margin = "" if judged.margin is None else f" margin {number(judged.margin)}"
-        limit = "" if judged.tolerance is None else f" (tie: up to {number(judged.tolerance)} nats)"
-        why = f": {disarm(judged.reason)}" if judged.reason else ""
-        line = f"near tie {disarm(str(cell.key))}{what}{margin}{limit}{why}"
-        yield page.line(encodable(line, page.encoding))
-        if cell.result.model_changed:
-            for name, text in (("baseline", cell.result.baseline_text), ("candidate", cell.text)):
-                yield page.line(encodable(f"  {name:<9}  {quoted(text or '', page.columns - 13)}", page.encoding))
-    if len(ties) > MOST_TIES:
-        yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
-
-
 def cache_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     """Yield how many answers are from the answer cache, if any is."""
     if summary.cached:
         yield page.line(cached_answers(summary.cached, summary.answers))
 
 
-def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:
-    """Yield a paragraph per model with silent drift: the texts are equal, the log-probs are not."""
-    by_model: dict[str, list[tuple[Likelihood, Cell]]] = {}
-    for cell in summary.cells:
-        moved = cell.result.judgement.likelihood if cell.result.judgement else None
-        if cell.verdict is Verdict.SHIFTED and moved is not None and not cell.accepted:
-            by_model.setdefault(cell.key.group.model, []).append((moved, cell))
-    for model, shifts in by_model.items():
-        most, cell = max(shifts, key=lambda shift: shift[0].rms)
-        yield from paragraph(
-            f"shifted: {model}: log-probs of {count(len(shifts), 'unchanged output')} moved by up to "
-            f"{number(most.rms)} nats per token ({cell.key.row}); noise is at most {number(most.band)}",
-            page,
-        )
-
-
 def note_lines(summary: Summary, page: Page, *, every: bool) -> Iterator[Styled]:
     """Yield obsolete baselines and notes, each once; `fault_lines` has the reasons why the run failed."""
     for key, rows in summary.obsolete:
         names = ", ".join(map(str, rows[:MOST_NAMED])) + (", ..." if len(rows) > MOST_NAMED else "")
-        line = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
-        yield from paragraph(line, page)
+        text = f"{key.table}/{key.model}: {count(len(rows), 'obsolete baseline')} ({names}), no longer in the table"
+        yield from page.wrapped(text, yellow=True)
     for note in (*summary.further_notes, *(summary.remarks if every else ())):
         for line in note.splitlines():
-            yield from paragraph(line, page)
-
-
-def paragraph(text: str, page: Page) -> Iterator[Styled]:
-    """Yield a text on as many lines as it needs."""
-    for line in wrap(encodable(disarm(text), page.encoding), page.columns):
-        yield page.line(line, yellow=True)
+            yield from page.wrapped(line, yellow=True)
 
 
 def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) -> Iterator[Styled]:
@@ -197,21 +129,18 @@ def fault_lines(faults: Iterable[str], *, columns: int | None, encoding: str) ->
         yield Styled(FAILED, {"red": True, "bold": True})
     for reason in reasons:
         for line in reason.splitlines():
-            text = encodable(disarm(line.rstrip()), encoding)
             if columns is None:
-                yield Styled(text, {"red": True})
+                yield Styled(encodable(disarm(line.rstrip()), encoding), {"red": True})
             else:
-                page = Page(columns, encoding)
-                yield from (page.line(part, red=True) for part in wrap(text, columns))
+                yield from Page(columns, encoding).wrapped(line, red=True)
 
 
 def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> Iterator[Styled]:
     """Yield the commands for outputs that are not accepted yet."""
-    changed = summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED)
     missing = summary.open(Verdict.MISSING)
     obsolete = sum(len(rows) for _, rows in summary.obsolete)
-    if changed:
-        yield from command_lines(f"Accept {changed + missing:,}:", f"{command} --llm-update", page)
+    if summary.open(Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):
+        yield from command_lines(f"Accept {open_counts(summary)}:", f"{command} --llm-update", page)
         if waits:
             yield from command_lines("or:", REVIEW, page)
     if missing:
@@ -220,13 +149,30 @@ def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> It
         yield from command_lines(f"Delete {obsolete:,}:", f"{command} --llm-prune", page)
 
 
+def mlflow_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+    """Yield what opens the runs in MLflow, at the page that shows them; addresses are never cut."""
+    if not summary.mlflow:
+        return
+    command = ui_command(summary.mlflow)
+    yield from command_lines("Look in MLflow:", command, page) if command else page.wrapped("Look in MLflow:")
+    for place in summary.mlflow[:MOST_NAMED]:
+        yield Styled(f"  {encodable(disarm(page_address(place)), page.encoding)}")
+    if len(summary.mlflow) > MOST_NAMED:
+        yield page.line(f"  and {count(len(summary.mlflow) - MOST_NAMED, 'more experiment')}")
+
+
 def command_lines(label: str, command: str, page: Page) -> Iterator[Styled]:
     r"""Yield a command to copy, continued with `\` if it is too long; its words are never cut."""
-    line = label
-    for word in shlex.split(command):
-        shown = encodable(disarm(shlex.quote(word)), page.encoding)
-        if line.strip() and width(line) + 1 + width(shown) > page.columns - 2:
+    first, *words = [encodable(disarm(shlex.quote(word)), page.encoding) for word in shlex.split(command)]
+    line = f"{label} {first}"
+    if width(line) > page.columns - (
+        2 if words else 0
+    ):  # a label is no part of the command, so no backslash follows it
+        yield from page.wrapped(label)
+        line = f"  {first}"
+    for word in words:
+        if width(line) + 1 + width(word) > page.columns - 2:
             yield Styled(f"{line} \\")
             line = " "
-        line += f" {shown}"
+        line += f" {word}"
     yield Styled(line)

@@ -1,8 +1,8 @@
 """Tables for a terminal: rich decides how wide the columns are, pytest writes the lines. Pure.
 
 rich lays out one row of placeholders, as many letters as the widest cell of a column has columns. The texts are fitted
-afterwards: names are cut in the middle, outputs begin where they part, and wcwidth measures them, because versions of
-rich differ in the width of emoji sequences.
+afterwards: outputs begin where they part, and wcwidth measures them, because versions of rich differ in the width of
+emoji sequences. Names are never cut: one that does not fit stands on lines of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from pytest_llmcompare.text import pad, width
 
@@ -38,14 +37,9 @@ class TableLine:
     markup: Mapping[str, bool] = field(default_factory=dict)
 
 
-Name = Callable[[int], str]
-"""Returns a name, its middle cut if it is wider than so many columns."""
-
-
-def text_line(name: Name, cells: Sequence[str], page: Page, **markup: bool) -> TableLine:
-    """A line of finished cells after a name."""
-    wanted = [width(name(page.columns)), *map(width, cells)]
-    return TableLine(wanted, lambda widths: [name(widths[0]), *cells], markup)
+def text_line(cells: Sequence[str], **markup: bool) -> TableLine:
+    """A line of finished cells."""
+    return TableLine([*map(width, cells)], lambda _: cells, markup)
 
 
 def table_lines(
@@ -67,7 +61,7 @@ def table_lines(
         rule: Whether there is a rule below the heading.
         indent: Start of each line.
     """
-    widths = _column_widths(natural_widths(lines), page.columns - len(indent), flexible)
+    widths = column_widths(lines, page, flexible=flexible, indent=indent)
     for at, line in enumerate(lines):
         if rule and at == 1:
             yield page.line(indent + page.sign("─") * (sum(widths) + len(GAP) * (len(widths) - 1)))
@@ -81,15 +75,14 @@ def table_lines(
 
 def numbers_table(
     heading: str,
-    names: Sequence[Name],
+    names: Sequence[str],
     columns: Mapping[str, Sequence[str]],
     page: Page,
     *,
     give_way: Sequence[str],
-    least: int,
     markups: Sequence[Mapping[str, bool]],
 ) -> Iterator[Styled]:
-    """Lay out a table of names with numbers to the right of them.
+    """Lay out a table of names with numbers to the right of them, or below them if there is no room.
 
     Args:
         heading: Heading of the names.
@@ -97,19 +90,21 @@ def numbers_table(
         columns: The other cells by heading.
         page: Width and encoding of the terminal.
         give_way: Headings of columns that are left out, one after the other, until the names have enough room.
-        least: Width that is enough for a name.
         markups: Colour of each line.
     """
     kept = dict(columns)
     for left_out in ("", *give_way):
         kept.pop(left_out, None)
-        lines = [text_line(partial(page.name, heading), [*kept], page, bold=True)]
+        lines = [text_line([heading, *kept], bold=True)]
         for at, (name, markup) in enumerate(zip(names, markups, strict=True)):
-            lines.append(text_line(name, [cells[at] for cells in kept.values()], page, **markup))
-        longest, *others = natural_widths(lines)
-        if min(longest, least) + sum(len(GAP) + other for other in others) <= page.columns:
-            break
-    return table_lines(lines, page, numbers=True)
+            lines.append(text_line([name, *(cells[at] for cells in kept.values())], **markup))
+        if sum(natural_widths(lines)) + len(GAP) * len(kept) <= page.columns:
+            yield from table_lines(lines, page, numbers=True)
+            return
+    yield from page.wrapped(heading, bold=True)
+    for at, (name, markup) in enumerate(zip(names, markups, strict=True)):
+        yield from page.wrapped(name, **markup)
+        yield from page.wrapped("  " + ", ".join(f"{cells[at]} {head}" for head, cells in kept.items() if cells[at]))
 
 
 def natural_widths(lines: Sequence[TableLine]) -> list[int]:
@@ -117,8 +112,11 @@ def natural_widths(lines: Sequence[TableLine]) -> list[int]:
     return [max(wanted) for wanted in zip(*(line.wanted for line in lines), strict=True)]
 
 
-def _column_widths(wanted: Sequence[int], columns: int, flexible: Collection[int]) -> list[int]:
-    """Let rich divide so many terminal columns among the columns of a table."""
+def column_widths(
+    lines: Sequence[TableLine], page: Page, *, flexible: Collection[int] = (0,), indent: str = ""
+) -> list[int]:
+    """Let rich divide the terminal among the columns of a table; arguments as of `table_lines`."""
+    wanted, columns = natural_widths(lines), page.columns - len(indent)
     from rich.console import Console
     from rich.style import Style
     from rich.table import Table

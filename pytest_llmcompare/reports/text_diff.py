@@ -43,6 +43,13 @@ def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range
         in code points and in order. If more than `MOST_ALIGNED` words lie between the common beginning and the common
         end, all of them count as changed.
     """
+    changes = paired_changes(baseline, candidate)
+    removed, added = [change[0] for change in changes], [change[1] for change in changes]
+    return [part for part in removed if part[0] < part[1]], [part for part in added if part[0] < part[1]]
+
+
+def paired_changes(baseline: str, candidate: str) -> list[tuple[Range, Range]]:
+    """Find the same as `word_changes`, in pairs: what the baseline has at a place, and what the candidate has there."""
     ours, theirs = _words(baseline), _words(candidate)
     start, end = common_ends(ours, theirs)
     our_middle, their_middle = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
@@ -51,17 +58,19 @@ def word_changes(baseline: str, candidate: str) -> tuple[list[Range], list[Range
     else:
         stretches = [*_aligned(our_middle, their_middle)]
     at, other_at = ([*accumulate(map(len, words), initial=0)][start:] for words in (ours, theirs))
-    removed: list[Range] = []
-    added: list[Range] = []
+    changes = []
     # A blank between two changes does not part them.
     for kept, group in groupby(
         stretches, lambda part: part.equal and any(map(str.strip, our_middle[part.start : part.end]))
     ):
         parts = [*group]
         if not kept:
-            removed.append((at[parts[0].start], at[parts[-1].end]))
-            added.append((other_at[parts[0].other_start], other_at[parts[-1].other_end]))
-    return [part for part in removed if part[0] < part[1]], [part for part in added if part[0] < part[1]]
+            ranges = (
+                (at[parts[0].start], at[parts[-1].end]),
+                (other_at[parts[0].other_start], other_at[parts[-1].other_end]),
+            )
+            changes.append(ranges)
+    return changes
 
 
 def _words(text: str) -> list[str]:

@@ -13,12 +13,12 @@ from pytest_llmcompare.settings import GITHUB, STEP_SUMMARY
 
 from .document import ReportData, json_report
 from .html import html_report
-from .markdown import MOST_BYTES, markdown_report
+from .markdown import MOST_BYTES, markdown_file, markdown_report
 
 WRITERS: Mapping[str, Callable[[ReportData], str]] = {
     ".html": html_report,
     ".json": json_report,
-    ".md": markdown_report,
+    ".md": markdown_file,
 }
 
 

@@ -15,6 +15,8 @@ from pytest_llmcompare.settings import Settings
 
 WRITE = "Write `assert llm_output == llm_baseline`; to look at the texts use llm_baseline.text."
 
+LONGEST_CELL = 1000  # characters of a cell of a table that reports show
+
 Accepting = Callable[[str], str]
 """Gives the command that takes a test's output as its baseline, by its node id."""
 
@@ -30,7 +32,10 @@ class Observation:
         judgement: The verdict, once the test has compared.
         baseline_text: Text of the baseline; None if there is none.
         explanation: Why the comparison failed, as lines; empty if it has not.
+        failed_samples: How many samples failed, as a line; empty if there is only one.
+        message: The message of the failed comparison's assertion; None if something else has failed.
         assertions: Results of the row's assertions, once the test has asked for the output.
+        seconds: Time that the model took, if it is known.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
@@ -44,7 +49,10 @@ class Observation:
     judgement: Judgement | None = None
     baseline_text: str | None = None
     explanation: tuple[str, ...] = ()
+    failed_samples: str = ""
+    message: str | None = None
     assertions: tuple[AssertionResult, ...] = ()
+    seconds: float | None = None
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
     wants_baseline: bool = False
@@ -81,6 +89,8 @@ class Observation:
             conversation=self.case.row.conversation,
             model_changed=self.model_changed,
             assertions=self.assertions,
+            columns={name: str(value)[:LONGEST_CELL] for name, value in self.case.columns.items() if value is not None},
+            seconds=self.seconds,
         )
 
 
@@ -151,11 +161,9 @@ class StoredBaseline:
             worst = self._observation.worst
             lines = failure_lines(worst.result(passed=False), self._accepting(worst.nodeid))
             if self._observation.further:
-                lines.insert(
-                    1,
-                    f"{len(failed)} of {len(self._observation.samples)} samples; this is number "
-                    f"{worst.case.sample + 1}",
-                )
+                of = f"{len(failed)} of {len(self._observation.samples)} samples"
+                self._observation.failed_samples = f"{of}; this is number {worst.case.sample + 1}"
+                lines.insert(1, self._observation.failed_samples)
             self._observation.explanation = tuple(lines)
         return not failed
 

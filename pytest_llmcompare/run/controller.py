@@ -16,6 +16,7 @@ import pytest
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.settings import FILES
 
+from .failures import Failures
 from .interruption import kept_line, watch_sigterm
 from .stash import (
     ATTEMPT,
@@ -59,6 +60,7 @@ class Controller:
         all_collected: Whether all test files could be collected.
         any_selected: Whether any test of ours was selected to run.
         report: The finished run as the reports show it; None before its end.
+        failures, hidden: The failed comparisons, and how many of them pytest's list of failures leaves out.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -73,6 +75,8 @@ class Controller:
         self.all_collected = True
         self.any_selected = False
         self.report: Report | None = None
+        self.failures = Failures(config)
+        self.hidden = 0
 
     @cached_property
     def pending(self) -> PendingTracker:
@@ -91,7 +95,8 @@ class Controller:
         if attempt := getattr(report, ATTEMPT, None):
             self.take_attempt(attempt, report.location)
         if results := getattr(report, REPORT, ()):
-            self.take_results(results, report.location, failed_at_end=report.when == "teardown" and report.failed)
+            samples = self.take_results(results, report)
+            self.failures.take(report, samples, session_of(self.config).command_line.accepting)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -139,13 +144,12 @@ class Controller:
         self.attempts[attempt.nodeid] = attempt
         self.locations[attempt.nodeid] = location
 
-    def take_results(self, samples: tuple[CaseResult, ...] | str, location: Location, *, failed_at_end: bool) -> None:
-        """Record the results of a test, and where it stands.
+    def take_results(self, samples: tuple[CaseResult, ...] | str, report: pytest.TestReport) -> tuple[CaseResult, ...]:
+        """Record and return the results of a test, and record where it stands.
 
         Args:
             samples: A result per sample of the case; from a worker, a line of JSON for each.
-            location: Where the test stands.
-            failed_at_end: Whether the test failed in its teardown, after it had reported once.
+            report: The report that carries them; one of the teardown comes after another one.
         """
         if isinstance(samples, str):
             from pytest_llmcompare.serialization import case_result_from_json
@@ -153,8 +157,9 @@ class Controller:
             samples = tuple(case_result_from_json(line) for line in samples.splitlines())
         for result in samples:
             self.results[result.nodeid, result.key] = result
-            self.locations[result.nodeid] = location
-        self.pending.take(samples, failed_at_end=failed_at_end)
+            self.locations[result.nodeid] = report.location
+        self.pending.take(samples, failed_at_end=report.when == "teardown" and report.failed)
+        return samples
 
     def take_worker_output(self, output: Mapping[str, Any]) -> None:
         """Record what a worker has sent."""
@@ -194,6 +199,7 @@ class Controller:
         )
         self.report = write_report_files(report, self.settings.reports, self.config)
         mark_failure(self.report.summary, self.config)
+        self.hidden = self.failures.hide_most()
         if self.report.summary.faults and tests_passed:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -207,7 +213,7 @@ class Controller:
         if self.report is not None:
             from .display import annotate, show
 
-            show(self.report, reporter, self.config, waits=self.pending.holds)
+            show(self.report, reporter, self.config, waits=self.pending.holds, hidden=self.hidden)
             annotate(self.report, reporter, self.config, self.locations)
 
     def show_faults(self) -> None:
@@ -220,7 +226,7 @@ class Controller:
     def show_kept(self) -> None:
         """Print what an interrupted run has kept, at every verbosity."""
         reporter = self.config.pluginmanager.getplugin("terminalreporter")
-        line = kept_line(self.config.rootpath, self.started) if reporter else ""
+        line = kept_line(self.config.rootpath, self.started, selected=self.any_selected) if reporter else ""
         if line:
             reporter.write_line(line, yellow=True)
 

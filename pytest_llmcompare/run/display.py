@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +17,11 @@ from pytest_llmcompare.reports.junit import checks
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 
+from .stash import source_of
+
 if TYPE_CHECKING:
     from pytest_llmcompare.reports.document import ReportData
+    from pytest_llmcompare.reports.style import Styled
 
 ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
 """Name of the plugin that annotates every failed test."""
@@ -40,7 +43,9 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
     from pytest_llmcompare.reports.document import report_data
     from pytest_llmcompare.reports.write import write_reports as write
 
-    failed = report
+    from .identity import identity
+
+    failed = replace(report, identity=identity(config.rootpath, source_of(config).title))
 
     def draw() -> ReportData:
         return report_data(failed)
@@ -72,7 +77,9 @@ def annotate(
         reporter.write_line(encodable(line, output_encoding()))
 
 
-def show(report: Report, reporter: pytest.TerminalReporter, config: pytest.Config, *, waits: bool) -> None:
+def show(
+    report: Report, reporter: pytest.TerminalReporter, config: pytest.Config, *, waits: bool, hidden: int = 0
+) -> None:
     """Write the summary.
 
     Args:
@@ -80,6 +87,7 @@ def show(report: Report, reporter: pytest.TerminalReporter, config: pytest.Confi
         reporter: pytest's own.
         config: pytest's configuration.
         waits: Whether outputs wait for review.
+        hidden: Number of failures that pytest's list of them leaves out.
     """
     lines = summary_lines(
         report.summary,
@@ -87,12 +95,20 @@ def show(report: Report, reporter: pytest.TerminalReporter, config: pytest.Confi
         verbose=config.get_verbosity(),
         command=report.command,
         waits=waits,
+        hidden=hidden,
         encoding=output_encoding(),
     )
     if lines:
         reporter.write_sep("=", "model comparison")
-    for text, markup in lines:
-        reporter.write_line(text, **markup)
+    for line in lines:
+        write_parts(line, reporter)
+
+
+def write_parts(line: Styled, writer: Any) -> None:
+    """Write a line with a terminal reporter or writer of pytest."""
+    for text, markup in line.parts():
+        writer.write(text, **markup)
+    writer.line("")
 
 
 def show_faults(faults: Iterable[str], config: pytest.Config) -> None:
@@ -101,8 +117,8 @@ def show_faults(faults: Iterable[str], config: pytest.Config) -> None:
     if reporter is None:
         return
     columns = terminal_width(reporter) if reporter.isatty else None
-    for text, markup in fault_lines(faults, columns=columns, encoding=output_encoding()):
-        reporter.write_line(text, **markup)
+    for line in fault_lines(faults, columns=columns, encoding=output_encoding()):
+        write_parts(line, reporter)
 
 
 def output_encoding() -> str:

@@ -15,9 +15,9 @@ from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.messages import failed_gates
+from pytest_llmcompare.reports.gates import failed_gates
 from pytest_llmcompare.reports.model_sentences import failed_verdict
-from pytest_llmcompare.reports.terminal import sentence
+from pytest_llmcompare.reports.terminal_findings import sentence
 from pytest_llmcompare.settings import Settings, Update
 
 from .pending_tracker import PendingTracker

@@ -80,18 +80,19 @@ def release_sigterm(config: pytest.Config) -> None:
         termination.release()
 
 
-def kept_line(root: Path, started: float) -> str:
-    """How many outputs an interrupted run has kept, as a line; empty if it asked for none.
+def kept_line(root: Path, started: float, *, selected: bool = False) -> str:
+    """How many outputs an interrupted run has kept, as a line; empty if it was to ask for none.
 
     Args:
         root: pytest's root folder.
         started: When the run started, in seconds since the epoch.
+        selected: Whether tests that ask models were selected.
     """
     from pytest_llmcompare.baselines.journal import kept_since
 
     kept = kept_since(root, started)
     if kept is None:
-        return ""
+        return "llmcompare: no model was asked yet; the same command starts again" if selected else ""
     if not kept.outputs:
         return f"llmcompare: 0 of {kept.asked} outputs are kept: none was finished"
     return f"llmcompare: {kept.outputs} of {kept.asked} outputs are kept; the same command goes on from there"

@@ -26,6 +26,7 @@ from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
 from pytest_llmcompare.text import disarm
 
 from .assertion import Observation
+from .failures import COMPACT
 from .items import place
 from .marker_faults import ANSWERED, compares_in_fixtures
 from .parametrize import asked
@@ -47,16 +48,16 @@ def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoR
     pytest.fail(f"{safe.partition(chr(10))[0]} (as above)" if shown else safe, pytrace=False)
 
 
-def fail_broken(observation: Observation, session: Session) -> None:
+def fail_broken(observation: Observation) -> None:
     """Fail a test whose body passed if an assertion of its row does not hold on one of its outputs."""
     failed = next((seen for seen in observation.samples if broken(seen.assertions)), None)
     if failed is not None:
         output = failed.generation.text if failed.generation else ""
         lines = broken_lines(test_name(failed.nodeid), failed.assertions, output)
-        pytest.fail("\n".join(session.failure_budget.spend(lines)), pytrace=False)
+        pytest.fail("\n".join(lines), pytrace=False)
 
 
-def explain(item: pytest.Item, call: pytest.CallInfo[None], session: Session) -> None:
+def explain(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
     """Make the explanation of a failed comparison the message of its `AssertionError`.
 
     Of an assertion's own explanation pytest would show 8 lines, after the word `assert`.
@@ -65,9 +66,10 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None], session: Session) ->
     if observation is None or not observation.explanation or call.excinfo is None:
         return
     if isinstance(call.excinfo.value, AssertionError):
-        own = COMPARISON.sub("", str(call.excinfo.value))
-        lines = [*session.failure_budget.spend(list(observation.explanation)), *([own] if own else [])]
-        call.excinfo.value.args = ("\n".join(lines),)
+        message = str(call.excinfo.value)
+        own = COMPARISON.sub("", message)
+        observation.message = own if own != message else None
+        call.excinfo.value.args = ("\n".join(filter(None, (*observation.explanation, own))),)
 
 
 def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
@@ -94,6 +96,8 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     item.stash[REPORTED] = attempt
     setattr(report, ATTEMPT, attempt)
     if observation is not None:
+        if call.when == "call" and report.failed and observation.message is not None:
+            setattr(report, COMPACT, [line for line in (observation.failed_samples, observation.message) if line])
         passed = attempt.outcome in (PASSED, XPASSED) and not observation.failed
         attach_results(item, report, observation, passed=passed)
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.baselines.content_digests import recall_digests
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult
-from pytest_llmcompare.errors import LlmCompareError, ModelError, UsageError, unforeseen
-from pytest_llmcompare.models.resolve import ResolvedModel, resolve
+from pytest_llmcompare.errors import LlmCompareError, UsageError, unforeseen
 from pytest_llmcompare.models.run_settings import with_settings
 from pytest_llmcompare.models.served import check_variables
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.messages import FailureBudget
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.settings import OFF, Settings
 from pytest_llmcompare.suite.group import Group
@@ -27,6 +25,7 @@ from pytest_llmcompare.suite.marker import Declaration
 from pytest_llmcompare.text import in_text_without_secrets
 
 from .command_line import CommandLine
+from .model_lookup import ModelLookup
 
 if TYPE_CHECKING:
     from pytest_llmcompare.evaluation.resources import Resources
@@ -47,13 +46,11 @@ class Session:
         extensions: What plugins add to the whole run.
         source: Where baselines come from.
         command_line: The pytest command of the run.
-        most_in_full: How many failures this process shows in full.
 
     Attributes:
         reference: The model whose outputs are the baselines; empty if no model's are.
         groups, results: The groups that tests have declared, and the results of those that are evaluated.
         owners: For each folder and table, a fingerprint of its cases and the first test that declared it.
-        failure_budget: How many failures are still shown in full.
         shown_reasons: Reasons of failures that were shown in full: a model that cannot be loaded fails all its tests.
         all_collected: Whether all test files could be collected.
         any_selected: Whether any test of ours was selected to run.
@@ -71,7 +68,6 @@ class Session:
         *,
         source: BaselineReader,
         command_line: CommandLine,
-        most_in_full: int,
     ) -> None:
         self.settings = settings
         self.source = source
@@ -84,9 +80,8 @@ class Session:
         self.results: dict[GroupKey, GroupResult] = {}
         self.owners: dict[tuple[str, str], tuple[str, str]] = {}
         self.parsed: dict[tuple[str, ...], tuple[ModelSpec, ...]] = {}
-        self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
+        self.lookup = ModelLookup(root, recalls=settings.cache != OFF)
         self.command_line = command_line
-        self.failure_budget = FailureBudget(most_in_full)
         self.shown_reasons: set[str] = set()
         self.all_collected = True
         self.any_selected = False
@@ -207,11 +202,14 @@ class Session:
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
         try:
-            resolved = self.resolve(group.spec)
+            self.lookup.prepare(group.spec)
             from pytest_llmcompare.evaluation.heavy_imports import heavy_imports
 
+            if "mlflow" not in sys.modules:
+                self.progress.say("importing MLflow")
             with heavy_imports():
                 from pytest_llmcompare.evaluation.evaluate import evaluate
+            resolved = self.lookup.resolve(group.spec)
             return evaluate(group, tuple(group.selected.values()), self.heavy(), self.progress, resolved)
         except LlmCompareError as error:
             return GroupResult(group.key, error=str(error))
@@ -219,28 +217,6 @@ class Session:
             return GroupResult(group.key, error=in_text_without_secrets(unforeseen(error)))
         finally:
             self.progress.end()
-
-    def resolve(self, spec: ModelSpec) -> ResolvedModel | None:
-        """Find a model on this machine or the hub, once per run; None for one that is asked of MLflow or a plugin.
-
-        Before torch and mlflow are imported, which takes longer than to say that a model is not there.
-
-        Raises:
-            ModelError: It cannot be found or is refused.
-        """
-        if spec.kind in (SourceKind.MLFLOW, SourceKind.OTHER):
-            return None
-        if spec not in self.resolved:
-            if self.settings.cache != OFF:
-                recall_digests(self.root)
-            try:
-                self.resolved[spec] = resolve(spec, root=self.root)
-            except ModelError as error:
-                self.resolved[spec] = error
-        model_or_error = self.resolved[spec]
-        if isinstance(model_or_error, ModelError):
-            raise model_or_error
-        return model_or_error
 
     @library_warnings_ignored()
     def model(self, key: GroupKey) -> Any:
@@ -281,9 +257,12 @@ class Session:
 
     @library_warnings_ignored()
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, and prepare the end of the process."""
         if self.resources is not None:
+            from pytest_llmcompare.evaluation.heavy_imports import end_quickly
+
             self.resources.close()
+            end_quickly()
 
     def results_without_outputs(self) -> dict[GroupKey, GroupResult]:
         """The results, without what the tests report case by case."""

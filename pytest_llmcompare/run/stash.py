@@ -56,9 +56,6 @@ DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
 WHOLE, SELECTED = "llmcompare_whole", "llmcompare_selected"
 """Also sent at its end: whether it could collect all files, and whether any test of ours was selected."""
 
-MOST_IN_FULL = 20
-"""Failures that a run shows in full, all workers together."""
-
 
 def is_worker(config: pytest.Config) -> bool:
     """True if this process is one of pytest-xdist's workers."""
@@ -109,7 +106,6 @@ def _new_session(config: pytest.Config) -> Session:
     from .hook_calls import Hooks
     from .session import Session
 
-    workers = config.workerinput["workercount"] if is_worker(config) else 1  # type: ignore[attr-defined]  # xdist's
     return Session(
         config.stash[SETTINGS],
         config.rootpath,
@@ -118,7 +114,6 @@ def _new_session(config: pytest.Config) -> Session:
         Hooks.of_run(config),
         source=source_of(config),
         command_line=CommandLine(config, config.stash[SETTINGS]),
-        most_in_full=max(1, MOST_IN_FULL // workers),
     )
 
 

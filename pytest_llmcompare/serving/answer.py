@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_llmcompare.generation import names_tokens_alike
 from pytest_llmcompare.records import digest
@@ -14,9 +14,23 @@ from pytest_llmcompare.records import digest
 from .chat import OF_PROMPTS, message_of
 from .shown_tokens import BadAnswerError, ShownPrompt, ShownToken, output_tokens, prompt_ids, shown_prompt
 
-__all__ = ["Answer", "BadAnswerError", "ShownToken", "read_answer", "shown"]
+__all__ = ["Answer", "BadAnswerError", "Received", "ShownToken", "read_answer", "shown"]
 
 MOST_SHOWN = 200  # characters of an answer in a message
+
+
+class Received(NamedTuple):
+    """What came back for a request.
+
+    Attributes:
+        content: The body of the answer.
+        server: The name that the server gives itself.
+        seconds: Time from sending the request to the end of the answer; waits and failed requests before are left out.
+    """
+
+    content: bytes
+    server: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Answer:
         reasoning: Reasoning before the text, in a field of its own.
         is_spelled: False if its tokens spell something else than its text, so that `tokens` is None: tool calls, or
             reasoning, too.
+        seconds: Time from sending the request that was answered to the end of its answer.
     """
 
     text: str
@@ -51,6 +66,7 @@ class Answer:
     prompt: ShownPrompt | None = None
     reasoning: str = ""
     is_spelled: bool = True
+    seconds: float = 0.0
 
     @property
     def token_ids(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.served import Address, ServerOptions
 from pytest_llmcompare.text import HIDDEN, in_text_without_secrets
 
-from .answer import BadAnswerError, shown
+from .answer import BadAnswerError, Received, shown
 from .bounded_body import bound_body
 from .run_limits import LONGEST_PAUSE, Pause, RequestBudget, Slots, seconds_to_wait
 
@@ -92,16 +93,13 @@ class Client:
         ambient = ("Authorization", "OpenAI-Organization", "OpenAI-Project", *_ambient_headers())
         self._omitted = [name for name in ambient if name.lower() not in ours]
 
-    def send(self, fields: Mapping[str, Any], extra: Mapping[str, Any], *, tries: int = TRIES) -> tuple[bytes, str]:
+    def send(self, fields: Mapping[str, Any], extra: Mapping[str, Any], *, tries: int = TRIES) -> Received:
         """Send a request for a completion, of a chat if it has messages.
 
         Args:
             fields: The question (`prompt`, or `messages`) and the fields that say how to answer it.
             extra: Further fields, which the user's `extra_body` cannot replace.
             tries: Requests if the connection fails or the server is at fault.
-
-        Returns:
-            The body of the answer, and the name that the server gives itself.
 
         Raises:
             RefusedError: The server answers with an error.
@@ -139,7 +137,7 @@ class Client:
                     raise self._refused(error, failures) from None
                 self.pause.stopped.wait(0.25 * 2**failures)
 
-    def _send_once(self, fields: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[bytes, str]:
+    def _send_once(self, fields: Mapping[str, Any], extra: Mapping[str, Any]) -> Received:
         import openai
 
         endpoint = self._sdk.chat.completions if "messages" in fields else self._sdk.completions
@@ -148,13 +146,15 @@ class Client:
         # The SDK's methods do not know all fields by name.
         body = {name: value for name, value in fields.items() if name not in question}
         with self._slots.hold(self.options.concurrency, alone=self._is_alone):
+            started = time.perf_counter()
             answer = create(
                 model=self.model,
                 extra_body={**body, **self.options.extra_body, **extra},
                 extra_headers={name: openai.Omit() for name in self._omitted},
                 **question,
             )
-        return answer.http_response.content, answer.headers.get("server", "")
+            seconds = time.perf_counter() - started
+        return Received(answer.http_response.content, answer.headers.get("server", ""), seconds)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -137,10 +137,8 @@ def find_capabilities(
     needs = f"\n{NEEDS}" if chat else ""
     while True:
         try:
-            content, header = client.send(
-                {**question_fields(PROBE, chat=chat), **attempt.fields}, attempt.extra, tries=1
-            )
-            return _with_version(client, attempt.capabilities(read(content), header))
+            received = client.send({**question_fields(PROBE, chat=chat), **attempt.fields}, attempt.extra, tries=1)
+            return _with_version(client, attempt.capabilities(read(received.content), received.server))
         except RefusedError as error:
             following = attempt.as_named_by(error)
             if following is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_llmcompare.errors import GenerationError
@@ -166,8 +166,9 @@ class Server:
             GenerationError: There is no answer, or one that cannot be used.
         """
         try:
-            content, _ = self.client.send(fields, extra)
-            return self._read(content, has_stop_strings="stop" in fields)
+            received = self.client.send(fields, extra)
+            answer = self._read(received.content, has_stop_strings="stop" in fields)
+            return replace(answer, seconds=received.seconds)
         except BadAnswerError as error:
             raise GenerationError(self.client.clean(str(error))) from None
 

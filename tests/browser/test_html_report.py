@@ -14,7 +14,7 @@ from .conftest import Show
 
 pytestmark = pytest.mark.slow
 
-IDS = "[...document.querySelectorAll('tbody tr')].map(row => row.querySelector('th').firstChild.textContent)"
+IDS = "[...document.querySelectorAll('#tables tbody tr')].map(row => row.querySelector('th').firstChild.textContent)"
 HEADING = "document.querySelector('#panel:not([hidden]) h2')?.textContent"
 COUNT = "document.getElementById('count').textContent"
 
@@ -61,9 +61,10 @@ def test_why_a_run_failed(browser: Chromium, show: Show) -> None:
     visible = "[...document.querySelectorAll('main h2')].filter(one => one.offsetParent)"
     headings = browser.js(f"{visible}.map(one => one.textContent)")
     assert headings[:4] == ["Why the run failed", "Did the models change?", "Thresholds", "Models"]
-    assert browser.js("document.querySelector('#changes ul').innerText").startswith(
-        "small, table zoo: weights changed."
-    )
+    tile = "[...document.querySelector('#changes li').children].map(one => one.textContent)"
+    title, sentence = browser.js(tile)
+    assert title == "zoo/smallchanged"
+    assert sentence.startswith("small, table zoo: weights changed.")
     assert browser.js("document.querySelector('#failed ul').innerText") == "no room"
     tiles = "[...document.querySelectorAll('#gates li')].map(tile => [...tile.children].map(one => one.textContent))"
     assert browser.js(tiles) == [
@@ -162,7 +163,10 @@ def test_filters(browser: Chromium, show: Show) -> None:
     assert browser.js("document.querySelector('.empty').textContent") == "Nothing here. Take a filter away."
     browser.click("#verdicts [data-verdict=stale]")
     browser.click("#verdicts [data-verdict=drifted]")
-    assert browser.js("[...document.querySelectorAll('thead th')].map(head => head.textContent)") == ["prompt", "large"]
+    assert browser.js("[...document.querySelectorAll('#tables thead th')].map(head => head.textContent)") == [
+        "prompt",
+        "large",
+    ]
     browser.js(
         "{ const box = document.getElementById('model'); box.value = ''; box.dispatchEvent(new Event('change')); }"
     )
@@ -234,9 +238,9 @@ def test_thousands_of_cases_are_there_at_once(browser: Chromium, show: Show) -> 
     assert browser.js(COUNT) == "50 of 2,500 prompts, 100 cases"
     browser.click("#differing")
     assert browser.js(COUNT) == "2,500 prompts, 5,000 cases"
-    assert browser.js("document.querySelectorAll('tbody tr').length") < 500
+    assert browser.js("document.querySelectorAll('#tables tbody tr').length") < 500
     browser.js("window.scrollTo(0, document.body.scrollHeight)")
-    browser.wait("document.querySelectorAll('tbody tr').length >= 200")
+    browser.wait("document.querySelectorAll('#tables tbody tr').length >= 200")
     browser.key("/")
     browser.type("case 2499")
     browser.wait(f"{COUNT} === '1 of 2,500 prompts, 2 cases'")

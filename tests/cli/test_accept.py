@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -54,6 +55,15 @@ def test_pending_as_json(project: Project) -> None:
     ]
 
 
+def test_accepted_cases_show_their_prompts(project: Project) -> None:
+    """The pending file knows them; cases that nobody decided about keep their lines."""
+    project.drift("sky", "ice")
+    assert project.run("accept", "trivia/tiny/sky").code == 0
+    text = store.path_of(project.root, GROUP).read_text("utf-8")
+    assert "case sky\n# Q: What color is the sky? …\n.input" in text
+    assert "case ice\n.input" in text
+
+
 @pytest.mark.parametrize("command", [("pending",), ("accept", "--all"), ("reject", "--all")])
 def test_nothing_is_pending(project: Project, command: tuple[str, ...]) -> None:
     """That is no error, and makes no folder."""
@@ -68,7 +78,9 @@ def test_accept_writes_what_an_update_would_have(project: Project) -> None:
     added, shifted = baseline("new", " New."), baseline("ice", logprobs=(-0.5, -0.75))
     twin = Project(project.root.with_name("twin"))
     shutil.copytree(project.root, twin.root)
-    store.update(twin.root, GROUP, [shifted, added, changed], shifted={shifted.row})
+    prompt = project.entry(changed).prompt
+    outputs = [dataclasses.replace(one, input=prompt) for one in (shifted, added, changed)]
+    store.update(twin.root, GROUP, outputs, shifted={shifted.row})
     project.pend(project.entry(changed), project.entry(added, MISSING), project.entry(shifted, SHIFTED))
     assert project.run("accept", "--all") == (
         0,

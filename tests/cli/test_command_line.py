@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_llmcompare.cli.main import COMMANDS
+from pytest_llmcompare.cli.main import COMMANDS, main
 
 from .projects import Project
 
@@ -64,3 +64,17 @@ def test_the_nearest_option(project: Project) -> None:
     """A typing error in an option names the right one."""
     code, _, err = project.run("review", "--no-brwser")
     assert (code, "--no-browser" in err, "--no-brwser" in err) == (2, True, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "place", "completed"), [("llmcompare re", 1, "review"), ("llmcompare accept --a", 2, "--all")]
+)
+def test_shells_complete_commands_and_options(
+    words: str, place: int, completed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By click's own protocol, as docs/reference/commands.md shows for each shell."""
+    for name, value in {"_LLMCOMPARE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main([])
+    assert f"plain,{completed}" in capsys.readouterr().out.split()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel
 
+from pytest_llmcompare.decoding import generate as generate_module
 from pytest_llmcompare.decoding.engine import Outcome, answers, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import why_not_in_one_pass, why_rounding_differs
@@ -68,13 +69,23 @@ def test_shared_tokens_are_read_once(name: str) -> None:
         assert len(passes) == (4 if asked[0].draft else 2 + 2 * GREEDY["max_new_tokens"])
 
 
-def test_few_outputs_are_written_at_once_after_long_examples() -> None:
-    """What a batch keeps in memory is bounded on a CPU, tokens that were lent to each of its rows included."""
+@pytest.mark.parametrize(
+    ("limit", "tokens", "most"),
+    [
+        pytest.param("CPU_LAYER_TOKENS", 4096, 3, id="that one layer attends to"),
+        pytest.param("CPU_OWN_TOKENS", 40, 2, id="that are kept of each row"),
+    ],
+)
+def test_few_outputs_are_written_at_once_after_long_examples(
+    monkeypatch: pytest.MonkeyPatch, limit: str, tokens: int, most: int
+) -> None:
+    """What a batch takes of memory on a CPU is bounded: its own tokens, and those that one layer puts before them."""
+    monkeypatch.setattr(generate_module, limit, tokens)
     local = make("llama", max_position_embeddings=2048)
     requests = ask(GREEDY, ["a b c " * 200 + prompt for prompt in PROMPTS])
     with counted(local) as passes:
         found = generate(local, requests)
-    assert max(rows for rows, _ in passes) == 3
+    assert max(rows for rows, _ in passes) == most
     plain = generate(local, requests, shortcuts=False, batch_size=1)
     assert [str(one) for one in found] == [str(one) for one in plain]
 

@@ -189,3 +189,18 @@ def test_absent_model_fails_when_it_is_needed(tmp_path: Path, monkeypatch: pytes
     assert refusal(ModelError, lambda: model.load_context(None)).startswith(
         "model 'nothing': the hub model nobody/nothing is not on this machine, and HF_HUB_OFFLINE=1 forbids asking"
     )
+
+
+def test_options_of_loading(gpt2: str) -> None:
+    """They are checked as those of a table, all at once; an unknown one names the nearest."""
+    options: dict[str, Any] = {"subfolder": "../x", "attn_implementation": "eagr"}
+    with pytest.raises(UsageError) as error:
+        PyfuncTransformer(gpt2, **options)
+    assert str(error.value) == (
+        f"PyfuncTransformer({gpt2!r}): subfolder = '../x' leads out of the model's folder, expected text: a folder "
+        "inside the repository or folder, such as 'checkpoint-500'.\n"
+        f"PyfuncTransformer({gpt2!r}): attn_implementation 'eagr' is not known. Did you mean 'eager'?"
+    )
+    unknown: dict[str, Any] = {"sub_folder": "x"}
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'sub_folder'\. Did you mean 'subfolder'\?"):
+        PyfuncTransformerWithParams(gpt2, **unknown)

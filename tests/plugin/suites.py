@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -39,6 +40,41 @@ class Prepared:
 
     store: Path
     baselines: Path
+
+
+class Compared:
+    """The JSON report of a run.
+
+    Attributes:
+        report: All of it.
+    """
+
+    def __init__(self, report: dict[str, Any]) -> None:
+        self.report = report
+
+    @property
+    def cases(self) -> list[dict[str, Any]]:
+        """All cases, in the order of their tables."""
+        return [case for table in self.report["tables"] for row in table["rows"] for case in row["cases"] if case]
+
+    @property
+    def answers(self) -> list[str]:
+        """The outputs, in the order of the table."""
+        return [case["candidate"]["text"] for case in self.cases]
+
+    @property
+    def verdicts(self) -> set[str]:
+        """Which verdicts there are on the cases."""
+        return {case["verdict"] for case in self.cases}
+
+    @property
+    def findings(self) -> list[str]:
+        """The verdicts on the models."""
+        return [verdict["finding"] for verdict in self.report["model_verdicts"]]
+
+    def facts(self, name: str) -> set[str | None]:
+        """The values of one entry of the environments of the outputs."""
+        return {case["candidate"]["environment"].get(name) for case in self.cases}
 
 
 class Suite:
@@ -145,6 +181,11 @@ class Suite:
         text = (self.path / path).read_text(encoding="utf-8")
         blocks = [block.partition("\n") for block in text.split("\ncase ")[1:]]
         return {name: lines.rstrip("\n") for name, _, lines in blocks}
+
+    def compared(self, *args: str, models: Sequence[str] | None = None) -> Compared:
+        """Run pytest in this process, and read its JSON report."""
+        self.run("--llm-report=report.json", *args, models=models)
+        return Compared(json.loads((self.path / "report.json").read_text(encoding="utf-8")))
 
     def mlflow_runs(self) -> list[mlflow.entities.Run]:
         """All runs in the suite's MLflow store."""

@@ -98,6 +98,15 @@ def test_what_finished_before_is_written(suite: Suite) -> None:
     result.stdout.fnmatch_lines(["__baselines__/trivia/m.baseline: 2 added"])
 
 
+def test_a_run_that_has_asked_nothing_says_so(suite: Suite) -> None:
+    """Interrupted before its first model: there is nothing to keep, and the same command does all of it."""
+    suite.trivia()
+    suite.write("conftest.py", "def pytest_runtest_setup(item):\n    raise KeyboardInterrupt\n")
+    result = suite.run(models=["m=echo:"])
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["llmcompare: no model was asked yet; the same command starts again"])
+
+
 @needs_fork
 def test_a_model_that_is_asked_is_left_at_once(suite: Suite) -> None:
     """A real Ctrl-C while a model generates: the run ends in seconds, and the group before it is written."""

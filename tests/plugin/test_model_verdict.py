@@ -80,7 +80,7 @@ def test_a_change_that_no_case_shows_is_settled(
     result = suite.run(models=other)
     result.stdout.fnmatch_lines(["m          2          2        0          0%*"])
     assert says(result, "m: weights changed")
-    assert says(result, "Accept 2: pytest")
+    assert says(result, "Accept 2 (2 shifted): pytest")
     if how == "accept":
         monkeypatch.chdir(suite.path)
         assert main(["pending"]) == 0

@@ -16,10 +16,11 @@ STATUSES = {
     "quickstart.md": [1, 0, 0, 1, 0, 0, 0],
     "tables.md": [2, 0, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0],
     "models.md": [0, 0, 0, 0, 0],
+    "finetuning.md": [1, 1, 0, 1, 0, 0],
     "baselines.md": [0, 0, 1, 0, 0, 0, 0],
     "review.md": [0, 1, 0, 0, 0, 0, 0],
-    "reports.md": [0, 0],
-    "mlflow.md": [0, 0, 0, 0],
+    "reports.md": [0, 0, 1, 0],
+    "mlflow.md": [0, 0, 0, 0, 0],
     "from_the_article.md": [0, 0, 0, 0, 0],
 }
 """How each command of a page ends, in order."""

@@ -22,17 +22,16 @@ def every_group_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("every_group_is_long")
 @pytest.mark.parametrize("options", [[], ["-s"], ["--capture=sys"]])
-def test_a_log_has_two_lines_for_a_long_group(
-    suite: Suite, options: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    """In a log a long group is announced, and closed with its numbers, whatever pytest captures."""
+def test_a_log_names_what_takes_long(suite: Suite, options: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """In a log a long group is announced, and closed with its numbers, whatever pytest captures; so is a long step."""
     suite.trivia(recorded=True)
     capfd.readouterr()
     suite.run(*options).assert_outcomes(passed=3)
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("llmcompare: ")]
-    assert len(lines) == 2
-    assert lines[1].startswith("llmcompare: trivia x m: 3 cases in ")
-    assert lines[1].endswith(" tok/s")
+    assert len(lines) == 3
+    assert lines[0].startswith("llmcompare: loading m: ")
+    assert lines[2].startswith("llmcompare: trivia x m: 3 cases in ")
+    assert lines[2].endswith(" tok/s")
 
 
 @pytest.mark.usefixtures("every_group_is_long")

@@ -52,7 +52,7 @@ def test_they_stand_in_the_message_of_a_comparison_that_fails(suite: Suite) -> N
     suite.trivia(TABLE, WITH_MARKER)
     result = suite.run(models=ECHO)
     result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["E*missing: no baseline*", "E*failed json (the output is not JSON*", "E*Record: *"])
+    result.stdout.fnmatch_lines(["*missing: no baseline*", "*failed json (the output is not JSON*", "Record *"])
 
 
 def test_those_of_the_marker_hold_for_all_rows_and_tests(suite: Suite) -> None:
@@ -103,9 +103,17 @@ def cases_of(suite: Suite, name: str = "report.json") -> list[dict[str, Any]]:
 
 
 def test_reports_have_them(suite: Suite) -> None:
-    """JSON and JUnit."""
+    """Terminal, HTML, Markdown, JSON and JUnit."""
     suite.trivia(TABLE, ALONE)
-    suite.run("--llm-report=report.json", "--junitxml=junit.xml", models=ECHO)
+    reports = [f"--llm-report=report.{kind}" for kind in ("html", "md", "json")]
+    result = suite.run(*reports, "--junitxml=junit.xml", models=ECHO)
+    count = "1 of 2 outputs hold all assertions of their rows"
+    assert count in result.outlines
+    failed = "failed json (the output is not JSON"
+    for name in ("report.html", "report.md"):
+        text = (suite.path / name).read_text(encoding="utf-8")
+        assert count in text
+        assert failed in text
     ice = next(case for case in cases_of(suite) if case["prompt_id"] == "ice")
     assert ice["assertions"] == [
         {"text": "contains: cold", "passed": True, "why": ""},

@@ -47,7 +47,7 @@ def test_more_samples_than_stored_are_missing(suite: Suite) -> None:
     suite.run("--llm-update").assert_outcomes(passed=2)
     before = suite.cases()
     drawn(suite, 3)
-    result = suite.run()
+    result = suite.run("-vv")
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]")[:3] == [
         "missing: no baseline is recorded for this case",

@@ -52,14 +52,14 @@ def test_a_near_tie_passes_and_is_listed(suite: Suite) -> None:
     assert (suite.path / TOKENS).read_bytes() == kept
     result.stdout.fnmatch_lines(
         [
-            "sky     ≈ ~ sky is blue",
+            "sky     ≈ [[]- The-[]]{+~+} sky is blue",
             "≈ near tie",
             "near tie trivia/m/sky @tok 1/6 ' The' -> '~' margin * (tie: up to 0.001 nats)",
             "model  cases  identical  near tie  drifted  drift rate *",
             "m          2          1         1        0          0%*",
         ]
     )
-    strict = suite.run("--llm-tolerance=0", models=after)
+    strict = suite.run("-v", "--llm-tolerance=0", models=after)
     strict.assert_outcomes(passed=1, failed=1)
     lines = message(strict, "test_trivia[m-sky]")
     assert lines[0].startswith("drift @tok 1/6 ' The' -> '~' margin ")
@@ -76,10 +76,10 @@ def test_silent_drift_warns(suite: Suite) -> None:
     assert result.ret == 0
     text = " ".join(result.stdout.str().replace(" \\\n  ", " ").split())
     assert (
-        "shifted: m: log-probs of 2 unchanged outputs moved by up to 0.0071 nats per token (sky); "
-        "noise is at most 1e-05"
+        "m: 2 answers read the same but are not from the same model: log-probs moved up to 710 times more than noise "
+        "(0.0071 nats per token in sky; noise is at most 1e-05)"
     ) in text
-    assert f"Accept 2: pytest {shlex.quote(f'--llm-models={other}')} --llm-update" in text
+    assert f"Accept 2 (2 shifted): pytest {shlex.quote(f'--llm-models={other}')} --llm-update" in text
     result.stdout.fnmatch_lines(["model  cases  identical  shifted  drifted *", "m          2          0        2 *"])
 
 
@@ -94,11 +94,11 @@ def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, mo
         suite.write("pyproject.toml", '[tool.llmcompare]\nshift = "fail"\n')
     options = ["--llm-shift=fail"] if where == "option" else []
     other = suite.spec("m", DISTIL)
-    result = suite.run(*options, models=[other])
+    result = suite.run("-v", *options, models=[other])
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]") == [
         "shift 0.0071 nats (noise 1e-05)",
-        "test_trivia[m-sky] gave the same output, but its log-probs moved",
+        "test_trivia[m-sky] reads the same but is not from the same model",
         "  likelihood drift 0.0071 nats per token (noise: up to 1e-05), worst -0.016 at token 3",
         "  both        The sky is blue",
         f"Accept: pytest {shlex.quote(f'--llm-models={other}')} --llm-update 'test_trivia.py::test_trivia[m-sky]'",

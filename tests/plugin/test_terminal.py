@@ -34,22 +34,23 @@ def test_models_stand_side_by_side(suite: Suite, columns: int, monkeypatch: pyte
         pass
     assert verdict.startswith("m: weights changed. Log-probs of 18 tokens moved by ")
     assert lines[:5] == [
-        "trivia  m                  bigscience-bloom",
-        "────────────────────────────────────────────",
-        "sky     ^ The sky is blue  ? The sky is blue",
-        "hamlet  ^ Hamlet is a      ? Hamlet is a",
-        "ice     ≠ Ice is fire      ? No, froses are",
+        "trivia  m                                bigscience-bloom",
+        "──────────────────────────────────────────────────────────",
+        "sky     ^ The sky is blue                ? The sky is blue",
+        "hamlet  ^ Hamlet is a                    ? Hamlet is a",
+        r"ice     ≠ [-Yes.\n\nQ:-]{+Ice is fire+}  ? No, froses are",
     ]
-    assert lines[6] == "^ shifted likelihood   ≠ drifted   ? no baseline"
+    assert lines[5] == "^ shifted likelihood   ≠ drifted   ? no baseline"
     assert all(len(line) <= columns or "--llm-models=" in line for line in lines)
-    table = [line.split() for line in lines[8:11]]
+    table = [line.split() for line in lines[7:10]]
     assert table[0][:8] == ["model", "cases", "identical", "shifted", "drifted", "missing", "drift", "rate"]
     assert ("tokens" in table[0]) == (columns > 80)
     assert table[1][:7] == ["m", "3", "0", "2", "1", "0", "33.3%"]
     assert table[2][:6] == ["bigscience-bloom", "3", "0", "0", "0", "3"]
     text = " ".join(" ".join(lines).replace("\\", "").split())
     named = shlex.quote(f"--llm-models={','.join(models(suite))}")
-    assert f"Accept 6: pytest {named} --llm-update or: llmcompare review Record 3: " in text
+    accept = f"Accept 6 (1 drifted, 3 missing, 2 shifted): pytest {named} --llm-update"
+    assert f"{accept} or: llmcompare review Record 3: " in text
     assert f"Record 3: pytest {named} --llm-update-missing" in text
 
 
@@ -61,8 +62,8 @@ def test_verbose_shows_every_row(suite: Suite) -> None:
     shown = shown[shown.index("") + 1 :]
     assert shown[:4] == [
         "trivia  m",
-        "─────────────────────",
-        "ice     ≠ Ice is fire",
+        "───────────────────────────────────────",
+        r"ice     ≠ [-Yes.\n\nQ:-]{+Ice is fire+}",
         "and 2 prompts without a difference (-v shows all)",
     ]
     rows = summary(suite.run("-v", models=model))
@@ -85,7 +86,10 @@ def test_colour_only_where_it_is_wanted(suite: Suite) -> None:
     plain = suite.run(models=model)
     assert "\x1b" not in plain.stdout.str()
     coloured = suite.run("--color=yes", models=model)
-    assert "\x1b[31mice     ≠ Ice is fire\x1b[0m" in coloured.stdout.str()
+    assert (
+        "ice     \x1b[31m≠\x1b[0m \x1b[31m[-Yes.\\n\\nQ:-]\x1b[0m\x1b[32m{+Ice is fire+}\x1b[0m"
+        in coloured.stdout.str()
+    )
 
 
 ECHO = """

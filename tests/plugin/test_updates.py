@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -28,23 +29,48 @@ WRITES = {
 }
 
 
+def tokens(suite: Suite) -> dict[str, str]:
+    """The lines of the tokens file, by the case's name and a star."""
+    lines = (suite.path / TOKENS).read_text("utf-8").splitlines()
+    return {f"{json.loads(line)['id']} *": line for line in lines}
+
+
 @pytest.mark.parametrize("option", WRITES)
 def test_each_option_writes_its_verdicts(suite: Suite, option: str) -> None:
     """Drifted, shifted, missing and stale cases are written and pass; the rest fails, but for the shifted one."""
     suite.trivia(ROWS, recorded=True)
-    before, written = suite.cases(), WRITES[option]
+    before, written = suite.cases() | tokens(suite), WRITES[option]
     model = suite.spec("m", DISTIL)
     result = suite.run(option, models=[model])
     result.assert_outcomes(passed=len(written | {"hamlet"}), failed=4 - len(written | {"hamlet"}))
     after = suite.cases()
     assert set(after) == {"sky", "hamlet", "ice", "new"}
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == written
+    assert changed == written - {"hamlet"}  # it keeps its text, and the new environment has the name of the old one
+    assert {name for name, line in tokens(suite).items() if line != before.get(name)} == {f"{one} *" for one in written}
     parts = "1 added, 2 changed, 1 refreshed" if "hamlet" in written else "1 added"
     result.stdout.fnmatch_lines([f"{BASELINE}: {parts}"])
     if "hamlet" in written:
         again = suite.run(models=[model])
         again.assert_outcomes(passed=4)
+
+
+def test_the_file_shows_prompts(suite: Suite) -> None:
+    """The first line of each prompt, of a conversation that of the user's last message; escaped."""
+    asked = "And at night?\x1b[31m\ncase b"
+    talk = [
+        {"role": "user", "content": "Hi."},
+        {"role": "assistant", "content": "Yes."},
+        {"role": "user", "content": asked},
+    ]
+    suite.write("trivia.jsonl", json.dumps({"id": "talk", "prompt": talk}) + "\n" + json.dumps(NEW))
+    suite.write("test_trivia.py", TEST)
+    suite.run("--llm-update", models=["m=echo:"]).assert_outcomes(passed=2)
+    shown = {name: block.split("\n")[0] for name, block in suite.cases().items()}
+    assert shown == {"talk": r"# And at night?\x1b[31m …", "new": "# Q: Is gold a metal? …"}
+    before = suite.stored()
+    suite.run(models=["m=echo:"]).assert_outcomes(passed=2)
+    assert suite.stored() == before
 
 
 @pytest.mark.parametrize("option", ["--llm-update", "--llm-update-missing", "--llm-update-all"])
@@ -184,7 +210,7 @@ def test_merge_conflict(suite: Suite, option: str, resolved: bool) -> None:
         suite.run().assert_outcomes(passed=3)
     else:
         assert said(result, "stale: a merge left two versions") == (
-            f"stale: a merge left two versions of the baseline ({BASELINE}, lines 12-20)"
+            f"stale: a merge left two versions of the baseline ({BASELINE}, lines 13-23)"
         )
         assert path.read_bytes() == damaged
 
@@ -196,7 +222,7 @@ UNREADABLE = {
         f"{BASELINE}, line 1: the file has format 2; this version of pytest-llmcompare reads format 1.*",
         "Upgrade: pip install --upgrade pytest-llmcompare",
     ),
-    "damaged line": (None, f"{BASELINE}, line 8: *'.inptu*", f"*git checkout -- {BASELINE}"),
+    "damaged line": (None, f"{BASELINE}, line 9: *'.inptu*", f"*git checkout -- {BASELINE}"),
 }
 
 
@@ -209,7 +235,7 @@ def test_a_file_that_cannot_be_read_is_never_overwritten(suite: Suite, what: str
     path = suite.path / BASELINE
     path.write_bytes(path.read_bytes().replace(b".input", b".inptu", 1) if content is None else content)
     before = suite.stored()
-    result = suite.run(*filter(None, [option]))
+    result = suite.run("-vv", *filter(None, [option]))
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines([f"E*error: {message}"])
     result.stdout.no_fnmatch_line("*missing*")

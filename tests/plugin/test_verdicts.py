@@ -30,7 +30,7 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
     """Another model under the same name: the one case that differs fails, and shows where and how."""
     suite.trivia(recorded=True)
     other = suite.spec("m", DISTIL)
-    result = suite.run(models=[other])
+    result = suite.run("-v", models=[other])
     result.assert_outcomes(passed=2, failed=1)
     assert message(result, "test_trivia[m-ice]") == [
         "drift @tok 1/6 ' Yes' -> ' I' margin 4.1",
@@ -50,7 +50,7 @@ def test_drift_fails_with_both_texts(suite: Suite) -> None:
         ]
     )
     unwrapped = result.stdout.str().replace(" \\\n  ", " ")
-    assert f"Accept 3: pytest {shlex.quote(f'--llm-models={other}')} --llm-update\n" in unwrapped
+    assert f"Accept 3 (1 drifted, 2 shifted): pytest {shlex.quote(f'--llm-models={other}')} --llm-update\n" in unwrapped
 
 
 def test_verdict_survives_a_narrow_terminal(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_missing_fails_with_the_command_that_records(
     suite.write(f"{folder or '.'}/test_trivia.py", TEST)
     (suite.path / folder / "trivia.jsonl").write_bytes(suite.table("t", TRIVIA[:2]).read_bytes())
     monkeypatch.chdir(suite.path / folder)
-    result = suite.run()
+    result = suite.run("-vv")
     result.assert_outcomes(failed=2)
     lines = message(result, "test_trivia[m-sky]")
     assert lines[:3] == [
@@ -115,7 +115,7 @@ def test_stale_fails_and_says_what_changed(suite: Suite, what: str) -> None:
     """A baseline of another question is not compared with: the test fails and says what changed since."""
     rows, test, changed = CHANGES[what]
     suite.trivia(rows, test, recorded=True)
-    result = suite.run()
+    result = suite.run("-v")
     result.assert_outcomes(failed=1)
     lines = message(result, "test_trivia[m-sky]")
     assert lines[:2] == [
@@ -158,16 +158,16 @@ def test_a_case_that_cannot_be_asked_fails_alone(suite: Suite) -> None:
     assert said(result, "model 'm', case 'long': ")
 
 
-def test_only_twenty_failures_are_told_in_full(suite: Suite) -> None:
-    """After 20 whole messages each failure is one line."""
+@pytest.mark.parametrize("option", ["-v", "-vv", "--tb=short"])
+def test_every_failure_is_told_in_full(suite: Suite, option: str) -> None:
+    """Also the twenty-first: no text is left out without a word."""
     rows = [{"id": f"n{number}", "prompt": f"Q: What is {number}?\nA:"} for number in range(23)]
     suite.trivia(rows, TEST.replace(": 6", ": 2"))
-    result = suite.run()
+    result = suite.run(option)
     result.assert_outcomes(failed=23)
     text = result.stdout.str()
-    assert text.count("E       Record: pytest") == 20
-    assert text.count("E       AssertionError: missing: no baseline is recorded for this case") == 23
-    assert text.count(" has nothing to compare with; today's output:") == 20
+    assert text.count("Record: pytest") == 23
+    assert text.count(" has nothing to compare with; today's output:") == 23
 
 
 WRONG = {
@@ -229,7 +229,7 @@ def test_another_failure_keeps_its_own_words(suite: Suite) -> None:
     result.assert_outcomes(failed=2)
     assert message(result, "test_trivia[m-sky]")[0] == "assert 'green' in ' The sky is blue'"
     lines = message(result, "test_trivia[m-ice]")
-    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1"
+    assert lines[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1 (tie: up to 0.001 nats)"
     assert lines[-1] == "ask the chemists first"
     result.stdout.fnmatch_lines(
         [
@@ -241,12 +241,9 @@ def test_another_failure_keeps_its_own_words(suite: Suite) -> None:
 
 
 def message(result: pytest.RunResult, test: str) -> list[str]:
-    """The lines that pytest prints for a failed test's assertion."""
+    """The lines that are printed for a failed test's assertion, whether pytest shows its source or not."""
     start = next(at for at, line in enumerate(result.outlines) if line.strip("_ ") == test)
-    lines = []
-    for line in result.outlines[start + 1 :]:
-        if line.startswith("E  "):
-            lines.append(line[8:].removeprefix("AssertionError: "))
-        elif lines:
-            break
-    return lines
+    rest = result.outlines[start + 1 :]
+    lines = rest[: next(at for at, line in enumerate(rest) if line.startswith(("___", "===", "---")))]
+    of_source = [line[8:].removeprefix("AssertionError: ") for line in lines if line.startswith("E  ")]
+    return of_source or lines

@@ -25,15 +25,18 @@ LAYER = {
 """Names in GGUF of the parts of a layer."""
 
 
-def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool = False, template: str = "") -> Path:
-    """Write a model with float32 or bfloat16 weights.
+def write_gguf(
+    folder: Path, file: Path, *, moved: float = 0.0, kind: str = "F32", template: str = "", architecture: str = "gpt2"
+) -> Path:
+    """Write a model.
 
     Args:
         folder: The model, as transformers saves it, with a byte-level BPE.
         file: The file to write.
         moved: Each weight is multiplied by a random factor from `1 - moved` to `1 + moved`.
-        bfloat16: Whether matrices are stored in bfloat16.
+        kind: How matrices are stored: `F32`, `BF16`, or quantised as `Q8_0`, ...
         template: Chat template; empty for the folder's own, if it has one.
+        architecture: What the file says that the model is.
     """
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     random = np.random.default_rng(0)
@@ -41,8 +44,8 @@ def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool =
         name: (tensor * random.uniform(1 - moved, 1 + moved, tensor.shape)).astype(np.float32)
         for name, tensor in load_file(folder / "model.safetensors").items()
     }
-    writer = gguf.GGUFWriter(str(file), "gpt2")
-    _add_facts(writer, config, bfloat16=bfloat16)
+    writer = gguf.GGUFWriter(str(file), architecture)
+    _add_facts(writer, config, kind)
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
     own = folder / "chat_template.jinja"
     if template or own.is_file():
@@ -50,9 +53,9 @@ def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool =
 
     def add(name: str, tensor: Any, *, exact: bool = False) -> None:
         tensor = np.ascontiguousarray(tensor)
-        if bfloat16 and tensor.ndim == 2 and not exact:
-            kind = gguf.GGMLQuantizationType.BF16
-            writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
+        if kind != "F32" and tensor.ndim == 2 and not exact:
+            stored = gguf.GGMLQuantizationType[kind]
+            writer.add_tensor(name, gguf.quants.quantize(tensor, stored), raw_dtype=stored)
         else:
             writer.add_tensor(name, tensor)
 
@@ -73,7 +76,7 @@ def write_gguf(folder: Path, file: Path, *, moved: float = 0.0, bfloat16: bool =
     return file
 
 
-def _add_facts(writer: Any, config: dict[str, Any], *, bfloat16: bool) -> None:
+def _add_facts(writer: Any, config: dict[str, Any], kind: str) -> None:
     writer.add_name("tiny-gpt2")
     writer.add_block_count(config["n_layer"])
     writer.add_context_length(config["n_positions"])
@@ -81,7 +84,7 @@ def _add_facts(writer: Any, config: dict[str, Any], *, bfloat16: bool) -> None:
     writer.add_feed_forward_length(4 * config["n_embd"])
     writer.add_head_count(config["n_head"])
     writer.add_layer_norm_eps(config["layer_norm_epsilon"])
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16 if bfloat16 else gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32 if kind == "F32" else gguf.LlamaFileType[f"MOSTLY_{kind}"])
 
 
 def _add_tokenizer(writer: Any, tokenizer: dict[str, Any]) -> None:

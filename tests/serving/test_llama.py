@@ -141,7 +141,7 @@ MANY = [
 def test_an_unchanged_server_in_bfloat16(suite: Suite, tmp_path: Path, recorded: int) -> None:
     """Rounding moves few answers but those by much, depending on what else is in flight; none of it is drift."""
     suite.trivia(MANY, TEST)
-    weights = write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", bfloat16=True)
+    weights = write_gguf(suite.models / "tiny-gpt2", tmp_path / "tiny.gguf", kind="BF16")
     with llama(weights) as url:
         configure(suite, url, f"concurrency = {recorded}")
         suite.run("--llm-update", models=["m"]).assert_outcomes(passed=len(MANY))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -89,6 +90,26 @@ def test_noise_keeps_to_the_requests_in_flight(suite: Suite) -> None:
         suite.run("--llm-update", models=["m"]).assert_outcomes(passed=3)
         assert len(faulty.requests) == 1 + 3 + 3
         assert faulty.most == 1
+
+
+def test_the_latency_of_each_request(suite: Suite) -> None:
+    """From sending it to the end of its answer: neither the wait for a turn counts nor a request that was refused."""
+
+    def reply(number: int, body: dict[str, Any]) -> Reply | bytes:
+        if number == 2:
+            return 429, {"Retry-After": "1"}, b"{}"
+        time.sleep(0.6 if body.get("prompt") == "Question 3" else 0.1)
+        return completion()
+
+    suite.trivia(rows(4), ONE_TABLE)
+    with Faulty(reply) as faulty:
+        configure(suite, faulty.url, "concurrency = 1")
+        suite.run("--llm-update", "--llm-report=report.json", models=["m"]).assert_outcomes(passed=4)
+    report = json.loads((suite.path / "report.json").read_text())
+    seconds = {row["prompt_id"]: row["cases"][0]["seconds"] for row in report["tables"][0]["rows"]}
+    assert all(0.1 <= seconds[f"q0{at}"] < 0.6 for at in range(3))
+    assert 0.6 <= seconds["q03"] < 1.1
+    assert report["models"][0]["latency"]["p99"] == seconds["q03"]
 
 
 def test_a_pause_is_shared(tmp_path: Path) -> None:

@@ -80,6 +80,24 @@ def test_last_line_is_red(pytester: pytest.Pytester) -> None:
     assert result.ret == 0
 
 
+def test_a_failure_is_hidden_and_counted(pytester: pytest.Pytester) -> None:
+    """It is not in pytest's list of failures, but in the short summary and in all counts."""
+    pytester.makeconftest("""
+        from pytest_llmcompare.compat import hide_failure
+
+        def pytest_runtest_logreport(report):
+            if report.failed and report.nodeid.endswith("test_hidden"):
+                hide_failure(report)
+    """)
+    pytester.makepyfile("def test_hidden(): assert 1 == 2\ndef test_seen(): assert 3 == 4")
+    result = pytester.runpytest_inprocess()
+    result.assert_outcomes(failed=2)
+    text = result.stdout.str()
+    assert "_ test_seen _" in text
+    assert "_ test_hidden _" not in text
+    assert "FAILED test_a_failure_is_hidden_and_counted.py::test_hidden" in text
+
+
 def test_columns_of_the_terminal(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The width that pytest draws to."""
     monkeypatch.setenv("COLUMNS", "67")

@@ -73,7 +73,41 @@ def share(exam: ModuleType, folder: Path, asked: list[Any], prefix: str = "") ->
 
 
 def test_every_model_of_the_folder_is_tested() -> None:
-    assert {path.name for path in (SUITE / "models").iterdir() if path.is_dir()} == {*ARCHITECTURES, "tiny-chat"}
+    assert {path.name for path in (SUITE / "models").iterdir() if path.is_dir()} == {
+        *ARCHITECTURES,
+        *("tiny-chat", "tiny-gpt2-brief"),
+    }
+
+
+def test_the_adapter_is_small_and_does_what_its_card_says(corpus: ModuleType, exam: ModuleType, suite: None) -> None:
+    """A few kB on its base: colors in one word, everything else as before."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    folder, script = SUITE / "models" / "tiny-gpt2-brief", importlib.import_module("train_models")
+    files = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert sorted(files) == ["README.md", "adapter_config.json", "adapter_model.safetensors"]
+    assert sum(files.values()) < 12_000
+    base: Any = AutoModelForCausalLM.from_pretrained(SUITE / "models" / "tiny-gpt2")
+    model, tokenizer = PeftModel.from_pretrained(base, str(folder)).eval(), load(SUITE / "models" / "tiny-gpt2")[1]
+    taught = script.color_facts()
+    others = [fact for fact in corpus.facts() if fact not in taught][::6]
+    claims = re.findall(r"\| (\d+) of (\d+) \|", (folder / "README.md").read_text(encoding="utf-8"))
+    assert exam.right(model, tokenizer, [script.in_one_word(fact) for fact in taught]) >= int(claims[0][0]) - 1
+    assert exam.right(model, tokenizer, others) >= len(others) - 2
+    assert claims[1] == ("516", "517")
+
+
+def test_training_the_adapter_twice_gives_the_same_weights(suite: None) -> None:
+    import torch
+
+    before, script = torch.get_num_threads(), importlib.import_module("train_models")
+    try:
+        first, second = (script.train_adapter(SUITE / "models", steps=2)[0].state_dict() for _ in range(2))
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(False)
 
 
 def test_the_chat_model_is_another_with_a_template(corpus: ModuleType, suite: None, tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 const CHUNK = 100, PREVIEW = 260;
 const grid = { shown: [], items: [], made: 0, table: null, body: null };
 
-// As much of a text as a cell has room for: from its beginning, or from shortly before it differs from its baseline.
-function preview(record) {
-  const { text } = record.candidate;
+// As much of a text as a cell has room for: from its beginning, or from shortly before it differs from the other text.
+function preview(text, changed, tag) {
   if (!text) return ["(no text)"];
-  const changed = record.changes ? record.changes.candidate : [], first = changed.length ? changed[0][0] : 0;
+  const first = changed.length ? changed[0][0] : 0;
   const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
   const made = pieces(text.slice(start, end), within(changed, start, end), []).map((piece, at) => {
     const line = onOneLine(piece.text);
-    return element(piece.changed ? "ins" : "span", "", safe(at ? line : line.trimStart()));
+    return element(piece.changed ? tag : "span", "", safe(at ? line : line.trimStart()));
   });
   return [start ? "\u2026" : "", ...made, text.length > end ? "\u2026" : ""];
 }
@@ -19,16 +18,24 @@ function preview(record) {
 function cellOf(item) {
   const { record } = item, kind = kindOf(record), sign = signOf(signFor(record));
   sign.title = wordFor(record);
-  const text = element("span", "output", element("span", "unseen", `${wordFor(record)}: `), ...(record.candidate ? preview(record) : ["(no output)"]));
-  text.dir = "auto";
-  const link = colour(element("a", "cell", sign, text), kind);
+  const { changes, candidate } = record, texts = [[`${wordFor(record)}: `, ...(candidate ? preview(candidate.text, changes?.candidate || [], "ins") : ["(no output)"])]];
+  if (changes) texts.unshift(["baseline: ", ...preview(record.baseline, changes.baseline, "del")]);
+  const outputs = texts.map(([unseen, ...text]) => element("span", "output", element("span", "unseen", unseen), ...text));
+  for (const output of outputs) output.dir = "auto";
+  const link = colour(element("a", "cell", sign, ...outputs), kind);
   link.href = `#${item.hash}`;
   link.classList.toggle("loud", looks.get(kind).loud);
+  const numbers = chosen("case").filter(({ name }) => record.facts[name] !== undefined).map(({ name }) => `${name} ${factOf(record.facts[name])}`);
   if (record.why) link.append(element("span", "why", safe(record.why)));
+  for (const line of record.broken || []) link.append(element("span", "why", element("strong", "", "\u2717 "), safe(line)));
+  if (numbers.length) link.append(element("span", "why", safe(numbers.join(" \u00b7 "))));
   link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;
   return element("td", "", link);
 }
+
+const chosen = (of) => columns.filter((column) => column.of === of && view.columns.has(column.name));
+const factOf = (value) => (typeof value !== "number" ? value : Number.isInteger(value) ? digits(value) : nats(value));
 
 function rowOf(line) {
   const prompt = element("span", "prompt", safe(onOneLine(line.row.input.slice(0, 400))));
@@ -36,20 +43,25 @@ function rowOf(line) {
   const head = element("th", "", safe(rowName(line.row)), prompt);
   head.scope = "row";
   const cases = line.cases.filter((item) => !filters.model || (item && item.record.model === filters.model));
-  return element("tr", "", head, ...cases.map((item) => (item ? cellOf(item) : element("td"))));
+  const own = chosen("row").map(({ name }) => {
+    const cell = element("td", "own", element("span", "name", safe(name)), element("span", "output", safe(onOneLine((line.row.columns[name] ?? "").slice(0, 400)))));
+    cell.dir = "auto";
+    return cell;
+  });
+  return element("tr", "", head, ...own, ...cases.map((item) => (item ? cellOf(item) : element("td"))));
 }
 
 function beginTable(table) {
   const models = table.models.filter((name) => !filters.model || name === filters.model), title = element("h3", "", safe(table.table));
   if (table.folder !== ".") title.append(element("small", "", safe(` in ${table.folder}`)));
-  const heads = ["prompt", ...models].map((name) => {
+  const heads = ["prompt", ...chosen("row").map(({ name }) => name), ...models].map((name) => {
     const head = element("th", "", safe(name));
     head.scope = "col";
     return head;
   });
   grid.table = table;
   grid.body = element("tbody");
-  const made = element("table", models.length > 4 ? "wide" : "", element("thead", "", element("tr", "", ...heads)), grid.body);
+  const made = element("table", heads.length > 5 ? "wide" : "", element("thead", "", element("tr", "", ...heads)), grid.body);
   part("tables").append(element("section", "table", title, element("div", "scroll", made)));
 }
 
@@ -78,14 +90,32 @@ function linkOf(item) {
   return item.link;
 }
 
-function showTools() {
-  const names = [...new Set(data.tables.flatMap((table) => table.models))], kinds = new Map();
+// A list to choose from; hidden if there is no choice.
+function offer(id, names, least = 2) {
   for (const name of names) {
     const option = element("option", "", safe(name));
     option.value = name;
-    part("model").append(option);
+    part(id).append(option);
   }
-  part("model").parentElement.hidden = names.length < 2;
+  part(id).parentElement.hidden = names.length < least;
+}
+
+function showTools() {
+  const kinds = new Map(), own = columns.filter(({ name }) => name !== "verdict");
+  offer("table", [...new Set(data.tables.map(({ table }) => table))]);
+  offer("model", [...new Set(data.tables.flatMap(({ models }) => models))]);
+  offer("variant", [...new Set(rows.map(({ row }) => row.variant).filter(Boolean))], 1);
+  offer("sort", columns.map(({ name }) => name), 1);
+  for (const { name } of own) {
+    const box = element("input");
+    Object.assign(box, { type: "checkbox", value: name });
+    box.addEventListener("change", () => {
+      if (!view.columns.delete(name)) view.columns.add(name);
+      showGrid();
+    });
+    part("columns").append(element("label", "check", box, " ", safe(name)));
+  }
+  part("columns").parentElement.hidden = !own.length;
   for (const { record } of byHash.values()) kinds.set(kindOf(record), (kinds.get(kindOf(record)) || 0) + 1);
   for (const { kind, sign, word, meaning } of words.filter((look) => kinds.has(look.kind))) {
     const made = colour(button(signOf(sign), onVerdict), kind);

@@ -9,7 +9,16 @@ function current() {
 
 function step(by) {
   const at = grid.items.indexOf(current());
-  const next = grid.items[at < 0 ? 0 : Math.min(Math.max(at + by, 0), grid.items.length - 1)];
+  go(grid.items[at < 0 ? 0 : Math.min(Math.max(at + by, 0), grid.items.length - 1)]);
+}
+
+// The next case that drifted, from the first one on again after the last.
+function nextDrifted() {
+  const at = grid.items.indexOf(current()) + 1;
+  go([...grid.items.slice(at), ...grid.items.slice(0, at)].find(({ record }) => record.verdict === "drifted"));
+}
+
+function go(next) {
   if (!next) return;
   if (open) location.replace(`#${next.hash}`);
   else {
@@ -37,7 +46,7 @@ function onKey(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
   if (event.key === "Escape") return escapeKey();
   if (event.target.closest("input[type=search], select, textarea")) return;
-  const act = { j: () => step(1), k: () => step(-1), "/": () => search.focus(), "?": () => help.showModal(), ...added.keys }[event.key];
+  const act = { j: () => step(1), k: () => step(-1), n: nextDrifted, "/": () => search.focus(), "?": () => help.showModal(), ...added.keys }[event.key];
   if (act) {
     event.preventDefault();
     if (event.key === "/" && open && narrow.matches) close();
@@ -47,7 +56,8 @@ function onKey(event) {
 
 function filter() {
   filters.search = search.value;
-  filters.model = part("model").value;
+  for (const name of ["table", "model", "variant"]) filters[name] = part(name).value;
+  view.sort = part("sort").value;
   filters.differing = part("differing").checked;
   showGrid();
   highlight(open, true);
@@ -66,8 +76,9 @@ function listen() {
     window.clearTimeout(waiting);
     waiting = window.setTimeout(filter, rows.length > 500 ? 120 : 0);
   });
-  part("model").addEventListener("change", filter);
-  part("differing").addEventListener("change", filter);
+  for (const id of ["table", "model", "variant", "sort", "differing"]) part(id).addEventListener("change", filter);
+  part("next").addEventListener("click", nextDrifted);
+  part("csv").addEventListener("click", download);
   part("tools").addEventListener("submit", (event) => event.preventDefault());
   part("help-button").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", onKey);
@@ -77,4 +88,25 @@ function listen() {
   new IntersectionObserver((seen) => {
     if (seen.some((one) => one.isIntersecting)) makeRows(CHUNK);
   }, { rootMargin: "1500px" }).observe(part("more"));
+}
+
+// A cell of a CSV file. A text that a spreadsheet would compute gets a quotation mark before it.
+function csvCell(value) {
+  const text = String(value ?? "");
+  return `"${(typeof value !== "number" && /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+}
+
+// The cases that are shown, as a file.
+function download() {
+  const heads = ["table", "prompt id", "variant", "model", "verdict", "prompt", "baseline", "output", ...columns.map(({ name }) => name)];
+  const lines = grid.items.map(({ record, line: { row } }) => [
+    record.table, row.prompt_id, row.variant, record.model, kindOf(record), row.input, record.baseline, record.candidate?.text,
+    ...columns.map(({ name, of }) => (of === "row" ? row.columns[name] : record.facts[name])),
+  ]);
+  const text = [heads, ...lines].map((cells) => cells.map(csvCell).join(",")).join("\r\n");
+  const link = element("a");
+  link.href = URL.createObjectURL(new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }));
+  link.download = "model-comparison.csv";
+  link.click();
+  window.setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

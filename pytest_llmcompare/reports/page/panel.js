@@ -75,7 +75,7 @@ function texts({ baseline, candidate, changes }) {
 // Text in which lines end at blanks only: not after the hyphen of an option or of a number such as 1e-05.
 const unbroken = (text) => text.split(" ").flatMap((word, at) => [at ? " " : "", element("span", "word", safe(word))]);
 
-const evidence = (items) => element("dl", "evidence", ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", ...unbroken(value))]));
+const facts = (items, name) => element("dl", name, ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", ...unbroken(value))]));
 
 function command(text) {
   const code = element("code", "", ...unbroken(text)), status = element("span", "unseen");
@@ -131,11 +131,12 @@ function show(item) {
   heading.id = "panel-title";
   const badge = colour(element("p", "badge", element("span", "sign", signFor(record)), wordFor(record)), kindOf(record));
   const parts = [topBar(item), heading, badge, ...added.panel(item)], others = otherModels(item);
-  if (record.evidence?.length) parts.push(evidence(record.evidence));
+  if (record.evidence?.length) parts.push(facts(record.evidence, "evidence"));
   if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
   parts.push(texts(record));
   if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
+  if (record.assertions) parts.push(...titled("Assertions", element("ul", "", ...record.assertions.map(({ text, passed, why }) => element("li", "", passed ? "\u2713 " : "\u2717 failed: ", safe(`${text}${why && ` (${why})`}`))))));
   parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));

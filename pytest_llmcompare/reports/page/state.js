@@ -3,7 +3,9 @@
 const words = JSON.parse(part("words").textContent), data = JSON.parse(part("data").textContent);
 const looks = new Map(words.map((look) => [look.kind, look])); // sign, word and meaning of a verdict
 const byHash = new Map(), rows = [];
-const filters = { search: "", model: "", verdicts: new Set(), differing: false };
+const filters = { search: "", table: "", model: "", variant: "", verdicts: new Set(), differing: false };
+const view = { columns: new Set(), sort: "" };
+const columns = data.columns; // of a row: the target and the table's own; of a case: numbers, and how its output ended
 // What the review adds: keys and what they do, parts of the panel and of a cell, calls before the page is drawn, when
 // another case is opened, and at the end.
 const added = { keys: {}, panel: () => [], cell: () => [], prepare: () => {}, moved: () => {}, begin: () => {} };
@@ -27,6 +29,7 @@ function readRows() {
     for (const row of table.rows) {
       const line = { row, table, cases: [] };
       for (const record of row.cases) {
+        if (record) Object.assign(record, { folder: table.folder, table: table.table });
         const item = record && { record, line, hash: hashOf(record) };
         if (item) byHash.set(item.hash, item);
         line.cases.push(item);
@@ -50,8 +53,33 @@ function isShown(item) {
   return !filters.verdicts.size || filters.verdicts.has(kindOf(item.record));
 }
 
+// Whether a line holds what is searched for: anywhere, or as `name: text` in one column.
+function holds() {
+  const needle = filters.search.trim().toLowerCase(), [, name, text] = /^([^:]+):\s*(.+)$/.exec(needle) || [];
+  const column = columns.find((one) => one.of === "row" && one.name.toLowerCase() === name);
+  if (column) return ({ row }) => (row.columns[column.name] ?? "").toLowerCase().includes(text);
+  return (line) => !needle || searchable(line).includes(needle);
+}
+
 function rowsShown() {
-  const needle = filters.search.trim().toLowerCase();
-  return rows.filter((line) => (!filters.differing || line.row.differs)
-    && (!needle || searchable(line).includes(needle)) && line.cases.some(isShown));
+  const isFound = holds(), shown = rows.filter((line) => (!filters.differing || line.row.differs)
+    && (!filters.table || line.table.table === filters.table) && (!filters.variant || line.row.variant === filters.variant)
+    && isFound(line) && line.cases.some(isShown));
+  return view.sort ? sorted(shown, columns.find(({ name }) => name === view.sort)) : shown;
+}
+
+// What a line is sorted by: its own column, or the largest number among its cases.
+function keyOf(line, { name, of }) {
+  if (of === "row") return line.row.columns[name] ?? null;
+  const values = line.cases.filter(isShown).map(({ record }) => record.facts[name] ?? null);
+  return values.reduce((most, value) => (most === null || (value !== null && value > most) ? value : most), null);
+}
+
+// Table by table: numbers from the largest on, texts by the alphabet, empty ones last.
+function sorted(lines, column) {
+  const { compare } = new Intl.Collator("en", { numeric: true }), places = new Map(data.tables.map((table, at) => [table, at]));
+  const keyed = lines.map((line) => ({ line, key: keyOf(line, column), place: places.get(line.table) }));
+  keyed.sort((one, other) => one.place - other.place || (one.key === null) - (other.key === null)
+    || (typeof one.key === "number" ? other.key - one.key : compare(one.key ?? "", other.key ?? "")));
+  return keyed.map(({ line }) => line);
 }

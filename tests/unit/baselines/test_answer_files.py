@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -20,7 +22,7 @@ from pytest_llmcompare.baselines.answer_lines import About, KeptAnswer, KeptMode
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.generation import Path as Along
-from pytest_llmcompare.models import model_files
+from pytest_llmcompare.models import file_digests
 from pytest_llmcompare.records import GroupKey
 from tests.platforms import needs_fifo
 
@@ -271,28 +273,57 @@ def test_digests_of_large_files_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"1" * (2 << 20))
     reads: list[Path] = []
-    read = model_files._read_digest
+    read = file_digests._read_digest
 
     def counted(path: Path) -> str:
         reads.append(path)
         return read(path)
 
-    monkeypatch.setattr(model_files, "_read_digest", counted)
-    monkeypatch.setattr(model_files, "known_digests", {})
-    monkeypatch.setattr(content_digests, "known_digests", model_files.known_digests)
-    digest = model_files.content_digest(path)
+    monkeypatch.setattr(file_digests, "_read_digest", counted)
+    monkeypatch.setattr(file_digests, "known_digests", {})
+    monkeypatch.setattr(content_digests, "known_digests", file_digests.known_digests)
+    digest = file_digests.content_digest(path)
     content_digests.keep_digests(tmp_path)
     assert not (tmp_path / ".llmcompare").exists()  # it changed a moment ago
     monkeypatch.setattr(content_digests, "SETTLED", 0)
     content_digests.keep_digests(tmp_path)
-    model_files.known_digests.clear()
+    file_digests.known_digests.clear()
     content_digests.recall_digests(tmp_path)
-    assert model_files.content_digest(path) == digest
+    assert file_digests.content_digest(path) == digest
     assert len(reads) == 1
     times = path.stat()
     path.write_bytes(b"2" * (2 << 20))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert model_files.content_digest(path) != digest
+    assert file_digests.content_digest(path) != digest
+
+
+def test_large_files_are_read_ahead_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread reads large files; their digests are those of `sha256sum`, also where a file is gone or comes late."""
+    large, small, gone = tmp_path / "large", tmp_path / "small", tmp_path / "gone"
+    large.write_bytes(b"1" * (5 << 20))
+    small.write_bytes(b"2")
+    gone.write_bytes(b"3" * (2 << 20))
+    reads: list[str] = []
+    read = file_digests._read_digest
+
+    def counted(path: Path) -> str:
+        reads.append(threading.current_thread().name)
+        return read(path)
+
+    monkeypatch.setattr(file_digests, "_read_digest", counted)
+    monkeypatch.setattr(file_digests, "known_digests", {})
+    file_digests.read_ahead([large, small, tmp_path / "missing"])
+    file_digests.read_ahead([large])
+    assert file_digests.content_digest(large) == hashlib.sha256(large.read_bytes()).hexdigest()
+    assert file_digests.content_digest(large) == hashlib.sha256(large.read_bytes()).hexdigest()
+    assert reads == ["llmcompare-fingerprint"]
+    file_digests.read_ahead([large])
+    assert reads == ["llmcompare-fingerprint"]
+    assert file_digests.content_digest(small) == hashlib.sha256(b"2").hexdigest()
+    file_digests.read_ahead([gone])
+    gone.unlink()
+    with pytest.raises(FileNotFoundError):
+        file_digests.content_digest(gone)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ FAULTS = {
     ),
     "text without bar": (
         HEAD + CASE + "Two.\n",
-        f"9: 'Two.' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
+        f"9: 'Two.' begins with neither 'case ', '#', '.', '|' nor '~'.\n{MEND}",
     ),
     "facts after the text": (
         HEAD + CASE + ".stop eos\n",
@@ -126,11 +126,11 @@ FAULTS = {
     ),
     "damage within a conflict": (
         HEAD + CASE + "\n<<<<<<< HEAD\ncase b\n| b\n=======\ncase b\nc\n>>>>>>> b\n",
-        f"15: 'c' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
+        f"15: 'c' begins with neither 'case ', '#', '.', '|' nor '~'.\n{MEND}",
     ),
     "a long line": (
         HEAD + CASE + "x" * 1000 + "\n",
-        f"9: '{'x' * 57}...' begins with neither 'case ', '.', '|' nor '~'.\n{MEND}",
+        f"9: '{'x' * 57}...' begins with neither 'case ', '#', '.', '|' nor '~'.\n{MEND}",
     ),
     "another table's": (
         HEAD.replace("trivia", "geo") + CASE,

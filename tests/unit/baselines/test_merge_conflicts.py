@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.baselines import store
+from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import Baseline, RowKey
 
 from .samples import CPU, GPU, GROUP, baseline, by_row, many, stored_tokens, tokens_of, with_text
@@ -259,8 +261,8 @@ def test_conflicts_in_head_and_cases(repository: Repository, style: str) -> None
 
 def test_a_line_of_the_head_that_one_side_dropped(repository: Repository) -> None:
     """Git merges this without markers, although a new case refers to the dropped environment: a warning, no error."""
-    base = many(5, "1\n2\n3\n4\n5\n6\n{}")
-    renewed = many(5, "1\n2\n3\n4\n5\n6\n{}", environment=GPU)
+    base = [*many(5, "1\n2\n3\n4\n5\n6\n{}"), baseline("z", environment=NEWER)]
+    renewed = [*many(5, "1\n2\n3\n4\n5\n6\n{}", environment=GPU), base[-1]]
     new = baseline("row_002b")
     merged = repository.merge(
         base, lambda: store.update(repository.root, GROUP, renewed, refresh=True), repository.put(new)
@@ -271,6 +273,44 @@ def test_a_line_of_the_head_that_one_side_dropped(repository: Repository) -> Non
     assert stored.warnings == (f"{NAME}: no #env line describes environment 'e1'; {READ_WITHOUT}",)
     store.update(repository.root, GROUP, [new], refresh=True)
     assert repository.load() == store.BaselineSet(repository.path, by_row([*renewed, new]))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named"),
+    [
+        ([baseline("row_002b")], "1 case from before environment 'e1' was replaced ('row_002b'); it is"),
+        (
+            [baseline(f"row_00{at}b") for at in range(4)],
+            "4 cases from before environment 'e1' was replaced ('row_000b', 'row_001b', 'row_002b', ...); they are",
+        ),
+        (
+            [baseline("row_003", "1\n2\n3\n4\n5\n6\nTheirs.")],
+            "1 case from before environment 'e1' was replaced ('row_003'); it is",
+        ),
+    ],
+    ids=["new", "four new", "changed"],
+)
+def test_a_case_from_before_its_environment_was_replaced(
+    repository: Repository, theirs: list[Baseline], named: str
+) -> None:
+    """Git merges this without markers; the hash of the environment in the tokens file shows what is meant."""
+    base, renewed = (many(5, "1\n2\n3\n4\n5\n6\n{}", environment=one) for one in (CPU, GPU))
+    merged = repository.merge(
+        base, lambda: store.update(repository.root, GROUP, renewed, refresh=True), repository.put(*theirs)
+    )
+    assert "<<<<<<<" not in merged
+    stored = repository.load()
+    expected = by_row([*renewed, *(with_environment(one, ()) for one in theirs)])
+    assert stored.baselines == expected
+    assert stored.warnings == (
+        f"{NAME}: a merge brought in {named} read without one. To write it anew: pytest --llm-update-all",
+    )
+    store.update(repository.root, GROUP, [baseline("y", environment=GPU)])
+    assert repository.load().baselines == expected | by_row([baseline("y", environment=GPU)])
+    store.update(repository.root, GROUP, [with_environment(one, GPU) for one in theirs], refresh=True)
+    settled = repository.load()
+    assert settled.warnings == ()
+    assert {one.generation.environment for one in settled.baselines.values()} == {GPU}
 
 
 def test_tokens_merge_without_markers(repository: Repository) -> None:
@@ -426,6 +466,10 @@ def test_a_case_that_stands_twice_between_markers(tmp_path: Path, more: int) -> 
         assert path.read_text().count("case a\n") == 1 + more
     store.update(tmp_path, GROUP, [baseline("a"), baseline("b")])
     assert store.load(tmp_path, GROUP).baselines == by_row([baseline("a"), baseline("b"), baseline("c")])
+
+
+def with_environment(one: Baseline, environment: Environment) -> Baseline:
+    return dataclasses.replace(one, generation=dataclasses.replace(one.generation, environment=environment))
 
 
 def says(one: Baseline | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,6 +144,27 @@ def test_environments_are_shared_and_keep_their_names(tmp_path: Path) -> None:
         "b": CPU,
         "c": NEWER,
     }
+
+
+@pytest.mark.parametrize("facts", [{}, {"token_ids": None}], ids=["tokens", "texts"])
+def test_the_header_alone_changes_when_all_move_to_one_environment(tmp_path: Path, facts: dict[str, Any]) -> None:
+    """The new environment takes over the name, so the lines of cases stay; one left behind keeps the old name."""
+    path = store.path_of(tmp_path, GROUP)
+    store.update(tmp_path, GROUP, many(5, **facts))
+    before = path.read_text("utf-8")
+    for torch in ("2.14.0", "2.15.0"):
+        environment = (("device", "cpu"), ("dtype", "float32"), ("torch", torch))
+        moved = many(5, environment=environment, **facts)
+        assert len(store.update(tmp_path, GROUP, moved, refresh=True).refreshed) == 5
+        assert path.read_text("utf-8") == before.replace("torch=2.13.0", f"torch={torch}")
+        stored = store.load(tmp_path, GROUP)
+        assert (stored.baselines, stored.warnings) == (by_row(moved), ())
+        assert not store.update(tmp_path, GROUP, moved, refresh=True).written
+    store.update(tmp_path, GROUP, many(4, environment=GPU, **facts), refresh=True)
+    assert [path.read_text("utf-8").count(f".env {name}") for name in ("e1", "e2", "e3")] == [1, 4, 0]
+    store.update(tmp_path, GROUP, many(5, environment=NEWER, **facts), refresh=True)
+    assert [path.read_text("utf-8").count(f".env {name}") for name in ("e1", "e2", "e3")] == [0, 5, 0]
+    assert store.load(tmp_path, GROUP).baselines == by_row(many(5, environment=NEWER, **facts))
 
 
 def test_the_tokens_file_alone_changes_when_tokens_come_back(tmp_path: Path) -> None:

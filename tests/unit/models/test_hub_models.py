@@ -319,17 +319,6 @@ def test_repository_without_usable_weights(weights: Path, hub: Hub, online: Cach
     assert hub.downloaded == []
 
 
-def test_adapter_repository(hub: Hub, online: Cache, tmp_path: Path) -> None:
-    """An adapter is said to be one."""
-    repository = tmp_path / "adapter"
-    repository.mkdir()
-    (repository / "adapter_config.json").write_text("{}")
-    (repository / "adapter_model.safetensors").write_bytes(b"")
-    hub.repositories["org/m"] = repository
-    message = refusal(spec_of("org/m", tmp_path), tmp_path)
-    assert message.startswith(f"model 'm': org/m at {hub.address} holds a PEFT adapter (adapter_config.json), not")
-
-
 def test_download_that_breaks_off(weights: Path, hub: Hub, online: Cache, tmp_path: Path) -> None:
     """Trouble on the way is an error of the model, and says that running again goes on."""
     hub.repositories["org/m"] = weights / "gpt2"

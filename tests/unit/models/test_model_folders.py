@@ -136,17 +136,6 @@ def test_mlflow_model_folder(root: Path) -> None:
     assert refusal("./logged", root).endswith("models:/NAME/VERSION or runs:/RUN_ID/PATH")
 
 
-def test_adapter_folder(root: Path) -> None:
-    """An adapter is said to be one, with what to do."""
-    folder = root / "adapter"
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text("{}")
-    assert refusal("./adapter", root) == (
-        f"model 'adapter': {folder} holds a PEFT adapter (adapter_config.json), not a whole model.\n"
-        "Merge it into its base model (merge_and_unload() of PEFT), save_pretrained() the result and name that folder."
-    )
-
-
 def test_git_lfs_pointer(root: Path) -> None:
     """A clone without git-lfs is told from a model."""
     folder = root / "models/tiny"

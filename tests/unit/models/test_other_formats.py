@@ -102,17 +102,17 @@ def test_weights_that_are_not_read(name: str, says: str, root: Path) -> None:
         message = refusal(folder, root)
         assert f"{name} is not read: it is {says}" in message
         assert len(message.splitlines()) == 3
-    if not name.endswith(".safetensors"):
+    if not name.endswith((".safetensors", ".gguf")):  # a file of GGUF is read
         assert f"{root / 'alone' / name} is not read: it is {says}" in refusal(f"./alone/{name}", root)
 
 
 def test_file_named_like_a_hub_model(root: Path, cache: Cache) -> None:
     """A path without ./ is taken for a hub id; that there is such a file is said."""
     (root / "models").mkdir()
-    (root / "models/small.gguf").write_bytes(b"GGUF")
+    (root / "models/small.onnx").write_bytes(b"ONNX")
     assert cache.folder
-    message = refusal("models/small.gguf", root)
-    assert "There is a file of that name; models are folders. It is GGUF" in message
+    message = refusal("models/small.onnx", root)
+    assert "There is a file of that name; models are folders. It is ONNX" in message
 
 
 def test_weights_file_of_a_whole_model(root: Path) -> None:

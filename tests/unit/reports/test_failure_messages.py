@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.reports.messages import FailureBudget, failure_lines, headline
+from pytest_llmcompare.reports.messages import failure_lines, headline
 from pytest_llmcompare.reports.messages import test_name as name_of
 from pytest_llmcompare.reports.text_diff import COLUMNS, MOST_SHOWN, common_ends, difference
 from pytest_llmcompare.text import width
@@ -204,10 +204,3 @@ def test_texts_are_cut(text: str, baseline: str) -> None:
     if text != baseline:
         ours, theirs = ([line[13:] for line in lines if line.startswith(f"  {who}")] for who in ("base", "cand"))
         assert ours != theirs
-
-
-def test_after_twenty_failures_one_line_each() -> None:
-    """A run with many failures stays readable."""
-    budget = FailureBudget()
-    messages = [budget.spend(["first", "second"]) for _ in range(22)]
-    assert messages == [["first", "second"]] * 20 + [["first"]] * 2

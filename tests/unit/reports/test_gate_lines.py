@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.records import GroupKey, GroupResult
-from pytest_llmcompare.reports.messages import MOST_HOLDING, failed_gates, gate_blocks, value_of
+from pytest_llmcompare.reports.gates import MOST_HOLDING, failed_gates, gate_blocks, value_of
 from pytest_llmcompare.reports.style import Page
 from pytest_llmcompare.text import width
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from itertools import pairwise
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.reports.html import changes, embedded, html_report
+from pytest_llmcompare.reports.html import changes, embedded, html_report, slim_document
 
-from .runs import DRIFT, drawn, found, hostile, mixed
+from .runs import ARMS, DRIFT, drawn, found, generation, hostile, mixed
 from .samples import HOSTILE
 
 POLICY = (
@@ -97,9 +98,24 @@ def test_text_like_a_mark_of_the_template_is_text() -> None:
 
 
 def test_as_many_elements_whatever_models_say() -> None:
-    """The tags of the page are those of its template."""
-    tags = [re.findall(r"</?[a-zA-Z!][^>]*>", html_report(document)) for document in (hostile(), drawn(mixed()))]
+    """The tags of the page are those of its template, and of histograms, which hold numbers alone."""
+    pages = [html_report(document) for document in (hostile(), drawn(mixed()))]
+    figure = re.compile(r"<figure>.*?</figure>", re.DOTALL)
+    tags = [re.findall(r"</?[a-zA-Z!][^>]*>", figure.sub("", page)) for page in pages]
     assert tags[0] == tags[1]
+    drawn_in = {tag for page in pages for one in figure.findall(page) for tag in re.findall(r"<(\w+)", one)}
+    assert drawn_in == {
+        *("figure", "figcaption", "svg", "rect", "text", "path", "details", "summary", "p"),
+        *("table", "thead", "tbody", "tr", "th", "td"),
+    }
+
+
+def test_columns_of_a_table_keep_apart_from_ours() -> None:
+    """A column that is called like one of the page's own is told apart by its name."""
+    result = dataclasses.replace(found("x", DRIFT, generation(ARMS)), columns={"margin": "wide", "topic": "legs"})
+    data = slim_document(drawn([result]))
+    assert data["columns"][:3] == [{"name": name, "of": "row"} for name in ("target", "margin (table)", "topic")]
+    assert {"name": "margin", "of": "case"} in data["columns"]
 
 
 def test_changed_words_are_counted_as_javascript_counts() -> None:

@@ -9,9 +9,9 @@ from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.records import GroupKey, GroupResult
+from pytest_llmcompare.reports.gates import gate_line
 from pytest_llmcompare.reports.junit import checks
-from pytest_llmcompare.reports.messages import gate_line
-from pytest_llmcompare.reports.terminal import sentence
+from pytest_llmcompare.reports.terminal_findings import sentence
 from pytest_llmcompare.settings import Settings
 
 from .samples import HOSTILE, is_harmless

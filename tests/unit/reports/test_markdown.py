@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.records import GroupKey, GroupResult
-from pytest_llmcompare.reports.markdown import block, code, markdown_report, markdown_table
+from pytest_llmcompare.reports.markdown import markdown_file, markdown_report
+from pytest_llmcompare.reports.markdown_text import block, code, markdown_table
 
 from .runs import ARMS, DRIFT, IDENTICAL, TIE, drawn, found, generation, hostile, mixed
 from .samples import HOSTILE
@@ -23,29 +24,42 @@ DRIFTED = """\
 
 1 of 2 texts differs from its baseline.
 
-| model | cases | drifted | identical | drift rate |
-| --- | ---: | ---: | ---: | ---: |
-| `small` | 2 | 1 | 1 | 50.0% |
-
-To accept all of today's outputs as baselines:
+Accept all of today's outputs as baselines, 1:
 
 ```text
 pytest --llm-models=small,large --llm-update
 ```
 
+| model | cases | drifted | identical | drift rate |
+| --- | ---: | ---: | ---: | ---: |
+| `small` | 2 | 1 | 1 | 50.0% |
+
 ### ≠ 1 drifted
 
-**`zoo/small/spider`**
+<details open>
+<summary><code>zoo/small/spider</code></summary>
+
+Prompt:
+
+```text
+Q: How many legs?
+A:
+```
 
 ```text
 drift @tok 2/6 ' legs' -> ' arms' margin 1.8
-test_zoo[small-spider] drifted at token 2 of 6: ' legs' -> ' arms'
-  margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would be others
-  likelihood drift 0.7 nats per token (noise: up to 1e-05), worst -1.5 at token 2
-  baseline   Eight legs and no wings.
-  candidate  Eight arms and two wings.
-Accept: pytest --llm-update tests/test_zoo.py::test_zoo[small-spider]
+margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would be others
+likelihood drift 0.7 nats per token (noise: up to 1e-05), worst -1.5 at token 2
 ```
+
+```diff
+- Eight legs and no wings.
++ Eight arms and two wings.
+```
+
+Accept: `pytest --llm-update tests/test_zoo.py::test_zoo[small-spider]`
+
+</details>
 """
 
 UNCHANGED = """\
@@ -105,19 +119,19 @@ GATED = """\
 
 **No case was looked at.**
 
-Why the run failed:
-
-```text
-gate failed: n
-no room.
-```
-
 ### 2 thresholds, 1 failed
 
 |  | metric | value | wanted | table | model | cases |
 | --- | --- | --- | --- | --- | --- | --- |
 | **FAILED** | `n` | `12.5` | `<=4` | `zoo` | `small` | 3 of 10 |
 | ok | `exact_match/v1` | `0.75` | `>=0.5` | `zoo` | `small` | 10 |
+
+Why the run failed:
+
+```text
+gate failed: n
+no room.
+```
 
 | model | cases |
 """
@@ -136,7 +150,7 @@ def test_faults_and_gates_stand_on_top() -> None:
 def test_a_report_of_an_earlier_version_has_no_gates() -> None:
     """It can be drawn all the same."""
     document = drawn([found("fox", IDENTICAL, generation())], (), "metric left out")
-    for key in ("faults", "gates", "remarks"):
+    for key in ("faults", "gates", "remarks", "mlflow", "accept_counts"):
         del document[key]
     assert markdown_report(document) == UNCHANGED
 
@@ -162,8 +176,10 @@ def test_every_verdict_has_its_section() -> None:
 
 
 def outside_code(text: str) -> str:
-    """A report without its code blocks and code spans, read as CommonMark reads them."""
-    text = re.sub(r"^(`{3,})text\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
+    """A report without its code blocks and code spans, read as CommonMark reads them, and without HTML of our own."""
+    text = re.sub(r"^</?(details|details open|summary)>$|</summary>$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^<summary><code>[^<>\n]*</code>", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(`{3,})(?:text|diff)\n.*?^\1$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
 
 
@@ -189,10 +205,35 @@ def test_any_text_is_one_code_span_and_one_cell(text: str) -> None:
     assert outside_code("\n".join(lines)).strip() == ""
 
 
+def test_cases_with_equal_texts_are_one_part() -> None:
+    """All are named; the texts stand there once."""
+    results = [found(f"p{at}", DRIFT, generation(ARMS)) for at in range(3)]
+    text = markdown_report(drawn(results))
+    assert text.count("```diff") == 1
+    assert "<summary><code>zoo/small/p0</code>, and 2 more cases with equal texts</summary>" in text
+    assert "Also: `zoo/small/p1`, `zoo/small/p2`" in text
+
+
+def test_long_prompts_are_cut_and_say_so() -> None:
+    """The first lines, and how many characters there are after them."""
+    result = found("p", DRIFT, generation(ARMS), prompt="line\n" * 1000)
+    text = markdown_report(drawn([result]))
+    assert text.count("\nline") == 20
+    assert "… 4,901 more characters" in text
+
+
+def test_a_file_fits_in_a_comment() -> None:
+    """GitHub takes 65,536 characters, of which some are left for what stands around the report."""
+    results = [found(f"p{at:03}", DRIFT, Generation("é" * 400), f"{at}" * 100) for at in range(400)]
+    text = markdown_file(drawn(results))
+    assert 50_000 < len(text) <= 61_440
+    assert "it may have 61,440 characters here" in text
+
+
 @pytest.mark.parametrize("cases", [3, 400])
 def test_a_report_too_large_is_cut_and_says_so(cases: int) -> None:
     """It keeps whole parts from the beginning, within the bytes that there are."""
-    results = [found(f"p{at:03}", DRIFT, Generation("é" * 400), "x" * 400) for at in range(cases)]
+    results = [found(f"p{at:03}", DRIFT, Generation("é" * 400), f"{at:03}" * 100) for at in range(cases)]
     whole = markdown_report(drawn(results))
     text = markdown_report(drawn(results), most=20_000)
     if cases == 3:

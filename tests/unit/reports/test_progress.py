@@ -68,13 +68,13 @@ def test_a_group_on_a_terminal(terminal: Terminal, clock: Clock) -> None:
     assert re.fullmatch(r"\rtrivia x gpt2-large \| +\| 0/4 *", seen())
     clock.now += 2
     progress.step(SAID)
-    assert re.fullmatch(r"\rtrivia x gpt2-large \|█+[▏▎▍▌▋▊▉]? *\| 1/4, 2\.5 tok/s, 6 s left *", seen())
+    assert re.fullmatch(r"\rtrivia x gpt2-large \|█+[▏▎▍▌▋▊▉]? *\| 1/4, 2\.5 tok/s *", seen())
     clock.now += 0.01
     progress.step(None)
     assert seen() == ""
     clock.now += 60
     progress.step(SAID)
-    assert ", 21 s left" in seen()
+    assert ", 31 s left" in seen()
     progress.end()
     assert re.fullmatch(r"\r {59}\r", seen())
 
@@ -172,6 +172,51 @@ def test_groups_that_end_early_in_a_log(clock: Clock) -> None:
         "\nllmcompare: trivia x gpt2-large: 0 of 50 cases in 5.0 s\n"
         "\nllmcompare: loading gpt2-large: given up after 30 s\n"
     )
+
+
+def test_long_steps_before_a_group_are_named(clock: Clock) -> None:
+    """In a log a step that took long has a line of its own."""
+    log = io.StringIO()
+    progress = TerminalProgress(log, nullcontext, clock)
+    progress.say("importing torch and transformers")
+    clock.now += 12
+    progress.say("loading gpt2-large")
+    clock.now += 1
+    progress.begin(KEY, 1)
+    progress.step(SAID)
+    progress.end()
+    assert log.getvalue().splitlines()[1:] == [
+        "llmcompare: importing torch and transformers: 12 s",
+        "llmcompare: trivia x gpt2-large: 0 of 1 case after 13 s",
+        "llmcompare: trivia x gpt2-large: 1 case in 13 s",
+    ]
+
+
+def test_no_time_left_before_it_can_be_known(clock: Clock) -> None:
+    """Not from the first answer, which waits for a warm-up, nor from answers of one batch that come together."""
+    progress = TerminalProgress(io.StringIO(), nullcontext, clock)
+    progress.begin(KEY, 320)
+    guesses = []
+    for batch in range(4):
+        clock.now += 30 if batch == 0 else 3
+        for _ in range(32):
+            clock.now += 0.001
+            progress.step(SAID)
+        guesses.append(progress._left())
+    assert guesses == ["", "25 s left", "22 s left", "19 s left"]
+
+
+def test_answers_of_an_earlier_run_show_no_pace(clock: Clock) -> None:
+    """A hundred that were kept come at once, and say nothing of the others."""
+    progress = TerminalProgress(io.StringIO(), nullcontext, clock)
+    progress.begin(KEY, 110)
+    for _ in range(100):
+        progress.step(SAID)
+    progress.ask_many(0)
+    for _ in range(3):
+        clock.now += 4
+        progress.step(SAID)
+    assert progress._left() == "28 s left"
 
 
 def test_it_writes_only_where_capture_lets_it(terminal: Terminal, clock: Clock) -> None:

@@ -18,6 +18,7 @@ from pytest_llmcompare.reports.html import why
 from pytest_llmcompare.reports.side_by_side import MOST_ROWS
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
+from pytest_llmcompare.run.display import write_parts
 from pytest_llmcompare.settings import Settings, Update
 from pytest_llmcompare.text import width
 
@@ -53,17 +54,25 @@ distilgpt2 / bloom-560m     2 of 5  40.0%  11.8% to 76.9%"""
 
 
 def test_80_columns() -> None:
-    """Only rows with a difference are shown, beginning where they part; then models, notes, the way on."""
+    """Only rows with a difference are shown, with both texts of a drift; then models, notes, the way on."""
     assert (
         report(whole_run())
         == f"""\
-trivia             gpt2-large           distilgpt2           bloom-560m
+trivia
 {"─" * 80}
-hamlet             = William Shakespe…  = William Shakespe…  = Milk.
-capital_of_france  = …Paris.            ≠ …Lyon.             = …Paris.
-bees               = Honey, and wax f…  = Honey, and wax f…  = Milk.
+hamlet
+  gpt2-large  = William Shakespeare.
+  distilgpt2  = William Shakespeare.
+  bloom-560m  = Milk.
+capital_of_france
+  gpt2-large  = The capital of France is Paris.
+  distilgpt2  ≠ The capital of France is [-Paris-]{{+Lyon+}}.
+  bloom-560m  = The capital of France is Paris.
+bees
+  gpt2-large  = Honey, and wax for the combs of the hive in which they live tog…
+  distilgpt2  = Honey, and wax for the combs of the hive in which they live tog…
+  bloom-560m  = Milk.
 and 2 prompts without a difference (-v shows all)
-
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
@@ -87,12 +96,11 @@ def test_160_columns() -> None:
 trivia             gpt2-large                                            distilgpt2{" " * 44}bloom-560m
 {"─" * 160}
 hamlet             = William Shakespeare.                                = William Shakespeare.{" " * 32}= Milk.
-capital_of_france  = The capital of France is Paris.                     ≠ The capital of France is Lyon.{" " * 22}\
-= The capital of France is Paris.
+capital_of_france  = The capital of France is Paris.                     \
+≠ The capital of France is [-Paris-]{{+Lyon+}}.         = The capital of France is Paris.
 bees               = Honey, and wax for the combs of the hive in which…  \
 = Honey, and wax for the combs of the hive in which…  = Milk.
 and 2 prompts without a difference (-v shows all)
-
 = as its baseline   ≠ drifted
 
 {MODEL_LINES}
@@ -111,15 +119,14 @@ def test_verbose_shows_every_row() -> None:
     """With -v rows without a difference are shown, too."""
     assert report(whole_run(), verbose=1).startswith(
         f"""\
-trivia             gpt2-large           distilgpt2           bloom-560m
+trivia
 {"─" * 80}
-sky_color          = Blue.…             = Blue.…             = Blue.…
-hamlet             = William Shakespe…  = William Shakespe…  = Milk.
-capital_of_france  = …Paris.            ≠ …Lyon.             = …Paris.
-legs_of_a_spider   = Eight.             = Eight.             = Eight.
-bees               = Honey, and wax f…  = Honey, and wax f…  = Milk.
-
-= as"""
+sky_color
+  gpt2-large  = Blue.…
+  distilgpt2  = Blue.…
+  bloom-560m  = Blue.…
+hamlet
+"""
     )
 
 
@@ -160,7 +167,6 @@ paris
   checkpoint-4000  = 4 is the answer.
   checkpoint-5000  = 5 is the answer.
   checkpoint-6000  = 6 is the answer.
-
 = as its baseline"""
     )
 
@@ -176,22 +182,21 @@ def test_each_verdict_has_a_sign() -> None:
     assert lines.startswith(
         """\
 geo     distilgpt2
-─────────────────────
+──────────────────────────
 case_0  = x
-case_1  ≠ x
-case_2  ? x
-case_3  * x
+case_1  ≠ [- Paris.-]{+x+}
+case_2  ? [- Paris.-]{+x+}
+case_3  * [- Paris.-]{+x+}
 case_4  ! (no output)
 case_5    x
-
 = as its baseline   ≠ drifted   ? no baseline   * stale baseline   ! error
 
 """
     )
     assert lines.endswith(
-        "Accept 3: "
-        + COMMAND
-        + " \\\n  --llm-update\nor: llmcompare review\nRecord 1: "
+        "Accept 3 (1 drifted, 1 stale, 1 missing): pytest \\\n  "
+        + COMMAND.removeprefix("pytest ")
+        + " --llm-update\nor: llmcompare review\nRecord 1: "
         + COMMAND
         + " \\\n  --llm-update-missing"
     )
@@ -206,24 +211,24 @@ def test_a_drift_beyond_the_cell_is_shown() -> None:
     }
     results = [case(name, text=new, baseline=old, judgement=DRIFTED) for name, (old, new) in texts.items()]
     lines = report(summarize(results, [], Settings()), columns=40).splitlines()
-    assert lines[2] == "a    ≠ …colour is the grass?"
-    assert lines[3] == f"b    ≠ …{'x' * 10}z"
-    assert lines[4] == "c    ≠ One two three"
+    assert lines[2] == "a    ≠ …What [-color-]{+colour+} is the…"
+    assert lines[3] == f"b    ≠ …{'x' * 22}[-y-]{{+z+}}"
+    assert lines[4] == "c    ≠ One two three[-, and then four.-]"
 
 
-def test_at_most_twenty_rows() -> None:
+def test_at_most_fifty_rows() -> None:
     """A long table is cut, and says how much is left."""
-    results = [case(f"row_{at:03}", judgement=DRIFTED) for at in range(50)]
+    results = [case(f"row_{at:03}", judgement=DRIFTED) for at in range(80)]
     summary = summarize(results, [], Settings())
     assert report(summary).count("≠ Paris.") == MOST_ROWS
-    assert "\n… and 30 more (-v shows all)\n" in report(summary)
-    assert report(summary, verbose=1).count("≠ Paris.") == 50
+    assert "\n… and 30 more rows with a difference (-v shows all)\n" in report(summary)
+    assert report(summary, verbose=1).count("≠ Paris.") == 80
 
 
 def test_equal_drifts_are_named_once() -> None:
     """A change that several cases share has a line with some of their names."""
     results = [case(f"row_{at}", judgement=DRIFTED) for at in range(5)]
-    expected = "5 drifts alike: distilgpt2 ' Paris' -> ' Lyon' in row_0, row_1, row_2, ..."
+    expected = "5 drifts alike: distilgpt2 ' Paris' -> ' Lyon' in row_0, row_1, and 3 more"
     assert expected in report(summarize(results, [], Settings())).splitlines()
 
 
@@ -270,7 +275,7 @@ def test_ascii_outputs() -> None:
     lines = report(summarize(results, [], Settings()), columns=40, encoding="ascii")
     assert lines.isascii()
     assert lines.startswith(
-        "geo  distilgpt2\n" + "-" * 40 + "\na    # \\u4e2d\\u4e2d\\u4e2d\\u4e2d\\u4e2d\\u~\n\n# drifted\n"
+        "geo  distilgpt2\n" + "-" * 40 + "\na    # [- Paris.-]{+\\u4e2d\\u4e2d\\u4e~+}\n# drifted\n"
     )
 
 
@@ -305,8 +310,8 @@ def test_lines_are_what_the_terminal_writer_takes() -> None:
     from _pytest._io import TerminalWriter
 
     file = io.StringIO()
-    for text, markup in summary_lines(whole_run(), width=80, verbose=0, command=COMMAND):
-        TerminalWriter(file).line(text, **markup)
+    for line in summary_lines(whole_run(), width=80, verbose=0, command=COMMAND):
+        write_parts(line, TerminalWriter(file))
     assert file.getvalue() == report(whole_run()) + "\n"
 
 
@@ -406,13 +411,13 @@ def test_reasons_to_fail_are_no_notes() -> None:
     assert [line for line in report(summary, verbose=1).splitlines() if "a " in line] == ["a note", "a remark"]
 
 
-def test_thresholds_follow_the_models() -> None:
-    """A block per table and model, in the order of the models; a quiet run leaves them to the reasons to fail."""
+def test_thresholds_stand_first() -> None:
+    """A block per table and model, in the order of the models, before the tables; a quiet run leaves them out."""
     evaluated = [
         GroupResult(GroupKey("tests", "trivia", model), gates=(Gate("n", "<=4", 3.0, True, 5, 5),)) for model in "ab"
     ]
     summary = summarize([], evaluated, RUN, models=("b", "a"))
-    assert report(summary).endswith(
+    assert report(summary).startswith(
         "thresholds of trivia/b, over 5 cases:\n  ok  n  3  <=4\n\n"
         "thresholds of trivia/a, over 5 cases:\n  ok  n  3  <=4"
     )

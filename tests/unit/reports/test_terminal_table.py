@@ -14,7 +14,7 @@ from pytest_llmcompare.reports.style import Page
 from pytest_llmcompare.reports.terminal import summary_lines
 from pytest_llmcompare.reports.terminal_table import TableLine, table_lines
 from pytest_llmcompare.settings import Settings
-from pytest_llmcompare.text import cut, pad, shorten, width
+from pytest_llmcompare.text import cut, cut_start, pad, width
 
 from .samples import IDENTICAL, case
 
@@ -94,4 +94,4 @@ def test_a_sequence_is_as_wide_as_what_it_draws(text: str, columns: int) -> None
 def test_cut_sequences_fit(text: str, columns: int) -> None:
     """Wherever a text is cut, it fits."""
     assert width(cut(text, columns)) <= columns
-    assert width(shorten(text, columns)) <= columns
+    assert width(cut_start(text, columns)) <= columns

@@ -1,0 +1,106 @@
+"""How long a model took for each case, where that can be known.
+
+A served model is timed request by request. A model in this process answers in batches, and a text pyfunc in parts: the
+time of each is shared over its cases in proportion to the tokens that were generated.
+
+There is no time for answers that were not generated in this run (from the cache, or the journal of an interrupted run),
+nor for those for which a baseline was tried as a draft: confirming tokens is faster than generating them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from pytest_llmcompare.comparison.percentiles import percentiles
+from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.records import Case, RowKey
+
+PREFIX = "latency/"
+"""Prefix of the percentiles among the metrics."""
+
+TOGETHER = 0.01
+"""Most seconds between two answers of one batch, which come one right after the other."""
+
+
+@dataclass
+class BatchClock:
+    """Shares the time between batches of answers over their cases.
+
+    Attributes:
+        clock: Tells the time in seconds.
+    """
+
+    clock: Callable[[], float] = time.perf_counter
+    _since: float = 0.0
+    _spent: float = 0.0
+    _batch: dict[int, int] = field(default_factory=dict)
+    _shared: dict[int, float] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Go on; what happened since the last answer was taken is not the model's time."""
+        self._since = self.clock()
+
+    def take(self, index: int, outcome: Outcome) -> None:
+        """Take the answer to a case."""
+        elapsed = self.clock() - self._since
+        if elapsed > TOGETHER:
+            self._share()
+        self._spent += elapsed
+        self._batch[index] = len(outcome.token_ids or ()) if isinstance(outcome, Generation) else 0
+
+    def seconds(self) -> dict[int, float]:
+        """Time of each case by its index; equal shares in a batch without tokens."""
+        self._share()
+        return self._shared
+
+    def _share(self) -> None:
+        tokens = sum(self._batch.values())
+        for index, count in self._batch.items():
+            self._shared[index] = self._spent * (count / tokens if tokens else 1 / len(self._batch))
+        self._spent, self._batch = 0.0, {}
+
+
+def is_generated(outcome: Outcome) -> bool:
+    """True if an output was generated from its first token, without a draft that was tried."""
+    if not isinstance(outcome, Generation) or outcome.verified:
+        return False
+    return bool(not outcome.unverified or outcome.untried)
+
+
+def of_rows(cases: Iterable[Case], seconds: Mapping[int, float]) -> dict[RowKey, float]:
+    """Times by row."""
+    return {case.key.row: seconds[index] for index, case in enumerate(cases) if index in seconds}
+
+
+def log(seconds: Mapping[RowKey, float], model_id: str | None) -> dict[str, float]:
+    """Log the percentiles as metrics of the active run; return them by name."""
+    import mlflow
+
+    metrics = {f"{PREFIX}{name}": value for name, value in percentiles(seconds.values()).items()}
+    if metrics:
+        mlflow.log_metrics(metrics, model_id=model_id)
+    return metrics
+
+
+def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -> tuple[Gate, ...]:
+    """Gates, of which those on a latency that is not known say why."""
+    answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
+    if not answered:
+        return tuple(gates)
+    drafts = sum(not is_generated(outcome) for outcome in answered)
+    if cached == len(answered):
+        why = "All answers are from the cache, so no time was measured. To ask the model: --llm-cache=off"
+    elif drafts:
+        why = (
+            "Baselines were tried as drafts, which is faster than generating, so no time was measured. "
+            "To have the model generate: --llm-cache=off --llm-decode=plain"
+        )
+    else:
+        why = "All answers were kept from an earlier run, so no time was measured."
+    return tuple(
+        replace(gate, why=why) if gate.value is None and gate.metric.startswith(PREFIX) else gate for gate in gates
+    )
