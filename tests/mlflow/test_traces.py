@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mlflow.entities import Trace
 
@@ -15,6 +16,12 @@ def traces(suite: Suite) -> list[Trace]:
     """The traces of the experiment, the newest first."""
     (experiment,) = (one for one in suite.client.search_experiments() if one.name == "trivia")
     return list(suite.client.search_traces(locations=[experiment.experiment_id]))
+
+
+def assessed(trace: Trace) -> dict[str, Any]:
+    """The assessments of a trace, by name."""
+    named: list[Any] = trace.info.assessments
+    return {one.name: one.value for one in named}
 
 
 def test_none_by_default(suite: Suite) -> None:
@@ -38,9 +45,9 @@ def test_a_trace_per_case(suite: Suite) -> None:
     trace = by_prompt[cases[0]["input_text"]]
     assert trace.data.spans[0].outputs == "What color is the sky?"
     assert trace.info.trace_metadata["mlflow.sourceRun"] in {run.info.run_id for run in suite.runs("trivia")}
-    values = {one.name: one.value for one in trace.info.assessments}
+    values = assessed(trace)
     assert values == {"expected_response": " Blue.", "verdict": "identical", "expect: contains: sky": True}
-    other = {one.name: one.value for one in by_prompt[cases[1]["input_text"]].info.assessments}
+    other = assessed(by_prompt[cases[1]["input_text"]])
     assert other["expect: contains: sky"] is False
 
 
