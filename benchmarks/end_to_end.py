@@ -10,7 +10,8 @@ each) and settings, in interleaved rounds:
     cached      the same once more, with the answer cache of that check (goal: 20 times faster)
 
 Each starts in a folder of its own with an empty MLflow store. Times are medians; ratios say how many times faster than
-the article's script. The outputs in MLflow are compared: those of all ways have to be equal.
+the article's script. Processor time depends less on what else the machine does. The outputs in MLflow have to be
+equal for all ways.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -59,6 +61,7 @@ class Bench:
 
     Attributes:
         times: Seconds of each round, by way.
+        busy: Seconds of processor time of each round, by way.
         phases: Seconds of each round, by way of ours and by phase.
         answers: Outputs of the first process, by run and question.
         last: Folder of the last run of pytest, with its baselines and its answer cache.
@@ -72,6 +75,7 @@ class Bench:
         self.write_experiment(given)
         mlflow.MlflowClient(f"sqlite:///{place / 'empty.db'}").search_experiments()
         self.times: dict[str, list[float]] = {}
+        self.busy: dict[str, list[float]] = {}
         self.phases: dict[str, list[Mapping[str, float]]] = {}
         self.answers: Answers = {}
         self.last = Path()
@@ -130,10 +134,11 @@ class Bench:
 
     def run(self, way: str, folder: Path, arguments: list[str]) -> str:
         """Run a process, time it and compare its answers; returns what it printed."""
-        started = time.time()
+        started, before = time.time(), processor_seconds()
         own, command = environment(folder, started), [sys.executable, *arguments]
         ended = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False)
         self.times.setdefault(way, []).append(time.time() - started)
+        self.busy.setdefault(way, []).append(processor_seconds() - before)
         if ended.returncode:
             raise SystemExit(f"{way} failed:\n{ended.stdout}\n{ended.stderr}")
         said = answers(folder)
@@ -141,6 +146,12 @@ class Bench:
         if said != self.answers:
             raise SystemExit(f"the outputs of {way} differ from those of the article's script")
         return ended.stdout
+
+
+def processor_seconds() -> float:
+    """Processor time of all processes that this one has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def save_model(size: str, seed: int, folder: str) -> None:
@@ -208,9 +219,11 @@ def report(given: argparse.Namespace, bench: Bench) -> None:
     asked = f"{given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared"
     print(f"{given.models} models of {given.size} size, {asked}, rounds: {given.rounds}\n")
     seconds = {way: statistics.median(found) for way, found in bench.times.items()}
-    print(f"{'process':<40}{'seconds':>10}{'x faster':>10}")
+    busy = {way: statistics.median(taken) for way, taken in bench.busy.items()}
+    print(f"{'process':<40}{'seconds':>10}{'x faster':>10}{'processor':>11}{'x less':>8}")
     for way, taken in seconds.items():
-        print(f"{way:<40}{taken:>10.2f}{seconds['article'] / taken:>10.1f}")
+        ratio, less = seconds["article"] / taken, busy["article"] / busy[way]
+        print(f"{way:<40}{taken:>10.2f}{ratio:>10.1f}{busy[way]:>11.2f}{less:>8.1f}")
     print(f"\n{'of this, in seconds':<40}{''.join(f'{way:>10}' for way in bench.phases)}")
     for phase in (*phases.ALL, ENDING):
         row = [statistics.median(found[phase] for found in rounds) for rounds in bench.phases.values()]

@@ -77,15 +77,15 @@ def pytest_collection_finish() -> None:
     """Time the functions of an evaluation once its model is found, which is when the run itself imports them."""
     from pytest_llmcompare.run.model_lookup import ModelLookup
 
-    find: Callable[..., None] = ModelLookup.prepare
+    find: Callable[..., None] = ModelLookup.check_early
 
     @functools.wraps(find)
     def found_and_timed(self: ModelLookup, *args: Any) -> None:
         find(self, *args)
-        ModelLookup.prepare = find  # type: ignore[method-assign]
+        ModelLookup.check_early = find  # type: ignore[method-assign]
         time_evaluation()
 
-    ModelLookup.prepare = found_and_timed  # type: ignore[method-assign]
+    ModelLookup.check_early = found_and_timed  # type: ignore[method-assign]
 
 
 def time_evaluation() -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks of decoding, of servers and of GPUs run; they end with an error where outputs are not the same."""
+"""The benchmarks of decoding, whole processes, servers and GPUs run, and fail where outputs are not the same."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 DECODING = ("loop", "batched", "recording", "verifying, 0% drifted", "verifying, 50% drifted", "warm cache", "floor")
+WHOLE = ("article", "recording", "checking", "cached")
 SERVING = ("texts, 8 at once", "texts, one at a time", "check, 8 at once", "check, one at a time")
 COMMANDS = {
     "decoding.py --size tiny --prompts 4 --new-tokens 3 --rounds 1 --no-memory": DECODING,
+    "end_to_end.py --size tiny --models 1 --prompts 3 --new-tokens 3 --rounds 1": WHOLE,
     "serving.py --llama --prompts 3 --new-tokens 3 --rounds 1 --moved": SERVING,
 }
 

@@ -109,7 +109,16 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
         *("compat", "errors", "fixtures", "hookspecs", "models", "models.config_file", "models.uris", "options"),
-        *("plugin", "run", "run.controller", "run.header", "run.interruption", "run.items", "run.marker_faults"),
+        *(
+            "plugin",
+            "run",
+            "run.controller",
+            "run.failures",
+            "run.header",
+            "run.interruption",
+            "run.items",
+            "run.marker_faults",
+        ),
         *("run.stash", "run.uncollected", "settings", "text"),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
+from pytest_llmcompare.models.model_files import is_adapter
 from pytest_llmcompare.models.safety import check_mlflow_model
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.models.uris import name_from_uri
@@ -101,7 +102,7 @@ def log(python_model: HeldTransformer, name: str, *, is_chat: bool = False) -> M
                 model_config={"class": kind, **python_model.config()},
                 # With signature and requirements MLflow infers neither, for which it would load the model twice.
                 signature=SIGNATURES[form],
-                pip_requirements=requirements(),
+                pip_requirements=requirements(packages_of(python_model.spec)),
                 input_example=input_example(form),
                 validate_serving_input=False,
             )
@@ -163,10 +164,17 @@ def mlflow_name(name: str) -> str:
     return FORBIDDEN.sub("_", name).strip("_") or "model"
 
 
-def requirements() -> list[str]:
+def packages_of(spec: ModelSpec) -> list[str]:
+    """Packages that serving a model needs."""
+    folder = Path(spec.source, spec.loading.subfolder)
+    needs_peft = spec.loading.base or (spec.kind is SourceKind.FOLDER and is_adapter(folder))
+    return [*PACKAGES, *(["peft"] if needs_peft else [])]
+
+
+def requirements(packages: Iterable[str]) -> list[str]:
     """Requirements to serve a pyfunc, in the versions that are installed here."""
     # Builds such as torch 2.9.0+cpu are not on PyPI.
-    return [f"{package}=={version(package).partition('+')[0]}" for package in PACKAGES]
+    return [f"{package}=={version(package).partition('+')[0]}" for package in packages]
 
 
 def load(

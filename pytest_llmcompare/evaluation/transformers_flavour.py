@@ -234,15 +234,15 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
     rest = [row for row in left if row not in first]
     outcomes.clock.start()
     _, further = _answer(inside, asking, rest, drafts, warned=warned, add=outcomes.add_of_batch)
-    if asking.shortcuts and not _knows_noise(asking, local):
+    recorded = (baseline.generation.environment for baseline in asking.expected.values())
+    if asking.shortcuts and not holds_noise(recorded, local.environment):
         noise = reading_noise(local, [*answered, *further])
         if noise is not None:
             outcomes.take_noise(noise)
     outcomes.notes.extend(dict.fromkeys(warned))
     outcomes.notes.extend(untried_notes(asking, [outcomes.by_index[row] for row in left], len(drafts)))
-    tokenizers: dict[RowKey, Tokenizer] = {
-        case.key.row: RowTokens(row, inside) for row, case in enumerate(asking.cases)
-    }
+    rows = enumerate(asking.cases)
+    tokenizers: dict[RowKey, Tokenizer] = {case.key.row: RowTokens(row, inside) for row, case in rows}
     return outcomes, tokenizers
 
 
@@ -298,8 +298,3 @@ def _drafts(asking: Asking) -> dict[int, tuple[int, ...]]:
         if baseline is not None and baseline.generation.token_ids and not stale_reason(case, baseline):
             drafts[row] = baseline.generation.token_ids
     return drafts
-
-
-def _knows_noise(asking: Asking, model: LocalModel) -> bool:
-    """True if a baseline of this model and environment holds the noise that was measured."""
-    return holds_noise((one.generation.environment for one in asking.expected.values()), model.environment)

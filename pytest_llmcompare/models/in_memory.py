@@ -110,7 +110,7 @@ def _loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights; those of the model in memory are taken if it is still there."""
     from .load import load_model
 
-    spec, weights = resolved.spec, _held.model.weights if _held.model else None
+    spec, weights = resolved.spec, _held.model.let_go() if _held.model else None
     if weights is not None and not weights.detach():
         del weights
         release()

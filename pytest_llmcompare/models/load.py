@@ -24,7 +24,7 @@ from .adapters import attach, lost_tokens_note
 from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
-from .device import device_name, matmul_precision
+from .device import checked_device, device_name, matmul_precision
 from .load_checks import check_loaded, check_vocabulary, describe_quantization
 from .loading_options import LoadingOptions
 from .model_files import has_tokenizer
@@ -214,6 +214,11 @@ class LocalModel:
             return False
         return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
+    def let_go(self) -> Weights | None:
+        """Give the weights up, for another model to be made of them; return them."""
+        weights, self.model, self.tokenizer, self.weights = self.weights, None, None, None
+        return weights
+
     def free(self) -> None:
         """Free the weights; may be called again."""
         weights = [weakref.ref(weight) for weight in self.model.parameters()] if self.model is not None else []
@@ -261,7 +266,8 @@ def load_model(
         ModelError: It cannot be loaded, is incomplete, or its tokenizer or adapter belongs to another model.
     """
     name = name or str(location)
-    encoder = load_tokenizer(tokenizer or location, name=name, trust_remote_code=trust_remote_code)
+    code: dict[str, Any] = {"name": name, "place": checked_device(device, name), "trust_remote_code": trust_remote_code}
+    encoder = load_tokenizer(tokenizer or location, **code)
     weights = weights or load_weights(
         location,
         name=name,
@@ -275,7 +281,7 @@ def load_model(
     check_loaded(loaded, weights.report, str(location), str(tokenizer or location))
     describe_quantization(loaded, Path(location))
     if adapter and tokenizer == adapter and has_tokenizer(Path(location)):
-        own = load_tokenizer(location, name=name, trust_remote_code=trust_remote_code)
+        own = load_tokenizer(location, **code)
         check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
     if adapter:
         with transformers_quiet():

@@ -180,17 +180,23 @@ def _with_tokenizer(resolved: ResolvedModel, root: Path) -> ResolvedModel:
     )
 
 
-def prepare(spec: ModelSpec, *, root: Path) -> None:
+def check_early(spec: ModelSpec, *, root: Path) -> bool:
     """Check that the folder of a spec has a model that can be loaded, and start to read its weights in a thread.
 
-    For any other kind of model this does nothing.
+    Returns:
+        False for any other kind of model, and where more than one place belongs to it; then nothing is done.
 
     Raises:
         ModelError: As `resolve`.
     """
     wanted = wanted_of(spec)
-    if spec.kind is SourceKind.FOLDER and not wanted.gguf and not gguf_path(spec, root):
-        read_weights_ahead(checked_folder(spec, root, wanted))
+    if spec.kind is not SourceKind.FOLDER or wanted.gguf or spec.loading.tokenizer or gguf_path(spec, root):
+        return False
+    folder = checked_folder(spec, root, wanted)
+    if is_adapter(folder):
+        return False
+    read_weights_ahead(folder)
+    return True
 
 
 def checked_folder(spec: ModelSpec, root: Path, wanted: Wanted) -> Path:

@@ -80,14 +80,14 @@ def load_weights(
     return Weights(model.eval(), report, str(location))
 
 
-def load_tokenizer(location: str | Path, *, name: str, trust_remote_code: bool) -> Any:
-    """Load the tokenizer in a folder or a GGUF file.
+def load_tokenizer(location: str | Path, *, name: str, place: str, trust_remote_code: bool) -> Any:
+    """Load the tokenizer in a folder or a GGUF file, of a model on the device `place`.
 
     Raises:
         ModelError: It cannot be loaded.
     """
     folder, file = gguf_options(location)
-    with loading(name, location, "this machine"):
+    with loading(name, location, place):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code, **file)
 
 

@@ -40,7 +40,7 @@ FACTS = ("verdict", "margin", "movement", "tokens", "finish reason", "assertions
 
 CASE_NOT_SHOWN = (
     *("judgement", "input_hash", "settings_hash", "differs", "passed", "assertions"),
-    *("name", "folder", "table"),  # the page takes them from the table
+    *("folder", "table"),  # the page takes them from the table
 )
 OUTPUT_NOT_SHOWN = ("token_ids", "margins", "path", "environment", "verified", "unverified")
 """Keys that the page does not show; with them the file would be several times as large."""

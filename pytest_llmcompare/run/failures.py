@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmcompare.compat import hide_failure
-from pytest_llmcompare.judgement import severity_of
 
 if TYPE_CHECKING:
     from pytest_llmcompare.records import CaseResult
@@ -58,6 +57,8 @@ class CompactFailure:
         return str(self._traceback)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # also while a copy of this is made, which has no traceback yet
+            raise AttributeError(name)
         return getattr(self._traceback, name)
 
 
@@ -71,16 +72,24 @@ class Failures:
     @property
     def shows_source(self) -> bool:
         """True if the user has asked for tracebacks: `-vv`, `--tb=short`, `-l`, `--full-trace`."""
-        option = self.config.option
-        return bool(option.verbose > 1 or option.tbstyle != "auto" or option.showlocals or option.fulltrace)
+        option = self.config.option  # without the terminal plugin some are missing
+        shows = getattr(option, "showlocals", False) or getattr(option, "fulltrace", False)
+        return bool(self.verbosity > 1 or getattr(option, "tbstyle", "auto") != "auto" or shows)
+
+    @property
+    def verbosity(self) -> int:
+        """Pytest's verbosity."""
+        return int(getattr(self.config.option, "verbose", 0))
 
     def take(self, report: pytest.TestReport, samples: Sequence[CaseResult], accept: Callable[[str], str]) -> None:
         """Make the report of a failed comparison compact; others stay as they are."""
         more = getattr(report, COMPACT, None)
         if more is None or not report.failed or self.shows_source:
             return
+        from pytest_llmcompare.judgement import severity_of
+
         worst = max(samples, key=lambda result: severity_of(result.judgement.verdict if result.judgement else None))
-        command = accept(report.nodeid) if self.config.option.verbose > 0 else ""
+        command = accept(report.nodeid) if self.verbosity > 0 else ""
         failure = CompactFailure(worst, more, command, report.longrepr)
         report.longrepr = failure  # type: ignore[assignment]  # pytest's own class is private
         if not report.sections:  # what the test printed is shown with its failure
@@ -92,7 +101,7 @@ class Failures:
         Returns:
             Number of failures that are hidden.
         """
-        if self.config.option.verbose > 0 or len(self.reports) <= MOST_IN_FULL:
+        if self.verbosity > 0 or len(self.reports) <= MOST_IN_FULL:
             return 0
         for report in self.reports:
             hide_failure(report)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines.content_digests import recall_digests
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.resolve import ResolvedModel, prepare, resolve
+from pytest_llmcompare.models.resolve import ResolvedModel, check_early, resolve
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 
 
@@ -23,7 +23,7 @@ class ModelLookup:
         self.recalls = recalls
         self.resolved: dict[ModelSpec, ResolvedModel | ModelError] = {}
 
-    def prepare(self, spec: ModelSpec) -> None:
+    def check_early(self, spec: ModelSpec) -> None:
         """Find a model before mlflow is imported, which takes longer than to say that a model is not there.
 
         Meanwhile a thread reads the weights in a folder, for their fingerprint.
@@ -31,12 +31,11 @@ class ModelLookup:
         Raises:
             ModelError: As `resolve`.
         """
-        if spec.kind is not SourceKind.FOLDER:
+        is_new = spec not in self.resolved
+        if is_new and self.recalls:
+            recall_digests(self.root)
+        if not (is_new and check_early(spec, root=self.root)):
             self.resolve(spec)
-        elif spec not in self.resolved:
-            if self.recalls:
-                recall_digests(self.root)
-            prepare(spec, root=self.root)
 
     def resolve(self, spec: ModelSpec) -> ResolvedModel | None:
         """Find a model on this machine or the hub, once per run; None for one that is asked of MLflow or a plugin.

@@ -202,7 +202,7 @@ class Session:
     def evaluate(self, group: Group) -> GroupResult:
         """Evaluate the selected cases of a group."""
         try:
-            self.lookup.prepare(group.spec)
+            self.lookup.check_early(group.spec)
             from pytest_llmcompare.evaluation.heavy_imports import heavy_imports
 
             if "mlflow" not in sys.modules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,8 @@ def test_logged_adapter_loads_the_same(tuned: Suite) -> None:
     tuned.run("--llm-update", models=["lora"]).assert_outcomes(passed=3)
     (run,) = tuned.mlflow_runs()
     (model,) = mlflow.search_logged_models(experiment_ids=[run.info.experiment_id], output_format="list")
+    requirements = mlflow.artifacts.load_text(f"{model.artifact_location}/requirements.txt")
+    assert f"peft=={version('peft')}" in requirements.splitlines()
     pyfunc = mlflow.pyfunc.load_model(model.model_uri)
     assert pyfunc.unwrap_python_model().spec.loading.given() == {"base": str(tuned.path / "models/base")}
     own = PyfuncTransformer(f"{tuned.path}/models/lora", {"max_new_tokens": 6}, base=f"{tuned.path}/models/base")
