@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -28,6 +28,8 @@ from .settings import (
     check_variables,
     percentage,
 )
+
+T = TypeVar("T")
 
 MODELS = "llm_models"
 UPDATES = {"llm_update": Update.CHANGED, "llm_update_missing": Update.MISSING, "llm_update_all": Update.ALL}
@@ -183,6 +185,7 @@ def read_settings(config: pytest.Config) -> Settings:
         shift=str(picked.value("shift", "warn")),
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
         tracking_uri=str(picked.value("tracking_uri", "")),
+        traces=picked.listed("traces", False),
         drift_budget=picked.percentage("drift_budget"),
         reports=tuple(dict.fromkeys(config.getoption(REPORT))),
         origins=picked.origins,
@@ -259,12 +262,13 @@ class Picked:
             return self.table[name]
         return default
 
-    def listed(self, name: str, default: str) -> str:
-        """A setting that only the file can have."""
+    def listed(self, name: str, default: T) -> T:
+        """A setting that only the file can have, of a type that was checked."""
         if name not in self.table:
             return default
         self.origins[name] = FILE
-        return str(self.table[name])
+        value: T = self.table[name]
+        return value
 
     def number(self, name: str) -> int:
         """A setting that is a whole number; 0 if it is not given."""

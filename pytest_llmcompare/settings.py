@@ -67,6 +67,7 @@ class Settings:
         shift: `warn`, or `fail` to let silent drift fail its test.
         semantic_model: Embedding model of `similarity="semantic"`: hub id, or folder relative to pytest's root.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
+        traces: Whether MLflow gets a trace per case with its verdict, for its GenAI pages.
         drift_budget: Percentage of a model's cases that may drift; None lets each drifted case fail its own test.
         reports: Files to write reports to, in HTML, Markdown or JSON by their endings; `github` stands for the summary
             of a step of a GitHub workflow.
@@ -87,6 +88,7 @@ class Settings:
     shift: str = "warn"
     semantic_model: str = SEMANTIC_MODEL
     tracking_uri: str = ""
+    traces: bool = False
     drift_budget: float | None = None
     reports: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -145,11 +147,12 @@ FILE_KEYS = (
     "drift_budget",
     "semantic_model",
     "tracking_uri",
+    "traces",
 )
 """Keys of `[tool.llmcompare]`; `models` holds the named models, `default_models` lists what a plain run compares."""
 
 PREFIX = "LLMCOMPARE_"
-VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model"))
+VARIABLES = tuple(key.upper() for key in FILE_KEYS if key not in ("default_models", "semantic_model", "traces"))
 """Our environment variables, without the prefix."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -169,6 +172,7 @@ KINDS: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "shift": (str, f"one of {', '.join(SHIFTS)}"),
     "semantic_model": (str, "a hub id or a folder"),
     "tracking_uri": (str, "text"),
+    "traces": (bool, "true or false"),
     "drift_budget": ((int, float, str), "a percentage such as 5 or '5%'"),
 }
 """Types of the values in `[tool.llmcompare]`, and what messages call them."""
@@ -208,7 +212,7 @@ def check_file(table: Mapping[str, Any], where: str) -> None:
         if key not in KINDS:
             raise UsageError(f"{where}: unknown key {key!r}.{did_you_mean(key, FILE_KEYS)}")
         kind, wanted = KINDS[key]
-        if not isinstance(value, kind) or isinstance(value, bool):
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise UsageError(f"{where}: {key} = {value!r}, expected {wanted}.")
     for name, model in table.get("models", {}).items():
         if not isinstance(model, dict):

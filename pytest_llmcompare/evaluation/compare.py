@@ -118,9 +118,7 @@ def compare(
         The comparison, with frames.
 
     Raises:
-        UsageError: Wrong arguments.
-        TableError: A table that cannot be read.
-        LlmCompareError: A model cannot be loaded, or the tracking store does not answer.
+        LlmCompareError: Wrong arguments or a faulty table; no model, or no answer of the tracking store.
     """
     root = Path.cwd()
     declaration = _declaration(table, keywords, root)

@@ -32,6 +32,7 @@ from .predict import predict
 from .pyfunc import PyfuncTransformer
 from .scorers import Scored, ask_scorers
 from .served_model import served_model_of
+from .traces import log_traces
 from .verdicts import Baselines, Judged, judge_answers
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def evaluate(
                 scored=scored,
                 resources=resources,
             )
-        unkept = keep(group, cases, logged, judged, computed)
+            untraced = log_traces(cases, judged) if resources.settings.traces else ""
+        unkept = (*keep(group, cases, logged, judged, computed), *filter(None, [untraced]))
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
     return result_of(cases, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
 

@@ -27,6 +27,7 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
         "drift budget": "" if settings.drift_budget is None else f"{settings.drift_budget:g}%",
         "semantic model": settings.semantic_model if settings.semantic_model != SEMANTIC_MODEL else "",
         "tracking uri": without_secrets(settings.tracking_uri),
+        "traces": "true" if settings.traces else "",
     }
     parts = [
         f"{name}: {value} ({settings.origins.get(name.replace(' ', '_'), '')})"

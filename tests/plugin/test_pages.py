@@ -21,6 +21,7 @@ STATUSES = {
     "review.md": [0, 1, 0, 0, 0, 0, 0],
     "reports.md": [0, 0, 1, 0],
     "mlflow.md": [0, 0, 0, 0, 0],
+    "from_the_article.md": [0, 0, 0, 0, 0],
 }
 """How each command of a page ends, in order."""
 

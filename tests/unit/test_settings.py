@@ -69,6 +69,7 @@ def test_a_good_file_passes() -> None:
         "shift": "fail",
         "semantic_model": "./MiniLM",
         "tracking_uri": "sqlite:///x.db",
+        "traces": True,
         "drift_budget": 2.5,
     }
     assert set(table) == set(FILE_KEYS)
@@ -98,6 +99,7 @@ def test_a_good_file_passes() -> None:
         ({"tolerance": "0.1"}, "tolerance = '0.1', expected a number of nats."),
         ({"shift": 1}, "shift = 1, expected one of warn, fail."),
         ({"tracking_uri": []}, "tracking_uri = [], expected text."),
+        ({"traces": "yes"}, "traces = 'yes', expected true or false."),
         ({"drift_budget": True}, "drift_budget = True, expected a percentage such as 5 or '5%'."),
         ({"drift_budget": [5]}, "drift_budget = [5], expected a percentage such as 5 or '5%'."),
     ],
