@@ -208,14 +208,16 @@ def compute(
     folder, fault, missing = "", "", list[str]()
     import_evaluators()
     try:
+        dataset = dataset_of(group, cases)
         evaluation = mlflow.models.evaluate(
             model=lambda _: texts,  # what the logged model answered: it is asked once
-            data=dataset_of(group, cases),
+            data=dataset,
             model_type=chosen.model_type,
             extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
-        evaluation.metrics.update(latency.log(latency.of_rows(cases, answers.latencies), logged.model.model_id))
+        latencies = latency.of_rows(cases, answers.latencies)
+        evaluation.metrics.update(latency.log(latencies, logged.model.model_id, dataset))
         folder, values = resources.save(group.key, evaluation), evaluation.metrics
         missing = not_computed(group, wanted, evaluation)
     except Exception as error:  # a metric may be the user's own code

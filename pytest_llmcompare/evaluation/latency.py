@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.decoding.request import Outcome
@@ -76,13 +77,13 @@ def of_rows(cases: Iterable[Case], seconds: Mapping[int, float]) -> dict[RowKey,
     return {case.key.row: seconds[index] for index, case in enumerate(cases) if index in seconds}
 
 
-def log(seconds: Mapping[RowKey, float], model_id: str | None) -> dict[str, float]:
-    """Log the percentiles as metrics of the active run; return them by name."""
+def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> dict[str, float]:
+    """Log the percentiles as metrics of the active run, its model and its dataset; return them by name."""
     import mlflow
 
     metrics = {f"{PREFIX}{name}": value for name, value in percentiles(seconds.values()).items()}
     if metrics:
-        mlflow.log_metrics(metrics, model_id=model_id)
+        mlflow.log_metrics(metrics, model_id=model_id, dataset=dataset)
     return metrics
 
 

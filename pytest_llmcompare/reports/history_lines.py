@@ -34,7 +34,7 @@ def history_lines(models: Sequence[ModelHistory], metrics: Sequence[str], page: 
         where = f"{model.folder}/" if len(folders) > 1 else ""
         runs = sum(commit.runs for commit in model.commits)
         times = f"{count(runs, 'run')} at {count(len(model.commits), 'commit')}"
-        yield from page.wrapped(f"{page.name(where + model.model)}  {times}", bold=True)
+        yield from page.wrapped(f"{page.name(where + model.model)}: {times}", bold=True)
         yield from _curves(model, metrics, page)
         yield from _table(model, metrics, page)
 

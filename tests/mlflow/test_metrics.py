@@ -21,8 +21,8 @@ LATENCY = (
     "measures. Leave it out: the metrics latency/p50, latency/p90 and latency/p99 are logged anyway."
 )
 NO_METRIC = (
-    "llm_prompts: metrics holds PurePosixPath('x'), expected the name of an MLflow metric, such as 'exact_match', or "
-    "an object made by mlflow.metrics.make_metric."
+    "llm_prompts: metrics holds PurePosixPath('x'), expected the name of an MLflow metric, such as 'exact_match', "
+    "an object made by mlflow.metrics.make_metric, or a scorer of mlflow.genai.scorers."
 )
 
 AGGREGATES = """

@@ -78,7 +78,7 @@ def test_the_verdict_is_computed_anew(suite: Suite, loads: list[str]) -> None:
     again.assert_outcomes(passed=2, failed=1)
     assert loads == []
     assert says(again, ALL)
-    failures = [[line for line in run.outlines if line.startswith("E ")] for run in (first, again)]
+    failures = [[line for line in run.outlines if line.startswith(("drift ", "- ", "+ "))] for run in (first, again)]
     assert failures[0] == failures[1] != []
     accepted = suite.run("--llm-update", models=named)
     accepted.assert_outcomes(passed=3)

@@ -196,11 +196,11 @@ UNFORESEEN = """
     def pytest_configure(config):
         from pytest_llmcompare.evaluation import evaluate
 
-        def frame_of(*arguments, **options):
+        def judge_answers(*arguments, **options):
             raise RuntimeError("nobody\\nforesaw this")
 
-        config.add_cleanup(lambda before=evaluate.frame_of: setattr(evaluate, "frame_of", before))
-        evaluate.frame_of = frame_of
+        config.add_cleanup(lambda before=evaluate.judge_answers: setattr(evaluate, "judge_answers", before))
+        evaluate.judge_answers = judge_answers
 """
 
 

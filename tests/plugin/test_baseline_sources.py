@@ -109,7 +109,7 @@ def test_a_damaged_file_keeps_nothing_of_the_others_from_waiting(repository: Sui
     result = repository.run("--llm-baseline=git:main", models=models)
     result.assert_outcomes(passed=2, failed=4)
     assert sorted(waiting(repository)) == ["hamlet", "ice", "sky"]
-    assert shown(result).count(f"{FILE}, line 8: there is no fact '.inptu'.") == 1
+    assert shown(result).count(f"{FILE}, line 9: there is no fact '.inptu'.") == 1
     assert shown(result).count("What differs there does not wait for review.") == 1
 
 
@@ -132,7 +132,7 @@ def test_what_a_commit_lacks_is_missing(repository: Suite, monkeypatch: pytest.M
     new = {"id": "new", "prompt": "Q: What is 2+2?\nA:"}
     repository.trivia([*TRIVIA[:1], new])
     repository.run("--llm-baseline=files", "--llm-update", models=[repository.spec(), repository.spec("d", DISTIL)])
-    result = repository.run(models=[repository.spec(), repository.spec("d", DISTIL)])
+    result = repository.run("-v", models=[repository.spec(), repository.spec("d", DISTIL)])
     result.assert_outcomes(passed=1, failed=3)
     source = title(repository)
     text = shown(result)
@@ -273,7 +273,7 @@ def test_commands_write_files_whatever_is_read_otherwise(repository: Suite) -> N
     repository.write("pyproject.toml", '[tool.llmcompare]\nbaseline = "git:main"\n')
     repository.trivia([{"id": "new", "prompt": "Q: What is 2+2?\nA:"}])
     for source in ("files", "git:HEAD"):
-        result = repository.run(f"--llm-baseline={source}")
+        result = repository.run("-v", f"--llm-baseline={source}")
         result.assert_outcomes(failed=1)
         node = "test_trivia.py::test_trivia[m-new]"
         words = ["pytest", f"--llm-models={repository.spec()}", "--llm-baseline=files", "--llm-update", node]

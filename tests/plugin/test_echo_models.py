@@ -19,7 +19,7 @@ def test_echo_is_recorded_and_compared(suite: Suite) -> None:
     suite.run(models=[NEVER]).assert_outcomes(passed=3)
     result = suite.run(models=[ALWAYS])
     result.assert_outcomes(failed=3)
-    result.stdout.fnmatch_lines(["*--llm-models=m=echo:?drift=1*--llm-update*test_trivia*"])
+    result.stdout.fnmatch_lines(["Accept 3*--llm-models=m=echo:?drift=1*--llm-update*"])
     suite.run("--llm-update", models=[ALWAYS]).assert_outcomes(passed=3)
     suite.run(models=[ALWAYS]).assert_outcomes(passed=3)
 

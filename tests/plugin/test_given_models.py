@@ -160,7 +160,7 @@ def test_our_pyfunc_shows_its_tokens(suite: Suite) -> None:
     suite.run(models=["m=ours:tiny-gpt2"]).assert_outcomes(passed=3)
     result = suite.run(models=["m=ours:tiny-gpt2-distil"])
     result.assert_outcomes(passed=2, failed=1)
-    assert message(result, "test_trivia[m-ice]")[0] == "drift @tok 1/6 ' Yes' -> ' I' margin 4.1"
+    assert message(result, "test_trivia[m-ice]")[0].startswith("drift @tok 1/6 ' Yes' -> ' I' margin 4.1")
 
 
 def test_models_from_code_can_be_loaded_later(suite: Suite) -> None:

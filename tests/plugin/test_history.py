@@ -37,8 +37,8 @@ def test_commits_and_models(suite: Suite, capsys: pytest.CaptureFixture[str]) ->
     page = suite.path / "history.html"
     assert main(["history", "trivia", "--html", str(page)]) == 0
     shown = capsys.readouterr().out
-    assert "m  3 runs at 2 commits" in shown
-    assert "n  1 run at 1 commit" in shown
+    assert "m: 3 runs at 2 commits" in shown
+    assert "n: 1 run at 1 commit" in shown
     assert shown.index(first) < shown.index(second)
     html = page.read_text(encoding="utf-8")
     assert first in html
@@ -46,8 +46,8 @@ def test_commits_and_models(suite: Suite, capsys: pytest.CaptureFixture[str]) ->
 
     assert main(["history", "./trivia", "--model", "n", "--since", "1h"]) == 0
     shown = capsys.readouterr().out
-    assert "n  1 run at 1 commit" in shown
-    assert "m  " not in shown
+    assert "n: 1 run at 1 commit" in shown
+    assert "m: " not in shown
 
 
 @pytest.mark.parametrize(

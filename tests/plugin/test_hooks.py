@@ -86,13 +86,11 @@ def test_a_judge_that_raises_fails_its_case_alone(suite: Suite) -> None:
     suite.write("conftest.py", JUDGE.format(body='return None if case.id != "sky" else judgement.nonsense'))
     result = suite.run()
     result.assert_outcomes(passed=2, failed=1)
-    assert message(result, "test_trivia[m-sky]")[:2] == [
-        (
-            "error: pytest_llmcompare_judge in conftest.py, line 5, raised "
-            "AttributeError: 'Judgement' object has no attribute 'nonsense'"
-        ),
-        "test_trivia[m-sky] compared nothing",
-    ]
+    shown = " ".join(line.strip() for line in message(result, "test_trivia[m-sky]"))
+    assert shown.startswith(
+        "error: pytest_llmcompare_judge in conftest.py, line 5, raised "
+        "AttributeError: 'Judgement' object has no attribute 'nonsense'"
+    )
 
 
 def test_only_what_was_compared_is_judged(suite: Suite) -> None:
@@ -115,7 +113,7 @@ def test_a_verdict_of_a_plugin_counts_like_ours(suite: Suite, workers: tuple[str
     result = (suite.run_apart if workers else suite.run)(*workers)
     result.assert_outcomes(failed=3)
     lines = message(result, "test_trivia[m-sky]")
-    assert lines[:-1] == ["drift: not today", "test_trivia[m-sky] drifted", "  both        The sky is blue"]
+    assert [line for line in lines if not line.startswith("[gw")][:2] == ["drift: not today", "= The sky is blue"]
     result.stdout.fnmatch_lines(["m          3          0        3        100%*"])
     assert not any("alike" in line for line in result.outlines)
     assert suite.stored() == before
@@ -219,7 +217,7 @@ def test_a_loader_that_raises_fails_its_file_at_collection(suite: Suite) -> None
             "[3]",
             (
                 "pytest_llmcompare_metrics in conftest.py holds 3, expected the name of an MLflow metric, such as "
-                "'exact_match', or an object made by mlflow.metrics.make_metric."
+                "'exact_match', an object made by mlflow.metrics.make_metric, or a scorer of mlflow.genai.scorers."
             ),
         ),
         (
