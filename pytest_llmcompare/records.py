@@ -159,11 +159,7 @@ class Case:
 class Baseline:
     """The approved generation of a case, with hashes of the prompt and settings that it answers.
 
-    Attributes:
-        row: Row and variant of the case.
-        generation: The generation.
-        input_hash, settings_hash: As in `Case`.
-        input: The prompt's own text (without examples), of which the file shows the first line; empty if unknown.
+    `input` is the prompt's own text (without examples), of which the file shows the first line; empty if unknown.
     """
 
     row: RowKey
@@ -184,11 +180,10 @@ class CaseResult:
         input, conversation: The prompt's own text (without examples), and its conversation as in `Row`, to show.
         input_hash, settings_hash: As in `Case`, for a new baseline.
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
-        passed: Whether the test passed.
+        passed, seconds: Whether the test passed, and the time that the model took; None if that is not known.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
         columns: The table's other columns as text, to show.
         assertions: Results of the row's assertions.
-        seconds: Time that the model took; None if it is not known.
     """
 
     key: CaseKey

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import peft
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+from pytest_llmcompare.models import in_memory, load, weights
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lora": ("LoraConfig", {"r": 2}),
@@ -67,3 +71,18 @@ def load_plainly(base: Path, adapter: Path, **options: Any) -> Any:
     """Base and adapter as PEFT loads them, in the base's precision as transformers does."""
     wrapper: Any = peft.PeftModel
     return wrapper.from_pretrained(load_base(base, **options), str(adapter), autocast_adapter_dtype=False).eval()
+
+
+def folders_loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Yield the folders of the weights that are loaded from now on; nothing is in memory before or after."""
+    in_memory.release()
+    folders: list[str] = []
+    load_weights = weights.load_weights
+
+    def counted(location: str, **options: Any) -> Any:
+        folders.append(Path(location).name)
+        return load_weights(location, **options)
+
+    monkeypatch.setattr(load, "load_weights", counted)
+    yield folders
+    in_memory.release()

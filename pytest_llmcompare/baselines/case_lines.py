@@ -136,7 +136,7 @@ def _read(block: str, number: int) -> CaseRecord:
 
 
 def prompt_of(comment: str) -> str:
-    """The prompt that a comment shows, as far as it does; a comment that a person wrote is taken as it stands."""
+    """The first line of a prompt, as its comment shows it; a comment that a person wrote is returned unchanged."""
     try:
         return unescape(comment)
     except ValueError:

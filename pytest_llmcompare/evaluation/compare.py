@@ -30,6 +30,7 @@ from pytest_llmcompare.records import Baseline, Case, CaseResult, GroupKey, Grou
 from pytest_llmcompare.reports.document import Report, report_data
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.notebook import grid_html
+from pytest_llmcompare.reports.progress import Silent
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare
@@ -37,7 +38,7 @@ from pytest_llmcompare.suite.readers import table_name
 
 from .evaluate import evaluate
 from .resources import Resources
-from .standalone import CALL, NoBaselines, Silent
+from .standalone import CALL, NoBaselines, NoPlugins
 
 UNNAMED = "comparison"  # a table that is no file, without `name=`
 
@@ -163,7 +164,7 @@ def _group(declaration: Declaration, spec: ModelSpec) -> Group:
     """A table and a model, with what the table asks for."""
     key = GroupKey(declaration.folder, declaration.table, spec.name)
     cases = {case.key.row: case for case in declaration.cases(spec)}
-    group = Group(key, spec, declaration, CALL, cases, Silent(), selected=cases)
+    group = Group(key, spec, declaration, CALL, cases, NoPlugins(), selected=cases)
     group.join(declaration, spec, CALL)
     return group
 

@@ -1,4 +1,4 @@
-"""What pytest gives an evaluation, for one without pytest: no plugins, no progress, and a source without baselines."""
+"""What pytest gives an evaluation, for one without pytest: no plugins, and a source without baselines."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CALL = "pytest_llmcompare.compare"
 """What stands in the place of a test."""
 
 
-class Silent:
-    """Progress that is not shown, and no plugins: a notebook has neither a status line nor hooks."""
+class NoPlugins:
+    """What plugins would add: nothing."""
 
     loads_models = False
 
@@ -48,24 +48,6 @@ class Silent:
         """Nothing to notify."""
         del result
         return ""
-
-    def begin(self, key: GroupKey, total: int) -> None:
-        """Start a group."""
-
-    def step(self, generation: Generation | None) -> None:
-        """Count a case."""
-
-    def end(self) -> None:
-        """End the group."""
-
-    def say(self, text: str) -> None:
-        """Show a step."""
-
-    def announce(self, text: str) -> None:
-        """Show what is about to be done."""
-
-    def ask_many(self, at_once: int) -> None:
-        """Note how many cases are asked at a time."""
 
 
 @dataclass(frozen=True)

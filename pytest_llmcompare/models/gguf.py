@@ -97,7 +97,7 @@ def gguf_path(spec: ModelSpec, root: Path) -> Path | None:
 
 
 def check_gguf(spec: ModelSpec, path: Path) -> None:
-    """Check that a file is a whole GGUF model as far as its header tells.
+    """Check the header of a GGUF file: that it holds a whole model.
 
     Raises:
         ModelError: It is one of several parts, a pointer of git-lfs, or its header can't be read.

@@ -284,9 +284,13 @@ def load_model(
         own = load_tokenizer(location, **code)
         check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
     if adapter:
-        with transformers_quiet():
-            weights.attached = attach(weights.model, adapter, name, str(location))
-            note = lost_tokens_note(name, weights.attached)
-        loaded.model, loaded.virtual_tokens = weights.attached.model, weights.attached.virtual_tokens
-        loaded.notes += note
+        _attach(loaded, weights, adapter, str(location))
     return loaded
+
+
+def _attach(loaded: LocalModel, weights: Weights, adapter: str, base: str) -> None:
+    """Attach an adapter to a model that is loaded, whose weights then hold it."""
+    with transformers_quiet():
+        weights.attached = attach(weights.model, adapter, loaded.name, base)
+        loaded.notes += lost_tokens_note(loaded.name, weights.attached)
+    loaded.model, loaded.virtual_tokens = weights.attached.model, weights.attached.virtual_tokens

@@ -218,23 +218,34 @@ def declare(
         folder=folder,
         rows=rows,
         examples=examples,
-        gen_config=checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config"),
         variants=variants,
-        models=checked_models(given["models"]),
-        seed=checked_seed(given["seed"]),
-        samples=checked_samples(given["samples"]),
-        tolerance=checked_tolerance(given["tolerance"]),
         similarity=similarity,
-        metrics=checked_metrics(given["metrics"]),
-        thresholds=read_thresholds(given["thresholds"]),
-        model_type=checked_text(given["model_type"], "model_type") or None,
         assertions={one.text: one for one in (*own, *of_rows(rows, place))},
         expect=tuple(one.text for one in own),
         experiment=checked_name(given["experiment"], "experiment") or short,
         file=relative_file(base / source, root or base) if is_path(source) else "",
         names_experiment=given["experiment"] is not None,
         names_model_type="model_type" in kwargs,
+        **checked_values(given),
     )
+
+
+def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the keywords that depend on no other, and return them as fields of `Declaration`.
+
+    Raises:
+        UsageError: One is wrong.
+    """
+    return {
+        "gen_config": checked_config({} if given["gen_config"] is None else given["gen_config"], "gen_config"),
+        "models": checked_models(given["models"]),
+        "seed": checked_seed(given["seed"]),
+        "samples": checked_samples(given["samples"]),
+        "tolerance": checked_tolerance(given["tolerance"]),
+        "metrics": checked_metrics(given["metrics"]),
+        "thresholds": read_thresholds(given["thresholds"]),
+        "model_type": checked_text(given["model_type"], "model_type") or None,
+    }
 
 
 def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from pytest_llmcompare.decoding.float32_reading import in_float32
 from pytest_llmcompare.decoding.float32_trial import why_not_in_float32
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.models import in_memory, load, weights
+from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.models.load import LocalModel, load_model, transformers_quiet
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import parse_specs
-from tests.adapters import load_base, load_plainly, make_adapter
+from tests.adapters import folders_loaded, load_base, load_plainly, make_adapter
 
 from .small_models import make_model, make_tokenizer
 
@@ -48,18 +48,8 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Folders of the weights that are loaded from now on; nothing is in memory before or after."""
-    in_memory.release()
-    folders: list[str] = []
-    load_weights = weights.load_weights
-
-    def counted(location: str, **options: Any) -> Any:
-        folders.append(Path(location).name)
-        return load_weights(location, **options)
-
-    monkeypatch.setattr(load, "load_weights", counted)
-    yield folders
-    in_memory.release()
+    """Folders of the weights that are loaded from now on."""
+    yield from folders_loaded(monkeypatch)
 
 
 def requests(settings: dict[str, Any], drafts: Sequence[tuple[int, ...]] = ()) -> list[Request]:

@@ -6,15 +6,13 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
 
 from pytest_llmcompare import PyfuncTransformer
 from pytest_llmcompare.cli.main import main
-from pytest_llmcompare.models import in_memory, load, weights
-from tests.adapters import make_adapter
+from tests.adapters import folders_loaded, make_adapter
 
 from .suites import ICE, Suite, says
 
@@ -59,17 +57,7 @@ def tuned(suite: Suite, made: Path) -> Suite:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Folders of the weights that are loaded from now on."""
-    in_memory.release()
-    folders: list[str] = []
-    load_weights = weights.load_weights
-
-    def counted(location: str, **options: Any) -> Any:
-        folders.append(Path(location).name)
-        return load_weights(location, **options)
-
-    monkeypatch.setattr(load, "load_weights", counted)
-    yield folders
-    in_memory.release()
+    yield from folders_loaded(monkeypatch)
 
 
 def test_base_and_adapters_in_one_run(tuned: Suite, loads: list[str], made: Path) -> None:
