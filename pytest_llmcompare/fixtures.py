@@ -149,7 +149,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
 def llm_assertions(llm_parameter: Parameter, llm_output: Generation) -> tuple[AssertionResult, ...]:
     """Results of the assertions on this test's output: `.text`, `.passed`, `.why`; of several samples the first's.
 
-    One that does not hold fails the test anyway.
+    A failed one fails the test anyway.
     """
     del llm_output  # requested so that they are known
     return llm_parameter.observation.assertions

@@ -1,4 +1,4 @@
-"""Lines on the assertions of a row that do not hold on an output. Pure."""
+"""Lines on the assertions of a row that failed on an output. Pure."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ LINE = 100  # columns of an assertion, and of why it does not hold
 
 
 def broken(results: Sequence[AssertionResult]) -> list[AssertionResult]:
-    """The assertions that do not hold."""
+    """The assertions that failed."""
     return [result for result in results if not result.passed]
 
 
 def assertion_count(cells: Iterable[Cell]) -> str:
-    """How many outputs hold their assertions: `2 of 3 outputs hold all assertions of their rows`; empty for none."""
+    """How many outputs pass their assertions: `2 of 3 outputs pass all assertions of their rows`; empty for none."""
     asserted = [cell.result.assertions for cell in cells if cell.result.assertions]
     holding = sum(not broken(results) for results in asserted)
-    return f"{holding:,} of {count(len(asserted), 'output')} hold all assertions of their rows" if asserted else ""
+    return f"{holding:,} of {count(len(asserted), 'output')} pass all assertions of their rows" if asserted else ""
 
 
 def assertion_lines(results: Sequence[AssertionResult]) -> list[str]:
-    """A line per assertion that does not hold: `  failed contains: 30 days (not in the output)`."""
+    """A line per assertion that failed: `  failed contains: 30 days (not in the output)`."""
     return [f"  failed {_line(result.text)} ({_line(result.why)})" for result in broken(results)]
 
 
@@ -35,14 +35,14 @@ def broken_lines(name: str, results: Sequence[AssertionResult], output: str) -> 
 
     Args:
         name: Name of the test.
-        results: Results of its assertions, of which one or more do not hold.
+        results: Results of its assertions, of which one or more failed.
         output: The output.
     """
     failed = broken(results)
     more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return [
         f"expect failed: {_line(failed[0].text)}{more}",
-        f"{name}: {len(failed)} of {len(results)} assertions do not hold on the output:",
+        f"{name}: {len(failed)} of {len(results)} assertions failed on the output:",
         *assertion_lines(results),
         *single(CANDIDATE, output),
     ]

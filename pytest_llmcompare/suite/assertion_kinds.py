@@ -20,7 +20,7 @@ from .json_schemas import read_schema
 from .python_checks import read_function
 
 Check = Callable[[Generation, Case], str]
-"""Returns why an output does not hold, in a few words; empty if it does."""
+"""Returns why an output fails it, in a few words; empty if it does."""
 
 
 class Place(NamedTuple):

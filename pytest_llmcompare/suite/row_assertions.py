@@ -28,7 +28,7 @@ class RowAssertion:
 
     Attributes:
         text: As reports name it: `contains: 30 days`.
-        check: Returns why an output does not hold; empty if it does.
+        check: Returns why an output fails it; empty if it does.
     """
 
     text: str

@@ -26,7 +26,7 @@ def test_one_that_does_not_hold_fails_its_test_alone(suite: Suite, options: tupl
     result = run(*options, models=ECHO)
     result.assert_outcomes(passed=2, failed=1)
     assert says(result, "expect failed: json")
-    assert says(result, "test_trivia[m-ice]: 1 of 3 assertions do not hold on the output:")
+    assert says(result, "test_trivia[m-ice]: 1 of 3 assertions failed on the output:")
     assert says(result, "failed json (the output is not JSON: Expecting value: line 1 column 1 (char 0))")
     assert says(result, "candidate Ice is cold.")
 
@@ -107,7 +107,7 @@ def test_reports_have_them(suite: Suite) -> None:
     suite.trivia(TABLE, ALONE)
     reports = [f"--llm-report=report.{kind}" for kind in ("html", "md", "json")]
     result = suite.run(*reports, "--junitxml=junit.xml", models=ECHO)
-    count = "1 of 2 outputs hold all assertions of their rows"
+    count = "1 of 2 outputs pass all assertions of their rows"
     assert count in result.outlines
     failed = "failed json (the output is not JSON"
     for name in ("report.html", "report.md"):
