@@ -93,7 +93,7 @@ def _at_drafts(
         row[start : start + length] = True
     try:
         logits: Tensor = model(logits_to_keep=keep, **options).logits  # [positions, vocab]
-        return list(logits.split(list(lengths)))
+        return list(torch.split(logits, list(lengths)))
     except (IndexError, RuntimeError, TypeError, ValueError) as error:
         if is_out_of_memory(error):
             raise

@@ -133,14 +133,15 @@ def test_logits_are_computed_where_a_draft_needs_them(name: str) -> None:
 
 def test_a_model_that_needs_the_logits_of_all_rows_gets_them() -> None:
     """Chameleon takes a mask of positions, then looks for rows and columns; its drafts are verified all the same."""
-    config = ChameleonConfig(
+    facts: dict[str, Any] = {
         **SIZE,
-        vocabulary_map={"<image>": 3, "IMGIMGA": 4},
-        vq_config={"embed_dim": 4, "num_embeddings": 4, "latent_channels": 4, "base_channels": 32, "resolution": 32},
-    )
+        "vocabulary_map": {"<image>": 3, "IMGIMGA": 4},
+        "vq_config": {"embed_dim": 4, "num_embeddings": 4, "latent_channels": 4, "base_channels": 32, "resolution": 32},
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        local = LocalModel("chameleon", ChameleonForConditionalGeneration(config).eval(), make_tokenizer())
+        chameleon: Any = ChameleonForConditionalGeneration(ChameleonConfig(**facts))
+    local = LocalModel("chameleon", chameleon.eval(), make_tokenizer())
     requests = ask(GREEDY, PROMPTS)
     expected = [Reference(local).answer(request).tokens for request in requests]
     outputs = generate(local, drafted(local, requests))

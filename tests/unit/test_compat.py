@@ -157,9 +157,11 @@ def test_loops_of_generate() -> None:
 
 def test_positions_whose_logits_are_kept() -> None:
     """A mask gives the logits of its positions, row after row; earlier versions of transformers take none."""
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=16)).eval()
+    config = transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=16)
+    model: Any = transformers.GPT2LMHeadModel(config)
+    model.eval()
     assert takes_positions_to_keep(model) is hasattr(transformers.modeling_utils, "slice_logits_to_keep")
-    assert not takes_positions_to_keep(transformers.GPT2DoubleHeadsModel(model.config))
+    assert not takes_positions_to_keep(transformers.GPT2DoubleHeadsModel(config))
     if not takes_positions_to_keep(model):
         return
     ids = torch.arange(6).reshape(2, 3)
