@@ -59,7 +59,8 @@ def answers(
     """
     configs, refused = checked_settings(model, requests)
     yield from refused.items()
-    prompts, unusable = encoded_prompts(model, {index: requests[index].prompt for index in configs})
+    with transformers_quiet():
+        prompts, unusable = encoded_prompts(model, {index: requests[index].prompt for index in configs})
     yield from unusable.items()
     prefix_cache = PrefixCache(model) if shortcuts else None
     for shared_length, indices in split_by_prefix(prompts, requests, shortcuts):
@@ -115,8 +116,7 @@ def encoded_prompts(
     unusable: dict[int, GenerationError] = {}
     for index, prompt in prompts.items():
         try:
-            with transformers_quiet():
-                tokens = model.encode(prompt)
+            tokens = model.encode(prompt)
         except ModelError as error:  # no chat template
             fault = str(error)
         except Exception as error:  # from a tokenizer or a chat template
