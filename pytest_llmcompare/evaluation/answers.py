@@ -13,6 +13,7 @@ from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import AnswerCount
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.settings import PLAIN
 
@@ -80,6 +81,11 @@ class Answers:
     cached: int = 0
     latencies: Mapping[int, float] = field(default_factory=dict)
     tokenizers: Mapping[RowKey, Tokenizer] = field(default_factory=dict)
+
+    @property
+    def count(self) -> AnswerCount:
+        """Number of answers, and of those from the cache."""
+        return AnswerCount(len(self.outcomes), self.cached)
 
 
 @dataclass
