@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from pytest_llmcompare.errors import TableError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
-from pytest_llmcompare.suite.assertion_kinds import KINDS, Place
-from pytest_llmcompare.suite.row_assertions import read_assertions
+from pytest_llmcompare.suite import assertion_kinds
+from pytest_llmcompare.suite.assertion_kinds import KINDS, Check, Kind, Place
+from pytest_llmcompare.suite.marker import declare
+from pytest_llmcompare.suite.row_assertions import AssertionReader, RowAssertion
 from pytest_llmcompare.suite.table import read_table
 
 CASE = Case(CaseKey(GroupKey(".", "t", "m"), "a"), Row("a", "prompt"), "", {}, 0)
@@ -52,6 +54,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "missing.json").write_text('{"$ref": "#/$defs/none"}')
     yield Place(tmp_path, tmp_path)
     sys.modules.pop("checks_of_rows", None)  # the next test has it in another folder
+
+
+def read_assertions(value: object, place: Place) -> tuple[list[RowAssertion], list[str]]:
+    reader = AssertionReader(place)
+    texts, faults = reader.read(value)
+    return [reader.known[text] for text in texts], faults
 
 
 def why(value: object, output: str, place: Place) -> str:
@@ -174,6 +182,22 @@ def test_all_faults_of_a_table_are_named_at_once(tmp_path: Path) -> None:
     message = str(caught.value)
     assert [place in message for place in ("item 1: expect: 'contain", "item 1: expect: 'regex", "item 2: expect")]
     assert message.count("Write KIND: TEXT, such as 'contains: 30 days'.") == 1
+
+
+def test_each_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows have it, and the marker, too."""
+    read: list[str] = []
+
+    def reading(wanted: str, place: Place) -> Check:
+        read.append(wanted)
+        return lambda output, case: ""
+
+    monkeypatch.setattr(assertion_kinds, "KINDS", {**KINDS, "contains": Kind(reading, "contains: x")})
+    rows = [{"prompt": prompt, "expect": ["contains: x", f"contains: {prompt}"]} for prompt in "abc"]
+    declaration = declare([rows], {"expect": "contains: x"}, test="test_t", folder=".", base=tmp_path)
+    assert read == ["x", "a", "b", "c"]
+    assert [*declaration.assertions] == [f"contains: {wanted}" for wanted in read]
+    assert declaration.expect == ("contains: x",)
 
 
 def test_two_modules_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
