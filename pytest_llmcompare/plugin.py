@@ -26,6 +26,7 @@ from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
 from .run.interruption import TIMER, release_sigterm, watch_sigterm
 from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
+from .run.misspelt_options import check_flags, check_options, given_arguments
 from .run.stash import (
     ENDED,
     OBSERVATION,
@@ -68,9 +69,14 @@ MARKER = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the command line."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the command line, and check what argparse refuses in words of its own."""
     add_options(parser)
+    if (config := pluginmanager.get_plugin("pytestconfig")) is not None:
+        try:
+            check_flags(given_arguments(config))
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -83,8 +89,6 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
     """Suggest the nearest name for a misspelt option, after `conftest.py` files have declared theirs."""
     result = yield
     if any(argument.startswith(OWN_OPTIONS) for argument in args):
-        from .run.misspelt_options import check_options
-
         try:
             check_options(parser, args)
         except UsageError as error:
