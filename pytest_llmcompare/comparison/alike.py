@@ -57,5 +57,5 @@ def alike(kind: type[Alike], cells: Mapping[CaseKey, Cell], order: Order) -> tup
         change: tuple[str, str] | None = kind.change_of(cell) if cell.verdict is Verdict.DRIFTED else None
         if change is not None:
             groups.setdefault((key.group.model, *change), []).append(key)
-    every = [kind(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in groups.items()]
+    every = [kind(*texts, tuple(sorted(keys, key=order.of_case))) for texts, keys in groups.items()]
     return tuple(sorted(every, key=lambda group: (-len(group.cases), order.of_case(group.cases[0]))))

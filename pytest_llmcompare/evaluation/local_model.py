@@ -114,15 +114,15 @@ def _predict(
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours,
-        lambda place, outcome: outcomes.add_of_batch(left[place], outcome),
+        lambda place, outcome: outcomes.add(left[place], outcome),
         drafts,
         shortcuts=asking.shortcuts,
         read=asking.shortcuts,
         take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
+        take_seconds=lambda place, seconds: outcomes.latencies.__setitem__(left[place], seconds),
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
-        outcomes.clock.start()
         asking.model.predict(frame)
     return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]
 

@@ -223,8 +223,9 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
     inside.look()
     drafts = _drafts(asking)
     warned: list[str] = []
+    seconds: dict[int, float] = {}
     first = range(min(CHECKED, len(asking.cases)))
-    checked, answered = _answer(inside, asking, first, drafts, warned=warned)
+    checked, answered = _answer(inside, asking, first, drafts, warned=warned, seconds=seconds)
     _check_texts(questions, [checked[row] for row in first])
     outcomes = Outcomes(asking, [foreign_pyfunc.key_of(asking, facts) for facts in questions.facts])
     left = outcomes.resume()
@@ -232,8 +233,8 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
         if row in left:
             outcomes.add(row, checked[row])
     rest = [row for row in left if row not in first]
-    outcomes.clock.start()
-    _, further = _answer(inside, asking, rest, drafts, warned=warned, add=outcomes.add_of_batch)
+    _, further = _answer(inside, asking, rest, drafts, warned=warned, seconds=seconds, add=outcomes.add)
+    outcomes.latencies.update({row: seconds[row] for row in left if row in seconds})
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     if asking.shortcuts and not holds_noise(recorded, local.environment):
         noise = reading_noise(local, [*answered, *further])
@@ -253,6 +254,7 @@ def _answer(
     drafts: Mapping[int, tuple[int, ...]],
     *,
     warned: list[str],
+    seconds: dict[int, float],
     add: Callable[[int, Outcome], None] | None = None,
 ) -> tuple[dict[int, Outcome], list[tuple[Request, Generation]]]:
     """Have the engine answer some rows.
@@ -267,7 +269,14 @@ def _answer(
         return by_row, own
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
-        for at, outcome in answers(inside.local, requests, shortcuts=asking.shortcuts, read=asking.shortcuts):
+        finished = answers(
+            inside.local,
+            requests,
+            shortcuts=asking.shortcuts,
+            read=asking.shortcuts,
+            take_seconds=lambda at, taken: seconds.__setitem__(rows[at], taken),
+        )
+        for at, outcome in finished:
             by_row[rows[at]] = inside.finished(rows[at], outcome)
             if isinstance(outcome, Generation):
                 own.append((requests[at], outcome))

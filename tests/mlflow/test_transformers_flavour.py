@@ -43,8 +43,8 @@ def log(suite: Suite, folder: Path | str, name: str = "gpt", adapted: Any = None
     """Log a pipeline, perhaps of an adapted model, and register it; the URI of the new version."""
     given = {"signature": ModelSignature(Schema([ColSpec("string", "text")]), TEXT), "model_config": GREEDY, **options}
     with transformers_quiet(), mlflow.start_run(experiment_id=suite.users_experiment()):
-        tokenizer = {} if adapted is None else {"tokenizer": AutoTokenizer.from_pretrained(folder)}
-        model: Any = pipeline("text-generation", model=str(folder) if adapted is None else adapted, **tokenizer)
+        tokenizer = None if adapted is None else AutoTokenizer.from_pretrained(folder)
+        model: Any = pipeline("text-generation", str(folder) if adapted is None else adapted, tokenizer=tokenizer)
         info = mlflow.transformers.log_model(
             model, name=name, registered_model_name=name, pip_requirements=["transformers"], **given
         )
