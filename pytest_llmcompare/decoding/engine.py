@@ -26,7 +26,7 @@ from .generation_config import configuration
 from .job import Job
 from .prefix_cache import PrefixCache, PrefixGroup, group_by_prefix
 from .read_outputs import read_finished
-from .request import Finished, Outcome, Request
+from .request import Finished, Outcome, Request, ignore_seconds
 
 __all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "answers", "generate"]
 
@@ -38,7 +38,7 @@ def answers(
     batch_size: int = 0,
     shortcuts: bool = True,
     read: bool = False,
-    take_seconds: Callable[[int, float], None] | None = None,
+    take_seconds: Callable[[int, float], None] = ignore_seconds,
 ) -> Generator[Finished]:
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 

@@ -17,7 +17,7 @@ from .batching import room_after
 from .failures import Failure, is_out_of_memory, report_failure, unexplained
 from .prefix_cache import PrefixCache, SharedPrefix, supports_prefixes
 from .recorder import RowOutput
-from .request import Finished, Outcome
+from .request import Finished, Outcome, ignore_seconds
 from .self_check import why_no_prefix
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Job:
     rejections: dict[int, str] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
-    take_seconds: Callable[[int, float], None] | None = None
+    take_seconds: Callable[[int, float], None] = ignore_seconds
     seconds: dict[int, float] = field(default_factory=dict)
     unanswered: set[int] = field(init=False)
 
@@ -75,7 +75,7 @@ class Job:
             Exception: What a shortcut raised, under the project's own tests.
         """
         self.unanswered.discard(index)
-        if self.take_seconds is not None and index in self.seconds:
+        if index in self.seconds:
             self.take_seconds(index, self.seconds[index])
         for failure in unexplained(self.failures, index, answered=isinstance(outcome, Generation)):
             report_failure(self.model, failure)

@@ -40,6 +40,10 @@ class Request:
     draft: tuple[int, ...] | None = None
 
 
+def ignore_seconds(index: int, seconds: float) -> None:
+    """Take the time of a request, and do nothing with it."""
+
+
 @dataclass(frozen=True)
 class PredictOptions:
     """Options of one pyfunc's `predict` inside a block of this process; not part of the model.
@@ -62,7 +66,7 @@ class PredictOptions:
     shortcuts: bool = True
     read: bool = False
     take_noise: Callable[[float], None] | None = None
-    take_seconds: Callable[[int, float], None] | None = None
+    take_seconds: Callable[[int, float], None] = ignore_seconds
 
 
 _options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)

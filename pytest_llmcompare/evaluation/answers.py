@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
@@ -60,6 +61,15 @@ class Asking:
     def group(self) -> GroupKey:
         """Table and model."""
         return self.cases[0].key.group
+
+    def drafts(self) -> dict[int, Generation]:
+        """The baselines that answer the same question as their case, by index of the case."""
+        baselines = {index: self.expected.get(case.key.row) for index, case in enumerate(self.cases)}
+        return {
+            index: baseline.generation
+            for index, baseline in baselines.items()
+            if baseline is not None and not stale_reason(self.cases[index], baseline)
+        }
 
 
 @dataclass(frozen=True)

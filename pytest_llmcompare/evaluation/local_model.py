@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
-from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
@@ -146,13 +145,8 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
     """Tokens of the baselines that answer the same question, by place among the cases that are left."""
     if not asking.shortcuts:
         return {}
-    drafts = {}
-    for place, index in enumerate(left):
-        case = asking.cases[index]
-        baseline = asking.expected.get(case.key.row)
-        if baseline is not None and not stale_reason(case, baseline):
-            drafts[place] = draft_of(model, baseline.generation)
-    return drafts
+    known = asking.drafts()
+    return {place: draft_of(model, known[index]) for place, index in enumerate(left) if index in known}
 
 
 def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
