@@ -54,8 +54,8 @@ def alike(kind: type[Alike], cells: Mapping[CaseKey, Cell], order: Order) -> tup
     """The drifts of each model, grouped by what changed into what; the largest groups first."""
     groups: dict[tuple[str, str, str], list[CaseKey]] = {}
     for key, cell in cells.items():
-        change: tuple[str, str] | None = kind.change_of(cell) if cell.verdict is Verdict.DRIFTED else None
-        if change is not None:
-            groups.setdefault((key.group.model, *change), []).append(key)
+        if cell.verdict is Verdict.DRIFTED and (change := kind.change_of(cell)):
+            before, after = change
+            groups.setdefault((key.group.model, before, after), []).append(key)
     every = [kind(*texts, tuple(sorted(keys, key=order.of_case))) for texts, keys in groups.items()]
     return tuple(sorted(every, key=lambda group: (-len(group.cases), order.of_case(group.cases[0]))))
