@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,6 @@ from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
 from .run.interruption import TIMER, release_sigterm, watch_sigterm
 from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
-from .run.misspelt_options import check_flags, check_options, given_arguments
 from .run.stash import (
     ENDED,
     OBSERVATION,
@@ -75,11 +76,27 @@ MARKER = (
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Declare the command line, and check what argparse refuses in words of its own."""
     add_options(parser)
-    if (config := pluginmanager.get_plugin("pytestconfig")) is not None:
+    ours = [argument for argument in given_arguments(pluginmanager) if argument.startswith(OWN_OPTIONS)]
+    if ours:
+        from .run.misspelt_options import check_flags
+
         try:
-            check_flags(given_arguments(config))
+            check_flags(ours)
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
+
+
+def given_arguments(pluginmanager: pytest.PytestPluginManager) -> list[str]:
+    """Arguments of configuration file, `PYTEST_ADDOPTS` and command line, before pytest parses them."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    if config is None:
+        return []
+    try:
+        configured: list[str] = config.getini("addopts")
+    except (AttributeError, KeyError, ValueError):  # with `-p` plugins are loaded before the file is read
+        configured = []
+    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    return [*configured, *variable, *map(str, config.invocation_params.args)]
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -92,6 +109,8 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
     """Suggest the nearest name for a misspelt option, after `conftest.py` files have declared theirs."""
     result = yield
     if any(argument.startswith(OWN_OPTIONS) for argument in args):
+        from .run.misspelt_options import check_options
+
         try:
             check_options(parser, args)
         except UsageError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterable, Sequence
 
 import pytest
@@ -29,16 +27,6 @@ def check_options(parser: pytest.Parser, arguments: Sequence[str]) -> None:
     for name in map(name_of, unknown):
         if name.startswith(OWN_OPTIONS):
             raise UsageError(f"there is no option {name}.{did_you_mean(name, known)}")
-
-
-def given_arguments(config: pytest.Config) -> list[str]:
-    """Arguments of configuration file, `PYTEST_ADDOPTS` and command line, before pytest parses them."""
-    try:
-        configured: list[str] = config.getini("addopts")
-    except (AttributeError, KeyError, ValueError):  # with `-p` plugins are loaded before the file is read
-        configured = []
-    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
-    return [*configured, *variable, *map(str, config.invocation_params.args)]
 
 
 def check_flags(arguments: Iterable[str]) -> None:
