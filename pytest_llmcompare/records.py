@@ -182,8 +182,7 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed, seconds: Whether the test passed, and the time that the model took; None if that is not known.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
-        columns: The table's other columns as text, to show.
-        assertions: Results of the row's assertions.
+        columns, metrics, assertions: The table's other columns as text, scores of metrics, results of assertions.
     """
 
     key: CaseKey
@@ -202,6 +201,7 @@ class CaseResult:
     assertions: tuple[AssertionResult, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -250,8 +250,7 @@ class GroupResult:
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         cached, answers: Number of answers from the answer cache, and of all answers.
-        assertions: Results of the assertions on outputs, for the rows that have some.
-        latencies: Seconds that the model took for a case, by row, where they are known.
+        assertions, latencies, metrics: Results of assertions, seconds that the model took, scores by metric's name.
     """
 
     key: GroupKey
@@ -282,6 +281,7 @@ class GroupResult:
     answers: int = 0
     assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
     latencies: Mapping[RowKey, float] = field(default_factory=dict)
+    metrics: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:
@@ -290,8 +290,8 @@ class GroupResult:
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""
-        by_row = ("generations", "failures", "judgements", "baseline_texts", "baseline_tokens", "assertions")
-        nothing: dict[str, Any] = {name: {} for name in by_row}
+        judged = ("judgements", "baseline_texts", "baseline_tokens", "assertions", "metrics")
+        nothing: dict[str, Any] = {name: {} for name in ("generations", "failures", *judged)}
         return replace(self, **nothing)
 
 

@@ -26,6 +26,13 @@ function button(label, act) {
   return made;
 }
 
+function checkbox(act) {
+  const box = element("input");
+  box.type = "checkbox";
+  box.addEventListener("change", act);
+  return box;
+}
+
 function colour(node, kind) {
   node.style.setProperty("--c", `var(--${kind})`);
   return node;
@@ -105,19 +112,13 @@ function within(ranges, start, end) {
     .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
 }
 
-function nats(value) {
-  return value === null || value === undefined ? "" : String(Number(value.toPrecision(2))).replace("-", "\u2212");
+// A measurement, by default with two significant digits as in the other reports.
+function nats(value, most = 2) {
+  return value === null || value === undefined ? "" : String(Number(value.toPrecision(most))).replace("-", "\u2212");
 }
 
 function percent(share) {
   const value = 100 * share;
   if (value === 0 || value === 100) return `${value}%`;
   return value < 0.1 ? "<0.1%" : value > 99.9 ? ">99.9%" : `${value.toFixed(1)}%`;
-}
-
-function duration(seconds) {
-  if (seconds < 0.9995) return `${Math.round(1000 * seconds)} ms`;
-  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  const minutes = Math.floor(Math.round(seconds) / 60);
-  return minutes < 60 ? `${minutes} min ${Math.round(seconds) % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
