@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Finding, Gate, ModelVerdict
+from pytest_llmcompare.judgement import AssertionResult, Finding, Gate, ModelVerdict
 from pytest_llmcompare.records import GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
@@ -254,7 +256,8 @@ def test_everything_can_be_read(browser: Chromium, show: Show, dark: bool) -> No
     """On a desktop and on a phone, light and dark: enough contrast, no sideways scrolling, labels on every control."""
     for width in (1280, 390):
         browser.look(width=width, dark=dark)
-        show(drawn(mixed(), (), "a note"))
+        results = (AssertionResult("contains: 8", passed=False, why="not in it"), AssertionResult("json", passed=True))
+        show(drawn([dataclasses.replace(one, assertions=results) for one in mixed()], (), "a note"))
         assert browser.js(CONTRAST) == []
         assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
         browser.js("document.querySelector(\"a[href$='small/spider']\").click()")

@@ -25,7 +25,7 @@ function linesOf(record) {
     return output;
   });
   if (record.why) lines.push(element("span", "why", safe(record.why)));
-  for (const line of record.broken || []) lines.push(element("span", "why", element("strong", "", "\u2717 "), safe(line)));
+  for (const line of record.broken || []) lines.push(element("span", "why broken", element("strong", "", "\u2717 "), safe(line)));
   return lines;
 }
 

@@ -277,7 +277,7 @@ function prepareReview() {
   document.querySelector("h1").replaceChildren("Review");
   part("sentence").after(element("p", "rule", "Nothing is written before you press Done. Until then, this browser keeps what you decide."));
   filters.differing = false;
-  part("differing").parentElement.hidden = part("next").hidden = true;
+  part("differing").parentElement.hidden = part("next").hidden = part("identity").hidden = true;
   new ResizeObserver(() => {
     if (!part("dock").hidden) document.body.style.setProperty("--dock", `${part("dock").getBoundingClientRect().height}px`);
   }).observe(part("dock"));
