@@ -61,6 +61,9 @@ OURS = ALL
 
 PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
+MLFLOW_FOLDERS = ("mlruns", "mlartifacts")
+"""Where MLflow keeps files beside its database; pytest still looks into one that is named on the command line."""
+
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
     "similarity, metrics, thresholds, expect, model_type, experiment): run the test for each row of a prompt table and "
@@ -133,6 +136,11 @@ def pytest_make_collect_report(
     report = yield
     collector.config.stash.setdefault(MARKERS, MarkerFaults()).look(collector, report)
     return report
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Look for no tests among the files that MLflow keeps: each run has a dozen folders, and a suite has many runs."""
+    return True if collection_path.name in MLFLOW_FOLDERS and collection_path.is_dir() else None
 
 
 @pytest.hookimpl(tryfirst=True)

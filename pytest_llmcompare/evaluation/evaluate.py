@@ -26,7 +26,7 @@ from .answers import Answers, Asking
 from .dataset import frame_of, metrics_by_row, storable
 from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
-from .logged_model import LoggedModel, load_now, log_model
+from .logged_model import LoggedModel, load_now, logged_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
 from .pyfunc import PyfuncTransformer
@@ -87,10 +87,9 @@ def evaluate(
         baselines = read_baselines(group, resources)
         wanted = resources.metrics_of(group)
         chosen = metrics.choose(group.declaration.model_type, wanted)
-        logged = log_model(group, resolved or resources.resolve(group), resources)
-        asking = begin(group, cases, logged, baselines=baselines, resources=resources, progress=progress)
-        baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
-        with tracking.reopened(logged.run_id):
+        with logged_model(group, resolved or resources.resolve(group), resources) as logged:
+            asking = begin(group, cases, logged, baselines=baselines, resources=resources, progress=progress)
+            baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
@@ -228,7 +227,7 @@ def compute(
     except Exception as error:  # a metric may be the user's own code
         fault = in_text_without_secrets(metrics.fault(group.key, wanted, error))
     if values is not None:
-        results_table.arrange(logged.run_id, beside)
+        results_table.arrange(evaluation, beside)
     gates = check_thresholds(group, values, len(cases), resources)
     if values is not None:
         gates = latency.explained(gates, answers.outcomes, answers.cached)
