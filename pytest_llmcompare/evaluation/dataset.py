@@ -115,24 +115,29 @@ def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowK
     return scores
 
 
-def metrics_by_row(table: pd.DataFrame, cases: Sequence[Case]) -> dict[RowKey, dict[str, float | str]]:
+def metrics_by_row(table: Mapping[str, Any], cases: Sequence[Case]) -> dict[RowKey, dict[str, float | str]]:
     """What metrics give each row in a results table: finite numbers, and texts such as a judge's reasons.
 
     Args:
-        table: MLflow's results table, a row per case.
+        table: MLflow's results table as JSON has it, `columns` and `data` with a row per case.
         cases: The cases, whose own columns are left out.
 
     Returns:
         By row, the values by name of their metric: `toxicity/v1`, or `tone/justification` for a reason.
     """
     others = _others(cases)
-    columns = [name for name in table.columns if name not in others and name.removesuffix(SCORE) not in SHOWN]
-    names = [str(name).removesuffix(SCORE) for name in columns]
+    names = {
+        at: name.removesuffix(SCORE)
+        for at, name in enumerate(table["columns"])
+        if name not in others and name.removesuffix(SCORE) not in SHOWN
+    }
+    place = {name: at for at, name in enumerate(table["columns"])}
     rows: dict[RowKey, dict[str, float | str]] = {}
-    for row, *values in zip(_rows(table), *(table[name].tolist() for name in columns), strict=True):
-        kept = ((name, _shown(value)) for name, value in zip(names, values, strict=True))
-        rows[row] = {name: value for name, value in kept if value is not None}
-    return {row: values for row, values in rows.items() if values}
+    for row in table["data"]:
+        given = {name: value for at, name in names.items() if (value := _shown(row[at])) is not None}
+        if given:
+            rows[RowKey(row[place["prompt_id"]], row[place["variant"]] or "" if "variant" in place else "")] = given
+    return rows
 
 
 def _rows(table: pd.DataFrame) -> list[RowKey]:

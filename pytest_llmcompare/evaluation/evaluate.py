@@ -222,12 +222,11 @@ def compute(
         latencies = latency.of_rows(cases, answers.latencies)
         evaluation.metrics.update(latency.log(latencies, logged.model.model_id, dataset))
         folder, values = resources.save(group.key, evaluation), evaluation.metrics
-        by_row = metrics_by_row(evaluation.tables["eval_results_table"], cases)
         missing = not_computed(group, wanted, evaluation)
     except Exception as error:  # a metric may be the user's own code
         fault = in_text_without_secrets(metrics.fault(group.key, wanted, error))
     if values is not None:
-        results_table.arrange(evaluation, beside)
+        by_row = metrics_by_row(results_table.arrange(evaluation, beside), cases)
     gates = check_thresholds(group, values, len(cases), resources)
     if values is not None:
         gates = latency.explained(gates, answers.outcomes, answers.cached)

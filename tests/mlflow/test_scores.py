@@ -53,20 +53,12 @@ def test_columns_of_the_table_are_no_scores() -> None:
 
 def test_what_metrics_give_each_row() -> None:
     """Numbers and texts, under the name of the metric; the table's columns and what reports show anyway are not."""
-    table = pd.DataFrame(
-        {
-            "prompt_id": ["b", "a"],
-            "variant": ["drawn"] * 2,
-            "outputs": ["x"] * 2,
-            "year": [1, 1],
-            "verdict/score": ["drifted"] * 2,
-            "token_count/score": [3, 4],
-            "tone/v1/score": [0.5, math.nan],
-            "tone/v1/justification": ["It is kind.", ""],
-            "long": ["x" * 2000, None],
-            "judged/score": [True, [1]],
-        }
-    )
+    columns = ("prompt_id", "variant", "outputs", "year", "verdict/score", "tone/v1/score", "tone/v1/justification")
+    data = [
+        ["b", "drawn", "x", 1, "drifted", 0.5, "It is kind.", "x" * 2000, True],
+        ["a", "drawn", "x", 1, "drifted", math.nan, "", None, [1]],
+    ]
+    table = {"columns": [*columns, "long", "judged/score"], "data": data}
     assert metrics_by_row(table, CASES) == {
         RowKey("b", "drawn"): {"tone/v1": 0.5, "tone/v1/justification": "It is kind.", "long": "x" * 1000, "judged": 1}
     }

@@ -16,7 +16,10 @@ SCORED = """
         return MetricValue(scores=scores, justifications=[f"={text}" for text in predictions])
 
     @pytest.mark.llm_prompts(
-        [{"id": "a", "prompt": "Thank you", "target": "Thank you", "year": 1}, {"id": "b", "prompt": "No", "target": "Yes"}],
+        [
+            {"id": "a", "prompt": "Thank you", "target": "Thank you", "year": 1},
+            {"id": "b", "prompt": "No", "target": "Yes", "year": 2},
+        ],
         name="manners", model_type=None, metrics=[make_metric(eval_fn=polite, greater_is_better=True, name="polite")],
     )
     def test_manners(llm_output):
