@@ -444,9 +444,19 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
     browser.look(dark=dark)
     served = review()
     project.pend(project.entry(baseline("new", " New."), MISSING))
+    dialogs = {"A": "together", "g": "jump", "?": "help"}
     for width in (1280, 390):
         browser.look(width=width, dark=dark)
         browser.open(served.address)
+        for key, name in dialogs.items():
+            press(browser, key)
+            browser.wait(f"document.getElementById({name!r}).contains(document.activeElement)")
+            assert browser.js(CONTRAST) == []
+            box = f"document.getElementById({name!r})"
+            assert browser.js(f"{box}.scrollWidth <= {box}.clientWidth && {box}.offsetWidth <= window.innerWidth")
+            assert browser.js(f"document.getElementById({box}.getAttribute('aria-labelledby')).textContent !== ''")
+            press(browser, "Escape")
+            browser.wait(f"!{box}.open && document.activeElement.id === 'panel'")
         click(browser, "accept", "skip")
         assert browser.js(CONTRAST) == []
         assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")

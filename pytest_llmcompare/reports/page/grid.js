@@ -72,6 +72,7 @@ function beginTable(table) {
   grid.table = table;
   grid.body = element("tbody");
   const made = element("table", heads.length > 5 ? "wide" : "", element("thead", "", element("tr", "", ...heads)), grid.body);
+  made.setAttribute("aria-label", table.table);
   part("tables").append(element("section", "table", title, element("div", "scroll", made)));
 }
 
