@@ -80,7 +80,12 @@ class ReviewPage:
         """Return what the page shows of the result: the fate of each output, faults, written files."""
         fates = dict.fromkeys(applied.accepted, "accepted") | dict.fromkeys(applied.rejected, "rejected")
         fates |= dict.fromkeys(applied.refused, "refused")
+        left = len(self._keys) - len(fates)
+        counts = [(len(applied.refused), "refused"), (left, "left for another time")]
+        further = [f"{number:,} {fate}" for number, fate in counts if number]
+        done = [f"{len(applied.accepted):,} accepted", f"{len(applied.rejected):,} rejected", *further]
         return {
+            "sentence": f"{', '.join(done)}.",
             "fates": [fates.get(key, "left") for key in self._keys],
             "why": [applied.refused.get(key, "") for key in self._keys],
             "faults": list(applied.faults),

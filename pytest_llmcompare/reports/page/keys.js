@@ -12,13 +12,13 @@ function step(by) {
   go(grid.items[at < 0 ? 0 : Math.min(Math.max(at + by, 0), grid.items.length - 1)]);
 }
 
-// The next case for which something holds, from the first one on again after the last.
-function goToNext(isWanted, items = grid.items) {
-  const at = items.indexOf(current()) + 1;
-  go([...items.slice(at), ...items.slice(0, at)].find(isWanted));
+// The shown cases after the current one, then those before it.
+function following() {
+  const at = grid.items.indexOf(current()) + 1;
+  return [...grid.items.slice(at), ...grid.items.slice(0, at)];
 }
 
-const nextDrifted = () => goToNext(({ record }) => record.verdict === "drifted");
+const nextDrifted = () => go(following().find(({ record }) => record.verdict === "drifted"));
 
 function go(next) {
   if (!next) return;

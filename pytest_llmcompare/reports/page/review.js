@@ -15,7 +15,7 @@ const choices = part("choices"), group = part("group"), trouble = part("trouble"
 const review = { items: [], steps: [], result: null, gone: false, act: null };
 
 const fateOf = (item) => (review.result ? review.result.fates[item.record.entry] : item.decision);
-const undecided = () => inOrder().filter((item) => !item.decision);
+const undecided = (items = review.items) => items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
 const isLocked = () => review.gone || review.result !== null;
 
@@ -130,7 +130,7 @@ function settle(decision, item, alike) {
   for (const one of chosen) one.decision = decision;
   saveDecisions();
   refresh();
-  const order = inOrder(), at = order.indexOf(item), next = [...order.slice(at + 1), ...order.slice(0, at)].find((one) => !one.decision);
+  const order = inOrder(), at = order.indexOf(item), [next] = undecided([...order.slice(at + 1), ...order.slice(0, at)]);
   if (next && open) goTo(next);
   else if (next) (linkOf(next) || document.body).focus();
   else {
@@ -165,9 +165,8 @@ function answer(dialog, isYes) {
 function askWhere() {
   part("place").value = "";
   ask(jump, () => {
-    const wanted = part("place").value.trim(), at = grid.items.indexOf(current()) + 1;
-    const names = [...grid.items.slice(at), ...grid.items.slice(0, at)];
-    const item = /^\d+$/.test(wanted) ? grid.items[Number(wanted) - 1] : names.find(({ record }) => wanted && nameOf(record).includes(wanted));
+    const wanted = part("place").value.trim(), isNamed = ({ record }) => wanted && nameOf(record).includes(wanted);
+    const item = /^\d+$/.test(wanted) ? grid.items[Number(wanted) - 1] : following().find(isNamed);
     if (item) goTo(item);
     else if (wanted) tell(`Nothing here is called ${wanted}`);
   });
@@ -184,7 +183,7 @@ function sortByMargin() {
   if (!columns.some(({ name }) => name === "margin")) return;
   part("sort").value = view.sort === "margin" ? "" : "margin";
   filter();
-  const [first] = undecided();
+  const [first] = undecided(inOrder());
   if (first && open) goTo(first);
 }
 
@@ -233,11 +232,9 @@ async function finish() {
 }
 
 function showEnd() {
-  const { fates, faults, written } = review.result, number = (fate) => fates.filter((one) => one === fate).length;
-  const shown = ["accepted", "rejected", "refused", "left"].filter((fate, at) => at < 2 || number(fate));
-  const parts = shown.map((fate) => `${digits(number(fate))} ${fate}${fate === "left" ? " for another time" : ""}`);
+  const { sentence, faults, written } = review.result;
   const box = element(
-    "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", `${parts.join(", ")}.`),
+    "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", sentence),
     element("ul", "", ...faults.map((line) => element("li", "fault", safe(line, true))), ...listOf(written)),
     element("p", "soft", "You can go on reading this page, or close it: the command has ended."),
   );

@@ -82,6 +82,7 @@ def test_fate_of_each_output() -> None:
     first, second, third = (entry.key for entry in entries())
     applied = Applied(accepted=(third,), rejected=(first,), refused={second: "moved"}, faults=("moved",))
     assert ReviewPage(entries()).result(applied) == {
+        "sentence": "1 accepted, 1 rejected, 1 refused.",
         "fates": ["rejected", "refused", "accepted"],
         "why": ["", "moved", ""],
         "faults": ["moved"],
