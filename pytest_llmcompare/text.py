@@ -100,6 +100,8 @@ def count(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """Format a time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
+    if 0 < seconds < 0.0005:
+        return "<1 ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:

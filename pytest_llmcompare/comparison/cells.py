@@ -55,10 +55,10 @@ class Cell:
 
     @property
     def differs(self) -> bool:
-        """True if there is a difference to show; equal texts with shifted log-probs have none."""
-        if self.verdict is Verdict.SHIFTED:
-            return self.text != self.result.baseline_text
-        return self.verdict not in (None, Verdict.IDENTICAL)
+        """True if a difference or a failed assertion is to be shown; equal texts with shifted log-probs are not."""
+        if self.verdict is Verdict.SHIFTED and self.text == self.result.baseline_text:
+            return self.fails_assertion
+        return self.fails_assertion or self.verdict not in (None, Verdict.IDENTICAL)
 
 
 def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:

@@ -75,6 +75,7 @@ class ModelLine:
         seconds: Time spent generating.
         latency: Percentiles of the seconds per case, `p50`, `p90` and `p99`; empty if no time is known.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
+        asserted, holding: Number of outputs with assertions, and of those that pass all of them.
     """
 
     model: str
@@ -84,6 +85,8 @@ class ModelLine:
     seconds: float
     level: str = ""
     latency: Mapping[str, float] = field(default_factory=dict)
+    asserted: int = 0
+    holding: int = 0
 
     @property
     def cases(self) -> int:
@@ -248,6 +251,7 @@ def model_lines(
     lines = []
     for model in sorted(by_model, key=order.of_model):
         counts = Counter(cell.verdict for cell in by_model[model])
+        asserted = [cell for cell in by_model[model] if cell.result.assertions]
         results = [groups[key] for key in sorted(groups) if key.model == model]
         lines.append(
             ModelLine(
@@ -258,6 +262,8 @@ def model_lines(
                 seconds=sum(result.seconds for result in results),
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
                 latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
+                asserted=len(asserted),
+                holding=sum(not cell.fails_assertion for cell in asserted),
             )
         )
     return tuple(lines)

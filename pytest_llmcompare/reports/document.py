@@ -175,6 +175,7 @@ def _model(line: ModelLine) -> ReportData:
         "seconds": line.seconds,
         "latency": dict(line.latency) or None,
         "level": line.level,
+        "expect": {"passed": line.holding, "cases": line.asserted} if line.asserted else None,
     }
 
 

@@ -20,7 +20,7 @@ from pytest_llmcompare.text import (
     share,
 )
 
-from .assertion_lines import assertion_lines, broken
+from .assertion_lines import assertion_lines, broken, expect_failed
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 
@@ -59,7 +59,12 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
         command: The pytest command that accepts today's output.
     """
     advice = _advice(result, command)
-    return [*reason_lines(result), *assertion_lines(result.assertions), *advice]
+    return [first_line(result), *reason_lines(result)[1:], *assertion_lines(result.assertions), *advice]
+
+
+def first_line(result: CaseResult) -> str:
+    """The verdict of a failed comparison, and the first assertion that failed: `drift ...; expect failed: json`."""
+    return "; ".join(filter(None, (reason_lines(result)[0], expect_failed(result.assertions))))
 
 
 def reason_lines(result: CaseResult) -> list[str]:
@@ -226,6 +231,7 @@ __all__ = [
     "count",
     "duration",
     "failure_lines",
+    "first_line",
     "headline",
     "per_second",
     "reason_lines",

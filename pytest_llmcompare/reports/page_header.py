@@ -96,13 +96,14 @@ def _gate(gate: ReportData) -> ReportData:
 def _model(model: ReportData) -> ReportData:
     """A model's tile; in `counts` its cases by verdict, the worst first once the page has put them in order."""
     counts: Mapping[str, int] = {"none": model["not_compared"], "accepted": model["accepted"], **model["verdicts"]}
-    latency = model.get("latency") or {}
+    latency, expect = model.get("latency") or {}, model.get("expect")
     facts = (
         "" if model["drift_rate"] is None else f"drift rate {percent(model['drift_rate'])}",
         count(model["tokens"], "token") if model["tokens"] else "",
         duration(model["seconds"]) if model["seconds"] else "",
         f"per case {duration(latency['p50'])}, 90% within {duration(latency['p90'])}" if latency else "",
         f"level {model['level']}" if model.get("level") else "",
+        f"{expect['passed']:,} of {expect['cases']:,} pass their assertions" if expect else "",
     )
     return {
         "title": model["model"],

@@ -21,7 +21,7 @@ from pytest_llmcompare.comparison.attempts import (
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.reports.assertion_lines import broken, broken_lines
 from pytest_llmcompare.reports.junit import properties
-from pytest_llmcompare.reports.messages import headline, test_name
+from pytest_llmcompare.reports.messages import first_line, test_name
 from pytest_llmcompare.serialization import to_json
 from pytest_llmcompare.text import disarm
 
@@ -138,11 +138,12 @@ def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Ob
         return
     crash = getattr(report.longrepr, "reprcrash", None)
     worst = observation.worst
+    shown = next(result for result in results if result.key == worst.case.key)
     judgement = worst.judgement
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
-        crash.message = headline(judgement)
-    item.user_properties.extend(properties(next(result for result in results if result.key == worst.case.key)))
+        crash.message = first_line(shown)
+    item.user_properties.extend(properties(shown))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()
