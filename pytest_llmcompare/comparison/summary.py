@@ -15,7 +15,7 @@ from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
-from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts
+from .alike import EqualDrifts, EqualTexts, alike
 from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
 from .percentiles import percentiles
@@ -170,7 +170,7 @@ class Summary:
         return f"{differing:,} of {len(compared):,} texts {differ}"
 
     def open(self, *verdicts: Verdict) -> int:
-        """How many cases wait for a decision with one of these verdicts."""
+        """How many outputs an update option would accept, with one of these verdicts."""
         return sum(cell.waits_as in verdicts for cell in self.cells)
 
 
@@ -208,8 +208,8 @@ def summarize(
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
-        equal_drifts=equal_drifts(cells, order),
-        equal_texts=equal_texts(cells, order),
+        equal_drifts=alike(EqualDrifts, cells, order),
+        equal_texts=alike(EqualTexts, cells, order),
         notes=each_once((*group_notes, *notes)),
         obsolete=obsolete_rows(obsolete or {}, order),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),

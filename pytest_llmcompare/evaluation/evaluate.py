@@ -17,7 +17,7 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, GroupResult, RowKey
+from pytest_llmcompare.records import Case, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
@@ -96,7 +96,7 @@ def evaluate(
             judged = judge_answers(
                 cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
             )
-            judged = judged.with_cached(answers.cached).with_assertions(group, cases)
+            judged = judged.with_count(answers.count).with_assertions(group, cases)
             scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
                 group,
@@ -135,10 +135,7 @@ def result_of(
         baseline_tokens=baselines.tokens(),
         notes=notes,
         remarks=computed.remarks,
-        run_id=logged.run_id,
-        model_uri=logged.uri,
-        tracking_uri=logged.tracking_uri,
-        experiment_id=logged.experiment_id,
+        mlflow=MlflowRun(logged.run_id, logged.uri, logged.experiment_id, logged.tracking_uri),
         environment=judged.environment,
         baseline_environment=baselines.environment(),
         evaluation=computed.folder,
@@ -148,9 +145,8 @@ def result_of(
         changed_rows=judged.changed_rows,
         seconds=answers.seconds,
         latencies=latency.of_rows(cases, answers.latencies),
+        answered=answers.count,
         metrics=computed.by_row,
-        cached=answers.cached,
-        answers=len(answers.outcomes),
         assertions=judged.assertions,
         tokens=judged.tokens,
         level=judged.level,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
-from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
@@ -114,15 +113,15 @@ def _predict(
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours,
-        lambda place, outcome: outcomes.add_of_batch(left[place], outcome),
+        lambda place, outcome: outcomes.add(left[place], outcome),
         drafts,
         shortcuts=asking.shortcuts,
         read=asking.shortcuts,
         take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
+        take_seconds=lambda place, seconds: outcomes.latencies.__setitem__(left[place], seconds),
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
-        outcomes.clock.start()
         asking.model.predict(frame)
     return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]
 
@@ -146,13 +145,8 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
     """Tokens of the baselines that answer the same question, by place among the cases that are left."""
     if not asking.shortcuts:
         return {}
-    drafts = {}
-    for place, index in enumerate(left):
-        case = asking.cases[index]
-        baseline = asking.expected.get(case.key.row)
-        if baseline is not None and not stale_reason(case, baseline):
-            drafts[place] = draft_of(model, baseline.generation)
-    return drafts
+    known = asking.drafts()
+    return {place: draft_of(model, known[index]) for place, index in enumerate(left) if index in known}
 
 
 def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:

@@ -273,7 +273,9 @@ def _budget(check: BudgetCheck) -> ReportData:
 
 
 def _model_verdict(key: GroupKey, verdict: ModelVerdict) -> ReportData:
-    return {**_names(key), **asdict(verdict), "text": sentence(key, verdict)}
+    data = asdict(verdict)
+    data.update(data.pop("answered"))
+    return {**_names(key), **data, "text": sentence(key, verdict)}
 
 
 def _group(result: GroupResult) -> ReportData:

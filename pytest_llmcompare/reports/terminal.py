@@ -145,6 +145,10 @@ def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> It
             yield from command_lines("or:", REVIEW, page)
     if missing:
         yield from command_lines(f"Record {missing:,}:", f"{command} --llm-update-missing", page)
+    if held := sum(cell.is_held_back for cell in summary.cells):
+        fail, write = ("fails assertions of its row", "it") if held == 1 else ("fail assertions of their rows", "them")
+        sentence = f"{count(held, 'output')} {fail}: --llm-update does not write {write} while the test fails"
+        yield from page.wrapped(sentence, yellow=True)
     if obsolete:
         yield from command_lines(f"Delete {obsolete:,}:", f"{command} --llm-prune", page)
 

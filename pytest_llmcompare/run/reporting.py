@@ -15,14 +15,14 @@ from pytest_llmcompare.comparison.attempts import (
     SKIPPED,
     XFAILED,
     XPASSED,
+    Attempt,
     saw_nothing,
 )
 from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import Attempt
 from pytest_llmcompare.reports.assertion_lines import broken, broken_lines
 from pytest_llmcompare.reports.junit import properties
 from pytest_llmcompare.reports.messages import headline, test_name
-from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
+from pytest_llmcompare.serialization import to_json
 from pytest_llmcompare.text import disarm
 
 from .assertion import Observation
@@ -105,9 +105,9 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
 def serializable(data: dict[str, Any]) -> dict[str, Any]:
     """A report's data as xdist can send it: records as JSON, and no lone surrogate, which would end the worker."""
     if attempt := data.get(ATTEMPT):
-        data[ATTEMPT] = attempt_to_json(attempt)
+        data[ATTEMPT] = to_json(attempt)
     if results := data.get(REPORT):
-        data[REPORT] = "\n".join(map(case_result_to_json, results))
+        data[REPORT] = "\n".join(map(to_json, results))
     return {name: sendable(value) for name, value in data.items()}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Likelihood
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, MlflowRun
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
 from .chromium import Chromium
@@ -115,8 +115,11 @@ def test_metrics_are_columns(browser: Chromium, show: Show) -> None:
 
 def test_links_to_mlflow(browser: Chromium, show: Show) -> None:
     """A server's pages are links; of a local store there is the command that opens it, to copy."""
-    served = GroupResult(GroupKey("tests", "zoo", "small"), experiment_id="7", tracking_uri="https://mlflow.example/x")
-    local = dataclasses.replace(served, tracking_uri="sqlite:////tmp/mlflow.db")
+    group = GroupKey("tests", "zoo", "small")
+    served, local = (
+        GroupResult(group, mlflow=MlflowRun(experiment_id="7", tracking_uri=store))
+        for store in ("https://mlflow.example/x", "sqlite:////tmp/mlflow.db")
+    )
     links = "[...document.querySelectorAll('#identity a')].map(one => [one.textContent, one.getAttribute('href')])"
     show(drawn(mixed(), (served,)))
     browser.click("#identity summary")

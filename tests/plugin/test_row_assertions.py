@@ -55,6 +55,19 @@ def test_they_stand_in_the_message_of_a_comparison_that_fails(suite: Suite) -> N
     result.stdout.fnmatch_lines(["*missing: no baseline*", "*failed json (the output is not JSON*", "Record *"])
 
 
+def test_only_outputs_that_can_be_accepted_are_counted(suite: Suite) -> None:
+    """Those that fail an assertion are named apart; an update leaves them, and then they are all that is left."""
+    suite.trivia(TABLE)
+    result = suite.run(models=ECHO)
+    told = "1 output fails assertions of its row: --llm-update does not write it while the test fails"
+    assert says(result, "Record 2: pytest")
+    assert says(result, told)
+    result = suite.run("--llm-update", models=ECHO)
+    result.assert_outcomes(passed=2, failed=1)
+    assert says(result, told)
+    assert not says(result, "Record 1: pytest")
+
+
 def test_those_of_the_marker_hold_for_all_rows_and_tests(suite: Suite) -> None:
     """A second test on the same table does not name them, and fails as well."""
     marker = WITH_MARKER.replace("not-contains: sorry", "not-contains: Nothing")

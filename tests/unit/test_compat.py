@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import mlflow
 import pytest
 import transformers
+from mlflow.entities.trace_location import MlflowExperimentLocation
 
 from pytest_llmcompare.compat import (
     assertion_rewriting_off,
@@ -143,6 +144,27 @@ def test_no_active_experiment(tmp_path: Path) -> None:
             assert run.info.experiment_id == other.info.experiment_id
         with pytest.raises(mlflow.MlflowException, match="active experiment ID"):  # that is in force again
             mlflow.start_run(run_id=other.info.run_id)
+
+
+def mask(span: object) -> None:
+    """A span processor of the user."""
+
+
+def test_tracing_is_as_before(tmp_path: Path) -> None:
+    """Inside, nothing that the user set about tracing decides where traces go; afterwards all of it holds again."""
+    user: Any = importlib.import_module("mlflow.tracing.provider")
+    mlflow.tracing.set_destination(MlflowExperimentLocation("7"))
+    mlflow.tracing.configure(span_processors=[mask])
+    mlflow.tracing.disable()
+    try:
+        with use_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}"):
+            assert user._MLFLOW_TRACE_USER_DESTINATION.get() is None
+            assert user.is_tracing_enabled()
+        assert user._MLFLOW_TRACE_USER_DESTINATION.get().experiment_id == "7"
+        assert not user.is_tracing_enabled()
+        assert mlflow.tracing.config.get_config().span_processors == [mask]
+    finally:
+        mlflow.tracing.reset()
 
 
 def test_loops_of_generate() -> None:

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.records import GroupKey, GroupResult
+from pytest_llmcompare.records import GroupKey, GroupResult, MlflowRun
 from pytest_llmcompare.reports.page_header import header_of, identity_items
 
 from .runs import drawn, mixed
 
-RUN = GroupResult(GroupKey("tests", "zoo", "small"), experiment_id="7", run_id="r", tracking_uri="sqlite:////db")
+RUN = GroupResult(GroupKey("tests", "zoo", "small"), mlflow=MlflowRun("r", "", "7", "sqlite:////db"))
+
+
+def run_in(store: str) -> GroupResult:
+    """The same run in another store."""
+    return dataclasses.replace(RUN, mlflow=dataclasses.replace(RUN.mlflow, tracking_uri=store))
 
 
 def items_of(*groups: GroupResult) -> list[dict[str, Any]]:
@@ -32,9 +37,7 @@ def pages(base: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("base", ["http://mlflow.example:5000", "https://example.org/mlflow"])
 def test_a_server_is_linked(base: str) -> None:
     """To the runs of the experiment, and to their answers side by side."""
-    assert items_of(dataclasses.replace(RUN, tracking_uri=f"{base}/")) == [
-        {"name": "MLflow", "text": "", "links": pages(base)}
-    ]
+    assert items_of(run_in(f"{base}/")) == [{"name": "MLflow", "text": "", "links": pages(base)}]
 
 
 def test_a_local_store_has_a_command() -> None:
@@ -49,14 +52,14 @@ def test_a_local_store_has_a_command() -> None:
 
 def test_experiments_are_told_apart() -> None:
     """By their tables."""
-    other = dataclasses.replace(RUN, key=GroupKey("tests", "farm", "small"), experiment_id="8")
+    other = GroupResult(GroupKey("tests", "farm", "small"), mlflow=dataclasses.replace(RUN.mlflow, experiment_id="8"))
     assert [item["name"] for item in items_of(RUN, other)] == ["MLflow: farm", "MLflow: zoo"]
 
 
 @pytest.mark.parametrize("address", ["databricks", "databricks://profile@host"])
 def test_a_store_without_known_pages(address: str) -> None:
     """It has no link."""
-    assert not any("links" in item for item in items_of(dataclasses.replace(RUN, tracking_uri=address)))
+    assert not any("links" in item for item in items_of(run_in(address)))
 
 
 @pytest.mark.parametrize(
