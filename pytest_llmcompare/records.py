@@ -154,9 +154,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of the prompt and settings that it answers.
-
-    `input` is the prompt's own text (without examples); empty if unknown."""
+    """The approved generation of a case, with hashes of its prompt and settings; `input` is the prompt's own text."""
 
     row: RowKey
     generation: Generation
