@@ -154,7 +154,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of its prompt and settings; `input` is the prompt's own text."""
+    """The approved generation of a case, with hashes of prompt and settings, and the prompt's own text if known."""
 
     row: RowKey
     generation: Generation
