@@ -282,6 +282,7 @@ def _case_results(group: Group, result: GroupResult, *, compares: bool) -> Itera
             conversation=case.row.conversation,
             model_changed=result.model_changed,
             assertions=assertions,
+            columns={name: str(value) for name, value in case.columns.items() if value is not None},
             seconds=result.latencies.get(row),
             metrics=result.metrics.get(row, {}),
         )

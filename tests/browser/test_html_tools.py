@@ -186,6 +186,10 @@ def test_filters_by_table_variant_and_column(browser: Chromium, show: Show) -> N
     browser.key("/")
     browser.type("topic: refund")
     browser.wait(f"{COUNT} === '2 of 4 prompts, 2 cases'")
+    for text, shown in (("margin: 1", "4 prompts, 4 cases"), ("finish reason: length", "0 of 4 prompts, 0 cases")):
+        browser.js("document.getElementById('search').value = ''")
+        browser.type(text)
+        browser.wait(f"{COUNT} === {shown!r}")
     show(drawn([of("a")]))
     hidden = "['table', 'model', 'variant', 'sort'].map(id => document.getElementById(id).parentElement.hidden)"
     assert browser.js(hidden) == [True, True, True, False]

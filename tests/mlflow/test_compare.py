@@ -53,6 +53,7 @@ def test_two_models(suite: Suite) -> None:
     runs = suite.runs("trivia")
     assert [run.info.run_name for run in runs] == ["log_model_large", "log_model_small"]
     assert len({data.digest for run in runs for data in datasets(run)}) == 1
+    assert all(cell.result.metrics["exact_match"] in (0, 1) for cell in both.summary.cells)
     assert "<!doctype html>" in both.to_html()
     assert not (suite.path / "__baselines__").exists()
 

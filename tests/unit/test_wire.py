@@ -43,6 +43,7 @@ GENERATIONS = st.builds(
     st.booleans(),
     TEXTS,
 )
+METRICS = st.dictionaries(TEXTS, TEXTS | st.floats(allow_nan=False), max_size=3)
 CASE_RESULTS = st.builds(
     CaseResult,
     st.builds(CaseKey, GROUPS, TEXTS, TEXTS),
@@ -53,6 +54,7 @@ CASE_RESULTS = st.builds(
     *(TEXTS, TEXTS, TEXTS),
     st.none() | TEXTS,
     st.booleans(),
+    metrics=METRICS,
 )
 ATTEMPTS = st.builds(
     Attempt, TEXTS, TEXTS, st.booleans(), st.booleans(), st.none() | st.sampled_from(Verdict), st.booleans(), TEXTS
@@ -69,6 +71,7 @@ GROUP_RESULTS = st.builds(
     judgements=st.dictionaries(ROWS, JUDGEMENTS, max_size=3),
     baseline_texts=st.dictionaries(ROWS, TEXTS, max_size=3),
     baseline_tokens=st.dictionaries(ROWS, st.lists(st.integers(0, 2**31), max_size=3).map(tuple), max_size=3),
+    metrics=st.dictionaries(ROWS, METRICS, max_size=3),
     error=TEXTS,
     notes=st.lists(TEXTS, max_size=3).map(tuple),
     mlflow=st.builds(MlflowRun, TEXTS, TEXTS, TEXTS, TEXTS),

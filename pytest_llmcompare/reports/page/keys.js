@@ -124,10 +124,11 @@ function csvCell(value) {
 // The cases that are shown, as a file.
 function download() {
   const heads = ["table", "prompt id", "variant", "model", "verdict", "prompt", "baseline", "output", ...columns.map(({ name }) => name)];
-  const lines = grid.items.map(({ record, line: { row } }) => [
-    record.table, row.prompt_id, row.variant, record.model, kindOf(record), row.input, record.baseline, record.candidate?.text,
-    ...columns.map(({ name, of }) => (of === "row" ? row.columns[name] : record.facts[name])),
-  ]);
+  const lines = grid.items.map((item) => {
+    const { record, line: { row } } = item, { table, model, baseline, candidate } = record;
+    const own = columns.map((column) => valueOf(item, column));
+    return [table, row.prompt_id, row.variant, model, kindOf(record), row.input, baseline, candidate?.text, ...own];
+  });
   const text = [heads, ...lines].map((cells) => cells.map(csvCell).join(",")).join("\r\n");
   const link = element("a");
   link.href = URL.createObjectURL(new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }));

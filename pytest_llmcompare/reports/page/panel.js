@@ -139,10 +139,10 @@ function show(item) {
   if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
   if (record.assertions) parts.push(...titled(`Assertions: ${record.facts.assertions}`, element("ul", "asserted", ...record.assertions.map(assertion))));
-  const measured = columns.filter(({ name, of }) => of === "case" && record.facts[name] !== undefined && !ELSEWHERE.includes(name));
-  if (measured.length) parts.push(...titled("Measured", facts(measured.map(({ name }) => [name, [safe(factOf(record.facts[name], true), true)]]), "evidence")));
   parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
+  const measured = columns.filter(({ name, of }) => of === "case" && record.facts[name] !== undefined && !ELSEWHERE.includes(name));
+  if (measured.length) parts.push(...titled("Measured", facts(measured.map(({ name }) => [name, [safe(factOf(record.facts[name], true), true)]]), "evidence")));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
   panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(record.test))));
 }

@@ -53,11 +53,14 @@ function isShown(item) {
   return !filters.verdicts.size || filters.verdicts.has(kindOf(item.record));
 }
 
+const valueOf = ({ line, record }, { name, of }) => (of === "row" ? line.row.columns : record.facts)[name];
+
 // Whether a line holds what is searched for: anywhere, or as `name: text` in one column.
 function holds() {
   const needle = filters.search.trim().toLowerCase(), [, name, text] = /^([^:]+):\s*(.+)$/.exec(needle) || [];
-  const column = columns.find((one) => one.of === "row" && one.name.toLowerCase() === name);
-  if (column) return ({ row }) => (row.columns[column.name] ?? "").toLowerCase().includes(text);
+  const column = columns.find((one) => one.name !== "verdict" && one.name.toLowerCase() === name);
+  const has = (item) => isShown(item) && String(valueOf(item, column) ?? "").toLowerCase().includes(text);
+  if (column) return ({ cases }) => cases.some(has);
   return (line) => !needle || searchable(line).includes(needle);
 }
 
@@ -73,11 +76,10 @@ function rowsShown() {
 // The same in the order of a column: numbers from the largest on, texts by the alphabet, empty ones last. What has several
 // cases is sorted by the first of them in that order.
 function sorted(list, casesOf) {
-  const { name, of } = columns.find((column) => column.name === view.sort), { compare } = new Intl.Collator("en", { numeric: true });
-  const values = (item) => (of === "row" ? [item.line.row.columns[name]] : [item.record.facts[name]]);
+  const column = columns.find(({ name }) => name === view.sort), { compare } = new Intl.Collator("en", { numeric: true });
   const known = (value) => value !== undefined && value !== null;
   const inOrder = (one, other) => (typeof one === "number" && typeof other === "number" ? other - one : compare(one, other)) * (view.reverse ? -1 : 1);
-  const keyed = list.map((one) => [one, casesOf(one).flatMap(values).filter(known).sort(inOrder)[0]]);
+  const keyed = list.map((one) => [one, casesOf(one).map((item) => valueOf(item, column)).filter(known).sort(inOrder)[0]]);
   keyed.sort(([, one], [, other]) => known(other) - known(one) || (known(one) ? inOrder(one, other) : 0));
   return keyed.map(([one]) => one);
 }
