@@ -5,6 +5,7 @@ If a version of pytest has another name, we do without: nothing that concerns py
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -174,3 +175,12 @@ def beam_search_loop(model: Any) -> Callable[..., Any]:
     """The loop of `model.generate` for beam search, after its arguments are prepared."""
     loop: Callable[..., Any] = model._beam_search
     return loop
+
+
+def takes_positions_to_keep(model: Any) -> bool:
+    """True if `forward` takes a mask [rows, seq] of the positions to keep as `logits_to_keep`.
+
+    Earlier versions of transformers, and a checkpoint's own code, take a number of positions at the end.
+    """
+    code = getattr(inspect.unwrap(model.forward), "__code__", None)
+    return "slice_logits_to_keep" in getattr(code, "co_names", ())

@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicSlidingWindowLayer
 
 from pytest_llmcompare.models.load import LocalModel
 
+from .buffers import Buffers
 from .float32_trial import reading
 from .state import fresh
 
@@ -114,18 +115,32 @@ KEEPS_ALL = {DynamicLayer, DynamicSlidingWindowLayer}
 
 
 class ReadOnlyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one row, expanded to any number of rows; what a pass adds is not kept."""
+    """Keys and values of one row, expanded to any number of rows; what a pass adds is not kept.
 
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
+    Args:
+        keys: Keys of the prefix, [1, heads, prefix, size].
+        values: Its values, of the same shape.
+        buffers: Memory for those of whole rows, which one layer after the other uses while it attends.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, buffers: Buffers) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)
         self.keys, self.values = keys, values
-        self.shared = keys, values  # [1, heads, prefix, size] each
+        self.shared = keys, values
+        self.buffers = buffers
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """The shared keys and values, followed by `key_states` and `value_states` [rows, heads, seq, size]."""
-        keys, values = (part.expand(len(key_states), -1, -1, -1) for part in self.shared)
-        return torch.cat([keys, key_states], dim=-2), torch.cat([values, value_states], dim=-2)
+        return self._after_prefix(self.shared[0], key_states), self._after_prefix(self.shared[1], value_states)
+
+    def _after_prefix(self, prefix: Tensor, own: Tensor) -> Tensor:
+        """Keys or values of whole rows, [rows, heads, prefix + seq, size]."""
+        start = prefix.shape[-2]
+        whole = self.buffers.take((*own.shape[:2], start + own.shape[2], own.shape[3]), own)
+        whole[:, :, :start] = prefix
+        whole[:, :, start:] = own
+        return whole
 
 
 class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -187,10 +202,11 @@ class SharedPrefix:
     def __init__(self, length: int, layers: Sequence[tuple[Tensor, Tensor]]) -> None:
         self.length = length
         self.layers = layers
+        self.buffers = Buffers()
 
     def read_only_cache(self) -> Cache:
         """A cache for one pass that keeps nothing, over any number of rows."""
-        return Cache(layers=[ReadOnlyLayer(keys, values) for keys, values in self.layers])
+        return Cache(layers=[ReadOnlyLayer(keys, values, self.buffers) for keys, values in self.layers])
 
     def growing_cache(self, gaps: Sequence[int]) -> DynamicCache:
         """A cache for a loop that goes on from here; the prefix stays as it is.
@@ -201,6 +217,7 @@ class SharedPrefix:
         Args:
             gaps: Tokens of padding before each row.
         """
+        self.buffers.clear()  # writing needs the memory
         cache = DynamicCache()  # without a config it keeps every key, under a sliding window as well
         for keys, values in self.layers:
             cache.layers.append(GrowingLayer(keys, values, gaps))

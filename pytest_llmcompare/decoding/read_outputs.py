@@ -17,6 +17,7 @@ from torch import Tensor
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
+from .draft_logits import draft_logits
 from .drafts import VERIFY_TOKENS
 from .float32_trial import is_read_in_low_precision, reading
 from .generate import Batches
@@ -25,7 +26,7 @@ from .model_call import call
 from .prefix_cache import SharedPrefix
 from .request import Finished
 from .self_check import why_not_in_one_pass
-from .verify import DraftCheck, draft_logits
+from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 HELD_BACK = 32
@@ -98,10 +99,9 @@ def output_reader(
     def read(model: Any, input_ids: Tensor, *_: Any, **kwargs: Any) -> None:  # noqa: ARG001 - transformers passes it
         for name in ("logits_processor", "stopping_criteria", "generation_config"):
             kwargs.pop(name, None)
-        logits, first = draft_logits(local, rows, prefix, input_ids, kwargs)
-        for row, scores, start in zip(rows, logits, first, strict=True):
+        for row, scores in zip(rows, draft_logits(local, rows, prefix, input_ids, kwargs), strict=True):
             tokens = torch.tensor(row.draft, device=scores.device)
-            read_scores = scores[start : start + len(row.draft)].float().log_softmax(-1)  # [tokens, vocab]
+            read_scores = scores.float().log_softmax(-1)  # [tokens, vocab]
             logprobs.append(tuple(read_scores.gather(-1, tokens[:, None])[:, 0].double().tolist()))
 
     return read

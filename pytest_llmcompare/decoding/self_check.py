@@ -32,11 +32,12 @@ from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
+from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
 from .prefix_cache import SharedPrefix, compute_prefix
-from .verify import DraftCheck, draft_logits
+from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 LENGTHS = (8, 14)
@@ -216,8 +217,7 @@ def _in_one_pass(model: LocalModel, lengths: Sequence[int], prefix: SharedPrefix
     scores: list[Tensor] = []
 
     def score(inner: Any, input_ids: Tensor, *_: Any, **kwargs: Any) -> None:  # noqa: ARG001 - transformers passes it
-        logits, first = draft_logits(model, checks, prefix, input_ids, kwargs)
-        scores.extend(row[start : start + STEPS] for row, start in zip(logits, first, strict=True))
+        scores.extend(row[:STEPS] for row in draft_logits(model, checks, prefix, input_ids, kwargs))
 
     with reading(model):
         call(model, [check.prompt for check in checks], _greedy_config(), score)

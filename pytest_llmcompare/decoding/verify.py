@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,10 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from pytest_llmcompare.generation import Path
 from pytest_llmcompare.models.load import LocalModel
 
+from .buffers import Buffers
+from .draft_logits import draft_logits, right_padded
 from .near_ties import is_draw_sure, least_margin
-from .prefix_cache import SharedPrefix, cache_keyword
+from .prefix_cache import SharedPrefix
 from .recorder import RowOutput, finish_reason, scores_fault, top_two
 
 UNDECIDED = "two tokens are nearly equally likely at token {position}"
@@ -167,14 +168,16 @@ def draft_verifier(local: LocalModel, checks: Sequence[DraftCheck], prefix: Shar
         generation_config: GenerationConfig,
         **model_kwargs: Any,
     ) -> None:
-        logits, first = draft_logits(local, checks, prefix, input_ids, model_kwargs)
-        sampled = bool(generation_config.do_sample)
+        logits = draft_logits(local, checks, prefix, input_ids, model_kwargs)
+        buffers, sampled = Buffers(), bool(generation_config.do_sample)
         verification = Verification(model, input_ids, checks, logits_processor, stopping_criteria, sampled=sampled)
         for at in range(max(len(check.draft) for check in checks)):
             active = [row for row, check in enumerate(checks) if not check.is_read]
             if not active:
                 break
-            verification.step(at, active, logits[active, [first[row] + at for row in active]].float())
+            scores = buffers.take((len(active), logits[0].shape[-1]), logits[0])
+            torch.stack([logits[row][at] for row in active], out=scores)
+            verification.step(at, active, scores.float())
 
     return verify
 
@@ -255,43 +258,3 @@ class Verification:
         columns = (score, draft_score, top.best, top.margin, top.log_total, raw.best.abs(), unprocessed)
         values = (tokens.tolist(), *(column.double().tolist() for column in columns), sure)
         return tokens, [Prediction(*row) for row in zip(*values, strict=True)]
-
-
-def draft_logits(
-    model: LocalModel,
-    checks: Sequence[DraftCheck],
-    prefix: SharedPrefix | None,
-    input_ids: Tensor,
-    model_kwargs: dict[str, Any],
-) -> tuple[Tensor, list[int]]:
-    """Logits [rows, kept, vocab] from one pass over prompts and drafts, and where each draft's begin among the kept.
-
-    Rows are padded on the right, where no earlier position looks, so each token has the position it has alone.
-    """
-    parameters = inspect.signature(model.model.forward).parameters
-    options: dict[str, Any] = {"use_cache": False}
-    if model.is_encoder_decoder:  # a single row
-        draft = torch.tensor([checks[0].draft[:-1]], dtype=input_ids.dtype, device=input_ids.device)
-        options["decoder_input_ids"] = torch.cat([input_ids, draft], dim=1)
-        options |= {name: model_kwargs[name] for name in ("encoder_outputs", "attention_mask") if name in model_kwargs}
-        return model.model(**options).logits, [input_ids.shape[1] - 1]
-    skip = prefix.length if prefix else 0
-    if prefix:
-        options |= {"use_cache": True, cache_keyword(model): prefix.read_only_cache()}
-    ids = right_padded([[*check.prompt[skip:], *check.draft[:-1]] for check in checks], input_ids.device)
-    first = [len(check.prompt) - skip - 1 for check in checks]
-    kept = ids.shape[1] - min(first)
-    positions = model_kwargs.get("position_ids")
-    if positions is not None and positions.ndim == 2:  # RoBERTa's own begin elsewhere
-        options["position_ids"] = torch.arange(skip, skip + ids.shape[1], device=ids.device).expand_as(ids)
-    if "logits_to_keep" in parameters:
-        options["logits_to_keep"] = kept
-    logits: Tensor = model.model(input_ids=ids, **options).logits
-    dropped = ids.shape[1] - logits.shape[1]
-    return logits, [at - dropped for at in first]
-
-
-def right_padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
-    """Rows of tokens, padded on the right with a token that no position looks at."""
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=torch.long, device=device)

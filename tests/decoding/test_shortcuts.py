@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig, BertLMHeadModel
+from transformers import BertConfig, BertLMHeadModel, ChameleonConfig, ChameleonForConditionalGeneration
 
+from pytest_llmcompare.compat import takes_positions_to_keep
 from pytest_llmcompare.decoding import generate as generate_module
 from pytest_llmcompare.decoding.engine import Outcome, answers, generate
 from pytest_llmcompare.decoding.request import Request
@@ -19,7 +20,18 @@ from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel
 
-from .small_models import CONFIGS, PROMPTS, VOCABULARY, Reference, ask, make, make_model, make_tokenizer, reference
+from .small_models import (
+    CONFIGS,
+    PROMPTS,
+    SIZE,
+    VOCABULARY,
+    Reference,
+    ask,
+    make,
+    make_model,
+    make_tokenizer,
+    reference,
+)
 
 EXAMPLES = ("Q: Sky?\nA: Blue.\nQ: Sun?\nA: Yellow.\n", "one two three four five six seven eight nine ")
 GREEDY = {"max_new_tokens": 4}
@@ -88,6 +100,53 @@ def test_few_outputs_are_written_at_once_after_long_examples(
     assert max(rows for rows, _ in passes) == most
     plain = generate(local, requests, shortcuts=False, batch_size=1)
     assert [str(one) for one in found] == [str(one) for one in plain]
+
+
+@contextmanager
+def scored(local: LocalModel) -> Iterator[list[int]]:
+    """How many positions each pass of the model computes logits for."""
+    positions: list[int] = []
+    head = local.model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda *given: positions.append(given[-1].shape[:-1].numel()))
+    yield positions
+    hook.remove()
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "mistral", "gemma2", "qwen2", "mamba"])
+def test_logits_are_computed_where_a_draft_needs_them(name: str) -> None:
+    """Those of prompts and padding are not, whatever the lengths; with an older transformers from an end on."""
+    local = reference(name).local
+    requests = drafted(local, ask(GREEDY, PROMPTS))
+    requests = [replace(one, draft=one.draft and one.draft[: 1 + at % 4]) for at, one in enumerate(requests)]
+    generate(local, requests)  # so that the model has been tried
+    with scored(local) as positions:
+        outputs = generate(local, requests)
+    expected = [reference(name).answer(replace(request, draft=None)).tokens for request in requests]
+    assert [one.token_ids for one in outputs if isinstance(one, Generation)] == expected
+    drafts = sum(len(one.draft or ()) for one in requests)
+    widths = {len(local.encode(one.prompt)) for one in requests}
+    if takes_positions_to_keep(local.model):
+        assert positions[0] == drafts
+    else:
+        assert drafts < positions[0] <= len(requests) * (max(widths) - min(widths) + 4)
+
+
+def test_a_model_that_needs_the_logits_of_all_rows_gets_them() -> None:
+    """Chameleon takes a mask of positions, then looks for rows and columns; its drafts are verified all the same."""
+    facts: dict[str, Any] = {
+        **SIZE,
+        "vocabulary_map": {"<image>": 3, "IMGIMGA": 4},
+        "vq_config": {"embed_dim": 4, "num_embeddings": 4, "latent_channels": 4, "base_channels": 32, "resolution": 32},
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        chameleon: Any = ChameleonForConditionalGeneration(ChameleonConfig(**facts))
+    local = LocalModel("chameleon", chameleon.eval(), make_tokenizer())
+    requests = ask(GREEDY, PROMPTS)
+    expected = [Reference(local).answer(request).tokens for request in requests]
+    outputs = generate(local, drafted(local, requests))
+    assert [one.token_ids for one in outputs if isinstance(one, Generation)] == expected
+    assert reasons(outputs) == {""}
 
 
 def test_plain_decoding_reads_everything() -> None:

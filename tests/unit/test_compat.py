@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import mlflow
 import pytest
+import torch
 import transformers
 from mlflow.entities.trace_location import MlflowExperimentLocation
 
@@ -22,6 +23,7 @@ from pytest_llmcompare.compat import (
     no_active_experiment,
     requirements_unchecked,
     sampling_loop,
+    takes_positions_to_keep,
     use_tracking_uri,
 )
 
@@ -173,6 +175,22 @@ def test_loops_of_generate() -> None:
     for loop in (sampling_loop(model), beam_search_loop(model)):
         wanted = {"input_ids", "logits_processor", "stopping_criteria", "generation_config"}
         assert wanted <= inspect.signature(loop).parameters.keys()
+
+
+def test_positions_whose_logits_are_kept() -> None:
+    """A mask gives the logits of its positions, row after row; earlier versions of transformers take none."""
+    config = transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=16)
+    model: Any = transformers.GPT2LMHeadModel(config)
+    model.eval()
+    assert takes_positions_to_keep(model) is hasattr(transformers.modeling_utils, "slice_logits_to_keep")
+    assert not takes_positions_to_keep(transformers.GPT2DoubleHeadsModel(config))
+    if not takes_positions_to_keep(model):
+        return
+    ids = torch.arange(6).reshape(2, 3)
+    mask = torch.tensor([[False, True, True], [True, False, False]])
+    with torch.no_grad():
+        whole, kept = model(ids).logits, model(ids, logits_to_keep=mask).logits
+    torch.testing.assert_close(kept, torch.stack([whole[0, 1], whole[0, 2], whole[1, 0]]))
 
 
 def test_assertion_rewriting_is_off_and_on_again() -> None:
