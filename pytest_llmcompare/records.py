@@ -154,10 +154,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of the prompt and settings that it answers.
-
-    `input` is the prompt's own text (without examples), of which the file shows the first line; empty if unknown.
-    """
+    """The approved generation of a case, with hashes of prompt and settings, and the prompt's own text if known."""
 
     row: RowKey
     generation: Generation
@@ -179,8 +176,7 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed, seconds: Whether the test passed, and the time that the model took; None if that is not known.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
-        columns: The table's other columns as text, to show.
-        assertions: Results of the row's assertions.
+        columns, metrics, assertions: The table's other columns as text, scores of metrics, results of assertions.
     """
 
     key: CaseKey
@@ -199,6 +195,7 @@ class CaseResult:
     assertions: tuple[AssertionResult, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -225,13 +222,13 @@ class GroupResult:
         mlflow: Where MLflow has the evaluation.
         environment, baseline_environment: Environment of today's outputs, and of most of the baselines.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
-        gates, assertions: Results of the thresholds on its metrics, and of the assertions on outputs.
+        gates, assertions: Results of the thresholds on its metrics, and of the assertions on outputs, by row.
         model_verdict: Whether the model changed; None if no output was compared with a baseline.
         changed_rows: If so, rows whose baselines are of the model before. Their log-probs are accepted together.
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
         answered: Number of answers, and how many of them are from the answer cache.
-        latencies: Seconds that the model took for a case, by row, where they are known.
+        latencies, metrics: Seconds that the model took, and scores by metric's name; by row.
     """
 
     key: GroupKey
@@ -258,6 +255,7 @@ class GroupResult:
     answered: AnswerCount = field(default_factory=AnswerCount)
     assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
     latencies: Mapping[RowKey, float] = field(default_factory=dict)
+    metrics: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:
@@ -296,5 +294,5 @@ class GroupResult:
 
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""
-        outputs = ("generations", "failures", "judgements", "baseline_texts", "baseline_tokens", "assertions")
-        return replace(self, **{name: {} for name in outputs})  # type: ignore[arg-type]  # all are mappings
+        judged = ("judgements", "baseline_texts", "baseline_tokens", "assertions", "metrics")
+        return replace(self, **{name: {} for name in ("generations", "failures", *judged)})  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ _BY_ROW: Mapping[str, Any] = {
     "baseline_tokens": list[tuple[RowKey, tuple[int, ...]]],
     "assertions": list[tuple[RowKey, tuple[AssertionResult, ...]]],
     "latencies": list[tuple[RowKey, float]],
+    "metrics": list[tuple[RowKey, dict[str, float | str]]],
 }
 """Mappings of a `GroupResult` as lists of pairs: JSON has no records as keys."""
 

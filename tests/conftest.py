@@ -81,6 +81,13 @@ def example_models() -> Path:
     return MODELS
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as there are processors: a quarter of the time, tests wait for other processes."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors + processors // 2
+
+
 def warm_folder(run: str) -> Path:
     """Folder of the warm interpreter of a run of the tests."""
     return Path(tempfile.gettempdir()) / f"warm-{run}"

@@ -282,6 +282,8 @@ def _case_results(group: Group, result: GroupResult, *, compares: bool) -> Itera
             conversation=case.row.conversation,
             model_changed=result.model_changed,
             assertions=assertions,
+            seconds=result.latencies.get(row),
+            metrics=result.metrics.get(row, {}),
         )
 
 

@@ -6,7 +6,7 @@ The only caller of `mlflow.models.evaluate`. There is one run per table and mode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -17,14 +17,14 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, GroupResult, MlflowRun
+from pytest_llmcompare.records import Case, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .cached_answers import OtherAnswers
-from .dataset import frame_of, storable
+from .dataset import frame_of, metrics_by_row, storable
 from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
 from .local_answers import LocalAnswers
@@ -51,6 +51,7 @@ class Computed:
     Attributes:
         gates: Results of the thresholds.
         metrics: Metrics of the whole table; None if they could not be computed.
+        by_row: What the metrics give each row.
         folder: Where the evaluation is kept; empty if there is none.
         notes: Notes on metrics for the user, shown at every run.
         remarks: Notes shown with `-v`.
@@ -59,6 +60,7 @@ class Computed:
 
     gates: tuple[Gate, ...]
     metrics: Mapping[str, Any] | None = None
+    by_row: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
     folder: str = ""
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -146,6 +148,7 @@ def result_of(
         seconds=answers.seconds,
         latencies=latency.of_rows(cases, answers.latencies),
         answered=answers.count,
+        metrics=computed.by_row,
         assertions=judged.assertions,
         tokens=judged.tokens,
         level=judged.level,
@@ -202,6 +205,7 @@ def compute(
     beside = results_table.columns_beside(cases, baselines.texts(), per_row=per_row)
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None
+    by_row: Mapping[RowKey, Mapping[str, float | str]] = {}
     folder, fault, missing = "", "", list[str]()
     import_evaluators()
     try:
@@ -220,14 +224,14 @@ def compute(
     except Exception as error:  # a metric may be the user's own code
         fault = in_text_without_secrets(metrics.fault(group.key, wanted, error))
     if values is not None:
-        results_table.arrange(evaluation, beside)
+        by_row = metrics_by_row(results_table.arrange(evaluation, beside), cases)
     gates = check_thresholds(group, values, len(cases), resources)
     if values is not None:
         gates = latency.explained(gates, answers.outcomes, answers.cached)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
     lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
-    return Computed(gates, values, folder, tuple(filter(None, lines)), left_out.remarks, fault)
+    return Computed(gates, values, by_row, folder, tuple(filter(None, lines)), left_out.remarks, fault)
 
 
 def dataset_of(group: Group, cases: Sequence[Case]) -> Any:

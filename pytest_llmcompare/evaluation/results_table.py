@@ -66,16 +66,21 @@ def with_columns(metric: EvaluationMetric, beside: pd.DataFrame) -> EvaluationMe
     return widened
 
 
-def arrange(evaluation: EvaluationResult, beside: pd.DataFrame) -> None:
+def arrange(evaluation: EvaluationResult, beside: pd.DataFrame) -> dict[str, Any]:
     """Add columns to the results table of the active run, and put all of them in order.
 
     Args:
         evaluation: What MLflow's evaluation gave.
         beside: The columns, a row per case in the order of the table.
+
+    Returns:
+        The table, as JSON has it: `columns` and `data`.
     """
     # By its own address: by that of its run, MLflow would ask the store three times.
-    table = json.loads(mlflow.artifacts.load_text(evaluation.artifacts[PurePath(NAME).stem].uri))
-    mlflow.log_text(json.dumps(arranged(table, beside), ensure_ascii=False), NAME)
+    table: dict[str, Any] = json.loads(mlflow.artifacts.load_text(evaluation.artifacts[PurePath(NAME).stem].uri))
+    table = arranged(table, beside)
+    mlflow.log_text(json.dumps(table, ensure_ascii=False), NAME)
+    return table
 
 
 def arranged(table: Mapping[str, Any], beside: pd.DataFrame) -> dict[str, Any]:

@@ -214,6 +214,7 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "assertions": [asdict(one) for one in result.assertions],
         "seconds": result.seconds,
         "token_count": _token_count(result.generation),
+        "metrics": dict(result.metrics),
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,

@@ -47,6 +47,7 @@ def test_a_case_has_all_of_its_evidence() -> None:
         "assertions": [],
         "seconds": None,
         "token_count": 6,
+        "metrics": {},
         "judgement": {
             "verdict": "drifted",
             "position": 1,
