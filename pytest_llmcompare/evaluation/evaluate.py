@@ -23,9 +23,11 @@ from pytest_llmcompare.text import in_text_without_secrets
 from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
+from .cached_answers import OtherAnswers
 from .dataset import frame_of, metrics_by_row, storable
 from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
+from .local_answers import LocalAnswers
 from .logged_model import LoggedModel, load_now, logged_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
@@ -280,6 +282,8 @@ def fill_cache(
         from .local_model import keep_answers, model_notes  # imports torch
 
         own = model_notes(group, cases, logged.ours)
-        return (*own, *(keep_answers(cached, logged.ours, own) if cached else ()))
+        return (*own, *(keep_answers(cached, logged.ours, own) if isinstance(cached, LocalAnswers) else ()))
     served = served_model_of(logged.model)
-    return cached.keep_of_others(answers.outcomes, served.server().pieces if served else {}) if cached else ()
+    if not isinstance(cached, OtherAnswers):
+        return ()
+    return cached.keep(answers.outcomes, served.server().pieces if served else {})

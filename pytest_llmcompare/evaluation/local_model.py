@@ -26,6 +26,7 @@ from pytest_llmcompare.models.spec import SourceKind
 
 from .answers import Asking, Outcomes, untried_notes
 from .dataset import frame_of, settings_of
+from .local_answers import LocalAnswers
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 
-    from .cached_answers import CachedAnswers
 
 INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed")
 
@@ -53,14 +53,14 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     if any(case.row.conversation for case in asking.cases):
         model.check_has_template()
         _check_takes_messages(asking, ours)
-    cached = asking.cached
+    cached = asking.cached if isinstance(asking.cached, LocalAnswers) else None
     if cached is not None:
         cached.bind(model)
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys, noise=cached.noise if cached else None)
     left = outcomes.resume()
     warned: list[Warning] = []
-    measures = bool(left) and _measures_noise(asking, model)
+    measures = bool(left) and _measures_noise(asking, cached, model)
     if left:
         drafts = _drafts(asking, left, model)
         warned = _predict(asking, ours, outcomes, left, drafts=drafts, measures=measures)
@@ -77,9 +77,9 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     return outcomes
 
 
-def _measures_noise(asking: Asking, model: LocalModel) -> bool:
+def _measures_noise(asking: Asking, cached: LocalAnswers | None, model: LocalModel) -> bool:
     """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
-    if asking.cached is not None and asking.cached.about.has_noise:
+    if cached is not None and cached.about.has_noise:
         return False
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     return not holds_noise(recorded, model.environment)
@@ -183,7 +183,7 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     return tuple(note for note in notes if note)
 
 
-def keep_answers(cached: CachedAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+def keep_answers(cached: LocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
     """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
     return cached.keep(in_memory.hold(ours.located()), notes)
 
