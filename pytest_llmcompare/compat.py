@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
+    from torch import Tensor
 
 WIDTH = 80
 """Columns of a terminal of unknown width."""
@@ -184,3 +185,14 @@ def takes_positions_to_keep(model: Any) -> bool:
     """
     code = getattr(inspect.unwrap(model.forward), "__code__", None)
     return "slice_logits_to_keep" in getattr(code, "co_names", ())
+
+
+def users_of_memory(tensor: Tensor) -> int:
+    """Number of tensors that have the memory of this one, itself and views included; 0 if torch doesn't tell."""
+    import torch
+
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    if count is None:
+        return 0
+    storage = tensor.untyped_storage()  # its Python object is a user, too
+    return int(count(storage._cdata)) - 1

@@ -25,6 +25,7 @@ from pytest_llmcompare.compat import (
     sampling_loop,
     takes_positions_to_keep,
     use_tracking_uri,
+    users_of_memory,
 )
 
 CONFTEST = """
@@ -209,3 +210,13 @@ def test_requirements_are_unchecked_and_checked_again() -> None:
     with requirements_unchecked():
         assert environment.warn_dependency_requirement_mismatches is not check
     assert environment.warn_dependency_requirement_mismatches is check
+
+
+def test_users_of_memory() -> None:
+    """A tensor, and each that is alive and has the same memory."""
+    tensor = torch.zeros(4)
+    assert users_of_memory(tensor) == 1
+    view = tensor[1:].view(3, 1)
+    assert users_of_memory(tensor) == 2
+    del view
+    assert users_of_memory(tensor) == 1
