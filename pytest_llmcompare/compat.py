@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
+    from torch import Tensor
 
 WIDTH = 80
 """Columns of a terminal of unknown width."""
@@ -116,12 +117,40 @@ def requirements_unchecked() -> Iterator[None]:
         yield
 
 
-def use_tracking_uri(uri: str) -> AbstractContextManager[None]:
-    """Use another MLflow store for a while; unlike `mlflow.set_tracking_uri` it restores that none was set, too."""
+@contextmanager
+def use_tracking_uri(uri: str) -> Iterator[None]:
+    """Use another MLflow store for a while; unlike `mlflow.set_tracking_uri` it restores that none was set, too.
+
+    What the user has set about tracing holds again afterwards; MLflow forgets it whenever the store changes.
+    """
     from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-    context: AbstractContextManager[None] = _use_tracking_uri(uri)
-    return context
+    with _own_tracing(), _use_tracking_uri(uri):
+        yield
+
+
+@contextmanager
+def _own_tracing() -> Iterator[None]:
+    """Trace inside the block as in a new process: to the store and run that are in force there."""
+    from mlflow.tracing import config
+    from mlflow.tracing.provider import _MLFLOW_TRACE_USER_DESTINATION, provider
+    from opentelemetry import trace
+
+    parts: tuple[Any, ...] = (provider, _MLFLOW_TRACE_USER_DESTINATION)
+    before = [dict(vars(part)) for part in parts]
+    processors = config._MLFLOW_TRACING_CONFIG
+    tracer = trace._TRACER_PROVIDER  # in force if MLFLOW_USE_DEFAULT_TRACER_PROVIDER is false
+    trace._TRACER_PROVIDER = None  # MLflow would end it
+    for part in parts:
+        vars(part).update(vars(type(part)()))
+    try:
+        yield
+    finally:
+        provider.reset()
+        for part, values in zip(parts, before, strict=True):
+            vars(part).update(values)
+        config._MLFLOW_TRACING_CONFIG = processors
+        trace._TRACER_PROVIDER = tracer
 
 
 @contextmanager
@@ -156,3 +185,14 @@ def takes_positions_to_keep(model: Any) -> bool:
     """
     code = getattr(inspect.unwrap(model.forward), "__code__", None)
     return "slice_logits_to_keep" in getattr(code, "co_names", ())
+
+
+def users_of_memory(tensor: Tensor) -> int:
+    """Number of tensors that have the memory of this one, itself and views included; 0 if torch doesn't tell."""
+    import torch
+
+    count = getattr(torch._C, "_storage_Use_Count", None)
+    if count is None:
+        return 0
+    storage = tensor.untyped_storage()  # its Python object is a user, too
+    return int(count(storage._cdata)) - 1

@@ -137,6 +137,7 @@ def llm_output(llm_parameter: Parameter, llm_case: Case) -> Generation:
             llm_parameter.fail(result.failures[row])
         seen.generation, seen.model_changed = result.generations[row], row in result.changed_rows
         seen.assertions, seen.seconds = result.assertions.get(row, ()), result.latencies.get(row)
+        seen.metrics = result.metrics.get(row, {})
     generation = result.generations[llm_case.key.row]
     if not observation.further:
         return generation

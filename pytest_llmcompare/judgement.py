@@ -217,6 +217,14 @@ class AssertionResult:
         return self.text.partition(":")[0].partition("(")[0]
 
 
+@dataclass(frozen=True)
+class AnswerCount:
+    """Number of answers of a model to a table, and how many of them are from the answer cache."""
+
+    asked: int = 0
+    cached: int = 0
+
+
 class Finding(StrEnum):
     """Whether a model gives other log-probs than the one that its baselines were recorded with."""
 
@@ -241,8 +249,7 @@ class ModelVerdict:
         same_weights: Whether the fingerprints of the weights agree; None if one is unknown.
         others: Number of further baselines that were recorded with other weights or in another environment.
         reason: Why it cannot tell; empty otherwise.
-        cached: Number of answers that came from the answer cache.
-        asked: Number of answers.
+        answered: Number of answers, and how many of them are from the answer cache.
     """
 
     finding: Finding
@@ -254,5 +261,14 @@ class ModelVerdict:
     same_weights: bool | None = None
     others: int = 0
     reason: str = ""
-    cached: int = 0
-    asked: int = 0
+    answered: AnswerCount = AnswerCount()
+
+    @property
+    def cached(self) -> int:
+        """Number of answers from the answer cache."""
+        return self.answered.cached
+
+    @property
+    def asked(self) -> int:
+        """Number of answers."""
+        return self.answered.asked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,9 @@ OURS = ALL
 
 PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
 
+MLFLOW_FOLDERS = ("mlruns", "mlartifacts")
+"""Where MLflow keeps files beside its database; pytest still looks into one that is named on the command line."""
+
 MARKER = (
     "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
     "similarity, metrics, thresholds, expect, model_type, experiment): run the test for each row of a prompt table and "
@@ -68,9 +73,30 @@ MARKER = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the command line."""
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the command line, and check what argparse refuses in words of its own."""
     add_options(parser)
+    ours = [argument for argument in given_arguments(pluginmanager) if argument.startswith(OWN_OPTIONS)]
+    if ours:
+        from .run.misspelt_options import check_flags
+
+        try:
+            check_flags(ours)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+
+
+def given_arguments(pluginmanager: pytest.PytestPluginManager) -> list[str]:
+    """Arguments of configuration file, `PYTEST_ADDOPTS` and command line, before pytest parses them."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    if config is None:
+        return []
+    try:
+        configured: list[str] = config.getini("addopts")
+    except (AttributeError, KeyError, ValueError):  # with `-p` plugins are loaded before the file is read
+        configured = []
+    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    return [*configured, *variable, *map(str, config.invocation_params.args)]
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -133,6 +159,11 @@ def pytest_make_collect_report(
     report = yield
     collector.config.stash.setdefault(MARKERS, MarkerFaults()).look(collector, report)
     return report
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Look for no tests among the files that MLflow keeps: each run has a dozen folders, and a suite has many runs."""
+    return True if collection_path.name in MLFLOW_FOLDERS and collection_path.is_dir() else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import AssertionResult, Finding, Gate, Judgement, ModelVerdict, Verdict
-
-_as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
+from .judgement import AnswerCount, AssertionResult, Finding, Gate, Judgement, ModelVerdict
+from .text import digest, digest_of
 
 
 @dataclass(frozen=True, order=True)
@@ -152,15 +149,12 @@ class Case:
             facts["template"] = self.template
         if self.samples:
             facts["seed"] = self.seed
-        return digest(_as_json(facts))
+        return digest_of(facts)
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The approved generation of a case, with hashes of the prompt and settings that it answers.
-
-    `input` is the prompt's own text (without examples), of which the file shows the first line; empty if unknown.
-    """
+    """The approved generation of a case, with hashes of prompt and settings, and the prompt's own text if known."""
 
     row: RowKey
     generation: Generation
@@ -182,8 +176,7 @@ class CaseResult:
         target, stop_strings: The expected answer, if the table has one, and texts that end an output.
         passed, seconds: Whether the test passed, and the time that the model took; None if that is not known.
         model_changed: As `GroupResult.changed_rows`; then its log-probs are accepted, whatever its own verdict.
-        columns: The table's other columns as text, to show.
-        assertions: Results of the row's assertions.
+        columns, metrics, assertions: The table's other columns as text, scores of metrics, results of assertions.
     """
 
     key: CaseKey
@@ -202,29 +195,17 @@ class CaseResult:
     assertions: tuple[AssertionResult, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """Outcome of one test that uses the plugin; travels from worker to controller as JSON on the test report.
+class MlflowRun:
+    """Where MLflow has an evaluation: the run, the logged model, their experiment, and the store without secrets."""
 
-    Attributes:
-        nodeid: The test.
-        outcome: `passed`, `failed`, `skipped`, `xfailed` or `xpassed`.
-        wants_baseline: Whether it asked for `llm_baseline`.
-        reached: Whether it got its model's outputs; False if a mark skipped it.
-        verdict: Worst verdict of its comparison; None if it did not compare.
-        looked: Whether the test read the baseline itself (text, tokens, judgement).
-        reason: Why it was skipped, in pytest's words.
-    """
-
-    nodeid: str
-    outcome: str
-    wants_baseline: bool = False
-    reached: bool = False
-    verdict: Verdict | None = None
-    looked: bool = False
-    reason: str = ""
+    run_id: str = ""
+    model_uri: str = ""
+    experiment_id: str = ""
+    tracking_uri: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,25 +214,21 @@ class GroupResult:
 
     Attributes:
         key: Name of the group.
-        generations: Outputs of the model, by row.
-        failures: Reasons for missing generations, by row.
+        generations, failures: Outputs of the model, and reasons for missing ones, by row.
         judgements: Verdicts, for the rows that have a generation.
         baseline_texts, baseline_tokens: Texts of the baselines compared with, and their tokens if recorded, by row.
-        error: Why the whole group failed; else empty.
-        notes: Messages for the user, shown once: metrics left out, baselines read in part.
-        remarks: Messages that are shown only with `-v`.
-        run_id, model_uri, experiment_id, tracking_uri: MLflow run, the logged model, their experiment and store.
+        error, notification_fault: Why the whole group failed, and what a plugin's hook for it raised; else empty.
+        notes, remarks: Messages for the user, shown once (metrics left out, baselines read in part) or only with `-v`.
+        mlflow: Where MLflow has the evaluation.
         environment, baseline_environment: Environment of today's outputs, and of most of the baselines.
         evaluation, evaluation_fault: Folder with MLflow's saved `EvaluationResult`, or why there is none.
-        notification_fault: What went wrong in a plugin's hook for evaluated groups.
-        gates: Results of the thresholds on its metrics.
+        gates, assertions: Results of the thresholds on its metrics, and of the assertions on outputs, by row.
         model_verdict: Whether the model changed; None if no output was compared with a baseline.
         changed_rows: If so, rows whose baselines are of the model before. Their log-probs are accepted together.
         seconds, tokens: Time the model took to generate, and number of tokens generated.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
-        cached, answers: Number of answers from the answer cache, and of all answers.
-        assertions: Results of the assertions on outputs, for the rows that have some.
-        latencies: Seconds that the model took for a case, by row, where they are known.
+        answered: Number of answers, and how many of them are from the answer cache.
+        latencies, metrics: Seconds that the model took, and scores by metric's name; by row.
     """
 
     key: GroupKey
@@ -263,10 +240,7 @@ class GroupResult:
     error: str = ""
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    run_id: str = ""
-    model_uri: str = ""
-    tracking_uri: str = ""
-    experiment_id: str = ""
+    mlflow: MlflowRun = MlflowRun()
     environment: Mapping[str, str] = field(default_factory=dict)
     baseline_environment: Mapping[str, str] = field(default_factory=dict)
     evaluation: str = ""
@@ -278,23 +252,47 @@ class GroupResult:
     seconds: float = 0.0
     tokens: int = 0
     level: str = ""
-    cached: int = 0
-    answers: int = 0
+    answered: AnswerCount = field(default_factory=AnswerCount)
     assertions: Mapping[RowKey, tuple[AssertionResult, ...]] = field(default_factory=dict)
     latencies: Mapping[RowKey, float] = field(default_factory=dict)
+    metrics: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
 
     @property
     def model_changed(self) -> bool:
         """True if the model gives other log-probs than the one that its baselines were recorded with."""
         return self.model_verdict is not None and self.model_verdict.finding is Finding.CHANGED
 
+    @property
+    def run_id(self) -> str:
+        """Id of the MLflow run."""
+        return self.mlflow.run_id
+
+    @property
+    def model_uri(self) -> str:
+        """URI of the logged model."""
+        return self.mlflow.model_uri
+
+    @property
+    def experiment_id(self) -> str:
+        """Id of the run's experiment."""
+        return self.mlflow.experiment_id
+
+    @property
+    def tracking_uri(self) -> str:
+        """Address of the tracking store, without secrets."""
+        return self.mlflow.tracking_uri
+
+    @property
+    def cached(self) -> int:
+        """Number of answers from the answer cache."""
+        return self.answered.cached
+
+    @property
+    def answers(self) -> int:
+        """Number of answers."""
+        return self.answered.asked
+
     def without_outputs(self) -> GroupResult:
         """The same result without what the tests report case by case."""
-        by_row = ("generations", "failures", "judgements", "baseline_texts", "baseline_tokens", "assertions")
-        nothing: dict[str, Any] = {name: {} for name in by_row}
-        return replace(self, **nothing)
-
-
-def digest(text: str) -> str:
-    """First 8 hex digits of the SHA-256 of `text`, which may have lone surrogates."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        judged = ("judgements", "baseline_texts", "baseline_tokens", "assertions", "metrics")
+        return replace(self, **{name: {} for name in ("generations", "failures", *judged)})  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .generation import Generation
 from .judgement import AssertionResult, Judgement
-from .records import Attempt, CaseResult, GroupKey, GroupResult, RowKey
+from .records import GroupKey, GroupResult, RowKey
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -26,6 +26,7 @@ _BY_ROW: Mapping[str, Any] = {
     "baseline_tokens": list[tuple[RowKey, tuple[int, ...]]],
     "assertions": list[tuple[RowKey, tuple[AssertionResult, ...]]],
     "latencies": list[tuple[RowKey, float]],
+    "metrics": list[tuple[RowKey, dict[str, float | str]]],
 }
 """Mappings of a `GroupResult` as lists of pairs: JSON has no records as keys."""
 
@@ -54,24 +55,14 @@ def from_plain(kind: type[T], data: Any) -> T:
     return record
 
 
-def case_result_to_json(result: CaseResult) -> str:
-    """One test's result as one JSON string."""
-    return json.dumps(to_plain(result))
+def to_json(record: Any) -> str:
+    """A record as one JSON string."""
+    return json.dumps(to_plain(record))
 
 
-def case_result_from_json(text: str) -> CaseResult:
-    """The inverse of `case_result_to_json`."""
-    return from_plain(CaseResult, json.loads(text))
-
-
-def attempt_to_json(attempt: Attempt) -> str:
-    """How a test went, as one JSON string."""
-    return json.dumps(to_plain(attempt))
-
-
-def attempt_from_json(text: str) -> Attempt:
-    """The inverse of `attempt_to_json`."""
-    return from_plain(Attempt, json.loads(text))
+def from_json(kind: type[T], text: str) -> T:
+    """The inverse of `to_json`. Raises as `from_plain` does."""
+    return from_plain(kind, json.loads(text))
 
 
 def group_result_to_json(result: GroupResult) -> str:

@@ -1,4 +1,4 @@
-r"""Text for terminals and logs: escapes such as `\x1b`, widths, quantities, addresses without secrets. Pure.
+r"""Text for terminals and logs: escapes such as `\x1b`, widths, quantities, addresses without secrets, digests. Pure.
 
 Models, prompt tables and test names can hold anything: escape sequences, bidirectional overrides, lone surrogates,
 thousands of zero-width characters, and lines that a CI service obeys (`::error::`, `##[group]`, `##vso[...]`).
@@ -6,9 +6,13 @@ thousands of zero-width characters, and lines that a CI service obeys (`::error:
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
 
 HIDDEN = "***"
 
@@ -96,6 +100,8 @@ def count(number: int, noun: str) -> str:
 
 def duration(seconds: float) -> str:
     """Format a time span in its two largest units: `12 ms`, `3.4 s`, `1 min 15 s`, `2 h 05 min`."""
+    if 0 < seconds < 0.0005:
+        return "<1 ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
@@ -243,3 +249,16 @@ def _last(text: str, columns: int) -> str:
     length = bisect_right(range(len(text) + 1), columns, key=lambda size: width(text[len(text) - size :])) - 1
     end = text[len(text) - length :]
     return end[next((at for at, char in enumerate(end) if not _is_mark(char)), len(end)) :]
+
+
+_as_json = json.JSONEncoder(sort_keys=True, default=str).encode  # `json.dumps` makes an encoder for each call
+
+
+def digest(text: str) -> str:
+    """First 8 hex digits of the SHA-256 of `text`, which may have lone surrogates."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def digest_of(facts: Mapping[str, Any]) -> str:
+    """`digest` of facts by name, whatever their order."""
+    return digest(_as_json(facts))

@@ -8,8 +8,10 @@ import signal
 import sys
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -33,6 +35,9 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) is not None:
     sys.dont_write_bytecode = False  # otherwise each of hundreds of processes compiles all of our modules
 os.environ["PYTEST_LLMCOMPARE_STRICT"] = "1"  # a shortcut that raises fails its test, where users only lose time
 
+VARIABLES = dict(os.environ)
+"""The environment before libraries and tests put variables into it."""
+
 # Tests send signals; one that was started in the background, or with nohup, has inherited that they are ignored.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,6 +55,12 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         config.option.dist = "worksteal"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a name, where there are no workers."""
+    config.stash[RUN] = uuid.uuid4().hex
+
+
+RUN = pytest.StashKey[str]()
 MODELS = Path(__file__).parent.parent / "example_suite" / "models"
 
 
@@ -70,6 +81,32 @@ def example_models() -> Path:
     return MODELS
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many workers again as there are processors: a quarter of the time, tests wait for other processes."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return processors + processors // 2
+
+
+def warm_folder(run: str) -> Path:
+    """Folder of the warm interpreter of a run of the tests."""
+    return Path(tempfile.gettempdir()) / f"warm-{run}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Remember the run that the workers of pytest-xdist know."""
+    node.config.stash[RUN] = node.workerinput["testrunuid"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which processes the warm interpreter could not start: each takes seconds longer."""
+    starts = warm_folder(config.stash[RUN]) / warm_python.STARTS
+    if starts.is_file():
+        counted = Counter(starts.read_text().splitlines()).most_common()
+        terminalreporter.write_line(f"warm processes: {', '.join(f'{count} {kind}' for kind, count in counted)}")
+
+
 @pytest.fixture(scope="session")
 def warm_interpreter(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Path of an interpreter with the heavy libraries imported, see `tests/warm_python.py`; started on the first call.
@@ -77,13 +114,12 @@ def warm_interpreter(request: pytest.FixtureRequest) -> Iterator[Callable[[], st
     All workers of pytest-xdist share one.
     """
     worker = getattr(request.config, "workerinput", None)
-    run = worker["testrunuid"] if worker else uuid.uuid4().hex
-    folder = Path(tempfile.gettempdir()) / f"warm-{run}"
+    folder = warm_folder(worker["testrunuid"]) if worker else warm_folder(request.config.stash[RUN])
     started: list[warm_python.Interpreter] = []
 
     @functools.cache
     def path() -> str:
-        started.append(warm_python.start(folder, os.getppid() if worker else os.getpid()))
+        started.append(warm_python.start(folder, os.getppid() if worker else os.getpid(), VARIABLES))
         return started[0].path
 
     yield path

@@ -30,8 +30,11 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+STARTS = "starts"
+"""File in the server's folder with a line for each process: `warm`, or the variables that made it a new one."""
 SERVER = f"{__file__.removesuffix('python.py')}server.py"
 ONE_THREAD = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
@@ -62,12 +65,13 @@ class Interpreter(NamedTuple):
     server: int
 
 
-def start(folder: Path, owner: int) -> Interpreter:
+def start(folder: Path, owner: int, variables: Mapping[str, str]) -> Interpreter:
     """Start the server of a folder, unless it runs; processes that share the folder share the server.
 
     Args:
         folder: Folder for the socket and the executable, with a short path.
         owner: Process with which the server ends.
+        variables: Environment of the server: that of the tests before any of them ran.
     """
     import locale
 
@@ -81,7 +85,7 @@ def start(folder: Path, owner: int) -> Interpreter:
     with filelock.FileLock(folder / "lock"):
         if launcher.exists():
             return Interpreter(str(launcher), 0)
-        environment = {**os.environ, **ONE_THREAD, "HOME": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {**variables, **ONE_THREAD, "HOME": str(folder), "MLFLOW_DISABLE_TELEMETRY": "true"}
         environment.pop("PYTHONPATH", None)
         ready, written = os.pipe()
         os.set_inheritable(written, True)

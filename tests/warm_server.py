@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from tests.speed import import_libraries  # noqa: E402
-from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, alive, receive  # noqa: E402
+from tests.warm_python import LENGTH, NUMBER, ONE_THREAD, STARTS, alive, receive  # noqa: E402
 
 del sys.path[0]
 for name in ("tests", "tests.speed", "tests.warm_python"):  # users have packages of this name
@@ -28,6 +28,8 @@ READ_ONCE = (
     *("TORCH", "TRANSFORMERS_"),
 )
 """Variables that the interpreter or a library reads once, so that a fork cannot change them; but for those below."""
+OF_LIBRARIES = ("HF_HUB_DISABLE_PROGRESS_BARS", "TOKENIZERS_PARALLELISM", "TORCHINDUCTOR_CACHE_DIR")
+"""Those that transformers, torch and our training script set in a process that has used them; no test sets them."""
 APPLIED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONPYCACHEPREFIX", "PYTHONUNBUFFERED", "PYTHONUTF8")
 
 
@@ -52,15 +54,18 @@ def serve(folder: str, owner: int, ready: int) -> Callable[[], object] | None:
     warnings.filters[:] = filters  # type: ignore[index]  # pytest, too, forgets those that a library sets in a test
     os.write(ready, b"ready")
     os.close(ready)
-    return Server(listener, owner, (before, once(os.environ))).run()
+    return Server(listener, owner, folder, (before, once(os.environ))).run()
 
 
 class Server:
     """Forks a process for each connection, and reports how it ended."""
 
-    def __init__(self, listener: socket.socket, owner: int, environments: Sequence[dict[str, str]]) -> None:
+    def __init__(
+        self, listener: socket.socket, owner: int, folder: str, environments: Sequence[dict[str, str]]
+    ) -> None:
         self.listener = listener
         self.owner = owner
+        self.folder = folder
         self.connections: dict[int, socket.socket] = {}  # by process
         self.environments = environments  # before and after libraries were imported, which set variables
         self.wakeup = socket.socketpair()
@@ -122,6 +127,7 @@ class Server:
         command = parse(request["argv"][1:])
         process = 0
         if command is not None and self.suits(once(request["environment"])):
+            self.count("warm")
             process = os.fork()
             if not process:
                 for one in (*self.wakeup, *self.connections.values(), connection, self.listener):
@@ -139,14 +145,22 @@ class Server:
         return None
 
     def suits(self, environment: dict[str, str]) -> bool:
-        """True if each variable that is read once is as it was here."""
+        """True if each variable that is read once is as it was here; else the names of the others are counted."""
         names = {*environment}.union(*self.environments)
-        return all(environment.get(name) in [one.get(name) for one in self.environments] for name in names)
+        own = [name for name in names if environment.get(name) not in [one.get(name) for one in self.environments]]
+        if own:
+            self.count(",".join(sorted(own)))
+        return not own
+
+    def count(self, kind: str) -> None:
+        """Write down how a process started: warm, or anew because of these variables."""
+        with open(f"{self.folder}/{STARTS}", "a") as file:
+            file.write(f"{kind}\n")
 
 
 def once(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that a forked process cannot change."""
-    names = (name for name in environment if name.startswith(READ_ONCE) and name not in APPLIED)
+    names = (name for name in environment if name.startswith(READ_ONCE) and name not in (*APPLIED, *OF_LIBRARIES))
     return {name: environment[name] for name in names if name not in ONE_THREAD}
 
 

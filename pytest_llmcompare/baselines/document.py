@@ -13,7 +13,8 @@ from pytest_llmcompare.comparison.environments import NOISE, without_noise
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Environment
-from pytest_llmcompare.records import RowKey, digest
+from pytest_llmcompare.records import RowKey
+from pytest_llmcompare.text import digest
 
 from .escapes import escape_name
 

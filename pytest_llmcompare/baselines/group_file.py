@@ -14,8 +14,8 @@ from pytest_llmcompare.comparison.environments import NOISE, without_noise
 from pytest_llmcompare.comparison.judge import prompt_change
 from pytest_llmcompare.comparison.noise import likelihood_drift, stored_band
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
-from pytest_llmcompare.text import count
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+from pytest_llmcompare.text import count, digest
 
 from . import file_format
 from .case_lines import prompt_of, record_of, written

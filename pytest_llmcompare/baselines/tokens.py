@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.records import Baseline, RowKey, digest
+from pytest_llmcompare.records import Baseline, RowKey
+from pytest_llmcompare.text import digest
 
 from .document import CaseRecord, restore, shown_case, sort_key
 from .escapes import escape_line_end, unescape, with_line_breaks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey
@@ -21,6 +22,14 @@ class EqualDrifts:
     candidate_token: str
     cases: tuple[CaseKey, ...]
 
+    @staticmethod
+    def change_of(cell: Cell) -> tuple[str, str] | None:
+        """The tokens that differ in a drift; None if their position is unknown."""
+        judgement = cell.result.judgement
+        if judgement is None or judgement.position is None:
+            return None
+        return judgement.baseline_token, judgement.candidate_token
+
 
 @dataclass(frozen=True)
 class EqualTexts:
@@ -31,25 +40,22 @@ class EqualTexts:
     candidate: str
     cases: tuple[CaseKey, ...]
 
-
-def equal_drifts(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[EqualDrifts, ...]:
-    """The drifts of each model, grouped by the tokens that differ."""
-    alike: dict[tuple[str, str, str], list[CaseKey]] = {}
-    for key, cell in cells.items():
-        judgement = cell.result.judgement
-        if judgement is not None and cell.verdict is Verdict.DRIFTED and judgement.position is not None:
-            change = (key.group.model, judgement.baseline_token, judgement.candidate_token)
-            alike.setdefault(change, []).append(key)
-    every = [EqualDrifts(*change, tuple(sorted(keys, key=order.of_case))) for change, keys in alike.items()]
-    return tuple(sorted(every, key=lambda drifts: (-len(drifts.cases), order.of_case(drifts.cases[0]))))
-
-
-def equal_texts(cells: Mapping[CaseKey, Cell], order: Order) -> tuple[EqualTexts, ...]:
-    """The drifts of each model, grouped by both texts."""
-    alike: dict[tuple[str, str, str], list[CaseKey]] = {}
-    for key, cell in cells.items():
+    @staticmethod
+    def change_of(cell: Cell) -> tuple[str, str] | None:
+        """Both texts of a drift; None if one is unknown or they are equal."""
         baseline, candidate = cell.result.baseline_text, cell.text
-        if cell.verdict is Verdict.DRIFTED and baseline is not None and candidate not in (None, baseline):
-            alike.setdefault((key.group.model, baseline, candidate or ""), []).append(key)
-    every = [EqualTexts(*texts, tuple(sorted(keys, key=order.of_case))) for texts, keys in alike.items()]
+        return None if baseline is None or candidate is None or candidate == baseline else (baseline, candidate)
+
+
+Alike = TypeVar("Alike", EqualDrifts, EqualTexts)
+
+
+def alike(kind: type[Alike], cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Alike, ...]:
+    """The drifts of each model, grouped by what changed into what; the largest groups first."""
+    groups: dict[tuple[str, str, str], list[CaseKey]] = {}
+    for key, cell in cells.items():
+        if cell.verdict is Verdict.DRIFTED and (change := kind.change_of(cell)):
+            before, after = change
+            groups.setdefault((key.group.model, before, after), []).append(key)
+    every = [kind(*texts, tuple(sorted(keys, key=order.of_case))) for texts, keys in groups.items()]
     return tuple(sorted(every, key=lambda group: (-len(group.cases), order.of_case(group.cases[0]))))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.records import Attempt, CaseResult
+from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.text import count, source_without_secrets
 
@@ -35,6 +36,29 @@ NOT_SELECTED = (
     "The tests that would were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
 )
 CUT_SHORT = "The run ended before a test of a prompt table did."
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Outcome of one test that uses the plugin; travels from worker to controller as JSON on the test report.
+
+    Attributes:
+        nodeid: The test.
+        outcome: `passed`, `failed`, `skipped`, `xfailed` or `xpassed`.
+        wants_baseline: Whether it asked for `llm_baseline`.
+        reached: Whether it got its model's outputs; False if a mark skipped it.
+        verdict: Worst verdict of its comparison; None if it did not compare.
+        looked: Whether the test read the baseline itself (text, tokens, judgement).
+        reason: Why it was skipped, in pytest's words.
+    """
+
+    nodeid: str
+    outcome: str
+    wants_baseline: bool = False
+    reached: bool = False
+    verdict: Verdict | None = None
+    looked: bool = False
+    reason: str = ""
 
 
 def compared(attempt: Attempt) -> bool:

@@ -30,7 +30,21 @@ class Cell:
 
     @property
     def waits_as(self) -> Verdict | None:
-        """The verdict as which the output waits for a decision; None if there is nothing to decide any more."""
+        """The verdict as which an update option would accept the output; None if it would not, or did already."""
+        return None if self.fails_assertion else self._open_verdict
+
+    @property
+    def is_held_back(self) -> bool:
+        """True if no update option accepts the output, although it differs, because an assertion fails on it."""
+        return self.fails_assertion and self._open_verdict is not None
+
+    @property
+    def fails_assertion(self) -> bool:
+        """True if an assertion of the row fails on the output, so that its test does."""
+        return any(not one.passed for one in self.result.assertions)
+
+    @property
+    def _open_verdict(self) -> Verdict | None:
         verdict = None if self.accepted else open_verdict(self.result)
         return verdict if verdict in UNDECIDED else None
 
@@ -41,10 +55,10 @@ class Cell:
 
     @property
     def differs(self) -> bool:
-        """True if there is a difference to show; equal texts with shifted log-probs have none."""
-        if self.verdict is Verdict.SHIFTED:
-            return self.text != self.result.baseline_text
-        return self.verdict not in (None, Verdict.IDENTICAL)
+        """True if a difference or a failed assertion is to be shown; equal texts with shifted log-probs are not."""
+        if self.verdict is Verdict.SHIFTED and self.text == self.result.baseline_text:
+            return self.fails_assertion
+        return self.fails_assertion or self.verdict not in (None, Verdict.IDENTICAL)
 
 
 def worst_cells(results: Iterable[CaseResult], settings: Settings) -> dict[CaseKey, Cell]:

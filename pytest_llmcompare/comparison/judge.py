@@ -9,7 +9,8 @@ from functools import cached_property
 
 from pytest_llmcompare.generation import Generation, Path, end_of, first_difference, names_tokens_alike
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
-from pytest_llmcompare.records import Baseline, Case, digest
+from pytest_llmcompare.records import Baseline, Case
+from pytest_llmcompare.text import digest
 
 from .noise import Limits, has_full_precision, likelihood_drift, limits, read_band
 

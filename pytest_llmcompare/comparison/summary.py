@@ -15,7 +15,7 @@ from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
-from .alike import EqualDrifts, EqualTexts, equal_drifts, equal_texts
+from .alike import EqualDrifts, EqualTexts, alike
 from .cells import Cell, verdict_of, worst_cells
 from .ordering import Order
 from .percentiles import percentiles
@@ -75,6 +75,7 @@ class ModelLine:
         seconds: Time spent generating.
         latency: Percentiles of the seconds per case, `p50`, `p90` and `p99`; empty if no time is known.
         level: What the server of a served model shows of its answers: `path`, `output` or `text`; else empty.
+        asserted, holding: Number of outputs with assertions, and of those that pass all of them.
     """
 
     model: str
@@ -84,6 +85,8 @@ class ModelLine:
     seconds: float
     level: str = ""
     latency: Mapping[str, float] = field(default_factory=dict)
+    asserted: int = 0
+    holding: int = 0
 
     @property
     def cases(self) -> int:
@@ -170,7 +173,7 @@ class Summary:
         return f"{differing:,} of {len(compared):,} texts {differ}"
 
     def open(self, *verdicts: Verdict) -> int:
-        """How many cases wait for a decision with one of these verdicts."""
+        """How many outputs an update option would accept, with one of these verdicts."""
         return sum(cell.waits_as in verdicts for cell in self.cells)
 
 
@@ -208,8 +211,8 @@ def summarize(
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
-        equal_drifts=equal_drifts(cells, order),
-        equal_texts=equal_texts(cells, order),
+        equal_drifts=alike(EqualDrifts, cells, order),
+        equal_texts=alike(EqualTexts, cells, order),
         notes=each_once((*group_notes, *notes)),
         obsolete=obsolete_rows(obsolete or {}, order),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),
@@ -248,6 +251,7 @@ def model_lines(
     lines = []
     for model in sorted(by_model, key=order.of_model):
         counts = Counter(cell.verdict for cell in by_model[model])
+        asserted = [cell for cell in by_model[model] if cell.result.assertions]
         results = [groups[key] for key in sorted(groups) if key.model == model]
         lines.append(
             ModelLine(
@@ -258,6 +262,8 @@ def model_lines(
                 seconds=sum(result.seconds for result in results),
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
                 latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
+                asserted=len(asserted),
+                holding=sum(not cell.fails_assertion for cell in asserted),
             )
         )
     return tuple(lines)

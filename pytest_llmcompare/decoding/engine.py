@@ -8,7 +8,7 @@ decoded again by itself. A prompt that fails has an error as its outcome, and th
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import chain
 
 from transformers import GenerationConfig
@@ -26,7 +26,7 @@ from .generation_config import configuration
 from .job import Job
 from .prefix_cache import PrefixCache, PrefixGroup, group_by_prefix
 from .read_outputs import read_finished
-from .request import Finished, Outcome, Request
+from .request import Finished, Outcome, Request, ignore_seconds
 
 __all__ = ["CPU_TOKENS", "EngineWarning", "MemoryWarning", "Outcome", "ShortcutWarning", "answers", "generate"]
 
@@ -38,6 +38,7 @@ def answers(
     batch_size: int = 0,
     shortcuts: bool = True,
     read: bool = False,
+    take_seconds: Callable[[int, float], None] = ignore_seconds,
 ) -> Generator[Finished]:
     """Answer each request as transformers' text-generation pipeline would, called with that one alone.
 
@@ -53,6 +54,8 @@ def answers(
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
         read: Whether outputs are also read along themselves, as a later check will; see `Generation.as_read`.
+        take_seconds: Called with the index of a request and the time that the model took to generate its output, in
+            seconds: its share of the time of its batch. Not called for drafts that are confirmed.
 
     Yields:
         Index and outcome of each request as soon as it is finished, in any order.
@@ -75,6 +78,7 @@ def answers(
                 prefix_cache=prefix_cache,
                 shared_length=shared_length,
                 batch_size=batch_size,
+                take_seconds=take_seconds,
             )
             outcomes = chain(verify_drafts(job), decode_unanswered(job))
             yield from read_finished(job, outcomes) if read else outcomes

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -154,7 +156,7 @@ def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | Non
     try:
         with transformers_quiet():
             inputs = [job.input_tokens(index) for index in batch]
-            rows: list[RowOutput] = call(job.model, inputs, config, prefix=job.prefix(for_writing=True))
+            rows = timed_call(job, batch, inputs, config, prefix=job.prefix(for_writing=True))
     except torch.OutOfMemoryError:
         return None
     except Exception as error:  # of any row: each is decoded alone
@@ -170,6 +172,16 @@ def finish_batch(job: Job, batch: Sequence[int], outputs: Sequence[RowOutput | N
             yield job.finish(index, decode_alone(job, index))
         else:
             yield job.finish(index, job.generation(index, with_accepted(job, index, output)))
+
+
+def timed_call(
+    job: Job, batch: Sequence[int], prompts: list[list[int]], config: GenerationConfig, **options: Any
+) -> list[RowOutput]:
+    """Generate as `call` does, and measure how long it takes."""
+    started = time.perf_counter()
+    rows: list[RowOutput] = call(job.model, prompts, config, **options)
+    job.add_seconds(batch, rows, time.perf_counter() - started)
+    return rows
 
 
 def remaining_config(job: Job, batch: Sequence[int]) -> GenerationConfig:
@@ -214,7 +226,7 @@ def decode_after_prefix(job: Job, index: int) -> Outcome | None:
         return None
     try:
         with transformers_quiet(), seeded(job.model.device, seed if config.do_sample else None):
-            output: RowOutput = call(job.model, [prompt], config, prefix=prefix, check_draws=True)[0]
+            output = timed_call(job, [index], [prompt], config, prefix=prefix, check_draws=True)[0]
     except Exception as error:  # it is decoded plainly, and what happens then is its outcome
         job.failed("writing after tokens that prompts share", error, log, [index])
         return None
@@ -227,7 +239,7 @@ def decode_alone(job: Job, index: int) -> Outcome:
     config, too_long = job.within_context(len(prompt))
     try:
         with transformers_quiet(), seeded(job.model.device, job.seeds[index] if config.do_sample else None):
-            output: RowOutput = call(job.model, [prompt], config)[0]
+            output = timed_call(job, [index], [prompt], config)[0]
         if not output.fault and not (too_long and output.stop == "length"):
             return job.generation(index, output)
         fault = f"{output.fault}." if output.fault else too_long

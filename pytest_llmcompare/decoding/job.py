@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from .batching import room_after
 from .failures import Failure, is_out_of_memory, report_failure, unexplained
 from .prefix_cache import PrefixCache, SharedPrefix, supports_prefixes
 from .recorder import RowOutput
-from .request import Finished, Outcome
+from .request import Finished, Outcome, ignore_seconds
 from .self_check import why_no_prefix
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ class Job:
         rejections: Why a draft that was tried was not confirmed.
         paths: Log-probs and margins along drafts.
         failures: Shortcuts that raised, until their prompts have been decoded plainly.
+        take_seconds: Called with the time that the model took to generate an output, in seconds.
+        seconds: These times so far.
         unanswered: Indices without an outcome.
     """
 
@@ -59,6 +61,8 @@ class Job:
     rejections: dict[int, str] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    take_seconds: Callable[[int, float], None] = ignore_seconds
+    seconds: dict[int, float] = field(default_factory=dict)
     unanswered: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,9 +75,18 @@ class Job:
             Exception: What a shortcut raised, under the project's own tests.
         """
         self.unanswered.discard(index)
+        if index in self.seconds:
+            self.take_seconds(index, self.seconds[index])
         for failure in unexplained(self.failures, index, answered=isinstance(outcome, Generation)):
             report_failure(self.model, failure)
         return index, outcome
+
+    def add_seconds(self, batch: Sequence[int], outputs: Sequence[RowOutput], seconds: float) -> None:
+        """Share the time that a batch took over its prompts, in proportion to the tokens that were generated."""
+        tokens = [len(output.tokens) for output in outputs]
+        for index, count in zip(batch, tokens, strict=True):
+            share = count / sum(tokens) if any(tokens) else 1 / len(batch)
+            self.seconds[index] = self.seconds.get(index, 0.0) + seconds * share
 
     def failed(self, shortcut: str, error: Exception, log: logging.Logger, indices: Iterable[int]) -> None:
         """Note a shortcut that raised, so that these prompts are decoded plainly; too little memory is no failure."""

@@ -40,6 +40,10 @@ class Request:
     draft: tuple[int, ...] | None = None
 
 
+def ignore_seconds(index: int, seconds: float) -> None:
+    """Take the time of a request, and do nothing with it."""
+
+
 @dataclass(frozen=True)
 class PredictOptions:
     """Options of one pyfunc's `predict` inside a block of this process; not part of the model.
@@ -53,6 +57,7 @@ class PredictOptions:
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
         read: Whether outputs are also read along themselves, as a later check will.
         take_noise: Called at the end with the noise of reading (nats, root mean square); None does not measure it.
+        take_seconds: Called with the index of a row and the time that its output took, as by the engine's `answers`.
     """
 
     model: object
@@ -61,6 +66,7 @@ class PredictOptions:
     shortcuts: bool = True
     read: bool = False
     take_noise: Callable[[float], None] | None = None
+    take_seconds: Callable[[int, float], None] = ignore_seconds
 
 
 _options: ContextVar[PredictOptions | None] = ContextVar("predict_options", default=None)

@@ -16,7 +16,8 @@ from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.settings import OFF, ONLY, PLAIN
 
 from .answer_facts import facts_of_model, facts_of_place, is_self_contained, notes_depend_on
-from .cached_answers import CachedAnswers
+from .cached_answers import CachedAnswers, OtherAnswers
+from .local_answers import LocalAnswers
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.group import Group
@@ -50,11 +51,16 @@ def look_up(
     """
     mode, decode = resources.settings.cache, group.spec.decode or resources.settings.decode
     is_kept = ours is not None if group.spec.cache is None else group.spec.cache
-    cached = None
+    cached: CachedAnswers | None = None
     if is_kept and mode != OFF and decode != PLAIN and group.spec.kind is not SourceKind.ECHO:
-        depends = _dependencies(group, ours, identity, decode)
         file = AnswerFile(resources.root, group.key)
-        cached = CachedAnswers(cases, expected, mode == ONLY, file, file.read(), *depends) if depends else None
+        common = (cases, expected, mode == ONLY, file, file.read())
+        if ours is None:
+            cached = OtherAnswers(*common, facts_of_other(identity, decode))
+        elif is_self_contained(ours):
+            facts = facts_of_model(ours, is_logged=group.spec.kind is SourceKind.MLFLOW)
+            about_notes = key_of(notes_depend_on(group, ours))
+            cached = LocalAnswers(*common, facts, place=facts_of_place(ours), about_notes=about_notes)
     if cached is not None:
         cached.look_up()
         keep_digests(resources.root)
@@ -68,16 +74,6 @@ def look_up(
     return cached
 
 
-Dependencies = tuple[Mapping[str, str], Mapping[str, str], str, bool]
-"""Facts of the model and of the place, digest of what its notes depend on, and whether it runs in this process."""
-
-
-def _dependencies(group: Group, ours: HeldTransformer | None, identity: Identity, decode: str) -> Dependencies | None:
-    """What the answers of a model depend on; None if a part of that is out of reach."""
-    if ours is None:
-        fixed = {"format": str(FORMAT), "model": key_of(identity.text), "decode": decode, **versions()}
-        return fixed, {}, "", False
-    if not is_self_contained(ours):
-        return None
-    fixed = facts_of_model(ours, is_logged=group.spec.kind is SourceKind.MLFLOW)
-    return fixed, facts_of_place(ours), key_of(notes_depend_on(group, ours)), True
+def facts_of_other(identity: Identity, decode: str) -> dict[str, str]:
+    """Facts that are part of the key of each answer of a model that is not loaded here."""
+    return {"format": str(FORMAT), "model": key_of(identity.text), "decode": decode, **versions()}

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.judgement import AnswerCount
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.settings import PLAIN
 
-from .latency import BatchClock, is_generated
+from .latency import is_generated
 
 if TYPE_CHECKING:
     from pytest_llmcompare.suite.extensions import Progress
@@ -60,6 +62,15 @@ class Asking:
         """Table and model."""
         return self.cases[0].key.group
 
+    def drafts(self) -> dict[int, Generation]:
+        """The baselines that answer the same question as their case, by index of the case."""
+        baselines = {index: self.expected.get(case.key.row) for index, case in enumerate(self.cases)}
+        return {
+            index: baseline.generation
+            for index, baseline in baselines.items()
+            if baseline is not None and not stale_reason(self.cases[index], baseline)
+        }
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -81,6 +92,11 @@ class Answers:
     latencies: Mapping[int, float] = field(default_factory=dict)
     tokenizers: Mapping[RowKey, Tokenizer] = field(default_factory=dict)
 
+    @property
+    def count(self) -> AnswerCount:
+        """Number of answers, and of those from the cache."""
+        return AnswerCount(len(self.outcomes), self.cached)
+
 
 @dataclass
 class Outcomes:
@@ -92,8 +108,7 @@ class Outcomes:
         by_index: Outcomes so far, by index of the case.
         noise: Noise of the model's numbers, if it was measured.
         notes: Notes for the user.
-        latencies: Seconds of each request of a served model, by index of the case.
-        clock: Times a model that answers in batches.
+        latencies: Seconds that the model took for a case, by its index, where they were measured.
     """
 
     asking: Asking
@@ -102,7 +117,6 @@ class Outcomes:
     noise: LearntNoise | None = None
     notes: list[str] = field(default_factory=list)
     latencies: dict[int, float] = field(default_factory=dict)
-    clock: BatchClock = field(default_factory=BatchClock)
 
     def resume(self) -> list[int]:
         """Take answers from the cache and from the journal of an interrupted run.
@@ -130,16 +144,9 @@ class Outcomes:
             self.asking.journal.append(self.keys[index], outcome)
         self.asking.progress.step(outcome if isinstance(outcome, Generation) else None)
 
-    def add_of_batch(self, index: int, outcome: Outcome) -> None:
-        """Keep the outcome of a case of a model that answers in batches, and its share of the time."""
-        self.clock.take(index, outcome)
-        self.add(index, outcome)
-        self.clock.start()
-
     def known_latencies(self) -> dict[int, float]:
         """Seconds by index of the case, of the outputs that the model has generated."""
-        measured = {**self.latencies, **self.clock.seconds()}
-        return {index: seconds for index, seconds in measured.items() if is_generated(self.by_index[index])}
+        return {index: seconds for index, seconds in self.latencies.items() if is_generated(self.by_index[index])}
 
     def take_noise(self, rms: float) -> None:
         """Keep the noise that was measured (nats, root mean square)."""

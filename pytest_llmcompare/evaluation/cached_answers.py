@@ -1,50 +1,29 @@
-"""Answers of local models from the answer cache. Imports neither torch nor transformers.
+"""Answers from the answer cache, and the key that each has. Imports neither torch nor transformers.
 
-The key of an answer has two halves. That of the *model* is a digest of its files, the versions of the libraries, and of
-device, dtype and kernels. The latter are known once it is loaded; before that, they are what they were when it was
-loaded last on the same machine with the same libraries, variables and options. That of the *case* is a digest of
-prompt, settings, template, seed, and of the baseline that was read as a draft.
+A key has two halves. That of the *model* is a digest of facts about it; that of the *case* is a digest of prompt,
+settings, template, seed, and of the baseline that was read as a draft.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import (
-    About,
-    Kept,
-    KeptAnswer,
-    KeptModel,
-    about_line,
-    answer_line,
-    key_of,
-    model_line,
-)
-from pytest_llmcompare.comparison.environments import without_noise
+from pytest_llmcompare.baselines.answer_lines import Kept, KeptAnswer, KeptModel, answer_line, key_of, model_line
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise, holds_noise
+from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.generation import Environment, Generation
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.machine import LOADED
 from pytest_llmcompare.records import Baseline, Case, RowKey
 
-from .answer_facts import is_repeatable, live_switches
-
-if TYPE_CHECKING:
-    from pytest_llmcompare.models.load import LocalModel
-
-
-ANY_DEVICE = "auto"
-"""The device for which accelerate spreads a model by the memory that is free, so that it differs from run to run."""
-
 
 @dataclass
-class CachedAnswers:
+class CachedAnswers(ABC):
     """What the answer cache holds for the cases of a table and model.
 
     Attributes:
@@ -54,14 +33,9 @@ class CachedAnswers:
         file: The file.
         kept: Its content.
         fixed: Facts of the model that are known without loading it.
-        place: Facts of the machine, and options, that decide on device, dtype and kernels.
-        about_notes: Digest of what the notes on the model depend on.
-        is_local: Whether it is a model that this process loads.
-        is_loaded: Whether it is loaded.
         model: Key of the model; empty if it is not known.
         facts: All facts that the key is made of.
         hits: Answers by index of their case.
-        fresh, fresh_noise, fresh_notes: What is to be kept.
     """
 
     cases: Sequence[Case]
@@ -70,43 +44,33 @@ class CachedAnswers:
     file: AnswerFile
     kept: Kept
     fixed: Mapping[str, str]
-    place: Mapping[str, str]
-    about_notes: str
-    is_local: bool = True
-    is_loaded: bool = False
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
     hits: dict[int, KeptAnswer] = field(default_factory=dict)
-    fresh: Mapping[int, Generation] = field(default_factory=dict)
-    fresh_noise: About = field(default_factory=About)
-    fresh_notes: Sequence[str] = ()
 
+    @abstractmethod
     def look_up(self) -> None:
-        """Find answers without loading the model, if it was loaded before under the same circumstances."""
-        if not self.is_local:
-            self.model, self.facts = key_of(self.fixed), self.fixed
-            self._find()
-            if len(self.hits) < len(self.cases) and not self.only:
-                self.hits.clear()  # one that is asked elsewhere is asked all or nothing, as one server at one time
-            return
-        if self.place.get("device option") == ANY_DEVICE:
-            return
-        now = {**self.fixed, **live_switches()}
-        for key, models in self.kept.models.items():
-            for model in models:
-                before_loading = {name: value for name, value in model.facts.items() if name not in LOADED}
-                if model.place == self.place and before_loading == now:
-                    self.model, self.facts = key, model.facts
-        self._find()
+        """Find answers without loading the model."""
 
-    def bind(self, model: LocalModel) -> None:
-        """Find the answers of a model that is loaded."""
-        from pytest_llmcompare.decoding.numerics import numerics, torch_switches  # imports torch
+    @property
+    @abstractmethod
+    def answers_all(self) -> bool:
+        """True if the model need not be asked, because all that a run tells is known, or must not be."""
 
-        self.facts = {**self.fixed, **torch_switches(), **numerics(model)}
-        self.model = key_of(self.facts)
-        self.is_loaded = True
-        self._find()
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the model for the user, as they were when it was loaded."""
+        return ()
+
+    @property
+    def noise(self) -> LearntNoise | None:
+        """The noise that was measured, unless a baseline knows it."""
+        return None
+
+    @property
+    def facts_now(self) -> Mapping[str, str]:
+        """Facts of the model and of where it runs that are known without loading it."""
+        return self.fixed
 
     def _find(self) -> None:
         self.hits.clear()
@@ -132,43 +96,6 @@ class CachedAnswers:
         baseline = self.expected.get(case.key.row)
         return None if baseline is None or stale_reason(case, baseline) else baseline.generation
 
-    @property
-    def about(self) -> About:
-        """What else is known about the model."""
-        return self.kept.about.get(self.model, About())
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Notes on the model for the user, as they were when it was loaded."""
-        return tuple(self.about.notes.get(self.about_notes, ()))
-
-    @property
-    def answers_all(self) -> bool:
-        """True if the model is not loaded, and need not be: all that a run tells is known."""
-        if self.only or self.is_loaded:
-            return self.only
-        if len(self.hits) < len(self.cases) or not self.is_local:
-            return len(self.hits) == len(self.cases)
-        if self.about_notes not in self.about.notes:
-            return False
-        return self.about.has_noise or self.knows_noise(self.environment)
-
-    @property
-    def environment(self) -> Environment:
-        """Environment of the answers; empty if there are none."""
-        return next((answer.generation.environment for answer in self.hits.values()), ())
-
-    def knows_noise(self, environment: Environment) -> bool:
-        """True if a baseline of this model and environment holds the noise that was measured when it was recorded."""
-        return holds_noise((baseline.generation.environment for baseline in self.expected.values()), environment)
-
-    @property
-    def noise(self) -> LearntNoise | None:
-        """The noise that was measured, unless a baseline knows it."""
-        if self.about.noise is None or self.knows_noise(self.environment):
-            return None
-        return LearntNoise(self.about.noise)
-
     def miss(self, index: int) -> GenerationError:
         """The error of a case that is not in the cache, with what differs from the answer kept for its row."""
         row = str(self.cases[index].key.row)
@@ -188,7 +115,7 @@ class CachedAnswers:
         models = self.kept.models.get(str(line.get("model")), [])
         if models:
             facts = {**models[-1].facts, **models[-1].place}
-            now = {**self.fixed, **(live_switches() if self.is_local else {}), **self.place}
+            now = self.facts_now
             changed += [
                 f"{name} ({_short(facts.get(name, ''))} then, {_short(now.get(name, ''))} now)"
                 for name in {**facts, **now}
@@ -196,95 +123,43 @@ class CachedAnswers:
             ]
         return f"since it was kept, {', '.join(changed)} changed" if changed else "it is damaged or too old"
 
-    def add(
-        self,
-        outcomes: Mapping[int, Outcome],
-        asked: Collection[int],
-        noise: LearntNoise | None,
-        *,
-        measured: bool,
-        notes: Sequence[str],
-    ) -> None:
-        """Note what a model has just answered, for `keep`.
+    def _append(self, lines: Iterable[bytes]) -> tuple[str, ...]:
+        unkept = self.file.append(lines, self.kept.oldest)
+        return (*self.kept.notes, *([unkept] if unkept else []))
+
+
+class OtherAnswers(CachedAnswers):
+    """Answers of a model that is not loaded here. It is asked all or nothing, as one server at one time."""
+
+    def look_up(self) -> None:
+        """Find answers by the facts of the model."""
+        self.model, self.facts = key_of(self.fixed), self.fixed
+        self._find()
+        if not self.answers_all:
+            self.hits.clear()
+
+    @property
+    def answers_all(self) -> bool:
+        """True if every case has an answer, or the model must not be asked."""
+        return self.only or len(self.hits) == len(self.cases)
+
+    def keep(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
+        """Keep the answers to all cases.
 
         Args:
-            outcomes: Answers and errors that were not in the cache, by index of their case.
-            asked: Indices of those that were asked just now; others were read along a draft that may be outdated.
-            noise: The noise that was measured; None if it could not be.
-            measured: Whether it was tried.
-            notes: Notes on the model, which depend on no single answer.
-        """
-        self.fresh = {
-            index: one
-            for index, one in outcomes.items()
-            if isinstance(one, Generation) and (index in asked or self._draft(self.cases[index]) is None)
-        }
-        if measured:
-            self.fresh_noise = About(noise.rms if noise else None, has_noise=True)
-        self.fresh_notes = tuple(notes)
-
-    def keep(self, model: LocalModel, notes: Iterable[str]) -> tuple[str, ...]:
-        """Keep what was added, and notes on the model.
+            outcomes: Answers and errors, in the order of the cases.
+            pieces: Texts of single tokens.
 
         Returns:
             Notes for the user: what is damaged, why nothing can be kept.
         """
-        lines = [
-            answer_line(self._answer(model, index, generation))
-            for index, generation in self.fresh.items()
-            if is_repeatable(model, self.cases[index])
-        ]
-        merged = tuple(dict.fromkeys([*self.notes, *notes, *self.fresh_notes]))
-        if merged != self.notes or self.fresh_noise.has_noise or self.about_notes not in self.about.notes:
-            lines.append(about_line(self.model, replace(self.fresh_noise, notes={self.about_notes: merged})))
-        known = KeptModel(self.facts, self.place)
-        if known not in self.kept.models.get(self.model, []):
-            lines.insert(0, model_line(self.model, known, self.cases[0].key.group))
-        return self._append(lines)
-
-    def keep_of_others(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
-        """Keep answers of a model that is not loaded here; return notes as `keep` does."""
-        lines = [model_line(self.model, KeptModel(self.facts, self.place), self.cases[0].key.group)]
+        lines = [model_line(self.model, KeptModel(self.facts, {}), self.cases[0].key.group)]
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Generation):
                 shown = {token: pieces[token] for token in outcome.token_ids or () if token in pieces}
                 row = str(self.cases[index].key.row)
                 lines.append(answer_line(KeptAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
         return self._append(lines)
-
-    def _append(self, lines: Iterable[bytes]) -> tuple[str, ...]:
-        unkept = self.file.append(lines, self.kept.oldest)
-        return (*self.kept.notes, *([unkept] if unkept else []))
-
-    def _answer(self, model: LocalModel, index: int, generation: Generation) -> KeptAnswer:
-        baseline = self.expected.get(self.cases[index].key.row)
-        tokens = baseline.generation.token_ids if baseline else None
-        path, own = generation.path, generation.token_ids or ()
-        differs = baseline is not None and (own != tokens or (path is not None and path.choices != own))
-        shown = {*own, *(tokens or ()), *(path.choices if path else ())} if differs else set[int]()
-        return KeptAnswer(
-            self.model,
-            str(self.cases[index].key.row),
-            self.parts(index),
-            replace(generation, environment=without_noise(generation.environment), samples=()),
-            generation.untried,
-            None if tokens is None else _decoded(model, tokens),
-            {token: piece for token in shown if (piece := _piece(model, token)) is not None},
-        )
-
-
-def _decoded(model: LocalModel, tokens: Sequence[int]) -> str | None:
-    try:
-        return model.decode(tokens)
-    except Exception:  # a tokenizer that lacks them; then the verdict asks it again, and says so
-        return None
-
-
-def _piece(model: LocalModel, token: int) -> str | None:
-    try:
-        return model.show(token)
-    except Exception:  # as above
-        return None
 
 
 def _short(value: str) -> str:

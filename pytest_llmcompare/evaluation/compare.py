@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from pytest_llmcompare.records import Baseline, Case, CaseResult, GroupKey, Grou
 from pytest_llmcompare.reports.document import Report, report_data
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.notebook import grid_html
-from pytest_llmcompare.reports.progress import Silent
+from pytest_llmcompare.reports.progress import Silent, TerminalProgress
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare
@@ -97,11 +99,13 @@ def compare(
     device: str = "",
     dtype: str = "",
     tracking_uri: str = "",
+    traces: bool = False,
     **keywords: Any,
 ) -> Comparison:
     """Ask several models the prompts of a table, and log and evaluate each of them in MLflow.
 
-    It does what a pytest run over the table does, without files beside a test: no baseline is written.
+    It does what a pytest run over the table does, without files beside a test: no baseline is written. On a terminal it
+    shows its progress.
 
     Args:
         models: Specs as in `--llm-models`: `["gpt2-large", "small=./models/small"]`. Names in `pyproject.toml` of the
@@ -112,6 +116,7 @@ def compare(
         device: Where local models run; empty chooses.
         dtype: Precision of the weights; empty takes the checkpoint's own.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
+        traces: Whether MLflow gets a trace per case with its verdict, for its GenAI pages.
         keywords: Keywords of the marker `llm_prompts`: `examples`, `gen_config`, `variants`, `metrics`, `thresholds`,
             `expect`, `name`, `experiment` and so on.
 
@@ -123,7 +128,7 @@ def compare(
     """
     root = Path.cwd()
     declaration = _declaration(table, keywords, root)
-    settings = _settings(models, root, device=device, dtype=dtype, tracking_uri=tracking_uri)
+    settings = _settings(models, root, device=device, dtype=dtype, tracking_uri=tracking_uri, traces=traces)
     specs = [with_settings(spec, settings) for spec in parse_specs(settings.models, settings.named, root)]
     groups = {spec.name: _group(declaration, spec) for spec in specs}
     results: dict[str, GroupResult] = {}
@@ -134,20 +139,30 @@ def compare(
         resources = Resources(settings, root, Path(scratch), root, source)
         try:
             for name in sorted(groups, key=lambda name: name != first):
-                results[name] = evaluate(groups[name], tuple(groups[name].cases.values()), resources, Silent())
+                results[name] = _evaluated(groups[name], resources)
                 Journal(root, groups[name].key).discard()
             return _comparison(groups, {name: results[name] for name in groups}, resources, settings)
         finally:
             resources.close()
 
 
-def _settings(models: str | Sequence[str], root: Path, **given: str) -> Settings:
+def _evaluated(group: Group, resources: Resources) -> GroupResult:
+    """The evaluation of a group; its progress is shown on a terminal, and nothing in a log."""
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    progress = TerminalProgress(sys.stderr, nullcontext, new_line=False) if terminal else Silent()
+    try:
+        return evaluate(group, tuple(group.cases.values()), resources, progress)
+    finally:
+        progress.end()
+
+
+def _settings(models: str | Sequence[str], root: Path, **given: Any) -> Settings:
     """The settings of a run over these models."""
     settings = Settings(
         models=(models,) if isinstance(models, str) else tuple(models),
         named=read_config(root / "pyproject.toml").get("models", {}),
         origins=dict.fromkeys(("models", *given), CALL),
-        **given,  # type: ignore[arg-type]  # all of them are texts
+        **given,
     )
     if not settings.models:
         raise UsageError("compare: no models. Expected specs, such as ['gpt2-large', 'small=./models/small'].")
@@ -267,6 +282,9 @@ def _case_results(group: Group, result: GroupResult, *, compares: bool) -> Itera
             conversation=case.row.conversation,
             model_changed=result.model_changed,
             assertions=assertions,
+            columns={name: str(value) for name, value in case.columns.items() if value is not None},
+            seconds=result.latencies.get(row),
+            metrics=result.metrics.get(row, {}),
         )
 
 

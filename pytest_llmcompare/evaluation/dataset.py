@@ -24,6 +24,14 @@ first column and compares the second."""
 
 LARGEST = 2**63 - 1  # the largest whole number that MLflow reads again from a table
 
+SCORE = "/score"
+"""End of the name of a metric's column in the results table."""
+
+SHOWN = frozenset({"verdict", "margin", "likelihood_drift", "token_count", "expect"})
+"""Metrics of ours that reports show as facts of a case."""
+
+LONGEST_TEXT = 1000  # characters of a metric's text that reports show
+
 
 class Shared(NamedTuple):
     """Examples and decoding settings that all cases have in common."""
@@ -96,17 +104,58 @@ def scores_in(table: pd.DataFrame, cases: Sequence[Case]) -> dict[str, dict[RowK
         table: MLflow's results table, a row per case.
         cases: The cases; their own columns are equal for every model, so they are not scores.
     """
-    variants = table["variant"] if "variant" in table else [""] * len(table)
-    rows = [RowKey(prompt_id, variant or "") for prompt_id, variant in zip(table["prompt_id"], variants, strict=True)]
-    others = {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
+    rows = _rows(table)
     scores: dict[str, dict[RowKey, float]] = {}
-    for column in table.columns.difference(list(others)):
+    for column in table.columns.difference([*_others(cases)]):
         values = dict(zip(rows, table[column].tolist(), strict=True))
         numbers = {row: float(value) for row, value in values.items() if isinstance(value, int | float)}
         finite = {row: number for row, number in numbers.items() if math.isfinite(number)}
         if finite:
             scores[str(column)] = finite
     return scores
+
+
+def metrics_by_row(table: Mapping[str, Any], cases: Sequence[Case]) -> dict[RowKey, dict[str, float | str]]:
+    """What metrics give each row in a results table: finite numbers, and texts such as a judge's reasons.
+
+    Args:
+        table: MLflow's results table as JSON has it, `columns` and `data` with a row per case.
+        cases: The cases, whose own columns are left out.
+
+    Returns:
+        By row, the values by name of their metric: `toxicity/v1`, or `tone/justification` for a reason.
+    """
+    others = _others(cases)
+    names = {
+        at: name.removesuffix(SCORE)
+        for at, name in enumerate(table["columns"])
+        if name not in others and name.removesuffix(SCORE) not in SHOWN
+    }
+    place = {name: at for at, name in enumerate(table["columns"])}
+    rows: dict[RowKey, dict[str, float | str]] = {}
+    for row in table["data"]:
+        given = {name: value for at, name in names.items() if (value := _shown(row[at])) is not None}
+        if given:
+            rows[RowKey(row[place["prompt_id"]], row[place["variant"]] or "" if "variant" in place else "")] = given
+    return rows
+
+
+def _rows(table: pd.DataFrame) -> list[RowKey]:
+    """Names of the rows of a results table."""
+    variants = table["variant"] if "variant" in table else [""] * len(table)
+    return [RowKey(prompt_id, variant or "") for prompt_id, variant in zip(table["prompt_id"], variants, strict=True)]
+
+
+def _others(cases: Sequence[Case]) -> set[str]:
+    """Columns of a results table that no metric gave."""
+    return {*OURS, *(storable(name) for case in cases for name in case.row.columns)}
+
+
+def _shown(value: Any) -> float | str | None:
+    """A value of a metric as reports show it; None if there is nothing to show."""
+    if isinstance(value, str):
+        return value[:LONGEST_TEXT] or None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def plain(values: Sequence[Any]) -> list[Any]:

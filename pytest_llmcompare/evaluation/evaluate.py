@@ -6,7 +6,7 @@ The only caller of `mlflow.models.evaluate`. There is one run per table and mode
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -17,16 +17,18 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.judgement import Gate
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
-from pytest_llmcompare.records import Case, GroupResult
+from pytest_llmcompare.records import Case, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
 from .answer_lookup import look_up
 from .answers import Answers, Asking
-from .dataset import frame_of, storable
+from .cached_answers import OtherAnswers
+from .dataset import frame_of, metrics_by_row, storable
 from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
-from .logged_model import LoggedModel, load_now, log_model
+from .local_answers import LocalAnswers
+from .logged_model import LoggedModel, load_now, logged_model
 from .metric_notes import left_out_notes, not_computed
 from .predict import predict
 from .pyfunc import PyfuncTransformer
@@ -49,6 +51,7 @@ class Computed:
     Attributes:
         gates: Results of the thresholds.
         metrics: Metrics of the whole table; None if they could not be computed.
+        by_row: What the metrics give each row.
         folder: Where the evaluation is kept; empty if there is none.
         notes: Notes on metrics for the user, shown at every run.
         remarks: Notes shown with `-v`.
@@ -57,6 +60,7 @@ class Computed:
 
     gates: tuple[Gate, ...]
     metrics: Mapping[str, Any] | None = None
+    by_row: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
     folder: str = ""
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -85,17 +89,16 @@ def evaluate(
         baselines = read_baselines(group, resources)
         wanted = resources.metrics_of(group)
         chosen = metrics.choose(group.declaration.model_type, wanted)
-        logged = log_model(group, resolved or resources.resolve(group), resources)
-        asking = begin(group, cases, logged, baselines=baselines, resources=resources, progress=progress)
-        baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
-        with tracking.reopened(logged.run_id):
+        with logged_model(group, resolved or resources.resolve(group), resources) as logged:
+            asking = begin(group, cases, logged, baselines=baselines, resources=resources, progress=progress)
+            baselines.prepare(resources.settings.semantic_model, resources.root, foreign=logged.ours is None)
             answers = predict(asking)
             tokens = tokens_of(logged.model, logged.ours, asking.cached)
             own_notes = fill_cache(group, cases, logged, asking, answers)
             judged = judge_answers(
                 cases, answers.outcomes, baselines, group.extensions, tokens, tokenizers=answers.tokenizers
             )
-            judged = judged.with_cached(answers.cached).with_assertions(group, cases)
+            judged = judged.with_count(answers.count).with_assertions(group, cases)
             scored = ask_scorers(chosen.metrics, cases, judged, progress)
             computed = compute(
                 group,
@@ -134,10 +137,7 @@ def result_of(
         baseline_tokens=baselines.tokens(),
         notes=notes,
         remarks=computed.remarks,
-        run_id=logged.run_id,
-        model_uri=logged.uri,
-        tracking_uri=logged.tracking_uri,
-        experiment_id=logged.experiment_id,
+        mlflow=MlflowRun(logged.run_id, logged.uri, logged.experiment_id, logged.tracking_uri),
         environment=judged.environment,
         baseline_environment=baselines.environment(),
         evaluation=computed.folder,
@@ -147,8 +147,8 @@ def result_of(
         changed_rows=judged.changed_rows,
         seconds=answers.seconds,
         latencies=latency.of_rows(cases, answers.latencies),
-        cached=answers.cached,
-        answers=len(answers.outcomes),
+        answered=answers.count,
+        metrics=computed.by_row,
         assertions=judged.assertions,
         tokens=judged.tokens,
         level=judged.level,
@@ -205,6 +205,7 @@ def compute(
     beside = results_table.columns_beside(cases, baselines.texts(), per_row=per_row)
     texts = [storable(judged.text(case)) for case in cases]
     values: Mapping[str, Any] | None = None
+    by_row: Mapping[RowKey, Mapping[str, float | str]] = {}
     folder, fault, missing = "", "", list[str]()
     import_evaluators()
     try:
@@ -223,14 +224,14 @@ def compute(
     except Exception as error:  # a metric may be the user's own code
         fault = in_text_without_secrets(metrics.fault(group.key, wanted, error))
     if values is not None:
-        results_table.arrange(logged.run_id, beside)
+        by_row = metrics_by_row(results_table.arrange(evaluation, beside), cases)
     gates = check_thresholds(group, values, len(cases), resources)
     if values is not None:
         gates = latency.explained(gates, answers.outcomes, answers.cached)
     left_out = left_out_notes(chosen.note, group, gates if values is not None else ())
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
     lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
-    return Computed(gates, values, folder, tuple(filter(None, lines)), left_out.remarks, fault)
+    return Computed(gates, values, by_row, folder, tuple(filter(None, lines)), left_out.remarks, fault)
 
 
 def dataset_of(group: Group, cases: Sequence[Case]) -> Any:
@@ -281,6 +282,8 @@ def fill_cache(
         from .local_model import keep_answers, model_notes  # imports torch
 
         own = model_notes(group, cases, logged.ours)
-        return (*own, *(keep_answers(cached, logged.ours, own) if cached else ()))
+        return (*own, *(keep_answers(cached, logged.ours, own) if isinstance(cached, LocalAnswers) else ()))
     served = served_model_of(logged.model)
-    return cached.keep_of_others(answers.outcomes, served.server().pieces if served else {}) if cached else ()
+    if not isinstance(cached, OtherAnswers):
+        return ()
+    return cached.keep(answers.outcomes, served.server().pieces if served else {})

@@ -7,6 +7,7 @@ repeated run must ask it in the same way.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -163,14 +164,15 @@ class Questions:
 
 
 def answers_in_parts(
-    questions: Questions, places: Sequence[int], done: Callable[[int, str | GenerationError], None]
+    questions: Questions, places: Sequence[int], done: Callable[[int, str | GenerationError, float], None]
 ) -> None:
     """Ask some of the cases, part by part.
 
     Args:
         questions: Input of the table.
         places: Indices of the cases to ask.
-        done: Called with the index and the answer of each case once its part is answered.
+        done: Called with the index and the answer of each case once its part is answered, and with its share of the
+            part's time (seconds).
 
     Raises:
         WrongCountError: A part has more or fewer outputs than rows. Then no output of the model can be trusted, not
@@ -178,11 +180,13 @@ def answers_in_parts(
     """
     for start, end in parts(len(places)):
         some = places[start:end]
+        started = time.perf_counter()
         answers = questions.ask(some)
+        share = (time.perf_counter() - started) / len(some)
         if isinstance(answers[0], WrongCountError) and all(isinstance(answer, WrongCountError) for answer in answers):
             raise answers[0]
         for place, answer in zip(some, answers, strict=True):
-            done(place, answer)
+            done(place, answer, share)
 
 
 def parts(count: int) -> list[tuple[int, int]]:

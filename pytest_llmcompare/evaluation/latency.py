@@ -1,7 +1,8 @@
 """How long a model took for each case, where that can be known.
 
-A served model is timed request by request. A model in this process answers in batches, and a text pyfunc in parts: the
-time of each is shared over its cases in proportion to the tokens that were generated.
+A served model is timed request by request. A model in this process answers in batches, which the engine times, and a
+text pyfunc in parts: the time of a batch is shared over its cases in proportion to the tokens that were generated, that
+of a part equally.
 
 There is no time for answers that were not generated in this run (from the cache, or the journal of an interrupted run),
 nor for those for which a baseline was tried as a draft: confirming tokens is faster than generating them.
@@ -9,9 +10,8 @@ nor for those for which a baseline was tried as a draft: confirming tokens is fa
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_llmcompare.comparison.percentiles import percentiles
@@ -22,47 +22,6 @@ from pytest_llmcompare.records import Case, RowKey
 
 PREFIX = "latency/"
 """Prefix of the percentiles among the metrics."""
-
-TOGETHER = 0.01
-"""Most seconds between two answers of one batch, which come one right after the other."""
-
-
-@dataclass
-class BatchClock:
-    """Shares the time between batches of answers over their cases.
-
-    Attributes:
-        clock: Tells the time in seconds.
-    """
-
-    clock: Callable[[], float] = time.perf_counter
-    _since: float = 0.0
-    _spent: float = 0.0
-    _batch: dict[int, int] = field(default_factory=dict)
-    _shared: dict[int, float] = field(default_factory=dict)
-
-    def start(self) -> None:
-        """Go on; what happened since the last answer was taken is not the model's time."""
-        self._since = self.clock()
-
-    def take(self, index: int, outcome: Outcome) -> None:
-        """Take the answer to a case."""
-        elapsed = self.clock() - self._since
-        if elapsed > TOGETHER:
-            self._share()
-        self._spent += elapsed
-        self._batch[index] = len(outcome.token_ids or ()) if isinstance(outcome, Generation) else 0
-
-    def seconds(self) -> dict[int, float]:
-        """Time of each case by its index; equal shares in a batch without tokens."""
-        self._share()
-        return self._shared
-
-    def _share(self) -> None:
-        tokens = sum(self._batch.values())
-        for index, count in self._batch.items():
-            self._shared[index] = self._spent * (count / tokens if tokens else 1 / len(self._batch))
-        self._spent, self._batch = 0.0, {}
 
 
 def is_generated(outcome: Outcome) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
-from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
@@ -27,6 +26,7 @@ from pytest_llmcompare.models.spec import SourceKind
 
 from .answers import Asking, Outcomes, untried_notes
 from .dataset import frame_of, settings_of
+from .local_answers import LocalAnswers
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pytest_llmcompare.records import Case
     from pytest_llmcompare.suite.group import Group
 
-    from .cached_answers import CachedAnswers
 
 INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict", "seed")
 
@@ -54,14 +53,14 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     if any(case.row.conversation for case in asking.cases):
         model.check_has_template()
         _check_takes_messages(asking, ours)
-    cached = asking.cached
+    cached = asking.cached if isinstance(asking.cached, LocalAnswers) else None
     if cached is not None:
         cached.bind(model)
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys, noise=cached.noise if cached else None)
     left = outcomes.resume()
     warned: list[Warning] = []
-    measures = bool(left) and _measures_noise(asking, model)
+    measures = bool(left) and _measures_noise(asking, cached, model)
     if left:
         drafts = _drafts(asking, left, model)
         warned = _predict(asking, ours, outcomes, left, drafts=drafts, measures=measures)
@@ -78,9 +77,9 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     return outcomes
 
 
-def _measures_noise(asking: Asking, model: LocalModel) -> bool:
+def _measures_noise(asking: Asking, cached: LocalAnswers | None, model: LocalModel) -> bool:
     """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
-    if asking.cached is not None and asking.cached.about.has_noise:
+    if cached is not None and cached.about.has_noise:
         return False
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     return not holds_noise(recorded, model.environment)
@@ -114,15 +113,15 @@ def _predict(
     frame = _input_of([asking.cases[index] for index in left], ours)
     options = PredictOptions(
         ours,
-        lambda place, outcome: outcomes.add_of_batch(left[place], outcome),
+        lambda place, outcome: outcomes.add(left[place], outcome),
         drafts,
         shortcuts=asking.shortcuts,
         read=asking.shortcuts,
         take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
+        take_seconds=lambda place, seconds: outcomes.latencies.__setitem__(left[place], seconds),
     )
     with warnings.catch_warnings(record=True) as caught, predict_options(options):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
-        outcomes.clock.start()
         asking.model.predict(frame)
     return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]
 
@@ -146,13 +145,8 @@ def _drafts(asking: Asking, left: Sequence[int], model: LocalModel) -> dict[int,
     """Tokens of the baselines that answer the same question, by place among the cases that are left."""
     if not asking.shortcuts:
         return {}
-    drafts = {}
-    for place, index in enumerate(left):
-        case = asking.cases[index]
-        baseline = asking.expected.get(case.key.row)
-        if baseline is not None and not stale_reason(case, baseline):
-            drafts[place] = draft_of(model, baseline.generation)
-    return drafts
+    known = asking.drafts()
+    return {place: draft_of(model, known[index]) for place, index in enumerate(left) if index in known}
 
 
 def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
@@ -189,7 +183,7 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     return tuple(note for note in notes if note)
 
 
-def keep_answers(cached: CachedAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+def keep_answers(cached: LocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
     """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
     return cached.keep(in_memory.hold(ours.located()), notes)
 

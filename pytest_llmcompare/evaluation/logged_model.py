@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoggedModel:
-    """A run with a logged model, ended; and that model, loaded from there.
+    """A run with a logged model; and that model, loaded from there.
 
     Attributes:
         run_id: The run.
@@ -51,8 +53,9 @@ class LoggedModel:
     name: str = ""
 
 
-def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> LoggedModel:
-    """Make a run, log the model in it, end it, and load the model from there.
+@contextmanager
+def logged_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Iterator[LoggedModel]:
+    """Make a run, log the model in it, and load the model from there; the run is active inside the block.
 
     Raises:
         LlmCompareError: It cannot be logged or loaded.
@@ -62,10 +65,10 @@ def log_model(group: Group, resolved: ResolvedModel, resources: Resources) -> Lo
         tracking.log_facts(group_model.facts_of(group, resolved))
         uri = group_model.log_group_model(group, resolved, resources.settings.batch_size)
         model = resources.loaded.get(uri, group.spec, defers=True)
-    ours = python_model_of(model)
-    identity = group_model.identity_of(resolved, ours)
-    address = without_secrets(mlflow.get_tracking_uri())
-    return LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment, group.spec.name)
+        ours = python_model_of(model)
+        identity = group_model.identity_of(resolved, ours)
+        address = without_secrets(mlflow.get_tracking_uri())
+        yield LoggedModel(run.info.run_id, uri, model, ours, identity, address, experiment, group.spec.name)
 
 
 def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
@@ -83,7 +86,7 @@ def tags(group: Group, resolved: ResolvedModel, commit: str) -> dict[str, str]:
 
 
 def load_now(logged: LoggedModel, ours: HeldTransformer, progress: Progress) -> None:
-    """Load the weights of a local model; its run is marked as failed if that is not possible. Raises as `hold` does."""
+    """Load the weights of a local model. Raises as `hold` does."""
     imported = {"torch", "transformers"} <= sys.modules.keys()
     if not imported:
         progress.say("importing torch and transformers")
@@ -91,8 +94,4 @@ def load_now(logged: LoggedModel, ours: HeldTransformer, progress: Progress) -> 
         from pytest_llmcompare.models import load  # noqa: F401 - imports torch
     if not imported:
         progress.say(f"loading {logged.name}")
-    try:
-        in_memory.hold(ours.located())
-    except Exception:
-        tracking.mark_failed(logged.run_id)
-        raise
+    in_memory.hold(ours.located())

@@ -19,9 +19,10 @@ from mlflow.tracking.context.registry import resolve_tags
 from pytest_llmcompare.compat import requirements_unchecked
 from pytest_llmcompare.errors import LlmCompareError, ModelError, TrackingError, UsageError
 from pytest_llmcompare.models import in_memory
+from pytest_llmcompare.models.adapter_files import check_adapted_pipeline
 from pytest_llmcompare.models.mlflow_store import bounded_requests, refusal, store
 from pytest_llmcompare.models.model_files import is_adapter
-from pytest_llmcompare.models.safety import check_mlflow_model
+from pytest_llmcompare.models.safety import check_mlflow_model, read_flavors
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.models.uris import name_from_uri
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
@@ -194,6 +195,7 @@ def load(
     spec = spec or ModelSpec(name_from_uri(uri), uri, SourceKind.MLFLOW)
     folder = fetched(uri, spec)
     check_mlflow_model(folder, spec)
+    check_adapted_pipeline(folder, read_flavors(folder, spec), uri, spec)
     is_deferred = defers and (folder / CODE.name).is_file()
     try:
         with library_warnings_ignored() if is_deferred else quiet_loading(folder), deferral(is_deferred):

@@ -88,11 +88,11 @@ def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> Outcome
     outcomes.notes.extend(filter(None, [_settings_note(asking, questions)]))
     left = outcomes.resume()
 
-    def add(index: int, answer: str | GenerationError) -> None:
+    def add(index: int, answer: str | GenerationError, seconds: float) -> None:
         outcome = Generation(joined(answer), environment=environment) if isinstance(answer, str) else answer
-        outcomes.add_of_batch(index, outcome)
+        outcomes.latencies[index] = seconds
+        outcomes.add(index, outcome)
 
-    outcomes.clock.start()
     try:
         foreign_pyfunc.answers_in_parts(questions, left, add)
     except WrongCountError as error:

@@ -156,6 +156,7 @@ class HeldTransformer(PythonModel):
                 batch_size=self.batch_size,
                 shortcuts=options.shortcuts,
                 read=options.read,
+                take_seconds=lambda position, seconds: options.take_seconds(indices[position], seconds),
             )
             answered = []
             for position, outcome in finished:

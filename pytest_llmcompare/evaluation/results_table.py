@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.models import EvaluationMetric
+from mlflow.models import EvaluationMetric, EvaluationResult
 
 from pytest_llmcompare.baselines.sources.results_table import NAME
 from pytest_llmcompare.records import Case, RowKey
@@ -67,19 +66,21 @@ def with_columns(metric: EvaluationMetric, beside: pd.DataFrame) -> EvaluationMe
     return widened
 
 
-def arrange(run_id: str, beside: pd.DataFrame) -> None:
-    """Add columns to a run's results table, and put all of them in order.
+def arrange(evaluation: EvaluationResult, beside: pd.DataFrame) -> dict[str, Any]:
+    """Add columns to the results table of the active run, and put all of them in order.
 
     Args:
-        run_id: The run.
+        evaluation: What MLflow's evaluation gave.
         beside: The columns, a row per case in the order of the table.
+
+    Returns:
+        The table, as JSON has it: `columns` and `data`.
     """
-    client = mlflow.MlflowClient()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(client.download_artifacts(run_id, NAME, folder))
-        table = json.loads(path.read_bytes())
-        path.write_text(json.dumps(arranged(table, beside), ensure_ascii=False), encoding="utf-8")
-        client.log_artifact(run_id, str(path))
+    # By its own address: by that of its run, MLflow would ask the store three times.
+    table: dict[str, Any] = json.loads(mlflow.artifacts.load_text(evaluation.artifacts[PurePath(NAME).stem].uri))
+    table = arranged(table, beside)
+    mlflow.log_text(json.dumps(table, ensure_ascii=False), NAME)
+    return table
 
 
 def arranged(table: Mapping[str, Any], beside: pd.DataFrame) -> dict[str, Any]:

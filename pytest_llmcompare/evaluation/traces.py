@@ -30,14 +30,11 @@ def log_traces(cases: Sequence[Case], judged: Judged) -> str:
         A note if that failed, which does not fail the evaluation; else empty.
     """
     try:
-        mlflow.tracing.reset()  # else traces go to the store that was in force when this process traced first
         for case in cases:
             _log_trace(case, judged)
         mlflow.flush_trace_async_logging()
     except Exception as error:  # of any store or exporter
         return f"table {cases[0].key.group.table!r}: the traces could not be logged: {error_line(error)}"
-    finally:
-        mlflow.tracing.reset()
     return ""
 
 

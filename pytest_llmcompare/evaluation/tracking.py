@@ -224,13 +224,18 @@ def place_of_files(name: str, uri: str, started: Path) -> str | None:
 
 @contextmanager
 def new_run(experiment: str, name: str, tags: Mapping[str, str]) -> Iterator[Run]:
-    """A new run; nested in the user's active run if there is one, which is left as it is."""
+    """A new run, ended after the block; as failed, if that raises.
+
+    It is nested in the user's active run if there is one, which is left as it is.
+    """
     own = {**tags, **({PARENT: parent} if (parent := users_run()) else {})}
     # `mlflow.start_run` without an id would take over the run that MLFLOW_RUN_ID names.
     made = mlflow.MlflowClient().create_run(
         experiment, tags=model_logging.tags_without_secrets(resolve_tags(own)), run_name=name
     )
-    with reopened(made.info.run_id) as run:
+    with no_active_experiment():
+        opened = mlflow.start_run(run_id=made.info.run_id, nested=mlflow.active_run() is not None)
+    with opened as run:
         yield run
 
 
@@ -248,15 +253,6 @@ def users_run() -> str:
     run_id = active.info.run_id if active else os.environ.get("MLFLOW_RUN_ID", "")
     known = found_or_none(lambda: mlflow.MlflowClient().get_run(run_id)) if run_id else None
     return run_id if known else ""
-
-
-@contextmanager
-def reopened(run_id: str) -> Iterator[Run]:
-    """Reopen a run that was ended; if the block raises, the run is marked as failed."""
-    with no_active_experiment():
-        opened = mlflow.start_run(run_id=run_id, nested=mlflow.active_run() is not None)
-    with opened as run:
-        yield run
 
 
 def mark_failed(run_id: str) -> None:

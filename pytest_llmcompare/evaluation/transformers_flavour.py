@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import holds_noise
 from pytest_llmcompare.decoding.engine import EngineWarning, answers
 from pytest_llmcompare.decoding.reading_noise import reading_noise
@@ -109,11 +108,15 @@ class Inside:
         local: The model, for the engine.
         generate: The pipeline's model, whose `generate` is replaced.
         seen: What the prompts become.
+        warned: Warnings of the engine.
+        seconds: Time that the model took to generate, by row.
     """
 
     questions: Questions
     local: PipelineModel
     seen: list[Seen] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    seconds: dict[int, float] = field(default_factory=dict)
 
     def look(self) -> None:
         """See which tokens and settings the prompts become.
@@ -221,10 +224,9 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
     local = PipelineModel(name, pipeline.model.eval(), pipeline.tokenizer, fingerprint=asking.identity.fingerprint)
     inside = Inside(questions, local)
     inside.look()
-    drafts = _drafts(asking)
-    warned: list[str] = []
+    drafts = {row: one.token_ids for row, one in asking.drafts().items() if one.token_ids}
     first = range(min(CHECKED, len(asking.cases)))
-    checked, answered = _answer(inside, asking, first, drafts, warned=warned)
+    checked, answered = _answer(inside, asking, first, drafts)
     _check_texts(questions, [checked[row] for row in first])
     outcomes = Outcomes(asking, [foreign_pyfunc.key_of(asking, facts) for facts in questions.facts])
     left = outcomes.resume()
@@ -232,14 +234,14 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
         if row in left:
             outcomes.add(row, checked[row])
     rest = [row for row in left if row not in first]
-    outcomes.clock.start()
-    _, further = _answer(inside, asking, rest, drafts, warned=warned, add=outcomes.add_of_batch)
+    _, further = _answer(inside, asking, rest, drafts, outcomes.add)
+    outcomes.latencies.update({row: inside.seconds[row] for row in left if row in inside.seconds})
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     if asking.shortcuts and not holds_noise(recorded, local.environment):
         noise = reading_noise(local, [*answered, *further])
         if noise is not None:
             outcomes.take_noise(noise)
-    outcomes.notes.extend(dict.fromkeys(warned))
+    outcomes.notes.extend(dict.fromkeys(inside.warned))
     outcomes.notes.extend(untried_notes(asking, [outcomes.by_index[row] for row in left], len(drafts)))
     rows = enumerate(asking.cases)
     tokenizers: dict[RowKey, Tokenizer] = {case.key.row: RowTokens(row, inside) for row, case in rows}
@@ -251,8 +253,6 @@ def _answer(
     asking: Asking,
     rows: Sequence[int],
     drafts: Mapping[int, tuple[int, ...]],
-    *,
-    warned: list[str],
     add: Callable[[int, Outcome], None] | None = None,
 ) -> tuple[dict[int, Outcome], list[tuple[Request, Generation]]]:
     """Have the engine answer some rows.
@@ -267,13 +267,20 @@ def _answer(
         return by_row, own
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
-        for at, outcome in answers(inside.local, requests, shortcuts=asking.shortcuts, read=asking.shortcuts):
+        finished = answers(
+            inside.local,
+            requests,
+            shortcuts=asking.shortcuts,
+            read=asking.shortcuts,
+            take_seconds=lambda at, seconds: inside.seconds.__setitem__(rows[at], seconds),
+        )
+        for at, outcome in finished:
             by_row[rows[at]] = inside.finished(rows[at], outcome)
             if isinstance(outcome, Generation):
                 own.append((requests[at], outcome))
             if add is not None:
                 add(rows[at], by_row[rows[at]])
-    warned.extend(str(one.message) for one in caught if isinstance(one.message, EngineWarning))
+    inside.warned.extend(str(one.message) for one in caught if isinstance(one.message, EngineWarning))
     return by_row, own
 
 
@@ -288,13 +295,3 @@ def _check_texts(questions: Questions, outcomes: Sequence[Outcome]) -> None:
     for text, outcome in zip(expected, outcomes, strict=True):
         if not isinstance(text, str) or not isinstance(outcome, Generation) or joined(text) != outcome.text:
             raise NotSeenError("the outputs of the model inside it are not those of its predict")
-
-
-def _drafts(asking: Asking) -> dict[int, tuple[int, ...]]:
-    """Tokens of the baselines that answer the same question, by row."""
-    drafts = {}
-    for row, case in enumerate(asking.cases):
-        baseline = asking.expected.get(case.key.row)
-        if baseline is not None and baseline.generation.token_ids and not stale_reason(case, baseline):
-            drafts[row] = baseline.generation.token_ids
-    return drafts

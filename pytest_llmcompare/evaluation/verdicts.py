@@ -17,7 +17,15 @@ from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import COMPARED, AssertionResult, Finding, Judgement, ModelVerdict, Verdict
+from pytest_llmcompare.judgement import (
+    COMPARED,
+    AnswerCount,
+    AssertionResult,
+    Finding,
+    Judgement,
+    ModelVerdict,
+    Verdict,
+)
 from pytest_llmcompare.models import in_memory
 from pytest_llmcompare.records import Baseline, Case, GroupKey, RowKey
 from pytest_llmcompare.suite.extensions import Extensions
@@ -69,12 +77,10 @@ class Judged:
         }
         return replace(self, assertions=results)
 
-    def with_cached(self, cached: int) -> Judged:
-        """The same, with a model verdict that says how many answers are from the cache."""
-        if self.model_verdict is None or not cached:
-            return self
-        asked = len(self.generations) + len(self.failures)
-        return replace(self, model_verdict=replace(self.model_verdict, cached=cached, asked=asked))
+    def with_count(self, answered: AnswerCount) -> Judged:
+        """The same, with a model verdict that knows how many answers are from the cache."""
+        verdict = self.model_verdict
+        return self if verdict is None else replace(self, model_verdict=replace(verdict, answered=answered))
 
     @property
     def environment(self) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_llmcompare.errors import ModelError, UsageError
-from pytest_llmcompare.text import error_line
+from pytest_llmcompare.text import count, error_line
 
 from . import hub
 from .config_tables import CONFIG_FILE, header
@@ -26,6 +27,9 @@ INJECTED = frozenset(
 
 PROMPTS = frozenset({"PREFIX_TUNING", "PROMPT_TUNING", "P_TUNING"})
 """Kinds of adapters that put virtual tokens before each prompt."""
+
+WRAPPED = (".base_layer.", ".original_module.")
+"""What PEFT adds to the names of weights that belong to a module of the base that it wraps."""
 
 UNUSABLE = ("alora_invocation_tokens", "megatron_config")
 """Settings of LoRA under which a model is not called as its base is."""
@@ -179,6 +183,48 @@ def safetensors_fault(path: Path) -> str:
         return f"its header cannot be read ({error_line(error)})"
     expected = 8 + length + end
     return "" if size == expected else f"it has {size} bytes instead of {expected}"
+
+
+def check_adapted_pipeline(folder: Path, flavors: Mapping[str, Any], source: str, spec: ModelSpec) -> None:
+    """Check that MLflow can read the base of a pipeline with an adapter, if that is what it has logged.
+
+    MLflow 3.17 saves the base with the names that PEFT gives to the layers that an adapter wraps. transformers does not
+    look for these, and fills random numbers in.
+
+    Args:
+        folder: Folder of the logged model.
+        flavors: Its flavors, as its MLmodel file lists them.
+        source: Its URI.
+        spec: The model, as the user named it.
+
+    Raises:
+        ModelError: It cannot.
+    """
+    pipeline = flavors.get("transformers")
+    if not isinstance(pipeline, dict) or not pipeline.get("peft_adaptor"):
+        return
+    base = folder / str(pipeline.get("model_binary") or "model")
+    names = sorted(name for path in base.glob("*.safetensors") for name in tensor_names(path))
+    wrapped = [name for name in names if any(part in name for part in WRAPPED)]
+    if wrapped:
+        raise ModelError(
+            f"model {spec.name!r}: {source} is a pipeline with a PEFT adapter, and MLflow has saved "
+            f"{count(len(wrapped), 'tensor')} of its base under names that it does not read back, such as "
+            f"{wrapped[0]}. Each load would fill in other random numbers.\n"
+            "Log the merged model, pipeline(..., model=adapted.merge_and_unload()), or name the folder or hub id of "
+            f"the adapter instead: {spec.name}=./adapter"
+        )
+
+
+def tensor_names(path: Path) -> set[str]:
+    """Names of the tensors in a safetensors file; empty if its header cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header_of = json.loads(file.read(min(length, path.stat().st_size)))
+    except (OSError, ValueError):
+        return set()
+    return set(header_of) - {"__metadata__"} if isinstance(header_of, dict) else set()
 
 
 def check_not_both(folder: Path, spec: ModelSpec) -> None:

@@ -103,7 +103,7 @@ def check_mlflow_model(folder: Path, spec: ModelSpec) -> None:
     Raises:
         ModelError: It would read a pickle, or is not an MLflow model.
     """
-    flavors = _read_flavors(folder, spec)
+    flavors = read_flavors(folder, spec)
     if spec.allow_pickle:
         return
     pyfunc = flavors.get("python_function")
@@ -210,7 +210,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def _read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
+def read_flavors(folder: Path, spec: ModelSpec) -> dict[str, Any]:
     """The flavors that an MLmodel file lists.
 
     Raises:

@@ -13,6 +13,11 @@ from .text_diff import CANDIDATE, single
 LINE = 100  # columns of an assertion, and of why it does not hold
 
 
+def assertion_text(text: str) -> str:
+    """An assertion, or why it does not hold, on one line."""
+    return cut(disarm(" ".join(text.split())), LINE)
+
+
 def broken(results: Sequence[AssertionResult]) -> list[AssertionResult]:
     """The assertions that failed."""
     return [result for result in results if not result.passed]
@@ -25,9 +30,16 @@ def assertion_count(cells: Iterable[Cell]) -> str:
     return f"{holding:,} of {count(len(asserted), 'output')} pass all assertions of their rows" if asserted else ""
 
 
+def expect_failed(results: Sequence[AssertionResult]) -> str:
+    """Name the first assertion that failed: `expect failed: contains: 30 days and 1 more`; empty if all hold."""
+    failed = broken(results)
+    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
+    return f"expect failed: {assertion_text(failed[0].text)}{more}" if failed else ""
+
+
 def assertion_lines(results: Sequence[AssertionResult]) -> list[str]:
     """A line per assertion that failed: `  failed contains: 30 days (not in the output)`."""
-    return [f"  failed {_line(result.text)} ({_line(result.why)})" for result in broken(results)]
+    return [f"  failed {assertion_text(result.text)} ({assertion_text(result.why)})" for result in broken(results)]
 
 
 def broken_lines(name: str, results: Sequence[AssertionResult], output: str) -> list[str]:
@@ -38,15 +50,9 @@ def broken_lines(name: str, results: Sequence[AssertionResult], output: str) -> 
         results: Results of its assertions, of which one or more failed.
         output: The output.
     """
-    failed = broken(results)
-    more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
     return [
-        f"expect failed: {_line(failed[0].text)}{more}",
-        f"{name}: {len(failed)} of {len(results)} assertions failed on the output:",
+        expect_failed(results),
+        f"{name}: {len(broken(results))} of {len(results)} assertions failed on the output:",
         *assertion_lines(results),
         *single(CANDIDATE, output),
     ]
-
-
-def _line(text: str) -> str:
-    return cut(disarm(" ".join(text.split())), LINE)

@@ -175,6 +175,7 @@ def _model(line: ModelLine) -> ReportData:
         "seconds": line.seconds,
         "latency": dict(line.latency) or None,
         "level": line.level,
+        "expect": {"passed": line.holding, "cases": line.asserted} if line.asserted else None,
     }
 
 
@@ -214,6 +215,7 @@ def _case(cell: Cell, report: Report) -> ReportData:
         "assertions": [asdict(one) for one in result.assertions],
         "seconds": result.seconds,
         "token_count": _token_count(result.generation),
+        "metrics": dict(result.metrics),
         "judgement": None if result.judgement is None else asdict(result.judgement),
         "input_hash": result.input_hash,
         "settings_hash": result.settings_hash,
@@ -272,7 +274,9 @@ def _budget(check: BudgetCheck) -> ReportData:
 
 
 def _model_verdict(key: GroupKey, verdict: ModelVerdict) -> ReportData:
-    return {**_names(key), **asdict(verdict), "text": sentence(key, verdict)}
+    data = asdict(verdict)
+    data.update(data.pop("answered"))
+    return {**_names(key), **data, "text": sentence(key, verdict)}
 
 
 def _group(result: GroupResult) -> ReportData:

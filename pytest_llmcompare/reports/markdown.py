@@ -113,6 +113,11 @@ def gate_cells(gate: ReportData) -> list[str]:
     return [result, code(gate["metric"]), code(gate["shown"]), code(gate["wanted"]), *names, cases]
 
 
+def passed_of(expect: ReportData | None) -> str:
+    """How many outputs pass their assertions: `22 of 30`; empty for none."""
+    return f"{expect['passed']:,} of {expect['cases']:,}" if expect else ""
+
+
 def models_table(models: list[ReportData]) -> str:
     """Return a table with a line per model, without empty columns."""
     columns = {
@@ -121,6 +126,7 @@ def models_table(models: list[ReportData]) -> str:
         "not compared": [numbered(line["not_compared"]) for line in models],
         "accepted": [numbered(line["accepted"]) for line in models],
         "drift rate": ["" if line["drift_rate"] is None else percent(line["drift_rate"]) for line in models],
+        "expect": [passed_of(line.get("expect")) for line in models],
         "tokens": [numbered(line["tokens"]) for line in models],
         "time": [duration(line["seconds"]) if line["seconds"] else "" for line in models],
         "level": [line["level"] for line in models],

@@ -20,7 +20,7 @@ from pytest_llmcompare.text import (
     share,
 )
 
-from .assertion_lines import assertion_lines
+from .assertion_lines import assertion_lines, broken, expect_failed
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 
@@ -58,8 +58,13 @@ def failure_lines(result: CaseResult, command: str) -> list[str]:
         result: The failed case.
         command: The pytest command that accepts today's output.
     """
-    advice = _advice(result.judgement, command) if result.judgement else []
-    return [*reason_lines(result), *assertion_lines(result.assertions), *advice]
+    advice = _advice(result, command)
+    return [first_line(result), *reason_lines(result)[1:], *assertion_lines(result.assertions), *advice]
+
+
+def first_line(result: CaseResult) -> str:
+    """The verdict of a failed comparison, and the first assertion that failed: `drift ...; expect failed: json`."""
+    return "; ".join(filter(None, (reason_lines(result)[0], expect_failed(result.assertions))))
 
 
 def reason_lines(result: CaseResult) -> list[str]:
@@ -211,12 +216,14 @@ def _texts(result: CaseResult, judgement: Judgement) -> list[str]:
     return [] if result.baseline_text is None else single(BASELINE, result.baseline_text)
 
 
-def _advice(judgement: Judgement, command: str) -> list[str]:
-    """The command that settles the case."""
-    if judgement.verdict is Verdict.MISSING:
-        return [f"Record: {disarm(command)}"]
-    if judgement.verdict in (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):
-        return [f"Accept: {disarm(command)}"]
+def _advice(result: CaseResult, command: str) -> list[str]:
+    """The command that settles the case; it writes nothing while an assertion fails."""
+    verdict = result.judgement.verdict if result.judgement else None
+    when = " once its assertions pass" if broken(result.assertions) else ""
+    if verdict is Verdict.MISSING:
+        return [f"Record{when}: {disarm(command)}"]
+    if verdict in (Verdict.DRIFTED, Verdict.STALE, Verdict.SHIFTED):
+        return [f"Accept{when}: {disarm(command)}"]
     return []
 
 
@@ -224,6 +231,7 @@ __all__ = [
     "count",
     "duration",
     "failure_lines",
+    "first_line",
     "headline",
     "per_second",
     "reason_lines",

@@ -20,7 +20,7 @@ MOST_PAIRS = 10
 ALWAYS = (Verdict.IDENTICAL, Verdict.DRIFTED)
 """Verdicts that have a column even if no model has such a case."""
 
-MODEL_GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases", "level")
+MODEL_GIVE_WAY = ("tokens", "time", "tok/s", "drift rate", "cases", "level", "expect")
 PAIR_GIVE_WAY = ("95% interval", "McNemar p", "alike")
 """Columns left out on a narrow terminal, one after the other."""
 
@@ -43,6 +43,7 @@ def model_columns(lines: Sequence[ModelLine]) -> dict[str, list[str]]:
     columns["accepted"] = [f"{line.accepted:,}" if line.accepted else "" for line in lines]
     columns["not compared"] = [f"{line.counts[None]:,}" if line.counts.get(None) else "" for line in lines]
     columns["drift rate"] = [share(line.counts.get(Verdict.DRIFTED, 0), line.comparable) for line in lines]
+    columns["expect"] = [f"{line.holding:,} of {line.asserted:,}" if line.asserted else "" for line in lines]
     columns["tokens"] = [f"{line.tokens:,}" if line.tokens else "" for line in lines]
     columns["time"] = [duration(line.seconds) if line.seconds else "" for line in lines]
     columns["level"] = [line.level for line in lines]

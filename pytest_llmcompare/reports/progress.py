@@ -55,6 +55,7 @@ class TerminalProgress:
         stream: A terminal or a log; which of them is asked at the first write, because capture redirects it before.
         uncaptured: Opens a block in which output reaches the user; pytest captures everything else.
         clock: Time in seconds.
+        new_line: Whether a bar begins a new line, because pytest's dots may stand before it.
     """
 
     done: int
@@ -64,10 +65,13 @@ class TerminalProgress:
         stream: TextIO,
         uncaptured: Callable[[], AbstractContextManager[object]],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        new_line: bool = True,
     ) -> None:
         self.stream = stream
         self.uncaptured = uncaptured
         self.clock = clock
+        self.new_line = new_line
         self._reset()
 
     def say(self, text: str) -> None:
@@ -136,7 +140,7 @@ class TerminalProgress:
             self.since = self.clock()
             with self.uncaptured():
                 self.bar = _bar(self.stream, self._columns)
-                if not self.bar.disable:
+                if not self.bar.disable and self.new_line:
                     self.stream.write("\n")
 
     def _show(self, bar_format: str = "", label: str = "") -> None:

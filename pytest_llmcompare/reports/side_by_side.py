@@ -21,6 +21,8 @@ MOST_ROWS = 50  # of a table that is not shown in full
 LEAST_CELL = 16  # columns of a cell, sign included, below which it cannot be read
 LEAST_CHANGE = 24  # the same for a cell with the old and the new text
 SIGN = "= "
+FAILS = "✗"
+"""Before the text of an output on which an assertion fails."""
 
 
 def grid_lines(table: Table, page: Page, *, every_row: bool) -> Iterator[Styled]:
@@ -116,6 +118,8 @@ def stacked(table: Table, rows: Sequence[TableRow], page: Page) -> Iterator[Styl
 
 def markup(cells: Sequence[Cell | None]) -> dict[str, bool]:
     """Return the colour of a line with these cells."""
+    if any(cell is not None and cell.fails_assertion for cell in cells):
+        return {"red": True}
     return markup_of([cell.verdict for cell in cells if cell is not None and not cell.accepted])
 
 
@@ -130,7 +134,7 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     """
     if cell is None:
         return ""
-    room = columns - len(SIGN)
+    room = columns - len(SIGN) * (2 if cell.fails_assertion else 1)
     if cell.text is None:
         text = "(no output)"
     elif is_changed(cell) and cell.result.baseline_text is not None:
@@ -138,7 +142,8 @@ def cell_text(cell: Cell | None, columns: int, parting: int, page: Page) -> str:
     else:
         text = telling(cell.text, parting, room, page) or "(no text)"
     sign = page.sign(look_of(cell.verdict, accepted=cell.accepted).sign)
-    return page.cut(f"{sign} {page.cut(text, room)}", columns)
+    fails = f"{page.sign(FAILS)} " if cell.fails_assertion else ""
+    return page.cut(f"{sign} {fails}{page.cut(text, room)}", columns)
 
 
 def parting_of(row: TableRow, widths: Sequence[int]) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pytest_llmcompare.judgement import Verdict, look_of, severity_of
 from pytest_llmcompare.text import cut, disarm, encodable, escape, width
 
-ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x"}
+ASCII = {"≈": "~", "≠": "#", "…": "~", "─": "-", "×": "x", "✗": "x"}
 """Substitutes of our signs for outputs that cannot encode them; of the same width."""
 
 Span = tuple[int, int, Mapping[str, bool]]

@@ -15,9 +15,16 @@ from .messages import open_counts
 from .mlflow_pages import page_address, ui_command
 from .model_sentences import cached_answers, verdict_lines
 from .model_table import model_table_lines, pair_lines
-from .side_by_side import grid_lines, rows_shown
+from .side_by_side import FAILS, grid_lines, rows_shown
 from .style import Page, Styled
-from .terminal_findings import MOST_NAMED, alike_lines, budget_lines, near_tie_lines, shift_lines
+from .terminal_findings import (
+    MOST_NAMED,
+    alike_lines,
+    broken_assertion_lines,
+    budget_lines,
+    near_tie_lines,
+    shift_lines,
+)
 
 REVIEW = "llmcompare review"
 FAILED = "model comparison failed:"
@@ -65,6 +72,7 @@ def summary_lines(
         ],
         [*alike_lines(summary, page)],
         [*near_tie_lines(summary, page)],
+        [*broken_assertion_lines(summary, page, every=verbose > 0)],
         models,
         [*shift_lines(summary, page)],
         [*pair_lines(summary.tables, page, every=verbose > 0)],
@@ -95,8 +103,10 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
     occurring = {cell.verdict for cell in cells if not cell.accepted}
     looks = [verdict.look for verdict in Verdict if verdict in occurring]
     looks += [ACCEPTED] if any(cell.accepted for cell in cells) else []
-    if looks:
-        yield page.line("   ".join(f"{page.sign(look.sign)} {look.meaning}" for look in looks))
+    meanings = [f"{page.sign(look.sign)} {look.meaning}" for look in looks]
+    meanings += [f"{page.sign(FAILS)} fails an assertion"] if any(cell.fails_assertion for cell in cells) else []
+    if meanings:
+        yield page.line("   ".join(meanings))
 
 
 def cache_lines(summary: Summary, page: Page) -> Iterator[Styled]:
@@ -145,6 +155,10 @@ def next_lines(summary: Summary, page: Page, command: str, *, waits: bool) -> It
             yield from command_lines("or:", REVIEW, page)
     if missing:
         yield from command_lines(f"Record {missing:,}:", f"{command} --llm-update-missing", page)
+    if held := sum(cell.is_held_back for cell in summary.cells):
+        fail, write = ("fails assertions of its row", "it") if held == 1 else ("fail assertions of their rows", "them")
+        sentence = f"{count(held, 'output')} {fail}: --llm-update does not write {write} while the test fails"
+        yield from page.wrapped(sentence, yellow=True)
     if obsolete:
         yield from command_lines(f"Delete {obsolete:,}:", f"{command} --llm-prune", page)
 

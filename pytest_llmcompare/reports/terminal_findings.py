@@ -10,6 +10,7 @@ from pytest_llmcompare.judgement import Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey
 from pytest_llmcompare.text import count, disarm, encodable, number, quoted, width
 
+from .assertion_lines import assertion_text, broken
 from .marked_words import coloured, marked_words
 from .messages import budget_sentence, change, headline, read_the_same, short_place, token
 from .style import Page, Styled
@@ -19,6 +20,7 @@ MOST_WITHIN, MOST_OVER = 3, 20
 
 MOST_EQUAL = 3  # groups of equal drifts shown
 MOST_NAMED = 3  # cases named of a group
+MOST_ASSERTIONS = 10  # lines on assertions that failed
 MOST_TIES = 10  # near ties shown one by one
 TOKEN = 24  # columns of a token
 
@@ -108,6 +110,22 @@ def near_tie_lines(summary: Summary, page: Page) -> Iterator[Styled]:
                 yield page.line(encodable(f"  {name:<9}  {quoted(text or '', page.columns - 13)}", page.encoding))
     if len(ties) > MOST_TIES:
         yield page.line(f"and {len(ties) - MOST_TIES:,} more near ties")
+
+
+def broken_assertion_lines(summary: Summary, page: Page, *, every: bool) -> Iterator[Styled]:
+    """Yield a line per model and assertion that failed, the most frequent first, with the rows it failed on."""
+    cases: dict[tuple[str, str], list[CaseKey]] = {}
+    for cell in summary.cells:
+        for result in broken(cell.result.assertions):
+            cases.setdefault((cell.key.group.model, result.text), []).append(cell.key)
+    groups = sorted(cases.items(), key=lambda item: -len(item[1]))
+    for (model, text), keys in groups[: None if every else MOST_ASSERTIONS]:
+        fail = "output fails" if len(keys) == 1 else "outputs fail"
+        yield from page.wrapped(
+            with_names(f"{model}: {len(keys):,} {fail} {assertion_text(text)} in", keys, page), red=True
+        )
+    if not every and len(groups) > MOST_ASSERTIONS:
+        yield page.line(f"and {len(groups) - MOST_ASSERTIONS:,} more assertions that fail (-v shows all)")
 
 
 def shift_lines(summary: Summary, page: Page) -> Iterator[Styled]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from pytest_llmcompare.comparison.model_pairs import stop_strings_of
@@ -36,6 +36,7 @@ class Observation:
         message: The message of the failed comparison's assertion; None if something else has failed.
         assertions: Results of the row's assertions, once the test has asked for the output.
         seconds: Time that the model took, if it is known.
+        metrics: Scores that metrics give the output.
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
@@ -53,6 +54,7 @@ class Observation:
     message: str | None = None
     assertions: tuple[AssertionResult, ...] = ()
     seconds: float | None = None
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
     further: tuple[Observation, ...] = ()
     model_changed: bool = False
     wants_baseline: bool = False
@@ -91,6 +93,7 @@ class Observation:
             assertions=self.assertions,
             columns={name: str(value)[:LONGEST_CELL] for name, value in self.case.columns.items() if value is not None},
             seconds=self.seconds,
+            metrics=self.metrics,
         )
 
 

@@ -18,23 +18,12 @@ from pytest_llmcompare.settings import FILES
 
 from .failures import Failures
 from .interruption import kept_line, watch_sigterm
-from .stash import (
-    ATTEMPT,
-    DECLARED,
-    GROUPS,
-    PINNED,
-    REPORT,
-    SELECTED,
-    SESSION,
-    SETTINGS,
-    WHOLE,
-    session_of,
-    source_of,
-)
+from .stash import ATTEMPT, DECLARED, GROUPS, PINNED, REPORT, SELECTED, SESSION, SETTINGS, WHOLE, session_of, source_of
 
 if TYPE_CHECKING:
+    from pytest_llmcompare.comparison.attempts import Attempt
     from pytest_llmcompare.comparison.summary import Summary
-    from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+    from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
     from pytest_llmcompare.reports.document import Report
     from pytest_llmcompare.reports.github import Location
 
@@ -138,9 +127,10 @@ class Controller:
     def take_attempt(self, attempt: Attempt | str, location: Location) -> None:
         """Record how a test went, and where it stands. A worker sends its records as JSON."""
         if isinstance(attempt, str):
-            from pytest_llmcompare.serialization import attempt_from_json
+            from pytest_llmcompare.comparison.attempts import Attempt
+            from pytest_llmcompare.serialization import from_json
 
-            attempt = attempt_from_json(attempt)
+            attempt = from_json(Attempt, attempt)
         self.attempts[attempt.nodeid] = attempt
         self.locations[attempt.nodeid] = location
 
@@ -152,9 +142,10 @@ class Controller:
             report: The report that carries them; one of the teardown comes after another one.
         """
         if isinstance(samples, str):
-            from pytest_llmcompare.serialization import case_result_from_json
+            from pytest_llmcompare.records import CaseResult
+            from pytest_llmcompare.serialization import from_json
 
-            samples = tuple(case_result_from_json(line) for line in samples.splitlines())
+            samples = tuple(from_json(CaseResult, line) for line in samples.splitlines())
         for result in samples:
             self.results[result.nodeid, result.key] = result
             self.locations[result.nodeid] = report.location

@@ -8,13 +8,19 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
 from pytest_llmcompare.comparison.acceptance import acceptances
-from pytest_llmcompare.comparison.attempts import nothing_compared, own_comparisons, skipped_late, unseen_faults
+from pytest_llmcompare.comparison.attempts import (
+    Attempt,
+    nothing_compared,
+    own_comparisons,
+    skipped_late,
+    unseen_faults,
+)
 from pytest_llmcompare.comparison.cells import worst_cells
 from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.gates import failed_gates
 from pytest_llmcompare.reports.model_sentences import failed_verdict
 from pytest_llmcompare.reports.terminal_findings import sentence

@@ -1,8 +1,8 @@
-"""Suggests the nearest name for a misspelt option of the command line."""
+"""Checks how options are written: suggests the nearest name for a misspelt one, and refuses values for flags."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
@@ -27,6 +27,19 @@ def check_options(parser: pytest.Parser, arguments: Sequence[str]) -> None:
     for name in map(name_of, unknown):
         if name.startswith(OWN_OPTIONS):
             raise UsageError(f"there is no option {name}.{did_you_mean(name, known)}")
+
+
+def check_flags(arguments: Iterable[str]) -> None:
+    """Check that flags have no value that they do not take; argparse only says `ignored explicit argument`.
+
+    Raises:
+        UsageError: One has.
+    """
+    flags = [option.name for option in OPTIONS if str(option.facts.get("action")).startswith("store_")]
+    for argument in arguments:
+        forms = [flag for flag in flags if name_of(flag) == name_of(argument)]
+        if "=" in argument and forms and argument not in forms:
+            raise UsageError(f"{argument}: expected {' or '.join(forms)}. To do without, leave it out.")
 
 
 def name_of(argument: str) -> str:

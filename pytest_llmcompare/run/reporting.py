@@ -15,14 +15,14 @@ from pytest_llmcompare.comparison.attempts import (
     SKIPPED,
     XFAILED,
     XPASSED,
+    Attempt,
     saw_nothing,
 )
 from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import Attempt
 from pytest_llmcompare.reports.assertion_lines import broken, broken_lines
 from pytest_llmcompare.reports.junit import properties
-from pytest_llmcompare.reports.messages import headline, test_name
-from pytest_llmcompare.serialization import attempt_to_json, case_result_to_json
+from pytest_llmcompare.reports.messages import first_line, test_name
+from pytest_llmcompare.serialization import to_json
 from pytest_llmcompare.text import disarm
 
 from .assertion import Observation
@@ -105,9 +105,9 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
 def serializable(data: dict[str, Any]) -> dict[str, Any]:
     """A report's data as xdist can send it: records as JSON, and no lone surrogate, which would end the worker."""
     if attempt := data.get(ATTEMPT):
-        data[ATTEMPT] = attempt_to_json(attempt)
+        data[ATTEMPT] = to_json(attempt)
     if results := data.get(REPORT):
-        data[REPORT] = "\n".join(map(case_result_to_json, results))
+        data[REPORT] = "\n".join(map(to_json, results))
     return {name: sendable(value) for name, value in data.items()}
 
 
@@ -138,11 +138,12 @@ def attach_results(item: pytest.Item, report: pytest.TestReport, observation: Ob
         return
     crash = getattr(report.longrepr, "reprcrash", None)
     worst = observation.worst
+    shown = next(result for result in results if result.key == worst.case.key)
     judgement = worst.judgement
     if crash and judgement and (observation.explanation or judgement.verdict is Verdict.ERROR):
         # pytest lists failures with 40 characters or less of this, so it begins with the verdict.
-        crash.message = headline(judgement)
-    item.user_properties.extend(properties(next(result for result in results if result.key == worst.case.key)))
+        crash.message = first_line(shown)
+    item.user_properties.extend(properties(shown))
 
 
 REPORTED: pytest.StashKey[Attempt] = pytest.StashKey()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pytest_llmcompare.generation import names_tokens_alike
-from pytest_llmcompare.records import digest
+from pytest_llmcompare.text import digest
 
 from .chat import OF_PROMPTS, message_of
 from .shown_tokens import BadAnswerError, ShownPrompt, ShownToken, output_tokens, prompt_ids, shown_prompt

@@ -15,6 +15,7 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case
 
+from .bounded_search import SearchError, bounded_search
 from .cells import WantedError
 from .json_schemas import read_schema
 from .python_checks import read_function
@@ -82,10 +83,20 @@ def _starts_with(wanted: str, place: Place) -> Check:  # noqa: ARG001
 
 def _regex(wanted: str, place: Place) -> Check:  # noqa: ARG001
     try:
-        pattern = re.compile(_needed(wanted))
+        re.compile(_needed(wanted))
     except re.error as error:
         raise WantedError(f"not a regular expression: {error}") from None
-    return lambda output, _: "" if pattern.search(output.text) else "no match in the output"
+
+    def check(output: Generation, case: Case) -> str:
+        try:
+            return "" if bounded_search(wanted, output.text) else "no match in the output"
+        except SearchError as error:
+            return (
+                f"the search in the {len(output.text):,} characters of {case.key} {error}. Repetitions inside "
+                "repetitions backtrack: rewrite the pattern, such as [ab]+ for (a+|b+)+"
+            )
+
+    return check
 
 
 def _json(wanted: str, place: Place) -> Check:  # noqa: ARG001

@@ -33,7 +33,7 @@ from .marker_values import (
     checked_tolerance,
 )
 from .readers import relative_file, table_name
-from .row_assertions import RowAssertion, marker_assertions, read_assertions
+from .row_assertions import AssertionReader, RowAssertion
 from .table import Loader, read_table
 from .thresholds import Threshold, read_thresholds
 from .variants import EXAMPLES, Variant, read_variants
@@ -208,9 +208,9 @@ def declare(
     columns = {role: checked_column(given, role) for role in ("input", "target")}
     similarity = read_similarity(given["similarity"])
     by_meaning = similarity and dataclasses.replace(similarity, model=semantic_model)
-    place = Place(base, root if root and base.is_relative_to(root) else base, by_meaning)
-    rows = read_table(source, base=base, load=load, place=place, **columns)
-    own = marker_assertions(given["expect"], place)
+    assertions = AssertionReader(Place(base, root if root and base.is_relative_to(root) else base, by_meaning))
+    rows = read_table(source, base=base, load=load, assertions=assertions, **columns)
+    expect = assertions.marker(given["expect"])
     examples = checked_text(given[EXAMPLES], EXAMPLES) or None
     check_no_examples(rows, {EXAMPLES: examples, **{f"variants[{one.name!r}]": one.examples for one in variants}})
     return Declaration(
@@ -220,8 +220,8 @@ def declare(
         examples=examples,
         variants=variants,
         similarity=similarity,
-        assertions={one.text: one for one in (*own, *of_rows(rows, place))},
-        expect=tuple(one.text for one in own),
+        assertions=assertions.known,
+        expect=expect,
         experiment=checked_name(given["experiment"], "experiment") or short,
         file=relative_file(base / source, root or base) if is_path(source) else "",
         names_experiment=given["experiment"] is not None,
@@ -269,11 +269,6 @@ def bind(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     bound = SIGNATURE.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
-
-
-def of_rows(rows: Sequence[Row], place: Place) -> tuple[RowAssertion, ...]:
-    """The assertions of all rows, each once."""
-    return read_assertions(list(dict.fromkeys(text for row in rows for text in row.expect)), place)[0]
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:

@@ -40,46 +40,87 @@ class RowAssertion:
         return AssertionResult(self.text, passed=not why, why=why)
 
 
-def cell_assertions(column: str, value: object, place: Place) -> tuple[RowAssertion, ...]:
-    """Read the cell of a row: one assertion as text, or several as a list or an object.
+class AssertionReader:
+    """Reads the assertions of a table; equal ones are read once.
 
-    Raises:
-        CellError: All that cannot be read.
+    Args:
+        place: Where they look for files and functions.
+
+    Attributes:
+        known: The assertions that were read, by their texts.
     """
-    assertions, faults = read_assertions(value, place)
-    if faults:
-        raise CellError(*(f"{column}: {fault}." for fault in faults), advice=ADVICE)
-    return assertions
 
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.known: dict[str, RowAssertion] = {}
 
-def marker_assertions(value: object, place: Place) -> tuple[RowAssertion, ...]:
-    """Read `expect=` of the marker.
+    def cell(self, column: str, value: object) -> tuple[str, ...]:
+        """Read the cell of a row: one assertion as text, or several as a list or an object.
 
-    Raises:
-        UsageError: All that cannot be read.
-    """
-    assertions, faults = read_assertions(value, place)
-    if faults:
-        raise UsageError("\n".join([*(f"llm_prompts, expect: {fault}." for fault in faults), ADVICE]))
-    return assertions
+        Returns:
+            Texts of the assertions.
 
+        Raises:
+            CellError: All that cannot be read.
+        """
+        texts, faults = self.read(value)
+        if faults:
+            raise CellError(*(f"{column}: {fault}." for fault in faults), advice=ADVICE)
+        return texts
 
-def read_assertions(value: object, place: Place) -> tuple[tuple[RowAssertion, ...], list[str]]:
-    """Read assertions; each counts once.
+    def marker(self, value: object) -> tuple[str, ...]:
+        """Read `expect=` of the marker, as `cell` does.
 
-    Returns:
-        The assertions, and what is wrong with the others, as sentences without a full stop.
-    """
-    assertions: dict[str, RowAssertion] = {}
-    faults = []
-    for item in _items(value):
-        try:
-            assertion = _read(item[0], item[1], place) if isinstance(item, tuple) else _read_text(item, place)
-        except WantedError as error:
-            faults.append(str(error))
-        else:
-            assertions.setdefault(assertion.text, assertion)
-    return tuple(assertions.values()), faults
+        Raises:
+            UsageError: All that cannot be read.
+        """
+        texts, faults = self.read(value)
+        if faults:
+            raise UsageError("\n".join([*(f"llm_prompts, expect: {fault}." for fault in faults), ADVICE]))
+        return texts
+
+    def read(self, value: object) -> tuple[tuple[str, ...], list[str]]:
+        """Read assertions; each counts once.
+
+        Returns:
+            Their texts, and what is wrong with the others, as sentences without a full stop.
+        """
+        texts: dict[str, None] = {}
+        faults = []
+        for item in _items(value):
+            try:
+                text = self._pair(item[0], item[1]) if isinstance(item, tuple) else self._text(item)
+            except WantedError as error:
+                faults.append(str(error))
+            else:
+                texts[text] = None
+        return tuple(texts), faults
+
+    def _text(self, text: object) -> str:
+        """Read an assertion in one text."""
+        match = FORM.fullmatch(text) if isinstance(text, str) else None
+        if match is None:
+            raise WantedError(f"{shown_value(text)} is no assertion")
+        kind, bound, wanted = match.groups()
+        return self._pair(kind if bound is None else f"{kind}({bound})", wanted)
+
+    def _pair(self, name: object, wanted: object) -> str:
+        """Read an assertion of a name, with its bound in parentheses, and what it wants."""
+        match = FORM.fullmatch(name) if isinstance(name, str) else None
+        kind = match[1] if match else str(name)
+        if match is None or match[3] is not None or kind not in KINDS:
+            near = did_you_mean(kind, KINDS).rstrip(".")
+            raise WantedError(f"{shown_value(_named(name, wanted))} is no assertion.{near}")
+        text = _wanted(wanted)
+        label = f"{kind}({match[2].strip()})" if match[2] is not None else kind
+        label = f"{label}: {text}" if text else label
+        if label not in self.known:
+            try:
+                check = read_check(kind, _bound(match[2]), text, self.place)
+            except WantedError as error:
+                raise WantedError(f"{shown_value(label)}: {error}") from None
+            self.known[label] = RowAssertion(label, check)
+        return label
 
 
 def _items(value: object) -> Iterator[object]:
@@ -106,32 +147,6 @@ def _as_json(text: str) -> object:
     except (ValueError, RecursionError):
         return text
     return value
-
-
-def _read_text(text: object, place: Place) -> RowAssertion:
-    if not isinstance(text, str):
-        raise WantedError(f"{shown_value(text)} is no assertion")
-    match = FORM.fullmatch(text)
-    if match is None:
-        raise WantedError(f"{shown_value(text)} is no assertion")
-    kind, bound, wanted = match.groups()
-    return _read(kind if bound is None else f"{kind}({bound})", wanted, place)
-
-
-def _read(name: object, wanted: object, place: Place) -> RowAssertion:
-    """Read an assertion of a name, with its bound in parentheses, and what it wants."""
-    match = FORM.fullmatch(name) if isinstance(name, str) else None
-    kind = match[1] if match else str(name)
-    if match is None or match[3] is not None or kind not in KINDS:
-        near = did_you_mean(kind, KINDS).rstrip(".")
-        raise WantedError(f"{shown_value(_named(name, wanted))} is no assertion.{near}")
-    text = _wanted(wanted)
-    label = f"{kind}({match[2].strip()})" if match[2] is not None else kind
-    label = f"{label}: {text}" if text else label
-    try:
-        return RowAssertion(label, read_check(kind, _bound(match[2]), text, place))
-    except WantedError as error:
-        raise WantedError(f"{shown_value(label)}: {error}") from None
 
 
 def _named(name: object, wanted: object) -> str:

@@ -34,7 +34,7 @@ from .raw_rows import (
     shown_value,
 )
 from .readers import READERS, read_file
-from .row_assertions import cell_assertions
+from .row_assertions import AssertionReader
 
 if TYPE_CHECKING:
     from .extensions import Given
@@ -56,7 +56,7 @@ def read_table(
     input: str | None = None,  # noqa: A002 - the marker's public keyword
     target: str | None = None,
     load: Loader | None = None,
-    place: Place | None = None,
+    assertions: AssertionReader | None = None,
 ) -> tuple[Row, ...]:
     """Read and check a prompt table.
 
@@ -67,7 +67,7 @@ def read_table(
         input: Column of the prompts; None takes the first found of `INPUT_COLUMNS`.
         target: Column of the expected answers; None takes `target` where there is one.
         load: Asked first for the rows.
-        place: Where assertions look for files and functions; None takes `base`.
+        assertions: Reads the assertions of the rows; None reads those that need `base` alone.
 
     Returns:
         The rows in the order of the table, each with a unique id.
@@ -86,8 +86,8 @@ def read_table(
     table.faults.extend(name_faults)
     if roles is None:
         raise faulty(table.name, table.faults)
-    place = place or Place(base, base)
-    rows = [check_row(record, roles, table.text_cells, place, named=input is not None) for record in table.records]
+    reader = assertions or AssertionReader(Place(base, base))
+    rows = [check_row(record, roles, table.text_cells, reader, named=input is not None) for record in table.records]
     if roles.id is None:
         name_rows(rows)
     faults = [*table.faults, *(fault for row in rows for fault in row.faults), *repeated(rows, made=roles.id is None)]
@@ -148,7 +148,7 @@ class CheckedRow:
     faults: list[Fault]
 
 
-def check_row(record: Record, roles: Roles, text_cells: bool, place: Place, *, named: bool) -> CheckedRow:
+def check_row(record: Record, roles: Roles, text_cells: bool, reader: AssertionReader, *, named: bool) -> CheckedRow:
     """Check every cell of a row that has a role."""
     row = CheckedRow(record, {}, [])
     checks: dict[str, tuple[str | None, Callable[[str, object], Any]]] = {
@@ -158,7 +158,7 @@ def check_row(record: Record, roles: Roles, text_cells: bool, place: Place, *, n
         "examples": (roles.examples, examples),
         "gen_config": (roles.config, settings),
         "tools": (roles.tools, tools),
-        "expect": (roles.expect, partial(expected, place=place)),
+        "expect": (roles.expect, reader.cell),
     }
     for role, (column, check) in checks.items():
         if column is None:
@@ -173,11 +173,6 @@ def check_row(record: Record, roles: Roles, text_cells: bool, place: Place, *, n
         except CellError as error:
             row.faults.extend(Fault(record.number, record.place, what, error.advice) for what in error.whats)
     return with_conversation(row)
-
-
-def expected(column: str, value: object, *, place: Place) -> tuple[str, ...]:
-    """Check the assertions of a row; they are kept as text, and read again for the whole table."""
-    return tuple(one.text for one in cell_assertions(column, value, place))
 
 
 def with_conversation(row: CheckedRow) -> CheckedRow:

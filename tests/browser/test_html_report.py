@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Finding, Gate, ModelVerdict
+from pytest_llmcompare.judgement import AssertionResult, Finding, Gate, ModelVerdict
 from pytest_llmcompare.records import GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
@@ -246,6 +248,27 @@ def test_thousands_of_cases_are_there_at_once(browser: Chromium, show: Show) -> 
     browser.wait(f"{COUNT} === '1 of 2,500 prompts, 2 cases'")
 
 
+def test_nothing_is_told_by_colour_alone(browser: Chromium, show: Show) -> None:
+    """Verdicts, tiles, assertions and changed words can be told apart by words, signs and lines."""
+    results = (AssertionResult("contains: 8", passed=False, why="not in it"), AssertionResult("json", passed=True))
+    gates = (Gate("a", ">=1", 1.0, True, 1, 1), Gate("b", ">=1", 0.0, False, 1, 1))
+    group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
+    show(drawn([dataclasses.replace(one, assertions=results) for one in mixed()], (group,)))
+    browser.click("a[href$='small/spider']")
+    browser.wait(f"{HEADING} === 'small: spider'")
+    told = "[...document.querySelectorAll('#panel .asserted li')].map(one => one.textContent)"
+    assert browser.js(told) == ["✗ failed: contains: 8 (not in it)", "✓ holds: json"]
+    small = "[...document.querySelectorAll('#gates h3 small')].map(one => one.textContent)"
+    assert browser.js(small) == ["FAILED", "ok"]
+    line = "getComputedStyle(document.querySelector('#panel {}')).textDecorationLine"
+    assert [browser.js(line.format(tag)) for tag in ("del", "ins")] == ["line-through", "underline"]
+    signs = "[...document.querySelectorAll('td .cell')].map(one => one.querySelector('.sign').textContent)"
+    words = (
+        "[...document.querySelectorAll('td .cell')].map(one => [...one.querySelectorAll('.unseen')].at(-1).innerText)"
+    )
+    assert len({*browser.js(signs)}) == len({*browser.js(words)}) == 8
+
+
 PIECES_OF = {True: ("Eight", " legs", "."), False: ARMS}
 
 
@@ -254,9 +277,18 @@ def test_everything_can_be_read(browser: Chromium, show: Show, dark: bool) -> No
     """On a desktop and on a phone, light and dark: enough contrast, no sideways scrolling, labels on every control."""
     for width in (1280, 390):
         browser.look(width=width, dark=dark)
-        show(drawn(mixed(), (), "a note"))
+        results = (AssertionResult("contains: 8", passed=False, why="not in it"), AssertionResult("json", passed=True))
+        show(drawn([dataclasses.replace(one, assertions=results) for one in mixed()], (), "a note"))
         assert browser.js(CONTRAST) == []
         assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
+        browser.js("for (const box of document.querySelectorAll('details')) box.open = true")
+        assert browser.js(CONTRAST) == []
+        menu = "document.getElementById('columns').getBoundingClientRect()"
+        assert browser.js(f"{menu}.left >= 0 && {menu}.right <= window.innerWidth")
+        browser.js("document.querySelectorAll('#columns input').forEach(box => box.click())")
+        assert browser.js(CONTRAST) == []
+        assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
+        browser.js("document.querySelector('.menu').open = false")
         browser.js("document.querySelector(\"a[href$='small/spider']\").click()")
         browser.wait(f"{HEADING} === 'small: spider'")
         browser.js("document.getElementById('shade').click()")

@@ -8,13 +8,14 @@ import io
 
 import pytest
 
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Likelihood
-from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
-from tests.unit.reports.runs import ARMS, DRIFT, IDENTICAL, drawn, found, generation, hostile, mixed
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, MlflowRun
+from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
 from .chromium import Chromium
 from .conftest import Show
-from .test_html_report import COUNT, HEADING, IDS
+from .test_html_report import CONTRAST, COUNT, HEADING, IDS
 
 pytestmark = pytest.mark.slow
 
@@ -85,6 +86,88 @@ def test_columns_are_chosen_and_sorted(browser: Chromium, show: Show) -> None:
     assert offered[3:] == ["verdict", "margin", "movement", "tokens", "finish reason"]
 
 
+def test_metrics_are_columns(browser: Chromium, show: Show) -> None:
+    """What metrics gave each output is chosen, sorted both ways and saved like the rest; texts in it stay texts."""
+    given = {"a": (0.5, "=1+1"), "b": (0.25, HOSTILE[0]), "c": (2.0, "kind")}
+    results = [
+        dataclasses.replace(of(name), metrics={"tone": score, "tone/justification": text}, seconds=score)
+        for name, (score, text) in given.items()
+    ]
+    show(drawn([*results, of("d")]))
+    browser.click(".menu summary")
+    for name in ("tone", "tone/justification", "seconds"):
+        browser.click(f"#columns input[value={name!r}]")
+    first = browser.js("[...document.querySelectorAll('tr:first-child .why')].at(-1).textContent")
+    assert first == "seconds 0.5 · tone 0.5 · tone/justification =1+1"
+    assert browser.js("window.hacked") is None
+    choose(browser, "sort", "tone")
+    assert browser.js(IDS) == ["c", "a", "b", "d"]
+    browser.click("#reverse")
+    assert browser.js(IDS) == ["b", "a", "c", "d"]
+    rows = saved_rows(browser)
+    assert [row["tone"] for row in rows] == ["0.25", "0.5", "2", ""]
+    assert rows[1]["tone/justification"] == "'=1+1"
+    browser.click("#columns input[value=tone]")
+    browser.key("Escape")
+    assert browser.js("document.activeElement.parentElement.className") == "menu"
+    assert not browser.js("document.querySelector('.menu').open")
+
+
+def test_links_to_mlflow(browser: Chromium, show: Show) -> None:
+    """A server's pages are links; of a local store there is the command that opens it, to copy."""
+    group = GroupKey("tests", "zoo", "small")
+    served, local = (
+        GroupResult(group, mlflow=MlflowRun(experiment_id="7", tracking_uri=store))
+        for store in ("https://mlflow.example/x", "sqlite:////tmp/mlflow.db")
+    )
+    links = "[...document.querySelectorAll('#identity a')].map(one => [one.textContent, one.getAttribute('href')])"
+    show(drawn(mixed(), (served,)))
+    browser.click("#identity summary")
+    base = "https://mlflow.example/x/#/experiments/7/runs?"
+    assert browser.js(links) == [
+        ["runs", f"{base}workflowType=machine_learning"],
+        ["answers side by side", f"{base}compareRunsMode=ARTIFACT"],
+    ]
+    assert browser.js(CONTRAST) == []
+    show(drawn(mixed(), (local,)))
+    browser.click("#identity summary")
+    assert browser.js(links) == []
+    assert browser.js("document.querySelector('#identity .command code').textContent") == (
+        "mlflow ui --backend-store-uri sqlite:////tmp/mlflow.db"
+    )
+    told = browser.js("document.querySelector('#identity dl').innerText")
+    assert "runs: http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning" in told
+
+
+PRINTED = "window.dispatchEvent(new Event('{}'))"
+
+
+def test_on_paper(browser: Chromium, show: Show) -> None:
+    """All rows with whole texts, what is folded away is open, no controls; afterwards all is as it was."""
+    long = "word " * 400
+    results = [found(f"r{at}", DRIFT, Generation(f"{long}new {at}"), f"{long}old", prompt=long) for at in range(150)]
+    show(drawn(results, (), *(f"note {at}" for at in range(9))))
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    browser.js(PRINTED.format("beforeprint"))
+    try:
+        assert browser.js("document.querySelectorAll('#tables tbody tr').length") == 150
+        assert browser.js("document.querySelector('td .output').textContent.length") > 2000
+        assert browser.js("document.querySelector('tbody th .prompt').textContent.length") >= 2000
+        boxes = "[...document.querySelectorAll('td .output, tbody th .prompt, .scroll')]"
+        assert browser.js(f"{boxes}.every(one => one.scrollHeight <= one.clientHeight + 1)")
+        assert browser.js("[...document.querySelectorAll('details:not(.menu)')].every(one => one.open)")
+        controls = "[...document.querySelectorAll('input, select, button, kbd')].filter(one => one.checkVisibility())"
+        assert browser.js(f"{controls}.length") == 0
+        head = "getComputedStyle(document.querySelector('#tables thead')).display"
+        assert browser.js(head) == "table-header-group"
+    finally:
+        browser.js(PRINTED.format("afterprint"))
+        browser.send("Emulation.setEmulatedMedia", media="")
+    assert browser.js("document.querySelectorAll('#tables tbody tr').length") == 100
+    assert browser.js("[...document.querySelectorAll('details')].filter(one => one.open).length") == 0
+    assert browser.js("document.querySelector('td .output').textContent.length") < 400
+
+
 def test_filters_by_table_variant_and_column(browser: Chromium, show: Show) -> None:
     """Lists appear where there is a choice; `topic: refund` searches one column."""
     results = [
@@ -103,6 +186,10 @@ def test_filters_by_table_variant_and_column(browser: Chromium, show: Show) -> N
     browser.key("/")
     browser.type("topic: refund")
     browser.wait(f"{COUNT} === '2 of 4 prompts, 2 cases'")
+    for text, shown in (("margin: 1", "4 prompts, 4 cases"), ("finish reason: length", "0 of 4 prompts, 0 cases")):
+        browser.js("document.getElementById('search').value = ''")
+        browser.type(text)
+        browser.wait(f"{COUNT} === {shown!r}")
     show(drawn([of("a")]))
     hidden = "['table', 'model', 'variant', 'sort'].map(id => document.getElementById(id).parentElement.hidden)"
     assert browser.js(hidden) == [True, True, True, False]

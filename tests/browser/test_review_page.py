@@ -12,16 +12,16 @@ import pytest
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.judgement import AssertionResult, Judgement, Verdict
 from pytest_llmcompare.records import Baseline, CaseKey, GroupKey, RowKey
-from tests.cli.projects import GROUP, MISSING, Project, review_of
+from tests.cli.projects import DRIFTED, GROUP, MISSING, Project, review_of
 from tests.cli.serving import Served
 from tests.platforms import needs_signals
 from tests.unit.baselines.samples import baseline
 from tests.unit.reports.runs import HOSTILE
 
 from .chromium import Chromium
-from .test_html_report import CONTRAST, HEADING, press
+from .test_html_report import CONTRAST, HEADING, IDS, press
 
 pytestmark = pytest.mark.slow
 
@@ -144,7 +144,9 @@ def test_a_group_at_once(project: Project, review: Review, browser: Chromium) ->
     browser.click("#group")
     choices = "[...document.querySelectorAll('#choices button span')].map(one => one.textContent).join()"
     browser.wait(f"{choices} === 'Accept 2,Reject 2,Skip 2'")
-    click(browser, "accept")
+    browser.click("#choices [data-decision=accept]")
+    browser.click("#accept-all")
+    browser.wait(f"{HEADING} === 'tiny: b'")
     assert browser.js(f"[{LEFT}, {HEADING}]") == ["3 of 5 left", "tiny: b"]
     assert browser.js("[document.getElementById('alike').hidden, document.getElementById('group').checked]") == [
         True,
@@ -165,7 +167,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     """Several keys at once count one after the other; Enter presses Done at the end; j, k, ?, Esc as in the report."""
     review_of(project)
     served = review()
-    press(browser, "A", "r", "u", "s")
+    press(browser, "A", "A", "r", "u", "s")
     browser.wait(f"{TALLY} === '2 accept · 1 skip'")
     browser.wait(f"{HEADING} === 'small: a'")
     press(browser, "j")
@@ -180,7 +182,7 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     assert browser.js("document.getElementById('choices').hidden")
     press(browser, "?")
     keys = browser.js("document.querySelector('#help dl').innerText")
-    assert "a A\naccept, all that are alike\n" in keys
+    assert "a A\naccept; all that are alike, once they were shown\n" in keys
     assert "u\ntake the last decision back\n" in keys
     press(browser, "Escape")
     browser.wait("!document.getElementById('help').open")
@@ -195,11 +197,77 @@ def test_keyboard_alone(project: Project, review: Review, browser: Chromium) -> 
     assert project.pending() == set()
 
 
+TOGETHER = "document.getElementById('together').open"
+
+
+def test_a_group_is_shown_before_it_is_accepted(project: Project, review: Review, browser: Chromium) -> None:
+    """Each with both texts and its assertions; Esc and any other letter go back, A once more accepts them all."""
+    project.record(baseline("a"), baseline("b"))
+    results = (AssertionResult("contains: Blue", passed=False, why="not in the output"),)
+    for name in "ab":
+        project.pend(replace(project.entry(baseline(name, " Red.")), assertions=results))
+    review()
+    panel = "[...document.querySelectorAll('#panel h3, #panel .asserted li')].map(one => one.textContent)"
+    assert {"Assertions: 0 of 1 hold", "✗ failed: contains: Blue (not in the output)"} <= {*browser.js(panel)}
+    press(browser, "A")
+    browser.wait(TOGETHER)
+    assert browser.js("document.getElementById('together-title').textContent") == "All 2 that changed in the same way"
+    shown = browser.js("document.querySelector('#together ul').innerText")
+    for line in ("trivia: tiny: a", "trivia: tiny: b", "✗ failed contains: Blue (not in the output)"):
+        assert line in shown
+    marked = "[...document.querySelectorAll('#together {}')].map(node => node.textContent)"
+    assert browser.js(marked.format("del")) == ["Blue", "Blue"]
+    assert browser.js(marked.format("ins")) == ["Red", "Red"]
+    assert browser.js(CONTRAST) == []
+    press(browser, "Escape")
+    browser.wait(f"!{TOGETHER}")
+    press(browser, "A", "r")
+    browser.wait(f"!{TOGETHER}")
+    assert browser.js(f"[{LEFT}, {HEADING}]") == ["2 of 2 left", "tiny: a"]
+    press(browser, "A", "A")
+    all_decided(browser)
+    assert browser.js(TALLY) == "2 accept"
+
+
+def test_by_margin_and_back(project: Project, review: Review, browser: Chromium) -> None:
+    """m sorts by margin, b and n go on in that order, g goes to a number or a name."""
+    project.record(*(baseline(name) for name in "abc"))
+    for name, margin in (("a", 0.5), ("b", 9.0), ("c", 2.0)):
+        project.pend(project.entry(baseline(name, " Red."), replace(DRIFTED, margin=margin)))
+    review()
+    assert browser.js(HEADING) == "tiny: a"
+    press(browser, "m")
+    browser.wait(f"{HEADING} === 'tiny: b'")
+    assert browser.js(IDS) == ["b", "c", "a"]
+    press(browser, "s")
+    browser.wait(f"{HEADING} === 'tiny: c'")
+    press(browser, "n")
+    browser.wait(f"{HEADING} === 'tiny: a'")
+    press(browser, "b", "b")
+    browser.wait(f"{HEADING} === 'tiny: b'")
+    assert browser.js(FATE) == "→skipped: it stays pending"
+    press(browser, "m")
+    browser.wait(f"{HEADING} === 'tiny: a'")
+    assert browser.js(IDS) == ["a", "b", "c"]
+    for wanted, heading in (("3", "tiny: c"), ("trivia/tiny/b", "tiny: b")):
+        press(browser, "g")
+        browser.wait("document.activeElement.id === 'place'")
+        browser.type(wanted)
+        press(browser, "Enter")
+        browser.wait(f"{HEADING} === {heading!r}")
+    press(browser, "g")
+    browser.type("nobody")
+    press(browser, "Enter")
+    browser.wait("document.getElementById('trouble').textContent === 'Nothing here is called nobody'")
+    press(browser, "b")
+    browser.wait("document.getElementById('trouble').hidden")
+
+
 def test_a_baseline_that_moved(project: Project, review: Review, browser: Chromium) -> None:
     """It is refused with the reason, at its case and at the top; nothing of it is written."""
     project.drift("sky", "sea")
     served = review()
-    press(browser, "A")
+    press(browser, "A", "A")
     all_decided(browser)
     store.update(project.root, GROUP, [baseline("sky", " Grey.")])
     before = project.texts()
@@ -247,7 +315,7 @@ def test_killed_just_before_done(project: Project, review: Review, browser: Chro
     """The page says at once that nothing could be sent, and keeps the decisions."""
     project.drift("a", "b")
     served = review()
-    press(browser, "A")
+    press(browser, "A", "A")
     all_decided(browser)
     served.close()
     press(browser, "Enter")
@@ -302,7 +370,7 @@ def test_a_decision_is_for_this_output_alone(project: Project, review: Review, b
     """A case for which a later run has found another output is undecided; other decisions are still there."""
     project.drift("a", "b")
     served = review()
-    press(browser, "A")
+    press(browser, "A", "A")
     all_decided(browser)
     served.close()
     project.pend(project.entry(baseline("a", " Green.")))
@@ -314,7 +382,7 @@ def test_decided_in_two_tabs(project: Project, review: Review, browser: Chromium
     """The second tab says that the review has ended; nothing is written twice."""
     project.drift("a", "b")
     served = review()
-    press(browser, "A")
+    press(browser, "A", "A")
     all_decided(browser)
     browser.js("window.fetch = async () => new Response('The review has ended.\\n', { status: 409 })")
     press(browser, "Enter")
@@ -376,9 +444,19 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
     browser.look(dark=dark)
     served = review()
     project.pend(project.entry(baseline("new", " New."), MISSING))
+    dialogs = {"A": "together", "g": "jump", "?": "help"}
     for width in (1280, 390):
         browser.look(width=width, dark=dark)
         browser.open(served.address)
+        for key, name in dialogs.items():
+            press(browser, key)
+            browser.wait(f"document.getElementById({name!r}).contains(document.activeElement)")
+            assert browser.js(CONTRAST) == []
+            box = f"document.getElementById({name!r})"
+            assert browser.js(f"{box}.scrollWidth <= {box}.clientWidth && {box}.offsetWidth <= window.innerWidth")
+            assert browser.js(f"document.getElementById({box}.getAttribute('aria-labelledby')).textContent !== ''")
+            press(browser, "Escape")
+            browser.wait(f"!{box}.open && document.activeElement.id === 'panel'")
         click(browser, "accept", "skip")
         assert browser.js(CONTRAST) == []
         assert browser.js("document.documentElement.scrollWidth <= window.innerWidth")
@@ -394,7 +472,7 @@ def test_everything_can_be_read(project: Project, review: Review, browser: Chrom
         press(browser, "Escape")
         assert browser.js(CONTRAST) == []
         press(browser, "u", "u", "Escape")
-    press(browser, "j", "A")
+    press(browser, "j", "A", "A")
     browser.click("#done")
     result_lines(browser)
     assert browser.js(CONTRAST) == []

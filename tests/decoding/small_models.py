@@ -9,6 +9,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
@@ -136,19 +138,6 @@ class Reference:
     def pipeline(self) -> Any:
         return TextGenerationPipeline(model=self.local.model, tokenizer=self.local.tokenizer)  # type: ignore[no-untyped-call]
 
-    def text(self, request: Request) -> str:
-        """The pipeline's answer."""
-        if request.seed is not None:
-            torch.manual_seed(request.seed)
-        with transformers_quiet():
-            found = self.pipeline(
-                request.prompt,
-                return_full_text=False,
-                generation_config=GenerationConfig(**request.gen_config),  # type: ignore[no-untyped-call]
-                tokenizer=self.local.tokenizer,
-            )
-        return str(found[0]["generated_text"])
-
     def answer(self, request: Request) -> Answered:
         """The answer of `model.generate`, called for this prompt alone."""
         if not request.gen_config["do_sample"]:
@@ -160,31 +149,52 @@ class Reference:
 
     def new_answer(self, request: Request) -> Answered:
         """The same, asked now."""
-        model, tokenizer = self.local.model, self.local.tokenizer
-        inputs = tokenizer(request.prompt, return_tensors="pt")
-        pipelines_own = {"temperature": 0.7} if request.gen_config["do_sample"] else {}
-        settings = {**pipelines_own, **request.gen_config}
+        model = self.local.model
         if request.seed is not None:
             torch.manual_seed(request.seed)
         with transformers_quiet():
-            found = model.generate(
-                inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
-                generation_config=GenerationConfig(**settings),  # type: ignore[no-untyped-call]
-                tokenizer=tokenizer,
-                return_dict_in_generate=True,
-                output_scores=True,
-            )
-        start = 1 if model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
-        tokens = tuple(found.sequences[0, start:].tolist())
+            whole = model.config.is_encoder_decoder  # the pipeline is for models without an encoder
+            text, given = self.by_generate(request) if whole else self.by_pipeline(request)
+        start = 1 if whole else len(self.local.tokenizer(request.prompt)["input_ids"])
         scores: tuple[float, ...] = ()
         if request.gen_config.get("num_beams", 1) == 1:
-            likelihood = model.compute_transition_scores(found.sequences, found.scores, normalize_logits=True)
+            likelihood = model.compute_transition_scores(given.sequences, given.scores, normalize_logits=True)
             scores = tuple(likelihood[0].tolist())
-        # The pipeline is for models without an encoder; with one, the output is all that follows the first token.
-        whole = model.config.is_encoder_decoder
-        text = tokenizer.decode(tokens, skip_special_tokens=True) if whole else self.text(request)
-        return Answered(text, tokens, scores)
+        return Answered(text, tuple(given.sequences[0, start:].tolist()), scores)
+
+    def by_pipeline(self, request: Request) -> tuple[str, Any]:
+        """The text of the pipeline, and what its call of `model.generate` gave."""
+        generate, given = self.local.model.generate, []
+
+        def keep(*arguments: Any, **options: Any) -> Any:
+            given.append(generate(*arguments, **options, return_dict_in_generate=True, output_scores=True))
+            return given[0].sequences
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.local.model, "generate", keep)
+            answered = self.pipeline(
+                request.prompt,
+                return_full_text=False,
+                generation_config=GenerationConfig(**request.gen_config),  # type: ignore[no-untyped-call]
+                tokenizer=self.local.tokenizer,
+            )
+        return str(answered[0]["generated_text"]), given[0]
+
+    def by_generate(self, request: Request) -> tuple[str, Any]:
+        """The text that the tokenizer makes of what `model.generate` gives: all that follows the first token."""
+        tokenizer = self.local.tokenizer
+        inputs = tokenizer(request.prompt, return_tensors="pt")
+        pipelines_own = {"temperature": 0.7} if request.gen_config["do_sample"] else {}
+        settings = {**pipelines_own, **request.gen_config}
+        given = self.local.model.generate(
+            inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            generation_config=GenerationConfig(**settings),  # type: ignore[no-untyped-call]
+            tokenizer=tokenizer,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        return tokenizer.decode(given.sequences[0, 1:], skip_special_tokens=True), given
 
 
 @cache

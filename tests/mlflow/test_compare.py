@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -52,6 +53,7 @@ def test_two_models(suite: Suite) -> None:
     runs = suite.runs("trivia")
     assert [run.info.run_name for run in runs] == ["log_model_large", "log_model_small"]
     assert len({data.digest for run in runs for data in datasets(run)}) == 1
+    assert all(cell.result.metrics["exact_match"] in (0, 1) for cell in both.summary.cells)
     assert "<!doctype html>" in both.to_html()
     assert not (suite.path / "__baselines__").exists()
 
@@ -91,6 +93,26 @@ def test_a_table_of_a_file(suite: Suite) -> None:
     again = compare(suite.spec("a"), "colors.json", gen_config={"max_new_tokens": 4})
     assert suite.experiments() == {"colors"}
     assert again.groups["a"].cached == 3
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress(suite: Suite, monkeypatch: pytest.MonkeyPatch, *, terminal: bool) -> None:
+    """A bar on a terminal, begun on the line where the cursor is and taken away; nothing in a log."""
+    stream = StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr("sys.stderr", stream)
+    compare("m=echo:", CASES, name="trivia")
+    shown = stream.getvalue()
+    assert ("trivia x m" in shown) is terminal
+    assert "\n" not in shown
+    assert shown.endswith("\r" * terminal)
+
+
+def test_traces(suite: Suite) -> None:
+    """As with `traces = true` of a run."""
+    compare("m=echo:", CASES, name="trivia", traces=True)
+    (experiment,) = (one for one in suite.client.search_experiments() if one.name == "trivia")
+    assert len(suite.client.search_traces(locations=[experiment.experiment_id])) == len(CASES)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from mlflow.metrics import MetricValue, make_metric
 
-from pytest_llmcompare.evaluation.dataset import scores_in
+from pytest_llmcompare.evaluation.dataset import metrics_by_row, scores_in
 from pytest_llmcompare.evaluation.metrics import lower_is_better
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey
 
@@ -49,6 +49,19 @@ def test_columns_without_a_number_are_none(values: list[Any]) -> None:
 def test_columns_of_the_table_are_no_scores() -> None:
     """They are the same for every model, which would pass for a tie."""
     assert scores(year=[1900, 1901], target=[1, 2], baseline=[1, 2]) == {}
+
+
+def test_what_metrics_give_each_row() -> None:
+    """Numbers and texts, under the name of the metric; the table's columns and what reports show anyway are not."""
+    columns = ("prompt_id", "variant", "outputs", "year", "verdict/score", "tone/v1/score", "tone/v1/justification")
+    data = [
+        ["b", "drawn", "x", 1, "drifted", 0.5, "It is kind.", "x" * 2000, True],
+        ["a", "drawn", "x", 1, "drifted", math.nan, "", None, [1]],
+    ]
+    table = {"columns": [*columns, "long", "judged/score"], "data": data}
+    assert metrics_by_row(table, CASES) == {
+        RowKey("b", "drawn"): {"tone/v1": 0.5, "tone/v1/justification": "It is kind.", "long": "x" * 1000, "judged": 1}
+    }
 
 
 def own(name: str, *, greater: bool) -> Any:

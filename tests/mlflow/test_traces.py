@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from mlflow.entities import Trace
+from mlflow.entities.trace_location import MlflowExperimentLocation
 
 from .evaluations import CASES, Suite, made_template, suite
 
@@ -49,6 +51,23 @@ def test_a_trace_per_case(suite: Suite) -> None:
     assert values == {"expected_response": " Blue.", "verdict": "identical", "expect: contains: sky": True}
     other = assessed(by_prompt[cases[1]["input_text"]])
     assert other["expect: contains: sky"] is False
+
+
+def test_the_users_own_tracing_goes_on(suite: Suite) -> None:
+    """A destination that the user has set in this process holds again; our traces go where the run goes."""
+    mine = suite.client.create_experiment("mine")
+    (suite.path / "pyproject.toml").write_text("[tool.llmcompare]\ntraces = true\n", encoding="utf-8")
+    suite.compare(cases=CASES[:1])
+    mlflow.tracing.set_destination(MlflowExperimentLocation(mine))
+    try:
+        suite.run("m=echo:")
+        with mlflow.start_span("of the user"):
+            pass
+        mlflow.flush_trace_async_logging()
+    finally:
+        mlflow.tracing.reset()
+    assert [trace.data.spans[0].name for trace in suite.client.search_traces(locations=[mine])] == ["of the user"]
+    assert len(traces(suite)) == 1
 
 
 def test_another_store(suite: Suite, tmp_path: Path) -> None:

@@ -16,7 +16,11 @@ from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
 from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 from pytest_llmcompare.evaluation.pyfunc_output import texts_of
+from pytest_llmcompare.models.adapter_files import check_adapted_pipeline
 from pytest_llmcompare.models.load import transformers_quiet
+from pytest_llmcompare.models.safety import read_flavors
+from pytest_llmcompare.models.spec import ModelSpec, SourceKind
+from tests.adapters import load_plainly, make_adapter
 
 from .evaluations import CASES, Suite, made_template, suite
 
@@ -35,11 +39,12 @@ CHAT = [
 ]
 
 
-def log(suite: Suite, folder: Path | str, name: str = "gpt", **options: Any) -> str:
-    """Log a pipeline and register it; the URI of the new version."""
+def log(suite: Suite, folder: Path | str, name: str = "gpt", adapted: Any = None, **options: Any) -> str:
+    """Log a pipeline, perhaps of an adapted model, and register it; the URI of the new version."""
     given = {"signature": ModelSignature(Schema([ColSpec("string", "text")]), TEXT), "model_config": GREEDY, **options}
     with transformers_quiet(), mlflow.start_run(experiment_id=suite.users_experiment()):
-        model: Any = pipeline("text-generation", model=str(folder))
+        tokenizer = None if adapted is None else AutoTokenizer.from_pretrained(folder)
+        model: Any = pipeline("text-generation", str(folder) if adapted is None else adapted, tokenizer=tokenizer)
         info = mlflow.transformers.log_model(
             model, name=name, registered_model_name=name, pip_requirements=["transformers"], **given
         )
@@ -114,6 +119,32 @@ def test_silent_drift_of_another_version(suite: Suite, gpt2: str) -> None:
     report = report_of(suite, log(suite, moved(suite, Path(gpt2))))
     assert [verdict["finding"] for verdict in report["model_verdicts"]] == ["changed"]
     assert "drifted" not in {case["verdict"] for case in cases_of(report)}
+
+
+@pytest.mark.parametrize("kind", ["lora", "ia3"])
+def test_an_adapted_pipeline_is_refused_unless_it_is_merged(suite: Suite, gpt2: str, kind: str) -> None:
+    """MLflow reads other numbers for the weights that the adapter wraps, each time it is loaded."""
+    base, folder = Path(gpt2), make_adapter(Path(gpt2), suite.path / "adapter", kind)
+    uri = log(suite, gpt2, adapted=load_plainly(base, folder))
+    suite.compare()
+    result = suite.run(f"m={uri}")
+    result.assert_outcomes(errors=len(CASES))
+    text = result.stdout.str()
+    assert f"model 'm': {uri} is a pipeline with a PEFT adapter, and MLflow has saved " in text
+    assert "merge_and_unload()), or name the folder or hub id of the adapter instead: m=./adapter" in text
+    merged = log(suite, gpt2, adapted=load_plainly(base, folder).merge_and_unload())
+    report_of(suite, merged, "--llm-update")
+    assert {case["verdict"] for case in cases_of(report_of(suite, merged))} == {"identical"}
+
+
+def test_a_prompt_adapter_leaves_its_base_as_it_is(suite: Suite, gpt2: str, tmp_path: Path) -> None:
+    """Its pipeline is not refused: the names of the base are its own."""
+    adapted = load_plainly(Path(gpt2), make_adapter(Path(gpt2), suite.path / "adapter", "prompt"))
+    uri = log(suite, gpt2, adapted=adapted)
+    folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path)))
+    assert (folder / "peft").is_dir()
+    spec = ModelSpec("m", uri, SourceKind.MLFLOW)
+    check_adapted_pipeline(folder, read_flavors(folder, spec), uri, spec)
 
 
 def test_another_model_drifts_with_margins(suite: Suite, example_models: Path) -> None:

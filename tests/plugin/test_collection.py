@@ -389,3 +389,18 @@ def test_tests_that_share_a_table_share_the_experiment_that_one_of_them_names(su
         "test_trivia.py::test_second: experiment='mine', but test_trivia.py::test_first evaluates the same table "
         "'trivia' in the experiment 'yours'. Name one of the two."
     ) in result.stdout.str()
+
+
+@pytest.mark.parametrize("folder", ["mlruns", "mlartifacts"])
+def test_no_tests_are_looked_for_among_files_of_mlflow(suite: Suite, folder: str) -> None:
+    """Neither a model's code nor a log is a test, unless the command line names it."""
+    suite.trivia(TRIVIA[:1])
+    kept = suite.write(f"{folder}/1/models/m-1/artifacts/code/test_of_model.py", "def test_code(): pass")
+    assert suite.collect() == ["test_trivia.py::test_trivia[m-sky]"]
+    assert suite.collect(str(kept)) == [f"{folder}/1/models/m-1/artifacts/code/test_of_model.py::test_code"]
+
+
+def test_a_module_may_have_the_name_of_a_folder_of_mlflow(suite: Suite) -> None:
+    """Only folders are left out."""
+    suite.write("mlruns.py", "def test_code(): pass")
+    assert suite.collect("-o", "python_files=*.py", models=[]) == ["mlruns.py::test_code"]

@@ -46,15 +46,28 @@ def test_help_tells_every_option(suite: Suite) -> None:
     [
         ("--llm-modles=echo:", "there is no option --llm-modles. Did you mean '--llm-models'?"),
         ("--llm-updte", "there is no option --llm-updte. Did you mean '--llm-update'?"),
-        ("--llm-prune=no", "ignored explicit argument 'no'"),
+        ("--llm-prune=no", "expected --llm-prune or --llm-prune=yes. To do without, leave it out."),
+        ("--llm-update=yes", "expected --llm-update. To do without, leave it out."),
     ],
 )
 def test_misspelt_options(suite: Suite, option: str, message: str) -> None:
-    """A usage error that names the nearest option; pytest itself refuses a value for an option that takes none."""
+    """A usage error that names the nearest option, or what a flag may be."""
     suite.trivia()
     result = suite.run(option, models=[])
     assert result.ret == USAGE
     result.stderr.fnmatch_lines([f"*: {message}"])
+
+
+def test_flags_with_a_value_in_a_configuration(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in `addopts` and PYTEST_ADDOPTS."""
+    suite.trivia()
+    suite.write("pytest.ini", "[pytest]\naddopts = --llm-prune=maybe\n")
+    suite.run(models=[]).stderr.fnmatch_lines(["ERROR: --llm-prune=maybe: expected --llm-prune or *"])
+    suite.write("pytest.ini", "[pytest]\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--llm-update-all=on")
+    result = suite.run(models=[])
+    assert result.ret == USAGE
+    result.stderr.fnmatch_lines(["ERROR: --llm-update-all=on: expected --llm-update-all. *"])
 
 
 def test_options_of_others_may_begin_as_ours_do(suite: Suite) -> None:

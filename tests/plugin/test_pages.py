@@ -22,6 +22,7 @@ STATUSES = {
     "reports.md": [0, 0, 1, 0],
     "mlflow.md": [0, 0, 0, 0, 0],
     "from_the_article.md": [0, 0, 0, 0, 0],
+    "from_other_tools.md": [0, 1],
 }
 """How each command of a page ends, in order."""
 

@@ -108,7 +108,7 @@ def test_an_interrupted_run_tells_what_finished(suite: Suite) -> None:
         """,
     )
     assert suite.run(*ALL).ret == pytest.ExitCode.INTERRUPTED
-    assert read(suite)["outcome"] == embedded(suite)["outcome"] == "interrupted"
+    assert read(suite)["outcome"] == embedded(suite)["header"]["outcome"] == "interrupted"
     assert cases(read(suite)) == {"trivia/m/sky": "identical", "trivia/m/hamlet": "identical"}
 
 

@@ -55,6 +55,49 @@ def test_they_stand_in_the_message_of_a_comparison_that_fails(suite: Suite) -> N
     result.stdout.fnmatch_lines(["*missing: no baseline*", "*failed json (the output is not JSON*", "Record *"])
 
 
+def test_only_outputs_that_can_be_accepted_are_counted(suite: Suite) -> None:
+    """Those that fail an assertion are named apart; an update leaves them, and then they are all that is left."""
+    suite.trivia(TABLE)
+    result = suite.run(models=ECHO)
+    told = "1 output fails assertions of its row: --llm-update does not write it while the test fails"
+    assert says(result, "Record 2: pytest")
+    assert says(result, told)
+    result = suite.run("--llm-update", models=ECHO)
+    result.assert_outcomes(passed=2, failed=1)
+    assert says(result, told)
+    assert not says(result, "Record 1: pytest")
+
+
+def test_the_end_of_a_run_says_which_failed_and_where(suite: Suite) -> None:
+    """Per assertion and model, also for an output that is as its baseline; per model how many outputs pass."""
+    suite.trivia([{key: value for key, value in row.items() if key != "expect"} for row in TABLE])
+    suite.run("--llm-update", models=ECHO)
+    suite.trivia(TABLE, WITH_MARKER.replace("sorry", "cold"))
+    result = suite.run(models=ECHO)
+    result.stdout.fnmatch_lines(
+        [
+            "ice * = ✗ Ice is cold.*",
+            "and 2 prompts without a difference*",
+            "= as its baseline   ✗ fails an assertion",
+            "m: 1 output fails json in ice",
+            "m: 1 output fails not-contains: cold in ice",
+            "model * expect *",
+            "m * 2 of 3 *",
+            "FAILED * expect failed: json and 1 more",
+        ]
+    )
+
+
+def test_a_failed_comparison_names_failed_assertions_in_its_first_line(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that pytest's summary shows, as far as the terminal is wide, and JUnit and CI logs."""
+    monkeypatch.setenv("COLUMNS", "150")
+    suite.trivia(TABLE)
+    result = suite.run(models=ECHO)
+    result.stdout.fnmatch_lines(["FAILED *ice* - missing: no baseline is recorded for this case; expect failed: json"])
+
+
 def test_those_of_the_marker_hold_for_all_rows_and_tests(suite: Suite) -> None:
     """A second test on the same table does not name them, and fails as well."""
     marker = WITH_MARKER.replace("not-contains: sorry", "not-contains: Nothing")

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_llmcompare.comparison.attempts import (
+    Attempt,
     compared,
     nothing_compared,
     own_comparisons,
@@ -17,7 +18,7 @@ from pytest_llmcompare.comparison.attempts import (
 )
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement, Verdict
-from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
 from pytest_llmcompare.settings import COMMAND_LINE, FILE, Settings, Update
 
 NAMED = Settings(models=("m",), origins={"models": COMMAND_LINE})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 
 from pytest_llmcompare.decoding.buffers import Buffers
@@ -27,6 +30,26 @@ def test_what_is_held_stays_as_it_is() -> None:
     buffers.clear()
     buffers.take((3,), LIKE).fill_(9)
     assert [tensor.tolist() for tensor in kept] == [[float(number)] * 3 for number in range(4)]
+
+
+@pytest.mark.parametrize(
+    "view", [lambda one: one.transpose(0, 1), lambda one: one[1:], lambda one: one.expand(2, 3, 4)]
+)
+def test_a_view_keeps_it(view: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """An attention may turn its keys round, and drop the tensor that it got."""
+    buffers = Buffers()
+    kept = view(buffers.take((3, 4), LIKE).fill_(1))
+    buffers.take((3, 4), LIKE).fill_(9)
+    assert bool((kept == 1).all())
+
+
+def test_without_torchs_count_nothing_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch that doesn't tell costs time alone."""
+    monkeypatch.delattr(torch._C, "_storage_Use_Count")
+    buffers = Buffers()
+    view = buffers.take((3,), LIKE).fill_(1)[1:]
+    buffers.take((3,), LIKE).fill_(9)
+    assert view.tolist() == [1, 1]
 
 
 def test_another_dtype_has_memory_of_its_own() -> None:

@@ -22,7 +22,7 @@ from pytest_llmcompare.baselines.answer_lines import (
     model_line,
 )
 from pytest_llmcompare.evaluation.answer_facts import facts_of_model, facts_of_place, live_switches
-from pytest_llmcompare.evaluation.cached_answers import CachedAnswers
+from pytest_llmcompare.evaluation.local_answers import LocalAnswers
 from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import machine
@@ -47,10 +47,10 @@ PLACE = {"processor": "x", "device option": "", "dtype option": ""}
 
 def cached(
     root: Path, fixed: dict[str, str] = FIXED, place: dict[str, str] = PLACE, case: Case = CASE, **expected: Baseline
-) -> CachedAnswers:
+) -> LocalAnswers:
     file = AnswerFile(root, GROUP)
     by_row = {RowKey(name): baseline for name, baseline in expected.items()}
-    return CachedAnswers([case], by_row, False, file, file.read(), fixed, place, "notes")
+    return LocalAnswers([case], by_row, False, file, file.read(), fixed, place=place, about_notes="notes")
 
 
 def keep(root: Path, **expected: Baseline) -> None:
@@ -64,7 +64,7 @@ def keep(root: Path, **expected: Baseline) -> None:
     assert one.file.append(lines) == ""
 
 
-def hit(one: CachedAnswers) -> bool:
+def hit(one: LocalAnswers) -> bool:
     """Whether the answer is used, before and after the model is loaded."""
     one.look_up()
     before = one.answers_all

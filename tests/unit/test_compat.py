@@ -13,6 +13,7 @@ import mlflow
 import pytest
 import torch
 import transformers
+from mlflow.entities.trace_location import MlflowExperimentLocation
 
 from pytest_llmcompare.compat import (
     assertion_rewriting_off,
@@ -24,6 +25,7 @@ from pytest_llmcompare.compat import (
     sampling_loop,
     takes_positions_to_keep,
     use_tracking_uri,
+    users_of_memory,
 )
 
 CONFTEST = """
@@ -147,6 +149,27 @@ def test_no_active_experiment(tmp_path: Path) -> None:
             mlflow.start_run(run_id=other.info.run_id)
 
 
+def mask(span: object) -> None:
+    """A span processor of the user."""
+
+
+def test_tracing_is_as_before(tmp_path: Path) -> None:
+    """Inside, nothing that the user set about tracing decides where traces go; afterwards all of it holds again."""
+    user: Any = importlib.import_module("mlflow.tracing.provider")
+    mlflow.tracing.set_destination(MlflowExperimentLocation("7"))
+    mlflow.tracing.configure(span_processors=[mask])
+    mlflow.tracing.disable()
+    try:
+        with use_tracking_uri(f"sqlite:///{tmp_path / 'other.db'}"):
+            assert user._MLFLOW_TRACE_USER_DESTINATION.get() is None
+            assert user.is_tracing_enabled()
+        assert user._MLFLOW_TRACE_USER_DESTINATION.get().experiment_id == "7"
+        assert not user.is_tracing_enabled()
+        assert mlflow.tracing.config.get_config().span_processors == [mask]
+    finally:
+        mlflow.tracing.reset()
+
+
 def test_loops_of_generate() -> None:
     """The inner loops of `generate` take what `generate` has prepared."""
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=1, n_embd=8, n_head=1, vocab_size=16))
@@ -187,3 +210,13 @@ def test_requirements_are_unchecked_and_checked_again() -> None:
     with requirements_unchecked():
         assert environment.warn_dependency_requirement_mismatches is not check
     assert environment.warn_dependency_requirement_mismatches is check
+
+
+def test_users_of_memory() -> None:
+    """A tensor, and each that is alive and has the same memory."""
+    tensor = torch.zeros(4)
+    assert users_of_memory(tensor) == 1
+    view = tensor[1:].view(3, 1)
+    assert users_of_memory(tensor) == 2
+    del view
+    assert users_of_memory(tensor) == 1

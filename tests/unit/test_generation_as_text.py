@@ -14,7 +14,7 @@ import pytest
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
-from pytest_llmcompare.serialization import case_result_from_json, case_result_to_json
+from pytest_llmcompare.serialization import from_json, to_json
 
 PARIS = Generation(" Paris, 42", (1, 2), (-0.1, -0.2), stop="eos", environment=(("device", "cpu"),))
 
@@ -79,9 +79,7 @@ def test_two_outputs_are_equal_with_their_tokens() -> None:
         copy.deepcopy,
         lambda output: pickle.loads(pickle.dumps(output)),
         lambda output: (
-            case_result_from_json(
-                case_result_to_json(CaseResult(CaseKey(GroupKey(".", "t", "m"), "a"), "n", output))
-            ).generation
+            from_json(CaseResult, to_json(CaseResult(CaseKey(GroupKey(".", "t", "m"), "a"), "n", output))).generation
         ),
     ],
     ids=["copy", "deepcopy", "pickle", "wire"],

@@ -1,4 +1,4 @@
-"""Time of each case: shared over batches, left out where it was not measured."""
+"""Time of each case: left out where it was not measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.evaluation.latency import BatchClock, explained, is_generated
+from pytest_llmcompare.evaluation.latency import explained, is_generated
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Gate
 
@@ -19,44 +19,6 @@ def output(tokens: int | None, **facts: str | bool) -> Generation:
 
 def gate(metric: str, value: float | None, why: str = "") -> Gate:
     return Gate(metric, "<=2", value, passed=value is not None, cases=2, total=2, why=why)
-
-
-class Times:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.mark.parametrize(
-    ("arrivals", "expected"),
-    [
-        ([], {}),
-        ([(2.0, output(5))], {0: 2.0}),
-        ([(2.0, output(1)), (0.0, output(3)), (1.0, output(9))], {0: 0.5, 1: 1.5, 2: 1.0}),
-        ([(2.0, output(None)), (0.0, output(None))], {0: 1.0, 1: 1.0}),
-        ([(2.0, output(0)), (0.0, output(0))], {0: 1.0, 1: 1.0}),
-        ([(2.0, GenerationError("no", "m")), (0.0, output(2))], {0: 0.0, 1: 2.0}),
-        ([(0.001, output(1)), (0.001, output(1)), (0.02, output(1))], {0: 0.001, 1: 0.001, 2: 0.02}),
-    ],
-    ids=["none", "alone", "batches", "texts", "empty", "error", "close"],
-)
-def test_the_time_of_a_batch_is_shared_by_tokens(
-    arrivals: list[tuple[float, Outcome]], expected: dict[int, float]
-) -> None:
-    """Answers that come one right after the other are a batch; what is done with them is not the model's time."""
-    times = Times()
-    clock = BatchClock(times)
-    clock.start()
-    for index, (elapsed, outcome) in enumerate(arrivals):
-        times.now += elapsed
-        clock.take(index, outcome)
-        times.now += 7.0  # it is written to the journal
-        clock.start()
-    assert clock.seconds() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

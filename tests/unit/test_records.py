@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey, digest
+from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row, RowKey
+from pytest_llmcompare.text import digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")
 CASE = Case(

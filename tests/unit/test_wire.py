@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_llmcompare.comparison.attempts import Attempt
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate, Judgement, Verdict
-from pytest_llmcompare.records import Attempt, CaseKey, CaseResult, GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import AnswerCount, Gate, Judgement, Verdict
+from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.serialization import (
-    attempt_from_json,
-    attempt_to_json,
-    case_result_from_json,
-    case_result_to_json,
     declared_from_json,
     declared_to_json,
+    from_json,
     group_result_from_json,
     group_result_to_json,
+    to_json,
 )
 
 # A high surrogate right before a low one is one character in JSON; no decoder of bytes makes such a pair.
@@ -44,6 +43,7 @@ GENERATIONS = st.builds(
     st.booleans(),
     TEXTS,
 )
+METRICS = st.dictionaries(TEXTS, TEXTS | st.floats(allow_nan=False), max_size=3)
 CASE_RESULTS = st.builds(
     CaseResult,
     st.builds(CaseKey, GROUPS, TEXTS, TEXTS),
@@ -54,6 +54,7 @@ CASE_RESULTS = st.builds(
     *(TEXTS, TEXTS, TEXTS),
     st.none() | TEXTS,
     st.booleans(),
+    metrics=METRICS,
 )
 ATTEMPTS = st.builds(
     Attempt, TEXTS, TEXTS, st.booleans(), st.booleans(), st.none() | st.sampled_from(Verdict), st.booleans(), TEXTS
@@ -70,10 +71,11 @@ GROUP_RESULTS = st.builds(
     judgements=st.dictionaries(ROWS, JUDGEMENTS, max_size=3),
     baseline_texts=st.dictionaries(ROWS, TEXTS, max_size=3),
     baseline_tokens=st.dictionaries(ROWS, st.lists(st.integers(0, 2**31), max_size=3).map(tuple), max_size=3),
+    metrics=st.dictionaries(ROWS, METRICS, max_size=3),
     error=TEXTS,
     notes=st.lists(TEXTS, max_size=3).map(tuple),
-    run_id=TEXTS,
-    model_uri=TEXTS,
+    mlflow=st.builds(MlflowRun, TEXTS, TEXTS, TEXTS, TEXTS),
+    answered=st.builds(AnswerCount, st.integers(0, 2**31), st.integers(0, 2**31)),
     evaluation=TEXTS,
     evaluation_fault=TEXTS,
     notification_fault=TEXTS,
@@ -92,10 +94,10 @@ def evidence(generation: Generation) -> tuple[object, ...]:
 @settings(deadline=None)
 def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
     """Equal in every part, and of the same types."""
-    sent = case_result_to_json(result)
+    sent = to_json(result)
     assert sent.isascii()
     assert "\n" not in sent
-    arrived = case_result_from_json(sent)
+    arrived = from_json(CaseResult, sent)
     assert arrived == result
     assert repr(arrived) == repr(result)
     assert hash(arrived.generation) == hash(result.generation)
@@ -106,9 +108,9 @@ def test_a_result_of_a_case_arrives(result: CaseResult) -> None:
 @given(ATTEMPTS)
 def test_how_a_test_went_arrives(attempt: Attempt) -> None:
     """Equal in every part, and of the same types."""
-    sent = attempt_to_json(attempt)
+    sent = to_json(attempt)
     assert sent.isascii()
-    assert repr(attempt_from_json(sent)) == repr(attempt)
+    assert repr(from_json(Attempt, sent)) == repr(attempt)
 
 
 def test_all_that_a_group_has_by_row_arrives() -> None:
@@ -151,17 +153,17 @@ def test_declared_rows_arrive(declared: dict[GroupKey, list[RowKey]]) -> None:
 def test_any_text_is_ascii_on_one_line(text: str) -> None:
     """A lone surrogate kills an xdist worker, a raw control character may act on a terminal: neither is sent."""
     result = CaseResult(CaseKey(GroupKey("t", text, "m"), text, text), text, Generation(text), baseline_text=text)
-    sent = case_result_to_json(result)
+    sent = to_json(result)
     assert sent.isascii()
     assert sent.isprintable()
-    assert case_result_from_json(sent) == result
+    assert from_json(CaseResult, sent) == result
 
 
 def test_verdicts_are_words() -> None:
     """Whoever reads the JSON sees the verdict by its name."""
     result = CaseResult(CaseKey(GroupKey("t", "x", "m"), "a"), "n", judgement=Judgement(Verdict.DRIFTED, 1, 2))
-    assert json.loads(case_result_to_json(result))["judgement"]["verdict"] == "drifted"
-    found = case_result_from_json(case_result_to_json(result)).judgement
+    assert json.loads(to_json(result))["judgement"]["verdict"] == "drifted"
+    found = from_json(CaseResult, to_json(result)).judgement
     assert found is not None
     assert found.verdict is Verdict.DRIFTED
 
@@ -170,6 +172,6 @@ def test_verdicts_are_words() -> None:
 def test_lengths_of_tokens_arrive(lengths: tuple[int, ...] | None) -> None:
     """They count for nothing when generations are compared, so equality does not show that they are there."""
     sent = CaseResult(CaseKey(GroupKey(".", "t", "m"), "a"), "test", Generation("text", lengths=lengths))
-    arrived = case_result_from_json(case_result_to_json(sent)).generation
+    arrived = from_json(CaseResult, to_json(sent)).generation
     assert arrived is not None
     assert arrived.lengths == lengths

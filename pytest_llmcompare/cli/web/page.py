@@ -14,16 +14,24 @@ from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
 from pytest_llmcompare.reports.document import Report, ReportData, report_data
-from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of, slim_document
+from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of
+from pytest_llmcompare.reports.page_data import slim_document
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "review.js", "start.js")
 STYLES = ("report.css", "review.css")
 KEYS = "".join(
-    f"<div><dt><kbd>{keys[0]}</kbd> <kbd>{keys[1]}</kbd></dt><dd>{what}, all that are alike</dd></div>\n    "
-    for keys, what in (("aA", "accept"), ("rR", "reject"), ("sS", "skip"))
+    f"<div><dt>{' '.join(f'<kbd>{key}</kbd>' for key in keys)}</dt><dd>{what}</dd></div>\n    "
+    for keys, what in (
+        ("aA", "accept; all that are alike, once they were shown"),
+        ("rR", "reject; all that are alike"),
+        ("sS", "skip; all that are alike"),
+        ("u", "take the last decision back"),
+        ("bn", "case before, case after it in the order of the review"),
+        ("g", "go to a case by its number or a part of its name"),
+        ("m", "sort by margin; again: those that are alike together"),
+    )
 )
-UNDO = "<div><dt><kbd>u</kbd></dt><dd>take the last decision back</dd></div>\n    "
 
 
 class ReviewPage:
@@ -65,14 +73,19 @@ class ReviewPage:
             policy=self.policy,
             data=data,
             further=page_part("review.html"),
-            keys=KEYS + UNDO,
+            keys=KEYS,
         )
 
     def result(self, applied: Applied) -> dict[str, Any]:
         """Return what the page shows of the result: the fate of each output, faults, written files."""
         fates = dict.fromkeys(applied.accepted, "accepted") | dict.fromkeys(applied.rejected, "rejected")
         fates |= dict.fromkeys(applied.refused, "refused")
+        left = len(self._keys) - len(fates)
+        counts = [(len(applied.refused), "refused"), (left, "left for another time")]
+        further = [f"{number:,} {fate}" for number, fate in counts if number]
+        done = [f"{len(applied.accepted):,} accepted", f"{len(applied.rejected):,} rejected", *further]
         return {
+            "sentence": f"{', '.join(done)}.",
             "fates": [fates.get(key, "left") for key in self._keys],
             "why": [applied.refused.get(key, "") for key in self._keys],
             "faults": list(applied.faults),
@@ -98,21 +111,22 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
         )
         for entry in entries
     ]
-    models = tuple(dict.fromkeys(result.key.group.model for result in results))
+    names = tuple(dict.fromkeys(result.key.group.model for result in results))
     declared: dict[GroupKey, list[RowKey]] = {}
     for result in results:
         declared.setdefault(result.key.group, []).append(result.key.row)
-    summary = summarize(results, (), Settings(), declared=declared, notes=notes, models=models)
+    summary = summarize(results, (), Settings(), declared=declared, notes=notes, models=names)
     report = Report(summary, accepting=lambda _: "")
-    data = slim_document(report_data(report))
+    whole = report_data(report)
+    models = [{**model, "drift_rate": None} for model in whole["models"]]
+    sentence = f"{len(results):,} pending: {report.counts}"
+    data = slim_document({**whole, "sentence": sentence, "models": models, "pairs": []})
     numbers = {result.key: number for number, result in enumerate(results)}
     cells = iter(summary.cells)
     for table in data["tables"]:
         for row in table["rows"]:
             row["cases"] = [case and {**case, "entry": numbers[next(cells).key]} for case in row["cases"]]
-    models_alone = [{**model, "drift_rate": None} for model in data["models"]]
-    sentence = f"{len(results):,} pending: {report.counts}"
-    return {**data, "sentence": sentence, "models": models_alone, "pairs": []}
+    return data
 
 
 def hash_source(inline: str) -> str:

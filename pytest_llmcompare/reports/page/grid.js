@@ -1,13 +1,13 @@
 // Prompts beside models. Rows are made as they come into sight, so that thousands of them are no burden.
 
-const CHUNK = 100, PREVIEW = 260;
-const grid = { shown: [], items: [], made: 0, table: null, body: null };
+const CHUNK = 100, PREVIEW = 260, MOST_OF_COLUMN = 400, SHORT = 40;
+const grid = { shown: [], items: [], made: 0, table: null, body: null, whole: false, before: 0 }; // whole: no text is cut, for print
 
 // As much of a text as a cell has room for: from its beginning, or from shortly before it differs from the other text.
 function preview(text, changed, tag) {
   if (!text) return ["(no text)"];
-  const first = changed.length ? changed[0][0] : 0;
-  const start = first > 110 ? first - 40 : 0, end = start + PREVIEW;
+  const first = changed.length && !grid.whole ? changed[0][0] : 0;
+  const start = first > 110 ? first - 40 : 0, end = start + (grid.whole ? MOST_SHOWN : PREVIEW);
   const made = pieces(text.slice(start, end), within(changed, start, end), []).map((piece, at) => {
     const line = onOneLine(piece.text);
     return element(piece.changed ? tag : "span", "", safe(at ? line : line.trimStart()));
@@ -15,36 +15,46 @@ function preview(text, changed, tag) {
   return [start ? "\u2026" : "", ...made, text.length > end ? "\u2026" : ""];
 }
 
+// Both texts of a case with the words that differ, its evidence, assertions that failed.
+function linesOf(record) {
+  const { changes, candidate } = record, texts = [[`${wordFor(record)}: `, ...(candidate ? preview(candidate.text, changes?.candidate || [], "ins") : ["(no output)"])]];
+  if (changes) texts.unshift(["baseline: ", ...preview(record.baseline, changes.baseline, "del")]);
+  const lines = texts.map(([unseen, ...text]) => {
+    const output = element("span", "output", element("span", "unseen", unseen), ...text);
+    output.dir = "auto";
+    return output;
+  });
+  if (record.why) lines.push(element("span", "why", safe(record.why)));
+  for (const line of record.broken || []) lines.push(element("span", "why broken", element("strong", "", "\u2717 "), safe(line)));
+  return lines;
+}
+
 function cellOf(item) {
   const { record } = item, kind = kindOf(record), sign = signOf(signFor(record));
   sign.title = wordFor(record);
-  const { changes, candidate } = record, texts = [[`${wordFor(record)}: `, ...(candidate ? preview(candidate.text, changes?.candidate || [], "ins") : ["(no output)"])]];
-  if (changes) texts.unshift(["baseline: ", ...preview(record.baseline, changes.baseline, "del")]);
-  const outputs = texts.map(([unseen, ...text]) => element("span", "output", element("span", "unseen", unseen), ...text));
-  for (const output of outputs) output.dir = "auto";
-  const link = colour(element("a", "cell", sign, ...outputs), kind);
+  const link = colour(element("a", "cell", sign, ...linesOf(record)), kind);
   link.href = `#${item.hash}`;
   link.classList.toggle("loud", looks.get(kind).loud);
-  const numbers = chosen("case").filter(({ name }) => record.facts[name] !== undefined).map(({ name }) => `${name} ${factOf(record.facts[name])}`);
-  if (record.why) link.append(element("span", "why", safe(record.why)));
-  for (const line of record.broken || []) link.append(element("span", "why", element("strong", "", "\u2717 "), safe(line)));
-  if (numbers.length) link.append(element("span", "why", safe(numbers.join(" \u00b7 "))));
+  const lines = chosen("case").filter(({ name }) => record.facts[name] !== undefined).map(({ name }) => `${name} ${factOf(record.facts[name])}`);
+  const short = lines.filter((line) => line.length <= SHORT).join(" \u00b7 ");
+  for (const line of [short, ...lines.filter((one) => one.length > SHORT)]) if (line) link.append(element("span", "why", safe(line)));
   link.append(...added.cell(item, link), element("span", "name", safe(record.model)));
   item.link = link;
   return element("td", "", link);
 }
 
 const chosen = (of) => columns.filter((column) => column.of === of && view.columns.has(column.name));
-const factOf = (value) => (typeof value !== "number" ? value : Number.isInteger(value) ? digits(value) : nats(value));
+const factOf = (value, whole = false) => (typeof value !== "number" ? (whole ? value : cut(value)) : Number.isInteger(value) ? digits(value) : nats(value, 4));
+const cut = (text) => onOneLine(grid.whole ? text : text.slice(0, MOST_OF_COLUMN));
 
 function rowOf(line) {
-  const prompt = element("span", "prompt", safe(onOneLine(line.row.input.slice(0, 400))));
+  const prompt = element("span", "prompt", safe(cut(line.row.input)));
   prompt.dir = "auto";
   const head = element("th", "", safe(rowName(line.row)), prompt);
   head.scope = "row";
   const cases = line.cases.filter((item) => !filters.model || (item && item.record.model === filters.model));
   const own = chosen("row").map(({ name }) => {
-    const cell = element("td", "own", element("span", "name", safe(name)), element("span", "output", safe(onOneLine((line.row.columns[name] ?? "").slice(0, 400)))));
+    const cell = element("td", "own", element("span", "name", safe(name)), element("span", "output", safe(cut(line.row.columns[name] ?? ""))));
     cell.dir = "auto";
     return cell;
   });
@@ -62,6 +72,7 @@ function beginTable(table) {
   grid.table = table;
   grid.body = element("tbody");
   const made = element("table", heads.length > 5 ? "wide" : "", element("thead", "", element("tr", "", ...heads)), grid.body);
+  made.setAttribute("aria-label", table.table);
   part("tables").append(element("section", "table", title, element("div", "scroll", made)));
 }
 
@@ -107,12 +118,11 @@ function showTools() {
   offer("variant", [...new Set(rows.map(({ row }) => row.variant).filter(Boolean))], 1);
   offer("sort", columns.map(({ name }) => name), 1);
   for (const { name } of own) {
-    const box = element("input");
-    Object.assign(box, { type: "checkbox", value: name });
-    box.addEventListener("change", () => {
+    const box = checkbox(() => {
       if (!view.columns.delete(name)) view.columns.add(name);
       showGrid();
     });
+    box.value = name;
     part("columns").append(element("label", "check", box, " ", safe(name)));
   }
   part("columns").parentElement.hidden = !own.length;

@@ -1,4 +1,4 @@
-// Keys, filters, links.
+// Keys, filters, links, print, and the file to take along.
 
 const search = part("search"), help = part("help");
 
@@ -12,11 +12,13 @@ function step(by) {
   go(grid.items[at < 0 ? 0 : Math.min(Math.max(at + by, 0), grid.items.length - 1)]);
 }
 
-// The next case that drifted, from the first one on again after the last.
-function nextDrifted() {
+// The shown cases after the current one, then those before it.
+function following() {
   const at = grid.items.indexOf(current()) + 1;
-  go([...grid.items.slice(at), ...grid.items.slice(0, at)].find(({ record }) => record.verdict === "drifted"));
+  return [...grid.items.slice(at), ...grid.items.slice(0, at)];
 }
+
+const nextDrifted = () => go(following().find(({ record }) => record.verdict === "drifted"));
 
 function go(next) {
   if (!next) return;
@@ -35,7 +37,11 @@ function followHash() {
 }
 
 function escapeKey() {
-  if (document.activeElement === search && search.value) {
+  const menu = part("columns").parentElement;
+  if (menu.open && menu.contains(document.activeElement)) {
+    menu.open = false;
+    menu.firstElementChild.focus();
+  } else if (document.activeElement === search && search.value) {
     search.value = "";
     filter();
   } else if (open) close();
@@ -43,7 +49,7 @@ function escapeKey() {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") return escapeKey();
   if (event.target.closest("input[type=search], select, textarea")) return;
   const act = { j: () => step(1), k: () => step(-1), n: nextDrifted, "/": () => search.focus(), "?": () => help.showModal(), ...added.keys }[event.key];
@@ -58,7 +64,13 @@ function filter() {
   filters.search = search.value;
   for (const name of ["table", "model", "variant"]) filters[name] = part(name).value;
   view.sort = part("sort").value;
+  view.reverse = part("reverse").checked;
+  part("reverse").disabled = !view.sort;
   filters.differing = part("differing").checked;
+  redraw();
+}
+
+function redraw() {
   showGrid();
   highlight(open, true);
 }
@@ -70,20 +82,33 @@ function onVerdict({ currentTarget }) {
   filter();
 }
 
+// On paper nothing can be opened or scrolled: all rows are made, with whole texts, and all that is folded away is open.
+function forPrint(isPrinted) {
+  const made = isPrinted ? grid.shown.length : grid.before;
+  Object.assign(grid, { whole: isPrinted, before: grid.made });
+  redraw();
+  makeRows(made - grid.made);
+  for (const box of document.querySelectorAll(isPrinted ? "details:not(.menu, [open])" : "details[data-shut]")) {
+    box.open = isPrinted;
+    box.toggleAttribute("data-shut", isPrinted);
+  }
+}
+
 function listen() {
   let waiting = 0;
   search.addEventListener("input", () => {
     window.clearTimeout(waiting);
     waiting = window.setTimeout(filter, rows.length > 500 ? 120 : 0);
   });
-  for (const id of ["table", "model", "variant", "sort", "differing"]) part(id).addEventListener("change", filter);
+  for (const id of ["table", "model", "variant", "sort", "reverse", "differing"]) part(id).addEventListener("change", filter);
   part("next").addEventListener("click", nextDrifted);
   part("csv").addEventListener("click", download);
   part("tools").addEventListener("submit", (event) => event.preventDefault());
   part("help-button").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", onKey);
   window.addEventListener("hashchange", followHash);
-  window.addEventListener("beforeprint", () => makeRows(grid.shown.length));
+  window.addEventListener("beforeprint", () => forPrint(true));
+  window.addEventListener("afterprint", () => forPrint(false));
   narrow.addEventListener("change", () => { page.inert = Boolean(open) && narrow.matches; });
   new IntersectionObserver((seen) => {
     if (seen.some((one) => one.isIntersecting)) makeRows(CHUNK);
@@ -99,10 +124,11 @@ function csvCell(value) {
 // The cases that are shown, as a file.
 function download() {
   const heads = ["table", "prompt id", "variant", "model", "verdict", "prompt", "baseline", "output", ...columns.map(({ name }) => name)];
-  const lines = grid.items.map(({ record, line: { row } }) => [
-    record.table, row.prompt_id, row.variant, record.model, kindOf(record), row.input, record.baseline, record.candidate?.text,
-    ...columns.map(({ name, of }) => (of === "row" ? row.columns[name] : record.facts[name])),
-  ]);
+  const lines = grid.items.map((item) => {
+    const { record, line: { row } } = item, { table, model, baseline, candidate } = record;
+    const own = columns.map((column) => valueOf(item, column));
+    return [table, row.prompt_id, row.variant, model, kindOf(record), row.input, baseline, candidate?.text, ...own];
+  });
   const text = [heads, ...lines].map((cells) => cells.map(csvCell).join(",")).join("\r\n");
   const link = element("a");
   link.href = URL.createObjectURL(new Blob(["\ufeff", text, "\r\n"], { type: "text/csv" }));

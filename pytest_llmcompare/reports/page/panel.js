@@ -1,6 +1,7 @@
 // One case in full: what it was asked, both texts with their differences, the evidence, how to accept it.
 
 const MOST_SHOWN = 20000, AROUND = 2000, MOST_MESSAGES = 200;
+const ELSEWHERE = ["verdict", "margin", "movement", "assertions"]; // facts that an opened case shows in other places
 const HEAT = [[0.9, ""], [0.7, "p1"], [0.5, "p2"], [0.3, "p3"], [0.1, "p4"], [0, "p5"]];
 const panel = part("panel"), page = part("page"), narrow = window.matchMedia("(max-width: 60rem)");
 let open = null, shaded = false;
@@ -42,13 +43,12 @@ function textBox(text, changed = [], tag = "span", candidate = null) {
 }
 
 function shading(candidate) {
-  const box = element("input");
-  Object.assign(box, { type: "checkbox", id: "shade", checked: shaded });
-  box.addEventListener("change", () => {
+  const box = checkbox(() => {
     shaded = box.checked;
     show(open);
     part("shade").focus();
   });
+  Object.assign(box, { id: "shade", checked: shaded });
   const legend = element("span", "legend", "likely", ...HEAT.slice(1).map(([, heat]) => element("i", heat)), "unlikely");
   const row = element("div", "shading", element("label", "check", box, "shade tokens by probability"), legend);
   const known = candidate.logprobs.map((value, index) => [value, index]).filter(([value]) => value !== null);
@@ -75,7 +75,7 @@ function texts({ baseline, candidate, changes }) {
 // Text in which lines end at blanks only: not after the hyphen of an option or of a number such as 1e-05.
 const unbroken = (text) => text.split(" ").flatMap((word, at) => [at ? " " : "", element("span", "word", safe(word))]);
 
-const facts = (items, name) => element("dl", name, ...items.flatMap(([name, value]) => [element("dt", "", name), element("dd", "", ...unbroken(value))]));
+const facts = (items, kind) => element("dl", kind, ...items.flatMap(([name, value]) => [element("dt", "", safe(name)), element("dd", "", ...value)]));
 
 function command(text) {
   const code = element("code", "", ...unbroken(text)), status = element("span", "unseen");
@@ -126,19 +126,23 @@ function question({ input, conversation }) {
   return titled("Conversation", ...shown);
 }
 
+const assertion = ([passed, text]) => element("li", passed ? "" : "broken", signOf(passed ? "\u2713" : "\u2717"), passed ? " holds: " : " failed: ", safe(text));
+
 function show(item) {
   const { record } = item, heading = element("h2", "", safe(`${record.model}: ${rowName(record)}`));
   heading.id = "panel-title";
   const badge = colour(element("p", "badge", element("span", "sign", signFor(record)), wordFor(record)), kindOf(record));
   const parts = [topBar(item), heading, badge, ...added.panel(item)], others = otherModels(item);
-  if (record.evidence?.length) parts.push(facts(record.evidence, "evidence"));
+  if (record.evidence?.length) parts.push(facts(record.evidence.map(([name, value]) => [name, unbroken(value)]), "evidence"));
   if (record.reason) parts.push(element("p", "reason", safe(record.reason, true)));
   parts.push(texts(record));
   if (record.candidate?.reasoning) parts.push(...titled("Reasoning", textBox(record.candidate.reasoning)));
   if (record.target !== null) parts.push(...titled("Expected answer", textBox(record.target)));
-  if (record.assertions) parts.push(...titled("Assertions", element("ul", "", ...record.assertions.map(({ text, passed, why }) => element("li", "", passed ? "\u2713 " : "\u2717 failed: ", safe(`${text}${why && ` (${why})`}`))))));
+  if (record.assertions) parts.push(...titled(`Assertions: ${record.facts.assertions}`, element("ul", "asserted", ...record.assertions.map(assertion))));
   parts.push(...question(item.line.row));
   if (record.accept) parts.push(...titled("Accept today's output as the baseline", command(record.accept)));
+  const measured = columns.filter(({ name, of }) => of === "case" && record.facts[name] !== undefined && !ELSEWHERE.includes(name));
+  if (measured.length) parts.push(...titled("Measured", facts(measured.map(({ name }) => [name, [safe(factOf(record.facts[name], true), true)]]), "evidence")));
   if (others.length) parts.push(...titled("Other models on this prompt", element("ul", "others", ...others)));
   panel.replaceChildren(...parts, ...titled("Test", element("code", "", safe(record.test))));
 }

@@ -11,17 +11,20 @@ const FATES = {
 };
 const DECISIONS = ["accept", "reject", "skip"], STORE = "llmcompare-review";
 const GONE = "llmcompare has ended, so nothing can be sent to it. Decisions that were not sent are kept in this browser; to go on: llmcompare review --web";
-const choices = part("choices"), group = part("group"), trouble = part("trouble");
-const review = { items: [], steps: [], result: null, gone: false };
+const choices = part("choices"), group = part("group"), trouble = part("trouble"), together = part("together"), jump = part("jump");
+const review = { items: [], steps: [], result: null, gone: false, act: null };
 
 const fateOf = (item) => (review.result ? review.result.fates[item.record.entry] : item.decision);
-const undecided = () => review.items.filter((item) => !item.decision);
+const undecided = (items = review.items) => items.filter((item) => !item.decision);
 const areAlike = (one, other) => one.entry.change === other.entry.change;
 const isLocked = () => review.gone || review.result !== null;
 
+// As in the terminal: those that changed in the same way together, or as they are sorted.
+const inOrder = () => (view.sort ? sorted(review.items, (item) => [item]) : review.items);
+
 // The case, and the undecided ones that changed in the same way.
 function groupOf(item) {
-  return review.items.filter((other) => other === item || (!other.decision && areAlike(item, other)));
+  return [item, ...review.items.filter((other) => other !== item && !other.decision && areAlike(item, other))];
 }
 
 function tally(fates, all) {
@@ -112,21 +115,76 @@ function goTo(item) {
   history.replaceState(null, "", `#${item.hash}`);
 }
 
+// Decides about a case, or about all that are alike; to accept these, they are shown first.
 function decide(decision, all) {
   const item = current();
   if (!item || isLocked()) return;
-  const chosen = (all ? groupOf(item) : [item]).filter((one) => one.decision !== decision);
+  const alike = all ? groupOf(item) : [item];
+  if (decision === "accept" && alike.length > 1) showTogether(alike);
+  else settle(decision, item, alike);
+}
+
+function settle(decision, item, alike) {
+  const chosen = alike.filter((one) => one.decision !== decision);
   if (chosen.length) review.steps.push(chosen.map((one) => [one, one.decision]));
   for (const one of chosen) one.decision = decision;
   saveDecisions();
   refresh();
-  const at = item.record.entry, next = [...review.items.slice(at + 1), ...review.items.slice(0, at)].find((one) => !one.decision);
+  const order = inOrder(), at = order.indexOf(item), [next] = undecided([...order.slice(at + 1), ...order.slice(0, at)]);
   if (next && open) goTo(next);
   else if (next) (linkOf(next) || document.body).focus();
   else {
     if (open) close();
     part("done").focus();
   }
+}
+
+function showTogether(alike) {
+  part("together-title").textContent = `All ${digits(alike.length)} that changed in the same way`;
+  part("accept-all").firstElementChild.textContent = `Accept ${digits(alike.length)}`;
+  together.querySelector("ul").replaceChildren(...alike.map(({ record }) => {
+    const name = element("span", "case", safe(`${record.table}: ${record.model}: ${rowName(record)}`));
+    return colour(element("li", "", signOf(signFor(record)), name, ...linesOf(record)), kindOf(record));
+  }));
+  ask(together, () => { if (!isLocked()) settle("accept", alike[0], alike); });
+  part("accept-all").focus();
+}
+
+// Opens a dialog; `act` is called if it is answered with yes. At once, because the next key may come before an event would.
+function ask(dialog, act) {
+  review.act = act;
+  dialog.showModal();
+}
+
+function answer(dialog, isYes) {
+  dialog.close();
+  if (isYes) review.act();
+}
+
+// Asks where to go: a number as the panel shows it, or a part of a name.
+function askWhere() {
+  part("place").value = "";
+  ask(jump, () => {
+    const wanted = part("place").value.trim(), isNamed = ({ record }) => wanted && nameOf(record).includes(wanted);
+    const item = /^\d+$/.test(wanted) ? grid.items[Number(wanted) - 1] : following().find(isNamed);
+    if (item) goTo(item);
+    else if (wanted) tell(`Nothing here is called ${wanted}`);
+  });
+}
+
+const nameOf = (record) => `${record.table}/${record.model}/${rowName(record)}`;
+
+function stepInOrder(by) {
+  const order = inOrder(), next = order[order.indexOf(current()) + by];
+  if (next) goTo(next);
+}
+
+function sortByMargin() {
+  if (!columns.some(({ name }) => name === "margin")) return;
+  part("sort").value = view.sort === "margin" ? "" : "margin";
+  filter();
+  const [first] = undecided(inOrder());
+  if (first && open) goTo(first);
 }
 
 function undo() {
@@ -139,7 +197,7 @@ function undo() {
 }
 
 function tell(text) {
-  trouble.textContent = text;
+  trouble.replaceChildren(safe(text));
   trouble.hidden = !text;
 }
 
@@ -174,11 +232,9 @@ async function finish() {
 }
 
 function showEnd() {
-  const { fates, faults, written } = review.result, number = (fate) => fates.filter((one) => one === fate).length;
-  const shown = ["accepted", "rejected", "refused", "left"].filter((fate, at) => at < 2 || number(fate));
-  const parts = shown.map((fate) => `${digits(number(fate))} ${fate}${fate === "left" ? " for another time" : ""}`);
+  const { sentence, faults, written } = review.result;
   const box = element(
-    "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", `${parts.join(", ")}.`),
+    "section", faults.length ? "faulty" : "", element("h2", "", "The review is done"), element("p", "", sentence),
     element("ul", "", ...faults.map((line) => element("li", "fault", safe(line, true))), ...listOf(written)),
     element("p", "soft", "You can go on reading this page, or close it: the command has ended."),
   );
@@ -212,12 +268,13 @@ function prepareReview() {
   added.panel = panelFate;
   added.moved = () => {
     group.checked = false;
+    if (!review.gone) tell("");
     showChoices();
   };
   document.querySelector("h1").replaceChildren("Review");
   part("sentence").after(element("p", "rule", "Nothing is written before you press Done. Until then, this browser keeps what you decide."));
   filters.differing = false;
-  part("differing").parentElement.hidden = true;
+  part("differing").parentElement.hidden = part("next").hidden = part("identity").hidden = true;
   new ResizeObserver(() => {
     if (!part("dock").hidden) document.body.style.setProperty("--dock", `${part("dock").getBoundingClientRect().height}px`);
   }).observe(part("dock"));
@@ -230,7 +287,19 @@ function listenToDock() {
     added.keys[decision[0].toUpperCase()] = once(() => decide(decision, true));
     choices.querySelector(`[data-decision=${decision}]`).addEventListener("click", () => decide(decision, group.checked));
   }
-  added.keys.u = undo;
+  Object.assign(added.keys, { u: undo, b: () => stepInOrder(-1), n: () => stepInOrder(1), g: askWhere, m: sortByMargin });
+  together.addEventListener("keydown", (event) => { // A again accepts, any other letter goes back
+    if (event.repeat || event.key.length > 1 || event.key === " " || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    answer(together, event.key === "A");
+  });
+  for (const dialog of [together, jump]) {
+    dialog.addEventListener("submit", (event) => {
+      event.preventDefault();
+      answer(dialog, event.submitter.value !== "");
+    });
+  }
   group.addEventListener("change", showChoices);
   part("undo").addEventListener("click", undo);
   part("done").addEventListener("click", finish);

@@ -4,8 +4,8 @@ const words = JSON.parse(part("words").textContent), data = JSON.parse(part("dat
 const looks = new Map(words.map((look) => [look.kind, look])); // sign, word and meaning of a verdict
 const byHash = new Map(), rows = [];
 const filters = { search: "", table: "", model: "", variant: "", verdicts: new Set(), differing: false };
-const view = { columns: new Set(), sort: "" };
-const columns = data.columns; // of a row: the target and the table's own; of a case: numbers, and how its output ended
+const view = { columns: new Set(), sort: "", reverse: false };
+const { columns } = data; // of a row: the target and the table's own; of a case: facts, and what metrics gave
 // What the review adds: keys and what they do, parts of the panel and of a cell, calls before the page is drawn, when
 // another case is opened, and at the end.
 const added = { keys: {}, panel: () => [], cell: () => [], prepare: () => {}, moved: () => {}, begin: () => {} };
@@ -53,11 +53,14 @@ function isShown(item) {
   return !filters.verdicts.size || filters.verdicts.has(kindOf(item.record));
 }
 
+const valueOf = ({ line, record }, { name, of }) => (of === "row" ? line.row.columns : record.facts)[name];
+
 // Whether a line holds what is searched for: anywhere, or as `name: text` in one column.
 function holds() {
   const needle = filters.search.trim().toLowerCase(), [, name, text] = /^([^:]+):\s*(.+)$/.exec(needle) || [];
-  const column = columns.find((one) => one.of === "row" && one.name.toLowerCase() === name);
-  if (column) return ({ row }) => (row.columns[column.name] ?? "").toLowerCase().includes(text);
+  const column = columns.find((one) => one.name !== "verdict" && one.name.toLowerCase() === name);
+  const has = (item) => isShown(item) && String(valueOf(item, column) ?? "").toLowerCase().includes(text);
+  if (column) return ({ cases }) => cases.some(has);
   return (line) => !needle || searchable(line).includes(needle);
 }
 
@@ -65,21 +68,18 @@ function rowsShown() {
   const isFound = holds(), shown = rows.filter((line) => (!filters.differing || line.row.differs)
     && (!filters.table || line.table.table === filters.table) && (!filters.variant || line.row.variant === filters.variant)
     && isFound(line) && line.cases.some(isShown));
-  return view.sort ? sorted(shown, columns.find(({ name }) => name === view.sort)) : shown;
+  if (!view.sort) return shown;
+  const places = new Map(data.tables.map((table, at) => [table, at])), order = sorted(shown, (line) => line.cases.filter(isShown));
+  return order.sort((one, other) => places.get(one.table) - places.get(other.table));
 }
 
-// What a line is sorted by: its own column, or the largest number among its cases.
-function keyOf(line, { name, of }) {
-  if (of === "row") return line.row.columns[name] ?? null;
-  const values = line.cases.filter(isShown).map(({ record }) => record.facts[name] ?? null);
-  return values.reduce((most, value) => (most === null || (value !== null && value > most) ? value : most), null);
-}
-
-// Table by table: numbers from the largest on, texts by the alphabet, empty ones last.
-function sorted(lines, column) {
-  const { compare } = new Intl.Collator("en", { numeric: true }), places = new Map(data.tables.map((table, at) => [table, at]));
-  const keyed = lines.map((line) => ({ line, key: keyOf(line, column), place: places.get(line.table) }));
-  keyed.sort((one, other) => one.place - other.place || (one.key === null) - (other.key === null)
-    || (typeof one.key === "number" ? other.key - one.key : compare(one.key ?? "", other.key ?? "")));
-  return keyed.map(({ line }) => line);
+// The same in the order of a column: numbers from the largest on, texts by the alphabet, empty ones last. What has several
+// cases is sorted by the first of them in that order.
+function sorted(list, casesOf) {
+  const column = columns.find(({ name }) => name === view.sort), { compare } = new Intl.Collator("en", { numeric: true });
+  const known = (value) => value !== undefined && value !== null;
+  const inOrder = (one, other) => (typeof one === "number" && typeof other === "number" ? other - one : compare(one, other)) * (view.reverse ? -1 : 1);
+  const keyed = list.map((one) => [one, casesOf(one).map((item) => valueOf(item, column)).filter(known).sort(inOrder)[0]]);
+  keyed.sort(([, one], [, other]) => known(other) - known(one) || (known(one) ? inOrder(one, other) : 0));
+  return keyed.map(([one]) => one);
 }

@@ -1,10 +1,8 @@
 // Elements and texts. What models write is put in place as text only, with visible escapes for all that cannot be seen.
 
-const MOST_MARKS = 4;
-const HIDDEN = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
-const SUSPECT = /[\p{C}\p{Zl}\p{Zp}\p{Mn}\p{Me}]|(?! )\p{Zs}/u;
-const MARK = /[\p{Mn}\p{Me}\u200c\u200d]/u;
-const JOINER = /[\u200c\u200d]/;
+// Characters that cannot be seen, but for joiners between letters that need them; and marks after the fourth in a row,
+// because more would climb over lines.
+const UNSEEN = /(?!(?<=[^\x00-\x7f\p{C}\p{Z}])[\u200c\u200d](?=[^\x00-\x7f\p{C}\p{Z}]))(?:\p{C}|(?! )\p{Z})|(?<=[\p{Mn}\p{Me}\u200c\u200d]{4})[\p{Mn}\p{Me}\u200c\u200d]/gu;
 
 const part = (id) => document.getElementById(id);
 const digits = (number) => number.toLocaleString("en");
@@ -24,6 +22,13 @@ function button(label, act) {
   made.type = "button";
   made.addEventListener("click", act);
   return made;
+}
+
+function checkbox(act) {
+  const box = element("input");
+  box.type = "checkbox";
+  box.addEventListener("change", act);
+  return box;
 }
 
 function colour(node, kind) {
@@ -59,30 +64,16 @@ function escapeOf(char) {
   return code < 0x10000 ? `\\u${hex.padStart(4, "0")}` : `\\U${hex.padStart(8, "0")}`;
 }
 
-function isJoinable(char) {
-  return char !== undefined && char.codePointAt(0) > 0x7f && !HIDDEN.test(char);
-}
-
 // A text of a model, as nodes. Line breaks stay if asked for.
 function safe(text, keepLines = false) {
   const made = document.createDocumentFragment();
-  if (!SUSPECT.test(text)) {
-    made.append(text);
-    return made;
+  let from = 0;
+  for (const { 0: char, index } of text.matchAll(UNSEEN)) {
+    if (keepLines && char === "\n") continue;
+    made.append(text.slice(from, index), element("span", "escape", escapeOf(char)));
+    from = index + char.length;
   }
-  const chars = Array.from(text);
-  let run = "", marks = 0;
-  chars.forEach((char, at) => {
-    const joins = JOINER.test(char) && isJoinable(chars[at - 1]) && isJoinable(chars[at + 1]);
-    marks = joins || (MARK.test(char) && !JOINER.test(char)) ? marks + 1 : 0;
-    if ((joins || !HIDDEN.test(char) || (keepLines && char === "\n")) && marks <= MOST_MARKS) {
-      run += char;
-      return;
-    }
-    made.append(run, element("span", "escape", escapeOf(char)));
-    run = "";
-  });
-  made.append(run);
+  made.append(text.slice(from));
   return made;
 }
 
@@ -105,19 +96,13 @@ function within(ranges, start, end) {
     .map(([from, to]) => [Math.max(from, start) - start, Math.min(to, end) - start]);
 }
 
-function nats(value) {
-  return value === null || value === undefined ? "" : String(Number(value.toPrecision(2))).replace("-", "\u2212");
+// A measurement, by default with two significant digits as in the other reports.
+function nats(value, most = 2) {
+  return value === null || value === undefined ? "" : String(Number(value.toPrecision(most))).replace("-", "\u2212");
 }
 
 function percent(share) {
   const value = 100 * share;
   if (value === 0 || value === 100) return `${value}%`;
   return value < 0.1 ? "<0.1%" : value > 99.9 ? ">99.9%" : `${value.toFixed(1)}%`;
-}
-
-function duration(seconds) {
-  if (seconds < 0.9995) return `${Math.round(1000 * seconds)} ms`;
-  if (seconds < 59.5) return `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`;
-  const minutes = Math.floor(Math.round(seconds) / 60);
-  return minutes < 60 ? `${minutes} min ${Math.round(seconds) % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.generation import Environment, Generation
-from pytest_llmcompare.records import Baseline, GroupKey, RowKey, digest
+from pytest_llmcompare.records import Baseline, GroupKey, RowKey
+from pytest_llmcompare.text import digest
 
 GROUP = GroupKey("tests", "trivia", "distilgpt2")
 CPU: Environment = (("device", "cpu"), ("dtype", "float32"), ("torch", "2.13.0"))

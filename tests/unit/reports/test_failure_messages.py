@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.judgement import Judgement, Verdict
+from pytest_llmcompare.judgement import AssertionResult, Judgement, Verdict
 from pytest_llmcompare.reports.messages import failure_lines, headline
 from pytest_llmcompare.reports.messages import test_name as name_of
 from pytest_llmcompare.reports.text_diff import COLUMNS, MOST_SHOWN, common_ends, difference
@@ -103,6 +104,14 @@ error: the test ended before it compared
 test_geo[distilgpt2-paris] compared nothing""",
     ),
 }
+
+
+def test_nothing_is_accepted_while_an_assertion_fails() -> None:
+    """An update option writes no such output, so the command is for later."""
+    failed = (AssertionResult("json", passed=False, why="the output is not JSON"),)
+    for judgement, advice in ((MISSING, "Record"), (DRIFTED, "Accept")):
+        result = replace(case(text="Lyon", judgement=judgement), assertions=failed)
+        assert failure_lines(result, COMMAND)[-1] == f"{advice} once its assertions pass: {COMMAND}"
 
 
 @pytest.mark.parametrize("name", MESSAGES)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.reports.html import changes, embedded, html_report, slim_document
+from pytest_llmcompare.reports.html import embedded, html_report
+from pytest_llmcompare.reports.page_data import changes, slim_document
 
 from .runs import ARMS, DRIFT, drawn, found, generation, hostile, mixed
 from .samples import HOSTILE
@@ -116,6 +117,21 @@ def test_columns_of_a_table_keep_apart_from_ours() -> None:
     data = slim_document(drawn([result]))
     assert data["columns"][:3] == [{"name": name, "of": "row"} for name in ("target", "margin (table)", "topic")]
     assert {"name": "margin", "of": "case"} in data["columns"]
+
+
+def test_metrics_are_columns_of_cases() -> None:
+    """After the page's own; one that is called like one of these, or like a column of the table, keeps apart."""
+    scored: dict[str, float | str] = {"tone": 0.25, "tokens": 3.0, "tone/justification": "=polite"}
+    with_metrics = dataclasses.replace(
+        found("x", DRIFT, generation(ARMS)), columns={"tone": "kind"}, metrics=scored, seconds=0.5
+    )
+    data = slim_document(drawn([with_metrics, found("y", DRIFT, generation(ARMS))]))
+    names = [column["name"] for column in data["columns"] if column["of"] == "case"]
+    assert names[-3:] == ["tone", "tokens (metric)", "tone/justification"]
+    assert names[3:5] == ["tokens", "seconds"]
+    assert data["columns"][1] == {"name": "tone (table)", "of": "row"}
+    facts = data["tables"][0]["rows"][0]["cases"][0]["facts"]
+    assert (facts["tone"], facts["tokens (metric)"], facts["tokens"], facts["seconds"]) == (0.25, 3.0, 6, 0.5)
 
 
 def test_changed_words_are_counted_as_javascript_counts() -> None:

@@ -15,8 +15,8 @@ from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
-from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
+from pytest_llmcompare.judgement import AnswerCount, Finding, Gate, ModelVerdict
+from pytest_llmcompare.records import GroupKey, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, json_report, report_data
 from pytest_llmcompare.settings import Settings, Update
 
@@ -47,6 +47,7 @@ def test_a_case_has_all_of_its_evidence() -> None:
         "assertions": [],
         "seconds": None,
         "token_count": 6,
+        "metrics": {},
         "judgement": {
             "verdict": "drifted",
             "position": 1,
@@ -93,7 +94,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
     key = GroupKey("tests", "zoo", "small")
     times = {RowKey("spider"): 1.0, RowKey("fox"): 0.5}
     gate = Gate("exact_match/v1", ">=0.8", None, passed=False, cases=1, total=1, why="it was not computed")
-    group = GroupResult(key, run_id="r1", seconds=1.5, tokens=6, gates=(gate,), latencies=times)
+    group = GroupResult(key, mlflow=MlflowRun("r1"), seconds=1.5, tokens=6, gates=(gate,), latencies=times)
     results = [found("spider", DRIFT, generation(ARMS)), found("fox", IDENTICAL, generation())]
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2), (results[0],))
     summary = summarize(results, [group], Settings(), obsolete={key: [RowKey("yak", "hot")]}, budgets=[budget])
@@ -130,6 +131,21 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
     names = {"folder": "tests", "table": "zoo", "model": "small"}
     assert whole["obsolete"] == [{**names, "prompt_id": "yak", "variant": "hot"}]
     assert whole["equal_drifts"][0]["cases"] == [{**names, "prompt_id": "spider", "variant": ""}]
+
+
+def test_a_model_verdict_has_the_number_of_answers() -> None:
+    """All keys beside each other, as `docs/reports.md` names them; the group has the same numbers."""
+    key, count = GroupKey("tests", "zoo", "small"), AnswerCount(asked=4, cached=3)
+    verdict = ModelVerdict(Finding.UNCHANGED, 0.0, 1e-6, 3e-6, tokens=40, cases=4, answered=count)
+    group = GroupResult(key, mlflow=MlflowRun("r1", "models:/m-1", "7"), model_verdict=verdict, answered=count)
+    whole = report_data(Report(summarize([], [group], Settings()), (group,)))
+    (shown,) = whole["model_verdicts"]
+    assert (shown["cached"], shown["asked"]) == (verdict.cached, verdict.asked) == (3, 4)
+    assert "answered" not in shown
+    assert "3 of 4 answers from the cache" in shown["text"]
+    (own,) = whole["groups"]
+    assert [own[name] for name in ("run_id", "model_uri", "experiment_id", "cached")] == ["r1", "models:/m-1", "7", 3]
+    assert (group.run_id, group.tracking_uri, group.cached, group.answers) == ("r1", "", 3, 4)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_each_case_has_the_number_of_its_entry() -> None:
     }
     assert cases == {("small", "spider"): 0, ("large", "bee"): 1, ("small", "ant"): 2}
     assert [row["prompt_id"] for row in table["rows"]] == ["spider", "ant", "bee"]
-    assert data["notes"] == ["a note"]
+    assert [(part["title"], part["lines"]) for part in data["header"]["details"]] == [("1 note", ["a note"])]
     assert [(one["change"], one["against"]) for one in data["review"]] == [(0, ""), (1, "git:main"), (2, "")]
 
 
@@ -82,6 +82,7 @@ def test_fate_of_each_output() -> None:
     first, second, third = (entry.key for entry in entries())
     applied = Applied(accepted=(third,), rejected=(first,), refused={second: "moved"}, faults=("moved",))
     assert ReviewPage(entries()).result(applied) == {
+        "sentence": "1 accepted, 1 rejected, 1 refused.",
         "fates": ["rejected", "refused", "accepted"],
         "why": ["", "moved", ""],
         "faults": ["moved"],
@@ -92,9 +93,10 @@ def test_fate_of_each_output() -> None:
 def test_nothing_is_said_of_what_passed() -> None:
     """No drift rates, no models against each other, no command beside the buttons."""
     data = data_of(ReviewPage(entries()).html)
-    assert data["sentence"] == "3 pending: 2 drifted, 1 missing"
-    assert (data["accept"], data["pairs"]) == ("", [])
-    assert {model["drift_rate"] for model in data["models"]} == {None}
+    assert data["header"]["sentence"] == "3 pending: 2 drifted, 1 missing"
+    assert "accept" not in {*data, *data["header"]}
+    assert data["header"]["details"] == []
+    assert not any("drift rate" in line for model in data["header"]["models"] for line in model["lines"])
     assert {case["accept"] for row in data["tables"][0]["rows"] for case in row["cases"] if case} == {""}
 
 

@@ -171,6 +171,21 @@ def test_equal_drifts_are_put_together() -> None:
     assert found == [("distilgpt2", " Lyon", ["b", "c"]), ("distilgpt2", " b", ["a"]), ("gpt2-large", " Lyon", ["b"])]
 
 
+def test_drifts_with_equal_texts_are_put_together() -> None:
+    """By both texts; a drift of the tokens alone changed no text, and one without a baseline's text is not known."""
+    pair = [case(prompt_id, text="Lyon", baseline="Paris", judgement=DRIFTED) for prompt_id in "bc"]
+    same = case("d", text="Paris", baseline="Paris", judgement=DRIFTED)
+    unknown = case("e", text="Lyon", baseline=None, judgement=DRIFTED)
+    alone = case("a", text="Nice", baseline="Paris", judgement=DRIFTED)
+    summary = summary_of(alone, *pair, same, unknown)
+    assert [
+        (group.baseline, group.candidate, [key.prompt_id for key in group.cases]) for group in summary.equal_texts
+    ] == [
+        ("Paris", "Lyon", ["b", "c"]),
+        ("Paris", "Nice", ["a"]),
+    ]
+
+
 def test_notes_stand_once() -> None:
     """A note of each group is said once, before those of the run; obsolete baselines are sorted."""
     key = GroupKey("tests", "trivia", "gpt2-large")

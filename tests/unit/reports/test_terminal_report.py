@@ -14,7 +14,7 @@ from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.judgement import Gate, Judgement, Verdict
 from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.html import why
+from pytest_llmcompare.reports.page_data import why
 from pytest_llmcompare.reports.side_by_side import MOST_ROWS
 from pytest_llmcompare.reports.style import wrap
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines

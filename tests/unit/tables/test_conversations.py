@@ -12,9 +12,10 @@ import pytest
 from pytest_llmcompare.errors import TableError, UsageError
 from pytest_llmcompare.models.conversation import Conversation
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
-from pytest_llmcompare.records import Case, Row, digest
+from pytest_llmcompare.records import Case, Row
 from pytest_llmcompare.suite.marker import declare
 from pytest_llmcompare.suite.table import read_table
+from pytest_llmcompare.text import digest
 
 HERE = Path.cwd()
 USER = {"role": "user", "content": "Where is it?"}

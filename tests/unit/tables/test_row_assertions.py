@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from pytest_llmcompare.errors import TableError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
-from pytest_llmcompare.suite.assertion_kinds import KINDS, Place
-from pytest_llmcompare.suite.row_assertions import read_assertions
+from pytest_llmcompare.suite import assertion_kinds, bounded_search
+from pytest_llmcompare.suite.assertion_kinds import KINDS, Check, Kind, Place
+from pytest_llmcompare.suite.marker import declare
+from pytest_llmcompare.suite.row_assertions import AssertionReader, RowAssertion
 from pytest_llmcompare.suite.table import read_table
 
 CASE = Case(CaseKey(GroupKey(".", "t", "m"), "a"), Row("a", "prompt"), "", {}, 0)
@@ -52,6 +54,12 @@ def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "missing.json").write_text('{"$ref": "#/$defs/none"}')
     yield Place(tmp_path, tmp_path)
     sys.modules.pop("checks_of_rows", None)  # the next test has it in another folder
+
+
+def read_assertions(value: object, place: Place) -> tuple[list[RowAssertion], list[str]]:
+    reader = AssertionReader(place)
+    texts, faults = reader.read(value)
+    return [reader.known[text] for text in texts], faults
 
 
 def why(value: object, output: str, place: Place) -> str:
@@ -174,6 +182,51 @@ def test_all_faults_of_a_table_are_named_at_once(tmp_path: Path) -> None:
     message = str(caught.value)
     assert [place in message for place in ("item 1: expect: 'contain", "item 1: expect: 'regex", "item 2: expect")]
     assert message.count("Write KIND: TEXT, such as 'contains: 30 days'.") == 1
+
+
+def test_each_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows have it, and the marker, too."""
+    read: list[str] = []
+
+    def reading(wanted: str, place: Place) -> Check:
+        read.append(wanted)
+        return lambda output, case: ""
+
+    monkeypatch.setattr(assertion_kinds, "KINDS", {**KINDS, "contains": Kind(reading, "contains: x")})
+    rows = [{"prompt": prompt, "expect": ["contains: x", f"contains: {prompt}"]} for prompt in "abc"]
+    declaration = declare([rows], {"expect": "contains: x"}, test="test_t", folder=".", base=tmp_path)
+    assert read == ["x", "a", "b", "c"]
+    assert [*declaration.assertions] == [f"contains: {wanted}" for wanted in read]
+    assert declaration.expect == ("contains: x",)
+
+
+def test_a_pattern_that_backtracks_ends_in_time(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails with pattern and case, and the next search is answered."""
+    monkeypatch.setattr(bounded_search, "SECONDS", 0.3)
+    shown = why("regex: ^(a+)+$", "a" * 40 + "!", place)
+    assert shown.startswith("the search in the 41 characters of t/m/a took more than 0.3 s. Repetitions inside")
+    assert why("regex: ^(a+)+!$", "a" * 40 + "!", place) == ""
+
+
+def test_a_search_that_dies_is_named(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text("import sys; sys.stdin.readline(); sys.exit(3)")
+    monkeypatch.setattr(bounded_search, "PROGRAM", tmp_path / "dies.py")
+    monkeypatch.setattr(bounded_search, "_searchers", {})
+    assert "ended its process, exit code 3" in why("regex: a", "a", place)
+
+
+def test_where_no_process_can_be_started_a_search_has_no_limit(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_search, "_searchers", {})
+    monkeypatch.setattr(sys, "executable", str(place.folder / "none"))
+    assert why("regex: a", "a", place) == ""
+    assert why("regex: b", "a", place) == "no match in the output"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output"), [("\\A\ud800\\Z", "\ud800"), ("a.b", "a\u2028b"), ("(?i)ſ", "S"), ("(?s)^.$", "\n")]
+)
+def test_patterns_and_outputs_arrive_as_they_are(pattern: str, output: str, place: Place) -> None:
+    assert why(f"regex: {pattern}", output, place) == ""
 
 
 def test_two_modules_of_one_name_are_not_mixed_up(tmp_path: Path) -> None:
