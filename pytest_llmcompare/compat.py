@@ -1,4 +1,4 @@
-"""Private names of pytest, MLflow and transformers that we need; `tests/unit/test_compat.py` has a test of each.
+"""Private names of pytest, MLflow, transformers and torch that we need; `tests/unit/test_compat.py` has a test of each.
 
 If a version of pytest has another name, we do without: nothing that concerns pytest may fail a run.
 """

@@ -33,7 +33,7 @@ ROOMS: Sequence[Sequence[str]] = (
 
 DOORS: Mapping[str, set[str]] = {
     "pytest": {"plugin", "options", "hookspecs", "fixtures", "compat", "run.*"},
-    "torch": {"decoding.*", "models.adapters", "models.device", "models.load"},
+    "torch": {"compat", "decoding.*", "models.adapters", "models.device", "models.load"},
     "peft": {"models.adapters"},
     "transformers": {
         "decoding.*",
