@@ -105,5 +105,9 @@ def sparkline(values: Sequence[float | None]) -> str:
     if not known:
         return UNKNOWN * len(values)
     low, high = min(known), max(known)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(UNKNOWN if value is None else BLOCKS[round((value - low) * scale)] for value in values)
+    span = high - low or 1.0
+
+    def block(value: float) -> str:
+        return BLOCKS[round((value - low) / span * (len(BLOCKS) - 1))]
+
+    return "".join(UNKNOWN if value is None else block(value) for value in values)

@@ -215,6 +215,7 @@ def test_accepts_what_an_update_would_have_written(project: Project, serve: Serv
         "why": [""] * 5,
         "faults": [],
         "written": ["tests/__baselines__/trivia/tiny.baseline: 2 changed"],
+        "sentence": "2 accepted, 1 rejected, 2 left for another time.",
     }
     assert project.stored() == twin.stored()
     assert project.pending() == {"trivia/tiny/d", "trivia/small/a"}
@@ -441,7 +442,7 @@ def test_broken_lines_are_told(project: Project, serve: Serve) -> None:
         file.write("{\n")
     served = serve()
     note = ".llmcompare/pending.jsonl, line 2: broken, so it is not used."
-    assert f'"notes":["{note}"]' in ask(served.address).text
+    assert f'"lines":["{note}"]' in ask(served.address).text
     assert served.send(signal.SIGTERM).err == f"{note}\n"
 
 

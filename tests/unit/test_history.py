@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.history import (
@@ -74,6 +74,7 @@ def test_sparklines(values: list[float | None], curve: str) -> None:
 
 
 @given(st.lists(st.none() | st.floats(-1e12, 1e12)))
+@example([0.0, 1.1e-308])
 def test_a_sparkline_has_a_sign_per_value(values: list[float | None]) -> None:
     curve = sparkline(values)
     assert len(curve) == len(values)

@@ -122,6 +122,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
             "seconds": 1.5,
             "latency": {"p50": 0.5, "p90": 1.0, "p99": 1.0},
             "level": "",
+            "expect": None,
         }
     ]
     assert whole["groups"][0]["run_id"] == "r1"
