@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -151,6 +151,14 @@ def _own_tracing() -> Iterator[None]:
             vars(part).update(values)
         config._MLFLOW_TRACING_CONFIG = processors
         trace._TRACER_PROVIDER = tracer
+
+
+def active_span(span: Any) -> AbstractContextManager[None]:
+    """Have a span of MLflow as the active one inside a block; only with it, or a request, a trace is assessed."""
+    from mlflow.tracing.provider import safe_set_span_in_context
+
+    active: AbstractContextManager[None] = safe_set_span_in_context(span)
+    return active
 
 
 @contextmanager

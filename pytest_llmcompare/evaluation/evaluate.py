@@ -111,7 +111,7 @@ def evaluate(
                 scored=scored,
                 resources=resources,
             )
-            untraced = log_traces(cases, judged) if resources.settings.traces else ""
+            untraced = log_traces(cases, judged, answers.latencies) if resources.settings.traces else ""
         unkept = (*keep(group, cases, logged, judged, computed), *filter(None, [untraced]))
     notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
     return result_of(cases, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)

@@ -46,11 +46,20 @@ def test_a_trace_per_case(suite: Suite) -> None:
     assert set(by_prompt) == {case["input_text"] for case in cases}
     trace = by_prompt[cases[0]["input_text"]]
     assert trace.data.spans[0].outputs == "What color is the sky?"
+    assert trace.data.spans[0].span_type == "LLM"
     assert trace.info.trace_metadata["mlflow.sourceRun"] in {run.info.run_id for run in suite.runs("trivia")}
     values = assessed(trace)
     assert values == {"expected_response": " Blue.", "verdict": "identical", "expect: contains: sky": True}
     other = assessed(by_prompt[cases[1]["input_text"]])
     assert other["expect: contains: sky"] is False
+
+
+def test_a_trace_is_as_long_as_the_answer_took(suite: Suite) -> None:
+    """MLflow's pages show and sort by it."""
+    (suite.path / "pyproject.toml").write_text("[tool.llmcompare]\ntraces = true\n", encoding="utf-8")
+    suite.compare(cases=CASES[:2])
+    suite.run("m=echo:?delay=0.05")
+    assert [(trace.info.execution_duration or 0) >= 50 for trace in traces(suite)] == [True, True]
 
 
 def test_the_users_own_tracing_goes_on(suite: Suite) -> None:

@@ -16,6 +16,7 @@ import transformers
 from mlflow.entities.trace_location import MlflowExperimentLocation
 
 from pytest_llmcompare.compat import (
+    active_span,
     assertion_rewriting_off,
     beam_search_loop,
     fixture_arguments,
@@ -210,6 +211,16 @@ def test_requirements_are_unchecked_and_checked_again() -> None:
     with requirements_unchecked():
         assert environment.warn_dependency_requirement_mismatches is not check
     assert environment.warn_dependency_requirement_mismatches is check
+
+
+def test_an_active_span(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is active inside the block alone."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    span = mlflow.start_span_no_context("answer")
+    with active_span(span):
+        assert mlflow.get_current_active_span() == span
+    assert mlflow.get_current_active_span() is None
+    span.end()
 
 
 def test_users_of_memory() -> None:
