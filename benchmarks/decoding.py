@@ -43,7 +43,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, T
 from pytest_llmcompare.baselines.answer_cache import AnswerFile
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.evaluation.cached_answers import CachedAnswers
+from pytest_llmcompare.evaluation.local_answers import LocalAnswers
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.models.machine import machine as facts_of_machine
 from pytest_llmcompare.models.machine import switches, versions
@@ -170,9 +170,9 @@ def warm_cache(model: LocalModel, requests: list[Request], answers: Answers, roo
     }
     facts, place = {**versions(), **switches()}, facts_of_machine()
 
-    def opened() -> CachedAnswers:
+    def opened() -> LocalAnswers:
         file = AnswerFile(root, key)
-        return CachedAnswers(cases, expected, False, file, file.read(), facts, place, "")
+        return LocalAnswers(cases, expected, False, file, file.read(), facts, place=place, about_notes="")
 
     cached = opened()
     cached.bind(model)
