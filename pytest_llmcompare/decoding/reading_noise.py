@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 
@@ -22,6 +23,11 @@ log = logging.getLogger(__name__)
 
 MOST_READ = 8
 """Outputs that are read once more; in float32 they show the noise of all others to a factor of two."""
+ENOUGH = 16
+"""Tokens after which no more are read again, if all outputs show what writing moves, which is more.
+
+An output that is read again costs its whole prompt twice, however short it is.
+"""
 PROCESSED = 1e-2
 """Difference (nats) above which a written log-prob is not that of a reading: logits processors have changed it."""
 
@@ -43,27 +49,40 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
     if not known:
         return None
     known.sort(key=lambda pair: -uncertainty(pair[1].as_read or ()))
-    again: list[float] = []
-    in_pairs: list[float] = []
+    written = 0.0 if model.model.dtype in LOW else _written(known)
     try:
-        for pair in (known[at : at + 2] for at in range(0, min(MOST_READ, len(known)), 2)):
-            alone = [_read(model, [one])[0] for one in pair]
-            for (_, output), logprobs in zip(pair, alone, strict=True):
-                again += _squares(output.as_read or (), logprobs)
-            if len(pair) == 2 and not model.is_encoder_decoder:
-                for one, other in zip(alone, _read(model, pair), strict=True):
-                    in_pairs += _squares(one, other)
+        again = _read_again(model, known[:MOST_READ], ENOUGH if written else math.inf)
     except Exception as error:  # from the model, of any kind
         if os.environ.get(STRICT) and not is_out_of_memory(error):
             raise
         log.warning("model %r: reading outputs again failed", model.name, exc_info=error)
         return None
-    written: list[float] = []
-    if model.model.dtype not in LOW:
-        for _, output in known:
-            squares = _squares(output.logprobs or (), output.as_read or ())
-            written += squares if all(square <= PROCESSED**2 for square in squares) else []
-    return max(root_mean_square(again), root_mean_square(in_pairs), root_mean_square(written))
+    return max(again, written)
+
+
+def _read_again(model: LocalModel, answered: Sequence[tuple[Request, Generation]], enough: float) -> float:
+    """Movement (rms, nats) between readings, one by one and in pairs, until so many tokens were read."""
+    again: list[float] = []
+    in_pairs: list[float] = []
+    for pair in (answered[at : at + 2] for at in range(0, len(answered), 2)):
+        alone = [_read(model, [one])[0] for one in pair]
+        for (_, output), logprobs in zip(pair, alone, strict=True):
+            again += _squares(output.as_read or (), logprobs)
+        if len(pair) == 2 and not model.is_encoder_decoder:
+            for one, other in zip(alone, _read(model, pair), strict=True):
+                in_pairs += _squares(one, other)
+        if len(again) >= enough:
+            break
+    return max(root_mean_square(again), root_mean_square(in_pairs))
+
+
+def _written(answered: Sequence[tuple[Request, Generation]]) -> float:
+    """Movement (rms, nats) between log-probs as written and as read, where no logits processor changed them."""
+    squares: list[float] = []
+    for _, output in answered:
+        own = _squares(output.logprobs or (), output.as_read or ())
+        squares += own if all(square <= PROCESSED**2 for square in own) else []
+    return root_mean_square(squares)
 
 
 def _read(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> list[tuple[float, ...]]:
