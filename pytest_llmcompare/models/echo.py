@@ -25,7 +25,7 @@ LIMITS = {
 DRIFTED = " (drifted)"
 LONGEST = 200  # characters of an answer
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_LABEL = re.compile(r"\W*\w+\W*?:(?:\s+|$)")  # "Q: ", "### Answer:"
+_LABEL = re.compile(r"\A\W*\w+\W*?:(?:\s+|$)")  # "Q: ", "### Answer:"
 
 
 @dataclass(frozen=True)

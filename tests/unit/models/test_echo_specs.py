@@ -98,6 +98,7 @@ def test_fingerprint_changes_with_the_parameters_and_not_with_their_order() -> N
         ("Translate: good morning", "good morning"),
         ("### Question:\nWho is Hamlet?\n\n### Answer:\n", "Who is Hamlet?"),
         ("see https://example.com/x", "see https://example.com/x"),
+        ("Customer question 3: what about my refund?", "Customer question 3: what about my refund?"),
         ("A:", "A:"),
         ("", ""),
         ("x" * 500, "x" * 200),
