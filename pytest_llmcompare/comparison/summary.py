@@ -1,7 +1,4 @@
-"""The summary of a run, a frozen record that all reports are drawn from. Pure.
-
-It is computed once, and depends on the records of tests and groups but not on their order.
-"""
+"""The summary of a run, which all reports are drawn from; it does not depend on the order of its records. Pure."""
 
 from __future__ import annotations
 
@@ -251,7 +248,7 @@ def model_lines(
     lines = []
     for model in sorted(by_model, key=order.of_model):
         counts = Counter(cell.verdict for cell in by_model[model])
-        asserted = [cell for cell in by_model[model] if cell.result.assertions]
+        asserted = [not cell.fails_assertion for cell in by_model[model] if cell.result.assertions]
         results = [groups[key] for key in sorted(groups) if key.model == model]
         lines.append(
             ModelLine(
@@ -263,7 +260,7 @@ def model_lines(
                 level=" ".join(dict.fromkeys(result.level for result in results if result.level)),
                 latency=percentiles(seconds for result in results for seconds in result.latencies.values()),
                 asserted=len(asserted),
-                holding=sum(not cell.fails_assertion for cell in asserted),
+                holding=sum(asserted),
             )
         )
     return tuple(lines)

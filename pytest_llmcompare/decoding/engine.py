@@ -49,13 +49,12 @@ def answers(
     The iterator may be abandoned at any outcome: the model is as before, and what was not yet asked never is.
 
     Args:
-        model: The model.
+        model: What answers.
         requests: What to answer, with any mixture of settings.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.
         read: Whether outputs are also read along themselves, as a later check will; see `Generation.as_read`.
-        take_seconds: Called with the index of a request and the time that the model took to generate its output, in
-            seconds: its share of the time of its batch. Not called for drafts that are confirmed.
+        take_seconds: Called with a request's index and its share of its batch's seconds, unless its draft is confirmed.
 
     Yields:
         Index and outcome of each request as soon as it is finished, in any order.

@@ -95,7 +95,7 @@ def _versions(model: Any) -> list[int]:
 
 
 def _clear(model: Any) -> None:
-    """Set tensors back to None that are None in a new model: the model may have been called outside of here."""
+    """Set tensors back to None where a new model has None: the model may have been called outside of here."""
     tensors = [
         (name, part, key)
         for name, part in model.named_modules()

@@ -104,21 +104,18 @@ def compare(
 ) -> Comparison:
     """Ask several models the prompts of a table, and log and evaluate each of them in MLflow.
 
-    It does what a pytest run over the table does, without files beside a test: no baseline is written. On a terminal it
-    shows its progress.
+    Like a pytest run over the table, but no baseline is written. On a terminal it shows its progress.
 
     Args:
         models: Specs as in `--llm-models`: `["gpt2-large", "small=./models/small"]`. Names in `pyproject.toml` of the
             working folder are known.
         table: Prompt table as in the marker: path of a file, list of texts or dicts, or pandas DataFrame.
-        baseline: What the answers are compared with, as in `--llm-baseline`: `model:NAME`, `runs:/ID`, `git:REF`,
-            `files`; by default nothing.
+        baseline: As in `--llm-baseline`: `model:NAME`, `runs:/ID`, `git:REF`, `files`; by default nothing.
         device: Where local models run; empty chooses.
         dtype: Precision of the weights; empty takes the checkpoint's own.
         tracking_uri: MLflow tracking store; empty leaves MLflow's own rules.
         traces: Whether MLflow gets a trace per case with its verdict, for its GenAI pages.
-        keywords: Keywords of the marker `llm_prompts`: `examples`, `gen_config`, `variants`, `metrics`, `thresholds`,
-            `expect`, `name`, `experiment` and so on.
+        keywords: Keywords of the marker `llm_prompts`: `examples`, `gen_config`, `metrics`, `expect` and so on.
 
     Returns:
         The comparison, with frames.

@@ -280,10 +280,10 @@ def load_model(
     loaded = LocalModel(name, weights.model, encoder, chat_template, fingerprint, weights=weights)
     check_loaded(loaded, weights.report, str(location), str(tokenizer or location))
     describe_quantization(loaded, Path(location))
-    if adapter and tokenizer == adapter and has_tokenizer(Path(location)):
-        own = load_tokenizer(location, **code)
-        check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
     if adapter:
+        if tokenizer == adapter and has_tokenizer(Path(location)):
+            own = load_tokenizer(location, **code)
+            check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
         _attach(loaded, weights, adapter, str(location))
     return loaded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_llmcompare.comparison.cells import Cell
+from pytest_llmcompare.comparison.summary import ModelLine
 from pytest_llmcompare.judgement import AssertionResult
 from pytest_llmcompare.text import count, cut, disarm
 
@@ -23,11 +23,11 @@ def broken(results: Sequence[AssertionResult]) -> list[AssertionResult]:
     return [result for result in results if not result.passed]
 
 
-def assertion_count(cells: Iterable[Cell]) -> str:
+def assertion_count(models: Iterable[ModelLine]) -> str:
     """How many outputs pass their assertions: `2 of 3 outputs pass all assertions of their rows`; empty for none."""
-    asserted = [cell.result.assertions for cell in cells if cell.result.assertions]
-    holding = sum(not broken(results) for results in asserted)
-    return f"{holding:,} of {count(len(asserted), 'output')} pass all assertions of their rows" if asserted else ""
+    lines = list(models)
+    asserted, holding = sum(line.asserted for line in lines), sum(line.holding for line in lines)
+    return f"{holding:,} of {count(asserted, 'output')} pass all assertions of their rows" if asserted else ""
 
 
 def expect_failed(results: Sequence[AssertionResult]) -> str:

@@ -109,7 +109,7 @@ def report_data(report: Report) -> ReportData:
             "outcome": report.outcome,
             "sentence": report.sentence,
             "texts": summary.texts,
-            "assertions": assertion_count(summary.cells),
+            "assertions": assertion_count(summary.models),
             "faults": list(summary.faults),
             "gates": [_gate(key, gate) for key, gates in summary.gates for gate in gates],
             "model_verdicts": [_model_verdict(key, verdict) for key, verdict in summary.model_verdicts],

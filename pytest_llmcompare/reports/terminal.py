@@ -53,8 +53,7 @@ def summary_lines(
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
-    models = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
-    models += [page.line(text) for text in (summary.texts, assertion_count(summary.cells)) if text]
+    models = model_lines(summary, page)
     budgets = list(budget_lines(summary.budgets, page, every=verbose > 0))
     changes = list(verdict_lines(summary.model_verdicts, page, every=verbose > 0))
     if verbose < 0:
@@ -81,6 +80,13 @@ def summary_lines(
         [*next_lines(summary, page, command, waits=waits), *mlflow_lines(summary, page)],
     ]
     return [*separated(block for block in blocks if block)]
+
+
+def model_lines(summary: Summary, page: Page) -> list[Styled]:
+    """The table of models, and how many answers are from the cache, differ in their text, and pass their assertions."""
+    counts = (summary.texts, assertion_count(summary.models))
+    lines = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
+    return [*lines, *(page.line(text) for text in counts if text)]
 
 
 def hidden_lines(hidden: int, page: Page, instead: str) -> list[Styled]:

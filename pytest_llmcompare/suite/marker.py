@@ -202,13 +202,11 @@ def declare(
         TableError: A table that cannot be read, or faulty rows.
     """
     given = bind(args, kwargs)
-    source = given["table"]
-    short = test.removeprefix("test_") or test
+    source, short = given["table"], test.removeprefix("test_") or test
     variants = read_variants(given["variants"])
     columns = {role: checked_column(given, role) for role in ("input", "target")}
     similarity = read_similarity(given["similarity"])
-    by_meaning = similarity and dataclasses.replace(similarity, model=semantic_model)
-    assertions = AssertionReader(Place(base, root if root and base.is_relative_to(root) else base, by_meaning))
+    assertions = AssertionReader(place_of_assertions(base, root, similarity, semantic_model))
     rows = read_table(source, base=base, load=load, assertions=assertions, **columns)
     expect = assertions.marker(given["expect"])
     examples = checked_text(given[EXAMPLES], EXAMPLES) or None
@@ -228,6 +226,12 @@ def declare(
         names_model_type="model_type" in kwargs,
         **checked_values(given),
     )
+
+
+def place_of_assertions(base: Path, root: Path | None, similarity: Similarity | None, semantic_model: str) -> Place:
+    """Where assertions look for files and functions, and how they measure similarity."""
+    by_meaning = similarity and dataclasses.replace(similarity, model=semantic_model)
+    return Place(base, root if root and base.is_relative_to(root) else base, by_meaning)
 
 
 def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
