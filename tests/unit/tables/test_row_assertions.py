@@ -160,7 +160,7 @@ def test_ways_to_write_them(value: object, texts: tuple[str, ...], place: Place)
         ("json-schema: remote.json", "refers to 'https://example.com/a.json'"),
         (
             "json-schema: pattern.json",
-            "pattern.json is not a JSON schema: at $.properties.pattern.pattern: '(a' is not a 'regex'",
+            "at $.properties.pattern.pattern: '(a' is not a 'regex'",
         ),
         ("json-schema: names.json", "at $.patternProperties: '[' is not a 'regex'"),
         ("python: plain", "expected module.function"),
