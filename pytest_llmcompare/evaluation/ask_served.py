@@ -120,7 +120,7 @@ def check_of(asking: Asking, case: Case) -> Check:
 
 
 def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping[int, Check]) -> dict[int, Checked]:
-    """Check cases, keeping each outcome as it comes; what came of them, by index."""
+    """Check cases and keep each outcome as it comes; return the results by index."""
     checked: dict[int, Checked] = {}
     outcomes.asking.progress.ask_many(model.options.concurrency)
     for index, outcome in in_threads(partial(check_case, server), checks, model.options.concurrency):
@@ -186,7 +186,7 @@ def _check_same_model(
 
 
 def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities) -> list[str]:
-    """What the server shows, and what a check with the stored baselines cannot see for that."""
+    """Notes on what the server shows, and on what it therefore cannot show about the stored baselines."""
     server = f" ({capabilities.server})" if capabilities.server else ""
     notes = [f"model {model.name!r}: level {capabilities.level.value}{server}: {MEANING[capabilities.level]}"]
     asked = model.server().client.model

@@ -59,7 +59,7 @@ class Flavor:
 
 
 def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) -> str:
-    """Have a model logged in the active run, quietly; its URI.
+    """Log a model in the active run, without MLflow's messages on the terminal; return its URI.
 
     Raises:
         TrackingError: MLflow's store does not take it.
