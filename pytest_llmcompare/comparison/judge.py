@@ -99,7 +99,7 @@ def prompt_change(then: str, now: str) -> str:
         return ""
     return (
         f"the server's chat template or tokenizer changed: {count_now} prompt tokens, {count_then} when recorded"
-        f"{', and other ones' if count_now == count_then else ''}"
+        f"{', with other ids' if count_now == count_then else ''}"
     )
 
 

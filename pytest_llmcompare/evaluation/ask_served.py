@@ -196,8 +196,8 @@ def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities)
     higher = [level.value for level in takewhile(lambda level: level is not capabilities.level, Level)]
     if level := next((level for level in higher if level in recorded), ""):
         notes.append(
-            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server shows level "
-            f"{capabilities.level.value} alone; {LOST[capabilities.level]}"
+            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server only shows "
+            f"level {capabilities.level.value}; {LOST[capabilities.level]}"
         )
     return notes
 
@@ -208,8 +208,8 @@ def _fault_notes(model: ServedModel, checked: Iterable[Checked]) -> list[str]:
     if not faults:
         return []
     note = (
-        f"model {model.name!r}: {count(len(faults), 'baseline')} could not be scored, so margins are known at the "
-        f"first other token only: {faults[0]}"
+        f"model {model.name!r}: {count(len(faults), 'baseline')} could not be scored, so margins are known only "
+        f"at the first token that differs: {faults[0]}"
     )
     return [note]
 

@@ -91,7 +91,7 @@ def _set_aside(asking: Asking, model: ServedModel, server: Server, requests: int
         raise ModelError(
             f"model {model.name!r}: {count(len(asking.cases), 'case')} take up to {requests} {further}requests, and "
             f"this run has sent or set aside {budget.total} before; max_requests = {budget.limit} in its table of "
-            "pyproject.toml allows no more. None of them was sent."
+            "pyproject.toml allows no more. None of them was sent: raise max_requests, or select fewer tests."
         )
 
 
