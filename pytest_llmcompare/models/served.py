@@ -127,7 +127,8 @@ def read_options(table: Mapping[str, Any], where: str) -> ServerOptions:
         raise UsageError(f"{where}: timeout = {options.timeout!r}, expected {KEYS['timeout'][1]}.")
     if not all(isinstance(variable, str) and variable for variable in options.headers_env.values()):
         raise UsageError(
-            f"{where}: headers_env holds a value that cannot name an environment variable, expected a name for each header."
+            f"{where}: headers_env holds a value that cannot name an environment variable; "
+            f"expected {KEYS['headers_env'][1]}."
         )
     if reserved := sorted(RESERVED & options.extra_body.keys()):
         raise UsageError(
