@@ -32,6 +32,9 @@ from .buffers import Buffers
 SDPA = "sdpa"
 PREFIX = "_llmcompare_prefix"
 """Attribute of a tensor of keys: the layer whose prefix comes before them."""
+LEAST_SIZE = 16
+"""Fewest numbers of a key: the rows on which `self_check.py` tries this are short beside it, too."""
+
 _copied: WeakSet[Any] = WeakSet()
 
 
@@ -77,7 +80,8 @@ def can_attend_apart(model: LocalModel, length: int, keys: Tensor) -> bool:
     """
     config = model.model.config.get_text_config(decoder=True)
     is_torchs = getattr(config, "_attn_implementation", None) == SDPA
-    return is_torchs and _is_measured(keys) and length <= keys.shape[3] and model.model not in _copied
+    is_short = length <= keys.shape[3] and keys.shape[3] >= LEAST_SIZE
+    return is_torchs and is_short and _is_measured(keys) and model.model not in _copied
 
 
 def _is_measured(keys: Tensor) -> bool:
