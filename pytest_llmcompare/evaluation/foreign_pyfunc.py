@@ -192,7 +192,7 @@ def answers_in_parts(
 def parts(count: int) -> list[tuple[int, int]]:
     """Starts and ends of the parts that a table is asked in: 2, 4, 8, ... rows, then at most a sixteenth of them.
 
-    So an interruption loses little, and a model that answers many rows together gets many.
+    Small parts lose little in an interruption; large ones suit a model that answers many rows together.
     """
     most = max(SMALLEST_LIMIT, -(-count // 16))
     bounds: list[tuple[int, int]] = []
@@ -205,7 +205,7 @@ def parts(count: int) -> list[tuple[int, int]]:
 
 
 def key_of(asking: Asking, facts: Mapping[str, Any]) -> str:
-    """Name in the journal of the answer to a question."""
+    """Key in the journal of the answer to a question."""
     return row_answer_key(facts, asking.identity.text)
 
 
@@ -218,15 +218,6 @@ def unused_settings(model: PyFuncModel, cases: Sequence[Case]) -> list[str]:
         usual["do_sample"] = DEFAULTS["do_sample"]
         chosen.update(name for name, value in case.gen_config.items() if usual.get(name) != value)
     return sorted(chosen - passed.keys())
-
-
-def predict_each(model: PyFuncModel, cases: Sequence[Case]) -> list[str | GenerationError]:
-    """Ask a model for all cases in one call; if that raises, row by row, to find the row at fault.
-
-    Raises:
-        ModelError: The signature requires a column that the table does not have.
-    """
-    return Questions(model, cases).ask(range(len(cases)))
 
 
 def ask(

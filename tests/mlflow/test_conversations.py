@@ -15,7 +15,7 @@ from mlflow.types.schema import Array, Object, Property
 
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.foreign_pyfunc import input_frame, predict_each
+from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame
 from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
 from pytest_llmcompare.models.conversation import Conversation
 from pytest_llmcompare.models.gen_config import complete
@@ -109,7 +109,7 @@ def test_users_models(run: str, tmp_path: Path) -> None:
     ]
     kind: Any = Array(Object([Property("role", "string"), Property("content", "string")]))
     objects = users_model(tmp_path, "echo", signature(ColSpec(kind, "messages")))
-    assert [str(answer) for answer in predict_each(objects, cases)] == [f"messages={SKY}"] * 2
+    assert [str(answer) for answer in Questions(objects, cases).ask(range(2))] == [f"messages={SKY}"] * 2
 
 
 def test_users_model_that_takes_texts(run: str, tmp_path: Path) -> None:

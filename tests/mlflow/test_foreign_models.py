@@ -16,7 +16,7 @@ from transformers import pipeline
 
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.evaluation import model_logging
-from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of, predict_each
+from pytest_llmcompare.evaluation.foreign_pyfunc import Questions, input_frame, params_of
 from pytest_llmcompare.evaluation.pyfunc_output import texts_of
 from pytest_llmcompare.models.gen_config import complete
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
@@ -73,6 +73,10 @@ def signature(*columns: Any, params: Any = None) -> ModelSignature:
 ONE = signature(ColSpec("string", "question"))
 
 
+def answers_of(model: mlflow.pyfunc.PyFuncModel, asked: Sequence[Case]) -> list[str | GenerationError]:
+    return Questions(model, asked).ask(range(len(asked)))
+
+
 @pytest.mark.parametrize(
     ("given", "column"),
     [
@@ -86,7 +90,7 @@ def test_single_column_gets_the_whole_prompt(given: Any, column: str, run: str, 
     """Where there is one column, it is the prompt with its examples, under the name that the model knows."""
     model = users_model(tmp_path, "echo", given)
     asked = cases(examples=EXAMPLES)
-    assert predict_each(model, asked) == [f"{column}={EXAMPLES}{text}" for text in QUESTIONS]
+    assert answers_of(model, asked) == [f"{column}={EXAMPLES}{text}" for text in QUESTIONS]
 
 
 def test_several_columns_are_taken_from_the_row(run: str, tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_several_columns_are_taken_from_the_row(run: str, tmp_path: Path) -> Non
         case(1, "a?", EXAMPLES, {"top_k": 3}, topic="sky", target="blue", unused=1),
         case(2, "b?", "", {"max_new_tokens": 2}, topic="trees", unused=1),
     ]
-    assert predict_each(model, asked) == [
+    assert answers_of(model, asked) == [
         (
             f"question=a?|few_shot_examples={EXAMPLES}"
             '|config_dict={"do_sample": false, "max_new_tokens": 64, "top_k": 3}'
@@ -125,7 +129,7 @@ def test_required_column_that_the_table_lacks(run: str, tmp_path: Path) -> None:
     given = signature(ColSpec("string", "input_text"), ColSpec("string", "contxt"), ColSpec("string", "target"))
     model = users_model(tmp_path, "echo", given)
     with pytest.raises(ModelError) as error:
-        predict_each(model, cases(context="sky"))
+        answers_of(model, cases(context="sky"))
     assert str(error.value) == (
         "model 'qa': its signature requires the column 'contxt', which table 'trivia' does not have. "
         "Did you mean 'context'?\n"
@@ -152,9 +156,7 @@ def test_params_that_all_cases_share(run: str, tmp_path: Path) -> None:
     model = users_model(tmp_path, "echo", signature(ColSpec("string", "question"), params=params))
     alike = cases(gen_config={"top_k": 3})
     assert params_of(model, alike) == {"max_new_tokens": 64, "top_k": 3}
-    assert predict_each(model, alike)[0] == (
-        f"question={QUESTIONS[0]}|{{'max_new_tokens': 64, 'top_k': 3, 'speed': 7}}"
-    )
+    assert answers_of(model, alike)[0] == (f"question={QUESTIONS[0]}|{{'max_new_tokens': 64, 'top_k': 3, 'speed': 7}}")
     differ = [case(1, "a", gen_config={"top_k": 3}), case(2, "b", gen_config={"top_k": 4})]
     assert params_of(model, differ) == {"max_new_tokens": 64}
 
@@ -174,25 +176,25 @@ def test_settings_that_do_not_reach_the_model_are_noted(run: str, tmp_path: Path
 def test_only_the_guilty_row_fails(run: str, tmp_path: Path) -> None:
     """A model that raises for one row of a batch fails that row alone."""
     model = users_model(tmp_path, "one over length", ONE)
-    found = predict_each(model, cases(["1234", "123", "12345"]))
+    found = answers_of(model, cases(["1234", "123", "12345"]))
     assert [str(outcome) for outcome in found] == ["1.0", "the model raised ZeroDivisionError: division by zero", "0.5"]
     assert isinstance(found[1], GenerationError)
 
 
 def test_model_that_always_raises(run: str, tmp_path: Path) -> None:
     """A model that raises for every row fails them all with its reason."""
-    found = predict_each(users_model(tmp_path, "fails", ONE), cases())
+    found = answers_of(users_model(tmp_path, "fails", ONE), cases())
     assert [str(outcome) for outcome in found] == ["the model raised IndexError: list index out of range"] * 3
 
 
 def test_model_that_takes_one_row(run: str, tmp_path: Path) -> None:
     """A model that cannot take a batch is asked row by row."""
-    assert predict_each(users_model(tmp_path, "alone", ONE), cases()) == QUESTIONS
+    assert answers_of(users_model(tmp_path, "alone", ONE), cases()) == QUESTIONS
 
 
 def test_too_few_rows(run: str, tmp_path: Path) -> None:
     """Where outputs are missing none can be matched to its prompt, so all cases fail."""
-    found = predict_each(users_model(tmp_path, "two rows", ONE), cases([*QUESTIONS, "a", "b"]))
+    found = answers_of(users_model(tmp_path, "two rows", ONE), cases([*QUESTIONS, "a", "b"]))
     assert {str(outcome) for outcome in found} == {
         (
             "the model returned 2 of 5 outputs, so outputs cannot be assigned to prompts.\n"
@@ -205,7 +207,7 @@ def test_too_few_rows(run: str, tmp_path: Path) -> None:
 
 def test_none_for_a_row(run: str, tmp_path: Path) -> None:
     """None is no output, and fails its own row alone."""
-    found = predict_each(users_model(tmp_path, "none", ONE), cases())
+    found = answers_of(users_model(tmp_path, "none", ONE), cases())
     assert str(found[0]) == "the model returned None for this prompt, expected text."
     assert found[1:] == [text.upper() for text in QUESTIONS[1:]]
 
@@ -284,7 +286,7 @@ def test_tensor_signature(run: str, tmp_path: Path) -> None:
     code = tmp_path / "tensor_model.py"
     code.write_text(CODE.format(function="[text.upper() for text in model_input['prompts']]"))
     info = mlflow.pyfunc.log_model(name="tensor", python_model=str(code), signature=tensor, pip_requirements=["mlflow"])
-    assert predict_each(model_logging.load(info.model_uri), cases()) == [text.upper() for text in QUESTIONS]
+    assert answers_of(model_logging.load(info.model_uri), cases()) == [text.upper() for text in QUESTIONS]
 
 
 def test_transformers_flavour(run: str, gpt2: str) -> None:
@@ -296,4 +298,4 @@ def test_transformers_flavour(run: str, gpt2: str) -> None:
     assert model_logging.python_model_of(model) is None
     expected = [pipe(EXAMPLES + text, max_new_tokens=9, do_sample=False)[0]["generated_text"] for text in QUESTIONS]
     asked = cases(examples=EXAMPLES, gen_config={"max_new_tokens": 9})
-    assert predict_each(model, asked) == [text.strip() for text in expected]  # MLflow strips
+    assert answers_of(model, asked) == [text.strip() for text in expected]  # MLflow strips

@@ -100,7 +100,10 @@ def test_tables() -> None:
         ({"concurrency": True}, "concurrency = True, expected a whole number from 1."),
         ({"max_requests": 0}, "max_requests = 0"),
         ({"timeout": 0}, "timeout = 0, expected a number of seconds above 0."),
-        ({"headers_env": {"a": 1}}, "no name of a variable"),
+        (
+            {"headers_env": {"a": 1}},
+            "headers_env holds a value that cannot name an environment variable",
+        ),
         ({"extra_body": {"prompt": "x"}}, "extra_body sets prompt"),
         ({"device": "cpu"}, "device has no effect on a served model"),
         ({"chat_template": False}, "chat_template has no effect on a served model"),
