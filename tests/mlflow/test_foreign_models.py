@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow.models import ModelSignature, infer_signature
+from mlflow.pyfunc import PyFuncModel
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from transformers import pipeline
 
@@ -73,7 +74,7 @@ def signature(*columns: Any, params: Any = None) -> ModelSignature:
 ONE = signature(ColSpec("string", "question"))
 
 
-def answers_of(model: mlflow.pyfunc.PyFuncModel, asked: Sequence[Case]) -> list[str | GenerationError]:
+def answers_of(model: PyFuncModel, asked: Sequence[Case]) -> list[str | GenerationError]:
     return Questions(model, asked).ask(range(len(asked)))
 
 
