@@ -22,7 +22,7 @@ from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.text import count
 
 from . import atomic_write, folder_lock, regular_file, state_folder
-from .answer_lines import FORMAT, Kept, key_of, parse_line
+from .answer_lines import FORMAT, CacheContent, key_of, parse_line
 
 FOLDER = "answers"
 ENDING = ".jsonl"
@@ -53,9 +53,9 @@ class AnswerFile:
         """The file, for messages."""
         return f"{state_folder.FOLDER}/{FOLDER}/{self.path.name}"
 
-    def read(self, now: float | None = None) -> Kept:
+    def read(self, now: float | None = None) -> CacheContent:
         """Read the file. What is damaged, too old, or of another version is left out."""
-        kept = Kept()
+        kept = CacheContent()
         if not os.path.lexists(self.path):
             return kept
         now = time.time() if now is None else now

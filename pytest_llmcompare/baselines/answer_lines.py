@@ -76,7 +76,7 @@ class About:
 
 
 @dataclass
-class Kept:
+class CacheContent:
     """The content of a file.
 
     Attributes:

@@ -82,7 +82,7 @@ class Journal:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptOutputs:
     """How much of an interrupted run its journals keep.
 
     Attributes:
@@ -94,21 +94,21 @@ class Kept:
     asked: int
 
 
-def kept_since(root: Path, started: float) -> Kept | None:
+def kept_since(root: Path, started: float) -> KeptOutputs | None:
     """Count the outputs in the journals written since a moment; None if no journal was.
 
     Args:
         root: pytest's root folder.
         started: The moment, in seconds of the clock of the file system.
     """
-    kept: list[Kept] = []
+    kept: list[KeptOutputs] = []
     with contextlib.suppress(OSError):
         paths = sorted((root / state_folder.FOLDER / FOLDER).glob("*.jsonl"))
         kept += [_kept_in(path) for path in paths if path.stat().st_mtime >= started]
-    return Kept(sum(group.outputs for group in kept), sum(group.asked for group in kept)) if kept else None
+    return KeptOutputs(sum(group.outputs for group in kept), sum(group.asked for group in kept)) if kept else None
 
 
-def _kept_in(path: Path) -> Kept:
+def _kept_in(path: Path) -> KeptOutputs:
     """Count the outputs of the last run in a journal."""
     asked, resumed, keys = 0, 0, set[str]()
     for entry in entries(path):
@@ -116,7 +116,7 @@ def _kept_in(path: Path) -> Kept:
             asked, resumed, keys = entry["asked"], entry["resumed"], set()
         elif "key" in entry:
             keys.add(str(entry["key"]))
-    return Kept(min(resumed + len(keys), asked), asked)
+    return KeptOutputs(min(resumed + len(keys), asked), asked)
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -12,12 +12,12 @@ from pytest_llmcompare.judgement import ModelVerdict
 from pytest_llmcompare.records import Case, GroupResult, RowKey
 
 from .model_pairs import Answer, Pair, pair_of, stop_strings_of
-from .statistics import Finding, PairedScores, paired_scores
+from .statistics import PairedFinding, PairedScores, paired_scores
 
 TARGETS = "exact_match"
 """The metric that needs no `metrics=`: 1 if the output is the target, not counting white space around both, else 0."""
 
-NOT_WORSE = (Finding.BETTER, Finding.EQUAL, Finding.NO_WORSE)
+NOT_WORSE = (PairedFinding.BETTER, PairedFinding.EQUAL, PairedFinding.NO_WORSE)
 ROWS_NAMED = 3
 
 ScoresByMetric = Mapping[str, Mapping[RowKey, float]]
@@ -119,7 +119,7 @@ class PairedResult:
     metric: str
     scores: PairedScores
     margin: float
-    finding: Finding
+    finding: PairedFinding
     holds: bool
 
     def __bool__(self) -> bool:
@@ -268,10 +268,10 @@ class ComparedModel:
             LlmCompareError: No such model or metric, or a row without a score.
         """
         __tracebackhide__ = True
-        return self._test(other, metric, margin, lower_is_better, (Finding.BETTER,))
+        return self._test(other, metric, margin, lower_is_better, (PairedFinding.BETTER,))
 
     def _test(
-        self, other: str, metric: str, margin: float, lower_is_better: bool | None, claim: Sequence[Finding]
+        self, other: str, metric: str, margin: float, lower_is_better: bool | None, claim: Sequence[PairedFinding]
     ) -> PairedResult:
         """Compare with another model; the claim is that the finding is one of these."""
         __tracebackhide__ = True

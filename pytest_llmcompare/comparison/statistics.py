@@ -20,7 +20,7 @@ RESAMPLES = 9_999
 AT_ONCE = 2_000_000  # numbers of resamples in memory at a time
 
 
-class Finding(StrEnum):
+class PairedFinding(StrEnum):
     """Result of a paired comparison, for the second side."""
 
     BETTER = "better"
@@ -82,13 +82,13 @@ class PairedOutcomes:
         return self.both + self.first_only + self.second_only + self.neither
 
     @property
-    def finding(self) -> Finding:
+    def finding(self) -> PairedFinding:
         """`equal` if both pass the very same cases; `better` or `worse` for the second side if p is below 5 %."""
         if not self.first_only + self.second_only:
-            return Finding.EQUAL
+            return PairedFinding.EQUAL
         if self.p_value >= ALPHA:
-            return Finding.INCONCLUSIVE
-        return Finding.BETTER if self.second_only > self.first_only else Finding.WORSE
+            return PairedFinding.INCONCLUSIVE
+        return PairedFinding.BETTER if self.second_only > self.first_only else PairedFinding.WORSE
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class PairedScores:
     interval: Interval
     p_value: float
 
-    def finding(self, margin: float = 0.0) -> Finding:
+    def finding(self, margin: float = 0.0) -> PairedFinding:
         """Decide about the second side, if higher is better and differences up to `margin` do not matter.
 
         Args:
@@ -120,10 +120,10 @@ class PairedScores:
         """
         low, high = self.interval.low, self.interval.high
         if -margin <= low and high <= margin:
-            return Finding.EQUAL
+            return PairedFinding.EQUAL
         if self.p_value < ALPHA and (low > 0 or high < 0):
-            return Finding.BETTER if low > 0 else Finding.WORSE
-        return Finding.NO_WORSE if low >= -margin else Finding.INCONCLUSIVE
+            return PairedFinding.BETTER if low > 0 else PairedFinding.WORSE
+        return PairedFinding.NO_WORSE if low >= -margin else PairedFinding.INCONCLUSIVE
 
 
 def rate(count: int, total: int) -> Rate:

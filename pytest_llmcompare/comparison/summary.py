@@ -12,8 +12,8 @@ from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
-from .alike import EqualDrifts, EqualTexts, alike
 from .cells import Cell, verdict_of, worst_cells
+from .drift_groups import EqualDrifts, EqualTexts, drift_groups
 from .ordering import Order
 from .percentiles import percentiles
 
@@ -208,8 +208,8 @@ def summarize(
     return Summary(
         models=model_lines(cells, by_group, order),
         tables=tables(cells, order),
-        equal_drifts=alike(EqualDrifts, cells, order),
-        equal_texts=alike(EqualTexts, cells, order),
+        equal_drifts=drift_groups(EqualDrifts, cells, order),
+        equal_texts=drift_groups(EqualTexts, cells, order),
         notes=each_once((*group_notes, *notes)),
         obsolete=obsolete_rows(obsolete or {}, order),
         budgets=tuple(sorted(budgets, key=lambda check: order.of_model(check.model))),

@@ -12,7 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import Kept, KeptAnswer, KeptModel, answer_line, key_of, model_line
+from pytest_llmcompare.baselines.answer_lines import (
+    CacheContent,
+    KeptAnswer,
+    KeptModel,
+    answer_line,
+    key_of,
+    model_line,
+)
 from pytest_llmcompare.comparison.judge import stale_reason
 from pytest_llmcompare.comparison.learnt_noise import LearntNoise
 from pytest_llmcompare.decoding.request import Outcome
@@ -42,7 +49,7 @@ class CachedAnswers(ABC):
     expected: Mapping[RowKey, Baseline]
     only: bool
     file: AnswerFile
-    kept: Kept
+    kept: CacheContent
     fixed: Mapping[str, str]
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -72,9 +72,9 @@ def _our_runs() -> Iterator[Run]:
     experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=AT_ONCE)]
     token: str | None = None
     while experiments:
-        found = client.search_runs(experiments, f"tags.`{TABLE}` LIKE '%'", max_results=AT_ONCE, page_token=token)
-        yield from found
-        token = found.token
+        page = client.search_runs(experiments, f"tags.`{TABLE}` LIKE '%'", max_results=AT_ONCE, page_token=token)
+        yield from page
+        token = page.token
         if not token:
             return
 

@@ -266,23 +266,18 @@ def load_model(
         ModelError: It cannot be loaded, is incomplete, or its tokenizer or adapter belongs to another model.
     """
     name = name or str(location)
-    code: dict[str, Any] = {"name": name, "place": checked_device(device, name), "trust_remote_code": trust_remote_code}
-    encoder = load_tokenizer(tokenizer or location, **code)
+    place = checked_device(device, name)
+    code: dict[str, Any] = {"name": name, "trust_remote_code": trust_remote_code}
+    encoder = load_tokenizer(tokenizer or location, place=place, **code)
     weights = weights or load_weights(
-        location,
-        name=name,
-        dtype=dtype,
-        device=device,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        options=options,
+        location, dtype=dtype, device=device, allow_pickle=allow_pickle, options=options, **code
     )
     loaded = LocalModel(name, weights.model, encoder, chat_template, fingerprint, weights=weights)
     check_loaded(loaded, weights.report, str(location), str(tokenizer or location))
     describe_quantization(loaded, Path(location))
     if adapter:
         if tokenizer == adapter and has_tokenizer(Path(location)):
-            own = load_tokenizer(location, **code)
+            own = load_tokenizer(location, place=place, **code)
             check_vocabulary(name, encoder.get_vocab(), own.get_vocab(), (adapter, str(location)))
         _attach(loaded, weights, adapter, str(location))
     return loaded

@@ -54,9 +54,9 @@ def histogram(title: str, values: Sequence[float], limits: Iterable[float], limi
     lines = [value for value, _ in Counter(limits).most_common(MOST_LINES)]
     first, last = min([*bins, *map(_bin, lines)]), max([*bins, *map(_bin, lines)])
     rows = [(_edge(at), _edge(at + 1), bins[at]) for at in range(first, last + 1)]
-    told = f"{title}: {count(len(values), 'case')}, nats, logarithmic scale"
+    caption = f"{title}: {count(len(values), 'case')}, nats, logarithmic scale"
     return (
-        f'<figure><figcaption id="{key}-title">{told}</figcaption>'
+        f'<figure><figcaption id="{key}-title">{caption}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-title">'
         f"{_bars(rows)}{''.join(_limit(value, first, last, limit) for value in lines)}</svg>"
         f"<details><summary>As a table</summary>{_table(rows, lines, limit)}</details></figure>"
@@ -104,5 +104,5 @@ def _table(rows: Sequence[tuple[float, float, int]], limits: Sequence[float], li
     body = "".join(
         f"<tr><td>{number(low)} to {number(high)}</td><td>{cases:,}</td></tr>" for low, high, cases in rows if cases
     )
-    told = f"<p>{limit}: up to {', '.join(map(number, limits))}</p>" if limits else ""
-    return f"<table><thead><tr><th>nats</th><th>cases</th></tr></thead><tbody>{body}</tbody></table>{told}"
+    limits_line = f"<p>{limit}: up to {', '.join(map(number, limits))}</p>" if limits else ""
+    return f"<table><thead><tr><th>nats</th><th>cases</th></tr></thead><tbody>{body}</tbody></table>{limits_line}"

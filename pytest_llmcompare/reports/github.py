@@ -38,14 +38,14 @@ class Places:
         self.root = root
         self.locations = locations
 
-    def place(self, nodeid: str) -> Place | None:
+    def place(self, nodeid: str) -> FileLine | None:
         """Return file and line of a test; None if it is outside of the repository, so that no other file is blamed."""
         file, line, _ = self.locations.get(nodeid, ("", None, ""))
         workspace = Path(os.path.realpath(os.environ.get("GITHUB_WORKSPACE") or self.root))
         path = Path(os.path.realpath(self.root / file))
         if not file or not path.is_relative_to(workspace):
             return None
-        return Place(path.relative_to(workspace).as_posix(), (line or 0) + 1)
+        return FileLine(path.relative_to(workspace).as_posix(), (line or 0) + 1)
 
 
 MOST = 10
@@ -58,7 +58,7 @@ ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
 PROPERTY_ESCAPES = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A", ":": "%3A", ",": "%2C"})
 
 
-class Place(NamedTuple):
+class FileLine(NamedTuple):
     """File as GitHub knows it, and line, counted from 1."""
 
     file: str
@@ -71,10 +71,10 @@ class Annotation(NamedTuple):
     level: str
     title: str
     text: str
-    place: Place | None = None
+    place: FileLine | None = None
 
 
-def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str], Place | None]) -> list[str]:
+def annotation_lines(report: Report, faults: Iterable[str], place: Callable[[str], FileLine | None]) -> list[str]:
     """Return the workflow commands of a run: an error per failure, a warning per silent drift, similar ones merged.
 
     Args:
@@ -102,7 +102,7 @@ def merge_key(cell: Cell) -> tuple[object, ...]:
     return (cell.result.passed, cell.key.group.folder, cell.key.group.table, cell.key.group.model, cell.verdict, *own)
 
 
-def annotation(cells: list[Cell], report: Report, place: Callable[[str], Place | None]) -> Annotation:
+def annotation(cells: list[Cell], report: Report, place: Callable[[str], FileLine | None]) -> Annotation:
     """Make one annotation for similar cases."""
     first, others = cells[0], cells[1:]
     assert first.verdict is not None

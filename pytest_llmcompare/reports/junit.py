@@ -22,7 +22,7 @@ TOKEN = 100  # columns of a token
 NAME = 100  # columns of a fault in the name of its test case
 
 
-class Check(NamedTuple):
+class JUnitCase(NamedTuple):
     """A test case without a test: a threshold, the drift budget of a model, or another reason to fail.
 
     Attributes:
@@ -38,7 +38,7 @@ class Check(NamedTuple):
     properties: tuple[tuple[str, str], ...] = ()
 
 
-def checks(summary: Summary) -> Iterator[Check]:
+def checks(summary: Summary) -> Iterator[JUnitCase]:
     """Yield thresholds, drift budget and model verdicts, passed or failed, then the other reasons for a failed run."""
     reported = set()
     for key, gates in summary.gates:
@@ -47,11 +47,11 @@ def checks(summary: Summary) -> Iterator[Check]:
             reported.add(fault)
             where = "" if key.folder == "." else f"{key.folder}/"
             name = f"{where}{key.table}/{key.model}: {gate.metric} {gate.wanted}"
-            yield Check(node("threshold", name), key.folder, fault, gate_properties(key, gate))
+            yield JUnitCase(node("threshold", name), key.folder, fault, gate_properties(key, gate))
     for check in summary.budgets:
         fault = sentence(check) if check.fails else ""
         reported.add(fault)
-        yield Check(node("drift_budget", check.model or "all models"), ".", fault)
+        yield JUnitCase(node("drift_budget", check.model or "all models"), ".", fault)
     for key, verdict in summary.model_verdicts:
         line = failed_verdict(key, verdict)
         fault = line if line in summary.faults else ""
@@ -61,10 +61,10 @@ def checks(summary: Summary) -> Iterator[Check]:
             ("llmcompare.model_verdict", verdict.finding.value),
             ("llmcompare.sentence", sentence_of(key, verdict)),
         )
-        yield Check(node("model_verdict", f"{where}{key.table}/{key.model}"), key.folder, fault, facts)
+        yield JUnitCase(node("model_verdict", f"{where}{key.table}/{key.model}"), key.folder, fault, facts)
     for fault in summary.faults:
         if fault not in reported:
-            yield Check(node("run", cut(fault.partition("\n")[0], NAME)), ".", fault)
+            yield JUnitCase(node("run", cut(fault.partition("\n")[0], NAME)), ".", fault)
 
 
 def node(kind: str, name: str) -> str:

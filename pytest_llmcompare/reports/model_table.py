@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_llmcompare.comparison.model_pairs import Answer, Pair, pairs_of
-from pytest_llmcompare.comparison.statistics import Finding
+from pytest_llmcompare.comparison.statistics import PairedFinding
 from pytest_llmcompare.comparison.summary import ModelLine, Table
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import RowKey
@@ -112,5 +112,5 @@ def better(pair: Pair) -> str:
     """Return which of them is better: `first`, `second`, or why neither is."""
     if not pair.targets:
         return ""
-    names = {Finding.BETTER: "second", Finding.WORSE: "first"}
+    names = {PairedFinding.BETTER: "second", PairedFinding.WORSE: "first"}
     return names.get(pair.targets.finding, str(pair.targets.finding))

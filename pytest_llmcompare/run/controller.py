@@ -18,7 +18,19 @@ from pytest_llmcompare.settings import FILES
 
 from .failures import Failures
 from .interruption import kept_line, watch_sigterm
-from .stash import ATTEMPT, DECLARED, GROUPS, PINNED, REPORT, SELECTED, SESSION, SETTINGS, WHOLE, session_of, source_of
+from .stash import (
+    ALL_COLLECTED,
+    ATTEMPT,
+    DECLARED,
+    GROUPS,
+    PINNED,
+    REPORT,
+    SELECTED,
+    SESSION,
+    SETTINGS,
+    session_of,
+    source_of,
+)
 
 if TYPE_CHECKING:
     from pytest_llmcompare.comparison.attempts import Attempt
@@ -157,7 +169,7 @@ class Controller:
         from pytest_llmcompare.serialization import declared_from_json, group_result_from_json
 
         self.declared.append(declared_from_json(output[DECLARED]))
-        self.all_collected = self.all_collected and bool(output[WHOLE])
+        self.all_collected = self.all_collected and bool(output[ALL_COLLECTED])
         self.any_selected = self.any_selected or bool(output[SELECTED])
         for text in output[GROUPS]:
             result = group_result_from_json(text)
@@ -275,7 +287,7 @@ def worker_output(session: Session) -> dict[str, Any]:
     return {
         DECLARED: declared_to_json(session.declared()),
         GROUPS: [group_result_to_json(result) for result in session.results_without_outputs().values()],
-        WHOLE: session.all_collected,
+        ALL_COLLECTED: session.all_collected,
         SELECTED: session.any_selected,
     }
 

@@ -53,8 +53,8 @@ PINNED = "llmcompare_pinned"
 DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
 """What a worker sends to the controller at its end: rows of the tables, group results."""
 
-WHOLE, SELECTED = "llmcompare_whole", "llmcompare_selected"
-"""Also sent at its end: whether it could collect all files, and whether any test of ours was selected."""
+ALL_COLLECTED, SELECTED = "llmcompare_all_collected", "llmcompare_selected"
+"""Also sent at its end: whether it could collect all test files, and whether any test of ours was selected."""
 
 
 def is_worker(config: pytest.Config) -> bool:

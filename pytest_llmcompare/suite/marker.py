@@ -208,7 +208,6 @@ def declare(
     similarity = read_similarity(given["similarity"])
     assertions = AssertionReader(place_of_assertions(base, root, similarity, semantic_model))
     rows = read_table(source, base=base, load=load, assertions=assertions, **columns)
-    expect = assertions.marker(given["expect"])
     examples = checked_text(given[EXAMPLES], EXAMPLES) or None
     check_no_examples(rows, {EXAMPLES: examples, **{f"variants[{one.name!r}]": one.examples for one in variants}})
     return Declaration(
@@ -218,11 +217,10 @@ def declare(
         examples=examples,
         variants=variants,
         similarity=similarity,
-        assertions=assertions.known,
-        expect=expect,
+        expect=assertions.marker(given["expect"]),
+        assertions=assertions.known,  # of rows and marker, so it comes after both were read
         experiment=checked_name(given["experiment"], "experiment") or short,
         file=relative_file(base / source, root or base) if is_path(source) else "",
-        names_experiment=given["experiment"] is not None,
         names_model_type="model_type" in kwargs,
         **checked_values(given),
     )
@@ -235,7 +233,7 @@ def place_of_assertions(base: Path, root: Path | None, similarity: Similarity | 
 
 
 def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the keywords that depend on no other, and return them as fields of `Declaration`.
+    """Check the keywords that depend on no other; return the fields of `Declaration` that they give.
 
     Raises:
         UsageError: One is wrong.
@@ -249,6 +247,7 @@ def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": checked_metrics(given["metrics"]),
         "thresholds": read_thresholds(given["thresholds"]),
         "model_type": checked_text(given["model_type"], "model_type") or None,
+        "names_experiment": given["experiment"] is not None,
     }
 
 

@@ -22,7 +22,7 @@ from pytest_llmcompare.baselines import store
 from pytest_llmcompare.cli.apply_decisions import Applied
 from pytest_llmcompare.cli.web.browse import SCREENS
 from pytest_llmcompare.cli.web.page import ReviewPage
-from pytest_llmcompare.cli.web.server import Server
+from pytest_llmcompare.cli.web.server import ReviewServer
 from tests.platforms import needs_proc, needs_signals
 from tests.unit.baselines.samples import baseline
 
@@ -47,11 +47,11 @@ def serve(project: Project) -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewServer]:
     """A server in this process, of a review to which nothing is submitted."""
     root = tmp_path_factory.mktemp("served")
     (root / "tests").mkdir()
-    served = Server(0, ReviewPage(review_of(Project(root)).entries), unwanted)
+    served = ReviewServer(0, ReviewPage(review_of(Project(root)).entries), unwanted)
     with served.serving():
         yield served
 
@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[dict[str, object], int, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_refused(server: Server, name: str) -> None:
+def test_refused(server: ReviewServer, name: str) -> None:
     """Requests without the token, by another name, from another page, or for something else."""
     given, status, text = REFUSED[name]
     facts = {key: value for key, value in given.items() if key != "what"}
@@ -146,7 +146,7 @@ def raw(port: int, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(4096), b""))
 
 
-def test_requests_that_no_browser_sends(server: Server) -> None:
+def test_requests_that_no_browser_sends(server: ReviewServer) -> None:
     """Two hosts, a body in pieces, no HTTP at all, nothing: an answer, and the server goes on."""
     port, token = server.server_port, server.access.token
     host = f"Host: 127.0.0.1:{port}\r\n"
@@ -163,7 +163,7 @@ def test_requests_that_no_browser_sends(server: Server) -> None:
     assert (head.status, head.text) == (200, "")
 
 
-def test_the_page_is_for_this_machine_only(server: Server) -> None:
+def test_the_page_is_for_this_machine_only(server: ReviewServer) -> None:
     """Bound to 127.0.0.1 alone, in no cache and no frame, and with no other script than its own."""
     assert server.server_address[0] == "127.0.0.1"
     answer = ask(server.access.address.replace("127.0.0.1", "localhost"))
@@ -328,7 +328,7 @@ def test_decisions_are_taken_once(project: Project) -> None:
         assert may_end.wait(20)
         return Applied()
 
-    server = Server(0, ReviewPage(review.entries), slow)
+    server = ReviewServer(0, ReviewPage(review.entries), slow)
     answers: list[Answer] = []
 
     def post() -> None:
@@ -356,7 +356,7 @@ def test_decisions_are_taken_once(project: Project) -> None:
 
 def test_after_the_end_nothing_is_taken(project: Project) -> None:
     """A review that was ended in its terminal writes nothing any more."""
-    server = Server(0, ReviewPage(review_of(project).entries), unwanted)
+    server = ReviewServer(0, ReviewPage(review_of(project).entries), unwanted)
     with server.serving():
         assert server.close() is None
         answer = ask(server.access.address, "decisions", DECIDED)
@@ -365,7 +365,7 @@ def test_after_the_end_nothing_is_taken(project: Project) -> None:
 
 def test_a_bug_ends_the_review(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """With its traceback in the terminal, and a page that says so; it does not go on for ever."""
-    server = Server(0, ReviewPage(review_of(project).entries), unwanted)
+    server = ReviewServer(0, ReviewPage(review_of(project).entries), unwanted)
     with server.serving():
         with pytest.raises(OSError, match=r"closed|reset|disconnected|without response"):
             ask(server.access.address, "decisions", DECIDED)

@@ -16,7 +16,7 @@ from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.pending import PendingFile
 from pytest_llmcompare.cli.apply_decisions import Applied
 from pytest_llmcompare.cli.web.page import ReviewPage
-from pytest_llmcompare.cli.web.server import Server
+from pytest_llmcompare.cli.web.server import ReviewServer
 from pytest_llmcompare.records import GroupKey
 from tests.cli.serving import ask
 
@@ -161,7 +161,7 @@ def test_the_review_page(odd: Suite) -> None:
         taken.append(decisions)
         return Applied()
 
-    server = Server(0, ReviewPage(entries), take)
+    server = ReviewServer(0, ReviewPage(entries), take)
     with server.serving():
         page = ask(server.access.address)
         assert page.status == 200

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.baselines.journal import Journal, Kept, answer_key, kept_since, row_answer_key
+from pytest_llmcompare.baselines.journal import Journal, KeptOutputs, answer_key, kept_since, row_answer_key
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, Row
 
@@ -115,7 +115,7 @@ def test_how_much_a_run_has_kept(tmp_path: Path) -> None:
     for key in ("b", "b"):
         one.append(key, GENERATION)
     other.begin(2)
-    assert kept_since(tmp_path, 2000) == Kept(2, 5)
+    assert kept_since(tmp_path, 2000) == KeptOutputs(2, 5)
     assert set(one.read()) == {"of a run before", "b"}
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.model_comparison import ModelComparison, ModelResult, PairedResult, metric_of
 from pytest_llmcompare.comparison.model_pairs import Answer, pair_of, pairs_of
-from pytest_llmcompare.comparison.statistics import Finding, Interval, PairedScores
+from pytest_llmcompare.comparison.statistics import Interval, PairedFinding, PairedScores
 from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case, CaseKey, GroupKey, GroupResult, Row, RowKey
@@ -135,7 +135,7 @@ def test_exact_match_needs_no_metric() -> None:
     )
     evidence = found["b"].not_worse_than("a", metric="exact_match", margin=0.05)
     assert not evidence
-    assert evidence.finding is Finding.INCONCLUSIVE
+    assert evidence.finding is PairedFinding.INCONCLUSIVE
     assert evidence.scores.difference == -0.25
     assert found["a"].not_worse_than("b")
     assert not found["a"].better_than("b")
@@ -185,7 +185,7 @@ def test_less_may_be_better() -> None:
 def test_evidence_tells_itself() -> None:
     """What a failed assertion shows: the finding with its numbers, in the 240 characters that pytest shows."""
     scores = PairedScores(12, -0.25, Interval(-0.5, 0.0), 0.0625)
-    evidence = PairedResult("distilgpt2", "gpt2-large", "exact_match", scores, 0.05, Finding.INCONCLUSIVE, False)
+    evidence = PairedResult("distilgpt2", "gpt2-large", "exact_match", scores, 0.05, PairedFinding.INCONCLUSIVE, False)
     assert repr(evidence) == (
         "<'distilgpt2' against 'gpt2-large': inconclusive; exact_match better by -0.25 "
         "(95% interval -0.5 to 0, p 0.062, 12 rows), margin 0.05>"

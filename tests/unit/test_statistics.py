@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pytest_llmcompare.comparison.statistics import (
-    Finding,
     Interval,
+    PairedFinding,
     PairedOutcomes,
     PairedScores,
     mcnemar,
@@ -104,13 +104,13 @@ def test_wilson_interval_is_the_formula(share: tuple[int, int]) -> None:
 
 
 OUTCOMES = {
-    "the same cases": ("TTFF", "TTFF", Finding.EQUAL),
-    "no case": ("", "", Finding.EQUAL),
-    "one more": ("TTFF", "TTTF", Finding.INCONCLUSIVE),
-    "five of five": ("FFFFF", "TTTTT", Finding.INCONCLUSIVE),
-    "six of six": ("FFFFFF", "TTTTTT", Finding.BETTER),
-    "six of six the other way": ("TTTTTTT", "FFFFFFT", Finding.WORSE),
-    "as many, but others": ("TF" * 20, "FT" * 20, Finding.INCONCLUSIVE),
+    "the same cases": ("TTFF", "TTFF", PairedFinding.EQUAL),
+    "no case": ("", "", PairedFinding.EQUAL),
+    "one more": ("TTFF", "TTTF", PairedFinding.INCONCLUSIVE),
+    "five of five": ("FFFFF", "TTTTT", PairedFinding.INCONCLUSIVE),
+    "six of six": ("FFFFFF", "TTTTTT", PairedFinding.BETTER),
+    "six of six the other way": ("TTTTTTT", "FFFFFFT", PairedFinding.WORSE),
+    "as many, but others": ("TF" * 20, "FT" * 20, PairedFinding.INCONCLUSIVE),
 }
 
 
@@ -136,29 +136,29 @@ def test_exchanged_sides_are_exchanged_findings(pairs: list[tuple[bool, bool]]) 
     assert paired_outcomes(second, first).finding is mirrored(paired_outcomes(first, second).finding)
 
 
-def mirrored(finding: Finding) -> Finding:
-    return {Finding.BETTER: Finding.WORSE, Finding.WORSE: Finding.BETTER}.get(finding, finding)
+def mirrored(finding: PairedFinding) -> PairedFinding:
+    return {PairedFinding.BETTER: PairedFinding.WORSE, PairedFinding.WORSE: PairedFinding.BETTER}.get(finding, finding)
 
 
 FINDINGS = [
-    (Interval(0.0, 0.0), 1.0, 0.0, Finding.EQUAL),
-    (Interval(-0.02, 0.03), 0.9, 0.05, Finding.EQUAL),
-    (Interval(0.01, 0.03), 0.01, 0.05, Finding.EQUAL),
-    (Interval(-0.04, -0.01), 0.01, 0.05, Finding.EQUAL),
-    (Interval(0.01, 0.03), 0.01, 0.0, Finding.BETTER),
-    (Interval(0.01, 0.30), 0.01, 0.05, Finding.BETTER),
-    (Interval(1.0, 1.0), 0.25, 0.0, Finding.NO_WORSE),
-    (Interval(0.0, 0.4), 0.5, 0.0, Finding.NO_WORSE),
-    (Interval(-0.05, 0.4), 0.5, 0.05, Finding.NO_WORSE),
-    (Interval(-0.06, 0.4), 0.5, 0.05, Finding.INCONCLUSIVE),
-    (Interval(-0.4, 0.0), 0.5, 0.0, Finding.INCONCLUSIVE),
-    (Interval(-1.0, -1.0), 0.25, 0.0, Finding.INCONCLUSIVE),
-    (Interval(-0.3, -0.1), 0.01, 0.05, Finding.WORSE),
+    (Interval(0.0, 0.0), 1.0, 0.0, PairedFinding.EQUAL),
+    (Interval(-0.02, 0.03), 0.9, 0.05, PairedFinding.EQUAL),
+    (Interval(0.01, 0.03), 0.01, 0.05, PairedFinding.EQUAL),
+    (Interval(-0.04, -0.01), 0.01, 0.05, PairedFinding.EQUAL),
+    (Interval(0.01, 0.03), 0.01, 0.0, PairedFinding.BETTER),
+    (Interval(0.01, 0.30), 0.01, 0.05, PairedFinding.BETTER),
+    (Interval(1.0, 1.0), 0.25, 0.0, PairedFinding.NO_WORSE),
+    (Interval(0.0, 0.4), 0.5, 0.0, PairedFinding.NO_WORSE),
+    (Interval(-0.05, 0.4), 0.5, 0.05, PairedFinding.NO_WORSE),
+    (Interval(-0.06, 0.4), 0.5, 0.05, PairedFinding.INCONCLUSIVE),
+    (Interval(-0.4, 0.0), 0.5, 0.0, PairedFinding.INCONCLUSIVE),
+    (Interval(-1.0, -1.0), 0.25, 0.0, PairedFinding.INCONCLUSIVE),
+    (Interval(-0.3, -0.1), 0.01, 0.05, PairedFinding.WORSE),
 ]
 
 
 @pytest.mark.parametrize(("interval", "p_value", "margin", "expected"), FINDINGS)
-def test_findings_on_scores(interval: Interval, p_value: float, margin: float, expected: Finding) -> None:
+def test_findings_on_scores(interval: Interval, p_value: float, margin: float, expected: PairedFinding) -> None:
     """Interval and margin decide; better and worse want a small p-value, too."""
     assert PairedScores(9, 0.0, interval, p_value).finding(margin) is expected
 
@@ -166,18 +166,20 @@ def test_findings_on_scores(interval: Interval, p_value: float, margin: float, e
 @pytest.mark.parametrize(
     ("first", "second", "margin", "expected"),
     [
-        ([1, 0, 1], [1, 0, 1], 0.0, Finding.EQUAL),
-        ([0], [1], 0.0, Finding.NO_WORSE),
-        ([1], [0], 0.0, Finding.INCONCLUSIVE),
-        ([1] * 3, [0] * 3, 0.0, Finding.INCONCLUSIVE),
-        ([1] * 8, [0] * 8, 0.0, Finding.WORSE),
-        ([0] * 8, [1] * 8, 0.0, Finding.BETTER),
-        ([1] * 10, [1] * 9 + [0], 0.05, Finding.INCONCLUSIVE),
-        ([1] * 400, [1] * 398 + [0] * 2, 0.05, Finding.EQUAL),
-        ([10.0, 12.0, 9.0, 14.0, 11.0, 13.0, 8.0], [11.1, 13.4, 9.8, 15.2, 12.3, 13.9, 9.1], 0.0, Finding.BETTER),
+        ([1, 0, 1], [1, 0, 1], 0.0, PairedFinding.EQUAL),
+        ([0], [1], 0.0, PairedFinding.NO_WORSE),
+        ([1], [0], 0.0, PairedFinding.INCONCLUSIVE),
+        ([1] * 3, [0] * 3, 0.0, PairedFinding.INCONCLUSIVE),
+        ([1] * 8, [0] * 8, 0.0, PairedFinding.WORSE),
+        ([0] * 8, [1] * 8, 0.0, PairedFinding.BETTER),
+        ([1] * 10, [1] * 9 + [0], 0.05, PairedFinding.INCONCLUSIVE),
+        ([1] * 400, [1] * 398 + [0] * 2, 0.05, PairedFinding.EQUAL),
+        ([10.0, 12.0, 9.0, 14.0, 11.0, 13.0, 8.0], [11.1, 13.4, 9.8, 15.2, 12.3, 13.9, 9.1], 0.0, PairedFinding.BETTER),
     ],
 )
-def test_findings_of_comparisons(first: list[float], second: list[float], margin: float, expected: Finding) -> None:
+def test_findings_of_comparisons(
+    first: list[float], second: list[float], margin: float, expected: PairedFinding
+) -> None:
     """From scores to what they say: a handful of rows is no proof, and equal scores are equal."""
     assert paired_scores(first, second).finding(margin) is expected
 

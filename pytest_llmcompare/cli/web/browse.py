@@ -23,7 +23,7 @@ from pytest_llmcompare.errors import UsageError
 
 from .access import HOST
 from .page import ReviewPage
-from .server import Apply, Server
+from .server import Apply, ReviewServer
 
 LOOK_SECONDS = 0.2  # between two looks at whether the review is to end
 SCREENS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
@@ -81,7 +81,7 @@ def browse(
     return applied
 
 
-def start(root: Path, port: int | None, page: ReviewPage, apply: Apply) -> Server:
+def start(root: Path, port: int | None, page: ReviewPage, apply: Apply) -> ReviewServer:
     """Start the server.
 
     If no port is named, a project gets the same one each time if it is free, because a browser keeps its data by
@@ -93,9 +93,9 @@ def start(root: Path, port: int | None, page: ReviewPage, apply: Apply) -> Serve
     if port is None:
         usual = 49152 + int.from_bytes(hashlib.sha256(os.fsencode(root)).digest()[:2]) % 16384  # of the private ports
         with contextlib.suppress(OSError):
-            return Server(usual, page, apply)
+            return ReviewServer(usual, page, apply)
     try:
-        return Server(port or 0, page, apply)
+        return ReviewServer(port or 0, page, apply)
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror or error}"
         raise UsageError(

@@ -25,7 +25,7 @@ Apply = Callable[[Sequence[str | None]], Applied]
 """Carries out the decisions, one per output."""
 
 
-class Server(ThreadingHTTPServer):
+class ReviewServer(ThreadingHTTPServer):
     """Serves one review.
 
     Args:
@@ -107,7 +107,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one request. Each has its own connection, so that no part of one is taken for the next."""
 
-    server: Server
+    server: ReviewServer
     timeout = SLOW_SECONDS
     has_read = False  # whether the body was read
 

@@ -10,7 +10,7 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.reports.document import Report
-from pytest_llmcompare.reports.github import MOST, Place, annotation_lines
+from pytest_llmcompare.reports.github import MOST, FileLine, annotation_lines
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, HOSTILE, MISSING, SHIFT, found, generation, hostile_results, mixed
@@ -31,7 +31,7 @@ def lines(
 ) -> list[str]:
     """The workflow commands of a run."""
     report = Report(summarize(results, (), Settings(update=update), models=("small", "large")))
-    return annotation_lines(report, faults, lambda nodeid: Place(nodeid.partition("::")[0], 7) if inside else None)
+    return annotation_lines(report, faults, lambda nodeid: FileLine(nodeid.partition("::")[0], 7) if inside else None)
 
 
 def read(line: str) -> tuple[str, str | None, str, str]:

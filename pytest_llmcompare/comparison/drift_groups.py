@@ -47,10 +47,10 @@ class EqualTexts:
         return None if baseline is None or candidate is None or candidate == baseline else (baseline, candidate)
 
 
-Alike = TypeVar("Alike", EqualDrifts, EqualTexts)
+DriftGroup = TypeVar("DriftGroup", EqualDrifts, EqualTexts)
 
 
-def alike(kind: type[Alike], cells: Mapping[CaseKey, Cell], order: Order) -> tuple[Alike, ...]:
+def drift_groups(kind: type[DriftGroup], cells: Mapping[CaseKey, Cell], order: Order) -> tuple[DriftGroup, ...]:
     """The drifts of each model, grouped by what changed into what; the largest groups first."""
     groups: dict[tuple[str, str, str], list[CaseKey]] = {}
     for key, cell in cells.items():
