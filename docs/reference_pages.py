@@ -198,11 +198,12 @@ def columns() -> str:
 
 def fixtures() -> str:
     """The fixtures that tests ask for."""
-    from pytest_llmcompare import plugin
+    from pytest_llmcompare import fixtures as own
+    from pytest_llmcompare.run.marker_faults import FOR_USERS
 
     return table(
         ("fixture", "what it is"),
-        ((code(name), " ".join((getattr(plugin, name).__doc__ or "").split())) for name in sorted(plugin.OURS)),
+        ((code(name), " ".join((getattr(own, name).__doc__ or "").split())) for name in sorted(FOR_USERS)),
     )
 
 

@@ -41,7 +41,7 @@ def look_up(
     Args:
         group: Table and model.
         cases: What to ask.
-        ours: The model's pyfunc; None if it was logged elsewhere or gives texts alone.
+        ours: The model's pyfunc; None if it was logged elsewhere or gives only texts.
         identity: All of the model that decides its answers.
         expected: Baselines by row.
         resources: Settings and root folder of the run.

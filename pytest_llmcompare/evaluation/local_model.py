@@ -191,10 +191,10 @@ def keep_answers(cached: LocalAnswers, ours: HeldTransformer, notes: Sequence[st
 def _stated(group: Group, ours: HeldTransformer) -> set[str]:
     """Names of the decoding settings that the user gave for every case of a group."""
     declaration = group.declaration
-    nearer = [[row.gen_config for row in declaration.rows], [variant.gen_config for variant in declaration.variants]]
+    layers = [[row.gen_config for row in declaration.rows], [variant.gen_config for variant in declaration.variants]]
     own = ours.gen_config_dict if isinstance(ours, PyfuncTransformer) and group.spec.kind is SourceKind.MLFLOW else {}
     names = {*group.spec.gen_config, *declaration.gen_config, *own}
-    for configs in nearer:
+    for configs in layers:
         names |= set.intersection(*map(set, configs)) if configs else set()
     return names
 

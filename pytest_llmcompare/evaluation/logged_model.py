@@ -36,7 +36,7 @@ class LoggedModel:
         run_id: The run.
         uri: The logged model.
         model: The model, as `mlflow.pyfunc.load_model` gives it.
-        ours: Our own pyfunc inside it; None if it was logged elsewhere or gives texts alone.
+        ours: Our own pyfunc inside it; None if it was logged elsewhere or gives only texts.
         identity: All of it that decides what it answers.
         tracking_uri: Address of the store, without secrets.
         experiment_id: Experiment of the run.

@@ -82,7 +82,7 @@ def _settings_note(asking: Asking, questions: foreign_pyfunc.Questions) -> str:
 
 
 def _ask_foreign(asking: Asking, questions: foreign_pyfunc.Questions) -> Outcomes:
-    """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives texts alone."""
+    """Ask a pyfunc logged elsewhere: part by part, with the columns that its signature names; it gives only texts."""
     environment = (("mlflow", mlflow.__version__), ("weights", asking.identity.fingerprint))
     outcomes = Outcomes(asking, [foreign_pyfunc.key_of(asking, facts) for facts in questions.facts])
     outcomes.notes.extend(filter(None, [_settings_note(asking, questions)]))

@@ -100,7 +100,7 @@ def likelihood_drift_of(judgement: Judgement) -> float | None:
 
 
 def token_count(generations: Mapping[RowKey, Generation]) -> EvaluationMetric:
-    """Tokens of each output by the model's own tokenizer; NaN for a model that gives texts alone."""
+    """Tokens of each output by the model's own tokenizer; NaN for a model that gives only texts."""
 
     def eval_fn(predictions: Any, prompt_id: Any, variant: Any = None) -> MetricValue:  # noqa: ARG001
         counts = [count_of(generations.get(row)) for row in rows(prompt_id, variant)]

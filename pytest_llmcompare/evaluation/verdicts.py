@@ -200,7 +200,7 @@ class Baselines:
         Args:
             model: The embedding model.
             root: pytest's root folder.
-            foreign: Whether the model that is compared gives texts alone.
+            foreign: Whether the model that is compared gives only texts.
 
         Raises:
             ModelError: It cannot be found.
@@ -238,7 +238,7 @@ def judge_answers(
         outcomes: An answer per case, or the error in its place.
         baselines: What to compare with.
         extensions: What plugins add.
-        tokenizer: The model's; None for a model that gives texts alone.
+        tokenizer: The model's; None for a model that gives only texts.
         tokenizers: Those of single rows, in place of it.
     """
     generations, judgements, failures = {}, {}, {}

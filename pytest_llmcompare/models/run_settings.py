@@ -13,17 +13,17 @@ from .spec import ModelSpec, SourceKind
 def with_settings(spec: ModelSpec, settings: Settings) -> ModelSpec:
     """A spec with the run's settings, unless the model has its own and the run's are from the file or a default."""
 
-    def nearer(name: str, own: str | None) -> str | None:
+    def own_or_of_run(name: str, own: str | None) -> str | None:
         for_this_run = settings.origins.get(name) not in (None, FILE)
         general = str(getattr(settings, name))
         return general if general and (for_this_run or not own) else own
 
     is_served = spec.kind is SourceKind.SERVER  # then the server decides on device and dtype
-    device = spec.device if is_served else nearer("device", spec.device)
+    device = spec.device if is_served else own_or_of_run("device", spec.device)
     return dataclasses.replace(
         spec,
         device=device,
         loading=spec.loading if device == AUTO else spec.loading.on_one_device(),
-        dtype=spec.dtype if is_served else nearer("dtype", spec.dtype),
-        decode=nearer("decode", spec.decode),
+        dtype=spec.dtype if is_served else own_or_of_run("dtype", spec.dtype),
+        decode=own_or_of_run("decode", spec.decode),
     )

@@ -47,7 +47,7 @@ class ModelSpec:
         revision: Branch, tag or commit of a hub repository; None means `main`.
         gen_config: Decoding settings of this model.
         examples: Few-shot examples put before every prompt.
-        dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's, but for a served model.
+        dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's, except for a served model.
         device: Such as `cpu`, `cuda:1` or `auto`; None takes the run's.
         decode: How baselines are confirmed: `auto`, `verify` or `plain`; None takes the run's.
         cache: Whether its answers are kept between runs; None keeps those of local models.

@@ -47,14 +47,14 @@ class Declaration:
         table: Name of the prompt table.
         folder: Folder of the test file, relative to pytest's root.
         rows: The rows.
-        examples: Few-shot examples put before each input; None where the marker gives none.
+        examples: Few-shot examples put before each input; None if the marker gives none.
         gen_config: Decoding settings of the marker.
         variants: Named decoding settings that multiply the rows; a single nameless variant by default.
-        models: Model specs of the marker, which stand in for the run's; empty takes the run's.
+        models: Model specs in place of the run's; empty takes the run's.
         seed: Seed that the seeds of the cases are derived from.
         samples: Number of outputs per row, for rows that sample.
         tolerance: Margin (nats) that still counts as a near tie; None takes the run's.
-        similarity: How similar texts must be if a model gives texts alone; None wants them equal.
+        similarity: How similar texts must be if a model gives only texts; None compares them character by character.
         metrics: MLflow metrics and scorers computed besides ours.
         thresholds: Bounds for metrics; missing one fails the run.
         model_type: MLflow's model type, which chooses its built-in metrics.
