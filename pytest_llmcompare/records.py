@@ -64,7 +64,7 @@ class Row:
         input: The prompt.
         target: The expected answer, if the table has one.
         examples: Few-shot examples of this row, put before the input; None if the row has none.
-        gen_config: Decoding settings of this row alone.
+        gen_config: Decoding settings of this row.
         columns: All other columns, which reports show.
         conversation: Messages and tools as JSON text, if it is one; `input` is then the last message of the user.
         expect: Assertions on the output, as written: `contains: 30 days`.

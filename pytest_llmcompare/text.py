@@ -181,7 +181,7 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def quoted(text: str, columns: int) -> str:
-    """Quote and escape text, cut to at most so many columns, quotes included."""
+    """Quote and escape text, cut to this number of columns, quotes included."""
     shown = cut(escape(text), columns - 2)
     mark = '"' if "'" in shown and '"' not in shown else "'"
     return f"{mark}{shown}{mark}"
@@ -214,7 +214,7 @@ def cut_start(text: str, columns: int, mark: str = "…") -> str:
 
 
 def pad(text: str, columns: int) -> str:
-    """Fill a text with spaces to so many columns."""
+    """Fill a text with spaces to this number of columns."""
     return text + " " * (columns - width(text))
 
 

@@ -77,7 +77,7 @@ def _check(archive: zipfile.ZipFile, source: Path) -> None:
     members = archive.infolist()
     if strange := next((member.filename for member in members if not NAME.fullmatch(member.filename)), ""):
         raise BaselineError(
-            f"{source} holds {strange[:80]!r}, which is no file of an answer cache. Nothing was imported.\n"
+            f"{source} holds {strange[:80]!r}, which is not a file of an answer cache. Nothing was imported.\n"
             "Import what `llmcompare cache export` wrote."
         )
     sizes = [member.file_size for member in members]  # `read` stops at these, whatever is packed

@@ -77,7 +77,7 @@ def written(record: CaseRecord) -> CaseRecord:
         ("env", record.environment),
         ("stop", record.stop),
         ("tokens", "" if record.tokens is None else str(record.tokens)),
-        ("prompt", record.prompt),  # of served models alone
+        ("prompt", record.prompt),  # only of served models
     )
     lines = (
         f"case {name}",

@@ -70,7 +70,7 @@ class Review:
         return [current, *(entry for entry in others if change_key(entry) == key)]
 
     def step(self, by: int) -> bool:
-        """Go to the output so many places on, decided or not; return whether there is one."""
+        """Go this number of places on, to a decided output, too; return whether there is one."""
         index = self._index + by
         if not 0 <= index < len(self.entries):
             return False

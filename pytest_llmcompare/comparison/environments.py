@@ -66,7 +66,7 @@ def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
 def same_numerics(one: Environment, other: Environment) -> bool:
     """True if no entry says that numbers are summed in another order; an entry that one of them lacks counts as equal.
 
-    Of a served model this holds for the version alone.
+    For a served model only a missing version counts as equal.
     """
     facts, others = dict(numerics(one)), dict(numerics(other))
     if SERVER not in facts and SERVER not in others:

@@ -58,7 +58,7 @@ class ServedTokens:
 
 
 def ask_served(asking: Asking, model: ServedModel) -> Outcomes:
-    """Ask a served model, less the cases that an interrupted run finished; learn its noise if none is stored.
+    """Ask a served model, except for cases that an interrupted run finished; learn its noise if none is stored.
 
     Args:
         asking: What to ask.

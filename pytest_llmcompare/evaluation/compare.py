@@ -42,7 +42,7 @@ from .evaluate import evaluate
 from .resources import Resources
 from .standalone import CALL, NoBaselines, NoPlugins
 
-UNNAMED = "comparison"  # a table that is no file, without `name=`
+UNNAMED = "comparison"  # name of a table that is not a file, without `name=`
 
 
 @dataclass(frozen=True, repr=False)

@@ -45,7 +45,7 @@ class LoadedPyfunc:
         """A model that a plugin loads; the former model is freed first.
 
         Raises:
-            ModelError: No plugin knows it, or a plugin gives something that is no model.
+            ModelError: No plugin knows it, or a plugin gives something that is not a model.
         """
         if not plugin_models.is_held(spec):
             self.forget()

@@ -40,7 +40,7 @@ INPUTS = ("input_text", "messages", "tools", "few_shot_examples", "config_dict",
 
 
 def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
-    """Ask one of our pyfuncs in one batched call, less the cases that an interrupted run finished.
+    """Ask one of our pyfuncs in one batched call, except for cases that an interrupted run finished.
 
     Args:
         asking: What to ask.
@@ -135,7 +135,7 @@ def _input_of(cases: Sequence[Case], ours: HeldTransformer) -> pd.DataFrame:
     if not isinstance(ours, PyfuncTransformer):
         frame = pd.concat([frame, settings_of(cases)], axis=1)
     if isinstance(ours, PyfuncTransformer) and any(case.row.conversation for case in cases):
-        return pd.DataFrame({MESSAGES: [case.prompt for case in cases]})  # MLflow passes on its first column alone
+        return pd.DataFrame({MESSAGES: [case.prompt for case in cases]})  # MLflow passes on only its first column
     if isinstance(ours, PyfuncTransformer) and not ours.examples:
         frame = frame.assign(input_text=[case.prompt for case in cases])
     return frame[[column for column in INPUTS if column in frame]]

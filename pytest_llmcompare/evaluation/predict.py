@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def predict(asking: Asking) -> Answers:
-    """Ask a model for all cases, less those that an interrupted run has in its journal.
+    """Ask a model for all cases, except for those in the journal of an interrupted run.
 
     Raises:
         ModelError: The model cannot be loaded, or its signature requires columns that the table does not have.
@@ -63,7 +63,7 @@ def is_text_generation(model: PyFuncModel) -> bool:
 
 
 def _ask_pipeline(asking: Asking) -> tuple[Outcomes, Mapping[RowKey, Tokenizer]]:
-    """Ask the model inside a pipeline, so that tokens are known; where that is not possible, its texts alone."""
+    """Ask the model inside a pipeline, so that tokens are known; if that is not possible, ask for its texts only."""
     questions = foreign_pyfunc.Questions(asking.model, asking.cases)
     with heavy_imports():
         from .transformers_flavour import NotSeenError, ask_inside  # imports torch

@@ -250,7 +250,7 @@ class PyfuncTransformer(HeldTransformer):
             context: MLflow's context; not used.
             model_input: A text, a list or Series of texts, or a DataFrame with one column of them, or with a column
                 `input_text` among others.
-            params: Decoding settings for this call alone, over `gen_config_dict`.
+            params: Decoding settings for this call only, over `gen_config_dict`.
 
         Returns:
             The generated texts without their prompts, one per row; None only where an observer takes the failures.

@@ -180,6 +180,6 @@ def made(metric: EvaluationMetric) -> EvaluationMetric:
 
 
 def rows(prompt_ids: Any, variants: Any) -> list[RowKey]:
-    """Names of rows from two columns; a table without variants has the first alone."""
+    """Names of rows from two columns; a table without variants has only the first."""
     names = [""] * len(prompt_ids) if variants is None else variants
     return [RowKey(prompt_id, variant) for prompt_id, variant in zip(prompt_ids, names, strict=True)]

@@ -52,7 +52,7 @@ class NoPlugins:
 
 @dataclass(frozen=True)
 class NoBaselines:
-    """A source that has no baselines, for models that are compared with each other alone."""
+    """A source that has no baselines, for models that are only compared with each other."""
 
     title: str = "no baselines"
     pinned: str = ""

@@ -79,7 +79,7 @@ def compares(metric: str) -> bool:
 
 
 def metric_value(metric: str, computed: Mapping[str, Any]) -> float | None:
-    """The value of a metric; None if it has none, or one that is no number or NaN."""
+    """The value of a metric; None if it has none, or one that is NaN or not a number."""
     names = (metric, f"{VERDICTS}{metric}") if metric in RATES else (metric,)
     given = next((computed[name] for name in names if name in computed), None)
     try:

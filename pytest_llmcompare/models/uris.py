@@ -168,7 +168,7 @@ def join_specs(specs: Sequence[str]) -> list[str]:
 
 
 def is_gguf(source: str) -> bool:
-    """True for the path of a GGUF file, by its ending, which transformers knows in small letters alone."""
+    """True for the path of a GGUF file, by its ending, which transformers knows only in small letters."""
     return source.endswith(".gguf")
 
 

@@ -18,7 +18,7 @@ from .page_data import looks, slim_document, words
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 
 KEYS = "<div><dt><kbd>n</kbd></dt><dd>next case that drifted</dd></div>\n    "
-"""Keys of this page alone, as HTML."""
+"""Keys of this page only, as HTML."""
 
 SHARED = ("text.js", "state.js", "header.js", "grid.js", "panel.js", "keys.js")
 """In this order: each uses those before it."""

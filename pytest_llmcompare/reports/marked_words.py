@@ -97,7 +97,7 @@ def _change(piece: _Piece) -> str:
 
 
 def _fitting(piece: _Piece, columns: int, page: Page) -> str:
-    """A change in so many columns; if it does not fit, each text gets half of them, or what the other leaves."""
+    """A change cut to this number of columns: each text gets half of them, or what the other leaves."""
     if width(_change(piece)) <= columns:
         return _change(piece)
     room = max(columns - sum(4 for text in (piece.gone, piece.come) if text), 2)

@@ -36,7 +36,7 @@ def header_of(document: ReportData) -> ReportData:
 
 
 def identity_items(document: ReportData) -> list[dict[str, Any]]:
-    """Facts that identify the run, by name; reports of earlier versions have the command alone.
+    """Facts that identify the run, by name; reports of earlier versions have only the command.
 
     Returns:
         Items with `name` and `text`, a `command` to copy, and `links` as pairs of words and address.

@@ -236,7 +236,7 @@ class TerminalProgress:
 
 
 def _bar(stream: TextIO, columns: int) -> tqdm[object]:
-    """A bar that is not drawn yet; disabled if the stream is no terminal."""
+    """A bar that is not drawn yet; disabled if the stream is not a terminal."""
     from tqdm import tqdm
 
     class Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone

@@ -90,7 +90,7 @@ def wrap(text: str, columns: int, indent: str = "  ") -> list[str]:
 
 
 def pieces(word: str, columns: int) -> list[str]:
-    """Break a word into parts of at most so many columns."""
+    """Break a word into parts of at most `columns` columns."""
     parts = []
     while word:
         part = cut(word[: columns + 1], columns, "")

@@ -19,7 +19,7 @@ COMPACT = "llmcompare_compact"
 """Attribute of a report of a failed `llm_output == llm_baseline`: further lines to show, such as the user's message."""
 
 MOST_IN_FULL = 10
-"""Most failures that pytest lists without `-v`; the texts of more are in the table alone, a line each."""
+"""Most failures that pytest lists without `-v`; the texts of more are only in the table, a line each."""
 
 
 class CompactFailure:

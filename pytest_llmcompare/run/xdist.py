@@ -42,7 +42,7 @@ def compute_once(folder: Path, key: GroupKey, evaluate: Callable[[], GroupResult
 
 
 def sendable(value: Any) -> Any:
-    """A report's data as execnet can send it: a lone surrogate, which is no UTF-8, becomes its escape."""
+    """A report's data as execnet can send it: a lone surrogate, which is not UTF-8, becomes its escape."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

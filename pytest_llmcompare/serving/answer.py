@@ -148,7 +148,7 @@ def _json(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise BadAnswerError(f"the answer is no JSON object: {shown(content)}")
+        raise BadAnswerError(f"the answer is not a JSON object: {shown(content)}")
     return body
 
 

@@ -31,7 +31,7 @@ def question_fields(prompt: Prompt, *, chat: bool) -> dict[str, Any]:
 
 
 def logprob_fields(alternatives: int, *, chat: bool) -> dict[str, Any]:
-    """The fields that ask for log-probs of the output, with so many of the most likely tokens; 0 asks for none."""
+    """The fields that ask for log-probs of the output, with this number of the most likely tokens; 0 asks for none."""
     if not alternatives:
         return {}
     return {"logprobs": True, "top_logprobs": alternatives} if chat else {"logprobs": alternatives}
@@ -68,7 +68,7 @@ def message_of(choice: Mapping[str, Any]) -> Message:
 
 
 def calls_text(calls: list[Any]) -> str:
-    """Tool calls as JSON with sorted keys, without their ids, which are other ones each time."""
+    """Tool calls as JSON with sorted keys, without their ids, which differ each time."""
     return json.dumps([_call(call) for call in calls], sort_keys=True, ensure_ascii=False)
 
 

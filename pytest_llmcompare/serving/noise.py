@@ -2,7 +2,7 @@
 
 The noise is between ways of asking, alone and with other requests in flight; repeats of one way are often equal bit for
 bit. It is also rare in low precision: few answers move, but those by much. So as many different questions as possible
-are asked again, each once, in the other way than the answers at hand.
+are asked again, each once, in the other way than before.
 """
 
 from __future__ import annotations

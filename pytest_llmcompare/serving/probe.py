@@ -31,7 +31,7 @@ REFUSED_TEMPERATURE = re.compile(
     r"|temperature\W{1,3}(?:does not support|is not supported|is unsupported|is deprecated)",
     re.IGNORECASE,
 )
-"""How servers say that a model decodes at its own temperature alone."""
+"""How servers say that a model decodes only at its own temperature."""
 BAD_REQUEST = 400
 TAKE_TOP_K = ("vllm", "llama.cpp")
 NOT_FOUND = 404
@@ -186,7 +186,7 @@ class _Attempt:
         return None
 
     def after(self, error: RefusedError, left: int) -> _Attempt | None:
-        """The next attempt after a refusal, with so many requests left; None if there is none."""
+        """The next attempt after a refusal, given the number of requests left; None if there is none."""
         is_missing = self.chat and error.status == NOT_FOUND
         if error.status not in REFUSALS or is_missing or not left or not self.alternatives:
             return None

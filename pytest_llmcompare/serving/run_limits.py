@@ -175,7 +175,7 @@ class Pause:
         self._until = 0.0  # seconds since the epoch, which processes share
 
     def extend(self, seconds: float) -> None:
-        """Pause for so many seconds from now, unless a longer pause is on."""
+        """Pause for this number of seconds, unless a longer pause is on."""
         with self._lock:
             until = max(self._end(), time.time() + seconds)
             self._until = until

@@ -14,7 +14,7 @@ TOKEN_ID = re.compile(r"token_id:(\d+)")
 """How vLLM writes a token that it was asked to name by its id."""
 
 BYTES = re.compile(r"bytes:(?:\\x[0-9a-f]{2})+")
-"""How OpenAI's older completions write a token that is no text of its own."""
+"""How OpenAI's older completions write a token that is not text by itself."""
 
 LARGEST_LOGPROB = 1e-3  # rounding may make a log-probability slightly positive
 LARGEST_NUMBER = 1e308  # a whole number of JSON may be too large for a float
@@ -77,7 +77,7 @@ def output_tokens(choice: Mapping[str, Any]) -> Shown:
     Tokens without ids are named by their bytes, as a number (`generation.number_of_bytes`), if all bytes are known.
 
     Raises:
-        BadAnswerError: They have another form, or a log-probability is no finite number.
+        BadAnswerError: They have another form, or a log-probability is not a finite number.
     """
     logprobs = choice.get("logprobs")
     if not isinstance(logprobs, dict):
@@ -106,7 +106,7 @@ def shown_prompt(choice: Mapping[str, Any], count: int) -> ShownPrompt | None:
         count: Number of the prompt's tokens by the server's count.
 
     Raises:
-        BadAnswerError: A log-probability is no finite number.
+        BadAnswerError: A log-probability is not a finite number.
     """
     ids, entries = prompt_ids(choice), choice.get("prompt_logprobs")
     if not isinstance(entries, list) or not len(entries) == len(ids) == count or count < 2 or entries[0] is not None:
@@ -132,10 +132,10 @@ def finite(value: object) -> float:
     """A log-probability (nats).
 
     Raises:
-        BadAnswerError: It is no finite number, or above 0.
+        BadAnswerError: It is not a finite number, or above 0.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST_NUMBER:
-        raise BadAnswerError(f"the answer holds a log-probability that is no finite number: {value!r:.40}")
+        raise BadAnswerError(f"the answer holds a log-probability that is not a finite number: {value!r:.40}")
     if value > LARGEST_LOGPROB:
         raise BadAnswerError(f"the answer holds a log-probability above 0: {value!r:.40}")
     return float(value)
@@ -186,7 +186,7 @@ def _id_in_name(entry: Mapping[str, Any]) -> re.Match[str] | None:
 
 
 def _piece(entry: Mapping[str, Any]) -> str | None:
-    """Text of a token, None if unknown; bytes that are no text become surrogates, so that pieces can be joined."""
+    """Text of a token, None if unknown; bytes that are not text become surrogates, so that pieces can be joined."""
     if _id_in_name(entry):
         return None
     raw = entry.get("bytes")

@@ -92,13 +92,13 @@ class Searcher:
 
 
 def _started() -> subprocess.Popen[bytes]:
-    """A new process, with this interpreter and its standard library alone."""
+    """A new process, with this interpreter and only its standard library."""
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(PROGRAM)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # of Windows alone
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # only on Windows
     )
 
 

@@ -62,7 +62,7 @@ class Declaration:
         assertions: Assertions on outputs, of rows and of the marker, by their texts.
         expect: Assertions on the outputs of all rows, as text.
         experiment: Name of the MLflow experiment.
-        file: The table's file, relative to pytest's root if it lies inside; empty if the table is no file.
+        file: The table's file, relative to pytest's root if it lies inside; empty if the table is not a file.
         names_experiment: Whether the marker names it; otherwise it is named after the test.
     """
 

@@ -122,7 +122,7 @@ def below(path: Path) -> str:
 
 
 def tables_in(folder: Path) -> list[str]:
-    """Names of the table files in a folder; none if it is no folder or cannot be read."""
+    """Names of the table files in a folder; none if it is not a folder or cannot be read."""
     try:
         return sorted(file.name for file in folder.iterdir() if suffix_of(file) in READERS)
     except OSError:

@@ -100,7 +100,7 @@ class AssertionReader:
         """Read an assertion in one text."""
         match = FORM.fullmatch(text) if isinstance(text, str) else None
         if match is None:
-            raise WantedError(f"{shown_value(text)} is no assertion")
+            raise WantedError(f"{shown_value(text)} is not an assertion")
         kind, bound, wanted = match.groups()
         return self._pair(kind if bound is None else f"{kind}({bound})", wanted)
 
@@ -110,7 +110,7 @@ class AssertionReader:
         kind = match[1] if match else str(name)
         if match is None or match[3] is not None or kind not in KINDS:
             near = did_you_mean(kind, KINDS).rstrip(".")
-            raise WantedError(f"{shown_value(_named(name, wanted))} is no assertion.{near}")
+            raise WantedError(f"{shown_value(_named(name, wanted))} is not an assertion.{near}")
         text = _wanted(wanted)
         label = f"{kind}({match[2].strip()})" if match[2] is not None else kind
         label = f"{label}: {text}" if text else label
@@ -124,7 +124,7 @@ class AssertionReader:
 
 
 def _items(value: object) -> Iterator[object]:
-    """The assertions of a cell: texts, or pairs of an object's key and value; anything else is no assertion."""
+    """The assertions of a cell: texts, or pairs of an object's key and value; anything else is not an assertion."""
     if isinstance(value, str):
         value = _as_json(value)
     if value is None or (isinstance(value, str) and not value.strip()):

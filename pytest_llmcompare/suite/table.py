@@ -67,7 +67,7 @@ def read_table(
         input: Column of the prompts; None takes the first found of `INPUT_COLUMNS`.
         target: Column of the expected answers; None takes `target` where there is one.
         load: Asked first for the rows.
-        assertions: Reads the assertions of the rows; None reads those that need `base` alone.
+        assertions: Reads the assertions of the rows; None reads only those that need nothing but `base`.
 
     Returns:
         The rows in the order of the table, each with a unique id.

@@ -145,7 +145,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send("text/plain", refused.reason + "\n", status=refused.status, **more)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Send the errors of the base class, such as for a line that is no HTTP, with our headers."""
+        """Send the errors of the base class, such as for a line that is not HTTP, with our headers."""
         self.close_connection = True
         self.send("text/plain", f"{HTTPStatus(code).phrase}.\n", status=HTTPStatus(code))
 

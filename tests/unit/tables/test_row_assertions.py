@@ -1,4 +1,4 @@
-"""Assertions on outputs: what each kind holds on, how they are written, and what is no assertion."""
+"""Assertions on outputs: what each kind holds on, how they are written, and what is not an assertion."""
 
 from __future__ import annotations
 
@@ -139,9 +139,9 @@ def test_ways_to_write_them(value: object, texts: tuple[str, ...], place: Place)
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
-        ("Paris", "'Paris' is no assertion. Known: contains,"),
-        ("the answer is Paris", "'the answer is Paris' is no assertion"),
-        ("contain: x", "'contain: x' is no assertion. Did you mean 'contains'?"),
+        ("Paris", "'Paris' is not an assertion. Known: contains,"),
+        ("the answer is Paris", "'the answer is Paris' is not an assertion"),
+        ("contain: x", "'contain: x' is not an assertion. Did you mean 'contains'?"),
         ("is-json", "Did you mean 'json'?"),
         ("contains:", "nothing stands after the colon"),
         ("contains", "nothing stands after the colon"),
@@ -171,10 +171,10 @@ def test_ways_to_write_them(value: object, texts: tuple[str, ...], place: Place)
         ("python: nothing_there.check", "no module nothing_there"),
         ("python: os.system", "module os is not in"),
         ("python: json.loads", "write a function of your own that calls it"),
-        (3, "3 is no assertion"),
-        ([["json"]], "['json'] is no assertion"),
+        (3, "3 is not an assertion"),
+        ([["json"]], "['json'] is not an assertion"),
         ({"contains": ["a"]}, "['a'], expected text"),
-        ({3: "x"}, "'3: x' is no assertion"),
+        ({3: "x"}, "'3: x' is not an assertion"),
     ],
 )
 def test_faults(value: object, fault: str, place: Place) -> None:
