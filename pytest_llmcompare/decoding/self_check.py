@@ -32,13 +32,13 @@ from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
+from .draft_check import DraftCheck
 from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
 from .prefix_attention import copy_prefixes
 from .prefix_cache import SharedPrefix, compute_prefix
-from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 LENGTHS = (8, 14)
@@ -208,7 +208,7 @@ def _written(model: LocalModel, prompts: Sequence[Sequence[int]], prefix: Shared
         prepared["stopping_criteria"] = StoppingCriteriaList([MaxLengthCriteria(input_ids.shape[1] + STEPS)])
         sampling_loop(inner)(input_ids, **prepared)
 
-    call(model, prompts, _greedy_config(), write, prefix)
+    call(model, prompts, _greedy_config(), write, prefix=prefix)
     return torch.stack(steps, dim=1)
 
 
