@@ -1,9 +1,9 @@
 """Drafts: expected outputs, verified in one pass over prompt and draft (teacher forcing).
 
 Such a pass must give exactly the output of plain `generate`. If it can't be sure (a setting depends on more than the
-tokens before, the model does not support it) it notes why, and the prompt is decoded plainly. Where two tokens are nearly
-equally likely plain decoding decides, up to the last such place. If the model leaves the draft, the output goes on from
-there.
+tokens before, the model does not support it) it notes why, and the prompt is decoded plainly. Where two tokens are
+nearly equally likely plain decoding decides, up to the last such place. If the model leaves the draft, the output goes
+on from there.
 
 A low-precision checkpoint is read in float32, so such a pass gives log-probs and never an output.
 """
