@@ -13,7 +13,7 @@ from pytest_llmcompare.models.load import LocalModel
 
 from .failures import STRICT, is_out_of_memory
 from .float32_reading import LOW
-from .generation_config import configuration
+from .generation_config import configuration, keeps_scores
 from .job import Job
 from .read_outputs import read_batch
 from .request import Request
@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 MOST_READ = 8
 """Outputs that are read once more; in float32 they show the noise of all others to a factor of two."""
 ENOUGH = 16
-"""Tokens after which no more are read again, if all outputs show what writing moves, which is more.
+"""Tokens after which no more are read again, if as many outputs as would be show what writing moves, which is more.
 
 An output that is read again costs its whole prompt twice, however short it is.
 """
 PROCESSED = 1e-2
-"""Difference (nats) above which a written log-prob is not that of a reading: logits processors have changed it."""
+"""Difference (nats) above which a written log-prob is not that of a reading: a processor that no setting declares has
+changed it. Those that settings declare may change it by less, top-k of a confident model by 1e-3."""
 
 
 def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
@@ -49,9 +50,11 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
     if not known:
         return None
     known.sort(key=lambda pair: -uncertainty(pair[1].as_read or ()))
-    written = 0.0 if model.model.dtype in LOW else _written(known)
+    most = known[:MOST_READ]
+    plain = [] if model.model.dtype in LOW else [pair for pair in known if keeps_scores(pair[0].gen_config, model)]
+    written = _written(plain)
     try:
-        again = _read_again(model, known[:MOST_READ], ENOUGH if written else math.inf)
+        again = _read_again(model, most, ENOUGH if written and len(plain) >= len(most) else math.inf)
     except Exception as error:  # from the model, of any kind
         if os.environ.get(STRICT) and not is_out_of_memory(error):
             raise
@@ -77,7 +80,7 @@ def _read_again(model: LocalModel, answered: Sequence[tuple[Request, Generation]
 
 
 def _written(answered: Sequence[tuple[Request, Generation]]) -> float:
-    """Movement (rms, nats) between log-probs as written and as read, where no logits processor changed them."""
+    """Movement (rms, nats) between log-probs as written and as read; `answered` have no logits processors."""
     squares: list[float] = []
     for _, output in answered:
         own = _squares(output.logprobs or (), output.as_read or ())
