@@ -20,9 +20,6 @@ from .noise import ELSEWHERE
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
 TIMES_NOISE = 3
-TIMES_NOISE_LOW_PRECISION = 6
-"""Of a low-precision checkpoint, whose noise lacks the difference between writing and reading. In float32 that is about
-twice the difference between two readings."""
 LEAST_READ, LEAST_SERVED, LEAST_ROUNDED = 2e-6, 1e-4, 1e-3
 """Smallest limits (nats): of a local model, of one behind a server, and of one with quantised activations."""
 OTHER_DEVICE = 10
@@ -132,7 +129,5 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         return max(band, LEAST_ROUNDED) if rounds_activations(then, now) else band
     if SERVER in dict(then):
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
-    formats = {dict(environment).get("dtype") for environment in (then, now)}
-    times = TIMES_NOISE if formats <= {*FULL_PRECISION} else TIMES_NOISE_LOW_PRECISION
     least = LEAST_ROUNDED if rounds_activations(then, now) else LEAST_READ
-    return max(least, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)
+    return max(least, TIMES_NOISE * noise) * (1 if same_device(then, now) else OTHER_DEVICE)
