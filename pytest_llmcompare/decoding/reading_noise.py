@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 from pytest_llmcompare.generation import Generation
@@ -120,14 +121,20 @@ def rounding_errors(model: nn.Module) -> Iterator[None]:
             return rounded(output[0]), *output[1:]
         return None
 
-    lists = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
-    parts = {part for part in model.modules() if isinstance(part, nn.Embedding)}.union(*lists)
-    handles = [part.register_forward_hook(after) for part in parts]
+    handles = [part.register_forward_hook(after) for part in _rounding_parts(model)]
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _rounding_parts(model: nn.Module) -> set[nn.Module]:
+    """Layers, and what multiplies and looks up in them and before; not what gives scores, which are many."""
+    parts = {part for part in model.modules() if isinstance(part, nn.Embedding | nn.Linear | Conv1D)}
+    lists = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    return parts.union(*lists) - {head}
 
 
 def _written(answered: Sequence[tuple[Request, Generation]]) -> float:
