@@ -131,9 +131,7 @@ def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix |
 
 def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     """The outcome if the output has ended; else note what was accepted."""
-    note_path(job, index, check)
-    if check.rejection:
-        job.rejections[index] = check.rejection
+    note_check(job, index, check)
     if check.unsure:
         return None
     if check.stop:
@@ -143,8 +141,12 @@ def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     return None
 
 
-def note_path(job: Job, index: int, check: DraftCheck) -> None:
-    """Keep the log-probs along a draft, if the pass got to its end."""
+def note_check(job: Job, index: int, check: DraftCheck) -> None:
+    """Keep the log-probs along a draft, if the pass got to its end, and why it is not the output."""
+    if check.rejection:
+        job.rejections[index] = check.rejection
+    if check.near_tie:
+        job.near_ties.add(index)
     if check.is_read:
         coarse = is_read_in_low_precision(job.model)
         job.paths[index] = check.path(draws=bool(job.config.do_sample), coarse=coarse)
@@ -163,9 +165,7 @@ def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     except Exception as error:  # it is decoded plainly
         job.failed("reading a baseline in one pass", error, log, [index])
         check.unsure = FAILED
-    note_path(job, index, check)
-    if check.rejection:
-        job.rejections[index] = check.rejection
+    note_check(job, index, check)
     if output is None or output.fault or not output.sure:
         job.rejections[index] = check.unsure or "two tokens are nearly equally likely after the draft"
         return None

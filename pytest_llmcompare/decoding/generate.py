@@ -77,15 +77,20 @@ class Batches:
 
 
 def decode_unanswered(job: Job) -> Iterator[Finished]:
-    """Decode all prompts of a job that have no outcome yet."""
-    batchable = [index for index in job.prompts if index in job.unanswered and can_be_batched(job, index)]
+    """Decode all prompts of a job that have no outcome yet.
+
+    Those with a near tie are decoded plainly at once, because any shortcut would come to the same two tokens.
+    """
+    shortened = [index for index in job.prompts if index in job.unanswered and index not in job.near_ties]
+    batchable = [index for index in shortened if can_be_batched(job, index)]
     for indices in ([index for index in batchable if index in job.accepted], batchable):
         for group in batch_groups(job, [index for index in indices if index in job.unanswered]):
             yield from decode_together(job, group)
     for index in [index for index in job.prompts if index in job.unanswered]:
         outputs = decode_batch(job, [index]) if index in job.accepted else None
         if outputs is None:
-            yield job.finish(index, decode_after_prefix(job, index) or decode_alone(job, index))
+            outcome = None if index in job.near_ties else decode_after_prefix(job, index)
+            yield job.finish(index, outcome or decode_alone(job, index))
         else:
             yield from finish_batch(job, [index], outputs)
 

@@ -40,6 +40,7 @@ class Job:
         accepted: The part of a draft that was verified, from which the output goes on otherwise.
         untried: Why a draft was not tried: a reason in the settings or in the model.
         rejections: Why a draft that was tried was not confirmed.
+        near_ties: Prompts whose drafts came to two nearly equally likely tokens: only plain decoding says which.
         paths: Log-probs and margins along drafts.
         failures: Shortcuts that raised, until their prompts have been decoded plainly.
         take_seconds: Called with the time that the model took to generate an output, in seconds.
@@ -59,6 +60,7 @@ class Job:
     accepted: dict[int, RowOutput] = field(default_factory=dict)
     untried: dict[int, str] = field(default_factory=dict)
     rejections: dict[int, str] = field(default_factory=dict)
+    near_ties: set[int] = field(default_factory=set)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     take_seconds: Callable[[int, float], None] = ignore_seconds

@@ -36,6 +36,7 @@ from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
+from .prefix_attention import copy_prefixes
 from .prefix_cache import SharedPrefix, compute_prefix
 from .verify import DraftCheck
 
@@ -104,7 +105,7 @@ def why_no_prefix(model: LocalModel, *, for_writing: bool) -> str:
         return crowded
     if for_writing:
         return _check(model, f"{WITH_PREFIX}, in writing", lambda: _padding_is_sound(model, _prefix(model)))
-    return _check(model, WITH_PREFIX, lambda: _one_pass_is_sound(model, _prefix(model)))
+    return _check(model, WITH_PREFIX, lambda: _prefix_is_sound(model))
 
 
 def why_crowded(model: LocalModel) -> str:
@@ -242,6 +243,15 @@ def _one_pass_is_sound(model: LocalModel, prefix: SharedPrefix | None) -> bool:
     lengths = LENGTHS[:1] if model.is_encoder_decoder else LENGTHS
     read = _in_one_pass(model, lengths, prefix)[0]
     return _agree(model, read, _plain(model, LENGTHS[0], as_read=True), as_read=True)
+
+
+def _prefix_is_sound(model: LocalModel) -> bool:
+    """True if one pass after a shared prefix gives the scores of plain `generate`, if need be with a copy for each row.
+
+    Some models change keys or values in an attention of their own (DiffLlama), which has to see those of whole rows.
+    """
+    prefix = _prefix(model)
+    return _one_pass_is_sound(model, prefix) or (copy_prefixes(model) and _one_pass_is_sound(model, prefix))
 
 
 def _padding_is_sound(model: LocalModel, prefix: SharedPrefix | None = None) -> bool:

@@ -86,6 +86,7 @@ class DraftCheck:
         margins: Top-2 margin (nats) at each.
         stop: Finish reason of the output: `eos`, `stop` or `length`; empty if it goes on.
         unsure: Why the pass can't tell the output, so that the prompt has to be decoded plainly; empty if it can.
+        near_tie: True if that is because two tokens are nearly equally likely.
         forced: Predictions along the whole draft.
     """
 
@@ -96,6 +97,7 @@ class DraftCheck:
     margins: list[float] = field(default_factory=list)
     stop: str = ""
     unsure: str = ""
+    near_tie: bool = False
     forced: TeacherForced = field(default_factory=TeacherForced)
 
     @property
@@ -132,7 +134,7 @@ class DraftCheck:
         if fault := scores_fault(prediction.log_total, position):
             self.unsure = fault
         elif not prediction.sure:
-            self.unsure = UNDECIDED.format(position=position)
+            self.unsure, self.near_tie = UNDECIDED.format(position=position), True
         else:
             self.tokens.append(prediction.token)
             self.logprobs.append(prediction.score - prediction.log_total)

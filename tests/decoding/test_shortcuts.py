@@ -183,13 +183,20 @@ def test_wrong_draft_costs_only_what_follows_it() -> None:
 
 
 def test_unsure_token_is_asked_plainly() -> None:
-    """Where all tokens are equally likely no pass over a draft can tell, so it is not confirmed by one."""
+    """Where all tokens are equally likely no pass over a draft can tell, so it is not confirmed by one.
+
+    Nor by another shortcut, which would come to the same tokens, so none is tried in between.
+    """
     local = new_gpt2()
-    requests = drafted(local, ask(GREEDY, ["a", "b"]))
-    why_not_in_one_pass(local)
+    requests = drafted(local, ask(GREEDY, [EXAMPLES[0] + prompt for prompt in "abcd"]))
+    generate(local, requests)  # so that the model has been tried
     with torch.no_grad():
         local.model.transformer.ln_f.weight.zero_()
-    found = generate(local, requests)
+    with counted(local) as passes:
+        found = generate(local, requests)
+    length = len(local.encode(requests[0].prompt))
+    written = [(1, length), (1, 1), (1, 1), (1, 1)]
+    assert passes == [(1, length - 1), (4, 4), *written * 4]  # the prefix, the drafts, each prompt by itself
     assert reasons(found) == {"two tokens are nearly equally likely at token 1"}
     assert [one.token_ids for one in found if isinstance(one, Generation)] == [
         Reference(local).answer(replace(request, draft=None)).tokens for request in requests
