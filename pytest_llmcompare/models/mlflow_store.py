@@ -102,16 +102,17 @@ def refusal(error: BaseException, uri: str) -> str:
         uri: The tracking URI.
     """
     elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
+    place = in_text_without_secrets(uri)
     if folder := _folder_of(error, uri, NO_ROOM, NO_ROOM_BY_SQLITE):
         return (
-            f"the disk of {folder} is full or faulty, so MLflow at {in_text_without_secrets(uri)} cannot store anything.\n"
+            f"the disk of {folder} is full or faulty, so MLflow at {place} cannot store anything.\n"
             f"Make room, or name a store on another disk: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI."
         )
     folder = _folder_of(error, uri, NOT_WRITABLE, NOT_WRITABLE_BY_SQLITE)
     if folder is None:
         return ""
     return (
-        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} cannot store anything.\n"
+        f"{folder} cannot be written to, so MLflow at {place} cannot store anything.\n"
         f"Name a store in a folder that can be written to: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI. "
         "Its files go beside it, into mlruns, except those of experiments that have a place already."
     )
