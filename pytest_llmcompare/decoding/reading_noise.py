@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models.device import dtype_of
 from pytest_llmcompare.models.load import LocalModel
 
 from .failures import STRICT, is_out_of_memory
@@ -75,7 +76,7 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
 
 def _shows_writing(model: LocalModel, request: Request, output: Generation) -> bool:
     """True if an output's log-probs are those of token after token, not of a draft, and no logits processor's."""
-    return model.model.dtype not in LOW and output.path is None and keeps_scores(request.gen_config, model)
+    return dtype_of(model.model) not in LOW and output.path is None and keeps_scores(request.gen_config, model)
 
 
 def _read_again(model: LocalModel, answered: Sequence[tuple[Request, Generation]], enough: float) -> float:
