@@ -26,7 +26,7 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.device import matmul_precision
+from pytest_llmcompare.models.device import dtype_of, matmul_precision
 from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
 from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
@@ -64,8 +64,8 @@ _plain_scores: WeakKeyDictionary[Any, dict[tuple[int, bool], Tensor]] = WeakKeyD
 
 def why_rounding_differs(model: LocalModel) -> str:
     """Why one pass may choose another token than writing does; empty if only numerical noise could."""
-    if model.model.dtype not in (torch.float32, torch.float64):
-        precision = str(model.model.dtype).removeprefix("torch.")
+    if dtype_of(model.model) not in (torch.float32, torch.float64):
+        precision = str(dtype_of(model.model)).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
     if model.quantization.endswith(ACTIVATIONS):
         return "its activations are quantised, so one pass over many tokens rounds in another way"
@@ -298,7 +298,7 @@ def _noise(model: LocalModel, scale: float, spread: float, *, in_float32: bool) 
         spread: How far the best score stands out.
         in_float32: Whether the scores of a low-precision checkpoint were read in float32.
     """
-    precision = PRECISIONS.get(str(model.model.dtype).removeprefix("torch."))
+    precision = PRECISIONS.get(str(dtype_of(model.model)).removeprefix("torch."))
     if in_float32 or not why_rounding_differs(model) or precision is None:
         return max(unsure(scale), 1e-4 * spread)
     return max(0.25, 2 * precision.step * scale)
