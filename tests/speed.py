@@ -162,7 +162,8 @@ def keep_example_models(folder: Path) -> None:
 
     A model with other weights has another fingerprint, and one that has an adapter is not kept.
     """
-    from pytest_llmcompare.models import in_memory
+    from pytest_llmcompare.models import in_memory, weights
+    from pytest_llmcompare.models import load as loading
 
     load = in_memory._loaded
     if load.__module__ == __name__:
@@ -170,7 +171,8 @@ def keep_example_models(folder: Path) -> None:
     kept: dict[Any, Any] = {}
 
     def load_once(resolved: Any) -> Any:
-        if resolved.base or in_memory._held.model is not None or Path(resolved.location).parent != folder:
+        is_counted = vars(loading)["load_weights"] is not weights.load_weights  # by a test
+        if is_counted or resolved.base or in_memory._held.model or Path(resolved.location).parent != folder:
             return load(resolved)
         key = (in_memory._key_of(resolved), os.environ.get("PYTEST_LLMCOMPARE_STRICT"))
         if key not in kept or kept[key].weights.attached is not None:

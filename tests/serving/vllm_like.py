@@ -56,10 +56,10 @@ class VllmLike:
 
 
 @contextmanager
-def vllm_like(folder: Path) -> Iterator[VllmLike]:
-    """A server, stopped at the end of the block."""
+def vllm_like(folder: Path, python: str = sys.executable) -> Iterator[VllmLike]:
+    """A server, stopped at the end of the block; a warm interpreter has torch imported."""
     with subprocess.Popen(
-        [sys.executable, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        [python, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     ) as process:
         try:
             assert process.stdout is not None
