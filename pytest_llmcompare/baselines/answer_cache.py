@@ -98,7 +98,9 @@ class AnswerFile:
         except TimeoutError:
             return f"answers are not kept for the next run: another run has kept {self.place} locked"
         except OSError as error:
-            return f"answers are not kept for the next run: {self.place} cannot be written: {error.strerror or error}"
+            in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+            why = "a file stands in the place of its folder" if in_the_way else error.strerror or error
+            return f"answers are not kept for the next run: {self.place} cannot be written: {why}"
         return ""
 
 

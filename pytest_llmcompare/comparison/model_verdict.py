@@ -20,9 +20,9 @@ from .noise import ELSEWHERE
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
 TIMES_NOISE = 3
-TIMES_NOISE_LOW_PRECISION = 6
-"""Of a low-precision checkpoint, whose noise lacks the difference between writing and reading. In float32 that is about
-twice the difference between two readings."""
+FEW_OUTPUTS = 3
+"""Up to so many outputs, the limit is markedly wider: twice as wide for one, by 4 % for forty. The noise of one can be
+three times that of all together."""
 LEAST_READ, LEAST_SERVED, LEAST_ROUNDED = 2e-6, 1e-4, 1e-3
 """Smallest limits (nats): of a local model, of one behind a server, and of one with quantised activations."""
 OTHER_DEVICE = 10
@@ -108,7 +108,7 @@ def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
     learnt = (LearntNoise.read(movement.environment) for movement in movements)
     today = LearntNoise.read(now)
     noise = max((one.rms for one in learnt if one is not None), default=today.rms if today else None)
-    limit = _limit(then, now, noise, max(likelihood.band for likelihood in known))
+    limit = _limit(then, now, noise, max(likelihood.band for likelihood in known), len(known))
     finding, reason = Finding.CHANGED if moved > limit else Finding.UNCHANGED, ""
     if dtype:
         reason = f"its baselines hold no log-probs that were read in float32, and in {dtype} noise hides small changes"
@@ -127,7 +127,7 @@ def _low_precision(then: Environment, now: Environment) -> str:
     return next((dtype for dtype in formats if dtype and dtype not in FULL_PRECISION), "")
 
 
-def _limit(then: Environment, now: Environment, noise: float | None, band: float) -> float:
+def _limit(then: Environment, now: Environment, noise: float | None, band: float, outputs: int) -> float:
     """The largest movement that counts as noise (nats).
 
     Args:
@@ -135,12 +135,12 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         now: Today's.
         noise: Noise measured when recording (nats, root mean square).
         band: Limit of a single case (nats), which stands in where no noise was measured.
+        outputs: How many are compared.
     """
     if noise is None:
         return max(band, LEAST_ROUNDED) if rounds_activations(then, now) else band
     if SERVER in dict(then):
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
-    formats = {dict(environment).get("dtype") for environment in (then, now)}
-    times = TIMES_NOISE if formats <= {*FULL_PRECISION} else TIMES_NOISE_LOW_PRECISION
     least = LEAST_ROUNDED if rounds_activations(then, now) else LEAST_READ
+    times = TIMES_NOISE * math.sqrt(1 + FEW_OUTPUTS / outputs)
     return max(least, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)

@@ -26,19 +26,20 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.device import matmul_precision
+from pytest_llmcompare.models.device import dtype_of, matmul_precision
 from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
 from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
+from .draft_check import DraftCheck
 from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
 from .prefix_attention import copy_prefixes
 from .prefix_cache import SharedPrefix, compute_prefix
-from .verify import DraftCheck
+from .recorder import ForcedTokens
 
 log = logging.getLogger(__name__)
 LENGTHS = (8, 14)
@@ -64,8 +65,8 @@ _plain_scores: WeakKeyDictionary[Any, dict[tuple[int, bool], Tensor]] = WeakKeyD
 
 def why_rounding_differs(model: LocalModel) -> str:
     """Why one pass may choose another token than writing does; empty if only numerical noise could."""
-    if model.model.dtype not in (torch.float32, torch.float64):
-        precision = str(model.model.dtype).removeprefix("torch.")
+    if dtype_of(model.model) not in (torch.float32, torch.float64):
+        precision = str(dtype_of(model.model)).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
     if model.quantization.endswith(ACTIVATIONS):
         return "its activations are quantised, so one pass over many tokens rounds in another way"
@@ -194,22 +195,15 @@ def _forced_tokens(model: LocalModel) -> list[int]:
 
 def _written(model: LocalModel, prompts: Sequence[Sequence[int]], prefix: SharedPrefix | None = None) -> Tensor:
     """Scores [rows, steps, vocab] while plain `generate` writes the forced tokens after prompts."""
-    forced = _forced_tokens(model)
-    steps: list[Tensor] = []
-
-    def force(input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG001 - transformers passes both
-        steps.append(scores)
-        only_forced = torch.full_like(scores, float("-inf"))
-        only_forced[:, forced[len(steps) - 1]] = 0
-        return only_forced
+    force = ForcedTokens(_forced_tokens(model))
 
     def write(inner: Any, input_ids: Tensor, **prepared: Any) -> None:
         prepared["logits_processor"] = LogitsProcessorList([force])
         prepared["stopping_criteria"] = StoppingCriteriaList([MaxLengthCriteria(input_ids.shape[1] + STEPS)])
         sampling_loop(inner)(input_ids, **prepared)
 
-    call(model, prompts, _greedy_config(), write, prefix)
-    return torch.stack(steps, dim=1)
+    call(model, prompts, _greedy_config(), write, prefix=prefix)
+    return torch.stack(force.steps, dim=1)
 
 
 def _in_one_pass(model: LocalModel, lengths: Sequence[int], prefix: SharedPrefix | None) -> Tensor:
@@ -298,7 +292,7 @@ def _noise(model: LocalModel, scale: float, spread: float, *, in_float32: bool) 
         spread: How far the best score stands out.
         in_float32: Whether the scores of a low-precision checkpoint were read in float32.
     """
-    precision = PRECISIONS.get(str(model.model.dtype).removeprefix("torch."))
+    precision = PRECISIONS.get(str(dtype_of(model.model)).removeprefix("torch."))
     if in_float32 or not why_rounding_differs(model) or precision is None:
         return max(unsure(scale), 1e-4 * spread)
     return max(0.25, 2 * precision.step * scale)

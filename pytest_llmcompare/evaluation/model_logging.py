@@ -267,12 +267,14 @@ def quiet() -> Iterator[None]:
     added = {name: value for name, value in SILENT.items() if name not in os.environ}
     notes, level = logging.getLogger("mlflow"), logging.getLogger("mlflow").level
     os.environ.update(added)
-    notes.setLevel(logging.ERROR)
+    if level != logging.ERROR:  # to set a level clears what all loggers have cached
+        notes.setLevel(logging.ERROR)
     try:
         with library_warnings_ignored():
             yield
     finally:
-        notes.setLevel(level)
+        if level != logging.ERROR:
+            notes.setLevel(level)
         for name in added:
             os.environ.pop(name, None)
 

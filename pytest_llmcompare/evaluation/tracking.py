@@ -169,14 +169,15 @@ def quiet() -> Iterator[None]:
     """Keep MLflow's log messages, and alembic's of a new store, off the terminal."""
     loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
     levels = {logger: logger.level for logger in loggers}
-    for logger, level in loggers.items():
-        logger.setLevel(level)
+    changed = [logger for logger, level in loggers.items() if logger.level != level]
+    for logger in changed:
+        logger.setLevel(loggers[logger])
     try:
         with model_logging.quiet():
             yield
     finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
+        for logger in changed:
+            logger.setLevel(levels[logger])
 
 
 def experiment_id(name: str, started: Path) -> str:

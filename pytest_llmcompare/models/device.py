@@ -14,6 +14,16 @@ from pytest_llmcompare.settings import DTYPES
 from pytest_llmcompare.text import error_line
 
 
+def dtype_of(model: Any) -> torch.dtype:
+    """Number format of a transformers model's weights; that of its configuration if all of them are quantised."""
+    try:
+        dtype: torch.dtype = model.dtype
+    except StopIteration:  # transformers looks for the first floating-point weight
+        configured = getattr(model.config, "dtype", None)
+        dtype = configured if isinstance(configured, torch.dtype) else torch.get_default_dtype()
+    return dtype
+
+
 def checked_device(device: str | None, name: str) -> str:
     """The device to load model `name` on: by default a GPU if there is one.
 

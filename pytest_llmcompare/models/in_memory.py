@@ -109,23 +109,25 @@ def release() -> None:
 def _loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights; those of the model in memory are taken if it is still there."""
     from .load import load_model
+    from .weights import transformers_errors_only
 
     spec, weights = resolved.spec, _held.model.let_go() if _held.model else None
     if weights is not None and not weights.detach():
         del weights
         release()
         weights = None
-    return load_model(
-        resolved.base or resolved.location,
-        name=spec.name,
-        dtype=spec.dtype,
-        device=spec.device,
-        fingerprint=resolved.fingerprint,
-        chat_template=spec.chat_template,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-        tokenizer=resolved.tokenizer,
-        adapter=resolved.location if resolved.base else "",
-        weights=weights,
-        options=spec.loading,
-    )
+    with transformers_errors_only():
+        return load_model(
+            resolved.base or resolved.location,
+            name=spec.name,
+            dtype=spec.dtype,
+            device=spec.device,
+            fingerprint=resolved.fingerprint,
+            chat_template=spec.chat_template,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+            tokenizer=resolved.tokenizer,
+            adapter=resolved.location if resolved.base else "",
+            weights=weights,
+            options=spec.loading,
+        )

@@ -91,8 +91,7 @@ def judged(suite: Suite, *args: str, models: list[str]) -> list[dict[str, Any]]:
 @pytest.fixture
 def recorded(suite: Suite, vllm: VllmLike) -> Suite:
     """A suite with baselines of the unchanged server."""
-    suite.trivia(ROWS, TEST)
-    suite.run("--llm-update", models=[spec(vllm)]).assert_outcomes(passed=len(ROWS))
+    suite.recorded(ROWS, TEST, {"m": spec(vllm)[2:]})
     return suite
 
 
