@@ -198,7 +198,7 @@ def test_faults_end_collection_with_all_of_them(suite: Suite) -> None:
     suite.trivia([{"id": "a", "prompt": "a", "expect": ["contain: x", "python: os.system"]}], WITH_MARKER)
     result = suite.run(models=ECHO)
     assert result.ret != 0
-    assert says(result, "'contain: x' is no assertion. Did you mean 'contains'?")
+    assert says(result, "'contain: x' is not an assertion. Did you mean 'contains'?")
     assert says(result, "'python: os.system': module os is not in")
     suite.trivia(TABLE, WITH_MARKER.replace("not-contains: sorry", "sorry"))
-    assert says(suite.run(models=ECHO), "llm_prompts, expect: 'sorry' is no assertion.")
+    assert says(suite.run(models=ECHO), "llm_prompts, expect: 'sorry' is not an assertion.")

@@ -74,15 +74,15 @@ def test_a_stop_string_cuts_tokens_or_text() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html>login</html>", "no JSON object: '<html>login</html>'"),
-        (b"[]", "no JSON object"),
+        (b"<html>login</html>", "not a JSON object: '<html>login</html>'"),
+        (b"[]", "not a JSON object"),
         (completion().replace(b'"choices": [', b'"choices": [], "x": ['), "exactly one choice"),
         (completion("", finish_reason="content_filter"), "content filter"),
         (completion(finish_reason=None), "no finish reason"),
         (completion(text=None), "no text"),
         (answer(shown(1, "hi", float("nan")), text="hi"), "not finite: NaN"),
         (answer(shown(1, "hi", 0.5), text="hi"), "above 0"),
-        (answer({**shown(1, "hi", -1.0), "logprob": None}, text="hi"), "no finite number"),
+        (answer({**shown(1, "hi", -1.0), "logprob": None}, text="hi"), "not a finite number"),
         (answer({"id": 1}, text="hi"), "cannot be read"),
         (answer(shown(1, "ho", -0.5), text="hi"), "spell 'ho', its text is 'hi'"),
     ],

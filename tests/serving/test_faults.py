@@ -181,7 +181,7 @@ def test_faulty_cases_are_errors_and_the_others_are_judged(suite: Suite) -> None
         assert sorted(suite.cases()) == ["q6", "q7"]
         for words in (
             "answered 500",
-            "no JSON object",
+            "not a JSON object",
             "exactly one choice",
             "content filter",
             "NaN",

@@ -88,7 +88,7 @@ def why(value: object, output: str, place: Place) -> str:
         ("json-schema: price.json", '{"price": 1}', "no", "not JSON"),
         ("json-schema: price.json", '{"price": 1}', '{"price": "x"}', "at $.price: 'x' is not of type 'number'"),
         ("max-tokens: 2", TOKENS, Generation("x", token_ids=(1, 2, 3)), "3 tokens"),
-        ("max-tokens: 2", TOKENS, "only a text", "texts alone"),
+        ("max-tokens: 2", TOKENS, "only a text", "only texts"),
         ("python: checks_of_rows.plain", "yes", "no", "returned False"),
         ("python: checks_of_rows.with_case", "prompt", "no", "returned False"),
         ("python: checks_of_rows.asserts", "please", "no", 'raised AssertionError: assert "please" in output'),
