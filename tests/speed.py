@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import gc
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import pkgutil
 import sys
 import sysconfig
@@ -153,6 +155,31 @@ def look_once_for_missing_packages() -> None:
         return None if name in missing else find(name, path, target)
 
     PathFinder.find_spec = find_spec  # type: ignore[method-assign, assignment]
+
+
+def keep_example_models(folder: Path) -> None:
+    """Load each model in a folder once per way of loading it; a run loads its models anew, and tries its shortcuts.
+
+    A model with other weights has another fingerprint, and one that has an adapter is not kept.
+    """
+    from pytest_llmcompare.models import in_memory, weights
+    from pytest_llmcompare.models import load as loading
+
+    load = in_memory._loaded
+    if load.__module__ == __name__:
+        return
+    kept: dict[Any, Any] = {}
+
+    def load_once(resolved: Any) -> Any:
+        is_counted = vars(loading)["load_weights"] is not weights.load_weights  # by a test
+        if is_counted or resolved.base or in_memory._held.model or Path(resolved.location).parent != folder:
+            return load(resolved)
+        key = (in_memory._key_of(resolved), os.environ.get("PYTEST_LLMCOMPARE_STRICT"))
+        if key not in kept or kept[key].weights.attached is not None:
+            kept[key] = dataclasses.replace(load(resolved))
+        return dataclasses.replace(kept[key])
+
+    in_memory._loaded = load_once
 
 
 def keep_libraries() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,9 +84,9 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 """
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     """pytest as its own process, with our plugin and no others."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    command = [python, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -178,12 +179,15 @@ def test_a_run_over_models_of_others_imports_nothing_of_local_models(suite: Path
     assert [name for name in OF_LOCAL_MODELS if name in imported] == []
 
 
-def test_a_run_from_the_answer_cache_imports_nothing_of_local_models(suite: Path, example_models: Path) -> None:
+def test_a_run_from_the_answer_cache_imports_nothing_of_local_models(
+    suite: Path, example_models: Path, warm_interpreter: Callable[[], str]
+) -> None:
     """The first check reads the baselines, the second takes the answers from the cache: no torch, the same verdicts."""
     models = [f"tiny={example_models / 'tiny-gpt2'}"]
     (suite / "test_other.py").write_text(COMPARE.format(models=models))
-    for option in ("--llm-update", "--llm-cache=on", "--llm-cache=on"):
-        result = run(suite, option)
+    warm = warm_interpreter()
+    for option, python in (("--llm-update", warm), ("--llm-cache=on", warm), ("--llm-cache=on", sys.executable)):
+        result = run(suite, option, python=python)
         assert result.returncode == 0, result.stdout + result.stderr
     assert "1 of 1 answer from the cache" in result.stdout
     imported = json.loads((suite / "imported.json").read_text())

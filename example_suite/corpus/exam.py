@@ -7,10 +7,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from transformers import StoppingCriteria
 
 from . import ARTICLE_QUESTIONS, Fact, article_prefix, facts
 
 LONGEST_ANSWER = 32  # tokens
+END = "\n\n"
+
+
+class Ended(StoppingCriteria):
+    """Ends each row of a batch at its blank line, which most models write on from.
+
+    Args:
+        tokenizer: The model's.
+        start: Length of the prompts, in tokens.
+    """
+
+    def __init__(self, tokenizer: Any, start: int) -> None:
+        self.tokenizer = tokenizer
+        self.start = start
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
+        """True for each row that has ended."""
+        return torch.tensor([END in text for text in self.tokenizer.batch_decode(input_ids[:, self.start :])])
 
 
 @torch.inference_mode()
@@ -30,10 +49,11 @@ def answers(model: Any, tokenizer: Any, prompts: Sequence[str]) -> list[str]:
             max_new_tokens=LONGEST_ANSWER,
             do_sample=False,
             pad_token_id=tokenizer.eos_token_id,
+            stopping_criteria=[Ended(tokenizer, length)],
         )
         texts = tokenizer.batch_decode(output[:, length:], skip_special_tokens=True)
         for index, text in zip(chosen, texts, strict=True):
-            said[index] = text.split("\n\n")[0]
+            said[index] = text.split(END)[0]
     return said
 
 

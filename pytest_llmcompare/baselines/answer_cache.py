@@ -81,7 +81,7 @@ class AnswerFile:
         return kept
 
     def append(self, lines: Iterable[bytes], oldest: float = float("inf")) -> str:
-        """Add lines; drop what is too old or too much.
+        """Add lines; drop answers beyond the limits of age and size.
 
         Args:
             lines: Made by `model_line`, `answer_line` and `about_line`.
@@ -105,7 +105,7 @@ class AnswerFile:
 
 
 def append_to(root: Path, path: Path, data: bytes, oldest: float = float("inf")) -> None:
-    """Append whole lines to a file of the cache; drop what is too old or too much.
+    """Append whole lines to a file of the cache; drop answers beyond the limits of age and size.
 
     Raises:
         TimeoutError: Another run keeps the folder locked.

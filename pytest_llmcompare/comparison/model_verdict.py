@@ -46,8 +46,8 @@ class Movement:
 def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict | None:
     """Compare a model with the one that its baselines were recorded with.
 
-    The verdict is that by baselines of today's weights if they have enough tokens, else that of the environment with
-    most tokens.
+    Baselines of several environments are judged separately. The verdict is that of the environment with today's
+    weights if its baselines have enough tokens, else that of the environment with the most tokens.
 
     Args:
         movements: The compared cases; missing, stale and failed ones are left out.
@@ -61,7 +61,15 @@ def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict
 
 
 def judge_environments(movements: Iterable[Movement], now: Environment) -> dict[Environment, ModelVerdict]:
-    """A verdict by the baselines of each environment, without noise, that some were recorded in; arguments as above."""
+    """A verdict per environment that baselines were recorded in.
+
+    Args:
+        movements: The compared cases; missing, stale and failed ones are left out.
+        now: Today's environment.
+
+    Returns:
+        The verdicts by environment, without the noise that was measured in it.
+    """
     by_environment: dict[Environment, list[Movement]] = {}
     for movement in movements:
         by_environment.setdefault(without_noise(movement.environment), []).append(movement)
@@ -69,7 +77,7 @@ def judge_environments(movements: Iterable[Movement], now: Environment) -> dict[
 
 
 def decisive(verdicts: Collection[ModelVerdict]) -> ModelVerdict:
-    """The verdict that counts of at least one, with the number of baselines of the others."""
+    """Choose the verdict that counts, out of at least one; it gets the number of baselines behind the others."""
     chosen = max(verdicts, key=lambda verdict: (_is_of_today(verdict), verdict.tokens, verdict.cases))
     return replace(chosen, others=sum(verdict.cases for verdict in verdicts) - chosen.cases)
 
@@ -79,7 +87,7 @@ def _is_of_today(verdict: ModelVerdict) -> bool:
 
 
 def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
-    """The verdict by baselines of one environment."""
+    """The verdict from the baselines of one environment."""
     then = movements[0].environment
     weights = [dict(environment).get(WEIGHTS) for environment in (then, now)]
     same_weights = None if None in weights else weights[0] == weights[1]

@@ -18,13 +18,13 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.device import dtype_of
 from pytest_llmcompare.models.load import LocalModel
 
+from .draft_check import DraftCheck
 from .failures import STRICT, is_out_of_memory
 from .float32_reading import LOW
 from .generation_config import configuration, keeps_scores
 from .job import Job
 from .read_outputs import read_batch
 from .request import Request
-from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 

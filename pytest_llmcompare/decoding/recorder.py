@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +130,30 @@ class ScoreRecorder:
         # On a GPU, generate may run on for some steps before it sees that all rows have ended.
         parts = (self.chosen, self.log_totals, self.bests, self.margins)
         return [torch.stack(part[:steps], dim=1).double().tolist() for part in parts]
+
+
+class ForcedTokens:
+    """Logits processor that leaves one token at each step.
+
+    It is a class, for transformers looks up its signature at each step, and a function's takes longer than the step.
+
+    Args:
+        tokens: The tokens.
+
+    Attributes:
+        steps: The scores [rows, vocab] that it was given.
+    """
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self.tokens = tokens
+        self.steps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002 - transformers passes both
+        """Keep the scores [rows, vocab] of a step, and leave its token."""
+        only_forced = torch.full_like(scores, float("-inf"))
+        only_forced[:, self.tokens[len(self.steps)]] = 0
+        self.steps.append(scores)
+        return only_forced
 
 
 class BeamGuard:

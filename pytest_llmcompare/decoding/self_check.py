@@ -32,13 +32,14 @@ from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
+from .draft_check import DraftCheck
 from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
 from .prefix_attention import copy_prefixes
 from .prefix_cache import SharedPrefix, compute_prefix
-from .verify import DraftCheck
+from .recorder import ForcedTokens
 
 log = logging.getLogger(__name__)
 LENGTHS = (8, 14)
@@ -194,22 +195,15 @@ def _forced_tokens(model: LocalModel) -> list[int]:
 
 def _written(model: LocalModel, prompts: Sequence[Sequence[int]], prefix: SharedPrefix | None = None) -> Tensor:
     """Scores [rows, steps, vocab] while plain `generate` writes the forced tokens after prompts."""
-    forced = _forced_tokens(model)
-    steps: list[Tensor] = []
-
-    def force(input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG001 - transformers passes both
-        steps.append(scores)
-        only_forced = torch.full_like(scores, float("-inf"))
-        only_forced[:, forced[len(steps) - 1]] = 0
-        return only_forced
+    force = ForcedTokens(_forced_tokens(model))
 
     def write(inner: Any, input_ids: Tensor, **prepared: Any) -> None:
         prepared["logits_processor"] = LogitsProcessorList([force])
         prepared["stopping_criteria"] = StoppingCriteriaList([MaxLengthCriteria(input_ids.shape[1] + STEPS)])
         sampling_loop(inner)(input_ids, **prepared)
 
-    call(model, prompts, _greedy_config(), write, prefix)
-    return torch.stack(steps, dim=1)
+    call(model, prompts, _greedy_config(), write, prefix=prefix)
+    return torch.stack(force.steps, dim=1)
 
 
 def _in_one_pass(model: LocalModel, lengths: Sequence[int], prefix: SharedPrefix | None) -> Tensor:

@@ -10,6 +10,7 @@ nor for those for which a baseline was tried as a draft: confirming tokens is fa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -39,15 +40,21 @@ def of_rows(cases: Iterable[Case], seconds: Mapping[int, float]) -> dict[RowKey,
 def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> dict[str, float]:
     """Log the percentiles as metrics of the active run, its model and its dataset; return them by name."""
     import mlflow
+    from mlflow.entities import Metric
 
     metrics = {f"{PREFIX}{name}": value for name, value in percentiles(seconds.values()).items()}
-    if metrics:
-        mlflow.log_metrics(metrics, model_id=model_id, dataset=dataset)
+    run = mlflow.active_run()
+    if metrics and run is not None:
+        whose = {"model_id": model_id, "dataset_name": dataset.name, "dataset_digest": dataset.digest}
+        now = int(1000 * time.time())
+        logged = [Metric(name, value, now, 0, run_id=run.info.run_id, **whose) for name, value in metrics.items()]
+        # `mlflow.log_metrics(..., dataset=)` would log the dataset again, which the evaluation has logged.
+        mlflow.MlflowClient().log_batch(run.info.run_id, metrics=logged)
     return metrics
 
 
 def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -> tuple[Gate, ...]:
-    """Gates, of which those on a latency that is not known say why."""
+    """The gates, with the reason added to those on a latency that is unknown."""
     answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
     if not answered:
         return tuple(gates)

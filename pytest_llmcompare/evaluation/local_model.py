@@ -23,6 +23,7 @@ from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.load_checks import time_note
 from pytest_llmcompare.models.spec import SourceKind
+from pytest_llmcompare.models.weights import transformers_errors_only
 
 from .answers import Asking, Outcomes, untried_notes
 from .dataset import frame_of, settings_of
@@ -120,7 +121,11 @@ def _predict(
         take_noise=outcomes.take_noise if measures and asking.shortcuts else None,
         take_seconds=lambda place, seconds: outcomes.latencies.__setitem__(left[place], seconds),
     )
-    with warnings.catch_warnings(record=True) as caught, predict_options(options):
+    with (
+        transformers_errors_only(),
+        warnings.catch_warnings(record=True) as caught,
+        predict_options(options),
+    ):
         warnings.simplefilter("always", EngineWarning)  # the user may have made warnings errors
         asking.model.predict(frame)
     return [warning.message for warning in caught if isinstance(warning.message, EngineWarning)]

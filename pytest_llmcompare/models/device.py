@@ -67,7 +67,7 @@ def device_name(device: torch.device) -> str:
 
 
 def matmul_precision() -> str:
-    """How torch multiplies matrices in float32: `highest`, or how it was told to round their numbers.
+    """How torch multiplies matrices in float32: `highest`, or the lower precision that is set.
 
     `torch.get_float32_matmul_precision`, except that this refuses to answer once somebody has set `fp32_precision` of
     a backend; the precisions of all of them are the answer then, as `bf16/ieee`.

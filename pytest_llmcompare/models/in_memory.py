@@ -22,7 +22,7 @@ Key = tuple[object, ...]
 
 
 def _weights_key(resolved: ResolvedModel) -> Key:
-    """Everything in which two models must be equal to be made of the same weights: a base and its adapters."""
+    """Key of the weights of a model: equal for a base and all of its adapters, which share them."""
     spec = resolved.spec
     where = (resolved.base or resolved.location, resolved.base_fingerprint or resolved.fingerprint)
     options = replace(spec.loading, subfolder="", tokenizer="", base="")
@@ -30,7 +30,7 @@ def _weights_key(resolved: ResolvedModel) -> Key:
 
 
 def _key_of(resolved: ResolvedModel) -> Key:
-    """Everything in which a requested model must equal the one in memory to be that one."""
+    """Key of a model: a request with the same key gets the model that is in memory."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
     options = (spec.dtype, spec.device, spec.chat_template, spec.loading, resolved.tokenizer)
@@ -109,23 +109,25 @@ def release() -> None:
 def _loaded(resolved: ResolvedModel) -> LocalModel:
     """Load tokenizer and weights; those of the model in memory are taken if it is still there."""
     from .load import load_model
+    from .weights import transformers_errors_only
 
     spec, weights = resolved.spec, _held.model.let_go() if _held.model else None
     if weights is not None and not weights.detach():
         del weights
         release()
         weights = None
-    return load_model(
-        resolved.base or resolved.location,
-        name=spec.name,
-        dtype=spec.dtype,
-        device=spec.device,
-        fingerprint=resolved.fingerprint,
-        chat_template=spec.chat_template,
-        trust_remote_code=spec.trust_remote_code,
-        allow_pickle=spec.allow_pickle,
-        tokenizer=resolved.tokenizer,
-        adapter=resolved.location if resolved.base else "",
-        weights=weights,
-        options=spec.loading,
-    )
+    with transformers_errors_only():
+        return load_model(
+            resolved.base or resolved.location,
+            name=spec.name,
+            dtype=spec.dtype,
+            device=spec.device,
+            fingerprint=resolved.fingerprint,
+            chat_template=spec.chat_template,
+            trust_remote_code=spec.trust_remote_code,
+            allow_pickle=spec.allow_pickle,
+            tokenizer=resolved.tokenizer,
+            adapter=resolved.location if resolved.base else "",
+            weights=weights,
+            options=spec.loading,
+        )

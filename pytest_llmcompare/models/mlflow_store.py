@@ -83,7 +83,7 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] | None = None) ->
         raise TrackingError(
             refusal(error, mlflow.get_tracking_uri())
             or f"MLflow at {store()} cannot be used ({what}): {error_line(error)}\n"
-            "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+            "Check that the store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 
 

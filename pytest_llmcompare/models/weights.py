@@ -93,7 +93,7 @@ def load_tokenizer(location: str | Path, *, name: str, place: str, trust_remote_
 
 @contextmanager
 def loading(name: str, location: str | Path, place: str) -> Iterator[None]:
-    """Load something of model `name` quietly; any error is one that says from where and onto which device.
+    """Load a part of model `name` without messages of transformers; errors name its folder and the device.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -110,16 +110,25 @@ def loading(name: str, location: str | Path, place: str) -> Iterator[None]:
 @contextmanager
 def transformers_quiet() -> Iterator[None]:
     """Silence transformers' warnings and progress bars, which it prints per model and per prompt."""
+    with library_warnings_ignored(), transformers_errors_only():
+        yield
+
+
+@contextmanager
+def transformers_errors_only() -> Iterator[None]:
+    """Have transformers log errors only, and show no progress bars; Python's warnings are left as they are.
+
+    To set a level clears what all loggers have cached, so around many calls one block is cheaper than a block for each.
+    """
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    loud = level != logging.ERROR  # to set a level clears what all loggers have cached
-    with library_warnings_ignored():
+    loud = level != logging.ERROR
+    if loud:
+        logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
         if loud:
-            logging.set_verbosity_error()
-        logging.disable_progress_bar()
-        try:
-            yield
-        finally:
-            if loud:
-                logging.set_verbosity(level)
-            if bars:
-                logging.enable_progress_bar()
+            logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

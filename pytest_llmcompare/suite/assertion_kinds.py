@@ -131,7 +131,7 @@ def _max_tokens(wanted: str, place: Place) -> Check:  # noqa: ARG001
 
     def check(output: Generation, case: Case) -> str:  # noqa: ARG001
         if output.token_ids is None:
-            return "this model gives texts alone, so its tokens cannot be counted"
+            return "this model gives only texts, so its tokens cannot be counted"
         count = len(output.token_ids)
         return "" if count <= most else f"the output has {count:,} tokens"
 

@@ -270,7 +270,7 @@ def test_thirty_thousand_cases(browser: Chromium, show: Show) -> None:
     ]
     address = show(drawn(results))
     ready: list[float] = []
-    for _ in range(3):  # other processes of the machine may take their time
+    while len(ready) < 3 and min(ready, default=3000) >= 3000:  # other processes of the machine may take their time
         browser.open(f"{address}?{len(ready)}")
         ready.append(browser.js("Number(document.documentElement.dataset.ready)"))
     assert min(ready) < 3000

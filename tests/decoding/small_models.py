@@ -133,6 +133,7 @@ class Reference:
 
     local: LocalModel
     answers: dict[str, Answered] = field(default_factory=dict)
+    rows: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @cached_property
     def pipeline(self) -> Any:

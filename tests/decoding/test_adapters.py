@@ -46,6 +46,41 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Zoo:
+    """Models with adapters, and what their bases answer: each made once, not to be changed.
+
+    Args:
+        bases: Folder of the bases.
+        folder: An empty folder for adapters.
+    """
+
+    def __init__(self, bases: Path, folder: Path) -> None:
+        self.bases, self.folder = bases, folder
+        self.models: dict[tuple[str, str], tuple[LocalModel, Any]] = {}
+        self.answers: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+
+    def adapted(self, name: str, kind: str) -> tuple[LocalModel, Any]:
+        """A base with an adapter, as we load it and as PEFT does."""
+        if (name, kind) not in self.models:
+            adapter = make_adapter(self.bases / name, self.folder / f"{name}-{kind}", kind)
+            local = load_model(self.bases / name, device="cpu", adapter=str(adapter))
+            self.models[name, kind] = local, load_plainly(self.bases / name, adapter)
+        return self.models[name, kind]
+
+    def of_base(self, name: str, settings: dict[str, Any]) -> list[tuple[int, ...]]:
+        """What a base answers by plain `generate`."""
+        key = name, str(settings)
+        if key not in self.answers:
+            self.answers[key] = plain_tokens(load_base(self.bases / name), requests(settings))
+        return self.answers[key]
+
+
+@pytest.fixture(scope="module")
+def zoo(bases: Path, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """The models of this module."""
+    return Zoo(bases, tmp_path_factory.mktemp("adapters"))
+
+
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Folders of the weights that are loaded from now on."""
@@ -90,13 +125,12 @@ def resolved(folder: Path, name: str = "m", **options: Any) -> ResolvedModel:
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
 @pytest.mark.parametrize("kind", ["lora", "ia3", "prefix"])
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
-def test_outputs_of_plain_generate(name: str, kind: str, settings: dict[str, Any], bases: Path, tmp_path: Path) -> None:
+def test_outputs_of_plain_generate(name: str, kind: str, settings: dict[str, Any], zoo: Zoo) -> None:
     """In batches, after shared prefixes, along right and wrong drafts: token for token the same."""
-    adapter = make_adapter(bases / name, tmp_path / "adapter", kind)
-    local = load_model(bases / name, device="cpu", adapter=str(adapter))
-    expected = plain_tokens(load_plainly(bases / name, adapter), requests(settings))
+    local, plain = zoo.adapted(name, kind)
+    expected = plain_tokens(plain, requests(settings))
     assert tokens(local, requests(settings)) == expected
-    base = plain_tokens(load_base(bases / name), requests(settings))
+    base = zoo.of_base(name, settings)
     assert kind == "prefix" or base != expected
     for drafts in (expected, base):
         assert tokens(local, requests(settings, drafts)) == expected

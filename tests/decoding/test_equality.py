@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -88,14 +89,20 @@ def test_models_that_can_tell_padding_are_asked_one_prompt_at_a_time(name: str) 
     assert not reference(name).local.is_batchable
 
 
+@cache
+def in_precision(name: str, dtype: torch.dtype) -> Reference:
+    """A model in another precision, made once; not to be changed."""
+    return Reference(LocalModel(name, make_model(name).to(dtype), make_tokenizer()))
+
+
 @pytest.mark.parametrize("settings", ["greedy", "eos inside", "top k", "penalty"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
 def test_low_precision_is_asked_one_prompt_at_a_time(name: str, dtype: torch.dtype, settings: str) -> None:
     """Below float32 neighbours and shared tokens change an output, so it has none, and drafts are not tried."""
-    local = LocalModel(name, make_model(name).to(dtype), make_tokenizer())
+    single = in_precision(name, dtype)
+    local = single.local
     assert not local.is_batchable
-    single = Reference(local)
     requests = ask(SETTINGS[settings], ["Q: Sky?\nA: Blue.\nQ: Sun?\nA: " + prompt for prompt in PROMPTS], seed=7)
     found = generate(local, requests)
     check(single, requests, found)

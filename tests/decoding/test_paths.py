@@ -24,22 +24,31 @@ WRONG = ("right", "wrong first", "wrong middle", "wrong last", "too short")
 
 def forced(reference: Reference, request: Request) -> Tensor:
     """Processed log-probabilities [draft, vocab] after each part of a draft, from one whole pass per position."""
-    model, tokenizer = reference.local.model, reference.local.tokenizer
-    prompt = tokenizer(request.prompt)["input_ids"]
-    config = configuration(request.gen_config)
-    rows = []
-    for at in range(len(request.draft or ())):
-        given = list((request.draft or ())[:at])
-        if model.config.is_encoder_decoder:
-            start = [model.config.decoder_start_token_id, *given]
-            inputs = {"input_ids": torch.tensor([prompt]), "decoder_input_ids": torch.tensor([start])}
-        else:
-            start = [*prompt, *given]
-            inputs = {"input_ids": torch.tensor([start])}
-        with torch.no_grad():
-            raw = model(**inputs).logits[:, -1].float()
-        rows.append(processed(reference, config, prompt, start, raw)[0].log_softmax(-1))
-    return torch.stack(rows)
+    draft = request.draft or ()
+    for at in range(len(draft)):
+        if key_of(request, at) not in reference.rows:  # drafts of several kinds begin alike
+            reference.rows[key_of(request, at)] = forced_row(reference, request, list(draft[:at]))
+    return torch.stack([reference.rows[key_of(request, at)] for at in range(len(draft))])
+
+
+def key_of(request: Request, at: int) -> str:
+    """All that the log-probabilities after a part of a draft depend on."""
+    return repr(replace(request, draft=(request.draft or ())[:at], seed=None))
+
+
+def forced_row(reference: Reference, request: Request, given: list[int]) -> Tensor:
+    """Processed log-probabilities [vocab] after these tokens of an output."""
+    model = reference.local.model
+    prompt = reference.local.tokenizer(request.prompt)["input_ids"]
+    if model.config.is_encoder_decoder:
+        start = [model.config.decoder_start_token_id, *given]
+        inputs = {"input_ids": torch.tensor([prompt]), "decoder_input_ids": torch.tensor([start])}
+    else:
+        start = [*prompt, *given]
+        inputs = {"input_ids": torch.tensor([start])}
+    with torch.no_grad():
+        raw = model(**inputs).logits[:, -1].float()
+    return processed(reference, configuration(request.gen_config), prompt, start, raw)[0].log_softmax(-1)
 
 
 def processed(reference: Reference, config: Any, prompt: list[int], start: list[int], raw: Tensor) -> Tensor:

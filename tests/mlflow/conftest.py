@@ -13,11 +13,13 @@ import torch
 
 from pytest_llmcompare.evaluation.heavy_imports import import_evaluators
 from pytest_llmcompare.models import in_memory
-from tests.speed import hurry, import_all
+from tests.conftest import MODELS
+from tests.speed import hurry, import_all, keep_example_models
 from tests.stores import in_force
 
 hurry()
 import_all()
+keep_example_models(MODELS)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def test_faulty_conversations(chat: str, row: dict[str, Any], what: str) -> None
     assert what in str(caught.value)
 
 
+@pytest.mark.usefixtures("warm_executable")
 def test_loaded_in_another_process(run: str, store: Any, chat: str) -> None:
     """By MLflow's own function, from its input example and from columns."""
     info = model_logging.log(PyfuncTransformerWithParams(chat, chat_template="tokenizer"), "chat")

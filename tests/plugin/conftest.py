@@ -11,12 +11,14 @@ import mlflow
 import pytest
 
 from pytest_llmcompare.models import in_memory
-from tests.speed import hurry, import_all
+from tests.conftest import MODELS
+from tests.speed import hurry, import_all, keep_example_models
 
 from .suites import TEST, TRIVIA, Prepared, Suite, record
 
 hurry()
 import_all()
+keep_example_models(MODELS)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,11 @@ WITHOUT = ("-p", "no:hypothesispytest")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is made once per process: an empty MLflow store, and the baselines of the test above."""
+    """What is made once per process: an empty MLflow store, the baselines of the test above, and those of others."""
 
     store: Path
     baselines: Path
+    others: dict[str, Path] = field(default_factory=dict)
 
 
 class Compared:
@@ -119,6 +120,18 @@ class Suite:
         if recorded:
             shutil.copytree(self.prepared.baselines, self.path / "__baselines__")
 
+    def recorded(
+        self, rows: Sequence[Mapping[str, object]], test: str = TEST, models: Mapping[str, object] | None = None
+    ) -> None:
+        """Write both files and baselines of all their tests, which are recorded once per process and copied."""
+        models = models or {"m": self.models / "tiny-gpt2"}
+        others, name = self.prepared.others, repr((rows, test, models))
+        if name not in others:
+            folder = self.prepared.store.parent / f"recorded{len(others)}"
+            others[name] = record(folder, self.prepared.store, models, rows, test)
+        self.trivia(rows, test)
+        shutil.copytree(others[name], self.path / "__baselines__")
+
     def run(self, *args: str, models: Sequence[str] | None = None) -> pytest.RunResult:
         """Run pytest in this process; on `tiny-gpt2` by the name `m`, where no models are given."""
         return self.pytester.runpytest_inprocess(*self.named(models), *args, no_reraise_ctrlc=True)
@@ -195,7 +208,7 @@ class Suite:
 
 
 def record(
-    folder: Path, store: Path, models: Mapping[str, Path], rows: Sequence[Mapping[str, object]], test: str
+    folder: Path, store: Path, models: Mapping[str, object], rows: Sequence[Mapping[str, object]], test: str
 ) -> Path:
     """Record baselines of a table `trivia.jsonl` in a folder, outside of any test; the folder that they are in."""
     folder.mkdir()

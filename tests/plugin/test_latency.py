@@ -29,6 +29,8 @@ def test_a_model_that_answers_in_parts(suite: Suite) -> None:
     (run,) = suite.mlflow_runs()
     logged = {name: value for name, value in run.data.metrics.items() if name.startswith("latency/")}
     assert logged == pytest.approx({f"latency/{name}": value for name, value in percentiles.items()})
+    assert run.inputs is not None
+    assert len(run.inputs.dataset_inputs) == 1
     before = suite.stored()
     assert b"0.05" not in b"".join(before.values())
     timed(suite, "2", "--llm-update-all", "--llm-cache=off").assert_outcomes(passed=3)

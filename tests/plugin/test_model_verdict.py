@@ -52,8 +52,7 @@ def test_an_unchanged_model(suite: Suite) -> None:
 
 def test_small_changes_are_seen(suite: Suite) -> None:
     """Weights moved by a ten thousandth change no text; the run says it, fails if asked to, and can be settled."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     other = [moved(suite, 1e-4)]
     result = suite.run(models=other)
     result.assert_outcomes(passed=2)
@@ -74,8 +73,7 @@ def test_a_change_that_no_case_shows_is_settled(
     suite: Suite, how: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All cases wait as shifted, and accepting takes their log-probs of today, so that one environment is left."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     other = [moved(suite, 4e-6)]
     result = suite.run(models=other)
     result.stdout.fnmatch_lines(["m          2          2        0          0%*"])
@@ -95,8 +93,7 @@ def test_a_change_that_no_case_shows_is_settled(
 
 def test_the_verdict_is_in_mlflow_and_in_reports(suite: Suite) -> None:
     """Metrics and a tag of the run; a line in each report."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     reports = [f"--llm-report=report.{kind}" for kind in ("html", "md")]
     suite.run(*reports, models=[moved(suite, 1e-4)])
     (run,) = mlflow.search_runs(
@@ -109,8 +106,7 @@ def test_the_verdict_is_in_mlflow_and_in_reports(suite: Suite) -> None:
 
 def test_a_test_can_ask_for_it(suite: Suite) -> None:
     """The fixture gives the verdict once per model."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     suite.write(
         "test_model.py",
         """
@@ -141,8 +137,7 @@ def test_a_test_can_ask_for_it(suite: Suite) -> None:
 
 def test_texts_that_differ_are_counted(suite: Suite) -> None:
     """Also those that pass; of a model that changed they count in the drift budget."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     assert says(suite.run("-q"), "0 of 2 texts differ from their baselines")
     other = [suite.spec("m", "tiny-gpt2-distil")]
     result = suite.run("--llm-tolerance=99", models=other)
@@ -153,8 +148,7 @@ def test_texts_that_differ_are_counted(suite: Suite) -> None:
 
 def test_a_hook_can_judge_it(suite: Suite) -> None:
     """It replaces the verdict; anything but a verdict is an error that names the hook."""
-    suite.trivia(ROWS, LONG)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(ROWS, LONG)
     hook = """
         from dataclasses import replace
         from pytest_llmcompare import Finding

@@ -16,8 +16,7 @@ FILE = "__baselines__/trivia/m.baseline"
 @pytest.fixture
 def five(suite: Suite) -> Suite:
     """A suite with five baselines of model `m`."""
-    suite.trivia(ROWS, SHORT)
-    suite.run("--llm-update").assert_outcomes(passed=5)
+    suite.recorded(ROWS, SHORT)
     return suite
 
 

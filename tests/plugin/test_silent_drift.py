@@ -68,8 +68,7 @@ def test_a_near_tie_passes_and_is_listed(suite: Suite) -> None:
 
 def test_silent_drift_warns(suite: Suite) -> None:
     """Other weights, the same texts: the tests pass, and the summary says how far likelihoods moved."""
-    suite.trivia(SAME_TEXTS)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(SAME_TEXTS)
     other = suite.spec("m", DISTIL)
     result = suite.run(models=[other])
     result.assert_outcomes(passed=2)
@@ -86,8 +85,7 @@ def test_silent_drift_warns(suite: Suite) -> None:
 @pytest.mark.parametrize("where", ["option", "environment", "file"])
 def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says how far likelihoods moved, and the command it gives accepts."""
-    suite.trivia(SAME_TEXTS)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(SAME_TEXTS)
     if where == "environment":
         monkeypatch.setenv("LLMCOMPARE_SHIFT", "fail")
     if where == "file":
@@ -111,8 +109,7 @@ def test_silent_drift_fails_where_that_is_asked_for(suite: Suite, where: str, mo
 
 def test_accepting_a_shift_writes_likelihoods_alone(suite: Suite) -> None:
     """The texts keep their lines; log-probabilities and environment are today's."""
-    suite.trivia(SAME_TEXTS)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(SAME_TEXTS)
     before = suite.cases()
     result = suite.run("--llm-update", models=[suite.spec("m", DISTIL)])
     result.stdout.fnmatch_lines(["__baselines__/trivia/m.baseline: 2 refreshed"])
@@ -152,8 +149,7 @@ def test_the_marker_has_a_tolerance(suite: Suite) -> None:
 
 def test_a_tokens_file_that_holds_no_numbers_is_an_error(suite: Suite) -> None:
     """`NaN` in it never passes."""
-    suite.trivia(SAME_TEXTS)
-    suite.run("--llm-update").assert_outcomes(passed=2)
+    suite.recorded(SAME_TEXTS)
     path = suite.path / TOKENS
     lines = path.read_text(encoding="utf-8").splitlines()
     broken = [line.partition('"logprobs": [')[0] + '"logprobs": [NaN, NaN, NaN, NaN, NaN, NaN]}' for line in lines]

@@ -40,8 +40,8 @@ def transformers_server(
 
 
 @pytest.fixture(scope="session")
-def _vllm_server(example_models: Path) -> Iterator[VllmLike]:
-    with vllm_like(example_models / "tiny-gpt2") as server:
+def _vllm_server(example_models: Path, warm_interpreter: Callable[[], str]) -> Iterator[VllmLike]:
+    with vllm_like(example_models / "tiny-gpt2", warm_interpreter()) as server:
         yield server
 
 

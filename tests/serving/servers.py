@@ -119,6 +119,7 @@ class Faulty:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # headers and body in one packet; with two, the second waits 40 ms for a confirmation
 
             def log_message(self, *_: object) -> None: ...
 

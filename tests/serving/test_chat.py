@@ -134,6 +134,7 @@ def test_a_role_that_the_template_refuses(suite: Suite, chat_url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_executable")
 def test_predict_in_another_process(suite: Suite, chat_url: str) -> None:
     """A model logged for conversations answers them wherever it is loaded."""
     chats(suite)

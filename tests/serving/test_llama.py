@@ -214,7 +214,7 @@ def test_the_logged_model_answers_elsewhere(
     assert "The capital of France is Paris." in done.stdout
     monkeypatch.delenv("QA_KEY")
     done = subprocess.run(
-        [sys.executable, "-c", code, uri], check=False, capture_output=True, encoding="utf-8", cwd=tmp_path
+        [suite.warm(), "-c", code, uri], check=False, capture_output=True, encoding="utf-8", cwd=tmp_path
     )
     assert "environment variable QA_KEY" in done.stderr
 

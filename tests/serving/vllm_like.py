@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,10 +56,10 @@ class VllmLike:
 
 
 @contextmanager
-def vllm_like(folder: Path) -> Iterator[VllmLike]:
-    """A server, stopped at the end of the block."""
+def vllm_like(folder: Path, python: str = sys.executable) -> Iterator[VllmLike]:
+    """A server, stopped at the end of the block; a warm interpreter has torch imported."""
     with subprocess.Popen(
-        [sys.executable, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+        [python, __file__, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     ) as process:
         try:
             assert process.stdout is not None
@@ -81,27 +81,36 @@ class Engine:
         torch.set_num_threads(1)
         self.folder = folder
         self.lock = threading.Lock()
+        self.models: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self.results: dict[tuple[Any, ...], Any] = {}
         self.load({})
 
     def load(self, what: Mapping[str, Any]) -> None:
-        """Load the model as `VllmLike.serve` describes."""
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        folder = what.get("model", self.folder)
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        load: Any = AutoModelForCausalLM.from_pretrained
-        self.model = load(folder, dtype=torch.float32).eval()
-        generator = torch.Generator().manual_seed(0)
-        for parameter in self.model.parameters():
-            factor = 1 + what.get("moved", 0.0) * (2 * torch.rand(parameter.shape, generator=generator) - 1)
-            parameter.data.mul_(factor)
-        self.model.to(getattr(torch, what.get("dtype", "float32")))
+        """Serve a model as `VllmLike.serve` describes; one that was served before is still in memory."""
+        folder, moved, dtype = what.get("model", self.folder), what.get("moved", 0.0), what.get("dtype", "float32")
+        self.served = (folder, moved, dtype)
+        if self.served not in self.models:
+            self.models[self.served] = self.read(folder, moved, dtype)
+        self.tokenizer, self.model = self.models[self.served]
         self.most = what.get("max_logprobs", 20)
         self.longest = what.get("longest_prompt", CONTEXT)
         self.ends = set(what.get("ends", [self.tokenizer.eos_token_id]))
         self.template = what.get("template", self.tokenizer.chat_template)
         self.refuses, self.ignores = what.get("refuses", []), what.get("ignores", [])
+
+    @staticmethod
+    def read(folder: str, moved: float, dtype: str) -> tuple[Any, Any]:
+        """Tokenizer and model of a folder."""
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        load: Any = AutoModelForCausalLM.from_pretrained
+        model = load(folder, dtype=torch.float32).eval()
+        generator = torch.Generator().manual_seed(0)
+        for parameter in model.parameters():
+            factor = 1 + moved * (2 * torch.rand(parameter.shape, generator=generator) - 1)
+            parameter.data.mul_(factor)
+        return AutoTokenizer.from_pretrained(folder), model.to(getattr(torch, dtype))
 
     def complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body of an answer.
@@ -126,8 +135,8 @@ class Engine:
                 f"This model's maximum context length is {self.longest} tokens, the prompt has {len(prompt)}."
             )
         with self.lock:
-            scores, ids, stop = self.generate(prompt, body)
-            entries = self.prompt_entries(prompt, body["prompt_logprobs"]) if "prompt_logprobs" in body else None
+            scores, ids, stop = self.once(self.generate, prompt, body)
+            entries = self.once(self.prompt_entries, prompt, body) if "prompt_logprobs" in body else None
         reason, matched, text = stop
         shows_ids = body.get("return_token_ids", False)
         choice = {
@@ -202,6 +211,16 @@ class Engine:
             {**entry(name, value), "top_logprobs": [entry(*one) for one in top.items()]} for name, value, top in rows
         ]
 
+    def once(self, compute: Callable[..., Any], prompt: Sequence[int], body: Mapping[str, Any]) -> Any:
+        """What a model computes for a request; it would compute the same again, but for samples without a seed."""
+        if body.get("temperature", 1.0) and not body.get("seed"):
+            return compute(prompt, body)
+        fields = {name: value for name, value in body.items() if name not in ("model", "messages", "prompt")}
+        key = (compute.__name__, *self.served, *self.ends, tuple(prompt), json.dumps(fields, sort_keys=True))
+        if key not in self.results:
+            self.results[key] = compute(prompt, body)
+        return self.results[key]
+
     def generate(self, prompt: Sequence[int], body: Mapping[str, Any]) -> tuple[list[Any], list[int], tuple[Any, ...]]:
         """Raw log-probs [vocab] and id of each token; and the finish reason, what was met, and the text."""
         import torch
@@ -250,10 +269,11 @@ class Engine:
             "top_logprobs": tops,
         }
 
-    def prompt_entries(self, prompt: Sequence[int], count: int) -> list[dict[str, Any] | None]:
+    def prompt_entries(self, prompt: Sequence[int], body: Mapping[str, Any]) -> list[dict[str, Any] | None]:
         """Log-probs of a prompt: the token itself first, then the most likely ones, which may hold it, too."""
         import torch
 
+        count = body["prompt_logprobs"]
         with torch.inference_mode():
             rows = self.model(torch.tensor([list(prompt)])).logits[0].float().log_softmax(-1)
         entries: list[dict[str, Any] | None] = [None]
@@ -276,6 +296,7 @@ def main(folder: str) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and body in one packet; with two, the second waits 40 ms for a confirmation
 
         def log_message(self, *_: object) -> None: ...
 
