@@ -64,3 +64,12 @@ def test_the_gpu_benchmark_runs_without_a_gpu(tmp_path: Path, warm_interpreter: 
             figures = row.split(what)[1].split()
             assert figures == ["4/4"] or float(figures[1]) < 1, row
     assert "tiny 4 x 3                 verifying, 0% drifted" in shown
+
+
+def test_the_model_verdict_is_right_for_another_architecture(
+    tmp_path: Path, warm_interpreter: Callable[[], str]
+) -> None:
+    """No harmless change of a small model alarms."""
+    script = str(ROOT / "benchmarks" / "verdict_models.py")
+    shown = run(tmp_path, warm_interpreter(), script, "gemma", "--dtypes", "bfloat16")
+    assert shown.endswith("0 false alarms\n")

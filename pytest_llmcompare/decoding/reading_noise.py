@@ -107,13 +107,17 @@ def rounding_errors(model: nn.Module) -> Iterator[None]:
     generators: dict[torch.device, torch.Generator] = {}
 
     def rounded(tensor: Tensor) -> Tensor:
-        if tensor.dtype not in (torch.float32, torch.float64):
+        if tensor.dtype not in (torch.float32, torch.float64) or not tensor.numel():
             return tensor
         if tensor.device not in generators:
             generators[tensor.device] = torch.Generator(tensor.device).manual_seed(0)
-        draws = torch.rand(tensor.shape, generator=generators[tensor.device], device=tensor.device)
-        steps = (draws < MOVED / 2).to(tensor.dtype) - (draws > 1 - MOVED / 2).to(tensor.dtype)
-        return tensor * (1 + torch.finfo(tensor.dtype).eps * steps)
+        result = tensor.clone(memory_format=torch.contiguous_format)
+        shape = (max(1, round(tensor.numel() * MOVED)),)
+        places = torch.randint(tensor.numel(), shape, generator=generators[tensor.device], device=tensor.device)
+        step = torch.finfo(tensor.dtype).eps
+        for at, factor in ((places[::2], 1 + step), (places[1::2], 1 - step)):
+            result.view(-1)[at] *= factor
+        return result
 
     def after(_: nn.Module, __: Any, output: Any) -> Any:
         if isinstance(output, Tensor):
