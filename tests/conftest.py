@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import settings
 
 from tests import warm_python
+
+gc.disable()  # until all is imported, a million objects that stay; see `pytest_runtestloop`
 
 settings.register_profile("house", deadline=None)  # the machines of CI are slow now and then
 settings.load_profile("house")
@@ -58,6 +61,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a name, where there are no workers."""
     config.stash[RUN] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Collect garbage from now on, less often than usual, and never look through what was imported."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 RUN = pytest.StashKey[str]()
