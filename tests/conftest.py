@@ -119,6 +119,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
+def empty_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, to copy: making one takes two seconds, so all workers of pytest-xdist share it."""
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if hasattr(request.config, "workerinput") else base) / "empty.db"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            MlflowClient(tracking_uri=f"sqlite:///{path}.new").search_experiments()
+            Path(f"{path}.new").rename(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def warm_interpreter(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Path of an interpreter with the heavy libraries imported, see `tests/warm_python.py`; started on the first call.
 
