@@ -31,7 +31,6 @@ from pytest_llmcompare.comparison.model_verdict import (
     LEAST_READ,
     OTHER_DEVICE,
     TIMES_NOISE,
-    TIMES_NOISE_LOW_PRECISION,
 )
 from pytest_llmcompare.comparison.noise import root_mean_square
 from pytest_llmcompare.decoding.engine import generate
@@ -91,8 +90,7 @@ class Parity:
         self.recorded = self.ask(self.here)
         answered = list(zip(self.requests, self.recorded, strict=True))
         noise = reading_noise(self.here, answered) or 0.0
-        times = TIMES_NOISE if dtype == "float32" else TIMES_NOISE_LOW_PRECISION
-        self.limit = max(LEAST_READ, times * noise)
+        self.limit = max(LEAST_READ, TIMES_NOISE * noise)
 
     def moved_to(self, model: Any) -> LocalModel:
         """A copy of a transformers model on the device."""

@@ -182,7 +182,10 @@ def llm_model_verdict(llm_parameter: Parameter) -> ModelVerdict:
     """
     verdict = llm_parameter.result().model_verdict
     if verdict is None:
-        pytest.fail("no output was compared with a baseline, so there is no model verdict", pytrace=False)
+        pytest.fail(
+            "no output was compared with a baseline, so there is no model verdict. To record some: pytest --llm-update",
+            pytrace=False,
+        )
     return verdict
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
@@ -16,14 +18,13 @@ from .settings import (
     COMMAND_LINE,
     FILE,
     FILES,
-    GITHUB,
     ON,
     PREFIX,
     SEMANTIC_MODEL,
-    STEP_SUMMARY,
     Settings,
     Update,
     check_file,
+    check_step_summary,
     check_values,
     check_variables,
     percentage,
@@ -39,13 +40,7 @@ OWN_OPTIONS = "--llm-"
 
 
 class Option(NamedTuple):
-    """One option of the command line.
-
-    Attributes:
-        name: Name with its dashes.
-        help: Text for `--help`.
-        facts: Further arguments of `addoption`.
-    """
+    """One option of the command line; `facts` are further arguments of `addoption`."""
 
     name: str
     help: str
@@ -158,6 +153,28 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(option.name, help=option.help, **option.facts)
 
 
+def given_arguments(pluginmanager: pytest.PytestPluginManager) -> list[str]:
+    """Arguments of configuration file, `PYTEST_ADDOPTS` and command line, before pytest parses them."""
+    config = pluginmanager.get_plugin("pytestconfig")
+    if config is None:
+        return []
+    try:
+        configured: list[str] = config.getini("addopts")
+    except (AttributeError, KeyError, ValueError):  # with `-p` plugins are loaded before the file is read
+        configured = []
+    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
+    return [*configured, *variable, *map(str, config.invocation_params.args)]
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Raise our usage errors as pytest's, which ends the run with the message and no traceback."""
+    try:
+        yield
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def read_settings(config: pytest.Config) -> Settings:
     """Read every setting from its sources.
 
@@ -178,10 +195,10 @@ def read_settings(config: pytest.Config) -> Settings:
         baseline=str(picked.value("baseline", FILES)),
         device=str(picked.value("device", "")),
         dtype=str(picked.value("dtype", "")),
-        batch_size=picked.number("batch_size"),
+        batch_size=picked.number("batch_size", int, "a whole number") or 0,
         decode=str(picked.value("decode", AUTO)),
         cache=str(picked.value("cache", ON)),
-        tolerance=picked.nats("tolerance"),
+        tolerance=picked.number("tolerance", float, "a number of nats"),
         shift=str(picked.value("shift", "warn")),
         semantic_model=picked.listed("semantic_model", SEMANTIC_MODEL),
         tracking_uri=str(picked.value("tracking_uri", "")),
@@ -191,11 +208,7 @@ def read_settings(config: pytest.Config) -> Settings:
         origins=picked.origins,
     )
     check_values(settings)
-    if GITHUB in settings.reports and not os.environ.get(STEP_SUMMARY):
-        raise UsageError(
-            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is not a step of a GitHub workflow.\n"
-            "Name a file: --llm-report=report.md"
-        )
+    check_step_summary(settings, os.environ)
     if settings.models or named:
         from .models.spec import parse_specs
 
@@ -270,23 +283,15 @@ class Picked:
         value: T = self.table[name]
         return value
 
-    def number(self, name: str) -> int:
-        """A setting that is a whole number; 0 if it is not given."""
-        value = self.value(name, 0)
-        try:
-            return int(str(value))
-        except ValueError:
-            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a whole number.") from None
-
-    def nats(self, name: str) -> float | None:
-        """A setting in nats; None if it is not given."""
+    def number(self, name: str, read: Callable[[str], T], expected: str) -> T | None:
+        """A setting that is a number; None if it is not given."""
         value = self.value(name, None)
         if value is None:
             return None
         try:
-            return float(str(value))
+            return read(str(value))
         except ValueError:
-            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected a number of nats.") from None
+            raise UsageError(f"{self.origins[name]}: {name} = {value!r}, expected {expected}.") from None
 
     def percentage(self, name: str) -> float | None:
         """A setting that is a percentage; None if it is not given."""

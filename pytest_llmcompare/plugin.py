@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import hookspecs
-from .errors import UsageError
-from .fixtures import (
-    llm_assertions,
-    llm_baseline,
-    llm_case,
-    llm_comparison,
-    llm_evaluation,
-    llm_model,
-    llm_model_verdict,
-    llm_output,
-    llm_parameter,
-    llm_table,
-)
-from .options import OWN_OPTIONS, add_options, read_settings
+from . import fixtures, hookspecs
+from .options import OWN_OPTIONS, add_options, given_arguments, read_settings, usage_errors
 from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
 from .run.interruption import TIMER, release_sigterm, watch_sigterm
-from .run.marker_faults import ALL, MARKERS, PARAMETER, TABLE_PARAMETER, MarkerFaults, added_late
-from .run.stash import (
-    ENDED,
-    OBSERVATION,
-    SESSION,
-    SETTINGS,
-    SOURCE,
-    is_worker,
-    session_of,
-    source_of,
-)
+from .run.items import MARKER_HELP
+from .run.marker_faults import INTERNAL, MARKERS, MarkerFaults, added_late
+from .run.stash import ENDED, OBSERVATION, SESSION, SETTINGS, SOURCE, is_worker, source_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,63 +22,24 @@ if TYPE_CHECKING:
     from .baselines.sources.protocol import BaselineReader, OutputsOf
     from .judgement import Judgement
 
-__all__ = [
-    "llm_assertions",
-    "llm_baseline",
-    "llm_case",
-    "llm_comparison",
-    "llm_evaluation",
-    "llm_model",
-    "llm_model_verdict",
-    "llm_output",
-    "llm_parameter",
-    "llm_table",
-]
-
-OURS = ALL
-"""The fixtures for users; each depends on one of `PARAMETERS`."""
-
-PARAMETERS = frozenset({PARAMETER, TABLE_PARAMETER})
-
 MLFLOW_FOLDERS = ("mlruns", "mlartifacts")
 """Where MLflow keeps files beside its database; pytest still looks into one that is named on the command line."""
 
-MARKER = (
-    "llm_prompts(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
-    "similarity, metrics, thresholds, expect, model_type, experiment): run the test for each row of a prompt table and "
-    "each model (pytest-llmcompare)"
-)
-
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the command line, and check what argparse refuses in words of its own."""
+    """Declare the command line, and refuse values for flags before argparse does so in words of its own."""
     add_options(parser)
-    ours = [argument for argument in given_arguments(pluginmanager) if argument.startswith(OWN_OPTIONS)]
-    if ours:
+    if ours := [argument for argument in given_arguments(pluginmanager) if argument.startswith(OWN_OPTIONS)]:
         from .run.misspelt_options import check_flags
 
-        try:
+        with usage_errors():
             check_flags(ours)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
-
-
-def given_arguments(pluginmanager: pytest.PytestPluginManager) -> list[str]:
-    """Arguments of configuration file, `PYTEST_ADDOPTS` and command line, before pytest parses them."""
-    config = pluginmanager.get_plugin("pytestconfig")
-    if config is None:
-        return []
-    try:
-        configured: list[str] = config.getini("addopts")
-    except (AttributeError, KeyError, ValueError):  # with `-p` plugins are loaded before the file is read
-        configured = []
-    variable = shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))
-    return [*configured, *variable, *map(str, config.invocation_params.args)]
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare our own hooks."""
+    """Declare our own hooks, and register the fixtures."""
     pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.register(fixtures, fixtures.__name__)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -111,22 +49,18 @@ def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> Gen
     if any(argument.startswith(OWN_OPTIONS) for argument in args):
         from .run.misspelt_options import check_options
 
-        try:
+        with usage_errors():
             check_options(parser, args)
-        except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
     return result
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Read the settings, so that a wrong one ends the run before it starts."""
-    config.addinivalue_line("markers", MARKER)
-    try:
+    config.addinivalue_line("markers", MARKER_HELP)
+    with usage_errors():
         settings = config.stash[SETTINGS] = read_settings(config)
         if settings.needs_source:
             source_of(config)
-    except UsageError as error:
-        raise pytest.UsageError(str(error)) from None
     if not is_worker(config):
         config.pluginmanager.register(Controller(config), CONTROLLER)
 
@@ -138,17 +72,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize tests by the rows of their tables and by models."""
-    if PARAMETERS.isdisjoint(metafunc.fixturenames):
-        return
-    try:
-        session = session_of(metafunc.config)
-    except UsageError as error:
-        raise pytest.Collector.CollectError(str(error)) from None
-    from .models.warning_filters import library_warnings_ignored
-    from .run.parametrize import expand
+    if not INTERNAL.isdisjoint(metafunc.fixturenames):  # each fixture for users depends on one of these
+        from .run.parametrize import expand
 
-    with library_warnings_ignored():  # of pandas and pyarrow, if a table needs them
-        expand(metafunc, session)
+        expand(metafunc)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)  # inside wrappers that leave out tests, such as that of --lf
@@ -189,12 +116,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if ours := session.config.stash.get(SESSION, None):
         from .run.parametrize import select
 
-        select(session.items, ours, all_collected=session.testsfailed == 0)  # so far, only collecting can have failed
-        if not (session.config.option.collectonly or hasattr(session.config, "workerinput")):
-            try:
-                ours.check_variables()
-            except UsageError as error:
-                raise pytest.UsageError(str(error)) from None
+        with usage_errors():
+            select(session, ours)
         if ours.groups:
             watch_sigterm(session.config)
 
@@ -218,8 +141,6 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         return result
     finally:
         item.stash[ENDED] = True
-        if (observation := item.stash.get(OBSERVATION, None)) is not None:
-            observation.ended = True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # outside pytest's wrapper for xfail

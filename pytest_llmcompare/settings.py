@@ -242,18 +242,11 @@ def check_values(settings: Settings) -> None:
     Raises:
         UsageError: A value outside its range.
     """
-    if settings.dtype and settings.dtype not in DTYPES:
-        origin = settings.origins.get("dtype", "dtype")
-        raise UsageError(f"dtype {settings.dtype!r} ({origin}) is not known.{did_you_mean(settings.dtype, DTYPES)}")
-    if settings.decode not in DECODES:
-        origin = settings.origins.get("decode", "decode")
-        raise UsageError(f"decode {settings.decode!r} ({origin}) is not known.{did_you_mean(settings.decode, DECODES)}")
-    if settings.cache not in CACHES:
-        origin = settings.origins.get("cache", "cache")
-        raise UsageError(f"cache {settings.cache!r} ({origin}) is not known.{did_you_mean(settings.cache, CACHES)}")
-    if settings.shift not in SHIFTS:
-        origin = settings.origins.get("shift", "shift")
-        raise UsageError(f"shift {settings.shift!r} ({origin}) is not known.{did_you_mean(settings.shift, SHIFTS)}")
+    for name, known in (("dtype", ("", *DTYPES)), ("decode", DECODES), ("cache", CACHES), ("shift", SHIFTS)):
+        value = getattr(settings, name)
+        if value not in known:
+            origin = settings.origins.get(name, name)
+            raise UsageError(f"{name} {value!r} ({origin}) is not known.{did_you_mean(value, filter(None, known))}")
     if settings.tolerance is not None and not 0 <= settings.tolerance < float("inf"):
         origin = settings.origins.get("tolerance", "tolerance")
         raise UsageError(f"tolerance {settings.tolerance:g} ({origin}) must be 0 or more nats, and finite.")
@@ -262,6 +255,19 @@ def check_values(settings: Settings) -> None:
     if settings.batch_size < 0:
         origin = settings.origins.get("batch_size", "batch_size")
         raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")
+
+
+def check_step_summary(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Check that a report for the step summary of a GitHub workflow can be written.
+
+    Raises:
+        UsageError: It is asked for, and this is not a step of a workflow.
+    """
+    if GITHUB in settings.reports and not environment.get(STEP_SUMMARY):
+        raise UsageError(
+            f"--llm-report={GITHUB}: {STEP_SUMMARY} is not set, so this is not a step of a GitHub workflow.\n"
+            "Name a file: --llm-report=report.md"
+        )
 
 
 def check_report(path: str) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import pytest_llmcompare
-from pytest_llmcompare import plugin
 from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.gen_config import RULES
+from pytest_llmcompare.run.marker_faults import FOR_USERS
 from pytest_llmcompare.settings import FILE_KEYS
 from pytest_llmcompare.suite.marker import llm_prompts
 from tests.test_docs import REFERENCE
@@ -63,7 +63,7 @@ def test_reference_is_complete(site: Path) -> None:
     """Keys, keywords, fixtures, decoding settings, commands and public names are all there."""
     assert first_cells(site, "reference/settings.html") == {*FILE_KEYS, *KEYS}
     keywords = {f"{name}=" for name in inspect.signature(llm_prompts).parameters} - {"table="} | {"table"}
-    assert first_cells(site, "reference/marker.html") == keywords | plugin.OURS | set(RULES)
+    assert first_cells(site, "reference/marker.html") == keywords | FOR_USERS | set(RULES)
     commands = text_of(site, "reference/commands.html")
     for name in REFERENCE.command_names():
         assert re.search(rf"usage: llmcompare {name}\b", commands, re.IGNORECASE)

@@ -81,7 +81,7 @@ class AnswerFile:
         return kept
 
     def append(self, lines: Iterable[bytes], oldest: float = float("inf")) -> str:
-        """Add lines; drop what is too old or too much.
+        """Add lines; drop answers beyond the limits of age and size.
 
         Args:
             lines: Made by `model_line`, `answer_line` and `about_line`.
@@ -98,12 +98,14 @@ class AnswerFile:
         except TimeoutError:
             return f"answers are not kept for the next run: another run has kept {self.place} locked"
         except OSError as error:
-            return f"answers are not kept for the next run: {self.place} cannot be written: {error.strerror or error}"
+            in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
+            why = "a file stands in the place of its folder" if in_the_way else error.strerror or error
+            return f"answers are not kept for the next run: {self.place} cannot be written: {why}"
         return ""
 
 
 def append_to(root: Path, path: Path, data: bytes, oldest: float = float("inf")) -> None:
-    """Append whole lines to a file of the cache; drop what is too old or too much.
+    """Append whole lines to a file of the cache; drop answers beyond the limits of age and size.
 
     Raises:
         TimeoutError: Another run keeps the folder locked.

@@ -62,7 +62,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True)
 class About:
-    """What a model's answers do not say of it.
+    """Facts about a model that are kept besides its answers.
 
     Attributes:
         noise: Its noise (nats, root mean square); None if it could not be measured.

@@ -26,7 +26,7 @@ _PARTS = 5
 
 
 def recall_digests(root: Path) -> None:
-    """Take in what earlier runs kept; what is damaged is left out."""
+    """Load the digests that earlier runs kept; damaged entries are ignored."""
     with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
         kept = json.loads(regular_file.read(folder_of(root) / NAME, LARGEST))
         for path, entry in kept.items():

@@ -140,7 +140,7 @@ class Contents:
         return self.fingerprint(baseline.row) == fingerprint or self.says(baseline, shifted=shifted)
 
     def says(self, baseline: Baseline, *, shifted: bool) -> bool:
-        """True if a case already is the new baseline; arguments as above."""
+        """True if the file already holds this output as the baseline of the case."""
         old = self.baselines.get(baseline.row)
         return (
             old is not None and _is_same(old, baseline) and (not shifted or _alike(old.generation, baseline.generation))

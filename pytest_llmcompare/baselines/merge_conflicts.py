@@ -170,7 +170,7 @@ def _merged_environments(ours: Document, theirs: Document) -> tuple[dict[str, En
 
 
 def _equal(records: list[CaseRecord]) -> bool:
-    """True if records differ in nothing but environment and comment, which need no choice."""
+    """True if records differ at most in environment and comment, which nobody has to decide about."""
     return len({record._replace(lines="", number=0, environment="", comment="") for record in records}) == 1
 
 

@@ -1,4 +1,4 @@
-"""A group's outputs in an MLflow run: its folder `llmcompare` has them in the two files of baselines.
+"""A group's outputs as artifacts of an MLflow run: the two baseline files, in the folder `llmcompare`.
 
 `outputs.baseline` has texts, hashes of prompts and settings, and the environment; `outputs.tokens.jsonl` has token ids
 and log-probabilities.

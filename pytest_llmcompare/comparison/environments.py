@@ -64,7 +64,7 @@ def numerics(environment: Environment) -> tuple[tuple[str, str], ...]:
 
 
 def same_numerics(one: Environment, other: Environment) -> bool:
-    """True if nothing is known to sum numbers in another order; what one of them lacks is unknown, not different.
+    """True if no entry says that numbers are summed in another order; an entry that one of them lacks counts as equal.
 
     Of a served model this holds for the version alone.
     """

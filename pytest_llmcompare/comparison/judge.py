@@ -99,7 +99,7 @@ def prompt_change(then: str, now: str) -> str:
         return ""
     return (
         f"the server's chat template or tokenizer changed: {count_now} prompt tokens, {count_then} when recorded"
-        f"{', and other ones' if count_now == count_then else ''}"
+        f"{', with other ids' if count_now == count_then else ''}"
     )
 
 
@@ -226,7 +226,7 @@ class _PathComparison:
 
     @cached_property
     def flips(self) -> tuple[int, ...]:
-        """Positions at which the model's own choice is another token."""
+        """Positions at which the model's argmax is not the baseline's token."""
         pairs = enumerate(zip(self.path.choices, self.path.tokens, strict=False))
         return tuple(at for at, (own, given) in pairs if own != given)
 
@@ -261,7 +261,7 @@ class _PathComparison:
 
     @property
     def agrees_with_path(self) -> bool:
-        """True if the candidate's first other token is the path's choice there, up to a tie."""
+        """True if the candidate's token at the first difference is the path's argmax there, or tied with it."""
         at, tokens = self.parting, self.actual.token_ids or ()
         if at >= len(self.path.choices):
             return bool(self.wrong_ends)  # else only the finish reason differs, which no tie explains

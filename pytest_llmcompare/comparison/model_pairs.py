@@ -28,13 +28,13 @@ class Answer(NamedTuple):
 
     @classmethod
     def of(cls, generation: Generation | None, target: str | None, stop_strings: Sequence[str]) -> Answer:
-        """The answer that an output is; with no output if there is none."""
+        """The answer of a model that wrote this output; None if it wrote none."""
         if generation is None:
             return cls(None, target)
         return cls(generation.text, target, _before_stop(generation, stop_strings))
 
     def is_same(self, other: Answer) -> bool:
-        """True if the texts are equal, or but for the stop string that one of them leaves out."""
+        """True if the texts are equal, or differ only by a stop string that one of them leaves out."""
         if self.text is None or self.text == other.text:
             return self.text is not None
         return self.body is not None and self.body == other.body and self.body in (self.text, other.text)

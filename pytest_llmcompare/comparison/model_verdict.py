@@ -20,9 +20,9 @@ from .noise import ELSEWHERE
 LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
 TIMES_NOISE = 3
-TIMES_NOISE_LOW_PRECISION = 6
-"""Of a low-precision checkpoint, whose noise lacks the difference between writing and reading. In float32 that is about
-twice the difference between two readings."""
+FEW_OUTPUTS = 3
+"""Up to so many outputs, the limit is markedly wider: twice as wide for one, by 4 % for forty. The noise of one can be
+three times that of all together."""
 LEAST_READ, LEAST_SERVED, LEAST_ROUNDED = 2e-6, 1e-4, 1e-3
 """Smallest limits (nats): of a local model, of one behind a server, and of one with quantised activations."""
 OTHER_DEVICE = 10
@@ -46,8 +46,8 @@ class Movement:
 def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict | None:
     """Compare a model with the one that its baselines were recorded with.
 
-    The verdict is that by baselines of today's weights if they have enough tokens, else that of the environment with
-    most tokens.
+    Baselines of several environments are judged separately. The verdict is that of the environment with today's
+    weights if its baselines have enough tokens, else that of the environment with the most tokens.
 
     Args:
         movements: The compared cases; missing, stale and failed ones are left out.
@@ -61,7 +61,15 @@ def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict
 
 
 def judge_environments(movements: Iterable[Movement], now: Environment) -> dict[Environment, ModelVerdict]:
-    """A verdict by the baselines of each environment, without noise, that some were recorded in; arguments as above."""
+    """A verdict per environment that baselines were recorded in.
+
+    Args:
+        movements: The compared cases; missing, stale and failed ones are left out.
+        now: Today's environment.
+
+    Returns:
+        The verdicts by environment, without the noise that was measured in it.
+    """
     by_environment: dict[Environment, list[Movement]] = {}
     for movement in movements:
         by_environment.setdefault(without_noise(movement.environment), []).append(movement)
@@ -69,7 +77,7 @@ def judge_environments(movements: Iterable[Movement], now: Environment) -> dict[
 
 
 def decisive(verdicts: Collection[ModelVerdict]) -> ModelVerdict:
-    """The verdict that counts of at least one, with the number of baselines of the others."""
+    """Choose the verdict that counts, out of at least one; it gets the number of baselines behind the others."""
     chosen = max(verdicts, key=lambda verdict: (_is_of_today(verdict), verdict.tokens, verdict.cases))
     return replace(chosen, others=sum(verdict.cases for verdict in verdicts) - chosen.cases)
 
@@ -79,7 +87,7 @@ def _is_of_today(verdict: ModelVerdict) -> bool:
 
 
 def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
-    """The verdict by baselines of one environment."""
+    """The verdict from the baselines of one environment."""
     then = movements[0].environment
     weights = [dict(environment).get(WEIGHTS) for environment in (then, now)]
     same_weights = None if None in weights else weights[0] == weights[1]
@@ -100,7 +108,7 @@ def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
     learnt = (LearntNoise.read(movement.environment) for movement in movements)
     today = LearntNoise.read(now)
     noise = max((one.rms for one in learnt if one is not None), default=today.rms if today else None)
-    limit = _limit(then, now, noise, max(likelihood.band for likelihood in known))
+    limit = _limit(then, now, noise, max(likelihood.band for likelihood in known), len(known))
     finding, reason = Finding.CHANGED if moved > limit else Finding.UNCHANGED, ""
     if dtype:
         reason = f"its baselines hold no log-probs that were read in float32, and in {dtype} noise hides small changes"
@@ -119,7 +127,7 @@ def _low_precision(then: Environment, now: Environment) -> str:
     return next((dtype for dtype in formats if dtype and dtype not in FULL_PRECISION), "")
 
 
-def _limit(then: Environment, now: Environment, noise: float | None, band: float) -> float:
+def _limit(then: Environment, now: Environment, noise: float | None, band: float, outputs: int) -> float:
     """The largest movement that counts as noise (nats).
 
     Args:
@@ -127,12 +135,12 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         now: Today's.
         noise: Noise measured when recording (nats, root mean square).
         band: Limit of a single case (nats), which stands in where no noise was measured.
+        outputs: How many are compared.
     """
     if noise is None:
         return max(band, LEAST_ROUNDED) if rounds_activations(then, now) else band
     if SERVER in dict(then):
         return max(LEAST_SERVED, TIMES_NOISE * noise) * (1 if same_numerics(then, now) else ELSEWHERE)
-    formats = {dict(environment).get("dtype") for environment in (then, now)}
-    times = TIMES_NOISE if formats <= {*FULL_PRECISION} else TIMES_NOISE_LOW_PRECISION
     least = LEAST_ROUNDED if rounds_activations(then, now) else LEAST_READ
+    times = TIMES_NOISE * math.sqrt(1 + FEW_OUTPUTS / outputs)
     return max(least, times * noise) * (1 if same_device(then, now) else OTHER_DEVICE)

@@ -62,7 +62,7 @@ def root_mean_square(squares: Sequence[float]) -> float:
 
 
 def uncertainty(logprobs: Sequence[float]) -> float:
-    """Mean square of the probability that a token was not to be chosen; its log-prob moves about in proportion."""
+    """Mean of (1 - p)² over tokens of probability p: log-probs of unlikely tokens move most, roughly by this factor."""
     return sum((1 - math.exp(min(0.0, value))) ** 2 for value in logprobs) / max(1, len(logprobs))
 
 

@@ -20,6 +20,7 @@ from pytest_llmcompare.compat import takes_positions_to_keep
 from pytest_llmcompare.models.load import LocalModel
 
 from .failures import is_out_of_memory
+from .prefix_attention import can_attend_apart, copy_prefixes, prefix_apart
 from .prefix_cache import SharedPrefix, cache_keyword
 from .state import fresh
 
@@ -69,15 +70,31 @@ def draft_logits(
         options |= {name: model_kwargs[name] for name in ("encoder_outputs", "attention_mask") if name in model_kwargs}
         return [model.model(**options).logits[0, input_ids.shape[1] - 1 :]]
     skip = prefix.length if prefix else 0
-    if prefix:
-        options |= {"use_cache": True, cache_keyword(model): prefix.read_only_cache()}
     options["input_ids"] = ids = right_padded([[*row.prompt[skip:], *row.draft[:-1]] for row in rows], input_ids.device)
     positions = model_kwargs.get("position_ids")
     if positions is not None and positions.ndim == 2:  # RoBERTa's own begin elsewhere
         options["position_ids"] = torch.arange(skip, skip + ids.shape[1], device=ids.device).expand_as(ids)
     first = [len(row.prompt) - skip - 1 for row in rows]
     lengths = [len(row.draft) for row in rows]
-    return _at_drafts(model.model, options, first, lengths) or _after_shortest(model.model, options, first, lengths)
+    if not prefix:
+        return _logits(model.model, options, first, lengths)
+    options |= {"use_cache": True}
+    if can_attend_apart(model, ids.shape[1], prefix.layers[0][0]):
+        try:
+            with prefix_apart(prefix.layers, prefix.buffers) as cache:
+                return _logits(model.model, {**options, cache_keyword(model): cache}, first, lengths)
+        except Exception as error:  # from the model, whose attention may be of any kind
+            if is_out_of_memory(error):
+                raise
+            log.debug("%s can't keep a prefix apart", type(model.model).__name__, exc_info=True)
+            copy_prefixes(model)
+            _refuse_positions.discard(model.model)
+    return _logits(model.model, {**options, cache_keyword(model): prefix.read_only_cache()}, first, lengths)
+
+
+def _logits(model: Any, options: dict[str, Any], first: Sequence[int], lengths: Sequence[int]) -> list[Tensor]:
+    """Logits of each draft, of which the first comes from position `first` of its row."""
+    return _at_drafts(model, options, first, lengths) or _after_shortest(model, options, first, lengths)
 
 
 def _at_drafts(

@@ -1,8 +1,9 @@
 """Drafts: expected outputs, verified in one pass over prompt and draft (teacher forcing).
 
-Such a pass must give exactly the output of plain `generate`. If it can't be sure (two tokens are nearly equally likely,
-a setting depends on more than the tokens before, the model does not support it) it notes why, and the prompt is decoded
-plainly. If the model leaves the draft, the output goes on from there.
+Such a pass must give exactly the output of plain `generate`. If it can't be sure (a setting depends on more than the
+tokens before, the model does not support it) it notes why, and the prompt is decoded plainly. Where two tokens are
+nearly equally likely plain decoding decides, up to the last such place. If the model leaves the draft, the output goes
+on from there.
 
 A low-precision checkpoint is read in float32, so such a pass gives log-probs and never an output.
 """
@@ -21,17 +22,18 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
 from .batching import room_after
+from .draft_check import DraftCheck
 from .float32_trial import is_read_in_low_precision, reading, warn_of_low_precision
 from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
-from .job import Job
+from .job import Job, NearTie
 from .model_call import call, seeded
 from .prefix_cache import SharedPrefix
 from .recorder import RowOutput, record
 from .request import Finished, Outcome
 from .self_check import why_not_in_one_pass, why_rounding_differs
 from .state import fresh
-from .verify import DraftCheck, draft_verifier
+from .verify import draft_verifier
 
 log = logging.getLogger(__name__)
 FAILED = "the pass over the draft failed"
@@ -131,9 +133,7 @@ def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix |
 
 def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     """The outcome if the output has ended; else note what was accepted."""
-    note_path(job, index, check)
-    if check.rejection:
-        job.rejections[index] = check.rejection
+    note_check(job, index, check)
     if check.unsure:
         return None
     if check.stop:
@@ -143,8 +143,13 @@ def take_in(job: Job, index: int, check: DraftCheck) -> Outcome | None:
     return None
 
 
-def note_path(job: Job, index: int, check: DraftCheck) -> None:
-    """Keep the log-probs along a draft, if the pass got to its end."""
+def note_check(job: Job, index: int, check: DraftCheck) -> None:
+    """Keep the log-probs along a draft, if the pass got to its end, and why it is not the output."""
+    if check.rejection:
+        job.rejections[index] = check.rejection
+    if check.near_tie:
+        rest = None if job.config.do_sample or job.model.is_encoder_decoder else check.rest
+        job.near_ties[index] = NearTie(tuple(check.draft[: check.forced.last_unsure]), rest)
     if check.is_read:
         coarse = is_read_in_low_precision(job.model)
         job.paths[index] = check.path(draws=bool(job.config.do_sample), coarse=coarse)
@@ -159,13 +164,12 @@ def verify_alone(job: Job, index: int, check: DraftCheck) -> Outcome | None:
         prefix = job.prefix()
         verify = VerifyThenDecode(job, check, prefix)
         with transformers_quiet(), seeded(job.model.device, seed), reading(job.model):
-            output = call(job.model, [check.prompt], config, verify, prefix if job.model.is_batchable else None)
+            after = prefix if job.model.is_batchable else None
+            output = call(job.model, [check.prompt], config, verify, prefix=after)
     except Exception as error:  # it is decoded plainly
         job.failed("reading a baseline in one pass", error, log, [index])
         check.unsure = FAILED
-    note_path(job, index, check)
-    if check.rejection:
-        job.rejections[index] = check.rejection
+    note_check(job, index, check)
     if output is None or output.fault or not output.sure:
         job.rejections[index] = check.unsure or "two tokens are nearly equally likely after the draft"
         return None

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_llmcompare.models.device import highest_matmul_precision
+from pytest_llmcompare.models.device import dtype_of, highest_matmul_precision
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.text import error_line
 
@@ -60,18 +60,18 @@ def reading(model: LocalModel) -> Iterator[None]:
 
 def is_read_in_float32(model: LocalModel) -> bool:
     """Return whether it is a low-precision checkpoint that `reading` upcasts."""
-    return model.model.dtype in LOW and not why_not_in_float32(model)
+    return dtype_of(model.model) in LOW and not why_not_in_float32(model)
 
 
 def is_read_in_low_precision(model: LocalModel) -> bool:
     """Return whether it is a low-precision checkpoint that can't be read in float32."""
-    return model.model.dtype in LOW and bool(why_not_in_float32(model))
+    return dtype_of(model.model) in LOW and bool(why_not_in_float32(model))
 
 
 def warn_of_low_precision(model: LocalModel) -> None:
     """Warn of a low-precision checkpoint that can't be read in float32."""
-    if model.model.dtype in LOW and (why := why_not_in_float32(model)):
-        precision = str(model.model.dtype).removeprefix("torch.")
+    if dtype_of(model.model) in LOW and (why := why_not_in_float32(model)):
+        precision = str(dtype_of(model.model)).removeprefix("torch.")
         warn_once(
             model,
             f"log-probs are read in {precision}, whose rounding hides small changes of the model. It can't be read in "

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import GenerationConfig
+from torch import Tensor
+from transformers import GenerationConfig, StoppingCriteria
 
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.models.load import transformers_quiet
@@ -77,15 +78,20 @@ class Batches:
 
 
 def decode_unanswered(job: Job) -> Iterator[Finished]:
-    """Decode all prompts of a job that have no outcome yet."""
-    batchable = [index for index in job.prompts if index in job.unanswered and can_be_batched(job, index)]
+    """Decode all prompts of a job that have no outcome yet.
+
+    Those with a near tie are decoded plainly at once, because any shortcut would come to the same two tokens.
+    """
+    shortened = [index for index in job.prompts if index in job.unanswered and index not in job.near_ties]
+    batchable = [index for index in shortened if can_be_batched(job, index)]
     for indices in ([index for index in batchable if index in job.accepted], batchable):
         for group in batch_groups(job, [index for index in indices if index in job.unanswered]):
             yield from decode_together(job, group)
     for index in [index for index in job.prompts if index in job.unanswered]:
         outputs = decode_batch(job, [index]) if index in job.accepted else None
         if outputs is None:
-            yield job.finish(index, decode_after_prefix(job, index) or decode_alone(job, index))
+            outcome = None if index in job.near_ties else decode_after_prefix(job, index)
+            yield job.finish(index, outcome or decode_alone(job, index))
         else:
             yield from finish_batch(job, [index], outputs)
 
@@ -233,13 +239,48 @@ def decode_after_prefix(job: Job, index: int) -> Outcome | None:
     return None if output.fault or not output.sure else job.generation(index, output)
 
 
+class StartsSo(StoppingCriteria):
+    """Ends an output that starts with some tokens after them.
+
+    Args:
+        start: Length of the prompt.
+        tokens: The tokens.
+    """
+
+    def __init__(self, start: int, tokens: Sequence[int]) -> None:
+        self.start = start
+        self.tokens = list(tokens)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002 - transformers passes both
+        """Whether each row of `input_ids` [rows, seq] ends here."""
+        ends = [row[self.start :] == self.tokens for row in input_ids.tolist()]
+        return torch.tensor(ends, device=input_ids.device)
+
+
+def decode_near_tie(job: Job, index: int, config: GenerationConfig) -> RowOutput | None:
+    """Decode plainly what a draft's near ties leave open; None if no draft says how the output goes on.
+
+    After the last near tie the draft is what the model chooses, so an output that starts like the draft up to there is
+    the draft.
+    """
+    tie, prompt = job.near_ties.get(index), job.prompts[index]
+    if tie is None or tie.rest is None:
+        return None
+    started = time.perf_counter()
+    output: RowOutput = call(job.model, [prompt], config, stopping=[StartsSo(len(prompt), tie.start)])[0]
+    if output.tokens == tie.start and not output.fault and tie.rest.tokens:
+        return concatenated(output, tie.rest, tie.rest.stop, len(tie.rest.tokens))
+    job.add_seconds([index], [output], time.perf_counter() - started)
+    return output
+
+
 def decode_alone(job: Job, index: int) -> Outcome:
     """Decode one prompt as a user's own call would."""
     prompt = job.prompts[index]
     config, too_long = job.within_context(len(prompt))
     try:
         with transformers_quiet(), seeded(job.model.device, job.seeds[index] if config.do_sample else None):
-            output = timed_call(job, [index], [prompt], config)[0]
+            output = decode_near_tie(job, index, config) or timed_call(job, [index], [prompt], config)[0]
         if not output.fault and not (too_long and output.stop == "length"):
             return job.generation(index, output)
         fault = f"{output.fault}." if output.fault else too_long

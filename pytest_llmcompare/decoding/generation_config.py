@@ -28,7 +28,7 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.gen_config import SAMPLING_DEFAULTS, problems, unused
+from pytest_llmcompare.models.gen_config import OF_SAMPLING, SAMPLING_DEFAULTS, WITHOUT_EFFECT, problems, unused
 from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.text import error_line
 
@@ -57,6 +57,15 @@ REPLAYABLE = INDEPENDENT | {
     "top_h", "typical_p",
 }  # fmt: skip
 """Settings whose effect at a position depends on nothing but the tokens and scores before it."""
+
+
+SCORES_KEPT = frozenset(
+    {
+        "cache_config", "cache_implementation", "disable_compile", "length_penalty", "max_cache_len", "max_length",
+        "max_new_tokens", "max_time", "prefill_chunk_size", "stop_strings", "use_cache",
+    }
+)  # fmt: skip
+"""Settings without a logits processor, besides token ids."""
 
 
 def token_settings(model: LocalModel) -> dict[str, Any]:
@@ -145,6 +154,16 @@ def rows_are_independent(gen_config: Mapping[str, Any], model: LocalModel) -> bo
     greedy = not in_force.get("do_sample") and in_force.get("num_beams", 1) == 1
     token_ids = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
     return greedy and "max_new_tokens" in in_force and in_force.keys() - token_ids <= INDEPENDENT
+
+
+def keeps_scores(gen_config: Mapping[str, Any], model: LocalModel) -> bool:
+    """True if tokens are chosen greedily by the model's own scores, which no logits processor changes."""
+    in_force = {**token_settings(model), **{key: value for key, value in gen_config.items() if value is not None}}
+    if in_force.get("do_sample"):
+        return False
+    token_ids = {key for key in in_force if key.endswith("_token_id") and not key.startswith("forced_")}
+    changing = in_force.keys() - token_ids - SCORES_KEPT - OF_SAMPLING
+    return all(key in WITHOUT_EFFECT and in_force[key] == WITHOUT_EFFECT[key] for key in changing)
 
 
 def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) -> str:

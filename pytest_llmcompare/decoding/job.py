@@ -23,6 +23,19 @@ from .self_check import why_no_prefix
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class NearTie:
+    """What is known of an output whose draft has a near tie.
+
+    Attributes:
+        start: The draft up to its last near tie, that included.
+        rest: What the output goes on with if it starts so; None if that is not known.
+    """
+
+    start: tuple[int, ...]
+    rest: RowOutput | None
+
+
 @dataclass
 class Job:
     """Prompts that share their decoding settings. All mappings are by index of the request.
@@ -40,6 +53,7 @@ class Job:
         accepted: The part of a draft that was verified, from which the output goes on otherwise.
         untried: Why a draft was not tried: a reason in the settings or in the model.
         rejections: Why a draft that was tried was not confirmed.
+        near_ties: Drafts in which two tokens are nearly equally likely: only plain decoding says which.
         paths: Log-probs and margins along drafts.
         failures: Shortcuts that raised, until their prompts have been decoded plainly.
         take_seconds: Called with the time that the model took to generate an output, in seconds.
@@ -59,6 +73,7 @@ class Job:
     accepted: dict[int, RowOutput] = field(default_factory=dict)
     untried: dict[int, str] = field(default_factory=dict)
     rejections: dict[int, str] = field(default_factory=dict)
+    near_ties: dict[int, NearTie] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     take_seconds: Callable[[int, float], None] = ignore_seconds

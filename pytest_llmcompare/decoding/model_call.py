@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, StopStringCriteria
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, StopStringCriteria
 
 from pytest_llmcompare.models.load import LocalModel
 
@@ -28,7 +28,9 @@ def call(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     custom_generate: Callable[..., Any] = record,
+    *,
     prefix: SharedPrefix | None = None,
+    stopping: Sequence[StoppingCriteria] = (),
     **options: Any,
 ) -> Any:
     """Call `generate` once for prompts of any length.
@@ -39,6 +41,7 @@ def call(
         config: Settings.
         custom_generate: The callable that makes the outputs.
         prefix: KV cache of tokens that all prompts start with.
+        stopping: More criteria to stop by.
         **options: More arguments of the callable.
 
     Returns:
@@ -48,6 +51,7 @@ def call(
     # generate() gives its tokenizer to no loop but its own, so stop strings go in as what it would make of them.
     config, stops = copy.deepcopy(config), config.stop_strings
     config.stop_strings = None
+    by_strings = [StopStringCriteria(model.tokenizer, stops)] if stops else []
     if prefix:
         options[cache_keyword(model)] = prefix.growing_cache([row.count(0) for row in mask])
     with own_settings_aside(model), fresh(model.model):
@@ -56,7 +60,7 @@ def call(
             attention_mask=torch.tensor(mask, device=model.device),
             generation_config=config,
             custom_generate=custom_generate,
-            stopping_criteria=[StopStringCriteria(model.tokenizer, stops)] if stops else None,
+            stopping_criteria=StoppingCriteriaList([*by_strings, *stopping]),
             **options,
         )
 

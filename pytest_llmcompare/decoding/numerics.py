@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_llmcompare.models.device import device_name, matmul_precision
+from pytest_llmcompare.models.device import device_name, dtype_of, matmul_precision
 
 if TYPE_CHECKING:
     from pytest_llmcompare.models.load import LocalModel
@@ -57,7 +57,7 @@ def numerics(model: LocalModel) -> dict[str, str]:
     return {
         "device": device_name(model.device),
         "devices": json.dumps(getattr(model.model, "hf_device_map", {}), default=str, sort_keys=True),
-        "dtype": str(model.model.dtype).removeprefix("torch."),
+        "dtype": str(dtype_of(model.model)).removeprefix("torch."),
         "attention": str(getattr(config, "_attn_implementation", "")),
         "quantization": model.quantization,
         "CPU capability": torch.backends.cpu.get_cpu_capability(),

@@ -159,7 +159,7 @@ class GrowingLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.lazy_initialization(keys, values)  # of the rows: none yet
         self.shared = keys, values
-        self.spans = _spans(gaps)
+        self.spans = _spans([min(gap, keys.shape[-2]) for gap in gaps])  # own tokens hold the rest
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Add `key_states` and `value_states` [rows, heads, seq, size]; return all, prefix first."""

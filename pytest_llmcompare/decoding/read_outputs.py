@@ -17,6 +17,7 @@ from torch import Tensor
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 
+from .draft_check import DraftCheck
 from .draft_logits import draft_logits
 from .drafts import VERIFY_TOKENS
 from .float32_trial import is_read_in_low_precision, reading
@@ -26,7 +27,6 @@ from .model_call import call
 from .prefix_cache import SharedPrefix
 from .request import Finished
 from .self_check import why_not_in_one_pass
-from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 HELD_BACK = 32

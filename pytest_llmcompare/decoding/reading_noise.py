@@ -5,38 +5,49 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models.device import dtype_of
 from pytest_llmcompare.models.load import LocalModel
 
+from .draft_check import DraftCheck
 from .failures import STRICT, is_out_of_memory
 from .float32_reading import LOW
-from .generation_config import configuration
+from .generation_config import configuration, keeps_scores
 from .job import Job
 from .read_outputs import read_batch
 from .request import Request
-from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 
 MOST_READ = 8
 """Outputs that are read once more; in float32 they show the noise of all others to a factor of two."""
 ENOUGH = 16
-"""Tokens after which no more are read again, if all outputs show what writing moves, which is more.
+"""Tokens after which no more are read again, if as many outputs as would be show what writing moves, which is more.
 
 An output that is read again costs its whole prompt twice, however short it is.
 """
+MOVED = 1 / 24
+"""Share of numbers that get a rounding error of one or two steps of their format: together as much as an error of up to
+half a step in each of them, whose variance is a twelfth of a step squared."""
 PROCESSED = 1e-2
-"""Difference (nats) above which a written log-prob is not that of a reading: logits processors have changed it."""
+"""Difference (nats) above which a written log-prob is not that of a reading: a processor that no setting declares has
+changed it. Those that settings declare may change it by less, top-k of a confident model by 1e-3."""
 
 
 def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
-    """Read outputs again, one by one and in pairs, without a shared prefix, and compare.
+    """Read outputs again, one by one and in pairs with rounding errors, without a shared prefix, and compare.
 
-    One by one may be how they were read, which repeats to the bit; pairs sum in another order. In full precision the
-    difference between written and read log-probs counts, too, because a check compares the one with the other.
+    One by one may be how they were read, which repeats to the bit; an encoder's outputs always are. In full precision
+    the difference between written and read log-probs counts, too, because a check compares the one with the other.
 
     Args:
         model: The model.
@@ -49,9 +60,12 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
     if not known:
         return None
     known.sort(key=lambda pair: -uncertainty(pair[1].as_read or ()))
-    written = 0.0 if model.model.dtype in LOW else _written(known)
+    most = known[:MOST_READ]
+    plain = [pair for pair in known if _shows_writing(model, *pair)]
+    written = _written(plain)
     try:
-        again = _read_again(model, known[:MOST_READ], ENOUGH if written else math.inf)
+        shown = written and len(plain) >= len(most) and not model.is_encoder_decoder  # writing encodes as reading does
+        again = _read_again(model, most, ENOUGH if shown else math.inf)
     except Exception as error:  # from the model, of any kind
         if os.environ.get(STRICT) and not is_out_of_memory(error):
             raise
@@ -60,24 +74,72 @@ def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generatio
     return max(again, written)
 
 
+def _shows_writing(model: LocalModel, request: Request, output: Generation) -> bool:
+    """True if an output's log-probs are those of token after token, not of a draft, and no logits processor's."""
+    return dtype_of(model.model) not in LOW and output.path is None and keeps_scores(request.gen_config, model)
+
+
 def _read_again(model: LocalModel, answered: Sequence[tuple[Request, Generation]], enough: float) -> float:
-    """Movement (rms, nats) between readings, one by one and in pairs, until so many tokens were read."""
+    """Movement (rms, nats) between readings, one by one and rounded otherwise, until so many tokens were read."""
     again: list[float] = []
-    in_pairs: list[float] = []
+    rounded: list[float] = []
     for pair in (answered[at : at + 2] for at in range(0, len(answered), 2)):
         alone = [_read(model, [one])[0] for one in pair]
         for (_, output), logprobs in zip(pair, alone, strict=True):
             again += _squares(output.as_read or (), logprobs)
-        if len(pair) == 2 and not model.is_encoder_decoder:
-            for one, other in zip(alone, _read(model, pair), strict=True):
-                in_pairs += _squares(one, other)
+        with rounding_errors(model.model):
+            batches = [[one] for one in pair] if model.is_encoder_decoder else [pair]
+            others = [logprobs for batch in batches for logprobs in _read(model, batch)]
+        for one, other in zip(alone, others, strict=True):
+            rounded += _squares(one, other)
         if len(again) >= enough:
             break
-    return max(root_mean_square(again), root_mean_square(in_pairs))
+    return max(root_mean_square(again), root_mean_square(rounded))
+
+
+@contextmanager
+def rounding_errors(model: nn.Module) -> Iterator[None]:
+    """Round what embeddings and layers give once more, at random, until the block ends.
+
+    Other attention, threads or instructions sum in another order. They move log-probs about as far as one more error
+    of the usual size after each layer does, whatever the architecture makes of it.
+    """
+    generators: dict[torch.device, torch.Generator] = {}
+
+    def rounded(tensor: Tensor) -> Tensor:
+        if tensor.dtype not in (torch.float32, torch.float64):
+            return tensor
+        if tensor.device not in generators:
+            generators[tensor.device] = torch.Generator(tensor.device).manual_seed(0)
+        draws = torch.rand(tensor.shape, generator=generators[tensor.device], device=tensor.device)
+        steps = (draws < MOVED / 2).to(tensor.dtype) - (draws > 1 - MOVED / 2).to(tensor.dtype)
+        return tensor * (1 + torch.finfo(tensor.dtype).eps * steps)
+
+    def after(_: nn.Module, __: Any, output: Any) -> Any:
+        if isinstance(output, Tensor):
+            return rounded(output)
+        if type(output) is tuple and output and isinstance(output[0], Tensor):
+            return rounded(output[0]), *output[1:]
+        return None
+
+    handles = [part.register_forward_hook(after) for part in _rounding_parts(model)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _rounding_parts(model: nn.Module) -> set[nn.Module]:
+    """Layers, and what multiplies and looks up in them and before; not what gives scores, which are many."""
+    parts = {part for part in model.modules() if isinstance(part, nn.Embedding | nn.Linear | Conv1D)}
+    lists = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    return parts.union(*lists) - {head}
 
 
 def _written(answered: Sequence[tuple[Request, Generation]]) -> float:
-    """Movement (rms, nats) between log-probs as written and as read, where no logits processor changed them."""
+    """Movement (rms, nats) between log-probs as written and as read; `answered` have no logits processors."""
     squares: list[float] = []
     for _, output in answered:
         own = _squares(output.logprobs or (), output.as_read or ())

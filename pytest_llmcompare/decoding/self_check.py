@@ -26,19 +26,20 @@ from transformers import GenerationConfig, LogitsProcessorList, MaxLengthCriteri
 
 from pytest_llmcompare.comparison.noise import PRECISIONS, unsure
 from pytest_llmcompare.compat import sampling_loop
-from pytest_llmcompare.models.device import matmul_precision
+from pytest_llmcompare.models.device import dtype_of, matmul_precision
 from pytest_llmcompare.models.load import LENGTH_DEPENDENT, LocalModel, transformers_quiet
 from pytest_llmcompare.models.quantization import ACTIVATIONS
 from pytest_llmcompare.text import error_line
 
 from . import near_ties
+from .draft_check import DraftCheck
 from .draft_logits import draft_logits
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
+from .prefix_attention import copy_prefixes
 from .prefix_cache import SharedPrefix, compute_prefix
 from .recorder import ForcedTokens
-from .verify import DraftCheck
 
 log = logging.getLogger(__name__)
 LENGTHS = (8, 14)
@@ -64,8 +65,8 @@ _plain_scores: WeakKeyDictionary[Any, dict[tuple[int, bool], Tensor]] = WeakKeyD
 
 def why_rounding_differs(model: LocalModel) -> str:
     """Why one pass may choose another token than writing does; empty if only numerical noise could."""
-    if model.model.dtype not in (torch.float32, torch.float64):
-        precision = str(model.model.dtype).removeprefix("torch.")
+    if dtype_of(model.model) not in (torch.float32, torch.float64):
+        precision = str(dtype_of(model.model)).removeprefix("torch.")
         return f"in {precision} one pass over many tokens rounds in another way than one token at a time"
     if model.quantization.endswith(ACTIVATIONS):
         return "its activations are quantised, so one pass over many tokens rounds in another way"
@@ -105,7 +106,7 @@ def why_no_prefix(model: LocalModel, *, for_writing: bool) -> str:
         return crowded
     if for_writing:
         return _check(model, f"{WITH_PREFIX}, in writing", lambda: _padding_is_sound(model, _prefix(model)))
-    return _check(model, WITH_PREFIX, lambda: _one_pass_is_sound(model, _prefix(model)))
+    return _check(model, WITH_PREFIX, lambda: _prefix_is_sound(model))
 
 
 def why_crowded(model: LocalModel) -> str:
@@ -201,7 +202,7 @@ def _written(model: LocalModel, prompts: Sequence[Sequence[int]], prefix: Shared
         prepared["stopping_criteria"] = StoppingCriteriaList([MaxLengthCriteria(input_ids.shape[1] + STEPS)])
         sampling_loop(inner)(input_ids, **prepared)
 
-    call(model, prompts, _greedy_config(), write, prefix)
+    call(model, prompts, _greedy_config(), write, prefix=prefix)
     return torch.stack(force.steps, dim=1)
 
 
@@ -236,6 +237,15 @@ def _one_pass_is_sound(model: LocalModel, prefix: SharedPrefix | None) -> bool:
     lengths = LENGTHS[:1] if model.is_encoder_decoder else LENGTHS
     read = _in_one_pass(model, lengths, prefix)[0]
     return _agree(model, read, _plain(model, LENGTHS[0], as_read=True), as_read=True)
+
+
+def _prefix_is_sound(model: LocalModel) -> bool:
+    """True if one pass after a shared prefix gives the scores of plain `generate`, if need be with a copy for each row.
+
+    Some models change keys or values in an attention of their own (DiffLlama), which has to see those of whole rows.
+    """
+    prefix = _prefix(model)
+    return _one_pass_is_sound(model, prefix) or (copy_prefixes(model) and _one_pass_is_sound(model, prefix))
 
 
 def _padding_is_sound(model: LocalModel, prefix: SharedPrefix | None = None) -> bool:
@@ -282,7 +292,7 @@ def _noise(model: LocalModel, scale: float, spread: float, *, in_float32: bool) 
         spread: How far the best score stands out.
         in_float32: Whether the scores of a low-precision checkpoint were read in float32.
     """
-    precision = PRECISIONS.get(str(model.model.dtype).removeprefix("torch."))
+    precision = PRECISIONS.get(str(dtype_of(model.model)).removeprefix("torch."))
     if in_float32 or not why_rounding_differs(model) or precision is None:
         return max(unsure(scale), 1e-4 * spread)
     return max(0.25, 2 * precision.step * scale)

@@ -53,7 +53,7 @@ def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
 
 
 def facts_of_place(ours: HeldTransformer) -> dict[str, str]:
-    """Facts with which a model gets the same device, dtype and kernels; they are part of no key."""
+    """Facts that decide which device, dtype and kernels a model gets; they are not part of any key."""
     return {**machine(), "device option": ours.spec.device or "", "dtype option": ours.spec.dtype or ""}
 
 
@@ -69,7 +69,7 @@ def is_self_contained(ours: HeldTransformer) -> bool:
 
 
 def notes_depend_on(group: Group, ours: HeldTransformer) -> list[object]:
-    """All that `local_model.model_notes` looks at besides the model."""
+    """Everything besides the model that `local_model.model_notes` depends on."""
     spec, declaration = group.spec, group.declaration
     rows = [dict(row.gen_config) for row in declaration.rows]
     variants = [dict(variant.gen_config) for variant in declaration.variants]

@@ -66,9 +66,9 @@ def look_up(
         keep_digests(resources.root)
     elif mode == ONLY and group.spec.kind is not SourceKind.ECHO:
         raise ModelError(
-            f"model {group.spec.name!r} may not be asked (--llm-cache=only), and its answers are not kept: those of "
-            f"served models and of models logged elsewhere are only with cache = true in {header(group.spec.name)} of "
-            "pyproject.toml, and with --llm-decode=plain none are.\n"
+            f"model {group.spec.name!r} may not be asked (--llm-cache=only), and no answers of it are cached. Those of "
+            f"served models and of models logged elsewhere are cached only with cache = true in "
+            f"{header(group.spec.name)} of pyproject.toml; with --llm-decode=plain none are.\n"
             "Leave it out with --llm-models, or run with --llm-cache=on."
         )
     return cached

@@ -120,7 +120,7 @@ def check_of(asking: Asking, case: Case) -> Check:
 
 
 def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping[int, Check]) -> dict[int, Checked]:
-    """Check cases, keeping each outcome as it comes; what came of them, by index."""
+    """Check cases and keep each outcome as it comes; return the results by index."""
     checked: dict[int, Checked] = {}
     outcomes.asking.progress.ask_many(model.options.concurrency)
     for index, outcome in in_threads(partial(check_case, server), checks, model.options.concurrency):
@@ -186,7 +186,7 @@ def _check_same_model(
 
 
 def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities) -> list[str]:
-    """What the server shows, and what a check with the stored baselines cannot see for that."""
+    """Notes on what the server shows, and on what it therefore cannot show about the stored baselines."""
     server = f" ({capabilities.server})" if capabilities.server else ""
     notes = [f"model {model.name!r}: level {capabilities.level.value}{server}: {MEANING[capabilities.level]}"]
     asked = model.server().client.model
@@ -196,8 +196,8 @@ def _level_notes(asking: Asking, model: ServedModel, capabilities: Capabilities)
     higher = [level.value for level in takewhile(lambda level: level is not capabilities.level, Level)]
     if level := next((level for level in higher if level in recorded), ""):
         notes.append(
-            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server shows level "
-            f"{capabilities.level.value} alone; {LOST[capabilities.level]}"
+            f"model {model.name!r}: its baselines were recorded at level {level}, and today its server only shows "
+            f"level {capabilities.level.value}; {LOST[capabilities.level]}"
         )
     return notes
 
@@ -208,8 +208,8 @@ def _fault_notes(model: ServedModel, checked: Iterable[Checked]) -> list[str]:
     if not faults:
         return []
     note = (
-        f"model {model.name!r}: {count(len(faults), 'baseline')} could not be scored, so margins are known at the "
-        f"first other token only: {faults[0]}"
+        f"model {model.name!r}: {count(len(faults), 'baseline')} could not be scored, so margins are known only "
+        f"at the first token that differs: {faults[0]}"
     )
     return [note]
 

@@ -55,7 +55,7 @@ class CachedAnswers(ABC):
     @property
     @abstractmethod
     def answers_all(self) -> bool:
-        """True if the model need not be asked, because all that a run tells is known, or must not be."""
+        """True if the model is not asked: all that a run reports is kept, or `--llm-cache=only` forbids it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class CachedAnswers(ABC):
 
     @property
     def noise(self) -> LearntNoise | None:
-        """The noise that was measured, unless a baseline knows it."""
+        """The noise that was measured, unless a baseline already holds it."""
         return None
 
     @property
@@ -129,7 +129,10 @@ class CachedAnswers(ABC):
 
 
 class OtherAnswers(CachedAnswers):
-    """Answers of a model that is not loaded here. It is asked all or nothing, as one server at one time."""
+    """Answers of a model that is not loaded here.
+
+    It is asked for all cases or for none, so that all answers are from the same state of it.
+    """
 
     def look_up(self) -> None:
         """Find answers by the facts of the model."""

@@ -51,7 +51,7 @@ class EchoModel(PythonModel):
 
 
 def parameters_of(spec: ModelSpec) -> dict[str, float]:
-    """The parameters of an `echo:` model by their name in MLflow, those by default included."""
+    """The parameters of an `echo:` model, defaults included, by their names in MLflow."""
     settings = parse_echo(spec.source, f"model {spec.name!r}")
     return {name: getattr(settings, field) for name, field in PARAMETERS.items()}
 

@@ -1,4 +1,4 @@
-"""Shows the tokens of a model, by what was kept with its answers if it is not asked."""
+"""Texts of the tokens of a model: kept with its answers, so that a model that is not asked need not be loaded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def tokens_of(model: PyFuncModel, ours: HeldTransformer | None, cached: CachedAnswers | None) -> Tokenizer | None:
-    """What shows the tokens of a model; None for a model that gives texts alone.
+    """The object that shows the tokens of a model; None for a model that gives texts only.
 
     Args:
         model: The loaded pyfunc.
@@ -43,7 +43,7 @@ def pieces_of(cached: CachedAnswers) -> dict[int, str]:
 
 @dataclass
 class KeptTokens:
-    """Shows tokens and decodes baselines by what was kept with the answers; else asks the model's tokenizer."""
+    """Shows tokens and decodes baselines from what was kept with the answers, else with the model's tokenizer."""
 
     cached: CachedAnswers
     ours: HeldTransformer

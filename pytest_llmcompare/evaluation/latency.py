@@ -54,7 +54,7 @@ def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> 
 
 
 def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -> tuple[Gate, ...]:
-    """Gates, of which those on a latency that is not known say why."""
+    """The gates, with the reason added to those on a latency that is unknown."""
     answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
     if not answered:
         return tuple(gates)

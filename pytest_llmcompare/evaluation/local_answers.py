@@ -82,7 +82,7 @@ class LocalAnswers(CachedAnswers):
 
     @property
     def answers_all(self) -> bool:
-        """True if the model is not loaded, and need not or must not be: all that a run tells is known."""
+        """True if the model is not loaded: all that a run reports is kept, or `--llm-cache=only` forbids it."""
         if self.only or self.is_loaded:
             return self.only
         if len(self.hits) < len(self.cases) or self.about_notes not in self.about.notes:
@@ -101,7 +101,7 @@ class LocalAnswers(CachedAnswers):
 
     @property
     def noise(self) -> LearntNoise | None:
-        """The noise that was measured, unless a baseline knows it."""
+        """The noise that was measured, unless a baseline already holds it."""
         if self.about.noise is None or self.knows_noise(self.environment):
             return None
         return LearntNoise(self.about.noise)

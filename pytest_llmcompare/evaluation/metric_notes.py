@@ -1,4 +1,4 @@
-"""Notes on metrics that MLflow did not compute: at every run if the user asked for them, else with `-v`."""
+"""Notes on metrics that MLflow did not compute: always shown if the user asked for them, else with `-v`."""
 
 from __future__ import annotations
 

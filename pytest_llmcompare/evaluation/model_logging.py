@@ -59,7 +59,7 @@ class Flavor:
 
 
 def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) -> str:
-    """Have a model logged in the active run, quietly; its URI.
+    """Log a model in the active run, without MLflow's messages on the terminal; return its URI.
 
     Raises:
         TrackingError: MLflow's store does not take it.
@@ -118,7 +118,7 @@ def not_logged(name: str, error: Exception) -> TrackingError:
     return TrackingError(
         refusal(error, mlflow.get_tracking_uri())
         or f"model {name!r} cannot be logged in MLflow at {store()}: {error_line(error)}\n"
-        "See whether that store is running and can be written to, "
+        "Check that the store is running and can be written to, "
         "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
     )
 
@@ -256,7 +256,7 @@ def fetched(uri: str, spec: ModelSpec) -> Path:
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise ModelError(
             f"model {spec.name!r}: the files of {uri} cannot be fetched from MLflow at {store()}: {error_line(error)}\n"
-            "See whether that store is running and still has them, "
+            "Check that the store is running and still has them, "
             "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 

@@ -133,7 +133,7 @@ def hold(spec: ModelSpec, load: Load, root: Path) -> GivenModel:
                 f"model {spec.name!r} ({shown_spec(spec)}): "
                 f"no plugin knows the kind {spec.source.partition(':')[0]!r}; "
                 "each pytest_llmcompare_load_model returned None.\n"
-                "See whether the kind is spelt right, or return a model for it."
+                "Check the spelling of the kind, or return a model for it."
             )
         _held.given = checked(spec, given, root)
     return _held.given

@@ -38,7 +38,7 @@ def columns_beside(cases: Sequence[Case], baselines: Mapping[RowKey, str], *, pe
 
 
 def with_columns(metric: EvaluationMetric, beside: pd.DataFrame) -> EvaluationMetric:
-    """A metric whose function may ask for columns beside the dataset, as for those in it; it is told no others.
+    """Wrap a metric so that its function can name arguments after columns that are not in the dataset.
 
     Args:
         metric: The metric.

@@ -80,7 +80,7 @@ class Ratings:
 
 
 def is_scorer(wanted: object) -> bool:
-    """True if an object is a scorer; a program that did not import them has none."""
+    """True if an object is a scorer of `mlflow.genai`, which is not imported for that: without it there is none."""
     base = sys.modules.get("mlflow.genai.scorers.base")
     return base is not None and isinstance(wanted, base.Scorer)
 
@@ -235,7 +235,7 @@ def _plain(value: Any) -> Any:
 
 
 def _note(group: GroupKey, name: str, faults: Sequence[str], asked: int) -> str:
-    """A note on a scorer that failed on outputs, or on the whole of them if it was not asked about any."""
+    """A note on a scorer that failed: on `asked` outputs one by one, or on aggregating them if that is 0."""
     where = f"failed on {len(faults):,} of {asked:,} outputs" if asked else "could not be aggregated"
     return f"table {group.table!r}, model {group.model!r}: scorer {name!r} {where}, so it has no metric: {faults[0]}"
 

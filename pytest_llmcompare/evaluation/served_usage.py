@@ -1,4 +1,4 @@
-"""Requests and tokens of a served model: what is about to be used, what may be, and what was."""
+"""Requests and tokens of a served model: expected before a table is asked, limited, and counted afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Usage:
 
     @classmethod
     def of(cls, server: Server) -> Usage:
-        """All that this process has used so far."""
+        """What this process has sent to a server so far."""
         return cls(server.client.sent, server.prompt_tokens, server.output_tokens)
 
     def __sub__(self, other: Usage) -> Usage:
@@ -65,7 +65,7 @@ def expected(asking: Asking, server: Server) -> Usage:
 
 
 def scorable(asking: Asking) -> list[Case]:
-    """Cases whose baselines were recorded at level `path` and can be scored, as often as that takes."""
+    """As many cases as baselines were recorded at level `path`, repeated if each is scored several times."""
     number = sum(_level(baseline) == Level.PATH for baseline in asking.expected.values())
     return [*asking.cases[:number]] * _SCORINGS.get(asking.decode, 1)
 
@@ -91,7 +91,7 @@ def _set_aside(asking: Asking, model: ServedModel, server: Server, requests: int
         raise ModelError(
             f"model {model.name!r}: {count(len(asking.cases), 'case')} take up to {requests} {further}requests, and "
             f"this run has sent or set aside {budget.total} before; max_requests = {budget.limit} in its table of "
-            "pyproject.toml allows no more. None of them was sent."
+            "pyproject.toml allows no more. None of them was sent: raise max_requests, or select fewer tests."
         )
 
 

@@ -1,4 +1,4 @@
-"""What pytest gives an evaluation, for one without pytest: no plugins, and a source without baselines."""
+"""Stand-ins for an evaluation outside pytest: no plugins, and a source that holds no baselines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALL = "pytest_llmcompare.compare"
 
 
 class NoPlugins:
-    """What plugins would add: nothing."""
+    """Extensions of a run without plugins: none."""
 
     loads_models = False
 

@@ -110,7 +110,7 @@ class SavedEvaluation(EvaluationResult):
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Have a folder as the working folder inside the block."""
+    """Make a folder the working directory inside the block."""
     before = Path.cwd()
     if folder != before:
         os.chdir(folder)
@@ -122,7 +122,7 @@ def working_in(folder: Path) -> Iterator[None]:
 
 
 def make(uri: str) -> None:
-    """Make the database of a store where there is none, one process at a time.
+    """Create the database of a store if there is none, one process at a time.
 
     MLflow has a lock for that, but does not take it everywhere.
 
@@ -181,7 +181,7 @@ def quiet() -> Iterator[None]:
 
 
 def experiment_id(name: str, started: Path) -> str:
-    """The id of an experiment, made where there is none; MLflow's active experiment stays as it is.
+    """The id of an experiment, which is created if needed; MLflow's active experiment stays as it is.
 
     Args:
         name: Its name.
@@ -210,7 +210,7 @@ def experiment_id(name: str, started: Path) -> str:
 
 
 def place_of_files(name: str, uri: str, started: Path) -> str | None:
-    """Where a new experiment keeps its files; None for where MLflow puts them.
+    """Where a new experiment keeps its files; None for MLflow's own default.
 
     That is `mlruns` in the working folder, also for a database that the user put elsewhere, perhaps because the
     working folder cannot be written to. So there it is `mlruns` beside the database.
@@ -249,7 +249,7 @@ def dataset_source(file: str) -> DatasetSource:
 
 
 def users_run() -> str:
-    """Id of the run that the user is in, by `mlflow.start_run` or a launcher; empty where this store has none."""
+    """Id of the run that the user is in, by `mlflow.start_run` or a launcher; empty if it has none in this store."""
     active = mlflow.active_run()
     run_id = active.info.run_id if active else os.environ.get("MLFLOW_RUN_ID", "")
     known = found_or_none(lambda: mlflow.MlflowClient().get_run(run_id)) if run_id else None

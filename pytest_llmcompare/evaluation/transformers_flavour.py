@@ -51,7 +51,7 @@ class NotSeenError(Exception):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a prompt becomes.
+    """The tokens and settings that a pipeline makes of a prompt.
 
     Attributes:
         tokens: Its token ids.

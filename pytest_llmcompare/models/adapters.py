@@ -111,7 +111,7 @@ def attach(base: Any, folder: str, name: str, base_folder: str) -> Attached:
 
 
 def _writes_as_it_reads(wrapper: Any) -> bool:
-    """True if two steps of `generate` have the scores of a forward pass, up to rounding."""
+    """True if two steps of `generate` give the scores of a forward pass, up to rounding."""
     ids = torch.tensor([TRIAL], device=wrapper.device)
     options: dict[str, Any] = {"output_logits": True, "return_dict_in_generate": True, "do_sample": False}
     with torch.no_grad():

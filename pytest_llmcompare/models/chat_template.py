@@ -160,7 +160,7 @@ def _content(path: Path, where: str) -> str:
         raise UsageError(f"{where}: {path} is not UTF-8 (byte {error.start}). Save it as UTF-8.") from None
     if is_lfs_pointer(path):
         raise UsageError(
-            f"{where}: {path} is a pointer of git-lfs, not the file itself.\nFetch it: git -C {path.parent} lfs pull"
+            f"{where}: {path} is a git-lfs pointer, not the file itself.\nFetch it: git -C {path.parent} lfs pull"
         )
     return text
 

@@ -14,6 +14,16 @@ from pytest_llmcompare.settings import DTYPES
 from pytest_llmcompare.text import error_line
 
 
+def dtype_of(model: Any) -> torch.dtype:
+    """Number format of a transformers model's weights; that of its configuration if all of them are quantised."""
+    try:
+        dtype: torch.dtype = model.dtype
+    except StopIteration:  # transformers looks for the first floating-point weight
+        configured = getattr(model.config, "dtype", None)
+        dtype = configured if isinstance(configured, torch.dtype) else torch.get_default_dtype()
+    return dtype
+
+
 def checked_device(device: str | None, name: str) -> str:
     """The device to load model `name` on: by default a GPU if there is one.
 
@@ -57,7 +67,7 @@ def device_name(device: torch.device) -> str:
 
 
 def matmul_precision() -> str:
-    """How torch multiplies matrices in float32: `highest`, or how it was told to round their numbers.
+    """How torch multiplies matrices in float32: `highest`, or the lower precision that is set.
 
     `torch.get_float32_matmul_precision`, except that this refuses to answer once somebody has set `fp32_precision` of
     a backend; the precisions of all of them are the answer then, as `bf16/ieee`.

@@ -143,7 +143,7 @@ def _cache_error(spec: ModelSpec, folder: Path) -> ModelError:
 def _pointer_error(spec: ModelSpec, folder: Path, name: str) -> ModelError:
     """The error for a git-lfs pointer in the place of a file."""
     return ModelError(
-        f"model {spec.name!r}: {name} in {folder} is a pointer of git-lfs, not the file itself.\n"
+        f"model {spec.name!r}: {name} in {folder} is a git-lfs pointer, not the file itself.\n"
         f"Fetch it: git -C {folder} lfs pull"
     )
 

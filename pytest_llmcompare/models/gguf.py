@@ -104,7 +104,7 @@ def check_gguf(spec: ModelSpec, path: Path) -> None:
     """
     if is_lfs_pointer(path):
         raise ModelError(
-            f"model {spec.name!r}: {path.name} in {path.parent} is a pointer of git-lfs, not the file itself.\n"
+            f"model {spec.name!r}: {path.name} in {path.parent} is a git-lfs pointer, not the file itself.\n"
             f"Fetch it: git -C {path.parent} lfs pull"
         )
     if PART.search(path.name):

@@ -171,7 +171,7 @@ def find_snapshot(repo: str, revision: str | None, wanted: Wanted = WHOLE) -> Sn
 
 
 def names_inside(names: Sequence[str], subfolder: str) -> list[str]:
-    """Those of a repository's files that are in a folder of it, relative to that folder."""
+    """The files of a repository that are in one of its folders, by names relative to that folder."""
     start = f"{subfolder.strip('/')}/" if subfolder else ""
     return [name.removeprefix(start) for name in names if name.startswith(start)]
 

@@ -22,7 +22,7 @@ Key = tuple[object, ...]
 
 
 def _weights_key(resolved: ResolvedModel) -> Key:
-    """Everything in which two models must be equal to be made of the same weights: a base and its adapters."""
+    """Key of the weights of a model: equal for a base and all of its adapters, which share them."""
     spec = resolved.spec
     where = (resolved.base or resolved.location, resolved.base_fingerprint or resolved.fingerprint)
     options = replace(spec.loading, subfolder="", tokenizer="", base="")
@@ -30,7 +30,7 @@ def _weights_key(resolved: ResolvedModel) -> Key:
 
 
 def _key_of(resolved: ResolvedModel) -> Key:
-    """Everything in which a requested model must equal the one in memory to be that one."""
+    """Key of a model: a request with the same key gets the model that is in memory."""
     spec = resolved.spec
     consent = (spec.trust_remote_code, spec.allow_pickle)
     options = (spec.dtype, spec.device, spec.chat_template, spec.loading, resolved.tokenizer)

@@ -24,7 +24,7 @@ from .adapters import attach, lost_tokens_note
 from .chat_template import TOKENIZER
 from .config_tables import header
 from .conversation import Conversation, Prompt
-from .device import checked_device, device_name, matmul_precision
+from .device import checked_device, device_name, dtype_of, matmul_precision
 from .load_checks import check_loaded, check_vocabulary, describe_quantization
 from .loading_options import LoadingOptions
 from .model_files import has_tokenizer
@@ -151,7 +151,7 @@ class LocalModel:
             "attention": str(getattr(self.model.config, "_attn_implementation", None) or ""),
             "capability": torch.backends.cpu.get_cpu_capability() if self.device.type == "cpu" else "",
             "device": device_name(self.device),
-            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "dtype": str(dtype_of(self.model)).removeprefix("torch."),
             "matmul": matmul_precision().replace("highest", ""),
             "quantization": self.quantization,
             "torch": str(torch.__version__),
@@ -204,7 +204,7 @@ class LocalModel:
         False if the cache forgets tokens (sliding window, recurrent state), if RoPE depends on the batch's length, if
         `forward` takes no KV cache, and if the precision is so low that the other rows of a batch change a row.
         """
-        precise = self.model.dtype in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
+        precise = dtype_of(self.model) in (torch.float32, torch.float64) and not self.quantization.endswith(ACTIVATIONS)
         if self.is_encoder_decoder or not precise:
             return False
         config = self.model.config.get_text_config(decoder=True)

@@ -142,7 +142,7 @@ def check_architectures(name: str, location: str | Path, config: Mapping[str, An
 
 
 class Loaded(Protocol):
-    """A loaded model with its tokenizer, such as a `local.LocalModel`."""
+    """A loaded model with its tokenizer, such as a `load.LocalModel`."""
 
     name: str
     model: Any
@@ -188,7 +188,7 @@ def check_loaded(loaded: Loaded, report: Mapping[str, Any], location: str, token
 
 
 def describe_quantization(loaded: Loaded, location: Path) -> None:
-    """Put down how the weights are quantised, and a note for the user."""
+    """Record how the weights are quantised, and add a note for the user."""
     if is_gguf(location.name) and location.is_file():
         header = read_header(location)
         loaded.quantization = f"gguf:{header.formats[0]}" if header.formats else "gguf"

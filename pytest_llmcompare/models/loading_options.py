@@ -158,7 +158,7 @@ def check_place(options: LoadingOptions, device: str | None, where: str) -> str 
 
 
 def check_kind(options: LoadingOptions, kind: str, where: str) -> None:
-    """Check that options stand at a model that they can have an effect on.
+    """Check that the options given are for this kind of model.
 
     Args:
         options: The options.

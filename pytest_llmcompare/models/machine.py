@@ -1,4 +1,4 @@
-"""What is known without torch of all that decides a model's numbers: libraries, machine, environment variables.
+"""Facts that decide a model's numerics and are known without torch: libraries, machine, environment variables.
 
 Standard library only.
 """

@@ -59,7 +59,7 @@ def pin(spec: ModelSpec) -> Pinned:
     except Exception as error:  # a store may be a server or any database, each with errors of its own
         raise TrackingError(
             f"model {spec.name!r}: {spec.source} cannot be looked up in MLflow at {store()}: {error_line(error)}\n"
-            "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+            "Check that the store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 
 

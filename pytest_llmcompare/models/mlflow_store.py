@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +21,8 @@ LIMITS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES":
 
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 NOT_WRITABLE_BY_SQLITE = ("attempt to write a readonly database", "unable to open database file")
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+NO_ROOM_BY_SQLITE = ("database or disk is full", "disk I/O error")
 
 
 def found_or_none(call: Callable[[], T]) -> T | None:
@@ -81,7 +83,7 @@ def store_errors(what: str, kinds: tuple[type[Exception], ...] | None = None) ->
         raise TrackingError(
             refusal(error, mlflow.get_tracking_uri())
             or f"MLflow at {store()} cannot be used ({what}): {error_line(error)}\n"
-            "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+            "Check that the store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
         ) from error
 
 
@@ -93,29 +95,35 @@ def database_of(uri: str) -> Path | None:
 
 
 def refusal(error: BaseException, uri: str) -> str:
-    """The message for an error whose cause is that the store's folder cannot be written to; empty for other errors.
+    """The message for an error whose cause is the store's folder or its disk; empty for other errors.
 
     Args:
         error: The error that was raised.
         uri: The tracking URI.
     """
-    folder = _unwritable_folder(error, uri)
+    elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
+    place = in_text_without_secrets(uri)
+    if folder := _folder_of(error, uri, NO_ROOM, NO_ROOM_BY_SQLITE):
+        return (
+            f"the disk of {folder} is full or faulty, so MLflow at {place} cannot store anything.\n"
+            f"Make room, or name a store on another disk: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI."
+        )
+    folder = _folder_of(error, uri, NOT_WRITABLE, NOT_WRITABLE_BY_SQLITE)
     if folder is None:
         return ""
-    elsewhere = f"sqlite:///{Path(tempfile.gettempdir()) / 'mlflow.db'}"
     return (
-        f"{folder} cannot be written to, so MLflow at {in_text_without_secrets(uri)} cannot store anything.\n"
+        f"{folder} cannot be written to, so MLflow at {place} cannot store anything.\n"
         f"Name a store in a folder that can be written to: --llm-tracking-uri={elsewhere}, or set MLFLOW_TRACKING_URI. "
         "Its files go beside it, into mlruns, except those of experiments that have a place already."
     )
 
 
-def _unwritable_folder(error: BaseException, uri: str) -> Path | None:
-    """The folder that could not be written to (another user's checkout, a read-only disk), if that is the cause."""
+def _folder_of(error: BaseException, uri: str, numbers: Collection[int], texts: Collection[str]) -> Path | None:
+    """The folder of the file at which the system or SQLite gave one of these errors; None for another error."""
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in NOT_WRITABLE and cause.filename:
+        if isinstance(cause, OSError) and cause.errno in numbers and cause.filename:
             return _nearest_folder(Path(os.fsdecode(cause.filename)))
-        if (database := database_of(uri)) and any(text in str(cause) for text in NOT_WRITABLE_BY_SQLITE):
+        if (database := database_of(uri)) and any(text in str(cause) for text in texts):
             return _nearest_folder(database.absolute())
     return None
 

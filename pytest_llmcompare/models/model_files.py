@@ -240,7 +240,7 @@ def lfs_pointers(folder: Path) -> tuple[str, ...]:
 
 
 def is_lfs_pointer(path: Path) -> bool:
-    """True if a file is a pointer of git-lfs: what a clone has without git-lfs."""
+    """True if a file is a git-lfs pointer: what a clone has without git-lfs."""
     try:
         with path.open("rb") as file:
             return file.read(len(LFS_POINTER)) == LFS_POINTER

@@ -126,7 +126,10 @@ def read_options(table: Mapping[str, Any], where: str) -> ServerOptions:
     if isinstance(options.timeout, bool) or not 0 < options.timeout < math.inf:
         raise UsageError(f"{where}: timeout = {options.timeout!r}, expected {KEYS['timeout'][1]}.")
     if not all(isinstance(variable, str) and variable for variable in options.headers_env.values()):
-        raise UsageError(f"{where}: headers_env holds a value that is no name of a variable.")
+        raise UsageError(
+            f"{where}: headers_env holds a value that cannot name an environment variable; "
+            f"expected {KEYS['headers_env'][1]}."
+        )
     if reserved := sorted(RESERVED & options.extra_body.keys()):
         raise UsageError(
             f"{where}: extra_body sets {', '.join(reserved)}, which the plugin sets itself. "
@@ -148,7 +151,7 @@ def check_fields(is_served: bool, fields: Mapping[str, Any], where: str) -> None
     """
     if not is_served:
         if "server" in fields:
-            raise UsageError(f"{where}: {', '.join(KEYS)} are settings of served models alone (openai:MODEL@URL).")
+            raise UsageError(f"{where}: {', '.join(KEYS)} are only for served models (openai:MODEL@URL).")
         return
     if unused := next((name for name in OF_LOCAL_MODELS if fields.get(name)), ""):
         name = "chat_template" if unused == "raw_prompts" else unused

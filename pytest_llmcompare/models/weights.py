@@ -93,7 +93,7 @@ def load_tokenizer(location: str | Path, *, name: str, place: str, trust_remote_
 
 @contextmanager
 def loading(name: str, location: str | Path, place: str) -> Iterator[None]:
-    """Load something of model `name` quietly; any error is one that says from where and onto which device.
+    """Load a part of model `name` without messages of transformers; errors name its folder and the device.
 
     Raises:
         ModelError: It cannot be loaded.

@@ -46,7 +46,7 @@ def _finding(verdict: ModelVerdict) -> str:
         return f"cannot tell whether the model changed: {verdict.reason}"
     if verdict.finding is Finding.CHANGED:
         if verdict.same_weights:
-            return "changed, though its weights are the same: a library, a kernel, the template or code did"
+            return "changed, though its weights are the same: a library, a kernel, the template or its code changed"
         return "changed" if verdict.same_weights is None else "weights changed"
     return "unchanged" if verdict.same_weights is not False else "unchanged, though its files have another fingerprint"
 
@@ -82,4 +82,4 @@ def verdict_lines(verdicts: Verdicts, page: Page, *, every: bool) -> Iterator[St
     for finding, text in shown[:most]:
         yield from page.wrapped(text, **COLOURS[finding])
     if len(shown) > most:
-        yield page.line(f"and {len(shown) - most:,} more that did not change or cannot be told (-v shows all)")
+        yield page.line(f"and {len(shown) - most:,} more, unchanged or unknown (-v shows all)")

@@ -1,4 +1,4 @@
-"""What stands above the results of an HTML report: what run it was, tiles, findings, as sentences. Pure."""
+"""The top of an HTML report: facts that identify the run, a tile per model, findings as sentences. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def header_of(document: ReportData) -> ReportData:
 
 
 def identity_items(document: ReportData) -> list[dict[str, Any]]:
-    """What tells the run from others, by name; reports of earlier versions have the command alone.
+    """Facts that identify the run, by name; reports of earlier versions have the command alone.
 
     Returns:
         Items with `name` and `text`, a `command` to copy, and `links` as pairs of words and address.

@@ -97,5 +97,5 @@ def _write_fault(option: str, error: OSError) -> str:
     """Explain why a report was not written, and what to do."""
     return (
         f"{option} was not written: {error.filename}: {error.strerror}.\n"
-        "Everything else is done; name a path that can be written."
+        "The rest of the run is complete. Name a path that can be written."
     )

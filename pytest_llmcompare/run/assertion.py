@@ -40,7 +40,6 @@ class Observation:
         further: The same for the further samples of the case.
         wants_baseline: Whether the test has asked for the baseline.
         looked: Whether the test has read the baseline, to compare in its own way.
-        ended: Whether the body of the test has ended; reports before that are of subtests.
         failed: Whether a subtest or the test has failed so far.
     """
 
@@ -59,7 +58,6 @@ class Observation:
     model_changed: bool = False
     wants_baseline: bool = False
     looked: bool = False
-    ended: bool = False
     failed: bool = False
 
     @property

@@ -287,5 +287,5 @@ def source_note(title: str, model: str) -> str:
         title: The source of baselines.
         model: Name of the model whose outputs are the baselines; empty if no model's are.
     """
-    own = f"; {model!r} itself is compared with nothing, so its tests that compare are left out" if model else ""
+    own = f"; model {model!r} is not compared itself, so its tests that compare are left out" if model else ""
     return f"baselines: {title}{own}"

@@ -42,7 +42,7 @@ def header_lines(settings: Settings, baseline: str = "") -> list[str]:
     origin = settings.origins.get("update", COMMAND_LINE)
     if settings.update is not Update.NOTHING and origin != COMMAND_LINE and on_ci():
         what = "every output without a baseline" if settings.update is Update.MISSING else "everything"
-        lines.append(f"llmcompare: this run accepts {what}, in CI, too: {settings.update.value} ({origin})")
+        lines.append(f"llmcompare: this run in CI accepts {what}: {settings.update.value} ({origin})")
     return lines
 
 

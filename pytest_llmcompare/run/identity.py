@@ -1,4 +1,4 @@
-"""What tells a run from others: when, which commit and branch, which baselines, which machine."""
+"""Facts that identify a run: time, commit and branch, baselines, machine."""
 
 from __future__ import annotations
 

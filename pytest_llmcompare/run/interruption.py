@@ -81,7 +81,7 @@ def release_sigterm(config: pytest.Config) -> None:
 
 
 def kept_line(root: Path, started: float, *, selected: bool = False) -> str:
-    """How many outputs an interrupted run has kept, as a line; empty if it was to ask for none.
+    """How many outputs an interrupted run has kept, as a line; empty if it had none to ask for.
 
     Args:
         root: pytest's root folder.

@@ -14,7 +14,13 @@ import pytest
 
 from pytest_llmcompare.compat import fixture_definitions
 
-from .uncollected import MARKER
+MARKER = "llm_prompts"
+MARKER_HELP = (
+    f"{MARKER}(table, *, name, input, target, examples, gen_config, variants, models, seed, samples, tolerance, "
+    "similarity, metrics, thresholds, expect, model_type, experiment): run the test for each row of a prompt table and "
+    "each model (pytest-llmcompare)"
+)
+"""For `pytest --markers`."""
 
 FIXTURES = "pytest_llmcompare.fixtures"
 """The module of our own fixtures."""

@@ -14,17 +14,19 @@ import pytest
 
 from pytest_llmcompare.compat import fixture_arguments, fixture_definitions
 
-from .items import asked_by_fixtures, callspec, chain, code_place, is_unittest, markers, place, replaced_by
-from .uncollected import MARKER, has_constructor, passed_over, uncollected
+from .items import MARKER, asked_by_fixtures, callspec, chain, code_place, is_unittest, markers, place, replaced_by
+from .uncollected import has_constructor, passed_over, uncollected
 
 PARAMETER = "llm_parameter"
 TABLE_PARAMETER = "llm_table"
 PER_CASE = frozenset({"llm_case", "llm_output", "llm_baseline", "llm_assertions"})
 PER_MODEL = frozenset({"llm_model", "llm_evaluation", "llm_model_verdict"})
 PER_TABLE = frozenset({"llm_comparison"})
-ALL = PER_CASE | PER_MODEL | PER_TABLE
+FOR_USERS = PER_CASE | PER_MODEL | PER_TABLE
+"""The fixtures for users; each depends on one of `INTERNAL`."""
+
 INTERNAL = frozenset({PARAMETER, TABLE_PARAMETER})
-ANSWERED = ALL - {"llm_case"}
+ANSWERED = FOR_USERS - {"llm_case"}
 """The fixtures that need answers of a model."""
 
 MOST = 10
@@ -129,7 +131,7 @@ def added_late(item: pytest.Item) -> str:
 def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterator[str]:
     """What is wrong with one test; `marked` are the classes and modules above it that have a marker."""
     own = markers(item)
-    ours = ALL.intersection(item.fixturenames)
+    ours = FOR_USERS.intersection(item.fixturenames)
     leads = {name for name in (PARAMETER, TABLE_PARAMETER) if name in item.fixturenames and not replaced_by(item, name)}
     method = is_unittest(item) and (own or leads or any(isinstance(node, pytest.Class) for node in marked))
     if not own and not ours and not leads and not method:
@@ -139,7 +141,7 @@ def _faults(item: pytest.Function, marked: Sequence[pytest.Collector]) -> Iterat
         yield f"{place(item)}: {_IN_PARAM.format(item.originalname)}"
         return
     if own or leads or (ours and marked):
-        names = (ALL | INTERNAL).intersection(item.fixturenames)
+        names = (FOR_USERS | INTERNAL).intersection(item.fixturenames)
         yield from (f"{place(item)}: {text}" for text in _replaced(item, names, callspec(item, "params")))
     if len(own) > 1:
         yield _several(item)
@@ -200,7 +202,7 @@ def _unasked(item: pytest.Function) -> str:
     near = {
         wrong: match[0]
         for wrong in item.fixturenames
-        if wrong not in known and (match := difflib.get_close_matches(wrong, ALL, n=1))
+        if wrong not in known and (match := difflib.get_close_matches(wrong, FOR_USERS, n=1))
     }
     hint = "".join(f" Did you mean {right} instead of {wrong!r}?" for wrong, right in near.items())
     late = " request.getfixturevalue comes too late for it." if "request" in item.fixturenames else ""
@@ -255,7 +257,7 @@ def _marked_fixtures(item: pytest.Function) -> Iterator[str]:
 
 def _uses(test: pytest.Function, node: pytest.Collector) -> bool:
     """True if a test runs the table of the marker on a class or module above it."""
-    if ALL.isdisjoint(test.fixturenames):
+    if FOR_USERS.isdisjoint(test.fixturenames):
         return False
     return not markers(test) and next(above for above in reversed(chain(test)) if markers(above)) is node
 

@@ -39,7 +39,7 @@ def check_flags(arguments: Iterable[str]) -> None:
     for argument in arguments:
         forms = [flag for flag in flags if name_of(flag) == name_of(argument)]
         if "=" in argument and forms and argument not in forms:
-            raise UsageError(f"{argument}: expected {' or '.join(forms)}. To do without, leave it out.")
+            raise UsageError(f"{argument}: expected {' or '.join(forms)}. To switch it off, leave it out.")
 
 
 def name_of(argument: str) -> str:

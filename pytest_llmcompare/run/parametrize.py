@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
+from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import GroupKey, RowKey
 from pytest_llmcompare.suite.marker import Declaration, declare
 
 from .hook_calls import Hooks
+from .items import MARKER
 from .marker_faults import PARAMETER, PER_CASE, PER_MODEL, PER_TABLE, TABLE_PARAMETER
 from .session import Session
-from .stash import SETTINGS
-from .uncollected import MARKER
+from .stash import SETTINGS, is_worker, session_of
 
 Asked = tuple[GroupKey, RowKey | None]
 """What a test asks for: group and row; the row is None for the whole table."""
@@ -40,12 +41,16 @@ DECLARATIONS: pytest.StashKey[dict[tuple[int, str], tuple[pytest.Mark, Declarati
 """On the config: the markers that were read, by id and test name, since several tests may carry one marker."""
 
 
-def expand(metafunc: pytest.Metafunc, session: Session) -> None:
+def expand(metafunc: pytest.Metafunc) -> None:
     """Parametrize a test that asks for our fixtures.
 
     Raises:
-        pytest.Collector.CollectError: A faulty marker or table.
+        pytest.Collector.CollectError: A faulty marker or table, or baselines that cannot be opened.
     """
+    try:
+        session = session_of(metafunc.config)
+    except UsageError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
     fixtures = set(metafunc.fixturenames)
     mark = metafunc.definition.get_closest_marker(MARKER)
     if mark is None or fixtures.isdisjoint((PARAMETER, TABLE_PARAMETER)):
@@ -54,7 +59,8 @@ def expand(metafunc: pytest.Metafunc, session: Session) -> None:
     try:
         check_alone(fixtures)
         hooks = hooks_of(metafunc)
-        groups = session.declare(read_marker(mark, metafunc, hooks), test, hooks)
+        with library_warnings_ignored():  # of pandas and pyarrow, if the table needs them
+            groups = session.declare(read_marker(mark, metafunc, hooks), test, hooks)
     except LlmCompareError as error:
         raise pytest.Collector.CollectError(f"{test}: {error}") from None
     if TABLE_PARAMETER in fixtures:
@@ -109,12 +115,18 @@ def arrange(items: list[pytest.Item], session: Session, config: pytest.Config) -
     model_major(items, session.groups, session.reference)
 
 
-def select(items: list[pytest.Item], session: Session, *, all_collected: bool) -> None:
-    """Note which cases the selected tests need."""
-    wanted = [need for item in items for need in asked(item)]
+def select(collected: pytest.Session, session: Session) -> None:
+    """Record which cases the selected tests need, and check that their models can be asked.
+
+    Raises:
+        UsageError: An environment variable that a served model needs is not set.
+    """
+    wanted = [need for item in collected.items for need in asked(item)]
     session.select(wanted)
     session.any_selected = bool(wanted)
-    session.all_collected = all_collected
+    session.all_collected = collected.testsfailed == 0  # so far, only collecting can have failed
+    if not (collected.config.option.collectonly or is_worker(collected.config)):
+        session.check_variables()
 
 
 def relative_folder(base: Path, root: Path) -> str:

@@ -80,7 +80,7 @@ def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRe
     observation = item.stash.get(OBSERVATION, None)
     if observation is not None:
         observation.failed = observation.failed or report.failed
-    if call.when == "call" and of_subtest(item, observation):
+    if call.when == "call" and of_subtest(item):
         return  # the test itself reports when it ends
     if (call.when == "setup" and report.passed) or (observation is None and not asked(item)):
         return
@@ -111,11 +111,10 @@ def serializable(data: dict[str, Any]) -> dict[str, Any]:
     return {name: sendable(value) for name, value in data.items()}
 
 
-def of_subtest(item: pytest.Item, observation: Observation | None) -> bool:
+def of_subtest(item: pytest.Item) -> bool:
     """True if a report comes while the body of a test of ours still runs."""
-    if observation is not None:
-        return not observation.ended
-    return MODEL_COMPARISON in item.stash and not item.stash.get(ENDED, True)
+    ours = OBSERVATION in item.stash or MODEL_COMPARISON in item.stash
+    return ours and not item.stash.get(ENDED, True)
 
 
 def missing_comparison(item: pytest.Item, call: pytest.CallInfo[None], attempt: Attempt) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-MARKER = "llm_prompts"
+from .items import MARKER
 
 
 def uncollected(collector: pytest.Collector, collected: Iterable[Any]) -> Iterator[tuple[str, Any]]:

@@ -38,7 +38,7 @@ def logprob_fields(alternatives: int, *, chat: bool) -> dict[str, Any]:
 
 
 class Message(NamedTuple):
-    """What a choice says.
+    """The message in a choice of an answer.
 
     Attributes:
         text: The text; of tool calls the calls as JSON. None if there is none.
@@ -52,7 +52,7 @@ class Message(NamedTuple):
 
 
 def message_of(choice: Mapping[str, Any]) -> Message:
-    """What the choice of a completion or of a chat says."""
+    """The message in a choice (`choices[0]`) of a completion or a chat."""
     message = choice.get("message")
     if not isinstance(message, Mapping):
         text = choice.get("text")

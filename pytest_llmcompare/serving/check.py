@@ -142,10 +142,10 @@ def _verified(server: Server, question: Question, expected: Generation) -> tuple
 
 
 def ask_or_score(server: Server, answers: Sequence[tuple[Check, Answer]]) -> Callable[[Question], Answer]:
-    """A function that asks questions again, by turns in both ways in which the log-probs of a token are found.
+    """A function that asks questions again, alternating between generating and scoring.
 
-    Generating and scoring round differently. So at level `path` it scores every second answer and all sampled ones, and
-    generates the others anew.
+    Both give log-probs of the same tokens, but round differently. So at level `path` it scores every second answer and
+    all sampled ones, and generates the others anew.
 
     Args:
         server: The server.

@@ -203,7 +203,7 @@ class Client:
         if not self.budget.use_one():
             raise BadAnswerError(
                 f"{self.url}: max_requests = {self.budget.limit} in the model's table of pyproject.toml allows no "
-                "further request in this run"
+                "further request in this run: raise it, or select fewer tests"
             )
         with self._lock:
             self.sent += 1

@@ -54,7 +54,7 @@ Tokens = Sequence[ShownToken]
 
 
 def _shared(one: Answer, other: Answer) -> tuple[Tokens, Tokens]:
-    """The tokens that both answers begin with, and the first other one, which shows how far a lead moved."""
+    """The tokens that both answers begin with, and the first one that differs, whose top-2 margins moved, too."""
     pairs = list(zip(one.tokens or (), other.tokens or (), strict=False))
     same = len(list(takewhile(lambda pair: pair[0].id == pair[1].id, pairs)))
     return [first for first, _ in pairs[: same + 1]], [second for _, second in pairs[: same + 1]]

@@ -15,7 +15,7 @@ from pytest_llmcompare.errors import LlmCompareError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import Case
 
-from .bounded_search import SearchError, bounded_search
+from .bounded_search import REWRITE, SearchError, bounded_search
 from .cells import WantedError
 from .json_schemas import read_schema
 from .python_checks import read_function
@@ -91,10 +91,7 @@ def _regex(wanted: str, place: Place) -> Check:  # noqa: ARG001
         try:
             return "" if bounded_search(wanted, output.text) else "no match in the output"
         except SearchError as error:
-            return (
-                f"the search in the {len(output.text):,} characters of {case.key} {error}. Repetitions inside "
-                "repetitions backtrack: rewrite the pattern, such as [ab]+ for (a+|b+)+"
-            )
+            return f"the search in the {len(output.text):,} characters of {case.key} {error}. {REWRITE}"
 
     return check
 
@@ -134,7 +131,7 @@ def _max_tokens(wanted: str, place: Place) -> Check:  # noqa: ARG001
 
     def check(output: Generation, case: Case) -> str:  # noqa: ARG001
         if output.token_ids is None:
-            return "this model gives texts alone, so its tokens cannot be counted"
+            return "this model gives only texts, so its tokens cannot be counted"
         count = len(output.token_ids)
         return "" if count <= most else f"the output has {count:,} tokens"
 

@@ -19,6 +19,9 @@ from pathlib import Path
 SECONDS = 5.0
 """Most seconds for one search. Patterns that do not backtrack take milliseconds."""
 
+REWRITE = "Repetitions inside repetitions backtrack: rewrite the pattern, such as [ab]+ for (a+|b+)+"
+"""What to do about a search that took too long."""
+
 PROGRAM = Path(__file__).with_name("_search_process.py")
 OUT_OF_TIME = 1
 """Exit code of the process after a search that took too long."""

@@ -96,6 +96,15 @@ def test_right_drafts_are_confirmed_without_decoding(name: str, settings: str) -
     assert len(passes) <= len(requests) + 1
 
 
+@pytest.mark.parametrize("name", ["gpt2", "bloom", "llama", "mistral", "gemma2"])
+def test_one_prompt_is_much_longer_than_the_others(name: str) -> None:
+    """Rows of a batch may have more padding than they share, once, and more than twice as much."""
+    for length in (40, 50, 65):
+        texts = ["a", "bc", "Why", "y", "Z", "no", "(k " * 9 + "x" * (length - 27)]
+        requests = ask(SETTINGS["greedy"], [EXAMPLES[:20] + text for text in texts])
+        check(reference(name), requests, generate(reference(name).local, requests, batch_size=7))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_any_draft_gives_the_same_output(data: st.DataObject) -> None:

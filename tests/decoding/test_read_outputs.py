@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from pytest_llmcompare.decoding import reading_noise as reading_noise_module
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.reading_noise import reading_noise
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
+from pytest_llmcompare.models.load import LocalModel
 
 from .small_models import PROMPTS, Reference, ask, make
 from .test_drafts import EXAMPLES
@@ -116,3 +118,92 @@ def test_noise_of_reading(name: str, dtype: torch.dtype) -> None:
     assert 0 <= noise < 1e-5
     unread = [replace(output, as_read=None) for output in outputs]
     assert reading_noise(local, list(zip(requests, unread, strict=True))) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"do_sample": True, "temperature": 1.0, "top_k": 250},
+        {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 0.999},
+        {"repetition_penalty": 1.0001},
+        {"min_new_tokens": 5, "eos_token_id": [257]},
+        {"suppress_tokens": [3, 4]},
+    ],
+)
+def test_processors_that_hardly_change_log_probs_are_no_noise(settings: dict[str, Any]) -> None:
+    """Otherwise the model verdict would take every change of that size for noise."""
+    local = make("llama")
+    requests = ask({"max_new_tokens": 5, **settings}, PROMPTS, seed=7)
+    outputs = [output for output in generate(local, requests, read=True) if isinstance(output, Generation)]
+    moved = [
+        abs(one - other)
+        for output in outputs
+        for one, other in zip(output.logprobs or (), output.as_read or (), strict=True)
+    ]
+    assert max(moved) > 1e-5
+    assert (reading_noise(local, list(zip(requests, outputs, strict=True))) or 0) < 2e-6
+
+
+def test_few_outputs_without_processors_are_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs are read again as often as without them, if fewer than these show what writing moves."""
+    local = make("llama")
+    lengths: list[int] = []
+    read = reading_noise_module._read
+
+    def counted(model: LocalModel, answered: Any) -> list[tuple[float, ...]]:
+        lengths.append(len(answered))
+        return read(model, answered)
+
+    monkeypatch.setattr(reading_noise_module, "_read", counted)
+    for processed, expected in ((6, 8), (0, 4)):
+        requests = [
+            *ask({"max_new_tokens": 5, "repetition_penalty": 1.5}, PROMPTS[:processed]),
+            *ask(PLAIN, PROMPTS[processed:7]),
+        ]
+        outputs = [output for output in generate(local, requests, read=True) if isinstance(output, Generation)]
+        lengths.clear()
+        assert reading_noise(local, list(zip(requests, outputs, strict=True)))
+        assert lengths.count(1) == expected  # the last of seven makes no pair
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("t5", torch.float32),
+        ("t5", torch.bfloat16),
+        ("llama", torch.float32),
+        ("llama", torch.float16),
+        ("qwen2", torch.bfloat16),
+        ("gemma", torch.float32),
+    ],
+)
+def test_noise_is_what_another_attention_moves(name: str, dtype: torch.dtype) -> None:
+    """Outputs of an encoder, too, which are always read one by one; what is measured stays the same."""
+    local = make(name)
+    local.model.to(dtype)
+    answered = [
+        (request, output)
+        for request, output in zip(ask(PLAIN, PROMPTS), generate(local, ask(PLAIN, PROMPTS), read=True), strict=True)
+        if isinstance(output, Generation)
+    ]
+    noise = reading_noise(local, answered)
+    assert noise == reading_noise(local, answered)
+    local.model.set_attn_implementation("eager")
+    squares = [
+        (now - then) ** 2
+        for pair in answered
+        for then, now in zip(pair[1].as_read or (), reading_noise_module._read(local, [pair])[0], strict=True)
+    ]
+    moved = (sum(squares) / len(squares)) ** 0.5
+    assert noise is not None
+    assert 0 < moved < 2 * noise
+    assert noise < 10 * moved
+
+
+def test_models_are_as_before_when_their_noise_is_known() -> None:
+    """No hook stays."""
+    local = make("mistral")
+    outputs = [one for one in generate(local, ask(PLAIN, PROMPTS), read=True) if isinstance(one, Generation)]
+    reading_noise(local, list(zip(ask(PLAIN, PROMPTS), outputs, strict=True)))
+    assert not any(part._forward_hooks for part in local.model.modules())
+    assert generate(local, ask(PLAIN, PROMPTS), read=True) == outputs

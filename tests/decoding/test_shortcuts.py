@@ -183,17 +183,53 @@ def test_wrong_draft_costs_only_what_follows_it() -> None:
 
 
 def test_unsure_token_is_asked_plainly() -> None:
-    """Where all tokens are equally likely no pass over a draft can tell, so it is not confirmed by one."""
+    """Where all tokens are equally likely no pass over a draft can tell, so it is not confirmed by one.
+
+    Nor by another shortcut, which would come to the same tokens, so none is tried in between.
+    """
     local = new_gpt2()
-    requests = drafted(local, ask(GREEDY, ["a", "b"]))
-    why_not_in_one_pass(local)
+    requests = drafted(local, ask(GREEDY, [EXAMPLES[0] + prompt for prompt in "abcd"]))
+    generate(local, requests)  # so that the model has been tried
     with torch.no_grad():
         local.model.transformer.ln_f.weight.zero_()
-    found = generate(local, requests)
+    with counted(local) as passes:
+        found = generate(local, requests)
+    length = len(local.encode(requests[0].prompt))
+    written = [(1, length), (1, 1), (1, 1), (1, 1)]
+    assert passes == [(1, length - 1), (4, 4), *written * 4]  # the prefix, the drafts, each prompt by itself
     assert reasons(found) == {"two tokens are nearly equally likely at token 1"}
     assert [one.token_ids for one in found if isinstance(one, Generation)] == [
         Reference(local).answer(replace(request, draft=None)).tokens for request in requests
     ]
+
+
+def test_a_near_tie_is_decided_plainly_and_the_rest_by_the_draft() -> None:
+    """Plain decoding ends after the last near tie, if it wrote what the draft has; if not, it goes on."""
+    local, settings = new_gpt2(), {"max_new_tokens": 12}
+    (request,) = drafted(local, ask(settings, ["Q: Sky?"]))
+    tokens = request.draft or ()
+    place = next(at for at, token in enumerate(tokens) if tokens.count(token) == 1 and 2 < at < 9)
+    twin = next(token for token in range(tokens[place] + 1, VOCABULARY) if token not in tokens)
+    with torch.no_grad():  # both are equally likely now, and transformers takes the first
+        local.model.transformer.wte.weight[twin] = local.model.transformer.wte.weight[tokens[place]]
+    expected = Reference(local).answer(replace(request, draft=None))
+    assert expected.tokens == tokens
+    generate(local, [request])  # so that the model has been tried
+    length = len(local.encode(request.prompt))
+
+    with counted(local) as passes:
+        (found,) = generate(local, [request])
+    assert isinstance(found, Generation)
+    assert (found.token_ids, found.stop) == (tokens, "length")
+    assert found.logprobs == pytest.approx(expected.logprobs, abs=1e-4)
+    assert passes == [(1, length + 11), (1, length), *[(1, 1)] * place]
+
+    other = replace(request, draft=(*tokens[:place], twin, *tokens[place + 1 :]))
+    with counted(local) as passes:
+        (found,) = generate(local, [other])
+    assert isinstance(found, Generation)
+    assert (found.token_ids, found.stop) == (tokens, "length")
+    assert passes == [(1, length + 11), (1, length), *[(1, 1)] * 11]
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_model_that_is_not_in_the_store(store: Store) -> None:
         f"model 'm-00000000': the files of {uri} cannot be fetched from MLflow at {store.uri}: MlflowException: "
     )
     assert message.endswith(
-        "\nSee whether that store is running and still has them, "
+        "\nCheck that the store is running and still has them, "
         "or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
     )
 

@@ -65,7 +65,7 @@ def test_server_that_is_down(suite: Suite, closed_port: int) -> None:
     result.assert_outcomes(passed=1, errors=3)
     text = flat(result)
     assert f"MLflow at http://127.0.0.1:{closed_port} cannot be used (experiment 'trivia'): " in text
-    assert "See whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI." in text
+    assert "Check that the store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI." in text
     assert "hush" not in text.partition("test session starts")[2].replace("--llm-tracking-uri=http://user:hush", "")
     assert not (suite.path / "__baselines__").exists()
 

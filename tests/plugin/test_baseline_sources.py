@@ -401,7 +401,7 @@ def test_another_model_of_the_run(suite: Suite) -> None:
     result.assert_outcomes(passed=2, failed=1, deselected=3)
     assert said(result, "drift ").startswith("drift @tok 1/")
     text = shown(result)
-    assert "baselines: model:m; 'm' itself is compared with nothing, so its tests that compare are left out" in text
+    assert "baselines: model:m; model 'm' is not compared itself, so its tests that compare are left out" in text
     starts = {run.data.tags["llmcompare.model"]: run.info.start_time for run in suite.mlflow_runs()}
     assert starts["m"] < starts["d"]
     assert suite.stored() == {}
@@ -420,7 +420,7 @@ def test_a_run_of_the_measure_alone_fails(suite: Suite) -> None:
     suite.trivia(TRIVIA[:1], f"{TEST}\ndef test_other():\n    pass\n")
     result = suite.run("--llm-baseline=model:m")
     result.assert_outcomes(passed=1, failed=1)
-    assert "model 'm' is what this run compares with, so it is compared with nothing itself" in shown(result)
+    assert "model 'm' is the reference of this run (--llm-baseline), so it is not compared itself" in shown(result)
 
 
 def test_one_model_after_the_other(suite: Suite) -> None:

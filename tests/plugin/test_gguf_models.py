@@ -91,7 +91,7 @@ def test_conversations_by_the_template_of_the_file(suite: Suite) -> None:
         ("cut.gguf", b"GGUF\x03\0\0\0\x01", "is not a whole GGUF file: it ends inside its header."),
         ("empty.gguf", b"", "is not a whole GGUF file: it begins with b'', expected b'GGUF'."),
         ("a-00001-of-00003.gguf", b"GGUF", "is one of several parts of a model"),
-        ("lfs.gguf", b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of git-lfs, not the file itself."),
+        ("lfs.gguf", b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer, not the file itself."),
     ],
 )
 def test_files_that_are_no_model(suite: Suite, name: str, content: bytes, message: str) -> None:

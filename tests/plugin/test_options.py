@@ -46,8 +46,8 @@ def test_help_tells_every_option(suite: Suite) -> None:
     [
         ("--llm-modles=echo:", "there is no option --llm-modles. Did you mean '--llm-models'?"),
         ("--llm-updte", "there is no option --llm-updte. Did you mean '--llm-update'?"),
-        ("--llm-prune=no", "expected --llm-prune or --llm-prune=yes. To do without, leave it out."),
-        ("--llm-update=yes", "expected --llm-update. To do without, leave it out."),
+        ("--llm-prune=no", "expected --llm-prune or --llm-prune=yes. To switch it off, leave it out."),
+        ("--llm-update=yes", "expected --llm-update. To switch it off, leave it out."),
     ],
 )
 def test_misspelt_options(suite: Suite, option: str, message: str) -> None:
@@ -214,7 +214,7 @@ def test_without_models_tests_fail_with_the_way_out(suite: Suite) -> None:
     )
 
 
-ACCEPTS = "llmcompare: this run accepts {}, in CI, too: {} ({})"
+ACCEPTS = "llmcompare: this run in CI accepts {}: {} ({})"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
 
-from tests.disks import read_only
+from tests.disks import full_disk, read_only
 
 from .suites import Suite
 
@@ -37,6 +38,19 @@ def test_a_store_that_cannot_be_written_to(checkout: Suite, monkeypatch: pytest.
         assert "--llm-tracking-uri=sqlite:///" in result.stdout.str()
         assert "INSERT INTO" not in result.stdout.str() + result.stderr.str()
     assert time.monotonic() - start < 60
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no limit for files")
+def test_a_store_on_a_full_disk(checkout: Suite) -> None:
+    """Its folder and what to do are named, and what is there stays."""
+    before = {path: path.read_bytes() for path in (checkout.path / "__baselines__").rglob("*") if path.is_file()}
+    with full_disk(30_000):
+        result = checkout.run("--llm-update")
+    result.assert_outcomes(errors=3)
+    text = " ".join(result.stdout.str().split())
+    assert f"the disk of {checkout.path} is full or faulty, so MLflow at sqlite:///" in text
+    assert "Make room, or name a store on another disk: --llm-tracking-uri=sqlite:///" in text
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_comparing_with_a_store_elsewhere(checkout: Suite, tmp_path_factory: pytest.TempPathFactory) -> None:

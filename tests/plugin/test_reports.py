@@ -123,7 +123,7 @@ def test_one_that_cannot_be_written_keeps_nothing_back(suite: Suite) -> None:
     assert (suite.path / "file").read_text() == ""
     said = " ".join(result.stdout.str().split())
     assert "--llm-report=file/r.html was not written:" in said
-    assert "Everything else is done; name a path that can be written." in said
+    assert "The rest of the run is complete. Name a path that can be written." in said
 
 
 def test_an_old_report_is_replaced(suite: Suite) -> None:

@@ -218,7 +218,7 @@ def test_all_reasons_together(suite: Suite) -> None:
         "m: 1 of 3 cases drifted",
         "pytest_llmcompare_run_finished",
         "--llm-report=file/r.md was not written",
-        "Everything else is done; name a path",
+        "The rest of the run is complete. Name a path",
     )]  # fmt: skip
 
 

@@ -81,9 +81,7 @@ def test_the_level_is_named_everywhere(suite: Suite, vllm: VllmLike) -> None:
     for ignored, level in (("prompt_logprobs", "output"), ("logprobs", "text")):
         vllm.serve(ignores=[ignored])
         result = suite.run(models=[spec(vllm)])
-        assert says(
-            result, f"its baselines were recorded at level path, and today its server shows level {level} alone"
-        )
+        assert says(result, f"its baselines were recorded at level path, and today its server only shows level {level}")
 
 
 def judged(suite: Suite, *args: str, models: list[str]) -> list[dict[str, Any]]:
@@ -206,7 +204,7 @@ def test_a_refused_scoring_is_a_note(recorded: Suite, vllm: VllmLike) -> None:
     """The margin at the first other token is known all the same."""
     vllm.serve(model=str(recorded.models / "tiny-gpt2-distil"), longest_prompt=30)
     result = recorded.run(models=[spec(vllm)])
-    assert says(result, "could not be scored, so margins are known at the first other token only: ")
+    assert says(result, "could not be scored, so margins are known only at the first token that differs: ")
     assert says(result, f"{vllm.url} answered 400: This model's maximum context length is 30 tokens")
     assert result.parseoutcomes().get("errors", 0) == 0
 

@@ -179,7 +179,7 @@ def test_workers_share_max_requests(suite: Suite) -> None:
         configure(suite, faulty.url, "max_requests = 10")
         result = suite.run_apart("-n2", "--llm-update", models=["m"])
         result.assert_outcomes(passed=4, errors=4)
-        assert says(result, "max_requests = 10 in its table of pyproject.toml allows no more. None of them was sent.")
+        assert says(result, "max_requests = 10 in its table of pyproject.toml allows no more. None of them was sent: ")
         assert len(faulty.requests) == 5
 
 

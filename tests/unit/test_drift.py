@@ -193,7 +193,7 @@ def test_tokens_are_shown_as_ids_where_no_text_is_known() -> None:
         ("12", "14", "14 prompt tokens, 12 when recorded"),
         ("12:ab", "12:ab", ""),
         ("12:ab", "14:cd", "14 prompt tokens, 12 when recorded"),
-        ("12:ab", "12:cd", "12 prompt tokens, 12 when recorded, and other ones"),
+        ("12:ab", "12:cd", "12 prompt tokens, 12 when recorded, with other ids"),
         ("12:ab", "14", ""),  # ids are compared with ids alone
         ("12", "14:cd", ""),
     ],

@@ -20,6 +20,8 @@ HERE: Environment = (("device", "cpu"), ("dtype", "float32"), ("weights", "aa"))
 OTHER: Environment = (("device", "cpu"), ("dtype", "float32"), ("weights", "bb"))
 SERVED: Environment = (("fingerprint", "f"), ("level", "output"), ("server", "s"))
 QUIET = LearntNoise(1e-6)
+MANY = 200
+"""Outputs, so many that the limit is not wider for few."""
 
 
 def moved(rms: float, tokens: int = 40, then: Environment = HERE, noise: LearntNoise | None = QUIET) -> Movement:
@@ -47,7 +49,7 @@ def verdict(*movements: Movement, now: Environment = HERE) -> ModelVerdict:
 )
 def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding) -> None:
     """Three times the noise measured when recording, at least 2e-6 nats for float32."""
-    assert verdict(moved(rms, noise=LearntNoise(noise))).finding is finding
+    assert verdict(*[moved(rms, noise=LearntNoise(noise))] * MANY).finding is finding
 
 
 @pytest.mark.parametrize(
@@ -55,24 +57,31 @@ def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding)
     [
         (1.9e-6, 1e-7, Finding.UNCHANGED),
         (2.1e-6, 1e-7, Finding.CHANGED),
-        (5.9e-6, 1e-6, Finding.UNCHANGED),
-        (6.1e-6, 1e-6, Finding.CHANGED),
+        (2.9e-6, 1e-6, Finding.UNCHANGED),
+        (3.1e-6, 1e-6, Finding.CHANGED),
     ],
 )
 def test_low_precision_that_was_read_in_float32(rms: float, noise: float, finding: Finding) -> None:
-    """Six times the noise, because it lacks what writing differs from reading."""
+    """The same limit as for float32: the noise that was measured holds what rounding moves."""
     low = (*HERE[:1], ("dtype", "bfloat16"), *HERE[2:])
     movement = moved(rms, then=low, noise=LearntNoise(noise))
     assert movement.likelihood is not None
     movement = replace(movement, likelihood=replace(movement.likelihood, as_read=True))
-    assert verdict(movement, now=low).finding is finding
+    assert verdict(*[movement] * MANY, now=low).finding is finding
+
+
+@pytest.mark.parametrize(("outputs", "limit"), [(1, 6e-6), (2, 4.75e-6), (40, 3.12e-6), (1000, 3.01e-6)])
+def test_a_few_outputs_may_have_more_noise_than_all(outputs: int, limit: float) -> None:
+    """The limit for one is twice as wide, that of many three times the noise; the least stays as it is."""
+    assert verdict(*[moved(0.0)] * outputs).limit == pytest.approx(limit, rel=5e-3)
+    assert verdict(*[moved(0.0, noise=LearntNoise(1e-7))] * outputs).limit == 2e-6
 
 
 def test_all_tokens_count_together() -> None:
     """The root mean square over tokens, not over cases."""
     judged = verdict(moved(0.0, tokens=60), moved(4e-6, tokens=20))
     assert judged.moved == pytest.approx(2e-6)
-    assert judged.limit == pytest.approx(3e-6)
+    assert judged.limit == pytest.approx(3e-6 * math.sqrt(1 + 3 / 2))
     assert (judged.tokens, judged.cases, judged.noise) == (80, 2, 1e-6)
 
 
@@ -123,9 +132,9 @@ def test_noise_does_not_part_an_environment() -> None:
 def test_another_kind_of_device() -> None:
     """Its noise has not been measured: the limit is ten times as high."""
     gpu: Environment = (("device", "NVIDIA_H200"), *HERE[1:])
-    assert verdict(moved(2.9e-5), now=gpu).finding is Finding.UNCHANGED
-    assert verdict(moved(3.1e-5), now=gpu).finding is Finding.CHANGED
-    assert verdict(moved(3.1e-6), now=HERE[1:]).finding is Finding.CHANGED  # an unknown one is not another one
+    assert verdict(*[moved(2.9e-5)] * MANY, now=gpu).finding is Finding.UNCHANGED
+    assert verdict(*[moved(3.1e-5)] * MANY, now=gpu).finding is Finding.CHANGED
+    assert verdict(*[moved(3.1e-6)] * MANY, now=HERE[1:]).finding is Finding.CHANGED  # unknown is not another one
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class GivenBaselines:
 
     @property
     def pinned(self) -> str:
-        """What the source resolves to in this run, if the plugin says so."""
+        """The version that the source resolves to, if the plugin names one."""
         return str(getattr(self.given, "pinned", ""))
 
     @property

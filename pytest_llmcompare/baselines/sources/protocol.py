@@ -20,7 +20,7 @@ class BaselineReader(Protocol):
 
     @property
     def pinned(self) -> str:
-        """What it resolves to in this run, such as a commit, so that all processes of the run use the same."""
+        """The version that the source resolves to, such as a commit; all processes of a run use the same one."""
 
     @property
     def copying(self) -> str:

@@ -40,7 +40,7 @@ class ModelBaselines:
             BaselineError: It does not run with that table, or failed as a whole.
         """
         if group.model == self.name:
-            why = f"model {self.name!r} is what this run compares with, so it is compared with nothing itself"
+            why = f"model {self.name!r} is the reference of this run (--llm-baseline), so it is not compared itself"
             return BaselineSet(lacking=why)
         outputs = self.outputs(dataclasses.replace(group, model=self.name))
         rows = {case.key.row: case for case in cases}

@@ -70,7 +70,7 @@ def test_template_in_a_tokenizers_configuration(content: object, tmp_path: Path)
         ("empty.jinja", "the text of {root}/empty.jinja can say nothing of a message"),
         ("plain.jinja", "the text of {root}/plain.jinja can say nothing of a message"),
         ("latin.jinja", "{root}/latin.jinja is not UTF-8"),
-        ("lfs.jinja", "{root}/lfs.jinja is a pointer of git-lfs"),
+        ("lfs.jinja", "{root}/lfs.jinja is a git-lfs pointer"),
         ("broken.jinja", "{root}/broken.jinja: the template is not valid Jinja, line 2"),
         ("none.json", "{root}/none.json has no text under the key 'chat_template'"),
         ("", "it is empty"),

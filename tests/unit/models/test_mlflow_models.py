@@ -161,7 +161,7 @@ def test_server_that_is_down(store: Store, closed_port: str) -> None:
         f"API request to {closed_port}/api/"
     )
     assert message.endswith(
-        "\nSee whether that store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
+        "\nCheck that the store is running, or name another with --llm-tracking-uri or MLFLOW_TRACKING_URI."
     )
     assert "secret" not in message
 

@@ -141,7 +141,7 @@ def test_git_lfs_pointer(root: Path) -> None:
     folder = root / "models/tiny"
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     assert refusal("models/tiny", root) == (
-        f"model 'tiny': model.safetensors in {folder} is a pointer of git-lfs, not the file itself.\n"
+        f"model 'tiny': model.safetensors in {folder} is a git-lfs pointer, not the file itself.\n"
         f"Fetch it: git -C {folder} lfs pull"
     )
 

@@ -141,7 +141,7 @@ def test_git_lfs_pointer_of_any_file(name: str, root: Path) -> None:
     """A clone without git-lfs is told from a broken model, whichever file git-lfs has."""
     (root / "tiny" / name).write_text(POINTER)
     message = refusal("./tiny", root)
-    assert f"{name} in {root}/tiny is a pointer of git-lfs" in message
+    assert f"{name} in {root}/tiny is a git-lfs pointer" in message
     assert message.endswith(f"Fetch it: git -C {root}/tiny lfs pull")
 
 

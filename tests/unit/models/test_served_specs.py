@@ -104,7 +104,7 @@ def test_tables() -> None:
         ({"extra_body": {"prompt": "x"}}, "extra_body sets prompt"),
         ({"device": "cpu"}, "device has no effect on a served model"),
         ({"chat_template": False}, "chat_template has no effect on a served model"),
-        ({"source": "gpt2", "timeout": 3}, "are settings of served models alone"),
+        ({"source": "gpt2", "timeout": 3}, "are only for served models"),
     ],
 )
 def test_faulty_tables(table: Mapping[str, Any], message: str) -> None:

@@ -60,5 +60,5 @@ def test_the_model_itself_is_compared_with_nothing() -> None:
     judged = Baselines(found).judge(SKY, OUTPUT, None)
     assert (judged.verdict, judged.reason) == (
         Verdict.MISSING,
-        "model 'big' is what this run compares with, so it is compared with nothing itself",
+        "model 'big' is the reference of this run (--llm-baseline), so it is not compared itself",
     )

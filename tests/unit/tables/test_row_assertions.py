@@ -51,6 +51,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     (tmp_path / "wrong.json").write_text('{"type": "strin"}')
     (tmp_path / "text.json").write_text("not JSON")
     (tmp_path / "remote.json").write_text('{"properties": {"a": {"$ref": "https://example.com/a.json"}}}')
+    (tmp_path / "pattern.json").write_text('{"properties": {"pattern": {"pattern": "(a"}}}')
+    (tmp_path / "names.json").write_text('{"patternProperties": {"[": {}}}')
     (tmp_path / "missing.json").write_text('{"$ref": "#/$defs/none"}')
     yield Place(tmp_path, tmp_path)
     sys.modules.pop("checks_of_rows", None)  # the next test has it in another folder
@@ -156,6 +158,11 @@ def test_ways_to_write_them(value: object, texts: tuple[str, ...], place: Place)
         ("json-schema: list.json", "expected an object, got []"),
         ("json-schema: wrong.json", "wrong.json is not a JSON schema: at $.type: 'strin' is not valid"),
         ("json-schema: remote.json", "refers to 'https://example.com/a.json'"),
+        (
+            "json-schema: pattern.json",
+            "at $.properties.pattern.pattern: '(a' is not a 'regex'",
+        ),
+        ("json-schema: names.json", "at $.patternProperties: '[' is not a 'regex'"),
         ("python: plain", "expected module.function"),
         ("python: checks_of_rows.plan", "has no function 'plan'. Did you mean 'plain'?"),
         ("python: checks_of_rows.value", "has no function 'value'"),
@@ -206,6 +213,34 @@ def test_a_pattern_that_backtracks_ends_in_time(place: Place, monkeypatch: pytes
     shown = why("regex: ^(a+)+$", "a" * 40 + "!", place)
     assert shown.startswith("the search in the 41 characters of t/m/a took more than 0.3 s. Repetitions inside")
     assert why("regex: ^(a+)+!$", "a" * 40 + "!", place) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"pattern": "^(a+)+$"}, "a" * 40 + "!"),
+        ({"items": {"properties": {"x": {"pattern": "^(a+)+$"}}}}, [{"x": "a" * 40 + "!"}]),
+        ({"patternProperties": {"^(a+)+$": {}}}, {"a" * 40 + "!": 1}),
+        ({"additionalProperties": False, "patternProperties": {"^(a+)+$": {}}}, {"a" * 40 + "!": 1}),
+        ({"$schema": "http://json-schema.org/draft-07/schema#", "pattern": "^(a+)+$"}, "a" * 40 + "!"),
+    ],
+)
+def test_a_pattern_of_a_schema_ends_in_time(
+    schema: object, value: object, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In values and in names, in any draft of JSON schema."""
+    monkeypatch.setattr(bounded_search, "SECONDS", 0.3)
+    (place.folder / "slow.json").write_text(json.dumps(schema))
+    shown = why("json-schema: slow.json", json.dumps(value), place)
+    assert shown.startswith("the search for a pattern of slow.json took more than 0.3 s. Repetitions inside")
+
+
+def test_patterns_of_a_schema_hold(place: Place) -> None:
+    schema = {"patternProperties": {"^a": {"pattern": "^[0-9]+$"}}, "additionalProperties": False}
+    (place.folder / "named.json").write_text(json.dumps(schema))
+    assert why("json-schema: named.json", '{"a1": "12", "a2": "3"}', place) == ""
+    assert "at $.a1: 'x' does not match" in why("json-schema: named.json", '{"a1": "x"}', place)
+    assert "'b' does not match" in why("json-schema: named.json", '{"b": "12"}', place)
 
 
 def test_a_search_that_dies_is_named(place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
