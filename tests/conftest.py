@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ import pytest
 from hypothesis import settings
 
 from tests import warm_python
+
+gc.disable()  # until all is imported, a million objects that stay; see `pytest_runtestloop`
 
 settings.register_profile("house", deadline=None)  # the machines of CI are slow now and then
 settings.load_profile("house")
@@ -58,6 +61,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Give the run a name, where there are no workers."""
     config.stash[RUN] = uuid.uuid4().hex
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Collect garbage from now on, less often than usual, and never look through what was imported."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 RUN = pytest.StashKey[str]()
@@ -105,6 +116,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if starts.is_file():
         counted = Counter(starts.read_text().splitlines()).most_common()
         terminalreporter.write_line(f"warm processes: {', '.join(f'{count} {kind}' for kind, count in counted)}")
+
+
+@pytest.fixture(scope="session")
+def empty_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database, to copy: making one takes two seconds, so all workers of pytest-xdist share it."""
+    from filelock import FileLock
+    from mlflow import MlflowClient
+
+    base = tmp_path_factory.getbasetemp()
+    path = (base.parent if hasattr(request.config, "workerinput") else base) / "empty.db"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            MlflowClient(tracking_uri=f"sqlite:///{path}.new").search_experiments()
+            Path(f"{path}.new").rename(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,9 @@ def keep_example_models(folder: Path) -> None:
         key = (in_memory._key_of(resolved), os.environ.get("PYTEST_LLMCOMPARE_STRICT"))
         if key not in kept or kept[key].weights.attached is not None:
             kept[key] = dataclasses.replace(load(resolved))
-        return dataclasses.replace(kept[key])
+        handed = dataclasses.replace(kept[key])
+        handed.free = handed.let_go  # the weights stay, so there is no garbage to look for
+        return handed
 
     in_memory._loaded = load_once
 
@@ -222,6 +224,7 @@ def import_libraries() -> None:
     """Import what processes need that are forked from this one, as a single thread, and freeze it: no garbage."""
     from _pytest.config import default_plugins
 
+    gc.disable()
     for name in (*PYTEST, *(f"_pytest.{plugin}" for plugin in default_plugins), *LIBRARIES, *IMPORTED_IN_FUNCTIONS):
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
@@ -238,6 +241,7 @@ def import_libraries() -> None:
         raise RuntimeError(f"importing started {len(threads) - 1} threads; a fork would lack them")
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def prepare_libraries() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,10 @@ class Store:
 
 
 @pytest.fixture(scope="session")
-def made_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A sqlite store, made once: that takes a second or two."""
+def made_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
+    """A sqlite store, made once."""
     base = tmp_path_factory.mktemp("store")
+    shutil.copy(empty_store, base / "mlflow.db")
     uri = f"sqlite:///{base / 'mlflow.db'}"
     with in_force(uri):
         experiment = mlflow.create_experiment("models", artifact_location=(base / "artifacts").as_uri())

@@ -159,11 +159,9 @@ def datasets(run: Run) -> list[Dataset]:
 
 
 @pytest.fixture(scope="session")
-def made_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database, to copy: making one takes two seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+def made_template(empty_store: Path) -> Path:
+    """An empty MLflow database, to copy."""
+    return empty_store
 
 
 @pytest.fixture

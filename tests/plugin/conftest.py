@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mlflow
 import pytest
 
 from pytest_llmcompare.models import in_memory
@@ -22,16 +21,14 @@ keep_example_models(MODELS)
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path) -> Iterator[Prepared]:
+def prepared(tmp_path_factory: pytest.TempPathFactory, example_models: Path, empty_store: Path) -> Iterator[Prepared]:
     """A store and baselines to copy, made by a real run.
 
     It also loads all that a run imports: `pytester` forgets modules that are imported beneath it, and torch cannot be
     imported a second time.
     """
     base = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{base / 'empty.db'}")
-        mlflow.MlflowClient().search_experiments()
+    shutil.copy(empty_store, base / "empty.db")
     gc.collect()
     gc.freeze()  # each run ends with a collection, which would look through all of torch
     models = {"m": example_models / "tiny-gpt2", "b": example_models / "tiny-bloom"}

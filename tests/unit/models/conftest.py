@@ -221,7 +221,7 @@ mlflow.models.set_model(Echo())
 
 
 @pytest.fixture(scope="session")
-def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def filled_store(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Store:
     """A sqlite store, made once: that takes a second or two."""
     import mlflow
     from mlflow import MlflowClient
@@ -233,6 +233,7 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             return list(model_input["text"])
 
     base = tmp_path_factory.mktemp("mlflow")
+    shutil.copy(empty_store, base / "mlflow.db")
     code = base / "echo.py"
     code.write_text(ECHO)
     signature = ModelSignature(Schema([ColSpec("string", "text")]), Schema([ColSpec("string")]))
