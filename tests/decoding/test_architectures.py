@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from pytest_llmcompare.decoding.engine import ShortcutWarning, generate
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import (
     expert_capacity,
-    why_crowded,
     why_no_batches,
     why_no_padding,
     why_not_in_one_pass,
@@ -145,9 +143,7 @@ def drafts_of(answer: tuple[int, ...]) -> Iterator[tuple[int, ...] | None]:
 def test_every_draft_and_batch_size_gives_what_generate_gives(name: str, size: int) -> None:
     """Ragged prompts, prompts of one token and prompts with a common beginning, with drafts of every kind at once."""
     local, answers = answered(name)
-    # A model that nothing is batched for does the same for each size, one request after the other.
-    kinds = 3 if size > 1 and why_crowded(local) else None
-    asked = [(prompt, draft) for prompt, answer in answers.items() for draft in islice(drafts_of(answer), kinds)]
+    asked = [(prompt, draft) for prompt, answer in answers.items() for draft in drafts_of(answer)]
     found = generate(local, [Request(prompt, GREEDY, draft=draft) for prompt, draft in asked], batch_size=size)
     for (prompt, draft), one in zip(asked, found, strict=True):
         assert isinstance(one, Generation), one
