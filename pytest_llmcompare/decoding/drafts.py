@@ -76,7 +76,8 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
 
 def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
     """The drafts that can be verified, by index; of the others note why not."""
-    why = why_not_replayed(job.config, job.gen_config) or why_not_in_one_pass(job.model)
+    why = why_not_replayed(job.config, job.gen_config)
+    why = why or why_not_in_one_pass(job.model, after_prefix=job.prefix() is not None)
     checks: dict[int, DraftCheck] = {}
     for index in indices:
         is_repeatable = not job.config.do_sample or job.seeds[index] is not None

@@ -75,12 +75,20 @@ def why_rounding_differs(model: LocalModel) -> str:
     return ""
 
 
-def why_not_in_one_pass(model: LocalModel) -> str:
-    """Why one pass over a text is not what the model does token by token; empty if it is, up to rounding."""
+def why_not_in_one_pass(model: LocalModel, *, after_prefix: bool = False) -> str:
+    """Why one pass over a text is not what the model does token by token; empty if it is, up to rounding.
+
+    Args:
+        model: The model.
+        after_prefix: Whether texts are only read after a shared prefix, which `why_no_prefix` has tried: each pass of a
+            trial costs as much as several prompts of a large model.
+    """
     config = model.model.config.get_text_config(decoder=True)
     if any(kind in str(getattr(config, "rope_parameters", None)) for kind in LENGTH_DEPENDENT):
         return "the model's positions depend on the length of the text"
-    return why_crowded(model) or _check(model, READ_AT_ONCE, lambda: _one_pass_is_sound(model, None))
+    if crowded := why_crowded(model):
+        return crowded
+    return "" if after_prefix else _check(model, READ_AT_ONCE, lambda: _one_pass_is_sound(model, None))
 
 
 def why_no_padding(model: LocalModel) -> str:
