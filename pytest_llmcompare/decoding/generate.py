@@ -23,7 +23,7 @@ from .failures import MemoryWarning, warn_once
 from .generation_config import rows_are_independent, settings_text, why_not_replayed
 from .job import Job
 from .model_call import call, seeded
-from .recorder import RowOutput, UnusableScoresError
+from .recorder import RowOutput, UnusableScoresError, explained
 from .request import Finished, Outcome
 from .self_check import why_no_batches, why_no_padding
 
@@ -283,9 +283,9 @@ def decode_alone(job: Job, index: int) -> Outcome:
             output = decode_near_tie(job, index, config) or timed_call(job, [index], [prompt], config)[0]
         if not output.fault and not (too_long and output.stop == "length"):
             return job.generation(index, output)
-        fault = f"{output.fault}." if output.fault else too_long
+        fault = explained(output.fault) if output.fault else too_long
     except UnusableScoresError as error:
-        fault = f"{error}."
+        fault = explained(str(error))
     except torch.OutOfMemoryError:
         fault = (
             f"out of memory with one prompt of {len(prompt)} tokens.\n"

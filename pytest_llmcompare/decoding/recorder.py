@@ -16,6 +16,13 @@ from .near_ties import is_draw_sure, least_margin
 
 NOT_A_NUMBER = "the model's scores are not a number at token {position} of the output"
 NOTHING_LEFT = "the decoding settings leave no token to choose at token {position} of the output"
+WHAT_TO_DO = {
+    NOT_A_NUMBER: (
+        "Weights that are NaN or too large for their format give such scores: save the checkpoint again, or try "
+        "--llm-dtype=float32."
+    ),
+    NOTHING_LEFT: "Ban fewer tokens: suppress_tokens, bad_words_ids, no_repeat_ngram_size.",
+}
 
 
 class UnusableScoresError(Exception):
@@ -246,6 +253,11 @@ def scores_fault(log_total: float, position: int) -> str:
     if log_total == float("-inf"):
         return NOTHING_LEFT.format(position=position)
     return "" if abs(log_total) < float("inf") else NOT_A_NUMBER.format(position=position)
+
+
+def explained(fault: str) -> str:
+    """A fault of `scores_fault` with what to do about it."""
+    return f"{fault}.\n{next(WHAT_TO_DO[kind] for kind in WHAT_TO_DO if fault.startswith(kind.partition('{')[0]))}"
 
 
 def _end_tokens(criteria: StoppingCriteriaList) -> set[int]:

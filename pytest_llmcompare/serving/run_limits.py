@@ -180,9 +180,11 @@ class Pause:
             until = max(self._end(), time.time() + seconds)
             self._until = until
             if self._file is not None:
-                with self._file.open("ab"):  # which leaves the time of a file that is there
-                    pass
-                os.utime(self._file, (until, until))  # the time of the file is the end of the pause
+                # The time of the file is the end of the pause; others see it with that time, or not at all.
+                mine = self._file.with_name(f"pause-{os.getpid()}-{id(self)}")
+                mine.touch()
+                os.utime(mine, (until, until))
+                mine.replace(self._file)
 
     def wait(self) -> None:
         """Wait until the pause is over."""

@@ -23,7 +23,11 @@ FAULTY = (
 )
 MESSAGES = {
     "long": "the prompt has 603 tokens, its context holds 512.\nShorten the prompt or its examples.",
-    "numbers": "the model's scores are not a number at token 1 of the output.",
+    "numbers": (
+        "the model's scores are not a number at token 1 of the output.\n"
+        "Weights that are NaN or too large for their format give such scores: save the checkpoint again, or try "
+        "--llm-dtype=float32."
+    ),
     "vocabulary": (
         "the prompt holds token 768 ('<new>'), but the model embeds 768 tokens, 0 to 767.\n"
         "Save the model's own tokenizer beside it, or resize its embeddings: "
