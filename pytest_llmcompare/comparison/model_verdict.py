@@ -21,8 +21,8 @@ LEAST_TOKENS = 16
 """Fewest tokens that a verdict is based on."""
 TIMES_NOISE = 3
 FEW_OUTPUTS = 3
-"""Up to so many outputs, the limit is markedly wider: twice as wide for one, by 4 % for forty. The noise of one can be
-three times that of all together."""
+"""The limit is multiplied by sqrt(1 + FEW_OUTPUTS / outputs), which is 2 for one output and 1.04 for forty: the noise
+of one output can be three times that of its whole table."""
 LEAST_READ, LEAST_SERVED, LEAST_ROUNDED = 2e-6, 1e-4, 1e-3
 """Smallest limits (nats): of a local model, of one behind a server, and of one with quantised activations."""
 OTHER_DEVICE = 10
@@ -135,7 +135,7 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         now: Today's.
         noise: Noise measured when recording (nats, root mean square).
         band: Limit of a single case (nats), which stands in where no noise was measured.
-        outputs: How many are compared.
+        outputs: Number of compared outputs.
     """
     if noise is None:
         return max(band, LEAST_ROUNDED) if rounds_activations(then, now) else band

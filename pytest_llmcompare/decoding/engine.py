@@ -49,7 +49,7 @@ def answers(
     The iterator may be abandoned at any outcome: the model is as before, and what was not yet asked never is.
 
     Args:
-        model: What answers.
+        model: The model.
         requests: What to answer, with any mixture of settings.
         batch_size: Most prompts in one forward pass; 0 chooses by their length.
         shortcuts: Whether to verify drafts, and to read tokens that prompts share once.

@@ -239,11 +239,11 @@ def decode_after_prefix(job: Job, index: int) -> Outcome | None:
     return None if output.fault or not output.sure else job.generation(index, output)
 
 
-class StartsSo(StoppingCriteria):
-    """Ends an output that starts with some tokens after them.
+class StopAfter(StoppingCriteria):
+    """Stops when the output consists of the given tokens.
 
     Args:
-        start: Length of the prompt.
+        start: Length of the prompt, in tokens.
         tokens: The tokens.
     """
 
@@ -252,22 +252,22 @@ class StartsSo(StoppingCriteria):
         self.tokens = list(tokens)
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:  # noqa: ARG002 - transformers passes both
-        """Whether each row of `input_ids` [rows, seq] ends here."""
+        """True for each row of `input_ids` [rows, seq] that stops here; the result is [rows]."""
         ends = [row[self.start :] == self.tokens for row in input_ids.tolist()]
         return torch.tensor(ends, device=input_ids.device)
 
 
 def decode_near_tie(job: Job, index: int, config: GenerationConfig) -> RowOutput | None:
-    """Decode plainly what a draft's near ties leave open; None if no draft says how the output goes on.
+    """Decode plainly up to the last near tie of a draft; None if the rest of the draft was not confirmed.
 
-    After the last near tie the draft is what the model chooses, so an output that starts like the draft up to there is
-    the draft.
+    The pass over the draft has confirmed what follows the last near tie. So if plain decoding writes the draft's tokens
+    up to there, the output is the draft. Otherwise plain decoding goes on to the end.
     """
     tie, prompt = job.near_ties.get(index), job.prompts[index]
     if tie is None or tie.rest is None:
         return None
     started = time.perf_counter()
-    output: RowOutput = call(job.model, [prompt], config, stopping=[StartsSo(len(prompt), tie.start)])[0]
+    output: RowOutput = call(job.model, [prompt], config, stopping=[StopAfter(len(prompt), tie.start)])[0]
     if output.tokens == tie.start and not output.fault and tie.rest.tokens:
         return concatenated(output, tie.rest, tie.rest.stop, len(tie.rest.tokens))
     job.add_seconds([index], [output], time.perf_counter() - started)

@@ -14,8 +14,7 @@ sound for: one that looks ahead, whose positions move with padding, or whose row
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -34,6 +33,7 @@ from pytest_llmcompare.text import error_line
 from . import near_ties
 from .draft_check import DraftCheck
 from .draft_logits import draft_logits
+from .expert_capacity import expert_capacity
 from .failures import Failure, is_out_of_memory, report_failure
 from .float32_trial import is_read_in_float32, reading
 from .model_call import call, seeded
@@ -49,8 +49,6 @@ STEPS = 3
 """Tokens that are forced after each prompt."""
 LIKELIEST = 8
 """How many of the likeliest tokens are compared."""
-CAPACITY = re.compile(r"capacity|drop_?tokens?|tokens?_?drop", re.IGNORECASE)
-"""Names of what limits the tokens of an expert: `expert_capacity`, `capacity_factor`, `moe_token_dropout`, ..."""
 
 READ_AT_ONCE = "the model's scores in one pass are not those of writing token by token"
 WITH_PADDING = "padding before a prompt changes the model's scores"
@@ -78,17 +76,15 @@ def why_rounding_differs(model: LocalModel) -> str:
 def why_not_in_one_pass(model: LocalModel, *, after_prefix: bool = False) -> str:
     """Why one pass over a text is not what the model does token by token; empty if it is, up to rounding.
 
-    Args:
-        model: The model.
-        after_prefix: Whether texts are only read after a shared prefix, which `why_no_prefix` has tried: each pass of a
-            trial costs as much as several prompts of a large model.
+    Texts that are only read after a shared prefix need no trial of their own: `why_no_prefix` has read some like that.
     """
     config = model.model.config.get_text_config(decoder=True)
     if any(kind in str(getattr(config, "rope_parameters", None)) for kind in LENGTH_DEPENDENT):
         return "the model's positions depend on the length of the text"
-    if crowded := why_crowded(model):
+    crowded = why_crowded(model)
+    if crowded or after_prefix:
         return crowded
-    return "" if after_prefix else _check(model, READ_AT_ONCE, lambda: _one_pass_is_sound(model, None))
+    return _check(model, READ_AT_ONCE, lambda: _one_pass_is_sound(model, None))
 
 
 def why_no_padding(model: LocalModel) -> str:
@@ -123,37 +119,6 @@ def why_crowded(model: LocalModel) -> str:
         _capacities[model.model] = expert_capacity(model.model)
     limit = _capacities[model.model]
     return CROWDED.format(limit=limit) if limit else ""
-
-
-def expert_capacity(model: Any) -> str:
-    """Setting that limits how many tokens an expert takes, as `name=value`; empty if there is none.
-
-    Token by token each finds a place; in one pass, or beside other prompts, it may come too late for one. A pass shows
-    that only from the capacity's token on, so it is looked up: in the configuration, its parts, and the modules, where
-    a checkpoint's own code may have it.
-
-    Args:
-        model: The transformers model.
-    """
-    settings = [*_with_nested(vars(model.config)), *(vars(part) for part in model.modules())]
-    return next(
-        (
-            f"{name}={value!r}"
-            for attributes in settings
-            for name, value in attributes.items()
-            if CAPACITY.search(name) and isinstance(value, int | float) and value > 0
-        ),
-        "",
-    )
-
-
-def _with_nested(settings: Mapping[str, Any], depth: int = 3) -> Iterator[Mapping[str, Any]]:
-    """A configuration and the configurations in it."""
-    yield settings
-    for value in settings.values() if depth else ():
-        inner = value if isinstance(value, Mapping) else getattr(value, "__dict__", None)
-        if inner:
-            yield from _with_nested({str(name): one for name, one in inner.items()}, depth - 1)
 
 
 def _check(model: LocalModel, fault: str, is_sound: Callable[[], bool]) -> str:

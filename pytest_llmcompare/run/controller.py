@@ -257,7 +257,7 @@ class Controller:
         from pytest_llmcompare.baselines.sources.protocol import BaselineWriter
         from pytest_llmcompare.comparison.acceptance import merged
 
-        from .finish import Notes, RunRecords, finish
+        from .finish import Notes, RunRecords, finish, source_note
 
         session, source = session_of(self.config), source_of(self.config)
         writer = source if isinstance(source, BaselineWriter) else None
@@ -290,14 +290,3 @@ def worker_output(session: Session) -> dict[str, Any]:
         ALL_COLLECTED: session.all_collected,
         SELECTED: session.any_selected,
     }
-
-
-def source_note(title: str, model: str) -> str:
-    """What the outputs were compared with, if not with files.
-
-    Args:
-        title: The source of baselines.
-        model: Name of the model whose outputs are the baselines; empty if no model's are.
-    """
-    own = f"; model {model!r} is not compared itself, so its tests that compare are left out" if model else ""
-    return f"baselines: {title}{own}"

@@ -195,3 +195,14 @@ def _shown(path: Path) -> str:
     """A path as the user can open it: relative to the working folder if it lies below."""
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+
+
+def source_note(title: str, model: str) -> str:
+    """What the outputs were compared with, if not with files.
+
+    Args:
+        title: The source of baselines.
+        model: Name of the model whose outputs are the baselines; empty if no model's are.
+    """
+    own = f"; model {model!r} is not compared itself, so its tests that compare are left out" if model else ""
+    return f"baselines: {title}{own}"

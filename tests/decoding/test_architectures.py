@@ -16,9 +16,9 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GenerationConfig
 
 from pytest_llmcompare.decoding.engine import ShortcutWarning, generate
+from pytest_llmcompare.decoding.expert_capacity import expert_capacity
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.decoding.self_check import (
-    expert_capacity,
     why_no_batches,
     why_no_padding,
     why_not_in_one_pass,
