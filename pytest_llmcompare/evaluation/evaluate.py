@@ -1,6 +1,6 @@
 """Evaluates a table with one model: log the model, load it from MLflow, ask it once, judge, evaluate.
 
-The only caller of `mlflow.models.evaluate`. There is one run per table and model.
+There is one run per table and model.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import mlflow
 
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
@@ -24,12 +22,13 @@ from . import latency, metrics, results_table, row_metrics, threshold_checks, tr
 from .answer_lookup import look_up
 from .answers import Answers, Asking
 from .cached_answers import OtherAnswers
-from .dataset import frame_of, metrics_by_row, storable
+from .dataset import metrics_by_row, storable
 from .heavy_imports import import_evaluators
 from .kept_tokens import tokens_of
 from .local_answers import LocalAnswers
 from .logged_model import LoggedModel, load_now, logged_model
 from .metric_notes import left_out_notes, not_computed
+from .mlflow_evaluation import dataset_of, evaluate_outputs
 from .predict import predict
 from .pyfunc import PyfuncTransformer
 from .scorers import Scored, ask_scorers
@@ -210,11 +209,11 @@ def compute(
     import_evaluators()
     try:
         dataset = dataset_of(group, cases)
-        evaluation = mlflow.models.evaluate(
-            model=lambda _: texts,  # what the logged model answered: it is asked once
-            data=dataset,
+        evaluation = evaluate_outputs(
+            texts,  # what the logged model answered: it is asked once
+            dataset,
             model_type=chosen.model_type,
-            extra_metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
+            metrics=[*ours, *(results_table.with_columns(metric, beside) for metric in chosen.classic)],
             model_id=logged.model.model_id,
         )
         latencies = latency.of_rows(cases, answers.latencies)
@@ -232,16 +231,6 @@ def compute(
     stricter = row_metrics.stricter(group.key, judged.answers(cases), values)
     lines = (*left_out.notes, *missing, *scored.notes, stricter, fault)
     return Computed(gates, values, by_row, folder, tuple(filter(None, lines)), left_out.remarks, fault)
-
-
-def dataset_of(group: Group, cases: Sequence[Case]) -> Any:
-    """The table as MLflow's dataset: a row per case, the same for every model and run."""
-    return mlflow.data.from_pandas(  # type: ignore[attr-defined]  # made when mlflow.data is imported
-        frame_of(cases),
-        tracking.dataset_source(group.declaration.file),
-        name=group.key.table,
-        targets="target" if group.declaration.targets else None,
-    )
 
 
 def check_thresholds(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
+from contextlib import closing
 
 import pytest
+import sqlalchemy
 from mlflow import MlflowClient
+from mlflow.store.tracking.dbmodels.models import SqlDataset
 
-from .evaluations import Suite, made_template, suite
+from .evaluations import Suite, datasets, made_template, suite
 
 __all__ = ["made_template", "suite"]
 
@@ -51,4 +55,27 @@ def test_processes_make_the_store(without_store: Suite) -> None:
     ]
     shown = [process.communicate(timeout=180)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0], "\n".join(shown)
-    assert runs_of(without_store) == [("log_model_a", "FINISHED"), ("log_model_b", "FINISHED")]
+    assert runs_of(without_store) == [("log_model_a", "FINISHED"), ("log_model_b", "FINISHED")], "\n".join(shown)
+
+
+def test_another_process_logs_the_dataset_first(suite: Suite) -> None:
+    """Between the moment in which MLflow looks for the dataset and that in which it adds it: it is looked for again."""
+    suite.compare()
+    added: list[str] = []
+
+    def add_first(_mapper: object, _connection: object, dataset: SqlDataset) -> None:
+        if not added:
+            added.append(str(dataset.digest))
+            values = (dataset.experiment_id, dataset.name, dataset.digest)
+            with closing(sqlite3.connect(suite.uri.removeprefix("sqlite:///"))) as other, other:
+                other.execute("INSERT INTO datasets VALUES ('of another', ?, ?, ?, 'code', '{}', '{}', '{}')", values)
+
+    sqlalchemy.event.listen(SqlDataset, "before_insert", add_first)
+    try:
+        result = suite.run(suite.spec("a"))
+    finally:
+        sqlalchemy.event.remove(SqlDataset, "before_insert", add_first)
+    result.assert_outcomes(passed=3)
+    result.stdout.no_fnmatch_line("*could not compute*")
+    assert runs_of(suite) == [("log_model_a", "FINISHED")]
+    assert [one.digest for one in datasets(suite.only_run("trivia"))] == added

@@ -47,12 +47,12 @@ def test_the_next_run_goes_on_where_the_last_was_ended(how: str, suite: Suite) -
     models = f"--llm-models={suite.spec('tiny')}"
     with subprocess.Popen(
         [suite.warm(), "-m", "pytest", "-p", "no:cacheprovider", models, "--llm-update"],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
         wait_for_lines(suite.path, process, 10)
         process.send_signal(signal.Signals[how])
-        process.wait(timeout=60)
+        process.communicate(timeout=60)  # until the pipe is closed: a killed launcher ends before what it launched
     finished = journal_lines(suite.path)
     assert 10 <= finished < 48
     assert not (suite.path / "__baselines__").exists()
