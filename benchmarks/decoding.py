@@ -40,10 +40,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, TextGenerationPipeline
 
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
+from pytest_llmcompare.baselines.answer_cache import CacheFile
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.evaluation.local_answers import LocalAnswers
+from pytest_llmcompare.evaluation.cached_local_answers import CachedLocalAnswers
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.models.machine import machine as facts_of_machine
 from pytest_llmcompare.models.machine import switches, versions
@@ -170,14 +170,14 @@ def warm_cache(model: LocalModel, requests: list[Request], answers: Answers, roo
     }
     facts, place = {**versions(), **switches()}, facts_of_machine()
 
-    def opened() -> LocalAnswers:
-        file = AnswerFile(root, key)
-        return LocalAnswers(cases, expected, False, file, file.read(), facts, place=place, about_notes="")
+    def opened() -> CachedLocalAnswers:
+        file = CacheFile(root, key)
+        return CachedLocalAnswers(cases, expected, False, file, file.read(), facts, place=place, notes_key="")
 
     cached = opened()
     cached.bind(model)
     cached.add(outcomes, list(outcomes), None, measured=False, notes=())
-    cached.keep(model, [])
+    cached.store(model, [])
 
     def look_up() -> Answers:
         cached = opened()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pytest_llmcompare.baselines.content_digests import recall_digests
+from pytest_llmcompare.baselines.content_digests import load_digests
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader, Outputs
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
@@ -131,7 +131,7 @@ def compare(
     results: dict[str, GroupResult] = {}
     source = _source(baseline, root, groups, results)
     first = reference_model(source)
-    recall_digests(root)
+    load_digests(root)
     with tempfile.TemporaryDirectory() as scratch:
         resources = Resources(settings, root, Path(scratch), root, source)
         try:

@@ -67,7 +67,7 @@ def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -
             "To have the model generate: --llm-cache=off --llm-decode=plain"
         )
     else:
-        why = "All answers were kept from an earlier run, so no time was measured."
+        why = "All answers are from the answer cache, so no time was measured."
     return tuple(
         replace(gate, why=why) if gate.value is None and gate.metric.startswith(PREFIX) else gate for gate in gates
     )

@@ -26,8 +26,8 @@ from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.models.weights import transformers_errors_only
 
 from .answers import Asking, Outcomes, untried_notes
+from .cached_local_answers import CachedLocalAnswers
 from .dataset import frame_of, settings_of
-from .local_answers import LocalAnswers
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
 
@@ -54,7 +54,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     if any(case.row.conversation for case in asking.cases):
         model.check_has_template()
         _check_takes_messages(asking, ours)
-    cached = asking.cached if isinstance(asking.cached, LocalAnswers) else None
+    cached = asking.cached if isinstance(asking.cached, CachedLocalAnswers) else None
     if cached is not None:
         cached.bind(model)
     keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
@@ -78,9 +78,9 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     return outcomes
 
 
-def _measures_noise(asking: Asking, cached: LocalAnswers | None, model: LocalModel) -> bool:
+def _measures_noise(asking: Asking, cached: CachedLocalAnswers | None, model: LocalModel) -> bool:
     """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
-    if cached is not None and cached.about.has_noise:
+    if cached is not None and cached.noise_and_notes.has_noise:
         return False
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     return not holds_noise(recorded, model.environment)
@@ -188,9 +188,9 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     return tuple(note for note in notes if note)
 
 
-def keep_answers(cached: LocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
-    """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
-    return cached.keep(in_memory.hold(ours.located()), notes)
+def cache_answers(cached: CachedLocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+    """Cache the answers that a model has just given, and the notes on it; return notes on the cache."""
+    return cached.store(in_memory.hold(ours.located()), notes)
 
 
 def _stated(group: Group, ours: HeldTransformer) -> set[str]:

@@ -50,7 +50,7 @@ class ModelSpec:
         dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's, except for a served model.
         device: Such as `cpu`, `cuda:1` or `auto`; None takes the run's.
         decode: How baselines are confirmed: `auto`, `verify` or `plain`; None takes the run's.
-        cache: Whether its answers are kept between runs; None keeps those of local models.
+        cache: Whether its answers are cached; by default those of local models are.
         chat_template: `""` for none, `"tokenizer"` for the tokenizer's own, else a Jinja template.
         raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.

@@ -85,7 +85,7 @@ def summary_lines(
 def model_lines(summary: Summary, page: Page) -> list[Styled]:
     """The table of models, and how many answers are from the cache, differ in their text, and pass their assertions."""
     counts = (summary.texts, assertion_count(summary.models))
-    lines = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
+    lines = [*model_table_lines(summary.models, page), *cached_answer_lines(summary, page)]
     return [*lines, *(page.line(text) for text in counts if text)]
 
 
@@ -115,7 +115,7 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
         yield page.line("   ".join(meanings))
 
 
-def cache_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+def cached_answer_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     """Yield how many answers are from the answer cache, if any is."""
     if summary.cached:
         yield page.line(cached_answers(summary.cached, summary.answers))

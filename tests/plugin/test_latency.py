@@ -48,7 +48,7 @@ def test_answers_of_the_cache_have_no_latency(suite: Suite) -> None:
     """A threshold says so, and does not pass."""
     model = suite.spec().partition("=")[2]
     timed(suite, "60", model=model).assert_outcomes(passed=3)
-    timed(suite, "60", "--llm-update-all", model=model)  # an answer that was read along a baseline is kept as another
+    timed(suite, "60", "--llm-update-all", model=model)  # an answer that was read along a baseline is cached as another
     result = timed(suite, "60", "--llm-cache=only", model=model)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert "All answers are from the cache, so no time was measured. To ask the model: --llm-cache=off" in (

@@ -1,4 +1,8 @@
-"""Facts that the answers of a local model depend on and that are known without loading it."""
+"""The key of a cached answer: what an answer depends on. Imports neither torch nor transformers.
+
+A key has two halves. That of the *model* is a digest of facts about it; that of the *case* is a digest of prompt,
+settings, template, seed, and of the baseline that was read as a draft.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.baselines.answer_lines import FORMAT, key_of
+from pytest_llmcompare.baselines.cache_lines import FORMAT, key_of
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.machine import TORCH_DEFAULTS, machine, switches, versions
 from pytest_llmcompare.models.model_files import further_digest
 from pytest_llmcompare.models.spec import SourceKind
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.models.resolve import ResolvedModel
     from pytest_llmcompare.suite.group import Group
 
+    from .group_model import Identity
     from .pyfunc import HeldTransformer
 
 IMPURE = re.compile(r"strftime_now|\|\s*random\b")
@@ -32,7 +38,7 @@ NOT_DECIDING = (
 
 
 def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
-    """Facts that are part of the key of each answer: files, arguments, versions, variables that choose kernels.
+    """Facts about a local model in the key of each answer: files, arguments, versions, variables that choose kernels.
 
     Args:
         ours: The pyfunc.
@@ -49,6 +55,27 @@ def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
         "options": key_of(deciding),
         **versions(),
         **switches(),
+    }
+
+
+def facts_of_unloaded(identity: Identity, decode: str) -> dict[str, str]:
+    """Facts in the key of each answer of a served model, or of a pyfunc logged elsewhere."""
+    return {"format": str(FORMAT), "model": key_of(identity.text), "decode": decode, **versions()}
+
+
+def parts_of_case(case: Case, draft: Generation | None) -> dict[str, str]:
+    """Digests of all that the answer to a case depends on besides the model.
+
+    Args:
+        case: The case.
+        draft: The baseline that is read as a draft; None without one.
+    """
+    return {
+        "prompt": key_of(case.prompt, bool(case.row.conversation)),
+        "decoding settings": key_of(dict(case.gen_config)),
+        "chat template": key_of(case.template),
+        "seed": str(case.seed),
+        "baseline": key_of(draft.token_ids, draft.text, draft.stop) if draft else "none",
     }
 
 

@@ -1,4 +1,4 @@
-"""The lines of the answer cache: models, their answers, and what is known about them, each with a checksum."""
+"""The lines of the answer cache: models, their answers, their noise and notes on them; each with a checksum."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _SUM = 16
 
 
 @dataclass(frozen=True)
-class KeptModel:
-    """A model whose answers are kept.
+class CachedModel:
+    """A model whose answers are cached.
 
     Attributes:
         facts: All of it that decides its answers, by name.
@@ -33,7 +33,7 @@ class KeptModel:
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class CachedAnswer:
     """One answer.
 
     Attributes:
@@ -61,8 +61,8 @@ class KeptAnswer:
 
 
 @dataclass(frozen=True)
-class About:
-    """Facts about a model that are kept besides its answers.
+class NoiseAndNotes:
+    """The noise of a model and notes on it, cached beside its answers.
 
     Attributes:
         noise: Its noise (nats, root mean square); None if it could not be measured.
@@ -82,20 +82,20 @@ class CacheContent:
     Attributes:
         models: By key.
         answers: Lines by the key of their answer.
-        about: Facts by model.
+        noise_and_notes: By the key of their model.
         rows: For each row, the line that was written last.
         notes: Messages on what is ignored.
         oldest: When the oldest line was written.
     """
 
-    models: dict[str, list[KeptModel]] = field(default_factory=dict)
+    models: dict[str, list[CachedModel]] = field(default_factory=dict)
     answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    about: dict[str, About] = field(default_factory=dict)
+    noise_and_notes: dict[str, NoiseAndNotes] = field(default_factory=dict)
     rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     oldest: float = float("inf")
 
-    def answer(self, key: str) -> KeptAnswer | None:
+    def answer(self, key: str) -> CachedAnswer | None:
         """The answer of a key; None if there is none that can be read."""
         line = self.answers.get(key)
         if line is None:
@@ -114,14 +114,14 @@ class CacheContent:
             return True
         try:
             if "model" in line:
-                model = KeptModel(_texts(line["facts"]), _texts(line["place"]))
+                model = CachedModel(_texts(line["facts"]), _texts(line["place"]))
                 self.models.setdefault(key_of(model.facts), []).append(model)
                 return bool(line["model"] == key_of(model.facts))
             noise = line.get("noise")
             notes = {str(key): [str(note) for note in notes] for key, notes in line["notes"].items()}
-            before = self.about.get(line["about"], About())
+            before = self.noise_and_notes.get(line["about"], NoiseAndNotes())
             has_noise = "noise" in line and (noise is None or (isinstance(noise, int | float) and 0 <= noise < 1))
-            self.about[line["about"]] = About(
+            self.noise_and_notes[line["about"]] = NoiseAndNotes(
                 noise if has_noise else before.noise, has_noise or before.has_noise, {**before.notes, **notes}
             )
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -134,13 +134,13 @@ def key_of(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def model_line(key: str, model: KeptModel, group: GroupKey) -> bytes:
+def model_line(key: str, model: CachedModel, group: GroupKey) -> bytes:
     """A line on a model."""
     named = {"folder": group.folder, "table": group.table, "name": group.model}
     return _line({"model": key, "facts": dict(model.facts), "place": dict(model.place), "group": named})
 
 
-def answer_line(answer: KeptAnswer) -> bytes:
+def answer_line(answer: CachedAnswer) -> bytes:
     """A line with an answer."""
     fields = {name: getattr(answer, name) for name in ("model", "row", "untried", "decoded")}
     return _line(
@@ -154,10 +154,10 @@ def answer_line(answer: KeptAnswer) -> bytes:
     )
 
 
-def about_line(model: str, about: About) -> bytes:
-    """A line with further facts of a model."""
-    noise = {"noise": about.noise} if about.has_noise else {}
-    return _line({"about": model, **noise, "notes": {key: list(notes) for key, notes in about.notes.items()}})
+def noise_and_notes_line(model: str, own: NoiseAndNotes) -> bytes:
+    """A line with the noise of a model and notes on it."""
+    noise = {"noise": own.noise} if own.has_noise else {}
+    return _line({"about": model, **noise, "notes": {key: list(notes) for key, notes in own.notes.items()}})
 
 
 def parse_line(text: bytes) -> dict[str, Any] | None:
@@ -194,9 +194,9 @@ def _texts(facts: Any) -> dict[str, str]:
     return facts
 
 
-def _answer(line: Mapping[str, Any]) -> KeptAnswer:
+def _answer(line: Mapping[str, Any]) -> CachedAnswer:
     decoded = line["decoded"]
-    return KeptAnswer(
+    return CachedAnswer(
         model=str(line["model"]),
         row=line["row"],
         parts=_texts(line["parts"]),
