@@ -62,7 +62,7 @@ def main() -> None:
 
 def schema_file() -> str:
     """The JSON schema of `[tool.llmcompare]`, for editors."""
-    from pytest_llmcompare.models.config_schema import schema
+    from pytest_llmcompare.models.pyproject_schema import schema
 
     return f"{json.dumps(schema(), indent=2)}\n"
 
@@ -149,8 +149,8 @@ def settings() -> str:
 
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
-    from pytest_llmcompare.models.config_tables import KEYS
     from pytest_llmcompare.models.loading_options import LoadingOptions
+    from pytest_llmcompare.models.pyproject_tables import KEYS
     from pytest_llmcompare.models.served import ServerOptions
     from pytest_llmcompare.models.spec import ModelSpec
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def no_models(request: pytest.FixtureRequest) -> str:
     """The fault of a run without models; mentions a file that names models and is not read."""
-    from .models.config_file import unread_note
+    from .models.pyproject_file import unread_note
     from .run.parametrize import NO_MODELS
 
     config = request.config
@@ -33,7 +33,7 @@ def no_models(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on behalf of a test; a group that pytest-timeout ends is not evaluated again."""
-    from .run.interruption import time_for
+    from .run.timeouts import time_for
 
     try:
         with time_for(item, session.remaining(*keys)):

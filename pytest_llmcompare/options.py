@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from .errors import UsageError
-from .models.config_file import read_config
+from .models.pyproject_file import read_config
 from .models.uris import split_specs
 from .settings import (
     AUTO,

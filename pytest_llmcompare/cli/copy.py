@@ -10,7 +10,7 @@ import click
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.sources.mlflow_run import RunContent, open_run
 from pytest_llmcompare.errors import BaselineError, UsageError
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.text import disarm
 

@@ -28,11 +28,11 @@ from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
 from .job import Job, NearTie
 from .model_call import call, seeded
+from .module_state import fresh
 from .prefix_cache import SharedPrefix
 from .recorder import RowOutput, record
 from .request import Finished, Outcome
 from .self_check import why_not_in_one_pass, why_rounding_differs
-from .state import fresh
 from .verify import draft_verifier
 
 log = logging.getLogger(__name__)

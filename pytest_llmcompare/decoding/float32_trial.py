@@ -22,7 +22,7 @@ from pytest_llmcompare.text import error_line
 
 from .failures import EngineWarning, is_out_of_memory, warn_once
 from .float32_reading import LOW, NotFloat32Error, Upcast, blocks_of, in_float32, is_wrapped, low_in, names_of_dtypes
-from .state import fresh
+from .module_state import fresh
 
 TRIAL_TOKENS = 8
 EXACT = frozenset({torch.ops.aten.embedding.default, torch.ops.aten.detach.default})

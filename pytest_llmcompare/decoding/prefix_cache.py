@@ -17,7 +17,7 @@ from pytest_llmcompare.models.load import LocalModel
 
 from .buffers import Buffers
 from .float32_trial import reading
-from .state import fresh
+from .module_state import fresh
 
 LEAST_SHARED = 16
 """Fewest tokens worth sharing: below that, expanding their cache costs as much as reading them again."""

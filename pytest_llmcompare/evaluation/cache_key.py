@@ -96,7 +96,7 @@ def is_self_contained(ours: HeldTransformer) -> bool:
 
 
 def notes_depend_on(group: Group, ours: HeldTransformer) -> list[object]:
-    """Everything besides the model that `local_model.model_notes` depends on."""
+    """Everything besides the model that `ask_local.model_notes` depends on."""
     spec, declaration = group.spec, group.declaration
     rows = [dict(row.gen_config) for row in declaration.rows]
     variants = [dict(variant.gen_config) for variant in declaration.variants]

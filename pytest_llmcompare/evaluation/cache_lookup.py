@@ -9,7 +9,7 @@ from pytest_llmcompare.baselines.answer_cache import CacheFile
 from pytest_llmcompare.baselines.cache_lines import key_of
 from pytest_llmcompare.baselines.content_digests import save_digests
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.config_tables import header
+from pytest_llmcompare.models.pyproject_tables import header
 from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.records import Baseline, Case, RowKey
 from pytest_llmcompare.settings import OFF, ONLY, PLAIN

@@ -17,7 +17,7 @@ from pytest_llmcompare.baselines.cache_lines import (
     model_line,
 )
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
@@ -68,7 +68,7 @@ class CachedAnswers(ABC):
         return ()
 
     @property
-    def noise(self) -> LearntNoise | None:
+    def noise(self) -> MeasuredNoise | None:
         """The noise that was measured, unless a baseline already holds it."""
         return None
 

@@ -21,7 +21,7 @@ from pytest_llmcompare.baselines.cache_lines import (
     noise_and_notes_line,
 )
 from pytest_llmcompare.comparison.environments import without_noise
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise, holds_noise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise, holds_noise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.machine import LOADED
@@ -100,11 +100,11 @@ class CachedLocalAnswers(CachedAnswers):
         return tuple(self.noise_and_notes.notes.get(self.notes_key, ()))
 
     @property
-    def noise(self) -> LearntNoise | None:
+    def noise(self) -> MeasuredNoise | None:
         """The noise that was measured, unless a baseline already holds it."""
         if self.noise_and_notes.noise is None or self.knows_noise(self.environment):
             return None
-        return LearntNoise(self.noise_and_notes.noise)
+        return MeasuredNoise(self.noise_and_notes.noise)
 
     @property
     def environment(self) -> Environment:
@@ -119,7 +119,7 @@ class CachedLocalAnswers(CachedAnswers):
         self,
         outcomes: Mapping[int, Outcome],
         asked: Collection[int],
-        noise: LearntNoise | None,
+        noise: MeasuredNoise | None,
         *,
         measured: bool,
         notes: Sequence[str],

@@ -24,15 +24,15 @@ from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError, UsageError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Gate
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.models.run_settings import with_settings
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import Baseline, Case, CaseResult, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Report, report_data
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.notebook import grid_html
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
+from pytest_llmcompare.reports.report_data import Report, report_data
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare

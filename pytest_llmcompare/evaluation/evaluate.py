@@ -268,7 +268,7 @@ def fill_cache(
     if cached is not None and cached.answers_all:
         return (*cached.notes, *cached.content.notes)
     if logged.ours is not None:
-        from .local_model import cache_answers, model_notes  # imports torch
+        from .ask_local import cache_answers, model_notes  # imports torch
 
         own = model_notes(group, cases, logged.ours)
         return (*own, *(cache_answers(cached, logged.ours, own) if isinstance(cached, CachedLocalAnswers) else ()))

@@ -10,11 +10,11 @@ from typing import Any
 
 from pytest_llmcompare.errors import UsageError, did_you_mean, nearest_hint
 from pytest_llmcompare.models.chat_template import read_template
-from pytest_llmcompare.models.config_tables import DEVICE, KEYS
 from pytest_llmcompare.models.gen_config import complete, is_integer, problems
 from pytest_llmcompare.models.loading_options import KEYS as LOADING
 from pytest_llmcompare.models.loading_options import option_fault as loading_fault
 from pytest_llmcompare.models.loading_options import read_options
+from pytest_llmcompare.models.pyproject_tables import DEVICE, KEYS
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, spec_of
 from pytest_llmcompare.models.uris import folder_path
 from pytest_llmcompare.settings import DTYPES

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.comparison.learnt_noise import holds_noise
+from pytest_llmcompare.comparison.measured_noise import holds_noise
 from pytest_llmcompare.decoding.engine import EngineWarning, answers
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.decoding.request import Outcome, Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
@@ -238,7 +238,7 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
     outcomes.latencies.update({row: inside.seconds[row] for row in left if row in inside.seconds})
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     if asking.shortcuts and not holds_noise(recorded, local.environment):
-        noise = reading_noise(local, [*answered, *further])
+        noise = measure_noise(local, [*answered, *further])
         if noise is not None:
             outcomes.take_noise(noise)
     outcomes.notes.extend(dict.fromkeys(inside.warned))

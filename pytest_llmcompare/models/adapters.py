@@ -20,7 +20,7 @@ import torch
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
-from .config_tables import CONFIG_FILE, header
+from .pyproject_tables import CONFIG_FILE, header
 
 NAME = "default"
 """What PEFT calls the only adapter of a model."""

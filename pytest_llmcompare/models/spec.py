@@ -27,8 +27,8 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
 from . import loading_options, served
-from .config_tables import CONFIG_FILE, check_name, header, read_model_table
 from .loading_options import LoadingOptions
+from .pyproject_tables import CONFIG_FILE, check_name, header, read_model_table
 from .source_kind import SourceKind, classify, split_name
 from .uris import ECHO, FORMS, MLFLOW_FORMS, folder_path, has_known_scheme, split_specs
 from .uris import name_from_uri as mlflow_name

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_llmcompare.text import count, number
 
-from .document import ReportData
+from .report_data import ReportData
 
 WIDTH, HEIGHT, LEFT, BELOW = 480, 150, 34, 34  # of a picture, and of what stands beside and below its bars
 PER_DECADE = 2  # bars

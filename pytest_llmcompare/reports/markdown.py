@@ -8,12 +8,12 @@ from pytest_llmcompare.judgement import WORST_FIRST, AssertionResult, Finding, L
 from pytest_llmcompare.text import count, cut, duration, number, percent, share
 
 from .assertion_lines import assertion_lines, broken
-from .document import ReportData
 from .gates import FAILED, OK
 from .markdown_cases import in_full, row_name
 from .markdown_text import block, code, markdown_table
 from .messages import budget_sentence, read_the_same, short_place
-from .restored import judgement_of, rate_of
+from .report_data import ReportData
+from .restored_records import judgement_of, rate_of
 
 NOTHING_MOVED = Likelihood(0.0, 0.0, 0.0, 0, 0.0)
 

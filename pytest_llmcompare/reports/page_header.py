@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_llmcompare.text import count, duration, percent
 
-from .document import ReportData
 from .messages import budget_sentence
 from .mlflow_pages import is_link
-from .restored import rate_of
+from .report_data import ReportData
+from .restored_records import rate_of
 
 FEW_NOTES = 3  # are shown at once
 

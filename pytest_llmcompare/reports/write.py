@@ -11,9 +11,9 @@ from pytest_llmcompare.baselines.atomic_write import replace
 from pytest_llmcompare.errors import ReportError
 from pytest_llmcompare.settings import GITHUB, STEP_SUMMARY
 
-from .document import ReportData, json_report
 from .html import html_report
 from .markdown import MOST_BYTES, markdown_file, markdown_report
+from .report_data import ReportData, json_report
 
 WRITERS: Mapping[str, Callable[[ReportData], str]] = {
     ".html": html_report,

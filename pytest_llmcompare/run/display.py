@@ -11,16 +11,16 @@ import pytest
 
 from pytest_llmcompare.comparison.summary import Summary
 from pytest_llmcompare.compat import add_junit_case, paint_red, terminal_width
-from pytest_llmcompare.reports.document import Report
 from pytest_llmcompare.reports.github import Location, Places, annotation_lines, on_github
 from pytest_llmcompare.reports.junit import checks
+from pytest_llmcompare.reports.report_data import Report
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 
 from .stash import source_of
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.reports.document import ReportData
+    from pytest_llmcompare.reports.report_data import ReportData
     from pytest_llmcompare.reports.style import Styled
 
 ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
@@ -40,7 +40,7 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
     """
     if not targets:
         return report
-    from pytest_llmcompare.reports.document import report_data
+    from pytest_llmcompare.reports.report_data import report_data
     from pytest_llmcompare.reports.write import write_reports as write
 
     from .identity import identity

@@ -13,9 +13,9 @@ from pytest_llmcompare.cli.apply_decisions import Applied
 from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
-from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of
 from pytest_llmcompare.reports.page_data import slim_document
+from pytest_llmcompare.reports.report_data import Report, ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "review.js", "start.js")

@@ -9,7 +9,7 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.judgement import Gate, Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Report, ReportData, report_data
+from pytest_llmcompare.reports.report_data import Report, ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 PIECES = ("Eight", " legs", " and", " no", " wings", ".")

@@ -44,7 +44,7 @@ PROCESSED = 1e-2
 changed it. Those that settings declare may change it by less, top-k of a confident model by 1e-3."""
 
 
-def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
+def measure_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
     """Read outputs again, one by one and in pairs with rounding errors, without a shared prefix, and compare.
 
     One by one may be how they were read, which repeats to the bit; an encoder's outputs always are. In full precision

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pytest_llmcompare.baselines.journal import answer_key
-from pytest_llmcompare.comparison.learnt_noise import holds_noise
+from pytest_llmcompare.comparison.measured_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
 from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models import in_memory
-from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.load_checks import time_note
+from pytest_llmcompare.models.pyproject_tables import header
 from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.models.weights import transformers_errors_only
 

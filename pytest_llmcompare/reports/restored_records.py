@@ -7,7 +7,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
 
-from .document import ReportData
+from .report_data import ReportData
 
 
 def case_result(case: ReportData) -> CaseResult:
