@@ -196,10 +196,10 @@ def llm_evaluation(llm_parameter: Parameter) -> Any:
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
     the table misses one of its marker's thresholds.
     """
-    from .reports.gates import failed_gates
+    from .reports.threshold_lines import failed_thresholds
 
     result = llm_parameter.result()
-    if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:
+    if faults := [text for text in (result.evaluation_fault, *failed_thresholds(result)) if text]:
         pytest.fail("\n".join(faults), pytrace=False)
     return llm_parameter.session.evaluation(llm_parameter.key)
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import AnswerCount, AssertionResult, Finding, Gate, Judgement, ModelVerdict
+from .judgement import AnswerCount, AssertionResult, Finding, Judgement, ModelVerdict, ThresholdResult
 from .text import digest, digest_of
 
 
@@ -246,7 +246,7 @@ class GroupResult:
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[ThresholdResult, ...] = ()
     model_verdict: ModelVerdict | None = None
     changed_rows: tuple[RowKey, ...] = ()
     seconds: float = 0.0

@@ -23,7 +23,7 @@ from pytest_llmcompare.comparison.model_pairs import stop_strings_of
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError, UsageError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.models.run_settings import with_settings
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
@@ -68,7 +68,7 @@ class Comparison:
     summary: Summary = field(repr=False)
 
     @property
-    def gates(self) -> tuple[tuple[str, Gate], ...]:
+    def gates(self) -> tuple[tuple[str, ThresholdResult], ...]:
         """The thresholds with the names of their models."""
         return tuple((name, gate) for name, result in self.groups.items() for gate in result.gates)
 

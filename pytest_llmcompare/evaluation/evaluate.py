@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.records import Case, GroupResult, MlflowRun, RowKey
@@ -57,7 +57,7 @@ class Computed:
         fault: Why there is no evaluation; empty if there is one.
     """
 
-    gates: tuple[Gate, ...]
+    gates: tuple[ThresholdResult, ...]
     metrics: Mapping[str, Any] | None = None
     by_row: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
     folder: str = ""
@@ -235,7 +235,7 @@ def compute(
 
 def check_thresholds(
     group: Group, values: Mapping[str, Any] | None, asked: int, resources: Resources
-) -> tuple[Gate, ...]:
+) -> tuple[ThresholdResult, ...]:
     """Check a group's thresholds; a model that is compared with nothing has no drift to limit."""
     is_compared = group.key.model != reference_model(resources.source)
     thresholds = [

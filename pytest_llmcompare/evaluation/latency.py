@@ -18,7 +18,7 @@ from typing import Any
 from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import Case, RowKey
 
 PREFIX = "latency/"
@@ -53,7 +53,9 @@ def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> 
     return metrics
 
 
-def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -> tuple[Gate, ...]:
+def explained(
+    gates: Iterable[ThresholdResult], outcomes: Iterable[Outcome], cached: int
+) -> tuple[ThresholdResult, ...]:
     """The gates, with the reason added to those on a latency that is unknown."""
     answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
     if not answered:

@@ -8,12 +8,12 @@ from pytest_llmcompare.judgement import WORST_FIRST, AssertionResult, Finding, L
 from pytest_llmcompare.text import count, cut, duration, number, percent, share
 
 from .assertion_lines import assertion_lines, broken
-from .gates import FAILED, OK
 from .markdown_cases import in_full, row_name
 from .markdown_text import block, code, markdown_table
 from .messages import budget_sentence, read_the_same, short_place
 from .report_data import ReportData
 from .restored_records import judgement_of, rate_of
+from .threshold_lines import FAILED, OK
 
 NOTHING_MOVED = Likelihood(0.0, 0.0, 0.0, 0, 0.0)
 
@@ -102,10 +102,10 @@ def gates(data: ReportData) -> Iterator[str]:
     if ordered := sorted(data.get("gates", ()), key=lambda gate: bool(gate["passed"])):
         yield f"### {count(len(ordered), 'threshold')}, {sum(not gate['passed'] for gate in ordered):,} failed"
         heads = ["", "metric", "value", "wanted", "table", "model", "cases"]
-        yield markdown_table(heads, [gate_cells(gate) for gate in ordered])
+        yield markdown_table(heads, [threshold_cells(gate) for gate in ordered])
 
 
-def gate_cells(gate: ReportData) -> list[str]:
+def threshold_cells(gate: ReportData) -> list[str]:
     """Return the cells of a threshold."""
     cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
     names = [code(gate["table"]), code(gate["model"])]

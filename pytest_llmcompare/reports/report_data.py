@@ -25,8 +25,8 @@ from pytest_llmcompare.judgement import (
     ACCEPTED,
     NO_VERDICT,
     WORST_FIRST,
-    Gate,
     ModelVerdict,
+    ThresholdResult,
     Verdict,
     look_of,
 )
@@ -34,11 +34,11 @@ from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.text import count, disarm
 
 from .assertion_lines import assertion_count
-from .gates import value_of
 from .messages import open_counts
 from .mlflow_pages import mlflow_places
 from .model_sentences import sentence
 from .model_table import pairs_in
+from .threshold_lines import value_of
 
 SCHEMA_VERSION = 1
 
@@ -260,7 +260,7 @@ def _equal_drifts(drifts: EqualDrifts) -> ReportData:
     }
 
 
-def _gate(key: GroupKey, gate: Gate) -> ReportData:
+def _gate(key: GroupKey, gate: ThresholdResult) -> ReportData:
     return {**_names(key), **asdict(gate), "shown": value_of(gate)}
 
 

@@ -10,7 +10,6 @@ from pytest_llmcompare.judgement import ACCEPTED, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, width
 
 from .assertion_lines import assertion_count
-from .gates import gate_blocks
 from .messages import open_counts
 from .mlflow_pages import page_address, ui_command
 from .model_sentences import cached_answers, verdict_lines
@@ -25,6 +24,7 @@ from .terminal_findings import (
     near_tie_lines,
     shift_lines,
 )
+from .threshold_lines import threshold_blocks
 
 REVIEW = "llmcompare review"
 FAILED = "model comparison failed:"
@@ -62,7 +62,7 @@ def summary_lines(
     tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
     blocks = [
         changes,
-        *gate_blocks(summary.gates, page, every=verbose > 0),
+        *threshold_blocks(summary.gates, page, every=verbose > 0),
         *tables[:-1],
         [
             *(tables[-1] if tables else ()),

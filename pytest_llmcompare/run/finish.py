@@ -21,9 +21,9 @@ from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.gates import failed_gates
 from pytest_llmcompare.reports.model_sentences import failed_verdict
 from pytest_llmcompare.reports.terminal_findings import sentence
+from pytest_llmcompare.reports.threshold_lines import failed_thresholds
 from pytest_llmcompare.settings import Settings, Update
 
 from .pending_tracker import PendingTracker
@@ -86,7 +86,7 @@ def finish(
         notes: Notes so far; this function adds its own.
     """
     for key in sorted(records.groups):  # a missed threshold fails the run even if no test asks for its evaluation
-        for line in failed_gates(records.groups[key]):
+        for line in failed_thresholds(records.groups[key]):
             notes.fail(line)
         if fault := changed_model(records.groups[key], settings):
             notes.fail(fault)

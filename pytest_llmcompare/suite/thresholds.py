@@ -73,7 +73,7 @@ def read_threshold(metric: object, condition: object) -> Threshold:
     for change in CHANGES:
         if getattr(condition, change, None) is not None:
             raise UsageError(
-                f"{where}: {change} compares with the evaluation of another model, and a gate looks at one. "
+                f"{where}: {change} compares with the evaluation of another model, and a threshold looks at one model. "
                 "Give MetricThreshold(threshold=...) alone."
             )
     if not isinstance(greater, bool) or isinstance(bound, bool) or not isinstance(bound, (int, float)):

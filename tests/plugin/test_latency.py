@@ -41,7 +41,7 @@ def test_a_threshold_that_is_not_kept(suite: Suite) -> None:
     """The run fails, whatever the verdicts."""
     result = timed(suite, "0.001")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert said(result, "gate failed").startswith("gate failed: table 'trivia', model 'm': latency/p90 is 0.")
+    assert said(result, "threshold failed").startswith("threshold failed: table 'trivia', model 'm': latency/p90 is 0.")
 
 
 def test_answers_of_the_cache_have_no_latency(suite: Suite) -> None:

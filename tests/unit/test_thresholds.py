@@ -16,7 +16,7 @@ from pytest_llmcompare.suite.thresholds import Threshold, read_thresholds
 
 WANT = 'expected ">=0.8", "<=0.8" or an mlflow.models.MetricThreshold.'
 WHERE = "llm_prompts: thresholds['m']"
-OF_ANOTHER = "compares with the evaluation of another model, and a gate looks at one."
+OF_ANOTHER = "compares with the evaluation of another model, and a threshold looks at one model."
 
 
 @pytest.mark.parametrize(
