@@ -23,7 +23,7 @@ from .document import CaseRecord, Document, LineFault, shown_case, sort_key
 from .tokens import TokenLine, Tokens, format_token_line, reads_otherwise, renamed
 
 _ANEW = "To write it anew: pytest --llm-update-all"
-_UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
+_UNENDED = "the file has no line break at its end, so it may have been cut off."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
 
 

@@ -265,7 +265,7 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     return (
         f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
         f"More than {PRUNE_SHARE:.0%} of a file are not deleted without confirmation.\n"
-        "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
+        "Nothing was deleted from this file. To delete them: pytest --llm-prune=yes"
     )
 
 

@@ -86,7 +86,7 @@ def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
         elif check := usable_draft(job, index):
             checks[index] = check
         else:
-            job.rejections[index] = "the draft has no token that could be the output's"
+            job.rejections[index] = "the draft begins with a token that the output cannot have"
     return checks
 
 

@@ -109,7 +109,7 @@ def _trial_fault(model: LocalModel) -> str:
     except Exception as error:  # from the model, of any kind
         log.debug("model %r cannot be read in float32", model.name, exc_info=True)
         if is_out_of_memory(error):
-            return "memory does not suffice for its largest block"
+            return "there is not enough memory for its largest block"
         return f"the model could not be tried ({error_line(error)})"
     return ""
 

@@ -130,7 +130,7 @@ def _check(model: LocalModel, fault: str, is_sound: Callable[[], bool]) -> str:
                 results[fault] = "" if is_sound() else fault
         except Exception as error:
             if is_out_of_memory(error):
-                return "memory did not suffice to try it"
+                return "there was not enough memory to try it"
             results[fault] = f"the model could not be tried ({error_line(error)})"
             if _can_be_asked(model):
                 report_failure(model, Failure("trying a shortcut", error, log))

@@ -253,7 +253,7 @@ def no_messages_error(cases: Sequence[Case]) -> ModelError:
     return ModelError(
         f"model {group.model!r}: table {group.table!r} holds conversations, and its signature has no column "
         f"{MESSAGES!r}.\nLog the model with a signature that has one (JSON text, or a list of objects), "
-        "or ask it texts."
+        "or compare it on a table of plain prompts."
     )
 
 

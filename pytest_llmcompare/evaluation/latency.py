@@ -69,7 +69,7 @@ def explained(
             "To have the model generate: --llm-cache=off --llm-decode=plain"
         )
     else:
-        why = "All answers are from the answer cache, so no time was measured."
+        why = "All answers are from an interrupted run or from the cache, so no time was measured."
     return tuple(
         replace(gate, why=why) if gate.value is None and gate.metric.startswith(PREFIX) else gate for gate in gates
     )

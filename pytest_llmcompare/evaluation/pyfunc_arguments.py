@@ -97,7 +97,7 @@ def loading_faults(where: str, loading: Mapping[str, Any]) -> list[str]:
 def batch_fault(batch_size: object) -> str:
     """What is wrong with a batch size; empty if it is fine."""
     fits = is_integer(batch_size) and batch_size >= 0
-    return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
+    return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to have it chosen."
 
 
 def settings_faults(name: str, config: object) -> list[str]:

@@ -166,7 +166,7 @@ def lost_tokens_note(name: str, attached: Attached) -> tuple[str, ...]:
         return ()
     versions = f"transformers {version('transformers')} and peft {version('peft')}"
     note = (
-        f"model {name!r}: generate of {versions} loses the adapter's virtual tokens, so its outputs, which are those "
-        "of plain generate, are not those that it was trained for. Install other versions of the two"
+        f"model {name!r}: generate() of {versions} loses the adapter's virtual tokens. Outputs are what generate() "
+        "returns, so they are not what the adapter was trained for. Install other versions of both packages"
     )
     return (note,)

@@ -173,7 +173,7 @@ def evidence(judgement: Judgement) -> list[str]:
     lines = []
     if judgement.margin is not None and judgement.tolerance is not None:
         flips = judgement.mismatches or 0
-        more = f"; {flips} of {judgement.length} tokens would be others" if flips > 1 else ""
+        more = f"; {flips} of {judgement.length} tokens would differ" if flips > 1 else ""
         lines.append(f"  margin {number(judgement.margin)} nats (tie: up to {number(judgement.tolerance)}){more}")
     if (moved := judgement.likelihood) is not None and not moved.is_noise:
         lines.append(

@@ -184,7 +184,7 @@ def _json_faults(value: object) -> Iterator[str]:
         if half := next((char for char in value if "\ud800" <= char <= "\udfff"), ""):
             yield f"it holds half a character ({half!r}), which no model can read."
     elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
-        yield f"it holds {shown_value(value)}, which JSON cannot."
+        yield f"it holds {shown_value(value)}, which JSON cannot hold."
 
 
 def _given(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,4 +193,4 @@ def _given(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"JSON has no number {name}")

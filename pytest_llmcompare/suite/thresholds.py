@@ -66,7 +66,7 @@ def read_threshold(metric: object, condition: object) -> Threshold:
     """
     where = f"llm_prompts: thresholds[{metric!r}]"
     if not isinstance(metric, str) or not metric.strip():
-        raise UsageError(f"{where}={condition!r}, expected the name of a metric before it.")
+        raise UsageError(f"{where}={condition!r}, expected the name of a metric as the key.")
     if isinstance(condition, str):
         return Threshold(metric, *read_condition(condition, where))
     bound, greater = getattr(condition, "threshold", None), getattr(condition, "greater_is_better", None)

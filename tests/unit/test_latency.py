@@ -57,7 +57,7 @@ def test_what_was_generated(outcome: Outcome, *, generated: bool) -> None:
     [
         ([output(1), output(1)], 2, "All answers are from the cache, so no time was measured. *--llm-cache=off"),
         ([output(1), output(1, verified=True)], 1, "Baselines were tried as drafts, *--llm-decode=plain"),
-        ([output(1)], 0, "All answers are from the answer cache, so no time was measured."),
+        ([output(1)], 0, "All answers are from an interrupted run or from the cache, so no time was measured."),
         ([GenerationError("no", "m")], 0, "Known: exact_match."),
     ],
 )

@@ -54,7 +54,7 @@ class GivenBaselines:
         for key, value in given.items():
             case = by_key.get(key)
             if case is None:
-                raise self.wrong(f"gave a baseline for {key!r}, which is the key of none of the cases.")
+                raise self.wrong(f"gave a baseline for {key!r}, which is not the key of any case.")
             baselines[case.key.row] = self.baseline(case, value)
         return BaselineSet(baselines=baselines, lacking=f"{self.title} has no baseline of this case")
 
