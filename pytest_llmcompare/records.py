@@ -293,6 +293,6 @@ class GroupResult:
         return self.answered.asked
 
     def without_outputs(self) -> GroupResult:
-        """The same result without what the tests report case by case."""
+        """The same result without outputs and verdicts, which the tests' own reports carry."""
         judged = ("judgements", "baseline_texts", "baseline_tokens", "assertions", "metrics")
         return replace(self, **{name: {} for name in ("generations", "failures", *judged)})  # type: ignore[arg-type]

@@ -27,9 +27,9 @@ from .cache_lines import FORMAT, CacheContent, key_of, parse_line
 FOLDER = "answers"
 ENDING = ".jsonl"
 LARGEST_FILE = 256 * 2**20
-"""Bytes of a file; beyond, its oldest answers go."""
+"""Bytes of a file; a larger one loses its oldest answers."""
 LARGEST_FOLDER = 2**30
-"""Bytes of all files; beyond, those that were written longest ago go."""
+"""Bytes of all files; if they have more, those written longest ago are deleted."""
 MAX_AGE = 30 * 24 * 3600.0
 """Seconds after which an answer is not used any more."""
 LOCK_SECONDS = 10.0

@@ -24,8 +24,8 @@ class CachedModel:
     """A model whose answers are cached.
 
     Attributes:
-        facts: All of it that decides its answers, by name.
-        place: Facts that are known without loading it, and with which it gets the same device, dtype and kernels.
+        facts: Everything about it that decides its answers, by name.
+        place: Facts that are known before it is loaded and that decide its device, dtype and kernels.
     """
 
     facts: Mapping[str, str]
@@ -66,7 +66,7 @@ class NoiseAndNotes:
 
     Attributes:
         noise: Its noise (nats, root mean square); None if it could not be measured.
-        has_noise: Whether that was tried.
+        has_noise: Whether measuring it was tried.
         notes: Notes for the user, by a digest of what they depend on.
     """
 
@@ -77,12 +77,12 @@ class NoiseAndNotes:
 
 @dataclass
 class CacheContent:
-    """The content of a file.
+    """The content of a file of the cache.
 
     Attributes:
-        models: By key.
+        models: Models by their keys.
         answers: Lines by the key of their answer.
-        noise_and_notes: By the key of their model.
+        noise_and_notes: Noise and notes by the key of their model.
         rows: For each row, the line that was written last.
         notes: Messages on what is ignored.
         oldest: When the oldest line was written.
@@ -208,7 +208,7 @@ def _answer(line: Mapping[str, Any]) -> CachedAnswer:
 
 
 def _is_sound(generation: Generation) -> bool:
-    """True if all numbers of an answer belong to its tokens."""
+    """True if an answer has as many log-probs and margins as tokens."""
     tokens = len(generation.token_ids or ())
     of_tokens = (generation.logprobs, generation.margins, generation.as_read)
     path = generation.path

@@ -43,10 +43,10 @@ def escape_word(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """The inverse of all of the above.
+    """Undo `escape_line_end`, `escape_name` or `escape_word`.
 
     Raises:
-        ValueError: There is an escape that does not exist; the message is the escape.
+        ValueError: An escape that does not exist; it is the message.
     """
     return _ESCAPE.sub(_meaning, text) if "\\" in text else text
 

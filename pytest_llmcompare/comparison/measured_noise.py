@@ -27,7 +27,7 @@ class MeasuredNoise:
 
     @classmethod
     def from_movements(cls, rms: float, largest: float, lead: float) -> MeasuredNoise:
-        """Noise of a server: limits three times the largest movements seen, and not too little.
+        """Noise of a server; its limits are three times the largest movements seen, but not below the usual noise.
 
         Args:
             rms: Root mean square over all tokens (nats).
@@ -64,5 +64,5 @@ class MeasuredNoise:
 
 
 def holds_noise(recorded: Iterable[Environment], environment: Environment) -> bool:
-    """True if one of the environments of baselines is this one, and holds the noise that was measured then."""
+    """True if baselines were recorded in this environment, and noise was measured then."""
     return any(without_noise(one) == without_noise(environment) and MeasuredNoise.read(one) for one in {*recorded})

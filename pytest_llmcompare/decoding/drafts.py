@@ -51,7 +51,7 @@ def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
 
 
 def verify_drafts(job: Job) -> Iterator[Finished]:
-    """Finish the outputs that drafts decide; of the others note what was accepted, or why the draft was rejected.
+    """Finish the outputs that drafts decide; for all others note what was accepted, or why the draft was rejected.
 
     Log-probs along a draft are kept whether it is the output or not.
     """
@@ -75,7 +75,7 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
 
 
 def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
-    """The drafts that can be verified, by index; of the others note why not."""
+    """The drafts that can be verified, by index; for all others the job notes why not."""
     why = why_not_replayed(job.config, job.gen_config)
     why = why or why_not_in_one_pass(job.model, after_prefix=job.prefix() is not None)
     checks: dict[int, DraftCheck] = {}
@@ -118,7 +118,7 @@ def verify_together(job: Job, checks: dict[int, DraftCheck]) -> Iterator[Finishe
 
 
 def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix | None) -> bool:
-    """Fill in the checks of a batch; False if memory does not suffice for so many."""
+    """Fill in the checks of a batch; False if there is not enough memory for so many."""
     rows = list(checks.values())
     try:
         with transformers_quiet(), reading(job.model):

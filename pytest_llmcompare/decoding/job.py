@@ -29,7 +29,7 @@ class NearTie:
 
     Attributes:
         start: The draft up to its last near tie, that included.
-        rest: What the output goes on with if it starts so; None if that is not known.
+        rest: How the output continues if it starts like that; None if unknown.
     """
 
     start: tuple[int, ...]

@@ -35,8 +35,8 @@ class CachedAnswers(ABC):
         cases: The cases that are asked.
         expected: Baselines by row.
         only: Whether the model must not be asked.
-        file: The file.
-        content: Its content.
+        file: The file of the table and model in the cache.
+        content: The content of that file.
         fixed: Facts of the model that are known without loading it.
         model: Key of the model; empty if it is not known.
         facts: All facts that the key is made of.

@@ -173,7 +173,7 @@ def seed_in(value: object) -> int | None:
     """The seed of a cell; pandas makes it a float if other rows have none.
 
     Raises:
-        CellError: It is not a whole number of 64 bits.
+        CellError: It is not an integer of at most 64 bits.
     """
     if value is None:
         return None

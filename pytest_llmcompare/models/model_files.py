@@ -54,7 +54,7 @@ TEMPLATES = "additional_chat_templates"
 
 
 def further_digest(folder: Path) -> str:
-    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not.
+    """Digest over all small files that can affect outputs, code included, which the fingerprint partly leaves out.
 
     A GGUF file in the place of a folder holds all of them itself.
     """

@@ -1,4 +1,4 @@
-"""Records restored from a report as plain data, for the messages about them. Pure."""
+"""Records made again from the plain data of a report, so that messages about them can be drawn. Pure."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def summary_lines(
             every table, all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
         waits: Whether outputs are pending.
-        hidden: Number of failures that pytest's list of them leaves out.
+        hidden: Number of failed tests that pytest's section FAILURES leaves out.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
@@ -90,7 +90,7 @@ def model_lines(summary: Summary, page: Page) -> list[Styled]:
 
 
 def hidden_lines(hidden: int, page: Page, instead: str) -> list[Styled]:
-    """Say that failures are left out of pytest's list, and where their texts are instead."""
+    """Say how many failed tests pytest's section FAILURES leaves out, and where their texts are instead."""
     return page.wrapped(f"{count(hidden, 'failure')} not listed {instead}") if hidden else []
 
 

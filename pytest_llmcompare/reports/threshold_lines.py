@@ -1,4 +1,4 @@
-"""Thresholds on metrics in messages and on a terminal. Pure."""
+"""Results of thresholds: a sentence per failed one, and a table of all for the terminal. Pure."""
 
 from __future__ import annotations
 

@@ -53,13 +53,13 @@ class Controller:
     """A pytest plugin that exists once per run: in the only process, or in xdist's main process.
 
     Attributes:
-        attempts: How the tests of ours went, by node id; of a test that ran again, the last attempt.
+        attempts: How the marked tests went, by node id; of a test that ran again, the last attempt.
         results: What the tests observed, by node id and case; of a test that ran again, the last results.
         locations: Where the tests stand, by node id.
         groups: Results of the groups, without their outputs.
         declared: The rows of the tables, one mapping per process.
         all_collected: Whether all test files could be collected.
-        any_selected: Whether any test of ours was selected to run.
+        any_selected: Whether any marked test was selected to run.
         report: The finished run as the reports show it; None before its end.
         failures, hidden: The failed comparisons, and how many of them pytest's list of failures leaves out.
     """

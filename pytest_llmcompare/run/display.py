@@ -87,7 +87,7 @@ def show(
         reporter: pytest's own.
         config: pytest's configuration.
         waits: Whether outputs wait for review.
-        hidden: Number of failures that pytest's list of them leaves out.
+        hidden: Number of failed tests that pytest's section FAILURES leaves out.
     """
     lines = summary_lines(
         report.summary,

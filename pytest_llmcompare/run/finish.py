@@ -35,7 +35,7 @@ class RunRecords:
 
     Attributes:
         results: Results of the cases; several tests may share a case.
-        attempts: How the tests of ours went, by node id.
+        attempts: How the marked tests went, by node id.
         groups: Results of the groups.
         declared: The rows of the tables, in their order.
         models: Names of the run's models, in the order they were given.

@@ -47,7 +47,7 @@ def chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
 
 
 def asked_by_fixtures(item: pytest.Item, name: str) -> bool:
-    """True if a fixture of the user's asks for one of ours."""
+    """True if one of the user's fixtures asks for one of this plugin's."""
     every = [fixture for definitions in fixture_definitions(item).values() for fixture in definitions]
     return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
 

@@ -1,4 +1,4 @@
-"""Find tests that use the marker or the fixtures in a way that compares nothing; they fail at collection.
+"""Find tests that use the marker or the fixtures in a way that compares nothing; they are errors of collection.
 
 It is imported in every pytest run, so it imports little.
 """
@@ -158,7 +158,7 @@ def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *,
 
     Args:
         item: The test.
-        ours: The fixtures of ours that it uses.
+        ours: The fixtures of this plugin that it uses.
         leads: Those of `PARAMETER` and `TABLE_PARAMETER` that these lead to.
         marked: Whether the test itself has a marker.
         method: Whether it is a method of a `unittest.TestCase`.

@@ -113,7 +113,7 @@ def _json_schema(wanted: str, place: Place) -> Check:
 
 
 def _parsed(text: str) -> tuple[Any, str]:
-    """The value of a JSON text, or why it is none."""
+    """The value of a JSON text, or why the text is not JSON."""
     try:
         return json.loads(text, parse_constant=_refuse), ""
     except (ValueError, RecursionError) as error:
@@ -194,7 +194,7 @@ def read_check(kind: str, bound: float | None, wanted: str, place: Place) -> Che
     Args:
         kind: A name in `KINDS`.
         bound: Number in parentheses after the name, which only `similar` takes; None if there is none.
-        wanted: What stands after the colon, without white space around it.
+        wanted: The text after the colon, without white space around it.
         place: Where files and functions are looked for.
 
     Raises:

@@ -44,7 +44,7 @@ class GivenBaselines:
         """The baselines of a group.
 
         Raises:
-            HookError: The plugin raised, or returned something it must not.
+            HookError: The plugin raised, or returned something that the hook does not allow.
         """
         given = self.guarded(lambda: self.given.load(group, cases))
         if not isinstance(given, Mapping):
