@@ -101,7 +101,7 @@ class CacheFile:
             return f"answers are not cached for the next run: another run has kept {self.place} locked"
         except OSError as error:
             in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-            why = "a file stands in the place of its folder" if in_the_way else error.strerror or error
+            why = "a file is in the place of its folder" if in_the_way else error.strerror or error
             return f"answers are not cached for the next run: {self.place} cannot be written: {why}"
         return ""
 

@@ -7,7 +7,7 @@ case sky_color @greedy
 |
 |Q: What color is the grass?
 
-The line with the prompt is a comment for reviewers. It stands above the facts, which touch the text, so that git takes
+The line with the prompt is a comment for reviewers. It is above the facts, which touch the text, so that git takes
 changes of facts on one branch and of the text on another for a conflict.
 """
 

@@ -46,7 +46,7 @@ class Commit:
 
     Attributes:
         run: The newest of them.
-        runs: How many there are; runs without a commit stand for themselves.
+        runs: How many there are; each run without a commit is a commit of its own.
     """
 
     run: PastRun

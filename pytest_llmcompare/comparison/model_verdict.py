@@ -134,7 +134,7 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         then: Environment of the baselines.
         now: Today's.
         noise: Noise measured when recording (nats, root mean square).
-        band: Limit of a single case (nats), which stands in where no noise was measured.
+        band: Limit of a single case (nats), which is used if no noise was measured.
         outputs: Number of compared outputs.
     """
     if noise is None:

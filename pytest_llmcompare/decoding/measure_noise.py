@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MOST_READ = 8
 """Outputs that are read once more; in float32 they show the noise of all others to a factor of two."""
 ENOUGH = 16
-"""Tokens after which reading again stops, if `MOST_READ` outputs were written token by token, which moves log-probs more.
+"""Tokens after which reading again stops, if enough outputs were written token by token, which moves log-probs more.
 
 An output that is read again costs its whole prompt twice, however short it is.
 """

@@ -168,7 +168,7 @@ def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
 def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> tuple[str, ...]:
     """Notes on a local model that do not depend on its answers.
 
-    They are equal for all tables with equal settings, so that each stands in the summary once.
+    They are equal for all tables with equal settings, so that the summary shows each once.
     """
     model = in_memory.hold(ours.located())
     settings = [case.gen_config for case in cases]

@@ -34,7 +34,7 @@ NOT_DECIDING = (
     *("name", "batch_size", "model_name", "revision", "dtype", "device", "gen_config_dict", "examples"),
     *("subfolder", "tokenizer", "base", "max_memory", "offload_folder"),
 )
-"""Arguments of our pyfuncs that are no part of the model's key: its files, numerics, and each case stand for them."""
+"""Arguments of our pyfuncs that are no part of the model's key: files, numerics and case parts cover them."""
 
 
 def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:

@@ -74,7 +74,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
 
 
 def log(python_model: HeldTransformer, name: str, *, is_chat: bool = False) -> ModelInfo:
-    """Log one of this plugin's pyfuncs in the active run as a model from code, without a pickle and without its weights.
+    """Log one of our pyfuncs in the active run as a model from code, without a pickle and without its weights.
 
     Args:
         python_model: The pyfunc.

@@ -26,7 +26,7 @@ NAME = "default"
 """What PEFT calls the only adapter of a model."""
 
 TRIAL = (5, 3, 2, 4, 3, 5, 2, 3)
-"""Tokens of a short text."""
+"""Token ids of a short text, to try an adapter with."""
 
 ROUNDING = 0.02
 """Largest movement of scores that rounding in bfloat16 explains, as a share of the best score minus the median."""
@@ -44,7 +44,7 @@ class Attached:
         base: The base's outermost module.
         wrapper: PEFT's model.
         before: State of the base's weights before the adapter was attached.
-        virtual_tokens: How many virtual tokens stand before each prompt.
+        virtual_tokens: How many virtual tokens come before each prompt.
     """
 
     model: Any
@@ -62,7 +62,7 @@ class Attached:
         return bool(self.virtual_tokens) and not _writes_as_it_reads(self.wrapper)
 
     def detach(self) -> bool:
-        """Take the adapter off; False if the base may not be what it was before, so that it has to be loaded anew."""
+        """Take the adapter off; False if the base may not be what it was before, so that it has to be loaded again."""
         wrapper, self.wrapper, self.model = self.wrapper, None, None
         if not wrapper.active_peft_config.is_prompt_learning:
             try:

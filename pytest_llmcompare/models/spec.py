@@ -184,7 +184,7 @@ def _check_revision(revision: str, kind: SourceKind, where: str) -> None:
     """Check a revision.
 
     Raises:
-        UsageError: It is none, or a model of this kind has no revisions.
+        UsageError: It cannot be a revision, or a model of this kind has none.
     """
     if kind is SourceKind.FOLDER:
         raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")

@@ -66,7 +66,7 @@ class FileLine(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """An annotation: `error` or `warning`, title, text, and where it stands."""
+    """An annotation: `error` or `warning`, title, text, and the line that it is for."""
 
     level: str
     title: str

@@ -21,7 +21,7 @@ MOST_BYTES = 1024 * 1024
 """Size limit of GitHub for the summary of a step; a larger one is not shown at all."""
 
 COMMENT = 65_536 - 4_096
-"""Characters that a report in a file may have: GitHub's limit for a comment, less room for what stands around it."""
+"""Characters that a report in a file may have: GitHub's limit for a comment, less room for the text around it."""
 
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
@@ -56,7 +56,7 @@ def markdown_report(data: ReportData, *, most: int = MOST_BYTES, unit: str = "by
 
 
 def sections(data: ReportData) -> Iterator[str]:
-    """Yield the parts in order; each stands without the next."""
+    """Yield the parts in order; each can be read without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
     if texts := [f"{data[key]}." for key in ("texts", "assertions") if data.get(key)]:

@@ -1,6 +1,6 @@
 """Explanations of failed assertions on `llm_output`: how the output differs from the other text. Pure.
 
-Model output is escaped, because the explanation stands in terminals and CI logs.
+Model output is escaped, because the explanation is shown in terminals and CI logs.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from .threshold_lines import value_of
 SCHEMA_VERSION = 1
 
 ReportData = dict[str, Any]
-"""A report, or a part of one, as it stands in JSON."""
+"""A report, or a part of one, as in JSON."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ WRITERS: Mapping[str, Callable[[ReportData], str]] = {
 def write_reports(
     draw: Callable[[], ReportData], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
 ) -> list[str]:
-    """Write reports. If one cannot be written, the others are, and they name it.
+    """Write reports. If one cannot be written, the others are written, and say so.
 
     Args:
         draw: Returns the report as data, with all faults so far.

@@ -55,7 +55,7 @@ class Controller:
     Attributes:
         attempts: How the marked tests went, by node id; of a test that ran again, the last attempt.
         results: What the tests observed, by node id and case; of a test that ran again, the last results.
-        locations: Where the tests stand, by node id.
+        locations: Where the tests are defined, by node id.
         groups: Results of the groups, without their outputs.
         declared: The rows of the tables, one mapping per process.
         all_collected: Whether all test files could be collected.
@@ -137,7 +137,7 @@ class Controller:
         return result
 
     def take_attempt(self, attempt: Attempt | str, location: Location) -> None:
-        """Record how a test went, and where it stands. A worker sends its records as JSON."""
+        """Record how a test went, and where it is defined. A worker sends its records as JSON."""
         if isinstance(attempt, str):
             from pytest_llmcompare.comparison.attempts import Attempt
             from pytest_llmcompare.serialization import from_json
@@ -147,7 +147,7 @@ class Controller:
         self.locations[attempt.nodeid] = location
 
     def take_results(self, samples: tuple[CaseResult, ...] | str, report: pytest.TestReport) -> tuple[CaseResult, ...]:
-        """Record and return the results of a test, and record where it stands.
+        """Record and return the results of a test, and record where it is defined.
 
         Args:
             samples: A result per sample of the case; from a worker, a line of JSON for each.
@@ -207,7 +207,7 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def place(self, nodeid: str) -> str:
-        """Where a test stands, as editors open it: `test_geo.py:4`."""
+        """Where a test is defined, as editors open it: `test_geo.py:4`."""
         file, line, _ = self.locations[nodeid]
         return f"{file}:{(line or 0) + 1}"
 
@@ -239,7 +239,7 @@ class Controller:
         return bool(used or self.settings.models_are_asked_for or self.settings.reports)
 
     def _take_own(self, *, ended_by_itself: bool) -> None:
-        """Record the groups of this process: all of them, but under xdist."""
+        """Record the groups of this process: without xdist these are all groups."""
         session = session_of(self.config)
         self.groups.update(session.results_without_outputs())
         self.declared.append(session.declared())

@@ -42,7 +42,7 @@ class RunRecords:
         selected: Whether any test of a prompt table was selected to run.
         whole: Whether the run came to its end and knows all tables: not after an interruption or a collection error.
             Otherwise nothing is deleted, and missing comparisons are no fault.
-        place: Gives where a test stands, by its node id.
+        place: Gives where a test is defined, by its node id.
     """
 
     results: Sequence[CaseResult]

@@ -35,7 +35,7 @@ from .stash import ATTEMPT, ENDED, MODEL_COMPARISON, OBSERVATION, REPORT
 from .xdist import sendable
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
-"""pytest's message of a failed comparison. A message of the user's own stands before it."""
+"""pytest's message of a failed comparison. The user's own message comes before it."""
 
 
 def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoReturn:

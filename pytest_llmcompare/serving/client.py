@@ -35,7 +35,7 @@ OUR_OWN = "pytest-llmcompare"
 
 
 class RefusedError(BadAnswerError):
-    """An answer with an HTTP status that says no.
+    """An answer with an HTTP status of 400 or more.
 
     Args:
         message: What the server says.

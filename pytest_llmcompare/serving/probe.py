@@ -24,7 +24,7 @@ PROMPT_ALTERNATIVES = 2
 VLLM_FIELDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
 PROBE = "The capital of"
 REQUESTS = 3
-"""Most requests of the probe, but for one more for each field below that the server takes by another name or not."""
+"""Most requests of the probe, plus one for each field below that the server refuses or takes by another name."""
 LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"
 REFUSED_TEMPERATURE = re.compile(
     r"unsupported (?:value|parameter)\W{1,3}temperature"

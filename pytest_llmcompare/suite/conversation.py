@@ -21,7 +21,7 @@ from .structured_text import RepeatedNameError, advice_for, syntax_fault, unique
 FORM = 'Write a list of messages such as [{"role": "user", "content": "Hi"}].'
 TOOLS_FORM = 'Write a list of tools such as [{"type": "function", "function": {"name": "clock"}}].'
 TEXT_ONLY = "Write the text of a message as its content; images and other parts are not supported."
-NO_EXAMPLES = "few-shot examples cannot stand before a conversation. Write them as messages of user and assistant."
+NO_EXAMPLES = "few-shot examples cannot be put before a conversation. Write them as messages of user and assistant."
 MOST_FAULTS = 3  # of one conversation
 
 
@@ -50,7 +50,7 @@ def from_json(column: str, value: object, form: str) -> object:
     """The content of a cell with JSON text; any other cell as it is.
 
     Raises:
-        CellError: Broken JSON, a name twice in one object, or a number that is none.
+        CellError: Broken JSON, a name twice in one object, or a number that JSON does not have.
     """
     if not isinstance(value, str):
         return value
@@ -139,7 +139,7 @@ def tools(column: str, value: object) -> Sequence[Mapping[str, Any]]:
 
 
 def check_no_examples(rows: Sequence[Row], examples: Mapping[str, str | None]) -> None:
-    """Check that no few-shot examples would stand before a conversation.
+    """Check that no few-shot examples would come before a conversation.
 
     Args:
         rows: The rows.

@@ -238,7 +238,7 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence(suite: Suite) -> None:
     result = suite.run()
     result.assert_outcomes(passed=3)
     assert says(result, "answers are not cached for the next run: .llmcompare/answers/")
-    assert says(result, "cannot be written: a file stands in the place of its folder")
+    assert says(result, "cannot be written: a file is in the place of its folder")
 
 
 def test_with_workers(suite: Suite) -> None:

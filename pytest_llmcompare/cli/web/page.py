@@ -130,5 +130,5 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
 
 
 def hash_source(inline: str) -> str:
-    """Return how a content security policy names a style or script that stands in the page: by its hash."""
+    """Return how a content security policy names a style or script in the page: by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode('utf-8')).digest()).decode('ascii')}'"

@@ -249,7 +249,7 @@ def test_a_conversation_goes_through_the_tokenizers_template() -> None:
 
 @pytest.mark.parametrize("table", [[{"id": "a", "messages": CHAT}], [{"id": "a", "prompt": "x", "tools": [CLOCK]}]])
 def test_examples_cannot_stand_before_a_conversation(table: Any) -> None:
-    what = "in row 'a' few-shot examples cannot stand before a conversation."
+    what = "in row 'a' few-shot examples cannot be put before a conversation."
     for keywords, where in (({"examples": "y"}, "examples"), ({"variants": {"v": {"examples": "y"}}}, "variants['v']")):
         with pytest.raises(UsageError, match="few-shot examples") as caught:
             cases(table, **keywords)
@@ -257,4 +257,4 @@ def test_examples_cannot_stand_before_a_conversation(table: Any) -> None:
     with pytest.raises(UsageError, match="model 'm', examples: in row 'a'"):
         cases(table, ModelSpec("m", "x", SourceKind.HUB, examples="y"))
     rows = [{**table[0], "few_shot_examples": "y"}]
-    assert "item 1: few-shot examples cannot stand before a conversation." in message(rows)
+    assert "item 1: few-shot examples cannot be put before a conversation." in message(rows)
