@@ -214,7 +214,7 @@ class TerminalProgress:
         return f"{of}{duration(self._lasted())}{failed}{f', {speed}' if speed else ''}"
 
     def _log(self, text: str) -> None:
-        """Write one line to a log; the first of a group begins a new line, as pytest's dots may be on the current one."""
+        """Write one line to a log; the first of a group after a line break, because pytest's dots may be there."""
         start = "" if self.has_logged else "\n"
         self.has_logged = True
         with self.uncaptured():

@@ -151,7 +151,7 @@ class Controller:
 
         Args:
             samples: A result per sample of the case; from a worker, a line of JSON for each.
-            report: The report that carries them; one of the teardown comes after another one.
+            report: The report that carries them, of the test itself or of its teardown.
         """
         if isinstance(samples, str):
             from pytest_llmcompare.records import CaseResult

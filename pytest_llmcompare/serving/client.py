@@ -159,7 +159,7 @@ class Client:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Send each request while no other is in flight, in whichever process of the run."""
+        """Send each request while no other is in flight, from any process of the run."""
         self._is_alone = True
         try:
             yield
