@@ -101,11 +101,7 @@ OPTIONS = (
         "auto, float32, bfloat16, float16 (default: the checkpoint's own; env LLMCOMPARE_DTYPE)",
         taking("DTYPE"),
     ),
-    Option(
-        "--llm-batch-size",
-        "most prompts in one forward pass (env LLMCOMPARE_BATCH_SIZE)",
-        taking("N", type=int),
-    ),
+    Option("--llm-batch-size", "most prompts in a forward pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
         "auto (the default; local models confirm baselines in one pass, served ones generate, then score those that "

@@ -32,7 +32,8 @@ from pytest_llmcompare.records import Baseline, Case, CaseResult, GroupKey, Grou
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.notebook import grid_html
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
-from pytest_llmcompare.reports.report_data import Report, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import report_data
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare

@@ -15,7 +15,7 @@ from pytest_llmcompare.judgement import UNDECIDED, Verdict, severity_of
 from pytest_llmcompare.text import count, disarm
 
 from .messages import failure_lines
-from .report_data import Report
+from .report import Report
 
 Location = tuple[str, int | None, str]
 """pytest's location of a test: file relative to its root folder, line counted from 0, name."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.comparison.summary import Summary
     from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
     from pytest_llmcompare.reports.github import Location
-    from pytest_llmcompare.reports.report_data import Report
+    from pytest_llmcompare.reports.report import Report
 
     from .pending_tracker import PendingTracker
     from .session import Session
@@ -177,7 +177,7 @@ class Controller:
 
     def finish(self, session: pytest.Session) -> None:
         """Write and delete baselines as the options say, summarize the run, tell plugins and write the reports."""
-        from pytest_llmcompare.reports.report_data import Report
+        from pytest_llmcompare.reports.report import Report
 
         from .display import mark_failure, write_report_files
         from .hook_calls import Hooks

@@ -13,7 +13,7 @@ from pytest_llmcompare.comparison.summary import Summary
 from pytest_llmcompare.compat import add_junit_case, paint_red, terminal_width
 from pytest_llmcompare.reports.github import Location, Places, annotation_lines, on_github
 from pytest_llmcompare.reports.junit import checks
-from pytest_llmcompare.reports.report_data import Report
+from pytest_llmcompare.reports.report import Report
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 

@@ -15,8 +15,8 @@ from pytest_llmcompare.records import Row
 
 from .cells import WRITE_PROMPT, CellError, prompt
 from .column_names import MESSAGES, folded
+from .json_text import RepeatedNameError, advice_for, syntax_fault, unique_names
 from .raw_rows import shown_value
-from .structured_text import RepeatedNameError, advice_for, syntax_fault, unique_names
 
 FORM = 'Write a list of messages such as [{"role": "user", "content": "Hi"}].'
 TOOLS_FORM = 'Write a list of tools such as [{"type": "function", "function": {"name": "clock"}}].'

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import TableError, did_you_mean
 
+from .csv_text import read_csv, read_tsv
+from .json_text import read_json, read_jsonl
 from .other_objects import address_shown, is_address
 from .raw_rows import MarkerColumns, RawTable, check_unique_columns, from_items, located, shown_value
-from .separated_text import read_csv, read_tsv
-from .structured_text import read_json, read_jsonl, read_yaml
+from .yaml_text import read_yaml
 
 MOST_BYTES = 2**30  # of a file, unpacked: a table is read whenever tests are collected
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # where pandas keeps an index without a name

@@ -29,7 +29,7 @@ def test_help_tells_every_option(suite: Suite) -> None:
         "--llm-baseline=SOURCE where baselines come from: files (the default), git:REF (as in that commit),",
         "--llm-device=DEVICE cpu, cuda, cuda:1, auto (default: a GPU if there is one; env LLMCOMPARE_DEVICE)",
         "--llm-dtype=DTYPE auto, float32, bfloat16, float16 (default: the checkpoint's own; env LLMCOMPARE_DTYPE)",
-        "--llm-batch-size=N most prompts in one forward pass (env LLMCOMPARE_BATCH_SIZE)",
+        "--llm-batch-size=N most prompts in a forward pass (env LLMCOMPARE_BATCH_SIZE)",
         "--llm-tolerance=NATS largest margin, the log-prob difference of two tokens, that counts as a near",
         "--llm-cache=HOW on (the default): answers of an unchanged model come from the cache in .llmcompare/answers;",
         "--llm-shift=HOW warn (the default) or fail if a model, or the log-probs of an output, changed (env",

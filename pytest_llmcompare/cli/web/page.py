@@ -15,7 +15,8 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
 from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of
 from pytest_llmcompare.reports.page_data import slim_document
-from pytest_llmcompare.reports.report_data import Report, ReportData, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "review.js", "start.js")

@@ -9,7 +9,8 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.generation import Generation, Path
 from pytest_llmcompare.judgement import Judgement, Likelihood, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
-from pytest_llmcompare.reports.report_data import Report, ReportData, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 PIECES = ("Eight", " legs", " and", " no", " wings", ".")

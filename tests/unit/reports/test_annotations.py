@@ -10,7 +10,7 @@ from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.reports.github import MOST, FileLine, annotation_lines
-from pytest_llmcompare.reports.report_data import Report
+from pytest_llmcompare.reports.report import Report
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, HOSTILE, MISSING, SHIFT, found, generation, hostile_results, mixed

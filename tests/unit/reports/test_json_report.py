@@ -17,7 +17,8 @@ from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import AnswerCount, Finding, ModelVerdict, ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult, MlflowRun, RowKey
-from pytest_llmcompare.reports.report_data import SCHEMA_VERSION, Report, json_report, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import SCHEMA_VERSION, json_report, report_data
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, IDENTICAL, PIECES, drawn, found, generation, hostile, mixed
