@@ -103,7 +103,7 @@ def parts(folder: Path) -> Iterator[Part]:
 
 
 def starter(name: str) -> str:
-    """A file that comes with us."""
+    """The text of a file in the folder `starter` of this package."""
     return (STARTER / name).read_text(encoding="utf-8")
 
 

@@ -26,7 +26,7 @@ from .module_state import fresh
 
 TRIAL_TOKENS = 8
 EXACT = frozenset({torch.ops.aten.embedding.default, torch.ops.aten.detach.default})
-"""Operations that move numbers and compute none: rows of a table that are upcast are rows of the upcast table."""
+"""Operations that only move numbers: upcasting rows after a look-up gives the rows of the upcast table."""
 
 log = logging.getLogger(__name__)
 _trials: WeakKeyDictionary[Any, str] = WeakKeyDictionary()

@@ -47,8 +47,8 @@ changed it. Those that settings declare may change it by less, top-k of a confid
 def measure_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
     """Read outputs again, one by one and in pairs with rounding errors, without a shared prefix, and compare.
 
-    One by one may be how they were read, which repeats to the bit; an encoder's outputs always are. In full precision
-    the difference between written and read log-probs counts, too, because a check compares the one with the other.
+    Rounding errors are added because reading one by one again may repeat to the bit. In full precision the difference
+    between written and read log-probs counts, too, because a later check compares the one with the other.
 
     Args:
         model: The model.
@@ -140,7 +140,7 @@ def rounding_errors(model: LocalModel) -> Iterator[None]:
 
 
 def _rounding_parts(model: nn.Module) -> set[nn.Module]:
-    """Layers, and what multiplies and looks up in them and before; not what gives scores, which are many."""
+    """Embeddings, layers and the products in them; not the output layer, whose results are too many to round again."""
     parts = {part for part in model.modules() if isinstance(part, nn.Embedding | nn.Linear | Conv1D)}
     lists = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
     head = getattr(model, "get_output_embeddings", lambda: None)()
