@@ -56,7 +56,7 @@ def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> 
 def explained(
     gates: Iterable[ThresholdResult], outcomes: Iterable[Outcome], cached: int
 ) -> tuple[ThresholdResult, ...]:
-    """The gates, with the reason added to those on a latency that is unknown."""
+    """Results of thresholds, with the reason added to those on a latency that is unknown."""
     answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
     if not answered:
         return tuple(gates)

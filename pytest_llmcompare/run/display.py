@@ -59,7 +59,7 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
 
 
 def mark_failure(summary: Summary, config: pytest.Config) -> None:
-    """Add a JUnit case per gate and fault, and color pytest's last line red if the run failed."""
+    """Add a JUnit case per threshold and fault, and color pytest's last line red if the run failed."""
     for check in checks(summary):
         add_junit_case(config, *check)
     if summary.faults:

@@ -1,4 +1,4 @@
-"""What is said of thresholds, those that hold and those that a table does not reach."""
+"""Lines on thresholds, those that hold and those that a table does not reach."""
 
 from __future__ import annotations
 
