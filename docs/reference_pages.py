@@ -62,7 +62,7 @@ def main() -> None:
 
 def schema_file() -> str:
     """The JSON schema of `[tool.llmcompare]`, for editors."""
-    from pytest_llmcompare.models.pyproject_schema import schema
+    from pytest_llmcompare.models.config_schema import schema
 
     return f"{json.dumps(schema(), indent=2)}\n"
 

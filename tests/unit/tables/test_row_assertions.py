@@ -78,7 +78,7 @@ def why(value: object, output: str, place: Place) -> str:
         ("contains: a: b", "a: b", "a", "not in the output"),
         ("icontains: ÜBER", "über alles", "uber", "whatever the case"),
         ("not-contains: sorry", "fine", "I am sorry", "at character 6"),
-        ("equals: Yes.", " Yes.\n", "yes.", "another text"),
+        ("equals: Yes.", " Yes.\n", "yes.", "not equal to it"),
         ("starts-with: Yes", "\n Yes, of course", "Oh Yes", "does not start with it"),
         (r"regex: \b[0-9]+ days\b", "30 days", "thirty days", "no match"),
         ("regex: (?i)YES", "yes", "no", "no match"),
