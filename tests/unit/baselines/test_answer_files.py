@@ -88,6 +88,9 @@ HOSTILE = [
     line(v="1"),
     line(at="soon"),
     line(at=float("nan"), answer="x", row="a"),
+    line(at=float("inf"), answer="x", row="a"),
+    line(at=10**400, answer="x", row="a"),
+    line(at=-(10**400), answer="x", row="a"),
     line(answer=3, row=[]),
     line(model="x", facts=[], place={}),
     line(model="x", facts={"a": 1}, place={}),
@@ -111,6 +114,10 @@ def test_no_line_does_harm(file: AnswerFile, hostile: bytes) -> None:
     assert all(about.noise is None for about in content.about.values())
 
 
+PATH = {"tokens": [1, 2], "choices": [1, 3], "logprobs": [-0.1, -2.0], "margins": [0.0, 1.0], "leads": [2.0, 1.0]}
+"""A path along two tokens, of which the second is not what the model would choose."""
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -122,6 +129,9 @@ def test_no_line_does_harm(file: AnswerFile, hostile: bytes) -> None:
         {"model": "another"},
         {"decoded": None, "pieces": []},
         {"untried": None, "pieces": {"x": "y"}},
+        {"generation": {"text": "a", "path": {**PATH, "margins": []}}},
+        {"generation": {"text": "a", "path": {**PATH, "leads": [0.5]}}},
+        {"generation": {"text": "a", "path": {**PATH, "unprocessed": [0.1] * 3}}},
     ],
 )
 def test_answers_of_wrong_types_are_not_used(tmp_path: Path, change: dict[str, Any]) -> None:
