@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pytest_llmcompare.text import count, number
 
@@ -17,6 +17,7 @@ WIDTH, HEIGHT, LEFT, BELOW = 480, 150, 34, 34  # of a picture, and of the space 
 PER_DECADE = 2  # bars
 LEAST = 1e-9  # nats; smaller values are in the first bar, zero too
 MOST_LINES = 3  # limits drawn
+LABEL = 70  # width of the name of a limit
 
 
 def charts(document: ReportData) -> str:
@@ -44,21 +45,22 @@ def histogram(title: str, values: Sequence[float], limits: Iterable[float], limi
     Args:
         title: What is counted.
         values: A value per case, in nats.
-        limits: The limits that the cases were held against; the most frequent ones are drawn.
+        limits: The limits that the cases were compared with; the most frequent ones are drawn.
         limit: What a limit is called.
         key: Name of the picture, unique on the page.
     """
     if not values:
         return ""
     bins = Counter(_bin(value) for value in values)
-    lines = [value for value, _ in Counter(limits).most_common(MOST_LINES)]
+    shown = {number(value): value for value in sorted(limits, reverse=True)}  # what reads the same is one line
+    lines = [shown[text] for text, _ in Counter(map(number, limits)).most_common(MOST_LINES)]
     first, last = min([*bins, *map(_bin, lines)]), max([*bins, *map(_bin, lines)])
     rows = [(_edge(at), _edge(at + 1), bins[at]) for at in range(first, last + 1)]
     caption = f"{title}: {count(len(values), 'case')}, nats, logarithmic scale"
     return (
         f'<figure><figcaption id="{key}-title">{caption}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-title">'
-        f"{_bars(rows)}{''.join(_limit(value, first, last, limit) for value in lines)}</svg>"
+        f"{_bars(rows)}{_limits(lines, first, last, limit)}</svg>"
         f"<details><summary>As a table</summary>{_table(rows, lines, limit)}</details></figure>"
     )
 
@@ -91,12 +93,18 @@ def _bars(rows: Sequence[tuple[float, float, int]]) -> str:
     return "".join([*pieces, f'<path d="M{LEFT} {base}H{WIDTH}" class="axis"/>'])
 
 
-def _limit(value: float, first: int, last: int, name: str) -> str:
-    """A line at a limit, with its name."""
-    place = (PER_DECADE * math.log10(max(value, LEAST)) - first) / (last - first + 1)
-    left = LEFT + place * (WIDTH - LEFT)
-    label = f'<text x="{left:.1f}" y="{HEIGHT - 4}" text-anchor="middle" class="limit">{name} {number(value)}</text>'
-    return f'<path d="M{left:.1f} 4V{HEIGHT - BELOW + 16}" class="limit"/>{label}'
+def _limits(values: Sequence[float], first: int, last: int, name: str) -> str:
+    """A line at each limit, with its name unless that would cover another's."""
+    pieces, named = [], list[float]()
+    for value in values:
+        place = (PER_DECADE * math.log10(max(value, LEAST)) - first) / (last - first + 1)
+        left = LEFT + place * (WIDTH - LEFT)
+        pieces.append(f'<path d="M{left:.1f} 4V{HEIGHT - BELOW + 16}" class="limit"/>')
+        if all(abs(left - other) > LABEL for other in named):
+            named.append(left)
+            label = f"{name} {number(value)}"
+            pieces.append(f'<text x="{left:.1f}" y="{HEIGHT - 4}" text-anchor="middle" class="limit">{label}</text>')
+    return "".join(pieces)
 
 
 def _table(rows: Sequence[tuple[float, float, int]], limits: Sequence[float], limit: str) -> str:
