@@ -17,6 +17,8 @@ from pytest_llmcompare.serialization import from_plain, to_plain
 
 FORMAT = 1
 _SUM = 16
+_LATEST = 1e11
+"""Seconds since 1970, in the year 5138: what is later is no time."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def parse_line(text: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(line, dict) or not isinstance(line.get("v"), int) or not isinstance(line.get("at"), int | float):
         return None
-    return line
+    return line if 0 <= line["at"] < _LATEST else None  # no NaN, and no number that a float cannot hold
 
 
 def _line(fields: Mapping[str, Any]) -> bytes:
@@ -212,7 +214,15 @@ def _is_sound(generation: Generation) -> bool:
     tokens = len(generation.token_ids or ())
     of_tokens = (generation.logprobs, generation.margins, generation.as_read)
     path = generation.path
-    of_path = (path.logprobs, path.margins, path.leads) if path else ()
-    return all(numbers is None or len(numbers) == tokens for numbers in of_tokens) and all(
-        len(numbers) <= len(path.tokens if path else ()) + 1 for numbers in of_path
+    if not all(numbers is None or len(numbers) == tokens for numbers in of_tokens):
+        return False
+    if path is None:
+        return True
+    steps = len(path.choices)
+    of_steps = (path.margins, path.leads)
+    logprobs = (path.logprobs, path.unprocessed or path.logprobs)
+    return (
+        steps <= len(path.tokens) + 1
+        and all(len(numbers) == steps for numbers in of_steps)
+        and all(len(numbers) <= steps for numbers in logprobs)
     )

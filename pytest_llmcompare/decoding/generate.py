@@ -194,7 +194,8 @@ def remaining_config(job: Job, batch: Sequence[int]) -> GenerationConfig:
     """Settings for what follows accepted tokens: limits for the rest, and nothing that counts from the prompt."""
     config = copy.deepcopy(job.config)
     config.max_new_tokens = max(remaining_tokens(job, index) for index in batch)
-    config.min_new_tokens = config.begin_suppress_tokens = None
+    config.min_new_tokens = None
+    config.begin_suppress_tokens = []  # None would be filled in from the checkpoint's own
     return config
 
 

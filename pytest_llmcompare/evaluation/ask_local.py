@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from pytest_llmcompare.baselines.cache_lines import key_of
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.measured_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
+from pytest_llmcompare.decoding.numerics import torch_switches
 from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models import in_memory
@@ -26,6 +28,7 @@ from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.models.weights import transformers_errors_only
 
 from .answers import Asking, Outcomes, untried_notes
+from .cache_key import facts_of_model
 from .cached_local_answers import CachedLocalAnswers
 from .dataset import frame_of, settings_of
 from .pyfunc import HeldTransformer, PyfuncTransformer
@@ -57,7 +60,8 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     cached = asking.cached if isinstance(asking.cached, CachedLocalAnswers) else None
     if cached is not None:
         cached.bind(model)
-    keys = [answer_key(case, asking.identity.text, model.environment) for case in asking.cases]
+    identity = _identity(asking, ours)
+    keys = [answer_key(case, identity, model.environment) for case in asking.cases]
     outcomes = Outcomes(asking, keys, noise=cached.noise if cached else None)
     left = outcomes.resume()
     warned: list[Warning] = []
@@ -76,6 +80,11 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
             notes=[str(warning) for warning in warned if type(warning) is EngineWarning],
         )
     return outcomes
+
+
+def _identity(asking: Asking, ours: HeldTransformer) -> str:
+    """All of a model that decides its answers: no less than in the answer cache, which takes the journal's answers."""
+    return key_of(asking.identity.text, facts_of_model(ours, is_logged=True), torch_switches(), asking.shortcuts)
 
 
 def _measures_noise(asking: Asking, cached: CachedLocalAnswers | None, model: LocalModel) -> bool:

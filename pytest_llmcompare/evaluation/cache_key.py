@@ -48,10 +48,12 @@ def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
     deciding = {name: value for name, value in config.items() if name not in NOT_DECIDING}
     if is_logged:
         deciding |= {name: config[name] for name in ("gen_config_dict", "examples") if name in config}
+    runs_code = ours.spec.trust_remote_code
+    further = (further_digest(Path(folder), runs_code=runs_code) for folder in folders_of(resolved))
     return {
         "format": str(FORMAT),
         "weights": resolved.fingerprint,
-        "tokenizer, templates and code": " ".join(further_digest(Path(folder)) for folder in folders_of(resolved)),
+        "tokenizer, templates and code": " ".join(further),
         "options": key_of(deciding),
         **versions(),
         **switches(),

@@ -48,19 +48,31 @@ def combined_fingerprint(*fingerprints: str) -> str:
     return hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:LENGTH]
 
 
-FURTHER = ("*.py", "*.json", "*.jinja*", "*.txt", "*.model", "*.spm", "*.tiktoken", "adapter*")
+FURTHER = (
+    *("*.py", "*.json", "*.jinja*", "*.txt", "*.model", "*.spm", "*.tiktoken", "adapter*"),
+    *("*.bpe", "*.codes", "*.tokenizer", "*.vocab"),
+)
 """Files beside the weights that a model or its tokenizer may read: code, templates, vocabularies, adapters."""
+INERT = (
+    *("README*", "LICENSE*", "*.md", ".*", "events.out.*", "optimizer*", "scheduler*", "rng_state*"),
+    *("pytorch_model*.bin", "*.safetensors", "*.msgpack", "*.h5", "*.onnx", "*.gguf"),
+)
+"""Files that a model's own code is not expected to read: texts for people, the state of a training, weights. Those that
+transformers loads are part of the fingerprint."""
 TEMPLATES = "additional_chat_templates"
 
 
-def further_digest(folder: Path) -> str:
+def further_digest(folder: Path, *, runs_code: bool = False) -> str:
     """Digest over all small files that can affect outputs, code included, which the fingerprint partly leaves out.
 
-    A GGUF file in the place of a folder holds all of them itself.
+    Args:
+        folder: The model's folder. A GGUF file in its place holds all that the model reads.
+        runs_code: Whether the model's own code may run, which can read files of any name.
     """
     if folder.is_file():
         return content_digest(folder)
-    files = [folder / name for name in file_names(folder) if matches(name, FURTHER)]
+    names = file_names(folder)
+    files = [folder / name for name in names if matches(name, FURTHER) or (runs_code and not matches(name, INERT))]
     files += [path for path in (folder / TEMPLATES).glob("*") if path.is_file()]
     files += [path for path in folder.rglob("*/*.py") if path.is_file()]
     return files_digest(folder, sorted(set(files)))

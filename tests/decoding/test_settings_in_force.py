@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,17 @@ def test_checkpoints_token_ids_hold() -> None:
     assert outputs(local, ask({"max_new_tokens": 6}, ["hello"]))[0][1] == first.token_ids[:2]
     local.model.generation_config.suppress_tokens = [first.token_ids[0]]
     assert outputs(local, ask({"max_new_tokens": 6}, ["hello"]))[0][1][0] != first.token_ids[0]
+
+
+def test_tokens_that_may_not_begin_an_output_may_follow_a_draft() -> None:
+    """What the checkpoint bars from the beginning of an output is not barred where a draft ends."""
+    local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
+    local.model.generation_config.begin_suppress_tokens = list(range(0, 250, 2))
+    requests = ask({"max_new_tokens": 8})
+    expected = outputs(local, requests)
+    drafts = [((tokens[0] + 1) % 256, *tokens[1:]) for _, tokens in expected]
+    drafted = [replace(request, draft=draft) for request, draft in zip(requests, drafts, strict=True)]
+    assert outputs(local, drafted) == expected
 
 
 def test_checkpoints_settings_are_left_as_they_were() -> None:

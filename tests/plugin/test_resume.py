@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_llmcompare.decoding.request import Outcome
+from pytest_llmcompare.evaluation.answers import Outcomes
 from tests.platforms import needs_signals
 
-from .suites import Suite
+from .suites import Suite, says
+from .test_answer_cache import own_model
 
 SUITE = """
 import pytest
@@ -66,3 +69,26 @@ def test_the_next_run_goes_on_where_the_last_was_ended(how: str, suite: Suite) -
     again = suite.run(models=[suite.spec("tiny")])
     again.assert_outcomes(passed=48)
     assert TAKEN not in " ".join(again.stdout.str().split())
+
+
+@pytest.mark.parametrize("change", ["", "modeling_own.py", "--llm-decode=plain"])
+def test_a_model_that_changed_in_between_is_asked_again(
+    suite: Suite, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of its former code, and those that were not read, would end up in the answer cache."""
+    folder = own_model(suite)
+    suite.trivia()
+    add = Outcomes.add
+
+    def add_one(self: Outcomes, index: int, outcome: Outcome) -> None:
+        add(self, index, outcome)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outcomes, "add", add_one)
+        result = suite.run(*([change] if change.startswith("--") else []), models=[f"m={folder}"])
+        assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert journal_lines(suite.path) == 1
+    if change.endswith(".py"):
+        (folder / change).write_text("VERSION = 2\n")
+    assert says(suite.run(models=[f"m={folder}"]), f"1 of 3 {TAKEN}") == (not change)

@@ -174,7 +174,8 @@ def test_facts_follow_files_versions_and_variables(
     assert facts(tmp_path / "copy", name="other", batch_size=3) == before
     assert facts(chat_template="{{ messages[0].content }}") != before
     assert facts(trust_remote_code=True) != before
-    for name in ("generation_config.json", "additional_chat_templates/x.jinja", "code/own.py", "tokenizer_config.json"):
+    names = ("generation_config.json", "tokenizer_config.json", "bpe.codes", "additional_chat_templates/x.jinja")
+    for name in (*names, "code/own.py"):
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         old = path.read_text() if path.exists() else None
@@ -189,6 +190,22 @@ def test_facts_follow_files_versions_and_variables(
     assert facts() == before
     monkeypatch.setattr("pytest_llmcompare.evaluation.cache_key.versions", lambda: {"version torch": "0"})
     assert facts() != before
+
+
+def test_a_models_own_code_may_read_any_file(example_models: Path, tmp_path: Path) -> None:
+    """Where it may run, a file of any name changes the key, but for texts for people."""
+    folder = tmp_path / "model"
+    shutil.copytree(example_models / "tiny-gpt2", folder)
+
+    def facts(*, trusted: bool) -> dict[str, str]:
+        return facts_of_model(PyfuncTransformerWithParams(str(folder), trust_remote_code=trusted), is_logged=False)
+
+    before = [facts(trusted=trusted) for trusted in (False, True)]
+    (folder / "README.md").write_text("Another text")
+    assert [facts(trusted=trusted) for trusted in (False, True)] == before
+    (folder / "words.dat").write_text("a b c")
+    assert facts(trusted=False) == before[0]
+    assert facts(trusted=True) != before[1]
 
 
 def test_a_logged_model_has_settings_of_its_own(example_models: Path) -> None:

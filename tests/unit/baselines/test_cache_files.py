@@ -95,6 +95,9 @@ HOSTILE = [
     line(v="1"),
     line(at="soon"),
     line(at=float("nan"), answer="x", row="a"),
+    line(at=float("inf"), answer="x", row="a"),
+    line(at=10**400, answer="x", row="a"),
+    line(at=-(10**400), answer="x", row="a"),
     line(answer=3, row=[]),
     line(model="x", facts=[], place={}),
     line(model="x", facts={"a": 1}, place={}),
@@ -118,6 +121,10 @@ def test_no_line_does_harm(file: CacheFile, hostile: bytes) -> None:
     assert all(one.noise is None for one in content.noise_and_notes.values())
 
 
+PATH = {"tokens": [1, 2], "choices": [1, 3], "logprobs": [-0.1, -2.0], "margins": [0.0, 1.0], "leads": [2.0, 1.0]}
+"""A path along two tokens, of which the second is not what the model would choose."""
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -129,6 +136,9 @@ def test_no_line_does_harm(file: CacheFile, hostile: bytes) -> None:
         {"model": "another"},
         {"decoded": None, "pieces": []},
         {"untried": None, "pieces": {"x": "y"}},
+        {"generation": {"text": "a", "path": {**PATH, "margins": []}}},
+        {"generation": {"text": "a", "path": {**PATH, "leads": [0.5]}}},
+        {"generation": {"text": "a", "path": {**PATH, "unprocessed": [0.1] * 3}}},
     ],
 )
 def test_answers_of_wrong_types_are_not_used(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.models.model_files import missing_files, weights_fingerprint
+from pytest_llmcompare.models.model_files import FURTHER, SETTINGS, matches, missing_files, weights_fingerprint
 from pytest_llmcompare.models.resolve import ResolvedModel, resolve
 from pytest_llmcompare.models.spec import parse_specs
 
@@ -209,3 +211,16 @@ def test_config_is_json_or_the_loader_says_so(root: Path) -> None:
     """A broken config.json is not mistaken for one that wants code."""
     (root / "models/tiny/config.json").write_text(json.dumps([1]))
     assert resolved("models/tiny", root).location.endswith("tiny")
+
+
+def test_vocabularies_of_all_tokenizers_are_known() -> None:
+    """Whatever file a tokenizer of transformers reads, a change of it is noticed."""
+    spec = importlib.util.find_spec("transformers")
+    assert spec is not None
+    assert spec.origin is not None
+    names: set[str] = set()
+    for path in Path(spec.origin).parent.glob("models/*/tokenization*.py"):
+        for block in re.findall(r"VOCAB_FILES_NAMES = \{[^}]*\}", path.read_text(encoding="utf-8")):
+            names |= set(re.findall(r': "([^"]+)"', block))
+    assert {"vocab.json", "bpe.codes", "spiece.model"} <= names
+    assert [name for name in sorted(names) if not matches(name, (*FURTHER, *SETTINGS))] == []
