@@ -33,7 +33,7 @@ NO_MODELS_COMPARED = (
 
 NO_TESTS = 'Mark a test with @pytest.mark.llm_prompts("prompts.csv") and let it ask for llm_output and llm_baseline.'
 NOT_SELECTED = (
-    "The tests that would were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
+    "Tests that would compare were not selected (paths, -k, -m, --lf, --deselect): select one, or name no models."
 )
 CUT_SHORT = "The run ended before a test of a prompt table did."
 

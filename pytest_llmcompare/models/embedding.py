@@ -100,7 +100,7 @@ def embedding_folder(model: str, root: Path) -> Path:
 
 
 def _snapshot(model: str) -> Path:
-    """The cached snapshot of a hub model, downloaded if it must be and may be.
+    """The cached snapshot of a hub model, downloaded if it is not cached and the hub may be asked.
 
     Raises:
         ModelError: It is not in the cache, and the hub may not be asked, does not answer, or does not have it.

@@ -55,7 +55,7 @@ class Searcher:
             if not answer:
                 code = process.wait()
                 self.close()
-                why = f"took more than {seconds:g} s" if code == OUT_OF_TIME else f"ended its process, exit code {code}"
+                why = f"took more than {seconds:g} s" if code == OUT_OF_TIME else f"crashed with exit code {code}"
                 raise SearchError(why)
         result = json.loads(answer)
         if isinstance(result, bool):

@@ -105,7 +105,7 @@ class AssertionReader:
         return self._pair(kind if bound is None else f"{kind}({bound})", wanted)
 
     def _pair(self, name: object, wanted: object) -> str:
-        """Read an assertion of a name, with its bound in parentheses, and what it wants."""
+        """Read an assertion given as a kind, with its bound in parentheses, and the wanted text."""
         match = FORM.fullmatch(name) if isinstance(name, str) else None
         kind = match[1] if match else str(name)
         if match is None or match[3] is not None or kind not in KINDS:

@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         def test_late(request):
             assert request.getfixturevalue("llm_output") == request.getfixturevalue("llm_baseline")
         """,
-        ["test_faulty.py:2: test_late is marked *asks for none of its fixtures*getfixturevalue comes too late*"],
+        ["test_faulty.py:2: test_late is marked *asks for none of its fixtures*getfixturevalue runs too late*"],
     ),
     "marker in pytest.param": (
         """

@@ -51,8 +51,8 @@ WAYS: dict[str, tuple[str, list[str], str]] = {
         [],
         "passed without comparing: 3 tests in test_trivia.py:4",
     ),
-    "not selected by -k": (TEST, ["-k", "plain"], "The tests that would were not selected *"),
-    "deselected": (TEST, ["--deselect=test_trivia.py"], "The tests that would were not selected *"),
+    "not selected by -k": (TEST, ["-k", "plain"], "Tests that would compare were not selected *"),
+    "deselected": (TEST, ["--deselect=test_trivia.py"], "Tests that would compare were not selected *"),
     "not among the paths": (TEST, ["test_plain.py"], "Mark a test with *"),
     "ignored": (TEST, ["--ignore=test_trivia.py"], "Mark a test with *"),
     "in a class that is no test": (

@@ -247,7 +247,7 @@ def test_a_search_that_dies_is_named(place: Place, monkeypatch: pytest.MonkeyPat
     (tmp_path / "dies.py").write_text("import sys; sys.stdin.readline(); sys.exit(3)")
     monkeypatch.setattr(bounded_search, "PROGRAM", tmp_path / "dies.py")
     monkeypatch.setattr(bounded_search, "_searchers", {})
-    assert "ended its process, exit code 3" in why("regex: a", "a", place)
+    assert "crashed with exit code 3" in why("regex: a", "a", place)
 
 
 def test_where_no_process_can_be_started_a_search_has_no_limit(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
