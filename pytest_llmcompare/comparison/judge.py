@@ -12,6 +12,7 @@ from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case
 from pytest_llmcompare.text import digest
 
+from .environments import SERVER
 from .noise import Limits, has_full_precision, likelihood_drift, limits, read_band
 
 TokenText = Callable[[int], str]
@@ -72,6 +73,19 @@ def judge(
     passes = by_token.verdict not in (Verdict.DRIFTED, Verdict.ERROR)
     same_tokens = expected.token_ids == actual.token_ids
     return by_text if passes and same_tokens and by_text.verdict is Verdict.DRIFTED else by_token
+
+
+def is_beyond_noise(expected: Generation, actual: Generation) -> bool:
+    """True if a local model ends elsewhere along its baseline, or may not choose one of its tokens any more.
+
+    Both follow from the tokens alone, whatever the log-probs are: another token ends an output, or is suppressed.
+    """
+    path = actual.path
+    if path is None or path.is_partial or path.tokens != expected.token_ids or SERVER in dict(actual.environment):
+        return False
+    is_barred = not path.draws and -math.inf in path.logprobs
+    ends_elsewhere = len(path.choices) < len(path.tokens) or (bool(expected.stop) and path.stop != expected.stop)
+    return is_barred or ends_elsewhere
 
 
 def stale_reason(case: Case, baseline: Baseline) -> str:

@@ -37,10 +37,12 @@ class Movement:
     Attributes:
         environment: Environment of its baseline, with its noise.
         likelihood: The differences; None if the baseline or today's output has no log-probs.
+        is_beyond_noise: Whether the output differs in a way that no log-prob shows (`judge.is_beyond_noise`).
     """
 
     environment: Environment
     likelihood: Likelihood | None
+    is_beyond_noise: bool = False
 
 
 def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict | None:
@@ -88,6 +90,15 @@ def _is_of_today(verdict: ModelVerdict) -> bool:
 
 def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
     """The verdict from the baselines of one environment."""
+    verdict = _judged_by_logprobs(movements, now)
+    beyond_noise = sum(movement.is_beyond_noise for movement in movements)
+    if not beyond_noise:
+        return verdict
+    return replace(verdict, finding=Finding.CHANGED, reason="", beyond_noise=beyond_noise)
+
+
+def _judged_by_logprobs(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
+    """The verdict from the log-probs of the baselines of one environment."""
     then = movements[0].environment
     weights = [dict(environment).get(WEIGHTS) for environment in (then, now)]
     same_weights = None if None in weights else weights[0] == weights[1]
