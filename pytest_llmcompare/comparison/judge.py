@@ -12,7 +12,6 @@ from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import Baseline, Case
 from pytest_llmcompare.text import digest
 
-from .environments import SERVER
 from .noise import Limits, has_full_precision, likelihood_drift, limits, read_band
 
 TokenText = Callable[[int], str]
@@ -73,19 +72,6 @@ def judge(
     passes = by_token.verdict not in (Verdict.DRIFTED, Verdict.ERROR)
     same_tokens = expected.token_ids == actual.token_ids
     return by_text if passes and same_tokens and by_text.verdict is Verdict.DRIFTED else by_token
-
-
-def is_beyond_noise(expected: Generation, actual: Generation) -> bool:
-    """True if a local model ends elsewhere along its baseline, or may not choose one of its tokens any more.
-
-    Both follow from the tokens alone, whatever the log-probs are: another token ends an output, or is suppressed.
-    """
-    path = actual.path
-    if path is None or path.is_partial or path.tokens != expected.token_ids or SERVER in dict(actual.environment):
-        return False
-    is_barred = not path.draws and -math.inf in path.logprobs
-    ends_elsewhere = len(path.choices) < len(path.tokens) or (bool(expected.stop) and path.stop != expected.stop)
-    return is_barred or ends_elsewhere
 
 
 def stale_reason(case: Case, baseline: Baseline) -> str:
@@ -162,13 +148,26 @@ def _moved(
     """
     now = actual.logprobs if is_same or path is None else path.logprobs
     chosen = likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
+    before = _recorded_as_read(expected, actual, path)
     read = actual.as_read if is_same or path is None else path.as_read
-    if expected.as_read is not None and read is not None and (path is not None or is_same):
+    if before is not None and read is not None and (path is not None or is_same):
         band = read_band(actual.environment, expected.environment, path.scale if path else None)
-        moved = likelihood_drift(expected.as_read, read, band, as_read=True)
+        moved = likelihood_drift(before, read, band, as_read=True)
         is_exact = path and not path.draws and has_full_precision(actual.environment, expected.environment)
         return chosen if is_exact and chosen and moved and moved.is_noise and not chosen.is_noise else moved
     return chosen
+
+
+def _recorded_as_read(expected: Generation, actual: Generation, path: Path | None) -> tuple[float, ...] | None:
+    """Log-probs of a baseline as read; None if unknown, or if those that were written do as well.
+
+    Files leave them out where they equal the written ones. So a baseline in float32 without logits processors has them,
+    for a model that is in low precision today.
+    """
+    if expected.as_read is not None or has_full_precision(actual.environment):
+        return expected.as_read
+    is_raw = path is not None and path.unprocessed is None and has_full_precision(expected.environment)
+    return expected.logprobs if is_raw else None
 
 
 def _judge_texts(expected: Generation, actual: Generation) -> Judgement:

@@ -189,7 +189,7 @@ def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) ->
 
 def all_settings_text(gen_config: Mapping[str, Any], model: LocalModel) -> str:
     """Settings as text for messages, with those of the checkpoint that may be why they do not work."""
-    usual = {"bos_token_id", "eos_token_id", "pad_token_id"}
+    usual = {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id"}
     own = {key: value for key, value in token_settings(model).items() if key not in usual or problem(key, value)}
     text = settings_text(gen_config)
     if not own:

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.comparison.environments import usual_environment, without_noise
-from pytest_llmcompare.comparison.judge import is_beyond_noise, judge
+from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
-from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
+from pytest_llmcompare.comparison.model_verdict import Movement, decisive, is_beyond_noise, judge_environments
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation

@@ -49,7 +49,8 @@ def _finding(verdict: ModelVerdict) -> str:
         return f"changed: {outputs} with another end, or with a token that may not be chosen any more"
     if verdict.finding is Finding.CHANGED:
         if verdict.same_weights:
-            return "changed, though its weights are the same: a library, a kernel, the template or its code changed"
+            what = "a library, a kernel, the dtype, the template or its code"
+            return f"changed, though its weights are the same: {what} changed"
         return "changed" if verdict.same_weights is None else "weights changed"
     return "unchanged" if verdict.same_weights is not False else "unchanged, though its files have another fingerprint"
 

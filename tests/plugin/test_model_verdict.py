@@ -240,3 +240,15 @@ def test_other_rules_of_the_checkpoint_are_a_change(suite: Suite, setting: str, 
     assert "with another end, or with a token that may not be chosen" in checked.report["model_verdicts"][0]["text"]
     assert suite.run("--llm-update", f"--llm-dtype={dtype}", **named).ret == 0
     assert suite.compared(f"--llm-dtype={dtype}", **named).findings == ["unchanged"]
+
+
+@pytest.mark.parametrize(("checkpoint", "finding"), [("float32", "changed"), ("bfloat16", "unchanged")])
+def test_a_lower_precision_than_recorded(suite: Suite, checkpoint: str, finding: str) -> None:
+    """It rounds the weights, unless they are in it already; baselines in float32 are read in it, too."""
+    folder = own_model(suite)
+    path = folder / "model.safetensors"
+    save_file({name: one.to(getattr(torch, checkpoint)) for name, one in load_file(path).items()}, path)
+    suite.trivia(test=LONG)
+    named = {"models": [f"m={folder}"]}
+    suite.run("--llm-update", "--llm-dtype=float32", **named).assert_outcomes(passed=3)
+    assert suite.compared("--llm-dtype=bfloat16", **named).findings == [finding]
