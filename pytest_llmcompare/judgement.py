@@ -250,6 +250,8 @@ class ModelVerdict:
         others: Number of further baselines that were recorded with other weights or in another environment.
         reason: Why it cannot tell; empty otherwise.
         answered: Number of answers, and how many of them are from the answer cache.
+        beyond_noise: Number of outputs that show a change whatever their log-probs: they end at another token, or the
+            model may not choose one of the baseline's tokens any more.
     """
 
     finding: Finding
@@ -262,6 +264,7 @@ class ModelVerdict:
     others: int = 0
     reason: str = ""
     answered: AnswerCount = AnswerCount()
+    beyond_noise: int = 0
 
     @property
     def cached(self) -> int:

@@ -148,13 +148,26 @@ def _moved(
     """
     now = actual.logprobs if is_same or path is None else path.logprobs
     chosen = likelihood_drift(expected.logprobs, now, limit.band, most=at if path is None else None)
+    before = _recorded_as_read(expected, actual, path)
     read = actual.as_read if is_same or path is None else path.as_read
-    if expected.as_read is not None and read is not None and (path is not None or is_same):
+    if before is not None and read is not None and (path is not None or is_same):
         band = read_band(actual.environment, expected.environment, path.scale if path else None)
-        moved = likelihood_drift(expected.as_read, read, band, as_read=True)
+        moved = likelihood_drift(before, read, band, as_read=True)
         is_exact = path and not path.draws and has_full_precision(actual.environment, expected.environment)
         return chosen if is_exact and chosen and moved and moved.is_noise and not chosen.is_noise else moved
     return chosen
+
+
+def _recorded_as_read(expected: Generation, actual: Generation, path: Path | None) -> tuple[float, ...] | None:
+    """Log-probs of a baseline as read; None if unknown, or if those that were written do as well.
+
+    Files leave them out where they equal the written ones. So a baseline in float32 without logits processors has them,
+    for a model that is in low precision today.
+    """
+    if expected.as_read is not None or has_full_precision(actual.environment):
+        return expected.as_read
+    is_raw = path is not None and path.unprocessed is None and has_full_precision(expected.environment)
+    return expected.logprobs if is_raw else None
 
 
 def _judge_texts(expected: Generation, actual: Generation) -> Judgement:

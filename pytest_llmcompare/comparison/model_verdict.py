@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_llmcompare.generation import Environment
+from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
 from .environments import SERVER, WEIGHTS, lowers_matmul, rounds_activations, same_device, same_numerics, without_noise
@@ -37,10 +37,25 @@ class Movement:
     Attributes:
         environment: Environment of its baseline, with its noise.
         likelihood: The differences; None if the baseline or today's output has no log-probs.
+        shows_change: Whether the output differs in a way that no log-prob shows (`is_beyond_noise`).
     """
 
     environment: Environment
     likelihood: Likelihood | None
+    shows_change: bool = False
+
+
+def is_beyond_noise(expected: Generation, actual: Generation) -> bool:
+    """True if a local model ends elsewhere along its baseline, or may not choose one of its tokens any more.
+
+    Both follow from the tokens alone, whatever the log-probs are: another token ends an output, or is suppressed.
+    """
+    path = actual.path
+    if path is None or path.is_partial or path.tokens != expected.token_ids or SERVER in dict(actual.environment):
+        return False
+    is_barred = not path.draws and -math.inf in path.logprobs
+    ends_elsewhere = len(path.choices) < len(path.tokens) or (bool(expected.stop) and path.stop != expected.stop)
+    return is_barred or ends_elsewhere
 
 
 def judge_model(movements: Iterable[Movement], now: Environment) -> ModelVerdict | None:
@@ -88,6 +103,15 @@ def _is_of_today(verdict: ModelVerdict) -> bool:
 
 def _judged(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
     """The verdict from the baselines of one environment."""
+    verdict = _judged_by_logprobs(movements, now)
+    beyond_noise = sum(movement.shows_change for movement in movements)
+    if not beyond_noise:
+        return verdict
+    return replace(verdict, finding=Finding.CHANGED, reason="", beyond_noise=beyond_noise)
+
+
+def _judged_by_logprobs(movements: Sequence[Movement], now: Environment) -> ModelVerdict:
+    """The verdict from the log-probs of the baselines of one environment."""
     then = movements[0].environment
     weights = [dict(environment).get(WEIGHTS) for environment in (then, now)]
     same_weights = None if None in weights else weights[0] == weights[1]

@@ -20,7 +20,7 @@ from pytest_llmcompare.text import error_line
 
 from .batching import batches, chunks
 from .failures import MemoryWarning, warn_once
-from .generation_config import rows_are_independent, settings_text, why_not_replayed
+from .generation_config import all_settings_text, rows_are_independent, why_not_replayed
 from .job import Job
 from .model_call import call, seeded
 from .recorder import RowOutput, UnusableScoresError, explained
@@ -293,5 +293,6 @@ def decode_alone(job: Job, index: int) -> Outcome:
             "Shorten the prompt or its examples, or use --llm-dtype=bfloat16 or --llm-device=cpu."
         )
     except Exception as error:  # from a library, of any kind: it is this prompt's outcome
-        fault = f"transformers cannot answer with the settings {settings_text(job.gen_config)}: {error_line(error)}"
+        settings = all_settings_text(job.gen_config, job.model)
+        fault = f"transformers cannot answer with the settings {settings}: {error_line(error)}"
     return GenerationError(fault, job.model.name)

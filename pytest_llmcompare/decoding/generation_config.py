@@ -28,7 +28,14 @@ from transformers import GenerationConfig
 from transformers.generation.configuration_utils import GenerationMode
 
 from pytest_llmcompare.errors import GenerationError
-from pytest_llmcompare.models.gen_config import OF_SAMPLING, SAMPLING_DEFAULTS, WITHOUT_EFFECT, problems, unused
+from pytest_llmcompare.models.gen_config import (
+    OF_SAMPLING,
+    SAMPLING_DEFAULTS,
+    WITHOUT_EFFECT,
+    problem,
+    problems,
+    unused,
+)
 from pytest_llmcompare.models.load import LocalModel
 from pytest_llmcompare.text import error_line
 
@@ -178,6 +185,16 @@ def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) ->
     if other := sorted(given - REPLAYABLE):
         return f"{', '.join(other)} cannot be reproduced in one pass"
     return ""
+
+
+def all_settings_text(gen_config: Mapping[str, Any], model: LocalModel) -> str:
+    """Settings as text for messages, with those of the checkpoint that may be why they do not work."""
+    usual = {"bos_token_id", "decoder_start_token_id", "eos_token_id", "pad_token_id"}
+    own = {key: value for key, value in token_settings(model).items() if key not in usual or problem(key, value)}
+    text = settings_text(gen_config)
+    if not own:
+        return text
+    return f"{text}, and {', '.join(f'{key}={_shortened(value)}' for key, value in own.items())} of the checkpoint"
 
 
 def settings_text(gen_config: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pytest_llmcompare.baselines.store import BaselineSet
 from pytest_llmcompare.comparison.environments import usual_environment, without_noise
 from pytest_llmcompare.comparison.judge import judge
 from pytest_llmcompare.comparison.model_pairs import Answer
-from pytest_llmcompare.comparison.model_verdict import Movement, decisive, judge_environments
+from pytest_llmcompare.comparison.model_verdict import Movement, decisive, is_beyond_noise, judge_environments
 from pytest_llmcompare.comparison.similarity import Similarity, similar
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
@@ -251,7 +251,8 @@ def judge_answers(
         judgement = baselines.judge(case, outcome, tokenizers.get(row, tokenizer))
         baseline = baselines.stored.baselines.get(row) if baselines.stored else None
         if baseline is not None and judgement.verdict in COMPARED:
-            movements[row] = Movement(baseline.generation.environment, judgement.likelihood)
+            is_beyond = is_beyond_noise(baseline.generation, outcome)
+            movements[row] = Movement(baseline.generation.environment, judgement.likelihood, is_beyond)
             judgement = extensions.judge(case, baseline, outcome, judgement)
         judgements[row] = judgement
         generations[row] = outcome if outcome.path is None else replace(outcome, path=None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError
+from pytest_llmcompare.text import error_line
 
 from .faults import listed_names, no_gguf_error, no_subfolder_error
 from .formats import foreign_format
@@ -15,6 +17,7 @@ from .hub import PREFIX, cached_models, cached_revisions, find_commit
 from .model_files import (
     ADAPTER,
     CONFIG,
+    GENERATION,
     SAFETENSORS,
     TOKENIZER_FILE,
     WHOLE,
@@ -182,4 +185,24 @@ def _logged_error(spec: ModelSpec, folder: Path) -> ModelError:
     return ModelError(
         f"model {spec.name!r}: {folder} is the folder of an MLflow model (it has an MLmodel file).\n"
         f"Name it by its URI in the tracking store: models:/NAME/VERSION or runs:/RUN_ID/PATH{also}"
+    )
+
+
+def check_generation_config(name: str, folder: Path) -> None:
+    """Check that a checkpoint's settings can be read: transformers leaves out a file that it cannot read.
+
+    Raises:
+        ModelError: It is not a JSON object.
+    """
+    path, fault = folder / GENERATION, "expected an object"
+    if not path.is_file():
+        return
+    try:
+        if isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+            return
+    except (OSError, ValueError, RecursionError) as error:
+        fault = error_line(error)
+    raise ModelError(
+        f"model {name!r}: {path} cannot be read as JSON: {fault}. Without it, other tokens may end an output.\n"
+        "Save it once more, model.generation_config.save_pretrained(FOLDER), or delete it."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_llmcompare.errors import ModelError
-from pytest_llmcompare.text import error_line
+from pytest_llmcompare.text import count, error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
 from .gguf import gguf_note, read_header, unloadable_gguf
@@ -80,6 +80,17 @@ def unloadable(name: str, location: str | Path, place: object, error: Exception)
         f"model {name!r}: {location} cannot be loaded on {place}: {error_line(error)}\n"
         "To see the whole error: "
         f"python -c \"from transformers import pipeline; pipeline('text-generation', '{location}')\""
+    )
+
+
+def mismatched(name: str, location: str | Path, report: Mapping[str, Any]) -> ModelError:
+    """The error for weights of other shapes than config.json describes, which the report lists."""
+    weights = sorted(report.get("mismatched_keys") or ()) or [("?", (), ())]
+    key, own, described = weights[0]
+    return ModelError(
+        f"model {name!r}: {location} holds {count(len(weights), 'weight')} of another shape than its config.json "
+        f"describes, such as {key!r}: {tuple(own)} instead of {tuple(described)}.\n"
+        "Save both together: model.save_pretrained(FOLDER)"
     )
 
 

@@ -98,6 +98,7 @@ def files_digest(folder: Path, files: list[Path]) -> str:
 
 
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
 ADAPTER = "adapter_config.json"
 SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
@@ -116,7 +117,7 @@ TOKENIZER_FILES = (
     "merges.txt",
     *VOCABULARIES,
 )
-SETTINGS = (CONFIG, "generation_config.json", *TOKENIZER_FILES)
+SETTINGS = (CONFIG, GENERATION, *TOKENIZER_FILES)
 """Small files that affect outputs: configuration, tokenizer, generation settings, chat template."""
 
 BYTE_TOKENIZERS = ("ByT5", "Canine", "Perceiver")  # these read bytes and have no vocabulary file

@@ -12,7 +12,7 @@ from pytest_llmcompare.errors import ModelError
 from . import hub, mlflow_models
 from .adapter_files import base_error, base_spec, check_no_base, check_not_both, read_adapter
 from .echo import parse_echo
-from .folder import check_folder
+from .folder import check_folder, check_generation_config
 from .gguf import check_gguf, gguf_fingerprint, gguf_path
 from .load_checks import check_architectures
 from .model_files import (
@@ -214,10 +214,12 @@ def check_whole(folder: Path, spec: ModelSpec) -> None:
     """Check a model's files without loading them: nothing is refused, it writes text, and its packages are installed.
 
     Raises:
-        ModelError: It is refused, was trained for another task, or is quantised and its package is not installed.
+        ModelError: It is refused, was trained for another task, has settings that cannot be read, or is quantised and
+            its package is not installed.
     """
     check_weights(folder, spec)
     check_not_both(folder, spec)
     config = read_json_object(folder / CONFIG)
     check_architectures(spec.name, folder, config)
+    check_generation_config(spec.name, folder)
     check_quantization(spec.name, folder, config)

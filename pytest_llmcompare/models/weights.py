@@ -16,7 +16,7 @@ from pytest_llmcompare.errors import ModelError
 from .adapters import Attached
 from .device import checked_device, checked_dtype, share_processors
 from .gguf import gguf_arguments, gguf_options
-from .load_checks import check_architectures, unloadable
+from .load_checks import check_architectures, mismatched, unloadable
 from .loading_options import LoadingOptions
 from .warning_filters import library_warnings_ignored
 
@@ -76,7 +76,14 @@ def load_weights(
         check_architectures(name, location, config.to_dict())
         arguments |= gguf_arguments(config, file) if file else {}
         auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model, report = auto.from_pretrained(folder, output_loading_info=True, **arguments, **local)
+        try:
+            model, report = auto.from_pretrained(folder, output_loading_info=True, **arguments, **local)
+        except RuntimeError as error:
+            if "ignore_mismatched_sizes" not in str(error):
+                raise
+            arguments["ignore_mismatched_sizes"] = True  # to learn which: the error itself names none
+            _, report = auto.from_pretrained(folder, output_loading_info=True, **arguments, **local)
+            raise mismatched(name, location, report) from error
     return Weights(model.eval(), report, str(location))
 
 

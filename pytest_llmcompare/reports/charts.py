@@ -39,7 +39,7 @@ def charts(document: ReportData) -> str:
     )
 
 
-def histogram(title: str, values: Sequence[float], limits: Iterable[float], limit: str, key: str) -> str:
+def histogram(title: str, values: Sequence[float], limits: Sequence[float], limit: str, key: str) -> str:
     """Draw how many cases have which value, on a logarithmic scale.
 
     Args:

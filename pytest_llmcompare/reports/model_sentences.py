@@ -44,9 +44,13 @@ def failed_verdict(key: GroupKey, verdict: ModelVerdict) -> str:
 def _finding(verdict: ModelVerdict) -> str:
     if verdict.finding is Finding.UNKNOWN:
         return f"cannot tell whether the model changed: {verdict.reason}"
+    if verdict.finding is Finding.CHANGED and verdict.beyond_noise:
+        outputs = count(verdict.beyond_noise, "output")
+        return f"changed: {outputs} with another end, or with a token that may not be chosen any more"
     if verdict.finding is Finding.CHANGED:
         if verdict.same_weights:
-            return "changed, though its weights are the same: a library, a kernel, the template or its code changed"
+            what = "a library, a kernel, the dtype, the template or its code"
+            return f"changed, though its weights are the same: {what} changed"
         return "changed" if verdict.same_weights is None else "weights changed"
     return "unchanged" if verdict.same_weights is not False else "unchanged, though its files have another fingerprint"
 

@@ -49,6 +49,20 @@ def test_checkpoints_token_ids_hold() -> None:
     assert outputs(local, ask({"max_new_tokens": 6}, ["hello"]))[0][1][0] != first.token_ids[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("eos_token_id", "x"), ("bad_words_ids", [[5000]]), ("suppress_tokens", "x")],
+)
+def test_a_checkpoints_setting_that_cannot_be_used_is_named(name: str, value: Any) -> None:
+    """The user's own are not the only ones that may be wrong."""
+    local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())
+    setattr(local.model.generation_config, name, value)
+    (error,) = generate(local, ask({"max_new_tokens": 4}, PROMPTS[:1]))
+    assert isinstance(error, GenerationError)
+    named = f"do_sample=False, max_new_tokens=4, and {name}={value!r} of the checkpoint: "
+    assert error.reason.startswith(f"transformers cannot answer with the settings {named}")
+
+
 def test_tokens_that_may_not_begin_an_output_may_follow_a_draft() -> None:
     """What the checkpoint bars from the beginning of an output is not barred where a draft ends."""
     local = LocalModel("gpt2", make_model("gpt2"), make_tokenizer())

@@ -11,8 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pytest_llmcompare.cli.main import main
+from pytest_llmcompare.models import in_memory
 
 from .suites import ICE, SKY, TEST, Suite, says
+from .test_answer_cache import own_model
 
 ROWS = [{"id": "sky", "prompt": SKY}, {"id": "ice", "prompt": ICE}]
 LONG = TEST.replace('"max_new_tokens": 6', '"max_new_tokens": 12')
@@ -217,3 +219,36 @@ def test_sampled_outputs_with_a_cut_distribution(suite: Suite) -> None:
     judged = verdict(suite)
     assert (judged["finding"], judged["tokens"]) == ("unchanged", 24)
     assert verdict(suite, models=[moved(suite, 1e-3)])["finding"] == "changed"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("setting", ["eos_token_id", "suppress_tokens"])
+def test_other_rules_of_the_checkpoint_are_a_change(suite: Suite, setting: str, dtype: str) -> None:
+    """Where an output ends, and which tokens it may not hold: the log-probs of all others are what they were."""
+    folder = own_model(suite)
+    suite.trivia(test=LONG)
+    named = {"models": [f"m={folder}"]}
+    assert suite.run("--llm-update", f"--llm-dtype={dtype}", **named).ret == 0
+    recorded = (suite.path / "__baselines__/trivia/m.tokens.jsonl").read_text().splitlines()
+    token = json.loads(recorded[0])["tokens"][2]
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings[setting] = [settings["eos_token_id"], token] if setting == "eos_token_id" else [token]
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    in_memory.release()
+    checked = suite.compared(f"--llm-dtype={dtype}", **named)
+    assert checked.findings == ["changed"]
+    assert "with another end, or with a token that may not be chosen" in checked.report["model_verdicts"][0]["text"]
+    assert suite.run("--llm-update", f"--llm-dtype={dtype}", **named).ret == 0
+    assert suite.compared(f"--llm-dtype={dtype}", **named).findings == ["unchanged"]
+
+
+@pytest.mark.parametrize(("checkpoint", "finding"), [("float32", "changed"), ("bfloat16", "unchanged")])
+def test_a_lower_precision_than_recorded(suite: Suite, checkpoint: str, finding: str) -> None:
+    """It rounds the weights, unless they are in it already; baselines in float32 are read in it, too."""
+    folder = own_model(suite)
+    path = folder / "model.safetensors"
+    save_file({name: one.to(getattr(torch, checkpoint)) for name, one in load_file(path).items()}, path)
+    suite.trivia(test=LONG)
+    named = {"models": [f"m={folder}"]}
+    suite.run("--llm-update", "--llm-dtype=float32", **named).assert_outcomes(passed=3)
+    assert suite.compared("--llm-dtype=bfloat16", **named).findings == [finding]

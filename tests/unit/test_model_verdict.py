@@ -109,6 +109,13 @@ def test_what_cannot_be_told(movements: list[Movement], now: Environment, reason
     assert reason in judged.reason
 
 
+@pytest.mark.parametrize("quiet", [moved(0.0, tokens=400), moved(0.0, tokens=3), Movement(HERE, None)])
+def test_what_no_log_prob_shows_is_a_change(quiet: Movement) -> None:
+    """Another end, a token that is suppressed: one such output decides, however few tokens there are."""
+    judged = verdict(quiet, replace(moved(math.inf), shows_change=True))
+    assert (judged.finding, judged.beyond_noise, judged.reason, judged.cases) == (Finding.CHANGED, 1, "", 2)
+
+
 def test_nothing_compared_gives_no_verdict() -> None:
     """As in a first run, which records."""
     assert judge_model([], HERE) is None

@@ -224,3 +224,16 @@ def test_vocabularies_of_all_tokenizers_are_known() -> None:
             names |= set(re.findall(r': "([^"]+)"', block))
     assert {"vocab.json", "bpe.codes", "spiece.model"} <= names
     assert [name for name in sorted(names) if not matches(name, (*FURTHER, *SETTINGS))] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [("{", "JSONDecodeError: Expecting property name"), ("[1]", "expected an object"), ("\x80", "UnicodeDecodeError")],
+)
+def test_settings_that_cannot_be_read(content: str, fault: str, root: Path) -> None:
+    """transformers would do without them, and with them without the tokens that end an output."""
+    path = root / "models/tiny/generation_config.json"
+    path.write_bytes(content.encode("latin-1"))
+    message = refusal("models/tiny", root)
+    assert message.startswith(f"model 'tiny': {path} cannot be read as JSON: {fault}")
+    assert message.endswith("Save it once more, model.generation_config.save_pretrained(FOLDER), or delete it.")
