@@ -25,8 +25,14 @@ MAKING_SECONDS = 300.0  # making a database takes some seconds
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID")
 """Environment variables that MLflow itself sets and removes: the one with the tracking URI, the other with runs."""
 
-QUIET = {"alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
-"""Levels of loggers while we use a store; MLflow's prints the whole statement of an error that it then raises."""
+QUIET = {
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "torch.utils._pytree": logging.ERROR,
+    "torchao": logging.ERROR,
+}
+"""Levels of loggers while we use a store. MLflow's prints the whole statement of an error that it then raises. torchao,
+which transformers imports, warns of kernels for other hardware: pytest would show that with the first failed test."""
 
 _made: set[str] = set()  # stores that this process has seen to have a database
 
@@ -151,7 +157,7 @@ def restore_variable(name: str, value: str | None) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep MLflow's log messages, and alembic's of a new store, off the terminal."""
+    """Keep log messages of MLflow, alembic and torchao off the terminal and out of pytest's reports."""
     loggers = {logging.getLogger(name): level for name, level in QUIET.items()}
     levels = {logger: logger.level for logger in loggers}
     changed = [logger for logger, level in loggers.items() if logger.level != level]

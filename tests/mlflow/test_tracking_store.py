@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow import MlflowClient
+
+from pytest_llmcompare.evaluation import tracking_store
 
 from .evaluations import Suite, made_template, suite
 
@@ -174,3 +177,13 @@ def test_the_session_leaves_no_run_open(suite: Suite) -> None:
     suite.run(suite.spec("a"))
     assert mlflow.active_run() is None
     assert suite.client.search_runs(["0"]) == []
+
+
+@pytest.mark.parametrize("name", ["torch.utils._pytree", "torchao.kernel.intmm"])
+def test_log_messages_of_libraries_are_not_those_of_a_test(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """They come at the first import, so pytest would show them with the first test if it fails."""
+    with tracking_store.quiet():
+        logging.getLogger(name).warning("a kernel for other hardware")
+    assert caplog.messages == []
+    logging.getLogger(name).warning("in a test of the user")
+    assert caplog.messages == ["in a test of the user"]
