@@ -12,7 +12,9 @@ interleaved rounds in one process, so that a slow moment of the machine slows al
 
 With `--dtype=bfloat16` verifying is writing, as recording is, and a reading in float32.
 
-Times are medians; ratios say how many times faster than the loop. Outputs of the engine are compared with the loop's.
+Times are medians; ratios, to the loop and to the floor, are medians of those of each round. With `--way` only some ways
+are timed, so that those that are compared run next to each other. Outputs that are not those of plain `generate` end
+the benchmark.
 """
 
 from __future__ import annotations
@@ -40,10 +42,10 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, TextGenerationPipeline
 
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
+from pytest_llmcompare.baselines.answer_cache import CacheFile
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.request import Request
-from pytest_llmcompare.evaluation.local_answers import LocalAnswers
+from pytest_llmcompare.evaluation.cached_local_answers import CachedLocalAnswers
 from pytest_llmcompare.models.load import LocalModel, transformers_quiet
 from pytest_llmcompare.models.machine import machine as facts_of_machine
 from pytest_llmcompare.models.machine import switches, versions
@@ -51,9 +53,11 @@ from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row
 
 DTYPES = ("float32", "bfloat16", "float16")
 SIZES = {"distilgpt2": (6, 768, 12), "gpt2-large": (36, 1280, 20), "tiny": (2, 64, 4)}
+VERIFYING = "verifying, {:.0%} drifted"
+WAYS = ("loop", "batched", "recording", *(VERIFYING.format(share) for share in (0.0, 0.1, 0.5)), "floor", "warm cache")
 SHARED = 220  # tokens that all prompts start with
 OWN = range(8, 17)  # tokens of a prompt's own
-WARM = "warm cache"
+WARM = WAYS[-1]
 Answers = list[list[int]]
 
 
@@ -151,7 +155,7 @@ def ways(model: LocalModel, requests: list[Request], answers: Answers) -> dict[s
     }
     for share in (0.0, 0.1, 0.5):
         drafted = drifted(requests, answers, share)
-        timed[f"verifying, {share:.0%} drifted"] = lambda drafted=drafted: engine(model, drafted)
+        timed[VERIFYING.format(share)] = lambda drafted=drafted: engine(model, drafted)
     timed["floor"] = lambda: floor(model, requests, answers)
     return timed
 
@@ -170,14 +174,14 @@ def warm_cache(model: LocalModel, requests: list[Request], answers: Answers, roo
     }
     facts, place = {**versions(), **switches()}, facts_of_machine()
 
-    def opened() -> LocalAnswers:
-        file = AnswerFile(root, key)
-        return LocalAnswers(cases, expected, False, file, file.read(), facts, place=place, about_notes="")
+    def opened() -> CachedLocalAnswers:
+        file = CacheFile(root, key)
+        return CachedLocalAnswers(cases, expected, False, file, file.read(), facts, place=place, notes_key="")
 
     cached = opened()
     cached.bind(model)
     cached.add(outcomes, list(outcomes), None, measured=False, notes=())
-    cached.keep(model, [])
+    cached.store(model, [])
 
     def look_up() -> Answers:
         cached = opened()
@@ -200,6 +204,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=50)
     parser.add_argument("--new-tokens", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", action="append", choices=WAYS, help="time this way only; may be repeated")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--no-memory", action="store_true", help="leave out peak memory, which takes a process per way")
@@ -215,6 +220,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         timed = ways(model, requests, answers)
         timed[WARM] = warm_cache(model, requests, answers, Path(folder))
+        timed = {name: run for name, run in timed.items() if name in (given.way or WAYS)}
         times: dict[str, list[float]] = {name: [] for name in timed}
         for _ in range(given.rounds):
             for name, run in timed.items():
@@ -224,7 +230,7 @@ def main() -> None:
                 assert outputs is None or outputs == answers, f"{name} differs from plain generate"
         given.answers = Path(folder) / "answers.json"
         given.answers.write_text(json.dumps(answers), encoding="ascii")
-        report(given, {name: statistics.median(seconds) for name, seconds in times.items()})
+        report(given, times)
 
 
 def once(model: LocalModel, requests: list[Request], name: str, answers: Answers) -> None:
@@ -250,7 +256,14 @@ def machine(device: str, dtype: str) -> str:
     )
 
 
-def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
+def ratio(times: dict[str, list[float]], one: str, other: str) -> str:
+    """How many times as long one way takes as another, as the median over the rounds; empty if one was not timed."""
+    if one not in times or other not in times:
+        return ""
+    return f"{statistics.median(a / b for a, b in zip(times[one], times[other], strict=True)):.2f}"
+
+
+def report(given: argparse.Namespace, times: dict[str, list[float]]) -> None:
     """Print the table."""
     print(machine(given.device, given.dtype))
     print(f"{given.size} size, {given.prompts} prompts x {given.new_tokens} new tokens, {SHARED} tokens shared\n")
@@ -258,9 +271,9 @@ def report(given: argparse.Namespace, seconds: dict[str, float]) -> None:
     same += ["--device", given.device, "--dtype", given.dtype, "--answers", str(given.answers)]
     base = 0.0 if given.no_memory else peak([*same, "--only", "one prompt"])  # of a process of its own
     print(f"{'way':<26}{'seconds':>9}{'x faster':>10}{'x floor':>9}{'memory' if base else '':>9}")
-    for name, taken in seconds.items():
-        ratios = f"{seconds['loop'] / taken:>10.1f}{taken / seconds['floor']:>9.2f}"
-        print(f"{name:<26}{taken:>9.3f}{ratios}", end="", flush=True)
+    for name, seconds in times.items():
+        ratios = f"{ratio(times, 'loop', name):>10}{ratio(times, name, 'floor'):>9}"
+        print(f"{name:<26}{statistics.median(seconds):>9.3f}{ratios}", end="", flush=True)
         print(f"{peak([*same, '--only', name]) / base:>9.2f}" if base and name != WARM else "", flush=True)
     if base:
         print(f"\nmemory: peak of a process, against loading the model and one prompt ({base:.0f} MiB)")

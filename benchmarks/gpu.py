@@ -34,7 +34,7 @@ from pytest_llmcompare.comparison.model_verdict import (
 )
 from pytest_llmcompare.comparison.noise import root_mean_square
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.gen_config import complete
@@ -89,7 +89,7 @@ class Parity:
         self.there = self.moved_to(self.here.model)
         self.recorded = self.ask(self.here)
         answered = list(zip(self.requests, self.recorded, strict=True))
-        noise = reading_noise(self.here, answered) or 0.0
+        noise = measure_noise(self.here, answered) or 0.0
         self.limit = max(LEAST_READ, TIMES_NOISE * noise)
 
     def moved_to(self, model: Any) -> LocalModel:

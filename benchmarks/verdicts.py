@@ -37,11 +37,11 @@ from subjects import SUITE, examples, machine, questions, subject
 from verdict_tables import report
 
 from pytest_llmcompare.comparison.judge import judge, stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.decoding.request import Request
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import COMPARED, Finding, Judgement, Verdict
@@ -110,7 +110,7 @@ class Bench:
         """Ask for the baselines."""
         outputs = self.ask(self.model, self.cases, Change("baseline"), {})
         requests = [Request(case.prompt, case.gen_config, case.seed) for case in self.cases]
-        noise = LearntNoise(reading_noise(self.model, list(zip(requests, outputs, strict=True))) or 0.0)
+        noise = MeasuredNoise(measure_noise(self.model, list(zip(requests, outputs, strict=True))) or 0.0)
         for case, output in zip(self.cases, outputs, strict=True):
             kept = replace(
                 output,

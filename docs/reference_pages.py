@@ -149,8 +149,8 @@ def settings() -> str:
 
 def model_keys() -> str:
     """The keys of `[tool.llmcompare.models.NAME]`."""
-    from pytest_llmcompare.models.config_tables import KEYS
     from pytest_llmcompare.models.loading_options import LoadingOptions
+    from pytest_llmcompare.models.pyproject_tables import KEYS
     from pytest_llmcompare.models.served import ServerOptions
     from pytest_llmcompare.models.spec import ModelSpec
 

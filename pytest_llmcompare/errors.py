@@ -62,7 +62,7 @@ class TrackingError(LlmCompareError):
 
 
 class HookError(LlmCompareError):
-    """A hook in a plugin or conftest that raised, or returned something it must not."""
+    """A hook in a plugin or conftest that raised, or returned something that it is not allowed to return."""
 
 
 class ReportError(LlmCompareError):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def no_models(request: pytest.FixtureRequest) -> str:
     """The fault of a run without models; mentions a file that names models and is not read."""
-    from .models.config_file import unread_note
+    from .models.pyproject_file import unread_note
     from .run.parametrize import NO_MODELS
 
     config = request.config
@@ -33,7 +33,7 @@ def no_models(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def evaluating(item: pytest.Item, session: Session, *keys: GroupKey) -> Iterator[None]:
     """Evaluate groups on behalf of a test; a group that pytest-timeout ends is not evaluated again."""
-    from .run.interruption import time_for
+    from .run.timeouts import time_for
 
     try:
         with time_for(item, session.remaining(*keys)):
@@ -196,10 +196,10 @@ def llm_evaluation(llm_parameter: Parameter) -> Any:
     A test that asks for it without `llm_output` or `llm_case` runs once per model, over the whole table. It fails if
     the table misses one of its marker's thresholds.
     """
-    from .reports.gates import failed_gates
+    from .reports.threshold_lines import failed_thresholds
 
     result = llm_parameter.result()
-    if faults := [text for text in (result.evaluation_fault, *failed_gates(result)) if text]:
+    if faults := [text for text in (result.evaluation_fault, *failed_thresholds(result)) if text]:
         pytest.fail("\n".join(faults), pytrace=False)
     return llm_parameter.session.evaluation(llm_parameter.key)
 

@@ -192,7 +192,7 @@ def names_tokens_alike(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def joined(text: str) -> str:
-    """A text whose surrogate pairs are joined to the characters they encode, as reading it from JSON would do."""
+    """A text with each surrogate pair joined into the character it encodes, as in a text read from JSON."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

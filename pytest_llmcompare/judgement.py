@@ -176,7 +176,7 @@ class Judgement:
 
 
 @dataclass(frozen=True)
-class Gate:
+class ThresholdResult:
     """Result of a threshold on a metric of one table and model.
 
     Attributes:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import pytest
 
 from .errors import UsageError
-from .models.config_file import read_config
+from .models.pyproject_file import read_config
 from .models.uris import split_specs
 from .settings import (
     AUTO,
@@ -71,7 +71,7 @@ OPTIONS = (
     Option("--llm-update-missing", "write baselines only where there is none yet", FLAG),
     Option(
         "--llm-update-all",
-        "like --llm-update, near ties too, and refresh the recorded facts of unchanged baselines",
+        "like --llm-update, also for near ties, and record log-probs and environment of unchanged baselines anew",
         FLAG,
     ),
     Option(
@@ -82,7 +82,7 @@ OPTIONS = (
     # A separate flag: with an optional value `pytest --llm-prune tests` would take `tests` for it.
     Option(
         "--llm-prune=yes",
-        "the same, also if that is more than 20%% of a file",
+        "the same, even if that is more than 20%% of a file",
         {"action": "store_const", "const": "yes", "dest": PRUNE},
     ),
     Option(
@@ -101,7 +101,7 @@ OPTIONS = (
         "auto, float32, bfloat16, float16 (default: the checkpoint's own; env LLMCOMPARE_DTYPE)",
         taking("DTYPE"),
     ),
-    Option("--llm-batch-size", "most prompts in one pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
+    Option("--llm-batch-size", "most prompts in a forward pass (env LLMCOMPARE_BATCH_SIZE)", taking("N", type=int)),
     Option(
         "--llm-decode",
         "auto (the default; local models confirm baselines in one pass, served ones generate, then score those that "
@@ -116,8 +116,8 @@ OPTIONS = (
     ),
     Option(
         "--llm-tolerance",
-        "largest log-prob difference of two tokens that counts as a near tie (default: the limit of numerical noise; "
-        "env LLMCOMPARE_TOLERANCE)",
+        "largest margin, the log-prob difference of two tokens, that counts as a near tie (default: the limit of "
+        "numerical noise; env LLMCOMPARE_TOLERANCE)",
         taking("NATS"),
     ),
     Option(

@@ -11,10 +11,11 @@ from . import fixtures, hookspecs
 from .options import OWN_OPTIONS, add_options, given_arguments, read_settings, usage_errors
 from .run.controller import CONTROLLER, Controller, only_lists, worker_output
 from .run.header import header_lines
-from .run.interruption import TIMER, release_sigterm, watch_sigterm
+from .run.interruption import release_sigterm, watch_sigterm
 from .run.items import MARKER_HELP
 from .run.marker_faults import INTERNAL, MARKERS, MarkerFaults, added_late
 from .run.stash import ENDED, OBSERVATION, SESSION, SETTINGS, SOURCE, is_worker, source_of
+from .run.timeouts import TIMER
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from .generation import Generation, harmless
-from .judgement import AnswerCount, AssertionResult, Finding, Gate, Judgement, ModelVerdict
+from .judgement import AnswerCount, AssertionResult, Finding, Judgement, ModelVerdict, ThresholdResult
 from .text import digest, digest_of
 
 
@@ -246,7 +246,7 @@ class GroupResult:
     evaluation: str = ""
     evaluation_fault: str = ""
     notification_fault: str = ""
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[ThresholdResult, ...] = ()
     model_verdict: ModelVerdict | None = None
     changed_rows: tuple[RowKey, ...] = ()
     seconds: float = 0.0
@@ -293,6 +293,6 @@ class GroupResult:
         return self.answered.asked
 
     def without_outputs(self) -> GroupResult:
-        """The same result without what the tests report case by case."""
+        """The same result without outputs and verdicts, which the tests' own reports carry."""
         judged = ("judgements", "baseline_texts", "baseline_tokens", "assertions", "metrics")
         return replace(self, **{name: {} for name in ("generations", "failures", *judged)})  # type: ignore[arg-type]

@@ -254,7 +254,7 @@ def check_values(settings: Settings) -> None:
         check_report(path)
     if settings.batch_size < 0:
         origin = settings.origins.get("batch_size", "batch_size")
-        raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to choose.")
+        raise UsageError(f"batch size {settings.batch_size} ({origin}) must be 1 or more, or 0 to have it chosen.")
 
 
 def check_step_summary(settings: Settings, environment: Mapping[str, str]) -> None:

@@ -245,7 +245,7 @@ def _first(text: str, columns: int) -> str:
 
 
 def _last(text: str, columns: int) -> str:
-    """Return the longest end of a text that fits, without marks at its start, which would join what stands before."""
+    """Return the longest end of a text that fits, without marks at its start, which would join the character before."""
     length = bisect_right(range(len(text) + 1), columns, key=lambda size: width(text[len(text) - size :])) - 1
     end = text[len(text) - length :]
     return end[next((at for at, char in enumerate(end) if not _is_mark(char)), len(end)) :]

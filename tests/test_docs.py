@@ -16,8 +16,8 @@ import pytest
 
 from pytest_llmcompare import Case, Generation
 from pytest_llmcompare.judgement import Verdict
-from pytest_llmcompare.models.config_file import read_config
-from pytest_llmcompare.models.config_tables import KEYS
+from pytest_llmcompare.models.pyproject_file import read_config
+from pytest_llmcompare.models.pyproject_tables import KEYS
 from pytest_llmcompare.models.spec import parse_specs
 from pytest_llmcompare.run.assertion import StoredBaseline
 from pytest_llmcompare.settings import FILE_KEYS, Settings, check_file

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import pytest_llmcompare
-from pytest_llmcompare.models.config_tables import KEYS
 from pytest_llmcompare.models.gen_config import RULES
+from pytest_llmcompare.models.pyproject_tables import KEYS
 from pytest_llmcompare.run.marker_faults import FOR_USERS
 from pytest_llmcompare.settings import FILE_KEYS
 from pytest_llmcompare.suite.marker import llm_prompts

@@ -109,7 +109,7 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
     assert "pytest_llmcompare.plugin" in imported
     ours = {name.removeprefix("pytest_llmcompare.") for name in imported if name.startswith("pytest_llmcompare.")}
     assert ours == {
-        *("compat", "errors", "fixtures", "hookspecs", "models", "models.config_file", "models.uris", "options"),
+        *("compat", "errors", "fixtures", "hookspecs", "models", "models.pyproject_file", "models.uris", "options"),
         *(
             "plugin",
             "run",
@@ -120,7 +120,7 @@ def test_an_unrelated_run_imports_nothing_heavy(suite: Path, arguments: tuple[st
             "run.items",
             "run.marker_faults",
         ),
-        *("run.stash", "run.uncollected", "settings", "text"),
+        *("run.stash", "run.timeouts", "run.uncollected", "settings", "text"),
     }
 
 

@@ -70,9 +70,9 @@ def test_libraries_are_there_and_nothing_has_run(warm: str) -> None:
         "import os, sys; print({'mlflow', 'pytest_llmcompare.plugin', 'torch', 'xdist'} <= {*sys.modules},"
         " sys.executable, [name for name in sys.modules if name.split('.')[0] == 'tests' or '._' in name"
         " and name.startswith('pytest_llmcompare')], len(os.listdir('/proc/self/task')));"
-        "from pytest_llmcompare.evaluation import served_model, tracking;"
+        "from pytest_llmcompare.evaluation import served_model, tracking_store;"
         "from pytest_llmcompare.models import in_memory;"
-        "print(tracking._made, in_memory._held.model, served_model._servers)"
+        "print(tracking_store._made, in_memory._held.model, served_model._servers)"
     )
     assert run(warm, "-c", code).stdout == f"True {warm} [] 1\nset() None {{}}\n"
 

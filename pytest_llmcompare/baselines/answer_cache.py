@@ -1,4 +1,4 @@
-"""The answer cache: answers kept between runs, so that an unchanged model is not asked again.
+"""The files of the answer cache: answers that later runs use, so that an unchanged model is not asked again.
 
     .llmcompare/answers/3f1c9a2e5b7d4c01.jsonl      5d41402abc4b2a76 {"v": 1, "model": "...", "facts": {...}, ...}
                                                     7d793037a0760186 {"v": 1, "answer": "...", "generation": {...}, ...}
@@ -22,21 +22,21 @@ from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.text import count
 
 from . import atomic_write, folder_lock, regular_file, state_folder
-from .answer_lines import FORMAT, CacheContent, key_of, parse_line
+from .cache_lines import FORMAT, CacheContent, key_of, parse_line
 
 FOLDER = "answers"
 ENDING = ".jsonl"
 LARGEST_FILE = 256 * 2**20
-"""Bytes of a file; beyond, its oldest answers go."""
+"""Bytes of a file; a larger one loses its oldest answers."""
 LARGEST_FOLDER = 2**30
-"""Bytes of all files; beyond, those that were written longest ago go."""
+"""Bytes of all files; if they have more, those written longest ago are deleted."""
 MAX_AGE = 30 * 24 * 3600.0
 """Seconds after which an answer is not used any more."""
 LOCK_SECONDS = 10.0
 
 
-class AnswerFile:
-    """The kept answers of one table and model.
+class CacheFile:
+    """The cached answers of one table and model.
 
     Args:
         root: pytest's root folder.
@@ -55,15 +55,17 @@ class AnswerFile:
 
     def read(self, now: float | None = None) -> CacheContent:
         """Read the file. What is damaged, too old, or of another version is left out."""
-        kept = CacheContent()
+        content = CacheContent()
         if not os.path.lexists(self.path):
-            return kept
+            return content
         now = time.time() if now is None else now
         try:
             data = regular_file.read(self.path, LARGEST_FILE * 2)
         except OSError as error:
-            kept.notes.append(f"the answer cache {self.place} cannot be read and is ignored: {error.strerror or error}")
-            return kept
+            content.notes.append(
+                f"the answer cache {self.place} cannot be read and is ignored: {error.strerror or error}"
+            )
+            return content
         damaged = newer = 0
         for text in data.split(b"\n")[:-1]:  # a last line without its end was cut off
             line = parse_line(text)
@@ -72,23 +74,23 @@ class AnswerFile:
             elif line["v"] != FORMAT:
                 newer += 1
             elif 0 <= now - line["at"] <= MAX_AGE or line["at"] > now:
-                damaged += not kept.take_in(line)
+                damaged += not content.take_in(line)
             else:
-                kept.oldest = min(kept.oldest, line["at"])
+                content.oldest = min(content.oldest, line["at"])
         for number, why in ((damaged, "cannot be read"), (newer, "of another version")):
             if number:
-                kept.notes.append(f"{count(number, 'line')} of the answer cache {self.place} {why}: ignored")
-        return kept
+                content.notes.append(f"{count(number, 'line')} of the answer cache {self.place} {why}: ignored")
+        return content
 
     def append(self, lines: Iterable[bytes], oldest: float = float("inf")) -> str:
         """Add lines; drop answers beyond the limits of age and size.
 
         Args:
-            lines: Made by `model_line`, `answer_line` and `about_line`.
+            lines: Made by `model_line`, `answer_line` and `noise_and_notes_line`.
             oldest: When the oldest line of the file was written.
 
         Returns:
-            Why they could not be kept, for the user; empty if they are.
+            Why they could not be written, for the user; empty if they were.
         """
         data = b"".join(lines)
         if not data:
@@ -96,11 +98,11 @@ class AnswerFile:
         try:
             append_to(self.root, self.path, data, oldest)
         except TimeoutError:
-            return f"answers are not kept for the next run: another run has kept {self.place} locked"
+            return f"answers are not cached for the next run: another run has kept {self.place} locked"
         except OSError as error:
             in_the_way = isinstance(error, FileExistsError | NotADirectoryError)
-            why = "a file stands in the place of its folder" if in_the_way else error.strerror or error
-            return f"answers are not kept for the next run: {self.place} cannot be written: {why}"
+            why = "a file is in the place of its folder" if in_the_way else error.strerror or error
+            return f"answers are not cached for the next run: {self.place} cannot be written: {why}"
         return ""
 
 

@@ -7,7 +7,7 @@ case sky_color @greedy
 |
 |Q: What color is the grass?
 
-The line with the prompt is a comment for reviewers. It stands above the facts, which touch the text, so that git takes
+The line with the prompt is a comment for reviewers. It is above the facts, which touch the text, so that git takes
 changes of facts on one branch and of the text on another for a conflict.
 """
 
@@ -210,7 +210,7 @@ def _wrong_facts(line: str) -> str:
     if len(parts) % 2:
         return f"fact {parts[-1]!r} has no value."
     if not dict(zip(parts[::2], parts[1::2], strict=True)).get(".tokens", "0").isdecimal():
-        return f"{shortened(line)}: .tokens is a number."
+        return f"{shortened(line)}: .tokens must be a number."
     return _wrong_escape(line)
 
 

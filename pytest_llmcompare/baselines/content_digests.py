@@ -1,7 +1,7 @@
-"""Digests of large files, kept between runs, so that unchanged weights are not read again to fingerprint them.
+"""Digests of large files, saved beside the answer cache, so that fingerprints of unchanged weights need no reading.
 
 As in git's index, a digest holds while size, times, device and inode of the file are the same. A file that changed just
-before it was read may have changed again within the same tick of the clock, so its digest is not kept.
+before it was read may have changed again within the same tick of the clock, so its digest is not saved.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .answer_cache import FOLDER, folder_of
 NAME = "digests.json"
 LARGEST = 2**22  # bytes
 MOST = 2_000
-"""Most files whose digests are kept."""
+"""Most files whose digests are saved."""
 SETTLED = 3 * 10**9
 """Nanoseconds without a change after which a file's times can be relied on; FAT counts in steps of two seconds."""
 _PARTS = 5
 
 
-def recall_digests(root: Path) -> None:
-    """Load the digests that earlier runs kept; damaged entries are ignored."""
+def load_digests(root: Path) -> None:
+    """Load the digests that earlier runs saved; damaged entries are ignored."""
     with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-        kept = json.loads(regular_file.read(folder_of(root) / NAME, LARGEST))
-        for path, entry in kept.items():
+        saved = json.loads(regular_file.read(folder_of(root) / NAME, LARGEST))
+        for path, entry in saved.items():
             *parts, digest = entry if isinstance(entry, list) else [""]
             stamp = tuple(part for part in parts if type(part) is int)
             if len(stamp) == len(parts) == _PARTS and _is_digest(digest):
                 known_digests.setdefault(path, (stamp, str(digest)))
 
 
-def keep_digests(root: Path) -> None:
-    """Keep the digests of this process, if there are new ones; without a cache folder to write to, none are kept."""
+def save_digests(root: Path) -> None:
+    """Save the digests of this process, if there are new ones; errors of the disk are ignored."""
     now = time.time_ns()
     settled = {
         path: [*stamp, digest]

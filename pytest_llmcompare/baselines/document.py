@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pytest_llmcompare.comparison.environments import NOISE, without_noise
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.records import RowKey
@@ -124,7 +124,7 @@ class Document:
         table: True name of the prompt table.
         model: True name of the model.
         environments: Environments by their name in this file (`e1`), without noise.
-        noises: Noise measured in an environment, as `LearntNoise.text` writes it, by the environment's name.
+        noises: Noise measured in an environment, as `MeasuredNoise.text` writes it, by the environment's name.
         records: Cases that can be used.
         repeated: Further cases with the same name as one of the `records`; a merge can leave them.
         conflicts: Cases that a merge left in two versions.
@@ -196,7 +196,7 @@ def larger_noises(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str,
     """The larger noise of each environment; one that cannot be read counts as none."""
     larger: dict[str, str] = {}
     for name in {**one, **other}:
-        both = [LearntNoise.read(((NOISE, noises.get(name, "")),)) for noises in (one, other)]
+        both = [MeasuredNoise.read(((NOISE, noises.get(name, "")),)) for noises in (one, other)]
         known = [noise for noise in both if noise is not None]
         if known:
             larger[name] = known[0].widened(known[-1]).text

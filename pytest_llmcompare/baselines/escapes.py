@@ -23,14 +23,14 @@ _MARK = re.compile(r"(?:^|(?<= ))@")  # would read as the beginning of a variant
 
 
 def escape_line_end(text: str) -> str:
-    """Escape a text that stands at the end of a line."""
+    """Escape a text at the end of a line."""
     if not text.isprintable() or "\\" in text:  # all that is harmful counts as not printable; this is faster
         text = _IN_TEXT.sub(_escaped, text)
     return text[:-1] + _escape_char(text[-1]) if text[-1:].isspace() else text
 
 
 def escape_name(name: str) -> str:
-    """Escape a name, so that ` @` cannot occur in it and no white space stands at its ends."""
+    """Escape a name, so that ` @` cannot occur in it and it has no white space at its ends."""
     if not name:
         return r"\e"
     name = _MARK.sub(r"\\@", escape_line_end(name))
@@ -43,10 +43,10 @@ def escape_word(text: str) -> str:
 
 
 def unescape(text: str) -> str:
-    """The inverse of all of the above.
+    """Undo `escape_line_end`, `escape_name` or `escape_word`.
 
     Raises:
-        ValueError: There is an escape that does not exist; the message is the escape.
+        ValueError: An escape that does not exist; it is the message.
     """
     return _ESCAPE.sub(_meaning, text) if "\\" in text else text
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 
 from pytest_llmcompare.comparison.environments import NOISE
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 
 from .case_lines import read_record, shortened
 from .document import ENVIRONMENT_NAME, NO_ROW, Document, LineFault, larger_noises, sort_key
@@ -152,7 +152,7 @@ def _take_head_line(document: Document, line: str) -> bool:
             document.model = unescape(value)
         elif key == "#noise":
             name, noise = value.split()
-            if ENVIRONMENT_NAME.fullmatch(name) is None or LearntNoise.read(((NOISE, noise),)) is None:
+            if ENVIRONMENT_NAME.fullmatch(name) is None or MeasuredNoise.read(((NOISE, noise),)) is None:
                 return False
             document.noises.update(larger_noises(document.noises, {name: noise}))
         else:

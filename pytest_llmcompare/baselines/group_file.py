@@ -1,4 +1,4 @@
-"""Both files of a group together: their baselines, and their new content when some of these change."""
+"""Both files of a group together: the baselines in them, and their new content when baselines change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .document import CaseRecord, Document, LineFault, shown_case, sort_key
 from .tokens import TokenLine, Tokens, format_token_line, reads_otherwise, renamed
 
 _ANEW = "To write it anew: pytest --llm-update-all"
-_UNENDED = "the file has no line break at its end, and nothing tells whether more than that was lost."
+_UNENDED = "the file has no line break at its end, so it may have been cut off."
 _WAYS_OUT = "If an editor has removed it, put it back: echo >> {}\nElse restore the file"
 
 
@@ -44,7 +44,7 @@ class Contents:
     Attributes:
         document: The parsed baseline file.
         baselines: The usable baselines, by row.
-        warnings: What is wrong with the tokens file, or was left open by a merge.
+        warnings: What is wrong with the tokens file, and what a merge left open.
         warnings_elsewhere: The same for a file that does not lie beside the tests, where nothing can be restored.
     """
 
@@ -271,7 +271,7 @@ def _gains_noise(old: Generation, new: Generation) -> bool:
 
 
 def _says(baseline: Baseline) -> tuple[object, ...]:
-    """The fields by which baselines are compared: not the environment, nor log-probabilities."""
+    """The fields by which baselines are compared: neither the environment nor log-probabilities."""
     generation = baseline.generation
     return generation.text, generation.token_ids, generation.stop, baseline.input_hash, baseline.settings_hash
 
@@ -285,7 +285,7 @@ def _environment_warnings(document: Document, source: str) -> list[str]:
 
 
 def _outdated_warning(document: Document, outdated: Sequence[RowKey], source: str) -> list[str]:
-    """A warning about cases that mean another environment by a name than the file does now."""
+    """A warning about cases from before their environment's name was given to another environment."""
     if not outdated:
         return []
     named = ", ".join(f"'{shown_case(row)}'" for row in outdated[:3]) + (", ..." if len(outdated) > 3 else "")

@@ -50,7 +50,7 @@ class Journal:
         self._add({"asked": asked, "resumed": resumed})
 
     def read(self) -> dict[str, Generation]:
-        """The generations by key; lines that are cut off or foreign are ignored."""
+        """The generations by key; lines that are cut off or not of a journal are ignored."""
         generations = {}
         for entry in entries(self.path):
             with contextlib.suppress(ValueError, KeyError):
@@ -120,7 +120,7 @@ def _kept_in(path: Path) -> KeptOutputs:
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """The entries of a journal; lines that are cut off or foreign are ignored."""
+    """The entries of a journal; lines that are cut off or not of a journal are ignored."""
     try:
         lines = regular_file.read(path).decode("ascii", "replace").splitlines()
     except OSError:
@@ -133,7 +133,7 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def row_answer_key(facts: Mapping[str, Any], model: str) -> str:
-    """Key of an output of a model that takes the columns of its signature.
+    """Key of an output of a pyfunc that is given the columns of its signature in place of a prompt.
 
     Args:
         facts: Everything that the model is given.

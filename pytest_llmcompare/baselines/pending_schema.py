@@ -50,8 +50,8 @@ EXPECTED = {
     "model_type": "an object",
     "float_type": "a finite number",
     "finite_number": "a finite number",
-    "greater_than": "a number of reasonable size",
-    "less_than": "a number of reasonable size",
+    "greater_than": "a number of at most 64 bits",
+    "less_than": "a number of at most 64 bits",
     **dict.fromkeys(("int_type", "greater_than_equal", "less_than_equal"), "a whole number from 0 on"),
 }
 """What a value should have been, by pydantic's name of the error."""

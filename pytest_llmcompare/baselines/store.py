@@ -64,7 +64,6 @@ class UpdateReport:
         added: Rows that had no baseline.
         changed: Rows with a new text, new tokens, finish reason or hashes.
         refreshed: Rows with only a new environment or log-probabilities.
-        unchanged: Rows whose lines stayed the same.
         moved: Rows that were not written, because their baseline was not the expected one.
     """
 
@@ -72,7 +71,6 @@ class UpdateReport:
     added: tuple[RowKey, ...] = ()
     changed: tuple[RowKey, ...] = ()
     refreshed: tuple[RowKey, ...] = ()
-    unchanged: tuple[RowKey, ...] = ()
     moved: tuple[RowKey, ...] = ()
 
     @property
@@ -176,7 +174,9 @@ def update(
         report = UpdateReport(
             files.path,
             moved=tuple(sorted(moved, key=sort_key)),
-            **{kind.value: tuple(row for row, change in changes.items() if change is kind) for kind in Change},
+            added=tuple(row for row, kind in changes.items() if kind is Change.ADDED),
+            changed=tuple(row for row, kind in changes.items() if kind is Change.CHANGED),
+            refreshed=tuple(row for row, kind in changes.items() if kind is Change.REFRESHED),
         )
         if report.written:
             stored.keep_environment_name()
@@ -265,7 +265,7 @@ def _many_obsolete(source: str, gone: Sequence[RowKey], total: int) -> str:
     return (
         f"{source}: the table no longer has {len(gone)} of its {total} rows: {names}. "
         f"More than {PRUNE_SHARE:.0%} of a file are not deleted without confirmation.\n"
-        "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
+        "Nothing was deleted from this file. To delete them: pytest --llm-prune=yes"
     )
 
 

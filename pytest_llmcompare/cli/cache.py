@@ -1,4 +1,4 @@
-"""`llmcompare cache`: show, delete, export and import the answers that are kept between runs."""
+"""`llmcompare cache`: show, delete, export and import cached answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import click
 
-from pytest_llmcompare.baselines import answer_archive, answer_cache
+from pytest_llmcompare.baselines import answer_cache, cache_archive
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.text import count, disarm
 
@@ -53,7 +53,7 @@ def show(root: str | None) -> int:
 @cache.command()
 @root_option
 def clear(root: str | None) -> int:
-    """Delete all kept answers. The next run asks the models."""
+    """Delete all cached answers. The next run asks the models."""
     folder = pending_root(root)
     place = shown_path(answer_cache.folder_of(folder))
     print(f"{count(_guarded(place, lambda: answer_cache.clear(folder)), 'file')} deleted in {place}")
@@ -66,7 +66,7 @@ def clear(root: str | None) -> int:
 def export_(file: str, root: str | None) -> int:
     """Write the cache to a zip archive, to import it elsewhere."""
     folder = pending_root(root)
-    files = _guarded(file, lambda: answer_archive.export_answers(folder, Path(file)))
+    files = _guarded(file, lambda: cache_archive.export_answers(folder, Path(file)))
     print(disarm(f"{count(files, 'file')} written to {file}"))
     return 0
 
@@ -81,7 +81,7 @@ def import_(file: str, root: str | None) -> int:
     settings, and with the same libraries and kernels.
     """
     folder = pending_root(root)
-    added, left_out = _guarded(file, lambda: answer_archive.import_answers(folder, Path(file)))
+    added, left_out = _guarded(file, lambda: cache_archive.import_answers(folder, Path(file)))
     rest = f", {left_out:,} left out: damaged, or of another version" if left_out else ""
     print(f"{count(added, 'line')} added{rest}")
     return 0

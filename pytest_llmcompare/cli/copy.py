@@ -10,7 +10,7 @@ import click
 from pytest_llmcompare.baselines import store
 from pytest_llmcompare.baselines.sources.mlflow_run import RunContent, open_run
 from pytest_llmcompare.errors import BaselineError, UsageError
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.records import GroupKey
 from pytest_llmcompare.text import disarm
 
@@ -28,7 +28,7 @@ def copy(source: str, model: str | None, tracking_uri: str | None, root: str | N
     The run must be one that pytest-llmcompare logged. Its outputs are written to the baseline file of their table.
     Baselines of rows that are not in the run stay; nothing is deleted.
     """
-    from pytest_llmcompare.evaluation.tracking import Store
+    from pytest_llmcompare.evaluation.tracking_store import Store
 
     folder = pending_root(root)
     run = open_run(source)

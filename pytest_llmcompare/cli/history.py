@@ -16,7 +16,7 @@ import click
 from pytest_llmcompare.baselines import atomic_write
 from pytest_llmcompare.comparison.history import histories, known_metrics, metric_names
 from pytest_llmcompare.errors import ReportError, TrackingError, UsageError, did_you_mean
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.reports.history_lines import history_lines
 from pytest_llmcompare.reports.history_page import history_page

@@ -103,7 +103,7 @@ def parts(folder: Path) -> Iterator[Part]:
 
 
 def starter(name: str) -> str:
-    """A file that comes with us."""
+    """The text of a file in the folder `starter` of this package."""
     return (STARTER / name).read_text(encoding="utf-8")
 
 
@@ -117,7 +117,7 @@ def _settings(path: Path) -> Part:
     try:
         tool = tomllib.loads(text).get("tool", {})
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}. Mend it first.") from None
+        raise UsageError(f"{path} is not TOML: {error}. Fix it first.") from None
     if "llmcompare" in tool:
         return Part(path, "", "it has a section [tool.llmcompare]")
     return Part(path, f"{_ended(text)}{SECTION}", "section [tool.llmcompare]")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from pytest_llmcompare.errors import LlmCompareError, UsageError
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, parse_specs, shown_source
 from pytest_llmcompare.models.uris import split_specs
 from pytest_llmcompare.settings import check_file

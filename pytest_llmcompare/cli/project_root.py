@@ -11,7 +11,7 @@ from pytest_llmcompare.errors import UsageError
 
 CONFIG = "pyproject.toml"
 PROJECT_MARKS = (FOLDER, "pytest.ini", ".pytest.ini", CONFIG, ".git")
-"""What stands in pytest's root folder, or near it."""
+"""Files and folders by which pytest's root folder is found."""
 
 root_option = click.option(
     "--root", metavar="FOLDER", help=f"pytest's root folder (default: the nearest one upwards with {FOLDER})"

@@ -10,7 +10,7 @@ import click
 
 from pytest_llmcompare.baselines import regular_file
 from pytest_llmcompare.errors import ReportError, UsageError
-from pytest_llmcompare.reports.document import SCHEMA_VERSION, ReportData
+from pytest_llmcompare.reports.report_data import SCHEMA_VERSION, ReportData
 from pytest_llmcompare.reports.write import write_report
 from pytest_llmcompare.settings import COMMAND_LINE, check_report
 

@@ -196,7 +196,7 @@ def say(*lines: str | Styled) -> None:
 
 
 def painted(text: str, markup: Mapping[str, bool]) -> str:
-    """A part of a line with the codes of its colour."""
+    """A part of a line in its colour, as escape codes of the terminal."""
     if not markup:
         return text
     colour = next((name for name in ("red", "green", "yellow", "blue", "cyan", "purple") if markup.get(name)), None)

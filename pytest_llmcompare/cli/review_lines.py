@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pytest_llmcompare.baselines.pending import Entry
 from pytest_llmcompare.records import CaseResult
 from pytest_llmcompare.reports.assertion_lines import assertion_lines
-from pytest_llmcompare.reports.compact import COLOURS, LABELS, NEW, OLD, old_and_new
+from pytest_llmcompare.reports.compact_failure import COLOURS, LABELS, NEW, OLD, old_and_new
 from pytest_llmcompare.reports.marked_words import COME, GONE
 from pytest_llmcompare.reports.messages import headline, reason_lines
 from pytest_llmcompare.reports.style import Page, Styled

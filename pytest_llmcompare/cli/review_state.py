@@ -1,6 +1,6 @@
 """The state of a review: which output comes next, the decisions so far, undo. Pure.
 
-Outputs that changed in the same way stand next to each other, so that one decision can be for all of them.
+Outputs that changed in the same way are next to each other, so that one decision can be for all of them.
 """
 
 from __future__ import annotations

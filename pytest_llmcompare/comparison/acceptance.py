@@ -53,7 +53,7 @@ def is_shifted(result: CaseResult) -> bool:
 
 
 def open_verdict(result: CaseResult) -> Verdict | None:
-    """The verdict as which an output waits for a decision: `shifted` for one that passes of a model that changed."""
+    """The verdict under which an output waits for review: `shifted` if only its model changed, else its own verdict."""
     if result.judgement is None or result.generation is None:
         return None
     verdict = result.judgement.verdict

@@ -11,7 +11,7 @@ from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.text import count, source_without_secrets
 
 Place = Callable[[str], str]
-"""Returns where a test stands, given its node id: `test_geo.py:4`."""
+"""Returns where a test is defined, given its node id: `test_geo.py:4`."""
 
 PASSED, FAILED, SKIPPED, XFAILED, XPASSED = "passed", "failed", "skipped", "xfailed", "xpassed"
 
@@ -123,7 +123,7 @@ def nothing_compared(
     Args:
         attempts: How the tests went.
         settings: Settings of the run.
-        place: Where a test stands.
+        place: Where a test is defined.
         tables: Whether any test that was collected has a prompt table.
         selected: Whether any of those was selected to run.
     """

@@ -30,7 +30,7 @@ class Cell:
 
     @property
     def waits_as(self) -> Verdict | None:
-        """The verdict as which an update option would accept the output; None if it would not, or did already."""
+        """The verdict under which an update option would accept the output; None if none would, or one did already."""
         return None if self.fails_assertion else self._open_verdict
 
     @property

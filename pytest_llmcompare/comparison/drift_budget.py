@@ -64,7 +64,7 @@ def check_budget(cells: Mapping[CaseKey, Cell], settings: Settings, *, whole: bo
 
 
 def counts_as_drift(cell: Cell) -> bool:
-    """True for a drift, and for another text of a model that changed: then it isn't noise that decided it."""
+    """True for a drift. If the model changed, true for every other text: noise is no explanation then."""
     other_text = cell.verdict in (Verdict.NEAR_TIE, Verdict.SHIFTED) and cell.text != cell.result.baseline_text
     return cell.verdict is Verdict.DRIFTED or (other_text and cell.result.model_changed)
 

@@ -23,7 +23,7 @@ QUANTIZATION = "quantization"
 
 NUMERICS = (DEVICE, "dtype", "capability", "attention", MATMUL)
 """The entries of a local model's environment that decide how numbers are summed: the kind of device, the number format,
-the instruction set of a CPU, and the implementation of attention. Versions of libraries are facts for people."""
+the instruction set of a CPU, and the implementation of attention. Versions of libraries only inform people."""
 
 VERSION = "version"
 """The entry of an environment with the version of a server, which only some servers tell."""
@@ -31,7 +31,7 @@ VERSION = "version"
 NOISE = "noise"
 """The entry of an environment with the noise that was measured when recording.
 
-Baseline files keep it in a line of its own, and it makes no environment another one.
+Baseline files hold it in a line of its own. Environments that differ only in it count as equal.
 """
 
 

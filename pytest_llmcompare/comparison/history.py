@@ -13,7 +13,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 """Heights of a sparkline."""
 
 UNKNOWN = "·"
-"""What stands in a sparkline for a run without a value."""
+"""Mark in a sparkline for a run without a value."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Commit:
 
     Attributes:
         run: The newest of them.
-        runs: How many there are; runs without a commit stand for themselves.
+        runs: How many there are; each run without a commit is a commit of its own.
     """
 
     run: PastRun
@@ -80,7 +80,7 @@ def histories(runs: Iterable[PastRun]) -> list[ModelHistory]:
 
 
 def commits_of(runs: Sequence[PastRun]) -> list[Commit]:
-    """The commits of one model's runs, which are given the oldest first."""
+    """Group the runs of one model by commit; runs and commits are in order, the oldest first."""
     by_commit: dict[str, list[PastRun]] = {}
     for run in runs:
         by_commit.setdefault(run.commit or f"run {run.run_id}", []).append(run)

@@ -52,7 +52,7 @@ def judge(
         tolerance: Largest margin (nats) that counts as a tie; None takes the noise limit.
 
     Returns:
-        Any verdict, with its evidence. `error` stands for NaN log-probs.
+        Any verdict, with its evidence. `error` if log-probs are NaN.
     """
     if baseline is None:
         return Judgement(Verdict.MISSING, reason="no baseline is recorded for this case")

@@ -260,7 +260,7 @@ class ComparedModel:
     def better_than(
         self, other: str, *, metric: str = TARGETS, margin: float = 0.0, lower_is_better: bool | None = None
     ) -> PairedResult:
-        """Claim that this model is better than another, by more than chance, and by more than the margin at best.
+        """Claim that this model is significantly better than another, and that the difference can exceed the margin.
 
         The arguments are those of `not_worse_than`.
 

@@ -72,9 +72,9 @@ class Pair:
 
     Attributes:
         first, second: Names of the models.
-        agreement: Share of the rows with the same text, but for a stop string that one of them leaves out; a row
+        agreement: Share of the rows with the same text, not counting a stop string that one of them leaves out; a row
             without an output counts as different.
-        targets: Rows by which of the models match the target; None if no row has a target.
+        targets: How many rows match the target with both models, one or none; None if no row has a target.
     """
 
     first: str

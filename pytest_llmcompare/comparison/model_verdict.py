@@ -14,7 +14,7 @@ from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Likelihood, ModelVerdict
 
 from .environments import SERVER, WEIGHTS, lowers_matmul, rounds_activations, same_device, same_numerics, without_noise
-from .learnt_noise import LearntNoise
+from .measured_noise import MeasuredNoise
 from .noise import ELSEWHERE
 
 LEAST_TOKENS = 16
@@ -129,9 +129,9 @@ def _judged_by_logprobs(movements: Sequence[Movement], now: Environment) -> Mode
         reason = "its outputs are compared by text alone"
         return ModelVerdict(Finding.UNKNOWN, cases=cases, same_weights=same_weights, reason=reason)
     moved = math.sqrt(sum(likelihood.rms**2 * likelihood.tokens for likelihood in known) / tokens)
-    learnt = (LearntNoise.read(movement.environment) for movement in movements)
-    today = LearntNoise.read(now)
-    noise = max((one.rms for one in learnt if one is not None), default=today.rms if today else None)
+    noises = (MeasuredNoise.read(movement.environment) for movement in movements)
+    today = MeasuredNoise.read(now)
+    noise = max((one.rms for one in noises if one is not None), default=today.rms if today else None)
     limit = _limit(then, now, noise, max(likelihood.band for likelihood in known), len(known))
     finding, reason = Finding.CHANGED if moved > limit else Finding.UNCHANGED, ""
     if dtype:
@@ -158,7 +158,7 @@ def _limit(then: Environment, now: Environment, noise: float | None, band: float
         then: Environment of the baselines.
         now: Today's.
         noise: Noise measured when recording (nats, root mean square).
-        band: Limit of a single case (nats), which stands in where no noise was measured.
+        band: Limit of a single case (nats), which is used if no noise was measured.
         outputs: Number of compared outputs.
     """
     if noise is None:

@@ -15,7 +15,7 @@ from pytest_llmcompare.generation import Environment
 from pytest_llmcompare.judgement import Likelihood
 
 from .environments import SERVER, lowers_matmul, rounds_activations, same_device, same_numerics
-from .learnt_noise import LearntNoise
+from .measured_noise import MeasuredNoise
 
 
 def likelihood_drift(
@@ -137,16 +137,16 @@ def limits(now: Environment, then: Environment, scale: float | None, tolerance: 
         tolerance: Margin (nats) that the user chose; None takes the margin of the coarser precision.
     """
     elsewhere = _factor(now, then)
-    learnt = LearntNoise.read(then) or LearntNoise.read(now)
-    if learnt and learnt.band is not None and learnt.tie is not None:
-        return Limits(elsewhere * learnt.tie if tolerance is None else tolerance, elsewhere * learnt.band)
+    measured = MeasuredNoise.read(then) or MeasuredNoise.read(now)
+    if measured and measured.band is not None and measured.tie is not None:
+        return Limits(elsewhere * measured.tie if tolerance is None else tolerance, elsewhere * measured.band)
     precision = max((precision_of(now), precision_of(then)), key=lambda precision: precision.step)
     unit = precision.step * (USUAL_SCALE if scale is None else scale)
     usual = max(precision.least_tie, precision.tie * unit)
     least_band = max(precision.least_band, ROUNDED_BAND if rounds_activations(now, then) else 0.0)
     return Limits(
         tolerance=usual if tolerance is None else tolerance,
-        band=elsewhere * max(least_band, precision.band * unit, CASE_NOISE * learnt.rms if learnt else 0.0),
+        band=elsewhere * max(least_band, precision.band * unit, CASE_NOISE * measured.rms if measured else 0.0),
     )
 
 
@@ -157,14 +157,14 @@ def read_band(now: Environment, then: Environment, scale: float | None) -> float
     precision = PRECISIONS["float32"]
     least = ROUNDED_BAND if rounds_activations(now, then) else precision.least_band
     usual = max(least, precision.band * precision.step * (USUAL_SCALE if scale is None else scale))
-    learnt = LearntNoise.read(then) or LearntNoise.read(now)
-    return _factor(now, then) * max(usual, CASE_NOISE * learnt.rms if learnt else 0.0)
+    measured = MeasuredNoise.read(then) or MeasuredNoise.read(now)
+    return _factor(now, then) * max(usual, CASE_NOISE * measured.rms if measured else 0.0)
 
 
 def stored_band(then: Environment, now: Environment) -> float:
     """Largest rms of differences (nats) for which a baseline file keeps the log-probs that it has."""
-    learnt = LearntNoise.read(then) or LearntNoise.read(now)
-    return max(1e-6, 3 * (learnt.rms if learnt else UNMEASURED_NOISE))
+    measured = MeasuredNoise.read(then) or MeasuredNoise.read(now)
+    return max(1e-6, 3 * (measured.rms if measured else UNMEASURED_NOISE))
 
 
 def _factor(now: Environment, then: Environment) -> int:

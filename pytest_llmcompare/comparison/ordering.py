@@ -12,7 +12,7 @@ class Order:
 
     Args:
         models: Names of the run's models.
-        declared: Rows of each table and model. The models of a table stand in its own order, which a marker may give;
+        declared: Rows of each table and model. The models of a table are in its own order, which a marker may give;
             a set of rows has no order and is sorted by name.
     """
 

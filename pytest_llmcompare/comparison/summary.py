@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
-from pytest_llmcompare.judgement import COMPARED, Gate, ModelVerdict, Verdict
+from pytest_llmcompare.judgement import COMPARED, ModelVerdict, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
@@ -132,7 +132,7 @@ class Summary:
     notes: tuple[str, ...] = ()
     obsolete: tuple[tuple[GroupKey, tuple[RowKey, ...]], ...] = ()
     budgets: tuple[BudgetCheck, ...] = ()
-    gates: tuple[tuple[GroupKey, tuple[Gate, ...]], ...] = ()
+    gates: tuple[tuple[GroupKey, tuple[ThresholdResult, ...]], ...] = ()
     model_verdicts: tuple[tuple[GroupKey, ModelVerdict], ...] = ()
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

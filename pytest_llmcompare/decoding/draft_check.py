@@ -101,7 +101,7 @@ class DraftCheck:
         """Why the output is not the draft; empty if it is."""
         count = len(self.tokens)
         if self.unsure or not count:
-            return self.unsure or "the draft was not read"
+            return self.unsure or "the draft has not been verified"
         if self.tokens[-1] != self.draft[count - 1]:
             return f"the model chooses another token at token {count}"
         if not self.stop:

@@ -20,9 +20,9 @@ from pytest_llmcompare.compat import takes_positions_to_keep
 from pytest_llmcompare.models.load import LocalModel
 
 from .failures import is_out_of_memory
+from .module_state import fresh
 from .prefix_attention import can_attend_apart, copy_prefixes, prefix_apart
 from .prefix_cache import SharedPrefix, cache_keyword
-from .state import fresh
 
 log = logging.getLogger(__name__)
 _refuse_positions: WeakSet[Any] = WeakSet()

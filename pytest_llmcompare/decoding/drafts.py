@@ -28,11 +28,11 @@ from .generate import Batches, concatenated
 from .generation_config import rows_are_independent, why_not_replayed
 from .job import Job, NearTie
 from .model_call import call, seeded
+from .module_state import fresh
 from .prefix_cache import SharedPrefix
 from .recorder import RowOutput, record
 from .request import Finished, Outcome
 from .self_check import why_not_in_one_pass, why_rounding_differs
-from .state import fresh
 from .verify import draft_verifier
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def draft_of(model: LocalModel, expected: Generation) -> tuple[int, ...]:
 
 
 def verify_drafts(job: Job) -> Iterator[Finished]:
-    """Finish the outputs that drafts decide; of the others note what was accepted, or why the draft was rejected.
+    """Finish the outputs that drafts decide; for all others note what was accepted, or why the draft was rejected.
 
     Log-probs along a draft are kept whether it is the output or not.
     """
@@ -75,7 +75,7 @@ def verify_drafts(job: Job) -> Iterator[Finished]:
 
 
 def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
-    """The drafts that can be verified, by index; of the others note why not."""
+    """The drafts that can be verified, by index; for all others the job notes why not."""
     why = why_not_replayed(job.config, job.gen_config)
     why = why or why_not_in_one_pass(job.model, after_prefix=job.prefix() is not None)
     checks: dict[int, DraftCheck] = {}
@@ -86,7 +86,7 @@ def usable_drafts(job: Job, indices: Sequence[int]) -> dict[int, DraftCheck]:
         elif check := usable_draft(job, index):
             checks[index] = check
         else:
-            job.rejections[index] = "the draft has no token that could be the output's"
+            job.rejections[index] = "the draft begins with a token that the output cannot have"
     return checks
 
 
@@ -118,7 +118,7 @@ def verify_together(job: Job, checks: dict[int, DraftCheck]) -> Iterator[Finishe
 
 
 def verify_batch(job: Job, checks: dict[int, DraftCheck], prefix: SharedPrefix | None) -> bool:
-    """Fill in the checks of a batch; False if memory does not suffice for so many."""
+    """Fill in the checks of a batch; False if there is not enough memory for so many."""
     rows = list(checks.values())
     try:
         with transformers_quiet(), reading(job.model):

@@ -125,7 +125,7 @@ class Upcast:
             self.users[tensor] += 1
 
     def end(self, block: Block) -> None:
-        """Put back the tensors of a block, but for those that another running block uses."""
+        """Put back the tensors of a block, except those that another running block uses."""
         self.place = f"after {block.name}"
         for tensor in () if block.is_table else block.tensors:
             self.users[tensor] -= 1

@@ -22,11 +22,11 @@ from pytest_llmcompare.text import error_line
 
 from .failures import EngineWarning, is_out_of_memory, warn_once
 from .float32_reading import LOW, NotFloat32Error, Upcast, blocks_of, in_float32, is_wrapped, low_in, names_of_dtypes
-from .state import fresh
+from .module_state import fresh
 
 TRIAL_TOKENS = 8
 EXACT = frozenset({torch.ops.aten.embedding.default, torch.ops.aten.detach.default})
-"""Operations that move numbers and compute none: rows of a table that are upcast are rows of the upcast table."""
+"""Operations that only move numbers: upcasting rows after a look-up gives the rows of the upcast table."""
 
 log = logging.getLogger(__name__)
 _trials: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -109,7 +109,7 @@ def _trial_fault(model: LocalModel) -> str:
     except Exception as error:  # from the model, of any kind
         log.debug("model %r cannot be read in float32", model.name, exc_info=True)
         if is_out_of_memory(error):
-            return "memory does not suffice for its largest block"
+            return "there is not enough memory for its largest block"
         return f"the model could not be tried ({error_line(error)})"
     return ""
 

@@ -157,7 +157,7 @@ def most_rows(job: Job, own: int, shared: int) -> int:
 
 
 def decode_batch(job: Job, batch: Sequence[int]) -> list[RowOutput | None] | None:
-    """Decode a batch; None for a row that has to be decoded alone. Returns None if memory does not suffice."""
+    """Decode a batch; None for a row that has to be decoded alone. Returns None if there is not enough memory."""
     config = remaining_config(job, batch) if batch[0] in job.accepted else job.config
     try:
         with transformers_quiet():

@@ -183,7 +183,7 @@ def why_not_replayed(config: GenerationConfig, gen_config: Mapping[str, Any]) ->
         return "use_cache=False asks for every token to be read again"
     given = {key for key, value in gen_config.items() if value is not None and not key.endswith("_token_id")}
     if other := sorted(given - REPLAYABLE):
-        return f"{', '.join(other)} cannot be replayed"
+        return f"{', '.join(other)} cannot be reproduced in one pass"
     return ""
 
 

@@ -29,7 +29,7 @@ class NearTie:
 
     Attributes:
         start: The draft up to its last near tie, that included.
-        rest: What the output goes on with if it starts so; None if that is not known.
+        rest: How the output continues if it starts like that; None if unknown.
     """
 
     start: tuple[int, ...]
@@ -169,7 +169,7 @@ class Job:
         """Settings that end an output at the model's last position, and the error for an output that gets there.
 
         transformers raises in the middle of such an output, unless it ends before by itself, and so do we. A beam
-        search looks ahead, and forced tokens stand at the very end, so for these the limit stays where it is.
+        search looks ahead, and forced tokens come at the very end, so for these the limit stays where it is.
         """
         config = self.config
         if self.fits_context(length) or (config.num_beams or 1) > 1 or config.forced_eos_token_id is not None:

@@ -18,9 +18,9 @@ from pytest_llmcompare.models.load import LocalModel
 
 from .batching import left_padded
 from .generation_config import own_settings_aside
+from .module_state import fresh
 from .prefix_cache import SharedPrefix, cache_keyword
 from .recorder import record
-from .state import fresh
 
 
 def call(

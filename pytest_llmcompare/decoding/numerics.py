@@ -52,7 +52,7 @@ def _shown(read: Callable[[], object]) -> str:
 
 
 def numerics(model: LocalModel) -> dict[str, str]:
-    """Facts of a loaded model, as in the key of its kept answers."""
+    """Facts of a loaded model, as in the key of its cached answers."""
     config: Any = model.model.config
     return {
         "device": device_name(model.device),

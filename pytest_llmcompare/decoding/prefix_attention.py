@@ -31,9 +31,9 @@ from .buffers import Buffers
 
 SDPA = "sdpa"
 PREFIX = "_llmcompare_prefix"
-"""Attribute of a tensor of keys: the layer whose prefix comes before them."""
+"""Name of an attribute of a tensor of keys; its value is the layer whose prefix comes before these keys."""
 LEAST_SIZE = 16
-"""Fewest numbers of a key: the rows on which `self_check.py` tries this are short beside it, too."""
+"""Smallest size of a key for which this is used, so that the rows of `self_check.py` are short beside it, too."""
 
 _copied: WeakSet[Any] = WeakSet()
 

@@ -17,7 +17,7 @@ from pytest_llmcompare.models.load import LocalModel
 
 from .buffers import Buffers
 from .float32_trial import reading
-from .state import fresh
+from .module_state import fresh
 
 LEAST_SHARED = 16
 """Fewest tokens worth sharing: below that, expanding their cache costs as much as reading them again."""
@@ -111,7 +111,7 @@ def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 KEEPS_ALL = {DynamicLayer, DynamicSlidingWindowLayer}
-"""Cache layers with a key and a value per token, which a plain `DynamicLayer` can stand in for."""
+"""Cache layers with a key and a value per token, which a plain `DynamicLayer` can replace."""
 
 
 class ReadOnlyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -211,7 +211,7 @@ class SharedPrefix:
     def growing_cache(self, gaps: Sequence[int]) -> DynamicCache:
         """A cache for a loop that goes on from here; the prefix stays as it is.
 
-        Padding stands before the whole prompt, as without a prefix, because some models measure distances by position
+        Padding comes before the whole prompt, as without a prefix, because some models measure distances by position
         in the cache (MPT, the windows of GPT-Neo). So a row keeps its last tokens out of the cache, one per padding.
 
         Args:

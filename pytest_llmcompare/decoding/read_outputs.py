@@ -1,4 +1,4 @@
-"""Reads outputs along themselves: the log-probs that later readings of the same tokens are compared with.
+"""Reads outputs in one pass after they were written: later runs compare their log-probs with these.
 
 Writing computes one token at a time, in the checkpoint's precision. A later check of the output computes all of them in
 one pass, in float32. So an output that may become a baseline is read in the run that wrote it.
@@ -34,7 +34,7 @@ HELD_BACK = 32
 
 
 def read_finished(job: Job, finished: Iterable[Finished]) -> Iterator[Finished]:
-    """Read the outputs among outcomes that were not read as a draft; all outcomes, in any order.
+    """Compute the log-probs of written outputs again, in one pass; yield all outcomes, in any order.
 
     Args:
         job: The job that they belong to.

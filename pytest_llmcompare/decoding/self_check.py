@@ -130,7 +130,7 @@ def _check(model: LocalModel, fault: str, is_sound: Callable[[], bool]) -> str:
                 results[fault] = "" if is_sound() else fault
         except Exception as error:
             if is_out_of_memory(error):
-                return "memory did not suffice to try it"
+                return "there was not enough memory to try it"
             results[fault] = f"the model could not be tried ({error_line(error)})"
             if _can_be_asked(model):
                 report_failure(model, Failure("trying a shortcut", error, log))
@@ -159,7 +159,7 @@ def _prompt(model: LocalModel, length: int) -> list[int]:
 def _forced_tokens(model: LocalModel) -> list[int]:
     """The tokens that follow each prompt, a padding token among them, which here is a token like any other.
 
-    It stands in no prompt, because after one XLM gives the same scores for any text.
+    No prompt contains it, because after one XLM gives the same scores for any text.
     """
     pad = model.model.config.get_text_config(decoder=True).pad_token_id
     padding = pad if isinstance(pad, int) and 0 <= pad < model.vocabulary else 0
@@ -262,7 +262,7 @@ def _noise(model: LocalModel, scale: float, spread: float, *, in_float32: bool) 
     Args:
         model: The model.
         scale: The largest score.
-        spread: How far the best score stands out.
+        spread: By how much the best score exceeds the others.
         in_float32: Whether the scores of a low-precision checkpoint were read in float32.
     """
     precision = PRECISIONS.get(str(dtype_of(model.model)).removeprefix("torch."))

@@ -11,7 +11,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import AnswerCount
@@ -114,7 +114,7 @@ class Outcomes:
     asking: Asking
     keys: Sequence[str]
     by_index: dict[int, Outcome] = field(default_factory=dict)
-    noise: LearntNoise | None = None
+    noise: MeasuredNoise | None = None
     notes: list[str] = field(default_factory=list)
     latencies: dict[int, float] = field(default_factory=dict)
 
@@ -150,7 +150,7 @@ class Outcomes:
 
     def take_noise(self, rms: float) -> None:
         """Keep the noise that was measured (nats, root mean square)."""
-        self.noise = LearntNoise(rms)
+        self.noise = MeasuredNoise(rms)
 
     def in_order(self) -> list[Outcome]:
         """All outcomes, in the order of the cases, with the noise in their environment if it was measured."""

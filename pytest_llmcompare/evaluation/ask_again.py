@@ -17,7 +17,7 @@ from pytest_llmcompare.records import Baseline, Case
 from .answers import Outcomes
 
 MOST_CONFIRMED = 16
-"""Answers that differ when asked alone, too, after which no more are asked again: then the model changed."""
+"""After so many answers that differ when asked alone, too, no more are asked again: the model changed."""
 DIFFERENT = (Verdict.SHIFTED, Verdict.DRIFTED)
 
 

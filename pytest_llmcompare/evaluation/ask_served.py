@@ -10,14 +10,14 @@ from itertools import takewhile
 from pytest_llmcompare.baselines.journal import answer_key
 from pytest_llmcompare.comparison.environments import same_numerics
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.errors import GenerationError, ModelError
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.conversation import prompt_of
 from pytest_llmcompare.records import Baseline, Case, RowKey
-from pytest_llmcompare.serving import noise
 from pytest_llmcompare.serving.answer import Answer
 from pytest_llmcompare.serving.check import Check, Checked, ask_or_score, check_case
+from pytest_llmcompare.serving.measure_noise import measure_noise
 from pytest_llmcompare.serving.request_fields import check_settings
 from pytest_llmcompare.serving.server import Capabilities, Level, Question, Server
 from pytest_llmcompare.serving.threads import in_threads
@@ -58,7 +58,7 @@ class ServedTokens:
 
 
 def ask_served(asking: Asking, model: ServedModel) -> Outcomes:
-    """Ask a served model, except for cases that an interrupted run finished; learn its noise if none is stored.
+    """Ask a served model, except for cases that an interrupted run finished; measure its noise if none is stored.
 
     Args:
         asking: What to ask.
@@ -78,7 +78,7 @@ def ask_served(asking: Asking, model: ServedModel) -> Outcomes:
 
 
 def _ask_all(asking: Asking, model: ServedModel, server: Server) -> Outcomes:
-    """Probe, ask, learn noise."""
+    """Probe the server, ask, measure the noise."""
     used_before = Usage.of(server)
     capabilities = server.probe(model.name)
     set_aside_scorings(asking, model, server)
@@ -88,24 +88,24 @@ def _ask_all(asking: Asking, model: ServedModel, server: Server) -> Outcomes:
     checked = _ask(model, server, outcomes, {index: checks[index] for index in outcomes.resume()})
     _check_same_model(asking, model, capabilities, [answer for one in checked.values() for answer in one.answers])
     outcomes.notes.extend([*_level_notes(asking, model, capabilities), *_fault_notes(model, checked.values())])
-    learnt = stored_noise(asking.expected, environment)
-    if capabilities.level is not Level.TEXT and learnt is None:
-        asking.progress.say(f"learning how far the numbers of {model.name} move")
-        learnt = _learn(model, outcomes, checks, checked)
+    measured = stored_noise(asking.expected, environment)
+    if capabilities.level is not Level.TEXT and measured is None:
+        asking.progress.say(f"measuring how far the numbers of {model.name} move")
+        measured = _measure_noise(model, outcomes, checks, checked)
     scorings = sum(len(one.scorings) for one in checked.values())
-    tracking.log_facts(_facts(server, learnt, (Usage.of(server) - used_before).requests, scorings))
+    tracking.log_facts(_facts(server, measured, (Usage.of(server) - used_before).requests, scorings))
     if capabilities.level is not Level.TEXT and model.options.concurrency > 1 and asking.decode != PLAIN:
         note = ask_again(outcomes, lambda index: _ask_alone(model, checks[index]))
         outcomes.notes.extend([note] if note else [])
     outcomes.notes.append((Usage.of(server) - used_before).note(asking))
-    outcomes.noise = learnt
+    outcomes.noise = measured
     return outcomes
 
 
-def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> LearntNoise | None:
+def stored_noise(expected: Mapping[RowKey, Baseline], environment: Environment) -> MeasuredNoise | None:
     """The noise that baselines of the same server, version and fingerprint hold."""
     environments = {baseline.generation.environment for baseline in expected.values()}
-    stored = (LearntNoise.read(one) for one in sorted(environments) if same_numerics(one, environment))
+    stored = (MeasuredNoise.read(one) for one in sorted(environments) if same_numerics(one, environment))
     return next(filter(None, stored), None)
 
 
@@ -134,9 +134,9 @@ def _ask(model: ServedModel, server: Server, outcomes: Outcomes, checks: Mapping
     return checked
 
 
-def _learn(
+def _measure_noise(
     model: ServedModel, outcomes: Outcomes, checks: Mapping[int, Check], checked: Mapping[int, Checked]
-) -> LearntNoise | None:
+) -> MeasuredNoise | None:
     """Measure the noise of a server that shows log-probs; None if no answers can be compared."""
     answers = {index: one.answer for index, one in checked.items() if one.answer is not None}
     scores = model.server().capabilities.level is Level.PATH
@@ -147,7 +147,7 @@ def _learn(
     }
     known = [(usable[index], answer) for index, answer in answers.items() if index in usable]
     questions = {index: check.question for index, check in usable.items()}
-    return noise.learn(ask_or_score(model.server(), known), questions, answers, model.options.concurrency)
+    return measure_noise(ask_or_score(model.server(), known), questions, answers, model.options.concurrency)
 
 
 def _ask_alone(model: ServedModel, check: Check) -> Generation | None:
@@ -214,7 +214,7 @@ def _fault_notes(model: ServedModel, checked: Iterable[Checked]) -> list[str]:
     return [note]
 
 
-def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: int) -> dict[str, object]:
+def _facts(server: Server, measured: MeasuredNoise | None, requests: int, scorings: int) -> dict[str, object]:
     """Parameters of the run."""
     capabilities = server.capabilities
     return {
@@ -224,8 +224,8 @@ def _facts(server: Server, learnt: LearntNoise | None, requests: int, scorings: 
         "server.fingerprint": capabilities.fingerprint,
         "server.model": capabilities.model,
         "server.dtype": server.dtype,
-        "server.noise_band": learnt.band if learnt else "",
-        "server.noise_tie": learnt.tie if learnt else "",
+        "server.noise_band": measured.band if measured else "",
+        "server.noise_tie": measured.tie if measured else "",
         "server.requests": requests,
         "server.scorings": scorings,
     }

@@ -1,8 +1,4 @@
-"""Answers from the answer cache, and the key that each has. Imports neither torch nor transformers.
-
-A key has two halves. That of the *model* is a digest of facts about it; that of the *case* is a digest of prompt,
-settings, template, seed, and of the baseline that was read as a draft.
-"""
+"""Answers from the answer cache, for the cases of a table and model. Imports neither torch nor transformers."""
 
 from __future__ import annotations
 
@@ -11,22 +7,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import (
+from pytest_llmcompare.baselines.answer_cache import CacheFile
+from pytest_llmcompare.baselines.cache_lines import (
     CacheContent,
-    KeptAnswer,
-    KeptModel,
+    CachedAnswer,
+    CachedModel,
     answer_line,
     key_of,
     model_line,
 )
 from pytest_llmcompare.comparison.judge import stale_reason
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.machine import LOADED
 from pytest_llmcompare.records import Baseline, Case, RowKey
+
+from .cache_key import parts_of_case
 
 
 @dataclass
@@ -37,8 +35,8 @@ class CachedAnswers(ABC):
         cases: The cases that are asked.
         expected: Baselines by row.
         only: Whether the model must not be asked.
-        file: The file.
-        kept: Its content.
+        file: The file of the table and model in the cache.
+        content: The content of that file.
         fixed: Facts of the model that are known without loading it.
         model: Key of the model; empty if it is not known.
         facts: All facts that the key is made of.
@@ -48,12 +46,12 @@ class CachedAnswers(ABC):
     cases: Sequence[Case]
     expected: Mapping[RowKey, Baseline]
     only: bool
-    file: AnswerFile
-    kept: CacheContent
+    file: CacheFile
+    content: CacheContent
     fixed: Mapping[str, str]
     model: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
-    hits: dict[int, KeptAnswer] = field(default_factory=dict)
+    hits: dict[int, CachedAnswer] = field(default_factory=dict)
 
     @abstractmethod
     def look_up(self) -> None:
@@ -62,7 +60,7 @@ class CachedAnswers(ABC):
     @property
     @abstractmethod
     def answers_all(self) -> bool:
-        """True if the model is not asked: all that a run reports is kept, or `--llm-cache=only` forbids it."""
+        """True if the model is not asked: all that a run reports is cached, or `--llm-cache=only` forbids it."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,7 +68,7 @@ class CachedAnswers(ABC):
         return ()
 
     @property
-    def noise(self) -> LearntNoise | None:
+    def noise(self) -> MeasuredNoise | None:
         """The noise that was measured, unless a baseline already holds it."""
         return None
 
@@ -82,21 +80,14 @@ class CachedAnswers(ABC):
     def _find(self) -> None:
         self.hits.clear()
         for index in range(len(self.cases)) if self.model else ():
-            answer = self.kept.answer(key_of(self.model, self.parts(index)))
+            answer = self.content.answer(key_of(self.model, self.parts(index)))
             if answer is not None:
                 self.hits[index] = answer
 
     def parts(self, index: int) -> dict[str, str]:
         """Digests of all that the answer to a case depends on besides the model."""
         case = self.cases[index]
-        draft = self._draft(case)
-        return {
-            "prompt": key_of(case.prompt, bool(case.row.conversation)),
-            "decoding settings": key_of(dict(case.gen_config)),
-            "chat template": key_of(case.template),
-            "seed": str(case.seed),
-            "baseline": key_of(draft.token_ids, draft.text, draft.stop) if draft else "none",
-        }
+        return parts_of_case(case, self._draft(case))
 
     def _draft(self, case: Case) -> Generation | None:
         """The baseline that is read as a draft; None if there is none that answers the same question."""
@@ -104,7 +95,7 @@ class CachedAnswers(ABC):
         return None if baseline is None or stale_reason(case, baseline) else baseline.generation
 
     def miss(self, index: int) -> GenerationError:
-        """The error of a case that is not in the cache, with what differs from the answer kept for its row."""
+        """The error of a case that is not in the cache, with what differs from the answer cached for its row."""
         row = str(self.cases[index].key.row)
         return GenerationError(
             f"its answer is not in the cache ({self.file.place}): {self._difference(index, row)}.\n"
@@ -113,13 +104,17 @@ class CachedAnswers(ABC):
         )
 
     def _difference(self, index: int, row: str) -> str:
-        line = self.kept.rows.get(row)
+        line = self.content.rows.get(row)
         if line is None:
-            return "no answer to this row is kept" if self.kept.rows else "it holds no answers of this table and model"
+            return (
+                "no answer to this row is cached"
+                if self.content.rows
+                else "it holds no answers of this table and model"
+            )
         parts, then = self.parts(index), line.get("parts")
         then = then if isinstance(then, dict) else {}
         changed = [f"the {name}" for name in parts if then.get(name) != parts[name]]
-        models = self.kept.models.get(str(line.get("model")), [])
+        models = self.content.models.get(str(line.get("model")), [])
         if models:
             facts = {**models[-1].facts, **models[-1].place}
             now = self.facts_now
@@ -128,17 +123,17 @@ class CachedAnswers(ABC):
                 for name in {**facts, **now}
                 if name not in LOADED and facts.get(name, "") != now.get(name, "")
             ]
-        return f"since it was kept, {', '.join(changed)} changed" if changed else "it is damaged or too old"
+        return f"since it was cached, {', '.join(changed)} changed" if changed else "it is damaged or too old"
 
     def _append(self, lines: Iterable[bytes]) -> tuple[str, ...]:
-        unkept = self.file.append(lines, self.kept.oldest)
-        return (*self.kept.notes, *([unkept] if unkept else []))
+        fault = self.file.append(lines, self.content.oldest)
+        return (*self.content.notes, *([fault] if fault else []))
 
 
-class OtherAnswers(CachedAnswers):
-    """Answers of a model that is not loaded here.
+class AllOrNothingAnswers(CachedAnswers):
+    """Answers of a served model, or of a pyfunc logged elsewhere.
 
-    It is asked for all cases or for none, so that all answers are from the same state of it.
+    Such a model is asked for all cases or for none, so that all answers are from the same state of it.
     """
 
     def look_up(self) -> None:
@@ -153,22 +148,22 @@ class OtherAnswers(CachedAnswers):
         """True if every case has an answer, or the model must not be asked."""
         return self.only or len(self.hits) == len(self.cases)
 
-    def keep(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
-        """Keep the answers to all cases.
+    def store(self, outcomes: Sequence[Outcome], pieces: Mapping[int, str]) -> tuple[str, ...]:
+        """Write the answers to all cases into the cache.
 
         Args:
             outcomes: Answers and errors, in the order of the cases.
             pieces: Texts of single tokens.
 
         Returns:
-            Notes for the user: what is damaged, why nothing can be kept.
+            Notes for the user: what is damaged, why nothing can be cached.
         """
-        lines = [model_line(self.model, KeptModel(self.facts, {}), self.cases[0].key.group)]
+        lines = [model_line(self.model, CachedModel(self.facts, {}), self.cases[0].key.group)]
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Generation):
                 shown = {token: pieces[token] for token in outcome.token_ids or () if token in pieces}
                 row = str(self.cases[index].key.row)
-                lines.append(answer_line(KeptAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
+                lines.append(answer_line(CachedAnswer(self.model, row, self.parts(index), outcome, pieces=shown)))
         return self._append(lines)
 
 

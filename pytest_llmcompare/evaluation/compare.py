@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pytest_llmcompare.baselines.content_digests import recall_digests
+from pytest_llmcompare.baselines.content_digests import load_digests
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.protocol import BaselineReader, Outputs
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
@@ -23,16 +23,17 @@ from pytest_llmcompare.comparison.model_pairs import stop_strings_of
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError, UsageError
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
-from pytest_llmcompare.models.config_file import read_config
+from pytest_llmcompare.judgement import ThresholdResult
+from pytest_llmcompare.models.pyproject_file import read_config
 from pytest_llmcompare.models.run_settings import with_settings
 from pytest_llmcompare.models.spec import ModelSpec, parse_specs
 from pytest_llmcompare.models.warning_filters import library_warnings_ignored
 from pytest_llmcompare.records import Baseline, Case, CaseResult, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Report, report_data
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.notebook import grid_html
 from pytest_llmcompare.reports.progress import Silent, TerminalProgress
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import report_data
 from pytest_llmcompare.settings import Settings
 from pytest_llmcompare.suite.group import Group
 from pytest_llmcompare.suite.marker import Declaration, declare
@@ -68,7 +69,7 @@ class Comparison:
     summary: Summary = field(repr=False)
 
     @property
-    def gates(self) -> tuple[tuple[str, Gate], ...]:
+    def gates(self) -> tuple[tuple[str, ThresholdResult], ...]:
         """The thresholds with the names of their models."""
         return tuple((name, gate) for name, result in self.groups.items() for gate in result.gates)
 
@@ -131,7 +132,7 @@ def compare(
     results: dict[str, GroupResult] = {}
     source = _source(baseline, root, groups, results)
     first = reference_model(source)
-    recall_digests(root)
+    load_digests(root)
     with tempfile.TemporaryDirectory() as scratch:
         resources = Resources(settings, root, Path(scratch), root, source)
         try:

@@ -28,7 +28,7 @@ SCORE = "/score"
 """End of the name of a metric's column in the results table."""
 
 SHOWN = frozenset({"verdict", "margin", "likelihood_drift", "token_count", "expect"})
-"""Metrics of ours that reports show as facts of a case."""
+"""Metrics of this plugin that reports show as facts of a case."""
 
 LONGEST_TEXT = 1000  # characters of a metric's text that reports show
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 from pytest_llmcompare.baselines.journal import Journal
 from pytest_llmcompare.baselines.sources.reference_model import reference_model
 from pytest_llmcompare.errors import LlmCompareError
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.models.mlflow_store import store_errors
 from pytest_llmcompare.models.resolve import ResolvedModel
 from pytest_llmcompare.records import Case, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.text import in_text_without_secrets
 
 from . import latency, metrics, results_table, row_metrics, threshold_checks, tracking
-from .answer_lookup import look_up
 from .answers import Answers, Asking
-from .cached_answers import OtherAnswers
+from .cache_lookup import look_up
+from .cached_answers import AllOrNothingAnswers
+from .cached_local_answers import CachedLocalAnswers
+from .cached_tokens import tokens_of
 from .dataset import metrics_by_row, storable
 from .heavy_imports import import_evaluators
-from .kept_tokens import tokens_of
-from .local_answers import LocalAnswers
 from .logged_model import LoggedModel, load_now, logged_model
 from .metric_notes import left_out_notes, not_computed
 from .mlflow_evaluation import dataset_of, evaluate_outputs
@@ -57,7 +57,7 @@ class Computed:
         fault: Why there is no evaluation; empty if there is one.
     """
 
-    gates: tuple[Gate, ...]
+    gates: tuple[ThresholdResult, ...]
     metrics: Mapping[str, Any] | None = None
     by_row: Mapping[RowKey, Mapping[str, float | str]] = field(default_factory=dict)
     folder: str = ""
@@ -111,8 +111,8 @@ def evaluate(
                 resources=resources,
             )
             untraced = log_traces(cases, judged, answers.latencies) if resources.settings.traces else ""
-        unkept = (*keep(group, cases, logged, judged, computed), *filter(None, [untraced]))
-    notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unkept)
+        unlogged = (*log_results(group, cases, logged, judged, computed), *filter(None, [untraced]))
+    notes = (*own_notes, *baselines.notes, *computed.notes, *answers.notes, *unlogged)
     return result_of(cases, logged, baselines, answers=answers, judged=judged, computed=computed, notes=notes)
 
 
@@ -235,7 +235,7 @@ def compute(
 
 def check_thresholds(
     group: Group, values: Mapping[str, Any] | None, asked: int, resources: Resources
-) -> tuple[Gate, ...]:
+) -> tuple[ThresholdResult, ...]:
     """Check a group's thresholds; a model that is compared with nothing has no drift to limit."""
     is_compared = group.key.model != reference_model(resources.source)
     thresholds = [
@@ -245,7 +245,7 @@ def check_thresholds(
     return threshold_checks.check(thresholds, values, scope, resources.settings.update)
 
 
-def keep(
+def log_results(
     group: Group, cases: Sequence[Case], logged: LoggedModel, judged: Judged, computed: Computed
 ) -> tuple[str, ...]:
     """Log the outputs in the run; mark it as failed if it has no output or no evaluation. Returns notes on failures."""
@@ -259,20 +259,20 @@ def keep(
 def fill_cache(
     group: Group, cases: Sequence[Case], logged: LoggedModel, asking: Asking, answers: Answers
 ) -> tuple[str, ...]:
-    """Keep new answers, and the notes on a local model, in the answer cache.
+    """Write new answers, and the notes on a local model, into the answer cache.
 
     Returns:
-        Notes on the model, which do not depend on its answers, and on what could not be kept.
+        Notes on the model, which do not depend on its answers, and on what could not be cached.
     """
     cached = asking.cached
     if cached is not None and cached.answers_all:
-        return (*cached.notes, *cached.kept.notes)
+        return (*cached.notes, *cached.content.notes)
     if logged.ours is not None:
-        from .local_model import keep_answers, model_notes  # imports torch
+        from .ask_local import cache_answers, model_notes  # imports torch
 
         own = model_notes(group, cases, logged.ours)
-        return (*own, *(keep_answers(cached, logged.ours, own) if isinstance(cached, LocalAnswers) else ()))
+        return (*own, *(cache_answers(cached, logged.ours, own) if isinstance(cached, CachedLocalAnswers) else ()))
     served = served_model_of(logged.model)
-    if not isinstance(cached, OtherAnswers):
+    if not isinstance(cached, AllOrNothingAnswers):
         return ()
-    return cached.keep(answers.outcomes, served.server().pieces if served else {})
+    return cached.store(answers.outcomes, served.server().pieces if served else {})

@@ -87,7 +87,7 @@ def conversation_cells(case: Case, *, as_text: bool) -> dict[str, Any]:
 def cells(case: Case, names: Sequence[str]) -> dict[str, Any]:
     """Cells that a case can fill, by column name; the table's own columns take precedence over ours.
 
-    Few-shot examples get their own column if the signature has one, else they stand before the input.
+    Few-shot examples get their own column if the signature has one, else they are put before the input.
     """
     prompt = case.input if EXAMPLES in names else case.prompt
     column = next((name for name in INPUT_COLUMNS if name in names and name not in case.columns), INPUT)
@@ -253,7 +253,7 @@ def no_messages_error(cases: Sequence[Case]) -> ModelError:
     return ModelError(
         f"model {group.model!r}: table {group.table!r} holds conversations, and its signature has no column "
         f"{MESSAGES!r}.\nLog the model with a signature that has one (JSON text, or a list of objects), "
-        "or ask it texts."
+        "or compare it on a table of plain prompts."
     )
 
 

@@ -50,7 +50,7 @@ def identity_of(resolved: ResolvedModel, model: HeldTransformer | None) -> Ident
 
     Args:
         resolved: Where the model is.
-        model: The pyfunc inside, if it is one of ours.
+        model: The pyfunc inside, if it is one of this plugin's.
     """
     spec, fingerprint = resolved.spec, resolved.fingerprint
     facts: list[Any] = [fingerprint, resolved.location, resolved.revision, spec.source, spec.device, spec.dtype]

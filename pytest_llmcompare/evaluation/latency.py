@@ -18,7 +18,7 @@ from typing import Any
 from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import Case, RowKey
 
 PREFIX = "latency/"
@@ -53,8 +53,10 @@ def log(seconds: Mapping[RowKey, float], model_id: str | None, dataset: Any) -> 
     return metrics
 
 
-def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -> tuple[Gate, ...]:
-    """The gates, with the reason added to those on a latency that is unknown."""
+def explained(
+    gates: Iterable[ThresholdResult], outcomes: Iterable[Outcome], cached: int
+) -> tuple[ThresholdResult, ...]:
+    """Results of thresholds, with the reason added to those on a latency that is unknown."""
     answered = [outcome for outcome in outcomes if isinstance(outcome, Generation)]
     if not answered:
         return tuple(gates)
@@ -67,7 +69,7 @@ def explained(gates: Iterable[Gate], outcomes: Iterable[Outcome], cached: int) -
             "To have the model generate: --llm-cache=off --llm-decode=plain"
         )
     else:
-        why = "All answers were kept from an earlier run, so no time was measured."
+        why = "All answers are from an interrupted run or from the cache, so no time was measured."
     return tuple(
         replace(gate, why=why) if gate.value is None and gate.metric.startswith(PREFIX) else gate for gate in gates
     )

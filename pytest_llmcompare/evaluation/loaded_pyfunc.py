@@ -28,7 +28,7 @@ class LoadedPyfunc:
         Args:
             uri: A URI that pins a version.
             spec: The model as the user named it, with the permission to load pickles.
-            defers: Whether a pyfunc of ours loads its weights only when it is asked.
+            defers: Whether one of our pyfuncs loads its weights only when it is asked.
 
         Raises:
             ModelError: It cannot be loaded; then none is held.

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.suite.group import Group
 
 from .metrics import metric
@@ -32,7 +32,7 @@ class LeftOut(NamedTuple):
     remarks: tuple[str, ...] = ()
 
 
-def left_out_notes(left_out: str, group: Group, gates: Sequence[Gate]) -> LeftOut:
+def left_out_notes(left_out: str, group: Group, gates: Sequence[ThresholdResult]) -> LeftOut:
     """Say which metrics of a model type are left out, louder if the user asked for them.
 
     They were asked for if the marker names the model type or a threshold needs one of them. Most tables have the

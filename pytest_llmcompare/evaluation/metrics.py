@@ -98,7 +98,7 @@ def is_installed(name: str) -> bool:
 
 
 def has_data(name: str) -> bool:
-    """True if what a package downloads on first use is there or can be had; offline that takes long to fail."""
+    """True if what a package downloads on first use is there or can be downloaded; offline, finding out takes long."""
     offline = os.environ.get("HF_HUB_OFFLINE") == "1"
     if name == "tiktoken":
         return not offline or bool(os.environ.get("TIKTOKEN_CACHE_DIR"))

@@ -74,7 +74,7 @@ def logged(log_model: Callable[[ModelSpec, str], ModelInfo], spec: ModelSpec) ->
 
 
 def log(python_model: HeldTransformer, name: str, *, is_chat: bool = False) -> ModelInfo:
-    """Log a pyfunc of ours in the active run as a model from code, without a pickle and without its weights.
+    """Log one of our pyfuncs in the active run as a model from code, without a pickle and without its weights.
 
     Args:
         python_model: The pyfunc.
@@ -187,7 +187,7 @@ def load(
         uri: `models:/...` or `runs:/...`, pinned to a version.
         spec: The model as the user named it, with the permission to load pickles; without one they are refused.
         config: Added to the configuration that is stored with the model's code.
-        defers: Whether a pyfunc of ours loads its weights only when it is asked.
+        defers: Whether one of our pyfuncs loads its weights only when it is asked.
 
     Raises:
         LlmCompareError: It cannot be fetched, is refused, or cannot be loaded.
@@ -285,7 +285,7 @@ def forget_code() -> None:
 
 
 def python_model_of(pyfunc_model: PyFuncModel) -> HeldTransformer | None:
-    """Our own pyfunc inside a loaded model; None for any other model, subclasses of ours included.
+    """Our own pyfunc inside a loaded model; None for any other model, its subclasses included.
 
     A subclass may change the texts that come out, so its tokens need not belong to them.
     """

@@ -14,7 +14,8 @@ from pytest_llmcompare.errors import TrackingError, did_you_mean
 from pytest_llmcompare.models.mlflow_store import database_of, store, store_errors
 from pytest_llmcompare.text import without_secrets
 
-from .tracking import GIT_COMMIT, Store, working_in
+from .tracking import GIT_COMMIT
+from .tracking_store import Store, working_in
 
 TABLE, MODEL, FOLDER, VERDICT = (f"llmcompare.{name}" for name in ("table", "model", "folder", "model_verdict"))
 AT_ONCE = 1000  # runs per request

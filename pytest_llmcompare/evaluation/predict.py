@@ -47,7 +47,7 @@ def predict(asking: Asking) -> Answers:
         outcomes = _ask_foreign(asking, foreign_pyfunc.Questions(asking.model, asking.cases))
     else:
         with heavy_imports():
-            from .local_model import ask_local  # imports torch
+            from .ask_local import ask_local  # imports torch
 
         outcomes = ask_local(asking, ours)
     seconds = time.perf_counter() - started

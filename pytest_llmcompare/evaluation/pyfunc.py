@@ -164,9 +164,9 @@ class HeldTransformer(PythonModel):
                 if options.take_noise is not None and not isinstance(outcome, GenerationError):
                     answered.append((requests[indices[position]], outcome))
             if options.take_noise is not None:
-                from pytest_llmcompare.decoding.reading_noise import reading_noise  # imports torch
+                from pytest_llmcompare.decoding.measure_noise import measure_noise  # imports torch
 
-                noise = reading_noise(model, answered)
+                noise = measure_noise(model, answered)
                 if noise is not None:
                     options.take_noise(noise)
 

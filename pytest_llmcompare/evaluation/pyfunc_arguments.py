@@ -10,11 +10,11 @@ from typing import Any
 
 from pytest_llmcompare.errors import UsageError, did_you_mean, nearest_hint
 from pytest_llmcompare.models.chat_template import read_template
-from pytest_llmcompare.models.config_tables import DEVICE, KEYS
 from pytest_llmcompare.models.gen_config import complete, is_integer, problems
 from pytest_llmcompare.models.loading_options import KEYS as LOADING
 from pytest_llmcompare.models.loading_options import option_fault as loading_fault
 from pytest_llmcompare.models.loading_options import read_options
+from pytest_llmcompare.models.pyproject_tables import DEVICE, KEYS
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind, spec_of
 from pytest_llmcompare.models.uris import folder_path
 from pytest_llmcompare.settings import DTYPES
@@ -97,7 +97,7 @@ def loading_faults(where: str, loading: Mapping[str, Any]) -> list[str]:
 def batch_fault(batch_size: object) -> str:
     """What is wrong with a batch size; empty if it is fine."""
     fits = is_integer(batch_size) and batch_size >= 0
-    return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to choose."
+    return "" if fits else f"batch_size={batch_size!r}, expected a whole number from 1, or 0 to have it chosen."
 
 
 def settings_faults(name: str, config: object) -> list[str]:

@@ -173,13 +173,13 @@ def seed_in(value: object) -> int | None:
     """The seed of a cell; pandas makes it a float if other rows have none.
 
     Raises:
-        CellError: It is not a whole number of 64 bits.
+        CellError: It is not an integer of at most 64 bits.
     """
     if value is None:
         return None
     whole = int(value) if isinstance(value, float) and value.is_integer() else value
     if not isinstance(whole, int) or isinstance(whole, bool) or not SEEDS[0] <= whole < SEEDS[1]:
-        raise CellError(f"{SEED} is {shown_value(value)}, expected a whole number of 64 bits.")
+        raise CellError(f"{SEED} is {shown_value(value)}, expected an integer of at most 64 bits.")
     return whole
 
 

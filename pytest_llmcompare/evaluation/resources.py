@@ -18,7 +18,7 @@ from pytest_llmcompare.models.spec import ModelSpec, SourceKind
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings
 
-from . import metrics, served_model, tracking
+from . import metrics, served_model, tracking_store
 from .dataset import scores_in
 from .loaded_pyfunc import LoadedPyfunc
 
@@ -43,7 +43,7 @@ class Resources:
         self.root = root
         self.scratch = scratch
         self.source = source
-        self.store = tracking.Store(settings.tracking_uri, started)
+        self.store = tracking_store.Store(settings.tracking_uri, started)
         self.loaded = LoadedPyfunc()
         self._resolved: dict[ModelSpec, ResolvedModel] = {}
         self._added_metrics: dict[GroupKey, list[EvaluationMetric]] = {}
@@ -85,7 +85,7 @@ class Resources:
     def evaluation(self, result: GroupResult) -> EvaluationResult:
         """The saved evaluation of a group, with its tables."""
         loaded = EvaluationResult.load(result.evaluation)
-        return tracking.SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
+        return tracking_store.SavedEvaluation(loaded.metrics, loaded.artifacts, result.run_id, self.store)
 
     def scores(self, group: Group, result: GroupResult) -> dict[str, dict[RowKey, float]]:
         """Scores of a group's rows, by metric."""

@@ -45,7 +45,7 @@ UNUSABLE = re.compile(r"[^/\w.\- :]")  # characters that the name of a metric in
 
 
 class ScorerMetric(EvaluationMetric):
-    """A scorer that stands among the metrics of a table.
+    """A scorer among the metrics of a table.
 
     Attributes:
         scorer: The scorer.

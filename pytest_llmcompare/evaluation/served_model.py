@@ -194,7 +194,7 @@ def _folder_of(key: str) -> Path | None:
 
 
 def forget() -> None:
-    """Close the connections to all servers, so that the next run asks them anew what they show."""
+    """Close the connections to all servers, so that the next run probes them again."""
     for server in _servers.values():
         server.client.close()
     _servers.clear()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.gen_config import DEFAULTS
-from pytest_llmcompare.records import Baseline, Case
-from pytest_llmcompare.serving import noise
+from pytest_llmcompare.records import Case
+from pytest_llmcompare.serving.measure_noise import REQUESTS
 from pytest_llmcompare.serving.server import Level, Server
 from pytest_llmcompare.settings import PLAIN, VERIFY
 from pytest_llmcompare.text import count
@@ -52,37 +52,37 @@ class Usage:
 
 
 def expected(asking: Asking, server: Server) -> Usage:
-    """What a table takes at most, but for requests that fail: cases, noise, scorings, and one request for the probe.
+    """What a table takes at most, except for requests that fail: cases, noise, scorings, and one for the probe.
 
-    A scoring is counted as another request for its case.
+    A request that scores a baseline is counted as another request for its case.
     """
-    repeats = asking.cases[: noise.REQUESTS]
-    scorings = scorable(asking)
-    asked = [*asking.cases, *repeats, *scorings]
+    repeats = asking.cases[:REQUESTS]
+    asked = [*asking.cases, *repeats, *cases_to_score(asking, Level.PATH)]
     characters = sum(len(case.prompt) for case in asked)
     lengths = [int(case.gen_config.get("max_new_tokens", DEFAULTS["max_new_tokens"])) for case in asked]
     return Usage(len(asked) + (0 if server.is_probed else 1), -(-characters // CHARACTERS_PER_TOKEN), sum(lengths))
 
 
-def scorable(asking: Asking) -> list[Case]:
-    """As many cases as baselines were recorded at level `path`, repeated if each is scored several times."""
-    number = sum(_level(baseline) == Level.PATH for baseline in asking.expected.values())
-    return [*asking.cases[:number]] * _SCORINGS.get(asking.decode, 1)
+def cases_to_score(asking: Asking, level: Level) -> list[Case]:
+    """The cases whose baselines may be scored, each repeated for every request that its scoring may take.
+
+    Args:
+        asking: The cases and their baselines. A baseline that answers another question is not scored.
+        level: What the server showed when the baseline was recorded.
+    """
+    drafts = asking.drafts()
+    cases = [asking.cases[index] for index, draft in drafts.items() if dict(draft.environment).get("level") == level]
+    return cases * _SCORINGS.get(asking.decode, 1)
 
 
 def set_aside_scorings(asking: Asking, model: ServedModel, server: Server) -> None:
-    """Set aside the scorings of baselines whose server showed less when they were recorded; the probe finds that.
+    """Set aside requests that score baselines recorded when the server showed less; known after the probe.
 
     Raises:
         ModelError: `max_requests` would be exceeded.
     """
-    number = sum(_level(baseline) == Level.OUTPUT for baseline in asking.expected.values())
     if server.capabilities.level is Level.PATH:
-        _set_aside(asking, model, server, min(number, len(asking.cases)) * _SCORINGS.get(asking.decode, 1), "further ")
-
-
-def _level(baseline: Baseline) -> str:
-    return dict(baseline.generation.environment).get("level", "")
+        _set_aside(asking, model, server, len(cases_to_score(asking, Level.OUTPUT)), "further ")
 
 
 def _set_aside(asking: Asking, model: ServedModel, server: Server, requests: int, further: str = "") -> None:

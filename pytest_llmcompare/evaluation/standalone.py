@@ -15,7 +15,7 @@ from pytest_llmcompare.records import Baseline, Case, GroupKey, GroupResult
 from pytest_llmcompare.suite.extensions import Given
 
 CALL = "pytest_llmcompare.compare"
-"""What stands in the place of a test."""
+"""Name that messages use in place of a test."""
 
 
 class NoPlugins:

@@ -12,7 +12,7 @@ from mlflow.models.evaluation import EvaluationResult
 from mlflow.models.evaluation.validation import ModelValidationFailedException
 
 from pytest_llmcompare.errors import did_you_mean
-from pytest_llmcompare.judgement import Gate, Verdict
+from pytest_llmcompare.judgement import ThresholdResult, Verdict
 from pytest_llmcompare.settings import Update
 from pytest_llmcompare.suite.thresholds import Threshold
 
@@ -40,7 +40,7 @@ class Scope(NamedTuple):
 
 def check(
     thresholds: Sequence[Threshold], computed: Mapping[str, Any] | None, scope: Scope, update: Update
-) -> tuple[Gate, ...]:
+) -> tuple[ThresholdResult, ...]:
     """Check each threshold.
 
     An update option accepts drift, so thresholds on drift are not checked then.
@@ -51,23 +51,23 @@ def check(
         scope: What they were computed over.
         update: The update option of the run.
     """
-    gates = [gate(threshold, computed, scope) for threshold in thresholds]
+    gates = [checked(threshold, computed, scope) for threshold in thresholds]
     return tuple(gate for gate in gates if computed is None or not is_settled(gate, update))
 
 
-def gate(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> Gate:
+def checked(threshold: Threshold, computed: Mapping[str, Any] | None, scope: Scope) -> ThresholdResult:
     """Check one threshold; a metric without a value does not pass."""
     metric, wanted = threshold.metric, threshold.wanted
     value = metric_value(metric, computed or {})
     if value is None:
-        return Gate(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
+        return ThresholdResult(metric, wanted, None, passed=False, why=why_not(metric, computed), **scope._asdict())
     passed = passes(threshold, value)
     why = "" if passed else why_low(metric, value, computed or {})
-    return Gate(metric, wanted, value, passed=passed, why=why, **scope._asdict())
+    return ThresholdResult(metric, wanted, value, passed=passed, why=why, **scope._asdict())
 
 
-def is_settled(gate: Gate, update: Update) -> bool:
-    """True if an update option makes a gate pointless."""
+def is_settled(gate: ThresholdResult, update: Update) -> bool:
+    """True if the threshold limits drift from baselines that this run replaces."""
     if update is Update.NOTHING or not compares(gate.metric):
         return False
     return gate.value is None or update.accepts(Verdict.DRIFTED)

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_llmcompare.comparison.learnt_noise import holds_noise
+from pytest_llmcompare.comparison.measured_noise import holds_noise
 from pytest_llmcompare.decoding.engine import EngineWarning, answers
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.decoding.request import Outcome, Request
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation, joined
@@ -127,7 +127,7 @@ class Inside:
 
         def take(input_ids: Any = None, **options: Any) -> Any:
             if input_ids is None or input_ids.shape[0] != 1:
-                raise NotSeenError("its prompts are empty, or asked several at once")
+                raise NotSeenError("a prompt is empty, or several prompts are generated in one call")
             self.seen.append(Seen(input_ids[0].tolist(), settings_of(self.local.model, options)))
             return input_ids
 
@@ -206,7 +206,7 @@ def settings_of(model: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     elif "max_length" not in chosen:
         chosen["max_length"] = USUAL_LENGTH
     if faults := problems(chosen):
-        raise NotSeenError(f"its settings can't be used elsewhere: {faults[0]}")
+        raise NotSeenError(f"its settings can't be used outside the pipeline: {faults[0]}")
     return complete(chosen)
 
 
@@ -238,7 +238,7 @@ def ask_inside(asking: Asking, questions: Questions) -> tuple[Outcomes, dict[Row
     outcomes.latencies.update({row: inside.seconds[row] for row in left if row in inside.seconds})
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     if asking.shortcuts and not holds_noise(recorded, local.environment):
-        noise = reading_noise(local, [*answered, *further])
+        noise = measure_noise(local, [*answered, *further])
         if noise is not None:
             outcomes.take_noise(noise)
     outcomes.notes.extend(dict.fromkeys(inside.warned))
@@ -294,4 +294,4 @@ def _check_texts(questions: Questions, outcomes: Sequence[Outcome]) -> None:
         expected = questions.ask(range(len(outcomes)))
     for text, outcome in zip(expected, outcomes, strict=True):
         if not isinstance(text, str) or not isinstance(outcome, Generation) or joined(text) != outcome.text:
-            raise NotSeenError("the outputs of the model inside it are not those of its predict")
+            raise NotSeenError("its predict returns other texts than the model inside it generates")

@@ -214,7 +214,7 @@ class Baselines:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on baselines that could not be used, or only by their texts."""
+        """Notes on baselines that could not be used, or of which only the text could."""
         if self.stored is None or not self.by_text_alone:
             return self.stored.warnings if self.stored else ()
         both = f"models {self.by_text_alone!r} and {self.stored.of_model!r}"

@@ -13,8 +13,8 @@ from pytest_llmcompare.errors import ModelError, UsageError
 from pytest_llmcompare.text import count, error_line
 
 from . import hub
-from .config_tables import CONFIG_FILE, header
 from .model_files import ADAPTER, CONFIG, has_adapter_weights, weight_files
+from .pyproject_tables import CONFIG_FILE, header
 from .spec import ModelSpec, SourceKind, spec_of
 
 INJECTED = frozenset(

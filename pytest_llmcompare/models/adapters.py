@@ -20,16 +20,16 @@ import torch
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
-from .config_tables import CONFIG_FILE, header
+from .pyproject_tables import CONFIG_FILE, header
 
 NAME = "default"
 """What PEFT calls the only adapter of a model."""
 
 TRIAL = (5, 3, 2, 4, 3, 5, 2, 3)
-"""Tokens of a short text."""
+"""Token ids of a short text, to try an adapter with."""
 
 ROUNDING = 0.02
-"""How far scores may move by rounding in bfloat16, as a share of what sets the best of them apart."""
+"""Largest movement of scores that rounding in bfloat16 explains, as a share of the best score minus the median."""
 
 State = Mapping[str, tuple[Any, int, int]]
 """Of each parameter by name: the object, the address of its data, and how often it was changed in place."""
@@ -44,7 +44,7 @@ class Attached:
         base: The base's outermost module.
         wrapper: PEFT's model.
         before: State of the base's weights before the adapter was attached.
-        virtual_tokens: How many virtual tokens stand before each prompt.
+        virtual_tokens: How many virtual tokens come before each prompt.
     """
 
     model: Any
@@ -62,7 +62,7 @@ class Attached:
         return bool(self.virtual_tokens) and not _writes_as_it_reads(self.wrapper)
 
     def detach(self) -> bool:
-        """Take the adapter off; False if the base may not be what it was before, so that it has to be loaded anew."""
+        """Take the adapter off; False if the base may not be what it was before, so that it has to be loaded again."""
         wrapper, self.wrapper, self.model = self.wrapper, None, None
         if not wrapper.active_peft_config.is_prompt_learning:
             try:
@@ -166,7 +166,7 @@ def lost_tokens_note(name: str, attached: Attached) -> tuple[str, ...]:
         return ()
     versions = f"transformers {version('transformers')} and peft {version('peft')}"
     note = (
-        f"model {name!r}: generate of {versions} loses the adapter's virtual tokens, so its outputs, which are those "
-        "of plain generate, are not those that it was trained for. Install other versions of the two"
+        f"model {name!r}: generate() of {versions} loses the adapter's virtual tokens. Outputs are what generate() "
+        "returns, so they are not what the adapter was trained for. Install other versions of both packages"
     )
     return (note,)

@@ -26,7 +26,7 @@ EXPECTED = "true for the tokenizer's own template, the path of a file with a Jin
 ENDINGS = (".jinja", ".jinja2", ".j2", ".txt", ".json", ".tmpl", ".tpl", ".template", ".md", ".html", ".yaml", ".yml")
 LARGEST = 1 << 20  # bytes; the longest templates have some 30,000
 SAYS_NOTHING = (
-    "can say nothing of a message: every prompt would read the same. Write what the model reads, for example "
+    "never inserts the message, so every prompt would be the same. Say where the message goes, for example "
     "{{ messages[0].content }}"
 )
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from pytest_llmcompare.settings import CACHES, DECODES, DTYPES, KINDS, SHIFTS
 
-from .config_tables import KEYS
 from .gen_config import KNOWN_KEYS
 from .loading_options import ATTENTIONS
+from .pyproject_tables import KEYS
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 TYPES: Mapping[type, str] = {

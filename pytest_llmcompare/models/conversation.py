@@ -69,7 +69,7 @@ class Conversation:
 
 
 def _place(item: tuple[str, Any]) -> tuple[int, str]:
-    """Where a value of a message stands: the role, the content, then the others by name."""
+    """Sort key of a message's fields: the role, the content, then the others by name."""
     return ("role", "content").index(item[0]) if item[0] in ("role", "content") else 2, item[0]
 
 

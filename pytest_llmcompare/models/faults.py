@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import ModelError, did_you_mean, nearest_hint
 
-from .config_tables import CONFIG_FILE, header
 from .formats import foreign_format
+from .pyproject_tables import CONFIG_FILE, header
 from .spec import ModelSpec
 from .uris import is_gguf
 

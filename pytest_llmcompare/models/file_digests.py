@@ -15,7 +15,7 @@ known_digests: dict[str, tuple[Stamp, str]] = {}
 """Digests of large files by their paths; a digest holds while the file's stamp is the same."""
 
 LARGE = 1 << 20
-"""Bytes from which on the digest of a file is kept."""
+"""Bytes from which on the digest of a file is saved for later runs."""
 
 CHUNK = 1 << 22
 """Bytes read at once: between two pieces a thread may wait for Python's lock, and larger ones leave the cache."""
@@ -72,7 +72,7 @@ def _is_unread(path: Path) -> bool:
 
 
 def _digest(path: Path, place: str) -> str:
-    """The digest that is known of a file, or else that of its content, which is kept if the file is large."""
+    """The digest that is known of a file, or else that of its content, which is saved if the file is large."""
     stamp = stamp_of(path)
     known, digest = known_digests.get(place, ((), ""))
     if known == stamp:

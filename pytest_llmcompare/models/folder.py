@@ -11,7 +11,6 @@ from pathlib import Path
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import error_line
 
-from .config_tables import CONFIG_FILE, header
 from .faults import listed_names, no_gguf_error, no_subfolder_error
 from .formats import foreign_format
 from .hub import PREFIX, cached_models, cached_revisions, find_commit
@@ -29,6 +28,7 @@ from .model_files import (
     lfs_pointers,
     missing_files,
 )
+from .pyproject_tables import CONFIG_FILE, header
 from .spec import ModelSpec
 from .uris import folder_path, is_gguf
 

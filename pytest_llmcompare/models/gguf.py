@@ -161,7 +161,7 @@ def unloadable_gguf(name: str, path: Path, reason: str) -> ModelError:
 
 
 def gguf_note(name: str, header: Header, dtype: str) -> str:
-    """A note on a model that was loaded from a GGUF file: it does not compute with what the file holds."""
+    """A note on a model loaded from a GGUF file: it computes with dequantised weights."""
     formats = " and ".join(header.formats[:2])
     if not header.is_quantized:
         return f"model {name!r} is read from a GGUF file with weights in {formats}, and computes in {dtype}"

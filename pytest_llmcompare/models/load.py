@@ -22,12 +22,12 @@ from pytest_llmcompare.generation import Environment
 
 from .adapters import attach, lost_tokens_note
 from .chat_template import TOKENIZER
-from .config_tables import header
 from .conversation import Conversation, Prompt
 from .device import checked_device, device_name, dtype_of, matmul_precision
 from .load_checks import check_loaded, check_vocabulary, describe_quantization
 from .loading_options import LoadingOptions
 from .model_files import has_tokenizer
+from .pyproject_tables import header
 from .quantization import ACTIVATIONS
 from .weights import Weights, load_tokenizer, load_weights, transformers_quiet
 

@@ -11,9 +11,9 @@ from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.text import count, error_line
 
 from .chat_template import TOKENIZER, probe, tells_the_time
-from .config_tables import header
 from .gguf import gguf_note, read_header, unloadable_gguf
 from .model_files import file_names, matches
+from .pyproject_tables import header
 from .quantization import is_installed, quantization_of, quantized_note
 from .uris import is_gguf
 

@@ -86,7 +86,7 @@ class LoadingArguments(TypedDict, total=False):
 
 
 NOT_DECIDING = ("offload_folder", "max_memory")
-"""Options that no answer depends on, but for the devices that weights are spread over, which are recorded."""
+"""Options that answers depend on only through the devices that weights are spread over, which are recorded."""
 
 
 def read_options(values: Mapping[str, Any], where: str) -> LoadingOptions:

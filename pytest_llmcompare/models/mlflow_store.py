@@ -1,4 +1,4 @@
-"""MLflow's tracking store: its name, its errors (folders that cannot be written to too), requests that fail soon."""
+"""MLflow's tracking store: its address, messages for its errors, and limits so that requests fail soon."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ TEMPLATES = "additional_chat_templates"
 
 
 def further_digest(folder: Path, *, runs_code: bool = False) -> str:
-    """Digest over all small files that can affect outputs, code included; it changes where the fingerprint may not.
+    """Digest over all small files that can affect outputs, code included, which the fingerprint partly leaves out.
 
     Args:
         folder: The model's folder. A GGUF file in its place holds all that the model reads.

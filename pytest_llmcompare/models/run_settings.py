@@ -11,7 +11,7 @@ from .spec import ModelSpec, SourceKind
 
 
 def with_settings(spec: ModelSpec, settings: Settings) -> ModelSpec:
-    """A spec with the run's settings, unless the model has its own and the run's are from the file or a default."""
+    """A spec with the run's settings. Precedence: command line or environment, model's table, file, default."""
 
     def own_or_of_run(name: str, own: str | None) -> str | None:
         for_this_run = settings.origins.get(name) not in (None, FILE)

@@ -15,7 +15,6 @@ from typing import Any
 
 from pytest_llmcompare.errors import ModelError
 
-from .config_tables import header
 from .faults import no_weights_error
 from .model_files import (
     ADAPTER,
@@ -31,6 +30,7 @@ from .model_files import (
     weight_files,
 )
 from .pickles import NAMES, is_pickle
+from .pyproject_tables import header
 from .spec import ModelSpec, shown_spec
 
 LOADERS = ("mlflow.pyfunc.model", "mlflow.pyfunc.loaders", "mlflow.transformers")

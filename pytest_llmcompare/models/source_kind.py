@@ -10,8 +10,8 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
 from . import served
-from .config_tables import check_name
 from .echo import parse_echo
+from .pyproject_tables import check_name
 from .uris import ECHO, FORMS, OPENAI, PATH_START, SCHEME, has_known_scheme, is_below, is_mlflow
 
 

@@ -27,8 +27,8 @@ from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.text import source_without_secrets
 
 from . import loading_options, served
-from .config_tables import CONFIG_FILE, check_name, header, read_model_table
 from .loading_options import LoadingOptions
+from .pyproject_tables import CONFIG_FILE, check_name, header, read_model_table
 from .source_kind import SourceKind, classify, split_name
 from .uris import ECHO, FORMS, MLFLOW_FORMS, folder_path, has_known_scheme, split_specs
 from .uris import name_from_uri as mlflow_name
@@ -50,7 +50,7 @@ class ModelSpec:
         dtype: Precision of the weights, such as `float32` or `auto`; None takes the run's, except for a served model.
         device: Such as `cpu`, `cuda:1` or `auto`; None takes the run's.
         decode: How baselines are confirmed: `auto`, `verify` or `plain`; None takes the run's.
-        cache: Whether its answers are kept between runs; None keeps those of local models.
+        cache: Whether its answers are cached; by default those of local models are.
         chat_template: `""` for none, `"tokenizer"` for the tokenizer's own, else a Jinja template.
         raw_prompts: Whether the user has confirmed that prompts are to be sent without a template.
         allow_pickle: Whether pickled weights and pickled pyfuncs may be loaded; they can run any code.
@@ -184,7 +184,7 @@ def _check_revision(revision: str, kind: SourceKind, where: str) -> None:
     """Check a revision.
 
     Raises:
-        UsageError: It is none, or a model of this kind has no revisions.
+        UsageError: It cannot be a revision, or a model of this kind has none.
     """
     if kind is SourceKind.FOLDER:
         raise UsageError(f"{where}: a folder has no revisions, so {revision!r} cannot be one. Leave it out.")

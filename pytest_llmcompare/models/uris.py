@@ -112,8 +112,8 @@ def has_known_scheme(text: str, *, others: bool) -> bool:
 def split_specs(texts: Iterable[str], named: Collection[str] = ()) -> tuple[str, ...]:
     """Split comma-separated lists of model specs, without the spaces around each.
 
-    A comma ends a spec, but not one such as `KIND:ANYTHING`, in which commas may stand. That ends where a new spec
-    plainly begins: another `KIND:`, a path, a configured name, or `NAME=` with one of these or with a folder.
+    A comma ends a spec, but not one such as `KIND:ANYTHING`, which may contain commas. Such a spec ends where a new
+    spec plainly begins: another `KIND:`, a path, a configured name, or `NAME=` with one of these or with a folder.
 
     Args:
         texts: The lists.

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from pytest_llmcompare.text import count, number
 
-from .document import ReportData
+from .report_data import ReportData
 
-WIDTH, HEIGHT, LEFT, BELOW = 480, 150, 34, 34  # of a picture, and of what stands beside and below its bars
+WIDTH, HEIGHT, LEFT, BELOW = 480, 150, 34, 34  # of a picture, and of the space beside and below its bars
 PER_DECADE = 2  # bars
 LEAST = 1e-9  # nats; smaller values are in the first bar, zero too
 MOST_LINES = 3  # limits drawn

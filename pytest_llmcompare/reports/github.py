@@ -14,8 +14,8 @@ from pytest_llmcompare.comparison.summary import Cell
 from pytest_llmcompare.judgement import UNDECIDED, Verdict, severity_of
 from pytest_llmcompare.text import count, disarm
 
-from .document import Report
 from .messages import failure_lines
+from .report import Report
 
 Location = tuple[str, int | None, str]
 """pytest's location of a test: file relative to its root folder, line counted from 0, name."""
@@ -66,7 +66,7 @@ class FileLine(NamedTuple):
 
 
 class Annotation(NamedTuple):
-    """An annotation: `error` or `warning`, title, text, and where it stands."""
+    """An annotation: `error` or `warning`, title, text, and the line that it is for."""
 
     level: str
     title: str

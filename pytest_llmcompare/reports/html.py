@@ -12,8 +12,8 @@ from functools import cache
 from importlib.resources import files
 
 from .charts import charts
-from .document import ReportData
 from .page_data import looks, slim_document, words
+from .report_data import ReportData
 
 MARK = re.compile(r"(/\*[A-Z]+\*/)")
 

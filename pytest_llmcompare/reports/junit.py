@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pytest_llmcompare.comparison.summary import Summary, verdict_of
-from pytest_llmcompare.judgement import AssertionResult, Gate
+from pytest_llmcompare.judgement import AssertionResult, ThresholdResult
 from pytest_llmcompare.records import CaseResult, GroupKey
 from pytest_llmcompare.text import cut, disarm, escape, number
 
-from .gates import gate_line, value_of
 from .model_sentences import failed_verdict
 from .model_sentences import sentence as sentence_of
 from .terminal_findings import sentence
+from .threshold_lines import threshold_line, value_of
 
 TOKEN = 100  # columns of a token
 NAME = 100  # columns of a fault in the name of its test case
@@ -43,11 +43,11 @@ def checks(summary: Summary) -> Iterator[JUnitCase]:
     reported = set()
     for key, gates in summary.gates:
         for gate in gates:
-            fault = "" if gate.passed else gate_line(key, gate)
+            fault = "" if gate.passed else threshold_line(key, gate)
             reported.add(fault)
             where = "" if key.folder == "." else f"{key.folder}/"
             name = f"{where}{key.table}/{key.model}: {gate.metric} {gate.wanted}"
-            yield JUnitCase(node("threshold", name), key.folder, fault, gate_properties(key, gate))
+            yield JUnitCase(node("threshold", name), key.folder, fault, threshold_properties(key, gate))
     for check in summary.budgets:
         fault = sentence(check) if check.fails else ""
         reported.add(fault)
@@ -72,7 +72,7 @@ def node(kind: str, name: str) -> str:
     return f"llmcompare::{kind}[{disarm(name)}]"
 
 
-def gate_properties(key: GroupKey, gate: Gate) -> tuple[tuple[str, str], ...]:
+def threshold_properties(key: GroupKey, gate: ThresholdResult) -> tuple[tuple[str, str], ...]:
     """Return names and values of a threshold; unknown ones are left out."""
     facts = {
         "model": disarm(key.model),

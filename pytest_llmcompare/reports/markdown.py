@@ -8,12 +8,12 @@ from pytest_llmcompare.judgement import WORST_FIRST, AssertionResult, Finding, L
 from pytest_llmcompare.text import count, cut, duration, number, percent, share
 
 from .assertion_lines import assertion_lines, broken
-from .document import ReportData
-from .gates import FAILED, OK
 from .markdown_cases import in_full, row_name
 from .markdown_text import block, code, markdown_table
 from .messages import budget_sentence, read_the_same, short_place
-from .restored import judgement_of, rate_of
+from .report_data import ReportData
+from .restored_records import judgement_of, rate_of
+from .threshold_lines import FAILED, OK
 
 NOTHING_MOVED = Likelihood(0.0, 0.0, 0.0, 0, 0.0)
 
@@ -21,7 +21,7 @@ MOST_BYTES = 1024 * 1024
 """Size limit of GitHub for the summary of a step; a larger one is not shown at all."""
 
 COMMENT = 65_536 - 4_096
-"""Characters that a report in a file may have: GitHub's limit for a comment, less room for what stands around it."""
+"""Characters that a report in a file may have: GitHub's limit for a comment, less room for the text around it."""
 
 CELL, TOKEN = 60, 24  # columns of a text in a table
 MOST_ROWS = 50  # of a side-by-side table
@@ -56,7 +56,7 @@ def markdown_report(data: ReportData, *, most: int = MOST_BYTES, unit: str = "by
 
 
 def sections(data: ReportData) -> Iterator[str]:
-    """Yield the parts in order; each stands without the next."""
+    """Yield the parts in order; each can be read without the next."""
     yield f"## Model comparison: {data['outcome']}"
     yield f"**{data['sentence'][:1].upper()}{data['sentence'][1:]}.**"
     if texts := [f"{data[key]}." for key in ("texts", "assertions") if data.get(key)]:
@@ -102,10 +102,10 @@ def gates(data: ReportData) -> Iterator[str]:
     if ordered := sorted(data.get("gates", ()), key=lambda gate: bool(gate["passed"])):
         yield f"### {count(len(ordered), 'threshold')}, {sum(not gate['passed'] for gate in ordered):,} failed"
         heads = ["", "metric", "value", "wanted", "table", "model", "cases"]
-        yield markdown_table(heads, [gate_cells(gate) for gate in ordered])
+        yield markdown_table(heads, [threshold_cells(gate) for gate in ordered])
 
 
-def gate_cells(gate: ReportData) -> list[str]:
+def threshold_cells(gate: ReportData) -> list[str]:
     """Return the cells of a threshold."""
     cases = f"{gate['cases']:,}" + (f" of {gate['total']:,}" if gate["cases"] != gate["total"] else "")
     names = [code(gate["table"]), code(gate["model"])]

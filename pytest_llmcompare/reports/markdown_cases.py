@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.text import count, escape
 
-from .document import ReportData
 from .markdown_text import block, code, folded, html_code
 from .messages import evidence, headline, reason_lines
-from .restored import case_result, judgement_of
+from .report_data import ReportData
+from .restored_records import case_result, judgement_of
 from .text_diff import BASELINE, CANDIDATE, difference, single
 
 MOST_OPEN = 3  # cases that are open at first

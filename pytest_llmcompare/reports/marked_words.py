@@ -1,6 +1,6 @@
 """Old and new text on one line of a terminal: `is [-Paris-]{+Lyon+}.`, as `git diff --word-diff` writes it. Pure.
 
-The marks stand there with and without colour, so that a log, a pipe and a colour-blind reader lose nothing.
+The marks are there with and without colour, so that a log, a pipe and a colour-blind reader lose nothing.
 """
 
 from __future__ import annotations

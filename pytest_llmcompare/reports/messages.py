@@ -45,7 +45,7 @@ TOKEN = 16  # columns of a token in the first line
 WIDE_TOKEN = 40  # columns of a token in the sentence below
 
 ENDS = frozenset({"<eos>", "<length>", "<stop>", "<end>"})
-"""What stands in place of a token if the output had ended."""
+"""Words in place of a token if the output had ended."""
 
 EQUAL_TEXTS = "  The texts are equal; the tokens or the finish reasons are not."
 UNITS = {"tok": "token", "char": "character"}
@@ -141,7 +141,7 @@ def _margin(judgement: Judgement) -> str:
 
 
 def token(text: str, columns: int) -> str:
-    """Quote a token; what stands for the end of an output has no quotes."""
+    """Quote a token; words for the end of an output get no quotes."""
     return text if text in ENDS else quoted(text, columns)
 
 
@@ -173,7 +173,7 @@ def evidence(judgement: Judgement) -> list[str]:
     lines = []
     if judgement.margin is not None and judgement.tolerance is not None:
         flips = judgement.mismatches or 0
-        more = f"; {flips} of {judgement.length} tokens would be others" if flips > 1 else ""
+        more = f"; {flips} of {judgement.length} tokens would differ" if flips > 1 else ""
         lines.append(f"  margin {number(judgement.margin)} nats (tie: up to {number(judgement.tolerance)}){more}")
     if (moved := judgement.likelihood) is not None and not moved.is_noise:
         lines.append(

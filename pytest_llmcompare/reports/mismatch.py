@@ -1,6 +1,6 @@
 """Explanations of failed assertions on `llm_output`: how the output differs from the other text. Pure.
 
-Model output is escaped, because the explanation stands in terminals and CI logs.
+Model output is escaped, because the explanation is shown in terminals and CI logs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INSTEAD: Mapping[type, str] = {
     bool: "compare with a text, such as {0!r}",
     int: "compare llm_output.strip() with {0!r}, or int(llm_output)",
     float: "compare llm_output.strip() with {0!r}, or float(llm_output)",
-    bytes: "write it as a text, without b",
+    bytes: "write it as a str, without the b",
     re.Pattern: "write re.search(pattern, llm_output)",
     Mapping: "compare json.loads(llm_output)",
     list: "for one of several texts write `in`; to read JSON, json.loads(llm_output)",

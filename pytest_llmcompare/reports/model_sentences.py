@@ -56,7 +56,7 @@ def _finding(verdict: ModelVerdict) -> str:
 
 
 def _figures(verdict: ModelVerdict) -> str:
-    """What the verdict rests on."""
+    """The figures that a verdict is based on."""
     if verdict.moved is None or verdict.finding is Finding.UNKNOWN:
         return ""
     noise = f"noise {number(verdict.noise)}, " if verdict.noise is not None else ""

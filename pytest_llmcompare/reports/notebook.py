@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from pytest_llmcompare.comparison.summary import Cell, Summary, Table, TableRow
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.text import count, disarm, number
 
 from .text_diff import Range, word_changes
@@ -19,7 +19,7 @@ ADDED = "text-decoration:underline;font-weight:bold"
 MUTED = "opacity:.7;font-size:90%"
 
 
-def grid_html(summary: Summary, gates: Sequence[tuple[str, Gate]] = ()) -> str:
+def grid_html(summary: Summary, gates: Sequence[tuple[str, ThresholdResult]] = ()) -> str:
     """The prompts with the texts of all models side by side; words that differ from the baseline are underlined.
 
     Args:
@@ -76,7 +76,7 @@ def _changed(baseline: str | None, text: str) -> str:
     return "".join([*parts, _text(text[at:])])
 
 
-def _gate_line(model: str, gate: Gate) -> str:
+def _gate_line(model: str, gate: ThresholdResult) -> str:
     """A threshold, as a sentence."""
     value = "no value" if gate.value is None else number(gate.value)
     return f"{'ok' if gate.passed else 'FAILED'}: {model}: {gate.metric} is {value}, wanted {gate.wanted}"

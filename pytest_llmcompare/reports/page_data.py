@@ -9,10 +9,10 @@ from pytest_llmcompare.judgement import ACCEPTED, NO_VERDICT, WORST_FIRST, Asser
 from pytest_llmcompare.text import number
 
 from .assertion_lines import assertion_lines
-from .document import ReportData
 from .messages import ENDS, where
 from .page_header import header_of
-from .restored import judgement_of
+from .report_data import ReportData
+from .restored_records import judgement_of
 from .text_diff import Range, word_changes
 
 MOST_REASON = 160  # characters of a reason in a cell

@@ -7,10 +7,10 @@ from typing import Any
 
 from pytest_llmcompare.text import count, duration, percent
 
-from .document import ReportData
 from .messages import budget_sentence
 from .mlflow_pages import is_link
-from .restored import rate_of
+from .report_data import ReportData
+from .restored_records import rate_of
 
 FEW_NOTES = 3  # are shown at once
 
@@ -94,7 +94,7 @@ def _gate(gate: ReportData) -> ReportData:
 
 
 def _model(model: ReportData) -> ReportData:
-    """A model's tile; in `counts` its cases by verdict, the worst first once the page has put them in order."""
+    """A model's tile; `counts` has its cases by verdict, which the page sorts, the worst first."""
     counts: Mapping[str, int] = {"none": model["not_compared"], "accepted": model["accepted"], **model["verdicts"]}
     latency, expect = model.get("latency") or {}, model.get("expect")
     facts = (

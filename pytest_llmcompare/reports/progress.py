@@ -55,7 +55,7 @@ class TerminalProgress:
         stream: A terminal or a log; which of them is asked at the first write, because capture redirects it before.
         uncaptured: Opens a block in which output reaches the user; pytest captures everything else.
         clock: Time in seconds.
-        new_line: Whether a bar begins a new line, because pytest's dots may stand before it.
+        new_line: Whether a bar begins a new line, because pytest's dots may be on the line.
     """
 
     done: int
@@ -214,7 +214,7 @@ class TerminalProgress:
         return f"{of}{duration(self._lasted())}{failed}{f', {speed}' if speed else ''}"
 
     def _log(self, text: str) -> None:
-        """Write one line to a log; the first of a group may stand after dots of pytest's, so it begins a new line."""
+        """Write one line to a log; the first of a group after a line break, because pytest's dots may be there."""
         start = "" if self.has_logged else "\n"
         self.has_logged = True
         with self.uncaptured():

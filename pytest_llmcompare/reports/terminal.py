@@ -10,7 +10,6 @@ from pytest_llmcompare.judgement import ACCEPTED, Verdict
 from pytest_llmcompare.text import count, disarm, encodable, width
 
 from .assertion_lines import assertion_count
-from .gates import gate_blocks
 from .messages import open_counts
 from .mlflow_pages import page_address, ui_command
 from .model_sentences import cached_answers, verdict_lines
@@ -25,6 +24,7 @@ from .terminal_findings import (
     near_tie_lines,
     shift_lines,
 )
+from .threshold_lines import threshold_blocks
 
 REVIEW = "llmcompare review"
 FAILED = "model comparison failed:"
@@ -49,7 +49,7 @@ def summary_lines(
             every table, all thresholds, and remarks.
         command: The pytest command of this run without options that update or prune.
         waits: Whether outputs are pending.
-        hidden: Number of failures that pytest's list of them leaves out.
+        hidden: Number of failed tests that pytest's section FAILURES leaves out.
         encoding: Encoding of the output.
     """
     page = Page(width, encoding)
@@ -62,7 +62,7 @@ def summary_lines(
     tables = [list(grid_lines(table, page, every_row=verbose > 0)) for table in summary.tables]
     blocks = [
         changes,
-        *gate_blocks(summary.gates, page, every=verbose > 0),
+        *threshold_blocks(summary.gates, page, every=verbose > 0),
         *tables[:-1],
         [
             *(tables[-1] if tables else ()),
@@ -85,12 +85,12 @@ def summary_lines(
 def model_lines(summary: Summary, page: Page) -> list[Styled]:
     """The table of models, and how many answers are from the cache, differ in their text, and pass their assertions."""
     counts = (summary.texts, assertion_count(summary.models))
-    lines = [*model_table_lines(summary.models, page), *cache_lines(summary, page)]
+    lines = [*model_table_lines(summary.models, page), *cached_answer_lines(summary, page)]
     return [*lines, *(page.line(text) for text in counts if text)]
 
 
 def hidden_lines(hidden: int, page: Page, instead: str) -> list[Styled]:
-    """Say that failures are left out of pytest's list, and where their texts are instead."""
+    """Say how many failed tests pytest's section FAILURES leaves out, and where their texts are instead."""
     return page.wrapped(f"{count(hidden, 'failure')} not listed {instead}") if hidden else []
 
 
@@ -115,7 +115,7 @@ def legend(tables: Iterable[Table], page: Page, *, every_row: bool) -> Iterator[
         yield page.line("   ".join(meanings))
 
 
-def cache_lines(summary: Summary, page: Page) -> Iterator[Styled]:
+def cached_answer_lines(summary: Summary, page: Page) -> Iterator[Styled]:
     """Yield how many answers are from the answer cache, if any is."""
     if summary.cached:
         yield page.line(cached_answers(summary.cached, summary.answers))

@@ -2,7 +2,7 @@
 
 rich lays out one row of placeholders, as many letters as the widest cell of a column has columns. The texts are fitted
 afterwards: outputs begin where they part, and wcwidth measures them, because versions of rich differ in the width of
-emoji sequences. Names are never cut: one that does not fit stands on lines of its own.
+emoji sequences. Names are never cut: one that does not fit gets lines of its own.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from pytest_llmcompare.baselines.atomic_write import replace
 from pytest_llmcompare.errors import ReportError
 from pytest_llmcompare.settings import GITHUB, STEP_SUMMARY
 
-from .document import ReportData, json_report
 from .html import html_report
 from .markdown import MOST_BYTES, markdown_file, markdown_report
+from .report_data import ReportData, json_report
 
 WRITERS: Mapping[str, Callable[[ReportData], str]] = {
     ".html": html_report,
@@ -25,7 +25,7 @@ WRITERS: Mapping[str, Callable[[ReportData], str]] = {
 def write_reports(
     draw: Callable[[], ReportData], targets: Sequence[str], folder: Path, fail: Callable[[str], None]
 ) -> list[str]:
-    """Write reports. If one cannot be written, the others are, and they name it.
+    """Write reports. If one cannot be written, the others are written, and say so.
 
     Args:
         draw: Returns the report as data, with all faults so far.

@@ -175,7 +175,7 @@ class StoredBaseline:
             TypeError: Always.
         """
         __tracebackhide__ = True
-        raise TypeError(f"llm_baseline cannot be in a set or be a key. {WRITE}")
+        raise TypeError(f"llm_baseline is not hashable: it cannot be in a set or a key. {WRITE}")
 
     def __getattr__(self, name: str) -> NoReturn:
         """Refuse the methods of a text, and point to `text`.

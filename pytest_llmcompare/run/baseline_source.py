@@ -99,7 +99,7 @@ def outputs_of(session: Session, key: GroupKey) -> Outputs:
     group = session.groups.get(key)
     if group is None:
         raise BaselineError(
-            f"table {key.table!r} is not asked of model {key.model!r}, so there is nothing to compare with.\n"
+            f"table {key.table!r} is not given to model {key.model!r}, so there is nothing to compare with.\n"
             "Name that model, too: models=[...] in the marker."
         )
     result = session.result(key)

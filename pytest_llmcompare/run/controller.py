@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from pytest_llmcompare.comparison.attempts import Attempt
     from pytest_llmcompare.comparison.summary import Summary
     from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-    from pytest_llmcompare.reports.document import Report
     from pytest_llmcompare.reports.github import Location
+    from pytest_llmcompare.reports.report import Report
 
     from .pending_tracker import PendingTracker
     from .session import Session
@@ -53,13 +53,13 @@ class Controller:
     """A pytest plugin that exists once per run: in the only process, or in xdist's main process.
 
     Attributes:
-        attempts: How the tests of ours went, by node id; of a test that ran again, the last attempt.
+        attempts: How the marked tests went, by node id; of a test that ran again, the last attempt.
         results: What the tests observed, by node id and case; of a test that ran again, the last results.
-        locations: Where the tests stand, by node id.
+        locations: Where the tests are defined, by node id.
         groups: Results of the groups, without their outputs.
         declared: The rows of the tables, one mapping per process.
         all_collected: Whether all test files could be collected.
-        any_selected: Whether any test of ours was selected to run.
+        any_selected: Whether any marked test was selected to run.
         report: The finished run as the reports show it; None before its end.
         failures, hidden: The failed comparisons, and how many of them pytest's list of failures leaves out.
     """
@@ -137,7 +137,7 @@ class Controller:
         return result
 
     def take_attempt(self, attempt: Attempt | str, location: Location) -> None:
-        """Record how a test went, and where it stands. A worker sends its records as JSON."""
+        """Record how a test went, and where it is defined. A worker sends its records as JSON."""
         if isinstance(attempt, str):
             from pytest_llmcompare.comparison.attempts import Attempt
             from pytest_llmcompare.serialization import from_json
@@ -147,11 +147,11 @@ class Controller:
         self.locations[attempt.nodeid] = location
 
     def take_results(self, samples: tuple[CaseResult, ...] | str, report: pytest.TestReport) -> tuple[CaseResult, ...]:
-        """Record and return the results of a test, and record where it stands.
+        """Record and return the results of a test, and record where it is defined.
 
         Args:
             samples: A result per sample of the case; from a worker, a line of JSON for each.
-            report: The report that carries them; one of the teardown comes after another one.
+            report: The report that carries them, of the test itself or of its teardown.
         """
         if isinstance(samples, str):
             from pytest_llmcompare.records import CaseResult
@@ -177,7 +177,7 @@ class Controller:
 
     def finish(self, session: pytest.Session) -> None:
         """Write and delete baselines as the options say, summarize the run, tell plugins and write the reports."""
-        from pytest_llmcompare.reports.document import Report
+        from pytest_llmcompare.reports.report import Report
 
         from .display import mark_failure, write_report_files
         from .hook_calls import Hooks
@@ -207,7 +207,7 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def place(self, nodeid: str) -> str:
-        """Where a test stands, as editors open it: `test_geo.py:4`."""
+        """Where a test is defined, as editors open it: `test_geo.py:4`."""
         file, line, _ = self.locations[nodeid]
         return f"{file}:{(line or 0) + 1}"
 
@@ -239,7 +239,7 @@ class Controller:
         return bool(used or self.settings.models_are_asked_for or self.settings.reports)
 
     def _take_own(self, *, ended_by_itself: bool) -> None:
-        """Record the groups of this process: all of them, but under xdist."""
+        """Record the groups of this process: without xdist these are all groups."""
         session = session_of(self.config)
         self.groups.update(session.results_without_outputs())
         self.declared.append(session.declared())

@@ -11,16 +11,16 @@ import pytest
 
 from pytest_llmcompare.comparison.summary import Summary
 from pytest_llmcompare.compat import add_junit_case, paint_red, terminal_width
-from pytest_llmcompare.reports.document import Report
 from pytest_llmcompare.reports.github import Location, Places, annotation_lines, on_github
 from pytest_llmcompare.reports.junit import checks
+from pytest_llmcompare.reports.report import Report
 from pytest_llmcompare.reports.terminal import fault_lines, summary_lines
 from pytest_llmcompare.text import encodable
 
 from .stash import source_of
 
 if TYPE_CHECKING:
-    from pytest_llmcompare.reports.document import ReportData
+    from pytest_llmcompare.reports.report_data import ReportData
     from pytest_llmcompare.reports.style import Styled
 
 ANNOTATES_ALL = "pytest_github_actions_annotate_failures"
@@ -40,7 +40,7 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
     """
     if not targets:
         return report
-    from pytest_llmcompare.reports.document import report_data
+    from pytest_llmcompare.reports.report_data import report_data
     from pytest_llmcompare.reports.write import write_reports as write
 
     from .identity import identity
@@ -59,7 +59,7 @@ def write_report_files(report: Report, targets: tuple[str, ...], config: pytest.
 
 
 def mark_failure(summary: Summary, config: pytest.Config) -> None:
-    """Add a JUnit case per gate and fault, and color pytest's last line red if the run failed."""
+    """Add a JUnit case per threshold and fault, and color pytest's last line red if the run failed."""
     for check in checks(summary):
         add_junit_case(config, *check)
     if summary.faults:
@@ -87,7 +87,7 @@ def show(
         reporter: pytest's own.
         config: pytest's configuration.
         waits: Whether outputs wait for review.
-        hidden: Number of failures that pytest's list of them leaves out.
+        hidden: Number of failed tests that pytest's section FAILURES leaves out.
     """
     lines = summary_lines(
         report.summary,

@@ -40,7 +40,7 @@ class CompactFailure:
 
     def toterminal(self, writer: Any) -> None:
         """Write it with the `TerminalWriter` of pytest."""
-        from pytest_llmcompare.reports.compact import compact_failure, full_failure
+        from pytest_llmcompare.reports.compact_failure import compact_failure, full_failure
         from pytest_llmcompare.reports.style import Page
 
         from .display import output_encoding, write_parts

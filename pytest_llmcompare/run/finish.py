@@ -21,9 +21,9 @@ from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.judgement import Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, RowKey
-from pytest_llmcompare.reports.gates import failed_gates
 from pytest_llmcompare.reports.model_sentences import failed_verdict
 from pytest_llmcompare.reports.terminal_findings import sentence
+from pytest_llmcompare.reports.threshold_lines import failed_thresholds
 from pytest_llmcompare.settings import Settings, Update
 
 from .pending_tracker import PendingTracker
@@ -35,14 +35,14 @@ class RunRecords:
 
     Attributes:
         results: Results of the cases; several tests may share a case.
-        attempts: How the tests of ours went, by node id.
+        attempts: How the marked tests went, by node id.
         groups: Results of the groups.
         declared: The rows of the tables, in their order.
         models: Names of the run's models, in the order they were given.
         selected: Whether any test of a prompt table was selected to run.
         whole: Whether the run came to its end and knows all tables: not after an interruption or a collection error.
             Otherwise nothing is deleted, and missing comparisons are no fault.
-        place: Gives where a test stands, by its node id.
+        place: Gives where a test is defined, by its node id.
     """
 
     results: Sequence[CaseResult]
@@ -86,7 +86,7 @@ def finish(
         notes: Notes so far; this function adds its own.
     """
     for key in sorted(records.groups):  # a missed threshold fails the run even if no test asks for its evaluation
-        for line in failed_gates(records.groups[key]):
+        for line in failed_thresholds(records.groups[key]):
             notes.fail(line)
         if fault := changed_model(records.groups[key], settings):
             notes.fail(fault)

@@ -1,4 +1,7 @@
-"""What ends a run or a test early: SIGTERM, pytest-timeout. Imported in every pytest run, so it imports little."""
+"""SIGTERM ends a run as Ctrl-C does, and the last line says how many outputs are kept.
+
+It is imported in every pytest run, so it imports little.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-TIMER: pytest.StashKey[Any] = pytest.StashKey()
-"""On an item: the settings that pytest-timeout uses for it, if its timer runs."""
 
 TERMINATION: pytest.StashKey[Termination] = pytest.StashKey()
 """On the config: what SIGTERM does in this run."""
 
 REPEATED = 5.0
 """Seconds in which a second SIGTERM is ignored: `timeout` and most schedulers signal the process and its group."""
-
-LOADING = 600.0
-"""Seconds that loading models may take, besides the time limit of the tests."""
 
 
 class Termination:
@@ -96,28 +90,3 @@ def kept_line(root: Path, started: float, *, selected: bool = False) -> str:
     if not kept.outputs:
         return f"llmcompare: 0 of {kept.asked} outputs are kept: none was finished"
     return f"llmcompare: {kept.outputs} of {kept.asked} outputs are kept; the same command goes on from there"
-
-
-@contextmanager
-def time_for(item: pytest.Item, cases: int) -> Iterator[None]:
-    """Extend pytest-timeout's limit for a test that evaluates many cases at once.
-
-    The first test of a table evaluates all of its cases, which would count as the time of this one test.
-
-    Args:
-        item: The test.
-        cases: How many cases it evaluates; each adds the limit of one test.
-    """
-    settings = item.stash.get(TIMER, None)
-    if settings is None or not cases:
-        yield
-        return
-    hook = item.config.hook
-    hook.pytest_timeout_cancel_timer(item=item)
-    hook.pytest_timeout_set_timer(item=item, settings=settings._replace(timeout=settings.timeout * cases + LOADING))
-    try:
-        yield
-    finally:
-        hook.pytest_timeout_cancel_timer(item=item)
-    # Not after an error: only its report is left, and that is not to be timed out again.
-    hook.pytest_timeout_set_timer(item=item, settings=settings)

@@ -1,4 +1,4 @@
-"""Questions about a test, class or module: its markers, parameters and fixtures, and where it stands.
+"""Questions about a test, class or module: its markers, parameters and fixtures, and where it is defined.
 
 It is imported in every pytest run, so it imports little.
 """
@@ -27,7 +27,7 @@ FIXTURES = "pytest_llmcompare.fixtures"
 
 
 def place(node: pytest.Item | pytest.Collector) -> str:
-    """Where a test or class stands, as editors open it: `test_geo.py:4`."""
+    """Where a test or class is defined, as editors open it: `test_geo.py:4`."""
     if isinstance(node, pytest.Item):
         path, line, _ = node.location
         return f"{path}:{(line or 0) + 1}"
@@ -37,7 +37,7 @@ def place(node: pytest.Item | pytest.Collector) -> str:
 
 
 def markers(node: pytest.Item | pytest.Collector) -> list[pytest.Mark]:
-    """The markers that stand on a test, class or module itself."""
+    """The markers on a test, class or module itself."""
     return [mark for mark in node.own_markers if mark.name == MARKER]
 
 
@@ -47,7 +47,7 @@ def chain(node: pytest.Item | pytest.Collector) -> list[pytest.Collector]:
 
 
 def asked_by_fixtures(item: pytest.Item, name: str) -> bool:
-    """True if a fixture of the user's asks for one of ours."""
+    """True if one of the user's fixtures asks for one of this plugin's."""
     every = [fixture for definitions in fixture_definitions(item).values() for fixture in definitions]
     return any(name in fixture.argnames for fixture in every if fixture.func.__module__ != FIXTURES)
 
@@ -64,7 +64,7 @@ def callspec(item: pytest.Item, what: str) -> Any:
 
 
 def code_place(item: pytest.Item, fixture: Any) -> str:
-    """Where a fixture stands, relative to pytest's root if it lies below."""
+    """Where a fixture is defined, relative to pytest's root if it lies below."""
     function = inspect.unwrap(fixture.func)
     code = getattr(function, "__code__", None)
     if code is None:

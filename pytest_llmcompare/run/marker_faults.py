@@ -1,4 +1,4 @@
-"""Find tests that use the marker or the fixtures in a way that compares nothing; they fail at collection.
+"""Find tests that use the marker or the fixtures in a way that compares nothing; they are errors of collection.
 
 It is imported in every pytest run, so it imports little.
 """
@@ -105,7 +105,7 @@ def asked_late(item: pytest.Item) -> str:
     marker = "" if item.get_closest_marker(MARKER) else ' Mark it with @pytest.mark.llm_prompts("prompts.csv"), too.'
     return (
         f"{place(item)}: {name} asks for a fixture of pytest-llmcompare only while it runs (request.getfixturevalue), "
-        "or for one that does not go with its arguments, so no row of the table was chosen for it.\n"
+        "or for a fixture that its arguments do not lead to, so no row of the table was chosen for it.\n"
         f"Name the fixture in the test's arguments. {EXAMPLE.format(name)}{marker}"
     )
 
@@ -158,7 +158,7 @@ def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *,
 
     Args:
         item: The test.
-        ours: The fixtures of ours that it uses.
+        ours: The fixtures of this plugin that it uses.
         leads: Those of `PARAMETER` and `TABLE_PARAMETER` that these lead to.
         marked: Whether the test itself has a marker.
         method: Whether it is a method of a `unittest.TestCase`.
@@ -169,7 +169,7 @@ def _compares_nothing(item: pytest.Function, ours: Set[str], leads: Set[str], *,
     if marked and not ours:
         return _unasked(item)
     if leads and leads.isdisjoint(callspec(item, "params")):
-        return f"pytest runs {name} without the rows of its table, as it does with generators. Use no yield."
+        return f"pytest does not parametrize generators, so {name} has no rows of its table. Do not use yield in it."
     if marked and ours and not _sees(item, ours):
         asked = ", ".join(sorted(ours))
         return f"{name} asks for {asked} by usefixtures, so it never sees the value. {EXAMPLE.format(name)}"
@@ -205,7 +205,7 @@ def _unasked(item: pytest.Function) -> str:
         if wrong not in known and (match := difflib.get_close_matches(wrong, FOR_USERS, n=1))
     }
     hint = "".join(f" Did you mean {right} instead of {wrong!r}?" for wrong, right in near.items())
-    late = " request.getfixturevalue comes too late for it." if "request" in item.fixturenames else ""
+    late = " request.getfixturevalue runs too late for that." if "request" in item.fixturenames else ""
     return (
         f"{name} is marked with llm_prompts but asks for none of its fixtures, so nothing would be compared."
         f"{hint}{late} {EXAMPLE.format(name)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_llmcompare.baselines.content_digests import recall_digests
+from pytest_llmcompare.baselines.content_digests import load_digests
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models.resolve import ResolvedModel, check_early, resolve
 from pytest_llmcompare.models.spec import ModelSpec, SourceKind
@@ -15,7 +15,7 @@ class ModelLookup:
 
     Args:
         root: pytest's root folder.
-        recalls: Whether fingerprints of files that earlier runs kept are used.
+        recalls: Whether digests of files that earlier runs saved are used.
     """
 
     def __init__(self, root: Path, *, recalls: bool) -> None:
@@ -33,7 +33,7 @@ class ModelLookup:
         """
         is_new = spec not in self.resolved
         if is_new and self.recalls:
-            recall_digests(self.root)
+            load_digests(self.root)
         if not (is_new and check_early(spec, root=self.root)):
             self.resolve(spec)
 

@@ -167,7 +167,7 @@ def check_alone(wanted: Set[str]) -> None:
 
 
 def asked(item: pytest.Item) -> tuple[Asked, ...]:
-    """What a test asks for; empty if it is not one of ours."""
+    """What a marked test asks for; empty for any other test."""
     callspec = getattr(item, "callspec", None)
     parameters: Mapping[str, Any] = {} if callspec is None else callspec.params
     one: Asked | None = parameters.get(PARAMETER)

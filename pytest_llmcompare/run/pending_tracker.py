@@ -202,7 +202,7 @@ class PendingTracker:
         except (BaselineError, OSError) as error:
             self._works = False
             self.notes.append(
-                f"{self._why(error)}\nThe run goes on without; llmcompare review shows only what was kept."
+                f"{self._why(error)}\nThe run goes on without it; llmcompare review shows only what was kept."
             )
 
     def _why(self, error: BaselineError | OSError) -> str:

@@ -35,7 +35,7 @@ from .stash import ATTEMPT, ENDED, MODEL_COMPARISON, OBSERVATION, REPORT
 from .xdist import sendable
 
 COMPARISON = re.compile(r"(?:\A|\n)assert (?:False|.*<baseline .*)\Z", re.DOTALL)
-"""pytest's message of a failed comparison. A message of the user's own stands before it."""
+"""pytest's message of a failed comparison. The user's own message comes before it."""
 
 
 def fail_without_output(item: pytest.Item, reason: str, session: Session) -> NoReturn:
@@ -75,7 +75,8 @@ def explain(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
 def attach(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
     """Attach to a report how its test went and the results of its case, and give JUnit its properties.
 
-    A test that fails in its teardown reports a second time: it did not pass. So does one whose fixtures compare there.
+    A test that fails in its teardown did not pass, so its report is attached a second time then. So is that of a test
+    whose fixtures compare in their teardown.
     """
     observation = item.stash.get(OBSERVATION, None)
     if observation is not None:
@@ -112,7 +113,7 @@ def serializable(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_subtest(item: pytest.Item) -> bool:
-    """True if a report comes while the body of a test of ours still runs."""
+    """True if a report comes while the body of a marked test still runs."""
     ours = OBSERVATION in item.stash or MODEL_COMPARISON in item.stash
     return ours and not item.stash.get(ENDED, True)
 

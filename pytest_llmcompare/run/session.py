@@ -53,7 +53,7 @@ class Session:
         owners: For each folder and table, a fingerprint of its cases and the first test that declared it.
         shown_reasons: Reasons of failures that were shown in full: a model that cannot be loaded fails all its tests.
         all_collected: Whether all test files could be collected.
-        any_selected: Whether any test of ours was selected to run.
+        any_selected: Whether any marked test was selected to run.
         scratch: Folder for files of this run, shared by xdist's workers; set by the first test that runs.
         started: Folder that pytest was started in; a test may change to another.
     """
@@ -265,7 +265,7 @@ class Session:
             end_quickly()
 
     def results_without_outputs(self) -> dict[GroupKey, GroupResult]:
-        """The results, without what the tests report case by case."""
+        """The results without outputs and verdicts, which the tests' own reports carry."""
         return {key: result.without_outputs() for key, result in self.results.items()}
 
     def declared(self) -> dict[GroupKey, tuple[RowKey, ...]]:

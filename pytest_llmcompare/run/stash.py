@@ -54,7 +54,7 @@ DECLARED, GROUPS = "llmcompare_declared", "llmcompare_groups"
 """What a worker sends to the controller at its end: rows of the tables, group results."""
 
 ALL_COLLECTED, SELECTED = "llmcompare_all_collected", "llmcompare_selected"
-"""Also sent at its end: whether it could collect all test files, and whether any test of ours was selected."""
+"""Also sent at its end: whether it could collect all test files, and whether any marked test was selected."""
 
 
 def is_worker(config: pytest.Config) -> bool:

@@ -91,7 +91,7 @@ def read_answer(content: bytes, *, has_stop_strings: bool) -> Answer:
 
     Args:
         content: The body.
-        has_stop_strings: Whether the request had any; then `stop` may stand for one of them or for the end token.
+        has_stop_strings: Whether the request had any; then `stop` may mean one of them or the end token.
 
     Raises:
         BadAnswerError: It is no completion, has no text, holds a number that is not finite, was cut by a content
@@ -153,13 +153,13 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def _label(value: object) -> str:
-    """A name that the server gives, as text that can stand in a file, a parameter of MLflow and a line."""
+    """A name that the server gives, as text that fits into a file, a parameter of MLflow and a line."""
     text = "" if value is None else str(value)[:MOST_SHOWN]
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _without_folder(model: str) -> str:
-    """The name of a model; some servers give the path of its file, which is nobody's business."""
+    """The name of a model; some servers give the path of its file, which tells nothing about the model."""
     is_path = model.startswith("/") or model[1:3] in (":\\", ":/")
     return re.split(r"[/\\]", model)[-1] if is_path else model
 

@@ -35,7 +35,7 @@ OUR_OWN = "pytest-llmcompare"
 
 
 class RefusedError(BadAnswerError):
-    """An answer with an HTTP status that says no.
+    """An answer with an HTTP status of 400 or more.
 
     Args:
         message: What the server says.
@@ -159,7 +159,7 @@ class Client:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Send each request while no other is in flight, in whichever process of the run."""
+        """Send each request while no other is in flight, from any process of the run."""
         self._is_alone = True
         try:
             yield

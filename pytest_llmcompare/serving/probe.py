@@ -24,7 +24,7 @@ PROMPT_ALTERNATIVES = 2
 VLLM_FIELDS = {"return_token_ids": True, "return_tokens_as_token_ids": True}
 PROBE = "The capital of"
 REQUESTS = 3
-"""Most requests of the probe, but for one more for each field below that the server takes by another name or not."""
+"""Most requests of the probe, plus one for each field below that the server refuses or takes by another name."""
 LENGTH, NEWER_LENGTH = "max_tokens", "max_completion_tokens"
 REFUSED_TEMPERATURE = re.compile(
     r"unsupported (?:value|parameter)\W{1,3}temperature"
@@ -122,7 +122,7 @@ class Capabilities:
 def find_capabilities(
     client: Client, read: Callable[[bytes], Answer], name: str, *, chat: bool = False
 ) -> Capabilities:
-    """Send a request of one token, again with other fields if the server refuses it, and look at the answer.
+    """Find what a server shows: request one token, again with other fields if it refuses, and look at the answer.
 
     Args:
         client: Sends the requests.
@@ -176,7 +176,7 @@ class _Attempt:
         return {**VLLM_FIELDS, "prompt_logprobs": most} if self.asks_vllm else {}
 
     def as_named_by(self, error: RefusedError) -> _Attempt | None:
-        """The same with a field that the refusal names in place of ours, or without one; None if it names none."""
+        """The same attempt with a field renamed or left out as the refusal says; None if the refusal names no field."""
         if error.status != BAD_REQUEST:
             return None
         if self.length != NEWER_LENGTH and NEWER_LENGTH in str(error):

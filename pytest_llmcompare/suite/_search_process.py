@@ -1,7 +1,8 @@
-"""Program of the process in which `regex:` assertions search; `bounded_search.py` starts it. Imports nothing of ours.
+"""Program of the process in which `regex:` assertions search; `bounded_search.py` starts it.
 
-It reads lines of JSON, `[pattern, text, seconds]`, and answers each with `true`, `false` or the text of an error. A
-search that takes longer ends the process: faulthandler's watchdog is a thread that needs no lock of the interpreter.
+It imports nothing of this package. It reads lines of JSON, `[pattern, text, seconds]`, and answers each with `true`,
+`false` or the text of an error. A search that takes longer ends the process: faulthandler's watchdog is a thread that
+needs no lock of the interpreter.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Kind(NamedTuple):
 
 def _needed(wanted: str) -> str:
     if not wanted:
-        raise WantedError("nothing stands after the colon")
+        raise WantedError("there is nothing after the colon")
     return wanted
 
 
@@ -58,7 +58,7 @@ def _contains(wanted: str, place: Place) -> Check:  # noqa: ARG001 - readers hav
 
 def _icontains(wanted: str, place: Place) -> Check:  # noqa: ARG001
     folded = _needed(wanted).casefold()
-    return lambda output, _: "" if folded in output.text.casefold() else "not in the output, in upper or lower case"
+    return lambda output, _: "" if folded in output.text.casefold() else "not in the output, whatever the case"
 
 
 def _not_contains(wanted: str, place: Place) -> Check:  # noqa: ARG001
@@ -73,12 +73,12 @@ def _not_contains(wanted: str, place: Place) -> Check:  # noqa: ARG001
 
 def _equals(wanted: str, place: Place) -> Check:  # noqa: ARG001
     _needed(wanted)
-    return lambda output, _: "" if output.text.strip() == wanted else "the output is another text"
+    return lambda output, _: "" if output.text.strip() == wanted else "the output is not equal to it"
 
 
 def _starts_with(wanted: str, place: Place) -> Check:  # noqa: ARG001
     _needed(wanted)
-    return lambda output, _: "" if output.text.lstrip().startswith(wanted) else "the output starts in another way"
+    return lambda output, _: "" if output.text.lstrip().startswith(wanted) else "the output does not start with it"
 
 
 def _regex(wanted: str, place: Place) -> Check:  # noqa: ARG001
@@ -98,7 +98,7 @@ def _regex(wanted: str, place: Place) -> Check:  # noqa: ARG001
 
 def _json(wanted: str, place: Place) -> Check:  # noqa: ARG001
     if wanted:
-        raise WantedError("nothing stands after json; to check what the JSON holds, write json-schema: FILE")
+        raise WantedError("json takes no text; to check what the JSON holds, write json-schema: FILE")
     return lambda output, _: _parsed(output.text)[1]
 
 
@@ -113,7 +113,7 @@ def _json_schema(wanted: str, place: Place) -> Check:
 
 
 def _parsed(text: str) -> tuple[Any, str]:
-    """The value of a JSON text, or why it is none."""
+    """The value of a JSON text, or why the text is not JSON."""
     try:
         return json.loads(text, parse_constant=_refuse), ""
     except (ValueError, RecursionError) as error:
@@ -194,7 +194,7 @@ def read_check(kind: str, bound: float | None, wanted: str, place: Place) -> Che
     Args:
         kind: A name in `KINDS`.
         bound: Number in parentheses after the name, which only `similar` takes; None if there is none.
-        wanted: What stands after the colon, without white space around it.
+        wanted: The text after the colon, without white space around it.
         place: Where files and functions are looked for.
 
     Raises:

@@ -89,7 +89,7 @@ def prompt_id(column: str, value: object) -> str:
     """Check an id; the whole number `7` is the same id as integer and as float.
 
     Raises:
-        CellError: Not text or a number, or text that cannot stand in the name of a test.
+        CellError: Not text or a number, or text that cannot be part of a test's name.
     """
     if is_number(value):
         return number_text(column, value)

@@ -137,7 +137,7 @@ def column_label(column: str) -> str:
 
 
 def another_name(column: str) -> str:
-    """Advice for users who want a column of their own."""
+    """Advice for users who want a further column, which has no role."""
     return f"A column of your own needs another name, e.g. {f'own_{trimmed(column)}'!r}."
 
 

@@ -15,13 +15,13 @@ from pytest_llmcompare.records import Row
 
 from .cells import WRITE_PROMPT, CellError, prompt
 from .column_names import MESSAGES, folded
+from .json_text import RepeatedNameError, advice_for, syntax_fault, unique_names
 from .raw_rows import shown_value
-from .structured_text import RepeatedNameError, advice_for, syntax_fault, unique_names
 
 FORM = 'Write a list of messages such as [{"role": "user", "content": "Hi"}].'
 TOOLS_FORM = 'Write a list of tools such as [{"type": "function", "function": {"name": "clock"}}].'
 TEXT_ONLY = "Write the text of a message as its content; images and other parts are not supported."
-NO_EXAMPLES = "few-shot examples cannot stand before a conversation. Write them as messages of user and assistant."
+NO_EXAMPLES = "few-shot examples cannot be put before a conversation. Write them as messages of user and assistant."
 MOST_FAULTS = 3  # of one conversation
 
 
@@ -50,7 +50,7 @@ def from_json(column: str, value: object, form: str) -> object:
     """The content of a cell with JSON text; any other cell as it is.
 
     Raises:
-        CellError: Broken JSON, a name twice in one object, or a number that is none.
+        CellError: Broken JSON, a name twice in one object, or a number that JSON does not have.
     """
     if not isinstance(value, str):
         return value
@@ -139,7 +139,7 @@ def tools(column: str, value: object) -> Sequence[Mapping[str, Any]]:
 
 
 def check_no_examples(rows: Sequence[Row], examples: Mapping[str, str | None]) -> None:
-    """Check that no few-shot examples would stand before a conversation.
+    """Check that no few-shot examples would come before a conversation.
 
     Args:
         rows: The rows.
@@ -184,7 +184,7 @@ def _json_faults(value: object) -> Iterator[str]:
         if half := next((char for char in value if "\ud800" <= char <= "\udfff"), ""):
             yield f"it holds half a character ({half!r}), which no model can read."
     elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
-        yield f"it holds {shown_value(value)}, which JSON cannot."
+        yield f"it holds {shown_value(value)}, which JSON cannot hold."
 
 
 def _given(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,4 +193,4 @@ def _given(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"JSON has no number {name}")

@@ -80,7 +80,7 @@ def _schema_in(path: Path, name: str) -> Any:
 
 
 def _limited(keyword: str, follow: Callable[..., Iterable[Any] | None]) -> Callable[..., Iterator[Any]]:
-    """A keyword as jsonschema follows it, after its searches were done in limited time."""
+    """Check a keyword as jsonschema does, after its regular expressions were searched for in limited time."""
 
     def check(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
         if keyword == PATTERN:

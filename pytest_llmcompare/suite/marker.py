@@ -195,7 +195,7 @@ def declare(
         base: The same folder as a path; the table's path is relative to it.
         root: pytest's root folder; None takes `base`.
         semantic_model: Embedding model of the run, for similarity of meaning.
-        load: Asked first for the rows of a table; None if no plugin reads tables.
+        load: The plugins' hook, asked for the rows of a table first; None if no plugin reads tables.
 
     Raises:
         UsageError: Unknown or wrong keywords.

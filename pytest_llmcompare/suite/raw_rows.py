@@ -13,7 +13,7 @@ from pytest_llmcompare.errors import TableError
 MOST_FAULTS = 20
 TEXT_COLUMN = "prompt"  # where the texts of a plain list of prompts go
 Item = tuple[int, str, Any]
-"""A row not yet looked into: its number, its place, what stands there."""
+"""A row not yet looked into: its number, its place, its content."""
 
 
 class MarkerColumns(NamedTuple):
@@ -195,7 +195,7 @@ def shown_value(value: object, longest: int = 60) -> str:
     """A value as messages show it, shortened."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # any object may stand in a table, and a number may be too long to print
+    except Exception:  # a table may hold any object, and a number may be too long to print
         text = f"<{type(value).__name__}>"
     return text if len(text) <= longest else f"{text[: longest - 4]} ..."
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from pytest_llmcompare.errors import TableError, did_you_mean
 
+from .csv_text import read_csv, read_tsv
+from .json_text import read_json, read_jsonl
 from .other_objects import address_shown, is_address
 from .raw_rows import MarkerColumns, RawTable, check_unique_columns, from_items, located, shown_value
-from .separated_text import read_csv, read_tsv
-from .structured_text import read_json, read_jsonl, read_yaml
+from .yaml_text import read_yaml
 
 MOST_BYTES = 2**30  # of a file, unpacked: a table is read whenever tests are collected
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # where pandas keeps an index without a name
@@ -102,7 +103,7 @@ def read_bytes(path: Path, name: str) -> bytes:
         raise TableError(f"{name}: no such file.{near(path)}") from None
     except OSError as error:
         raise TableError(
-            f"{name}: cannot be read: {error.strerror or error}. Look at the rights of the file and its folders."
+            f"{name}: cannot be read: {error.strerror or error}. Check the permissions of the file and its folders."
         ) from None
     except ValueError as error:  # a NUL or half a character in the path
         raise TableError(f'{name}: not the path of a file: {error}. A prompt goes into a list: ["..."].') from None
@@ -112,7 +113,7 @@ def irregular(mode: int) -> str:
     """What a path is, if it is not a regular file."""
     if stat.S_ISDIR(mode):
         return "a folder"
-    return "a named pipe (FIFO)" if stat.S_ISFIFO(mode) else "no regular file (a device or a socket)"
+    return "a named pipe (FIFO)" if stat.S_ISFIFO(mode) else "a device or a socket"
 
 
 def below(path: Path) -> str:
@@ -151,7 +152,7 @@ def unzipped(name: str, data: bytes) -> bytes:
             content = stream.read(MOST_BYTES + 1)
     except gzip.BadGzipFile as error:
         hint = "Take .gz off its name if it is not compressed."
-        raise TableError(f"{name}: the file is not read by gzip: {error}. {hint}") from None
+        raise TableError(f"{name}: gzip cannot read the file: {error}. {hint}") from None
     except (OSError, EOFError, zlib.error) as error:
         raise TableError(f"{name}: the gzip file is broken: {error}. Write it again.") from None
     if len(content) > MOST_BYTES:

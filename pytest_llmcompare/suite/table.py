@@ -66,7 +66,7 @@ def read_table(
         base: Folder that the path is relative to.
         input: Column of the prompts; None takes the first found of `INPUT_COLUMNS`.
         target: Column of the expected answers; None takes `target` where there is one.
-        load: Asked first for the rows.
+        load: The plugins' hook, asked for the rows first; None without plugins.
         assertions: Reads the assertions of the rows; None reads only those that need nothing but `base`.
 
     Returns:

@@ -67,8 +67,8 @@ def decode(name: str, data: bytes, rows: Callable[[str], int] | None = None) -> 
         raise TableError(f"{where}NUL, which no text holds. Remove it, or write the file again.")
     raise TableError(
         f"{where}0x{body[at]:02x}, which is not UTF-8. Save the file as UTF-8 where it was written (in Excel: "
-        f"'CSV UTF-8'). Else find out its encoding: file {shlex.quote(name)} guesses, and the right one shows all "
-        f"letters right. {converted(name, 'ENCODING')}"
+        f"'CSV UTF-8'). Otherwise find out its encoding: `file {shlex.quote(name)}` guesses it, and with the right one "
+        f"all letters look right. {converted(name, 'ENCODING')}"
     )
 
 

@@ -66,14 +66,14 @@ def read_threshold(metric: object, condition: object) -> Threshold:
     """
     where = f"llm_prompts: thresholds[{metric!r}]"
     if not isinstance(metric, str) or not metric.strip():
-        raise UsageError(f"{where}={condition!r}, expected the name of a metric before it.")
+        raise UsageError(f"{where}={condition!r}, expected the name of a metric as the key.")
     if isinstance(condition, str):
         return Threshold(metric, *read_condition(condition, where))
     bound, greater = getattr(condition, "threshold", None), getattr(condition, "greater_is_better", None)
     for change in CHANGES:
         if getattr(condition, change, None) is not None:
             raise UsageError(
-                f"{where}: {change} compares with the evaluation of another model, and a gate looks at one. "
+                f"{where}: {change} compares with the evaluation of another model, and a threshold looks at one model. "
                 "Give MetricThreshold(threshold=...) alone."
             )
     if not isinstance(greater, bool) or isinstance(bound, bool) or not isinstance(bound, (int, float)):

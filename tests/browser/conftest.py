@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.reports.document import ReportData
 from pytest_llmcompare.reports.html import html_report
+from pytest_llmcompare.reports.report_data import ReportData
 
 from .chromium import INSTALL, Chromium, find
 

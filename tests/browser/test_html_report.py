@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import AssertionResult, Finding, Gate, ModelVerdict
+from pytest_llmcompare.judgement import AssertionResult, Finding, ModelVerdict, ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult
 from tests.unit.reports.runs import ARMS, DRIFT, HOSTILE, IDENTICAL, drawn, found, generation, hostile, mixed
 
@@ -56,7 +56,10 @@ def press(browser: Chromium, *keys: str) -> None:
 
 def test_why_a_run_failed(browser: Chromium, show: Show) -> None:
     """Reasons and thresholds stand above the models, failed ones first; a fault is no note once more."""
-    gates = (Gate("exact_match/v1", ">=0.5", 0.75, True, 10, 10), Gate("n", "<=4", None, False, 3, 10, "It failed."))
+    gates = (
+        ThresholdResult("exact_match/v1", ">=0.5", 0.75, True, 10, 10),
+        ThresholdResult("n", "<=4", None, False, 3, 10, "It failed."),
+    )
     verdict = ModelVerdict(Finding.CHANGED, 0.1, 1e-6, 3e-6, tokens=40, cases=3, same_weights=False)
     group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates, model_verdict=verdict)
     show(drawn(mixed(), (group,), "a note", "no room", faults=["no room"]))
@@ -251,7 +254,7 @@ def test_thousands_of_cases_are_there_at_once(browser: Chromium, show: Show) -> 
 def test_nothing_is_told_by_colour_alone(browser: Chromium, show: Show) -> None:
     """Verdicts, tiles, assertions and changed words can be told apart by words, signs and lines."""
     results = (AssertionResult("contains: 8", passed=False, why="not in it"), AssertionResult("json", passed=True))
-    gates = (Gate("a", ">=1", 1.0, True, 1, 1), Gate("b", ">=1", 0.0, False, 1, 1))
+    gates = (ThresholdResult("a", ">=1", 1.0, True, 1, 1), ThresholdResult("b", ">=1", 0.0, False, 1, 1))
     group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
     show(drawn([dataclasses.replace(one, assertions=results) for one in mixed()], (group,)))
     browser.click("a[href$='small/spider']")

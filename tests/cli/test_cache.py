@@ -1,4 +1,4 @@
-"""`llmcompare cache`: what is kept, and how it is deleted, carried elsewhere and brought back."""
+"""`llmcompare cache`: what it shows, and how it is deleted, carried elsewhere and brought back."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_llmcompare.baselines.answer_cache import AnswerFile, files_in
-from pytest_llmcompare.baselines.answer_lines import KeptAnswer, KeptModel, answer_line, key_of, model_line
+from pytest_llmcompare.baselines.answer_cache import CacheFile, files_in
+from pytest_llmcompare.baselines.cache_lines import CachedAnswer, CachedModel, answer_line, key_of, model_line
 from pytest_llmcompare.cli.main import main
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.records import GroupKey
@@ -19,15 +19,15 @@ GROUP = GroupKey("tests", "trivia", "tiny\x1b[31m")
 def root(tmp_path: Path) -> Path:
     """A project with two answers in its cache."""
     facts = {"weights": "abc"}
-    answers = [KeptAnswer(key_of(facts), row, {"prompt": row}, Generation("x")) for row in "ab"]
-    file = AnswerFile(tmp_path, GROUP)
-    lines = [model_line(key_of(facts), KeptModel(facts, {}), GROUP), *map(answer_line, answers)]
+    answers = [CachedAnswer(key_of(facts), row, {"prompt": row}, Generation("x")) for row in "ab"]
+    file = CacheFile(tmp_path, GROUP)
+    lines = [model_line(key_of(facts), CachedModel(facts, {}), GROUP), *map(answer_line, answers)]
     assert file.append(lines) == ""
     return tmp_path
 
 
 @pytest.mark.parametrize("command", [["cache"], ["cache", "show"]])
-def test_it_shows_what_is_kept(
+def test_it_shows_what_is_cached(
     root: Path, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tables and models with the number of their answers; names cannot act on the terminal."""

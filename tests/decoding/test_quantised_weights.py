@@ -14,7 +14,7 @@ from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
 from pytest_llmcompare.decoding.engine import generate
 from pytest_llmcompare.decoding.failures import EngineWarning
 from pytest_llmcompare.decoding.float32_trial import why_not_in_float32
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Finding
 from pytest_llmcompare.models.load import LocalModel
@@ -82,7 +82,7 @@ def test_in_full_precision_it_is_judged() -> None:
     local = quantised(torch.float32)
     recorded = outputs_of(local)
     assert dict(recorded[0].environment)["dtype"] == "float32"
-    noise = reading_noise(local, list(zip(ask(PLAIN, PROMPTS), recorded, strict=True)))
+    noise = measure_noise(local, list(zip(ask(PLAIN, PROMPTS), recorded, strict=True)))
     assert 0 < (noise or 0) < 1e-5
     assert finding(recorded, local) is Finding.UNCHANGED
     assert finding(recorded, quantised(torch.float32, factor=1.001)) is Finding.CHANGED

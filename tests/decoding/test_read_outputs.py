@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_llmcompare.decoding import reading_noise as reading_noise_module
+from pytest_llmcompare.decoding import measure_noise as reading_noise_module
 from pytest_llmcompare.decoding.engine import generate
-from pytest_llmcompare.decoding.reading_noise import reading_noise
+from pytest_llmcompare.decoding.measure_noise import measure_noise
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.load import LocalModel
@@ -113,11 +113,11 @@ def test_noise_of_reading(name: str, dtype: torch.dtype) -> None:
     local.model.to(dtype)
     requests = ask(PLAIN, PROMPTS[:3])
     outputs = [output for output in generate(local, requests, read=True) if isinstance(output, Generation)]
-    noise = reading_noise(local, list(zip(requests, outputs, strict=True)))
+    noise = measure_noise(local, list(zip(requests, outputs, strict=True)))
     assert noise is not None
     assert 0 <= noise < 1e-5
     unread = [replace(output, as_read=None) for output in outputs]
-    assert reading_noise(local, list(zip(requests, unread, strict=True))) is None
+    assert measure_noise(local, list(zip(requests, unread, strict=True))) is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_processors_that_hardly_change_log_probs_are_no_noise(settings: dict[str
         for one, other in zip(output.logprobs or (), output.as_read or (), strict=True)
     ]
     assert max(moved) > 1e-5
-    assert (reading_noise(local, list(zip(requests, outputs, strict=True))) or 0) < 2e-6
+    assert (measure_noise(local, list(zip(requests, outputs, strict=True))) or 0) < 2e-6
 
 
 def test_few_outputs_without_processors_are_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_few_outputs_without_processors_are_not_enough(monkeypatch: pytest.Monke
         ]
         outputs = [output for output in generate(local, requests, read=True) if isinstance(output, Generation)]
         lengths.clear()
-        assert reading_noise(local, list(zip(requests, outputs, strict=True)))
+        assert measure_noise(local, list(zip(requests, outputs, strict=True)))
         assert lengths.count(1) == expected  # the last of seven makes no pair
 
 
@@ -186,8 +186,8 @@ def test_noise_is_what_another_attention_moves(name: str, dtype: torch.dtype) ->
         for request, output in zip(ask(PLAIN, PROMPTS), generate(local, ask(PLAIN, PROMPTS), read=True), strict=True)
         if isinstance(output, Generation)
     ]
-    noise = reading_noise(local, answered)
-    assert noise == reading_noise(local, answered)
+    noise = measure_noise(local, answered)
+    assert noise == measure_noise(local, answered)
     local.model.set_attn_implementation("eager")
     squares = [
         (now - then) ** 2
@@ -204,6 +204,6 @@ def test_models_are_as_before_when_their_noise_is_known() -> None:
     """No hook stays."""
     local = make("mistral")
     outputs = [one for one in generate(local, ask(PLAIN, PROMPTS), read=True) if isinstance(one, Generation)]
-    reading_noise(local, list(zip(ask(PLAIN, PROMPTS), outputs, strict=True)))
+    measure_noise(local, list(zip(ask(PLAIN, PROMPTS), outputs, strict=True)))
     assert not any(part._forward_hooks for part in local.model.modules())
     assert generate(local, ask(PLAIN, PROMPTS), read=True) == outputs

@@ -237,7 +237,7 @@ def test_a_near_tie_is_decided_plainly_and_the_rest_by_the_draft() -> None:
     [
         ({"num_beams": 2}, "a beam search looks at more than one output"),
         ({"use_cache": False}, "use_cache=False asks for every token to be read again"),
-        ({"guidance_scale": 1.5}, "guidance_scale cannot be replayed"),
+        ({"guidance_scale": 1.5}, "guidance_scale cannot be reproduced in one pass"),
         ({"do_sample": True}, "sampling without a seed cannot be repeated"),
     ],
 )

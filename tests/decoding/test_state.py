@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_llmcompare.decoding.state import fresh
+from pytest_llmcompare.decoding.module_state import fresh
 
 
 class Keeper(nn.Module):

@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, Run
 from mlflow.tracking import fluent
 
+import pytest_llmcompare.evaluation.ask_local
 import pytest_llmcompare.evaluation.evaluate  # before pytester's runs, which forget what they imported themselves
-import pytest_llmcompare.evaluation.local_model
 import pytest_llmcompare.evaluation.resources  # noqa: F401
 from pytest_llmcompare.models import in_memory
 

@@ -61,7 +61,7 @@ def test_predict(chat: str) -> None:
     [
         ({"messages": [{"role": "bot", "content": "x"}]}, "message 1 of 1: role is 'bot', expected"),
         ({"messages": '[{"role": "user"'}, "which is not JSON"),
-        ({"messages": SKY, "few_shot_examples": "Q: x"}, "few-shot examples cannot stand before a conversation."),
+        ({"messages": SKY, "few_shot_examples": "Q: x"}, "few-shot examples cannot be put before a conversation."),
         ({"messages": SKY, "tools": "x"}, "tools is 'x', which is not JSON"),
         ({"messages": 3}, "expected a list of messages"),
         ({"messages": [{"role": "user", "content": "\ud83d"}]}, "half a character"),

@@ -45,7 +45,7 @@ def test_every_fault_of_the_arguments() -> None:
         "PyfuncTransformer('gpt2-large'): gen_config_dict: temperature=-1, expected a number above 0 "
         "(greedy decoding is do_sample: false).\n"
         "PyfuncTransformer('gpt2-large'): examples=None, expected text.\n"
-        "PyfuncTransformer('gpt2-large'): batch_size=-1, expected a whole number from 1, or 0 to choose.\n"
+        "PyfuncTransformer('gpt2-large'): batch_size=-1, expected a whole number from 1, or 0 to have it chosen.\n"
         "PyfuncTransformer('gpt2-large'): dtype 'flaot32' is not known. Did you mean 'float32'?\n"
         "PyfuncTransformer('gpt2-large'): device='GPU 0', expected text such as 'cpu', 'cuda', 'cuda:1' or 'auto'."
     )
@@ -110,7 +110,7 @@ def test_faulty_rows_are_numbered_and_all_named(gpt2: str) -> None:
         'Write decoding settings as JSON, with double quotes: {"max_new_tokens": 10}.\n'
         "row 4 of 6: input_text is 5, expected text.\n"
         "Put it in quotes, or convert the column to text.\n"
-        "row 5 of 6: seed is 1.5, expected a whole number of 64 bits.\n"
+        "row 5 of 6: seed is 1.5, expected an integer of at most 64 bits.\n"
         "row 6 of 6: config_dict: min_new_tokens=65 is more than max_new_tokens=64."
     )
 

@@ -59,7 +59,7 @@ def test_one_screen_says_one_thing(suite: Suite) -> None:
     assert list(suite.table("case")["exact_match/score"]) == [1.0] * 4
     assert "2 / 2 of 2" in summary
     assert (
-        "gate failed: table 'sums', model 'm': exact_match/v1 is 0 over 2 cases, wanted >=0.8. It compares white "
+        "threshold failed: table 'sums', model 'm': exact_match/v1 is 0 over 2 cases, wanted >=0.8. It compares white "
         "space, too; without that around output and target, 'exact_match' is 1." in summary
     )
     assert (

@@ -86,7 +86,7 @@ def test_the_verdict_is_computed_anew(suite: Suite, loads: list[str]) -> None:
 
 
 def test_a_new_baseline_is_read_once(suite: Suite, loads: list[str]) -> None:
-    """Answers are kept with the baseline that they were read with: accepted ones are read along once more."""
+    """Answers are cached with the baseline that they were read with: accepted ones are read along once more."""
     suite.trivia()
     suite.run("--llm-update").assert_outcomes(passed=3)
     suite.run().assert_outcomes(passed=3)
@@ -177,7 +177,7 @@ def test_only_asks_no_model(suite: Suite, loads: list[str]) -> None:
     suite.table("trivia.jsonl", [*TRIVIA[:2], {"id": "ice", "prompt": ICE.replace("ice", "snow")}])
     result = suite.run("--llm-cache=only")
     result.assert_outcomes(passed=2, errors=1)
-    assert says(result, "since it was kept, the prompt, the baseline changed")
+    assert says(result, "since it was cached, the prompt, the baseline changed")
     assert loads == []
 
 
@@ -237,8 +237,8 @@ def test_a_folder_that_cannot_be_written_costs_a_sentence(suite: Suite) -> None:
     suite.write(".llmcompare/answers", "in the way")
     result = suite.run()
     result.assert_outcomes(passed=3)
-    assert says(result, "answers are not kept for the next run: .llmcompare/answers/")
-    assert says(result, "cannot be written: a file stands in the place of its folder")
+    assert says(result, "answers are not cached for the next run: .llmcompare/answers/")
+    assert says(result, "cannot be written: a file is in the place of its folder")
 
 
 def test_with_workers(suite: Suite) -> None:

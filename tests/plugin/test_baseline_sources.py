@@ -136,7 +136,7 @@ def test_what_a_commit_lacks_is_missing(repository: Suite, monkeypatch: pytest.M
     result.assert_outcomes(passed=1, failed=3)
     source = title(repository)
     text = shown(result)
-    assert f"missing: {source} has none for this case in {FILE}" in text
+    assert f"missing: {source} has no baseline for this case in {FILE}" in text
     assert f"missing: {source} has no __baselines__/trivia/d.baseline" in text
     assert text.count("Record it, and commit it to main.") == 3
     models = f"{repository.spec()},{repository.spec('d', DISTIL)}"
@@ -480,7 +480,7 @@ def test_a_table_that_is_not_asked_of_the_model(suite: Suite) -> None:
     suite.trivia(TRIVIA[:1], TEST.replace("gen_config", f"{own}gen_config"))
     result = suite.run("--llm-baseline=model:m")
     result.assert_outcomes(failed=1)
-    assert "error: table 'trivia' is not asked of model 'm', so there is nothing to compare with." in shown(result)
+    assert "error: table 'trivia' is not given to model 'm', so there is nothing to compare with." in shown(result)
 
 
 def test_a_model_is_copied_into_files(suite: Suite) -> None:

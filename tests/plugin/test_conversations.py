@@ -81,7 +81,7 @@ def test_examples_in_the_marker_are_an_error(suite: Suite) -> None:
     suite.write("test_chats.py", TEST.replace("gen_config=", 'examples="Q: x", gen_config='))
     result = suite.run(models=["m=echo:"])
     result.assert_outcomes(errors=1)
-    assert says(result, "llm_prompts: examples: in row 'sky' few-shot examples cannot stand before a conversation.")
+    assert says(result, "llm_prompts: examples: in row 'sky' few-shot examples cannot be put before a conversation.")
 
 
 @pytest.mark.parametrize("how", ["PyfuncTransformer", "PyfuncTransformerWithParams"])

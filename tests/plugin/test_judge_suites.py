@@ -149,7 +149,7 @@ def test_listings_compare_nothing_by_design(suite: Suite, option: str) -> None:
 
 ODD = {
     "assert llm_output.strip() == llm_baseline.strip()": "*llm_baseline has no attribute 'strip'. llm_baseline.text.*",
-    "assert {llm_output} == {llm_baseline}": "*llm_baseline cannot be in a set or be a key. Write *",
+    "assert {llm_output} == {llm_baseline}": "*llm_baseline is not hashable: it cannot be in a set or a key. Write *",
     "assert llm_baseline == llm_baseline": "*llm_baseline compares with the llm_output of the same test, got *",
     "assert llm_output is llm_baseline": "*`is` asks whether both are one object*write `==`*",
 }

@@ -41,14 +41,14 @@ def test_a_threshold_that_is_not_kept(suite: Suite) -> None:
     """The run fails, whatever the verdicts."""
     result = timed(suite, "0.001")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert said(result, "gate failed").startswith("gate failed: table 'trivia', model 'm': latency/p90 is 0.")
+    assert said(result, "threshold failed").startswith("threshold failed: table 'trivia', model 'm': latency/p90 is 0.")
 
 
 def test_answers_of_the_cache_have_no_latency(suite: Suite) -> None:
     """A threshold says so, and does not pass."""
     model = suite.spec().partition("=")[2]
     timed(suite, "60", model=model).assert_outcomes(passed=3)
-    timed(suite, "60", "--llm-update-all", model=model)  # an answer that was read along a baseline is kept as another
+    timed(suite, "60", "--llm-update-all", model=model)  # an answer that was read along a baseline is cached as another
     result = timed(suite, "60", "--llm-cache=only", model=model)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert "All answers are from the cache, so no time was measured. To ask the model: --llm-cache=off" in (

@@ -69,7 +69,7 @@ def test_fifty_drifts_fit_in_150_lines(suite: Suite, columns: int, monkeypatch: 
     assert "compareRunsMode" not in text  # one model has nothing beside it
     assert "/runs?workflowType=machine_learning" in text
     assert "____ test" not in text
-    assert result.outlines[-1].startswith("gate failed: table 'trivia'")
+    assert result.outlines[-1].startswith("threshold failed: table 'trivia'")
 
 
 def test_verbose_lists_every_failure(suite: Suite) -> None:

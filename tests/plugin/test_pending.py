@@ -229,7 +229,7 @@ def test_a_file_of_another_version_stays_as_it_is(suite: Suite) -> None:
     assert (
         ".llmcompare/pending.jsonl, line 1: the line has format 2; this version of pytest-llmcompare reads format 1. "
         "Upgrade (pip install --upgrade pytest-llmcompare), or delete the file and run pytest again. "
-        "The run goes on without; llmcompare review shows only what was kept." in shown
+        "The run goes on without it; llmcompare review shows only what was kept." in shown
     )
     assert path.read_text() == '{"pending": 2, "what": "nobody knows"}\n'
 

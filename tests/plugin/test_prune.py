@@ -54,7 +54,7 @@ def test_more_than_a_fifth_wants_a_second_word(five: Suite) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     text = " ".join(result.stdout.str().split())
     assert f"{FILE}: the table no longer has 2 of its 5 rows: 'n3', 'n4'. More than 20% of a file are not" in text
-    assert "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes" in text
+    assert "Nothing was deleted from this file. To delete them: pytest --llm-prune=yes" in text
     assert five.stored() == before
     result = five.run("--llm-prune=yes")
     assert result.ret == 0

@@ -172,7 +172,9 @@ def test_pass_rates_are_metrics_and_can_be_thresholds(suite: Suite) -> None:
     thresholds = '{"expect/pass_rate": ">=0.5", "expect/contains/pass_rate": ">=1", "expect/json/pass_rate": ">=0.5"}'
     suite.trivia(TABLE, ALONE.replace("model_type=None", f"model_type=None, thresholds={thresholds}"))
     result = suite.run(models=ECHO)
-    assert says(result, "gate failed: table 'trivia', model 'm': expect/json/pass_rate is 0 over 3 cases, wanted >=0.5")
+    assert says(
+        result, "threshold failed: table 'trivia', model 'm': expect/json/pass_rate is 0 over 3 cases, wanted >=0.5"
+    )
     (run,) = suite.mlflow_runs()
     rates = {name: value for name, value in run.data.metrics.items() if name.startswith("expect/")}
     assert rates == {

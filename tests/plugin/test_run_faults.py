@@ -13,7 +13,7 @@ from .suites import TEST, Suite
 
 HEADING = "model comparison failed:"
 RED = "\x1b[31m"
-GATE = "gate failed: table 'trivia', model 'm': token_count/mean is 6 over 3 cases, wanted <=3"
+GATE = "threshold failed: table 'trivia', model 'm': token_count/mean is 6 over 3 cases, wanted <=3"
 GATED = TEST.replace("model_type=None", 'model_type=None, thresholds={"token_count/mean": "<=3", "drift_rate": "<=0"}')
 RAISES = "def pytest_llmcompare_run_finished(): raise OSError('mail server is down')"
 FILES = ("--junitxml=j.xml", "--llm-report=r.json", "--llm-report=r.md", "--llm-report=r.html")
@@ -214,7 +214,7 @@ def test_all_reasons_together(suite: Suite) -> None:
     begins = [line[:20] for line in last_lines(result)]
     assert begins == [reason[:20] for reason in (
         GATE,
-        "gate failed: table 'trivia', model 'm': drift_rate",
+        "threshold failed: table 'trivia', model 'm': drift_rate",
         "m: 1 of 3 cases drifted",
         "pytest_llmcompare_run_finished",
         "--llm-report=file/r.md was not written",

@@ -54,7 +54,7 @@ def test_a_test_that_hangs_itself_is_still_ended(suite: Suite) -> None:
 
 def test_a_model_that_hangs_is_ended_once(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not once per test of its table."""
-    monkeypatch.setattr("pytest_llmcompare.run.interruption.LOADING", 0.0)
+    monkeypatch.setattr("pytest_llmcompare.run.timeouts.LOADING", 0.0)
     suite.write("conftest.py", CONFTEST.format(seconds=30))
     suite.write("test_slow.py", TEST.format(hangs="nothing"))
     result = suite.run("--timeout=1", models=["s=slow:x"])

@@ -26,6 +26,6 @@ def test_coverage_counts_no_line_of_what_mlflow_keeps_of_ours(name: str) -> None
     """`--cov=.` finds a copy of it among the artifacts in the user's folder."""
     coverage = pytest.importorskip("coverage")
     path = Path(hookspecs.__file__).parent / "evaluation" / f"{name}.py"
-    _, statements, excluded, _, _ = coverage.Coverage(data_file=None, config_file=False).analysis2(str(path))
+    _, statements, excluded, _, _ = coverage.Coverage(data_file=None, pyproject_file=False).analysis2(str(path))
     assert statements == []
     assert len(excluded) >= 4

@@ -1,4 +1,4 @@
-"""The answers of a served model are kept only if its table says so, because a server can change in silence."""
+"""The answers of a served model are cached only if its table says so, because a server can change in silence."""
 
 from __future__ import annotations
 

@@ -13,9 +13,16 @@ from typing import Any
 
 import pytest
 
+from pytest_llmcompare.baselines.journal import Journal
+from pytest_llmcompare.evaluation.answers import Asking
+from pytest_llmcompare.evaluation.served_usage import cases_to_score
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.served import Address, ServerOptions
+from pytest_llmcompare.records import Baseline, Case, CaseKey, GroupKey, Row, RowKey
+from pytest_llmcompare.reports.progress import Silent
 from pytest_llmcompare.serving.answer import BadAnswerError
 from pytest_llmcompare.serving.client import Client
+from pytest_llmcompare.serving.probe import Level
 from pytest_llmcompare.serving.run_limits import Pause, RequestBudget
 from tests.platforms import needs_fork
 from tests.plugin.suites import Suite, says
@@ -198,7 +205,7 @@ def test_a_run_says_what_it_will_use_and_what_it_used(suite: Suite, capfd: pytes
     assert says(result, "table 'trivia', model 'm': 4 requests, 9 prompt and 3 output tokens")
 
 
-def test_stored_noise_is_not_learnt_again(suite: Suite) -> None:
+def test_stored_noise_is_not_measured_again(suite: Suite) -> None:
     """Neither for some of the cases nor for a new one."""
     suite.trivia(rows(10), ONE_TABLE)
     with Faulty(lambda *_: completion(logprobs=LOGPROBS)) as faulty:
@@ -214,6 +221,21 @@ def test_stored_noise_is_not_learnt_again(suite: Suite) -> None:
         suite.trivia(rows(11), ONE_TABLE)
         assert requests("--llm-update", "-k", "q10") == 1 + 1
         assert requests() == 1 + 11
+
+
+@pytest.mark.parametrize(("decode", "times"), [("auto", 1), ("verify", 3), ("plain", 0)])
+def test_only_baselines_of_the_cases_asked_are_counted_as_scored(tmp_path: Path, decode: str, times: int) -> None:
+    """Neither those of other rows nor one of another prompt; a scoring counts with the length of its own case."""
+    group = GroupKey("", "trivia", "m")
+    cases = [Case(CaseKey(group, name), Row(name, name), "", {"max_new_tokens": 5}, 0) for name in ("new", "old", "q")]
+    generation = Generation("x", (1,), environment=(("level", "path"), ("server", "vllm")))
+    stored = {
+        RowKey(name): Baseline(RowKey(name), generation, digest, cases[2].settings_hash)
+        for name, digest in [("gone", "1"), ("other", "2"), ("old", "3"), ("q", cases[2].input_hash)]
+    }
+    asking = Asking(None, None, cases, Journal(tmp_path, group), Silent(), stored, decode)  # type: ignore[arg-type]
+    assert cases_to_score(asking, Level.PATH) == [cases[2]] * times
+    assert cases_to_score(asking, Level.OUTPUT) == []
 
 
 @needs_fork

@@ -1,4 +1,4 @@
-"""The key of a kept answer: each part of it is changed in turn, and the answer is not used."""
+"""The key of a cached answer: each part of it is changed in turn, and the answer is not used."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import (
-    About,
-    KeptAnswer,
-    KeptModel,
-    about_line,
+from pytest_llmcompare.baselines.answer_cache import CacheFile
+from pytest_llmcompare.baselines.cache_lines import (
+    CachedAnswer,
+    CachedModel,
+    NoiseAndNotes,
     answer_line,
     key_of,
     model_line,
+    noise_and_notes_line,
 )
-from pytest_llmcompare.evaluation.answer_facts import facts_of_model, facts_of_place, live_switches
-from pytest_llmcompare.evaluation.local_answers import LocalAnswers
+from pytest_llmcompare.evaluation.cache_key import facts_of_model, facts_of_place, live_switches
+from pytest_llmcompare.evaluation.cached_local_answers import CachedLocalAnswers
 from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models import machine
@@ -47,24 +47,24 @@ PLACE = {"processor": "x", "device option": "", "dtype option": ""}
 
 def cached(
     root: Path, fixed: dict[str, str] = FIXED, place: dict[str, str] = PLACE, case: Case = CASE, **expected: Baseline
-) -> LocalAnswers:
-    file = AnswerFile(root, GROUP)
+) -> CachedLocalAnswers:
+    file = CacheFile(root, GROUP)
     by_row = {RowKey(name): baseline for name, baseline in expected.items()}
-    return LocalAnswers([case], by_row, False, file, file.read(), fixed, place=place, about_notes="notes")
+    return CachedLocalAnswers([case], by_row, False, file, file.read(), fixed, place=place, notes_key="notes")
 
 
-def keep(root: Path, **expected: Baseline) -> None:
+def store(root: Path, **expected: Baseline) -> None:
     """Keep an answer as a run does that has loaded the model."""
     one = cached(root, FIXED, PLACE, CASE, **expected)
     facts = {**FIXED, **live_switches(), **LOADED}
     model = key_of(facts)
-    answer = KeptAnswer(model, "sky", one.parts(0), ANSWER, decoded=" Blue", pieces={1: " B"})
-    about = About(1e-7, has_noise=True, notes={"notes": ["a note"]})
-    lines = [model_line(model, KeptModel(facts, PLACE), GROUP), answer_line(answer), about_line(model, about)]
+    answer = CachedAnswer(model, "sky", one.parts(0), ANSWER, decoded=" Blue", pieces={1: " B"})
+    own = NoiseAndNotes(1e-7, has_noise=True, notes={"notes": ["a note"]})
+    lines = [model_line(model, CachedModel(facts, PLACE), GROUP), answer_line(answer), noise_and_notes_line(model, own)]
     assert one.file.append(lines) == ""
 
 
-def hit(one: LocalAnswers) -> bool:
+def hit(one: CachedLocalAnswers) -> bool:
     """Whether the answer is used, before and after the model is loaded."""
     one.look_up()
     before = one.answers_all
@@ -76,8 +76,8 @@ def hit(one: LocalAnswers) -> bool:
 
 
 def test_an_equal_case_is_a_hit(tmp_path: Path) -> None:
-    """With all that was kept beside the answer."""
-    keep(tmp_path, sky=BASELINE)
+    """With all that is cached beside the answer."""
+    store(tmp_path, sky=BASELINE)
     one = cached(tmp_path, sky=BASELINE)
     assert hit(one)
     assert one.hits[0].generation == ANSWER
@@ -89,14 +89,14 @@ def test_an_equal_case_is_a_hit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [*FIXED])
 def test_each_fact_of_the_model_changes_the_key(tmp_path: Path, name: str) -> None:
     """Another value, and none at all."""
-    keep(tmp_path)
+    store(tmp_path)
     assert not hit(cached(tmp_path, {**FIXED, name: "other"}))
     assert not hit(cached(tmp_path, {key: value for key, value in FIXED.items() if key != name}))
 
 
 def test_a_further_fact_changes_the_key(tmp_path: Path) -> None:
     """Such as a library that was installed since."""
-    keep(tmp_path)
+    store(tmp_path)
     assert not hit(cached(tmp_path, {**FIXED, "version bitsandbytes": "0.45"}))
 
 
@@ -105,7 +105,7 @@ def test_what_is_known_once_it_is_loaded_changes_the_key(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Device, dtype, capability, attention: on another machine the model is loaded, and these decide."""
-    keep(tmp_path)
+    store(tmp_path)
     one = cached(tmp_path, place={**PLACE, "processor": "y"})
     assert hit(one)
     monkeypatch.setitem(LOADED, name, "other")
@@ -115,7 +115,7 @@ def test_what_is_known_once_it_is_loaded_changes_the_key(
 @pytest.mark.parametrize("name", [*PLACE])
 def test_in_another_place_the_model_is_loaded(tmp_path: Path, name: str) -> None:
     """Without loading it nothing is known of its kernels there."""
-    keep(tmp_path)
+    store(tmp_path)
     one = cached(tmp_path, place={**PLACE, name: "other"})
     one.look_up()
     assert not one.answers_all
@@ -135,19 +135,19 @@ CHANGES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_each_part_of_the_case_changes_the_key(tmp_path: Path, change: str) -> None:
     """Prompt, settings, template, seed."""
-    keep(tmp_path)
+    store(tmp_path)
     assert hit(cached(tmp_path))
     assert not hit(cached(tmp_path, case=dataclasses.replace(CASE, **CHANGES[change])))
 
 
 def test_the_baseline_changes_the_key(tmp_path: Path) -> None:
     """None, other tokens, another text, another finish reason; not one that is of another question."""
-    keep(tmp_path, sky=BASELINE)
+    store(tmp_path, sky=BASELINE)
     assert not hit(cached(tmp_path))
     for other in ({"token_ids": (1, 3)}, {"text": " Red"}, {"stop": "eos"}):
         changed = dataclasses.replace(BASELINE, generation=dataclasses.replace(ANSWER, **other))
         assert not hit(cached(tmp_path, sky=changed))
-    keep(tmp_path)
+    store(tmp_path)
     assert hit(cached(tmp_path, sky=dataclasses.replace(BASELINE, input_hash="00000000")))
 
 
@@ -155,7 +155,7 @@ def test_the_baseline_changes_the_key(tmp_path: Path) -> None:
 @given(name=st.sampled_from([*FIXED]), value=st.text(max_size=8))
 def test_no_other_value_of_a_fact_is_a_hit(tmp_path: Path, name: str, value: str) -> None:
     """Whatever the value is."""
-    keep(tmp_path)
+    store(tmp_path)
     assert hit(cached(tmp_path, {**FIXED, name: value})) == (FIXED[name] == value)
 
 
@@ -188,7 +188,7 @@ def test_facts_follow_files_versions_and_variables(
     monkeypatch.delenv("ATEN_CPU_CAPABILITY")
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert facts() == before
-    monkeypatch.setattr("pytest_llmcompare.evaluation.answer_facts.versions", lambda: {"version torch": "0"})
+    monkeypatch.setattr("pytest_llmcompare.evaluation.cache_key.versions", lambda: {"version torch": "0"})
     assert facts() != before
 
 
@@ -226,7 +226,7 @@ def test_options_for_device_and_dtype_are_of_the_place(example_models: Path) -> 
 def test_a_device_that_depends_on_free_memory_is_looked_at(tmp_path: Path) -> None:
     """`auto` spreads the model anew each time."""
     place = {**PLACE, "device option": "auto"}
-    keep(tmp_path)
+    store(tmp_path)
     one = cached(tmp_path, place=place)
     one.look_up()
     assert not one.answers_all

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_llmcompare.errors import UsageError
 from pytest_llmcompare.models.config_schema import WORDS, schema
-from pytest_llmcompare.models.config_tables import KEYS
+from pytest_llmcompare.models.pyproject_tables import KEYS
 from pytest_llmcompare.models.spec import parse_specs
 from pytest_llmcompare.settings import FILE_KEYS, KINDS, Settings, check_file, check_values
 

@@ -219,7 +219,7 @@ def test_sources_that_nobody_knows() -> None:
         ("text", "returned 'text' (str), expected an object with load, or None."),
         (Source(None), f"gave baselines whose load returned NoneType, expected {EXPECTED}."),
         (Source({CASE.key: 3}), f"gave baselines whose load returned int values, expected {EXPECTED}."),
-        (Source({"sky": "Blue."}), "gave a baseline for 'sky', which is the key of none of the cases."),
+        (Source({"sky": "Blue."}), "gave a baseline for 'sky', which is not the key of any case."),
         (Source(ValueError("no file")), "raised ValueError: no file"),
     ],
 )

@@ -9,7 +9,7 @@ from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.errors import GenerationError
 from pytest_llmcompare.evaluation.latency import explained, is_generated
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 
 
 def output(tokens: int | None, **facts: str | bool) -> Generation:
@@ -17,8 +17,8 @@ def output(tokens: int | None, **facts: str | bool) -> Generation:
     return Generation("text", ids, **facts)  # type: ignore[arg-type]
 
 
-def gate(metric: str, value: float | None, why: str = "") -> Gate:
-    return Gate(metric, "<=2", value, passed=value is not None, cases=2, total=2, why=why)
+def gate(metric: str, value: float | None, why: str = "") -> ThresholdResult:
+    return ThresholdResult(metric, "<=2", value, passed=value is not None, cases=2, total=2, why=why)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_was_generated(outcome: Outcome, *, generated: bool) -> None:
     [
         ([output(1), output(1)], 2, "All answers are from the cache, so no time was measured. *--llm-cache=off"),
         ([output(1), output(1, verified=True)], 1, "Baselines were tried as drafts, *--llm-decode=plain"),
-        ([output(1)], 0, "All answers were kept from an earlier run, so no time was measured."),
+        ([output(1)], 0, "All answers are from an interrupted run or from the cache, so no time was measured."),
         ([GenerationError("no", "m")], 0, "Known: exact_match."),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_llmcompare.comparison.acceptance import is_accepted, is_match, is_open, is_shifted
 from pytest_llmcompare.comparison.environments import same_numerics
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.comparison.model_verdict import Movement, judge_model
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.judgement import Finding, Judgement, Likelihood, ModelVerdict, Verdict
@@ -19,12 +19,12 @@ from pytest_llmcompare.settings import Update
 HERE: Environment = (("device", "cpu"), ("dtype", "float32"), ("weights", "aa"))
 OTHER: Environment = (("device", "cpu"), ("dtype", "float32"), ("weights", "bb"))
 SERVED: Environment = (("fingerprint", "f"), ("level", "output"), ("server", "s"))
-QUIET = LearntNoise(1e-6)
+QUIET = MeasuredNoise(1e-6)
 MANY = 200
 """Outputs, so many that the limit is not wider for few."""
 
 
-def moved(rms: float, tokens: int = 40, then: Environment = HERE, noise: LearntNoise | None = QUIET) -> Movement:
+def moved(rms: float, tokens: int = 40, then: Environment = HERE, noise: MeasuredNoise | None = QUIET) -> Movement:
     """A case whose log-probs moved."""
     likelihood = Likelihood(rms, 0.0, rms, 0, band=1.5e-5, tokens=tokens)
     return Movement(noise.write(then) if noise else then, likelihood)
@@ -49,7 +49,7 @@ def verdict(*movements: Movement, now: Environment = HERE) -> ModelVerdict:
 )
 def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding) -> None:
     """Three times the noise measured when recording, at least 2e-6 nats for float32."""
-    assert verdict(*[moved(rms, noise=LearntNoise(noise))] * MANY).finding is finding
+    assert verdict(*[moved(rms, noise=MeasuredNoise(noise))] * MANY).finding is finding
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_the_limit_follows_the_noise(rms: float, noise: float, finding: Finding)
 def test_low_precision_that_was_read_in_float32(rms: float, noise: float, finding: Finding) -> None:
     """The same limit as for float32: the noise that was measured holds what rounding moves."""
     low = (*HERE[:1], ("dtype", "bfloat16"), *HERE[2:])
-    movement = moved(rms, then=low, noise=LearntNoise(noise))
+    movement = moved(rms, then=low, noise=MeasuredNoise(noise))
     assert movement.likelihood is not None
     movement = replace(movement, likelihood=replace(movement.likelihood, as_read=True))
     assert verdict(*[movement] * MANY, now=low).finding is finding
@@ -74,7 +74,7 @@ def test_low_precision_that_was_read_in_float32(rms: float, noise: float, findin
 def test_a_few_outputs_may_have_more_noise_than_all(outputs: int, limit: float) -> None:
     """The limit for one is twice as wide, that of many three times the noise; the least stays as it is."""
     assert verdict(*[moved(0.0)] * outputs).limit == pytest.approx(limit, rel=5e-3)
-    assert verdict(*[moved(0.0, noise=LearntNoise(1e-7))] * outputs).limit == 2e-6
+    assert verdict(*[moved(0.0, noise=MeasuredNoise(1e-7))] * outputs).limit == 2e-6
 
 
 def test_all_tokens_count_together() -> None:
@@ -132,7 +132,7 @@ def test_the_line_of_the_same_weights_decides() -> None:
 
 def test_noise_does_not_part_an_environment() -> None:
     """Cases with and without it are judged together, by the larger noise."""
-    judged = verdict(moved(1e-7, noise=None), moved(1e-7, noise=LearntNoise(2e-6)), moved(1e-7))
+    judged = verdict(moved(1e-7, noise=None), moved(1e-7, noise=MeasuredNoise(2e-6)), moved(1e-7))
     assert (judged.cases, judged.noise, judged.others) == (3, 2e-6, 0)
 
 
@@ -175,7 +175,7 @@ def test_what_decides_how_numbers_are_summed(facts: dict[str, str], same: bool) 
 )
 def test_a_served_model(rms: float, now: Environment, finding: Finding) -> None:
     """At least 1e-4 nats, and five times as much behind another fingerprint; it has no weights to compare."""
-    judged = verdict(moved(rms, then=SERVED, noise=LearntNoise(1e-5, 3e-4, 1e-2)), now=now)
+    judged = verdict(moved(rms, then=SERVED, noise=MeasuredNoise(1e-5, 3e-4, 1e-2)), now=now)
     assert (judged.finding, judged.same_weights) == (finding, None)
 
 

@@ -128,7 +128,7 @@ def test_good_values_pass(dtype: str, batch_size: int) -> None:
         (Settings(dtype="x"), f"dtype 'x' (dtype) is not known. Known: {', '.join(sorted(DTYPES))}."),
         (
             Settings(batch_size=-1, origins={"batch_size": "command line"}),
-            "batch size -1 (command line) must be 1 or more, or 0 to choose.",
+            "batch size -1 (command line) must be 1 or more, or 0 to have it chosen.",
         ),
         (
             Settings(shift="fial", origins={"shift": "command line"}),
@@ -146,7 +146,7 @@ def test_good_values_pass(dtype: str, batch_size: int) -> None:
             Settings(decode="plane", origins={"decode": "command line"}),
             "decode 'plane' (command line) is not known. Did you mean 'plain'?",
         ),
-        (Settings(batch_size=-1), "batch size -1 (batch_size) must be 1 or more, or 0 to choose."),
+        (Settings(batch_size=-1), "batch size -1 (batch_size) must be 1 or more, or 0 to have it chosen."),
     ],
 )
 def test_what_is_wrong_with_a_value(settings: Settings, message: str) -> None:

@@ -16,7 +16,7 @@ from pytest_llmcompare.suite.thresholds import Threshold, read_thresholds
 
 WANT = 'expected ">=0.8", "<=0.8" or an mlflow.models.MetricThreshold.'
 WHERE = "llm_prompts: thresholds['m']"
-OF_ANOTHER = "compares with the evaluation of another model, and a gate looks at one."
+OF_ANOTHER = "compares with the evaluation of another model, and a threshold looks at one model."
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_none_and_several() -> None:
         ({"m": 0.8}, f"{WHERE}=0.8, {WANT}"),
         ({"m": True}, f"{WHERE}=True, {WANT}"),
         ({"m": None}, f"{WHERE}=None, {WANT}"),
-        ({1: ">=0.8"}, "llm_prompts: thresholds[1]='>=0.8', expected the name of a metric before it."),
-        ({" ": ">=0.8"}, "llm_prompts: thresholds[' ']='>=0.8', expected the name of a metric before it."),
+        ({1: ">=0.8"}, "llm_prompts: thresholds[1]='>=0.8', expected the name of a metric as the key."),
+        ({" ": ">=0.8"}, "llm_prompts: thresholds[' ']='>=0.8', expected the name of a metric as the key."),
         ({"m": "=0.8", "ok": ">=1", "n": ">=x"}, "\n".join([
             f"{WHERE}='=0.8': unknown operator '='. Did you mean '>='?",
             f"llm_prompts: thresholds['n']='>=x': 'x' is not a number, {WANT}",

@@ -59,7 +59,7 @@ class GitBaselines:
         except DamagedFileError as error:
             raise error.elsewhere("Fix it there, or compare with another commit: git:REF") from None
         path = self.path_in_tree(files.path)
-        lacks = f"has no {path}" if stored is None else f"has none for this case in {path}"
+        lacks = f"has no {path}" if stored is None else f"has no baseline for this case in {path}"
         lacking = f"{self.title} {lacks}\n  Record it, and commit it to {self.ref}."
         if stored is None:
             return BaselineSet(lacking=lacking)

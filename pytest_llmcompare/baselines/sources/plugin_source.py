@@ -44,7 +44,7 @@ class GivenBaselines:
         """The baselines of a group.
 
         Raises:
-            HookError: The plugin raised, or returned something it must not.
+            HookError: The plugin raised, or returned something that the hook does not allow.
         """
         given = self.guarded(lambda: self.given.load(group, cases))
         if not isinstance(given, Mapping):
@@ -54,7 +54,7 @@ class GivenBaselines:
         for key, value in given.items():
             case = by_key.get(key)
             if case is None:
-                raise self.wrong(f"gave a baseline for {key!r}, which is the key of none of the cases.")
+                raise self.wrong(f"gave a baseline for {key!r}, which is not the key of any case.")
             baselines[case.key.row] = self.baseline(case, value)
         return BaselineSet(baselines=baselines, lacking=f"{self.title} has no baseline of this case")
 

@@ -13,9 +13,10 @@ from pytest_llmcompare.cli.apply_decisions import Applied
 from pytest_llmcompare.cli.review_state import ChangeKey, change_key
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.records import CaseResult, GroupKey, RowKey
-from pytest_llmcompare.reports.document import Report, ReportData, report_data
 from pytest_llmcompare.reports.html import SHARED, assembled, page_part, script_of
 from pytest_llmcompare.reports.page_data import slim_document
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 SCRIPTS = (*SHARED, "review.js", "start.js")
@@ -130,5 +131,5 @@ def pending_document(entries: Sequence[Entry], notes: Sequence[str]) -> ReportDa
 
 
 def hash_source(inline: str) -> str:
-    """Return how a content security policy names a style or script that stands in the page: by its hash."""
+    """Return how a content security policy names a style or script in the page: by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(inline.encode('utf-8')).digest()).decode('ascii')}'"

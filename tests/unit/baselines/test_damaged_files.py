@@ -34,7 +34,7 @@ WAY_OUT = (
     "or record them again: pytest --llm-update-all"
 )
 UNENDED = (
-    "the file has no line break at its end, and nothing tells whether more than that was lost.\n"
+    "the file has no line break at its end, so it may have been cut off.\n"
     f"If an editor has removed it, put it back: echo >> {NAME}\nElse restore the file: {RESTORE}"
 )
 HEAD = "#llmcompare-baseline 1\n#table trivia\n#model distilgpt2\n#env e1 torch=2\n"
@@ -82,7 +82,7 @@ FAULTS = {
     "a fact without value": (HEAD + CASE.replace(" 1\n", "\n"), f"7: fact '.tokens' has no value.\n{MEND}"),
     "no number": (
         HEAD + CASE.replace(".tokens 1", ".tokens one"),
-        f"7: '.input 11111111  .env e1  .tokens one': .tokens is a number.\n{MEND}",
+        f"7: '.input 11111111  .env e1  .tokens one': .tokens must be a number.\n{MEND}",
     ),
     "text without bar": (
         HEAD + CASE + "Two.\n",

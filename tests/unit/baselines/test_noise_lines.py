@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pytest_llmcompare.baselines import store
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.records import RowKey
 
 from .samples import CPU, GROUP, baseline
 
-SMALL, LARGE = LearntNoise(1.3e-6).write(CPU), LearntNoise(2.5e-6).write(CPU)
+SMALL, LARGE = MeasuredNoise(1.3e-6).write(CPU), MeasuredNoise(2.5e-6).write(CPU)
 
 
 def head(root: Path) -> list[str]:
@@ -78,7 +78,7 @@ def test_a_refresh_keeps_log_probs_that_moved_by_noise(
     noise: float, moved: float, *, written: bool, tmp_path: Path
 ) -> None:
     """Three times the noise of this model and table, at least 1e-6 nats."""
-    environment = LearntNoise(noise).write(CPU)
+    environment = MeasuredNoise(noise).write(CPU)
     store.update(tmp_path, GROUP, [baseline("a", logprobs=(-0.25, -0.5), environment=environment)])
     new = baseline("a", logprobs=(-0.25 - moved, -0.5 + moved), environment=environment)
     assert store.update(tmp_path, GROUP, [new], refresh=True).written is written

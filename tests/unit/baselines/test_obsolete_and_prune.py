@@ -96,7 +96,7 @@ def test_more_than_a_fifth_wants_a_second_word(tmp_path: Path, total: int, gone:
     assert str(caught.value) == (
         f"tests/__baselines__/trivia/distilgpt2.baseline: the table no longer has {gone} of its {total} rows: {names}. "
         "More than 20% of a file are not deleted without confirmation.\n"
-        "Nothing was deleted from this file. If they are to go: pytest --llm-prune=yes"
+        "Nothing was deleted from this file. To delete them: pytest --llm-prune=yes"
     )
     assert contents_of(tmp_path) == before
     assert len(store.prune(tmp_path, GROUP, declared, confirmed=True)) == gone

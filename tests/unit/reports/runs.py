@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.generation import Generation, Path
-from pytest_llmcompare.judgement import Gate, Judgement, Likelihood, Verdict
+from pytest_llmcompare.judgement import Judgement, Likelihood, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult
-from pytest_llmcompare.reports.document import Report, ReportData, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import ReportData, report_data
 from pytest_llmcompare.settings import Settings
 
 PIECES = ("Eight", " legs", " and", " no", " wings", ".")
@@ -103,6 +104,6 @@ def hostile_results() -> list[CaseResult]:
 
 def hostile() -> ReportData:
     """The same with notes, faults and gates that want to do harm."""
-    gates = tuple(Gate(text, ">=1", None, False, 1, 2, text) for text in HOSTILE)
+    gates = tuple(ThresholdResult(text, ">=1", None, False, 1, 2, text) for text in HOSTILE)
     groups = (GroupResult(GroupKey("tests", "zoo", HOSTILE[0]), gates=gates),)
     return drawn(hostile_results(), groups, *HOSTILE, faults=[f"{text}!" for text in HOSTILE])

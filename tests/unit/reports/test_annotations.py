@@ -9,8 +9,8 @@ from urllib.parse import unquote
 from pytest_llmcompare.comparison.summary import summarize
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.document import Report
 from pytest_llmcompare.reports.github import MOST, FileLine, annotation_lines
+from pytest_llmcompare.reports.report import Report
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, HOSTILE, MISSING, SHIFT, found, generation, hostile_results, mixed
@@ -19,7 +19,7 @@ COMMAND = re.compile(r"::(error|warning) (?:file=([^,:]*),line=(\d+),)?title=([^
 SPIDER = """\
 drift @tok 2/6 ' legs' -> ' arms' margin 1.8
 test_zoo[small-spider] drifted at token 2 of 6: ' legs' -> ' arms'
-  margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would be others
+  margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would differ
   likelihood drift 0.7 nats per token (noise: up to 1e-05), worst -1.5 at token 2
   baseline   Eight legs and no wings.
   candidate  Eight arms and two wings.

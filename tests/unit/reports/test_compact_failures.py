@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.judgement import Judgement, Verdict
 from pytest_llmcompare.records import CaseResult
-from pytest_llmcompare.reports.compact import compact_failure, full_failure, old_and_new
+from pytest_llmcompare.reports.compact_failure import compact_failure, full_failure, old_and_new
 from pytest_llmcompare.reports.marked_words import coloured, marked_words
 from pytest_llmcompare.reports.style import Page, Styled
 from pytest_llmcompare.text import width

@@ -15,9 +15,10 @@ from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import Summary, summarize
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import AnswerCount, Finding, Gate, ModelVerdict
+from pytest_llmcompare.judgement import AnswerCount, Finding, ModelVerdict, ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult, MlflowRun, RowKey
-from pytest_llmcompare.reports.document import SCHEMA_VERSION, Report, json_report, report_data
+from pytest_llmcompare.reports.report import Report
+from pytest_llmcompare.reports.report_data import SCHEMA_VERSION, json_report, report_data
 from pytest_llmcompare.settings import Settings, Update
 
 from .runs import ARMS, DRIFT, IDENTICAL, PIECES, drawn, found, generation, hostile, mixed
@@ -93,7 +94,7 @@ def test_models_groups_budgets_and_what_is_gone() -> None:
     """What is not of a single case has a place of its own."""
     key = GroupKey("tests", "zoo", "small")
     times = {RowKey("spider"): 1.0, RowKey("fox"): 0.5}
-    gate = Gate("exact_match/v1", ">=0.8", None, passed=False, cases=1, total=1, why="it was not computed")
+    gate = ThresholdResult("exact_match/v1", ">=0.8", None, passed=False, cases=1, total=1, why="it was not computed")
     group = GroupResult(key, mlflow=MlflowRun("r1"), seconds=1.5, tokens=6, gates=(gate,), latencies=times)
     results = [found("spider", DRIFT, generation(ARMS)), found("fox", IDENTICAL, generation())]
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2), (results[0],))
@@ -213,7 +214,7 @@ def test_every_key_is_documented() -> None:
         return {key for one in value for key in keys(one)} if isinstance(value, list) else set()
 
     key = GroupKey("tests", "zoo", "small")
-    group = GroupResult(key, gates=(Gate("m", ">=1", 1.0, passed=True, cases=1, total=1),))
+    group = GroupResult(key, gates=(ThresholdResult("m", ">=1", 1.0, passed=True, cases=1, total=1),))
     budget = BudgetCheck("small", 10.0, "command line", rate(1, 2))
     summary = summarize(mixed(), [group], Settings(), obsolete={key: [RowKey("yak")]}, budgets=[budget])
     assert sorted(keys(report_data(Report(summary, (group,)))) - documented) == []

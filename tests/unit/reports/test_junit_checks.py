@@ -7,26 +7,26 @@ from hypothesis import given
 from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.statistics import rate
 from pytest_llmcompare.comparison.summary import summarize
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult
-from pytest_llmcompare.reports.gates import gate_line
 from pytest_llmcompare.reports.junit import checks
 from pytest_llmcompare.reports.terminal_findings import sentence
+from pytest_llmcompare.reports.threshold_lines import threshold_line
 from pytest_llmcompare.settings import Settings
 
 from .samples import HOSTILE, is_harmless
 
 KEY, ROOT = GroupKey("tests", "trivia", "m"), GroupKey(".", "trivia", "m")
-HOLDS, FAILS = Gate("a/v1", ">=0.8", 0.9, True, 10, 10), Gate("b", "<=4", 5.0, False, 3, 10)
+HOLDS, FAILS = ThresholdResult("a/v1", ">=0.8", 0.9, True, 10, 10), ThresholdResult("b", "<=4", 5.0, False, 3, 10)
 UNWRITTEN = "r.md was not written: no room.\nName a path that can be written."
 
 
 def test_each_gate_is_a_case() -> None:
     """Passed or failed, with its values as properties; the name has the folder, so that it is unique."""
-    summary = summarize([], [GroupResult(KEY, gates=(HOLDS, FAILS))], Settings(), faults=[gate_line(KEY, FAILS)])
+    summary = summarize([], [GroupResult(KEY, gates=(HOLDS, FAILS))], Settings(), faults=[threshold_line(KEY, FAILS)])
     holds, fails = checks(summary)
     assert (holds.nodeid, holds.fault, holds.file) == ("llmcompare::threshold[tests/trivia/m: a/v1 >=0.8]", "", "tests")
-    assert (fails.nodeid, fails.fault) == ("llmcompare::threshold[tests/trivia/m: b <=4]", gate_line(KEY, FAILS))
+    assert (fails.nodeid, fails.fault) == ("llmcompare::threshold[tests/trivia/m: b <=4]", threshold_line(KEY, FAILS))
     assert dict(fails.properties) == {
         "llmcompare.model": "m",
         "llmcompare.table": "trivia",
@@ -64,6 +64,6 @@ def test_other_reasons_are_cases_named_by_their_first_line() -> None:
 @given(HOSTILE, HOSTILE)
 def test_names_do_not_act(name: str, fault: str) -> None:
     """They stand in logs, too."""
-    gates = (Gate(name, ">=1", None, False, 1, 1, fault),)
+    gates = (ThresholdResult(name, ">=1", None, False, 1, 1, fault),)
     for check in checks(summarize([], [GroupResult(KEY, gates=gates)], Settings(), faults=[f"x{fault}"])):
         assert is_harmless(check.nodeid)

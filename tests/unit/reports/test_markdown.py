@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.reports.markdown import markdown_file, markdown_report
 from pytest_llmcompare.reports.markdown_text import block, code, markdown_table
@@ -48,7 +48,7 @@ A:
 
 ```text
 drift @tok 2/6 ' legs' -> ' arms' margin 1.8
-margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would be others
+margin 1.8 nats (tie: up to 0.001); 2 of 6 tokens would differ
 likelihood drift 0.7 nats per token (noise: up to 1e-05), worst -1.5 at token 2
 ```
 
@@ -129,7 +129,7 @@ GATED = """\
 Why the run failed:
 
 ```text
-gate failed: n
+threshold failed: n
 no room.
 ```
 
@@ -139,9 +139,12 @@ no room.
 
 def test_faults_and_gates_stand_on_top() -> None:
     """Failed gates first; a fault is no note; a run without a single case has them, too."""
-    gates = (Gate("exact_match/v1", ">=0.5", 0.75, True, 10, 10), Gate("n", "<=4", 12.5, False, 3, 10))
+    gates = (
+        ThresholdResult("exact_match/v1", ">=0.5", 0.75, True, 10, 10),
+        ThresholdResult("n", "<=4", 12.5, False, 3, 10),
+    )
     group = GroupResult(GroupKey("tests", "zoo", "small"), gates=gates)
-    faults = ["gate failed: n", "no room."]
+    faults = ["threshold failed: n", "no room."]
     report = markdown_report(drawn([], (group,), "metric left out", *faults, faults=faults))
     assert report.startswith(GATED)
     assert report.endswith("### Notes\n\n```text\nmetric left out\n```\n")

@@ -43,7 +43,7 @@ def hint(op: str, left: object, right: object) -> str:
         (4, "llm_output is text (str), the other is int; compare llm_output.strip() with '4', or int(llm_output)"),
         (0.5, "or float(llm_output)"),
         (True, "the other is bool; compare with a text, such as 'True'"),
-        (b"Paris", "the other is bytes; write it as a text, without b"),
+        (b"Paris", "the other is bytes; write it as a str, without the b"),
         ({"a": 1}, "the other is dict; compare json.loads(llm_output)"),
         ([TEXT.strip()], "the other is list; write llm_output.strip() in list"),
         (("Paris", "Rome"), "the other is tuple; for one of several texts write `in`"),

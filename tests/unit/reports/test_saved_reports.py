@@ -8,9 +8,9 @@ import pytest
 
 from pytest_llmcompare.cli.report import report
 from pytest_llmcompare.errors import ReportError, UsageError
-from pytest_llmcompare.reports.document import json_report
 from pytest_llmcompare.reports.html import html_report
 from pytest_llmcompare.reports.markdown import markdown_report
+from pytest_llmcompare.reports.report_data import json_report
 
 from .runs import drawn, hostile, mixed
 

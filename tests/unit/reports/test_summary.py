@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.summary import Summary, summarize
-from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.judgement import Judgement, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.settings import Settings, Update
 
@@ -68,7 +68,7 @@ def test_models_of_a_marker_keep_its_order() -> None:
     tables = {"one": ("b", "a"), "two": ("a", "b", "c")}
     rows = {GroupKey("tests", table, model): [RowKey("paris")] for table, own in tables.items() for model in own}
     results = [case(model=key.model, table=key.table, judgement=IDENTICAL) for key in rows]
-    gates = [GroupResult(key, gates=(Gate("n", ">=1", 1.0, True, 1, 1),)) for key in rows]
+    gates = [GroupResult(key, gates=(ThresholdResult("n", ">=1", 1.0, True, 1, 1),)) for key in rows]
     summary = summarize(results, gates[::-1], Settings(), declared=rows, models=("a", "b"))
     assert {table.name: table.models for table in summary.tables} == tables
     assert [line.model for line in summary.models] == ["a", "b", "c"]

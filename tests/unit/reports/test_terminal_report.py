@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.drift_budget import check_budget
 from pytest_llmcompare.comparison.summary import Summary, summarize
-from pytest_llmcompare.judgement import Gate, Judgement, Verdict
+from pytest_llmcompare.judgement import Judgement, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseResult, GroupKey, GroupResult, RowKey
 from pytest_llmcompare.reports.page_data import why
 from pytest_llmcompare.reports.side_by_side import MOST_ROWS
@@ -383,7 +383,10 @@ def test_what_an_update_accepted_has_a_sign_of_its_own() -> None:
     assert "--llm-update" not in shown
 
 
-REASONS = ("gate failed: table 'trivia', model 'm': a is 1 over 2 cases, wanted >=4", "no room.\nName another path.")
+REASONS = (
+    "threshold failed: table 'trivia', model 'm': a is 1 over 2 cases, wanted >=4",
+    "no room.\nName another path.",
+)
 
 
 def test_reasons_to_fail_stand_last_and_in_red() -> None:
@@ -414,7 +417,8 @@ def test_reasons_to_fail_are_no_notes() -> None:
 def test_thresholds_stand_first() -> None:
     """A block per table and model, in the order of the models, before the tables; a quiet run leaves them out."""
     evaluated = [
-        GroupResult(GroupKey("tests", "trivia", model), gates=(Gate("n", "<=4", 3.0, True, 5, 5),)) for model in "ab"
+        GroupResult(GroupKey("tests", "trivia", model), gates=(ThresholdResult("n", "<=4", 3.0, True, 5, 5),))
+        for model in "ab"
     ]
     summary = summarize([], evaluated, RUN, models=("b", "a"))
     assert report(summary).startswith(

@@ -47,7 +47,7 @@ def test_the_commit_counts_and_not_the_working_tree(root: Path) -> None:
     found = source.load(GROUP, [])
     assert found.baselines == by_row(RECORDED)
     assert (found.path, found.conflicts, found.warnings, found.of_model) == (None, {}, (), "")
-    assert found.lacking.startswith(f"git:main ({head[:8]}) has none for this case in {PATH}\n")
+    assert found.lacking.startswith(f"git:main ({head[:8]}) has no baseline for this case in {PATH}\n")
 
 
 @pytest.mark.parametrize("ref", ["main", "HEAD", "v1", "heads/main", "HEAD~0"])

@@ -148,9 +148,9 @@ def nested(depth: int) -> list[Any]:
         ([{"role": "system", "content": "x"}], "the last message is of role 'system'"),
         ([{"role": "user", "content": "a\ud83d"}], "it holds half a character ('\\ud83d')"),
         ([{**USER, "a\udc00": 1}], "it holds half a character"),
-        ([{**USER, "x": [{"y": float("inf")}]}], "it holds inf, which JSON cannot."),
+        ([{**USER, "x": [{"y": float("inf")}]}], "it holds inf, which JSON cannot hold."),
         ([{**USER, "x": {1: 2}}], "the name 1 is not text."),
-        ([{**USER, "x": {"y": object}}], "it holds <class 'object'>, which JSON cannot."),
+        ([{**USER, "x": {"y": object}}], "it holds <class 'object'>, which JSON cannot hold."),
         ([{**USER, "x": nested(5000)}], "nested too deeply"),
         ([{"role": "user", "content": "x"}, {"from": "gpt", "value": "y"}], "message 2 of 2: no role."),
     ],
@@ -167,7 +167,7 @@ def test_faulty_messages(messages: Any, what: str) -> None:
         ("Hi", "messages is 'Hi', which is not JSON: Expecting value."),
         ("[{'role': 'user'}]", "Put names and text into double quotes"),
         ('[{"role": "user", "role": "tool", "content": "x"}]', "'role' occurs twice in one object"),
-        ('[{"role": "user", "content": "x", "k": NaN}]', "NaN is not a number of JSON"),
+        ('[{"role": "user", "content": "x", "k": NaN}]', "JSON has no number NaN"),
         ("[" * 100_000, "Nest values less deeply."),
         ('{"messages": []}', "expected a list of messages."),
         ('[{"role": "user", "content": "\\ud83d"}]', "half a character"),
@@ -199,7 +199,7 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     [
         ("{}", "tools is {}, expected a list of tools."),
         (["clock"], "tools, tool 1 of 1: 'clock', expected an object."),
-        ([CLOCK, {"x": float("-inf")}], "tools, tool 2 of 2: it holds -inf, which JSON cannot."),
+        ([CLOCK, {"x": float("-inf")}], "tools, tool 2 of 2: it holds -inf, which JSON cannot hold."),
         ('[{"a": 1, "a": 2}]', "'a' occurs twice in one object"),
     ],
 )
@@ -249,7 +249,7 @@ def test_a_conversation_goes_through_the_tokenizers_template() -> None:
 
 @pytest.mark.parametrize("table", [[{"id": "a", "messages": CHAT}], [{"id": "a", "prompt": "x", "tools": [CLOCK]}]])
 def test_examples_cannot_stand_before_a_conversation(table: Any) -> None:
-    what = "in row 'a' few-shot examples cannot stand before a conversation."
+    what = "in row 'a' few-shot examples cannot be put before a conversation."
     for keywords, where in (({"examples": "y"}, "examples"), ({"variants": {"v": {"examples": "y"}}}, "variants['v']")):
         with pytest.raises(UsageError, match="few-shot examples") as caught:
             cases(table, **keywords)
@@ -257,4 +257,4 @@ def test_examples_cannot_stand_before_a_conversation(table: Any) -> None:
     with pytest.raises(UsageError, match="model 'm', examples: in row 'a'"):
         cases(table, ModelSpec("m", "x", SourceKind.HUB, examples="y"))
     rows = [{**table[0], "few_shot_examples": "y"}]
-    assert "item 1: few-shot examples cannot stand before a conversation." in message(rows)
+    assert "item 1: few-shot examples cannot be put before a conversation." in message(rows)

@@ -246,7 +246,8 @@ def test_another_encoding_names_the_byte_and_the_row(name: str, data: str, place
     assert raw[byte] == 0xE9
     assert message(name, here) == (
         f"{name}, {place} is 0xe9, which is not UTF-8. Save the file as UTF-8 where it was written (in Excel: "
-        f"'CSV UTF-8'). Else find out its encoding: file {name} guesses, and the right one shows all letters right. "
+        f"'CSV UTF-8'). Otherwise find out its encoding: `file {name}` guesses it, and with the right one all letters "
+        "look right. "
         f"Convert: iconv -f ENCODING -t UTF-8 {name} > utf-8.txt, and put that in its place."
     )
 

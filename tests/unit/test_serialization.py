@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.attempts import Attempt
 from pytest_llmcompare.generation import Generation
-from pytest_llmcompare.judgement import AnswerCount, Gate, Judgement, Verdict
+from pytest_llmcompare.judgement import AnswerCount, Judgement, ThresholdResult, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey, GroupResult, MlflowRun, RowKey
 from pytest_llmcompare.serialization import (
     declared_from_json,
@@ -60,7 +60,7 @@ ATTEMPTS = st.builds(
     Attempt, TEXTS, TEXTS, st.booleans(), st.booleans(), st.none() | st.sampled_from(Verdict), st.booleans(), TEXTS
 )
 GATES = st.builds(
-    Gate,
+    ThresholdResult,
     *(TEXTS, TEXTS, st.none() | st.floats(allow_nan=False), st.booleans(), st.integers(0), st.integers(0), TEXTS),
 )
 GROUP_RESULTS = st.builds(

@@ -1,4 +1,4 @@
-"""A finished run, and the same as plain data for report files: dicts, lists, texts and numbers. Pure.
+"""A finished run as plain data for report files: dicts, lists, texts and numbers. Pure.
 
 `docs/reports.md` describes the data. Removing a key or changing its meaning raises `SCHEMA_VERSION`; readers ignore
 unknown keys.
@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from enum import Enum
 from itertools import accumulate
 from typing import Any
@@ -19,84 +18,27 @@ from pytest_llmcompare.comparison.drift_budget import BudgetCheck
 from pytest_llmcompare.comparison.model_pairs import Pair
 from pytest_llmcompare.comparison.percentiles import percentiles
 from pytest_llmcompare.comparison.statistics import Rate
-from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Summary, Table
+from pytest_llmcompare.comparison.summary import Cell, EqualDrifts, ModelLine, Table
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import (
-    ACCEPTED,
-    NO_VERDICT,
-    WORST_FIRST,
-    Gate,
     ModelVerdict,
+    ThresholdResult,
     Verdict,
-    look_of,
 )
 from pytest_llmcompare.records import GroupKey, GroupResult, RowKey
-from pytest_llmcompare.text import count, disarm
 
 from .assertion_lines import assertion_count
-from .gates import value_of
 from .messages import open_counts
 from .mlflow_pages import mlflow_places
 from .model_sentences import sentence
 from .model_table import pairs_in
+from .report import Report
+from .threshold_lines import value_of
 
 SCHEMA_VERSION = 1
 
 ReportData = dict[str, Any]
-"""A report, or a part of one, as it stands in JSON."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A finished run.
-
-    Attributes:
-        summary: Its cases, models, tables and notes.
-        groups: Results of the groups, without their outputs.
-        passed: Whether the run passed.
-        finished: False if the run was interrupted.
-        command: The pytest command of this run, without options that update or prune.
-        accepting: Returns the command that accepts the output of a test, given its node id.
-        identity: Facts that tell this run from others, by name: `time`, `commit`, `branch`.
-    """
-
-    summary: Summary
-    groups: tuple[GroupResult, ...] = ()
-    passed: bool = True
-    finished: bool = True
-    command: str = "pytest"
-    accepting: Callable[[str], str] = "pytest --llm-update {}".format
-    identity: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def outcome(self) -> str:
-        """`passed`, `failed` or `interrupted`."""
-        return "interrupted" if not self.finished else "passed" if self.passed else "failed"
-
-    @property
-    def sentence(self) -> str:
-        """Number of cases, and of cases by verdict: `15 cases: 2 drifted, 13 identical`."""
-        counts = self.counts
-        return f"{count(len(self.summary.cells), 'case')}: {counts}" if counts else "no case was looked at"
-
-    @property
-    def counts(self) -> str:
-        """Cases by verdict, the worst first: `2 drifted, 13 identical`."""
-        counts = Counter(look_of(cell.verdict, accepted=cell.accepted) for cell in self.summary.cells)
-        looks = (*(verdict.look for verdict in WORST_FIRST), NO_VERDICT, ACCEPTED)
-        return ", ".join(f"{counts[look]:,} {look.label}" for look in looks if counts[look])
-
-    @property
-    def accept_all(self) -> str:
-        """The command that accepts all outputs; empty if there is nothing to accept."""
-        acceptable = any(self.accept(cell) for cell in self.summary.cells)
-        return disarm(f"{self.command} --llm-update") if acceptable else ""
-
-    def accept(self, cell: Cell) -> str:
-        """Return the command that accepts today's output of a case; empty if there is nothing to accept."""
-        if cell.waits_as is None:
-            return ""
-        return disarm(self.accepting(cell.result.nodeid))
+"""A report, or a part of one, as in JSON."""
 
 
 def report_data(report: Report) -> ReportData:
@@ -260,7 +202,7 @@ def _equal_drifts(drifts: EqualDrifts) -> ReportData:
     }
 
 
-def _gate(key: GroupKey, gate: Gate) -> ReportData:
+def _gate(key: GroupKey, gate: ThresholdResult) -> ReportData:
     return {**_names(key), **asdict(gate), "shown": value_of(gate)}
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.comparison.noise import root_mean_square, uncertainty
 
 from .answer import Answer, ShownToken
@@ -22,9 +22,9 @@ REQUESTS = 16
 """Most requests for measuring the noise."""
 
 
-def learn(
+def measure_noise(
     ask: Callable[[Question], Answer], questions: Mapping[int, Question], answers: Mapping[int, Answer], count: int
-) -> LearntNoise | None:
+) -> MeasuredNoise | None:
     """Ask questions again and compare the log-probs of their answers; None if no answers can be compared.
 
     Args:
@@ -47,7 +47,7 @@ def learn(
         return None
     every = [square for own in squares for square in own]
     largest, lead = max(map(root_mean_square, squares)), max(_lead_moved(*both) for both in shared if both[0])
-    return LearntNoise.from_movements(root_mean_square(every), largest, lead)
+    return MeasuredNoise.from_movements(root_mean_square(every), largest, lead)
 
 
 Tokens = Sequence[ShownToken]

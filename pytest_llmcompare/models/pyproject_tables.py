@@ -93,7 +93,7 @@ def _check_words(table: Mapping[str, Any], where: str) -> None:
 
 
 def check_name(name: str, where: str) -> None:
-    """Check that a model's name can stand on a command line and in the header of a baseline file.
+    """Check that a model's name can be written on a command line and in the header of a baseline file.
 
     Raises:
         UsageError: It can't.

@@ -12,7 +12,7 @@ from .environments import NOISE, without_noise
 
 
 @dataclass(frozen=True)
-class LearntNoise:
+class MeasuredNoise:
     """How far the log-probs of a model and table move although nothing changes, measured when recording.
 
     Attributes:
@@ -26,8 +26,8 @@ class LearntNoise:
     tie: float | None = None
 
     @classmethod
-    def from_movements(cls, rms: float, largest: float, lead: float) -> LearntNoise:
-        """Noise of a server: limits three times the largest movements seen, and not too little.
+    def from_movements(cls, rms: float, largest: float, lead: float) -> MeasuredNoise:
+        """Noise of a server; its limits are three times the largest movements seen, but not below the usual noise.
 
         Args:
             rms: Root mean square over all tokens (nats).
@@ -37,7 +37,7 @@ class LearntNoise:
         return cls(rms, max(3 * largest, 3e-4), max(3 * lead, 1e-2))
 
     @classmethod
-    def read(cls, environment: Environment) -> LearntNoise | None:
+    def read(cls, environment: Environment) -> MeasuredNoise | None:
         """The noise in an environment; None if there is none, or it cannot be read."""
         try:
             numbers = [float(part) for part in dict(environment).get(NOISE, "").split("/")]
@@ -47,11 +47,11 @@ class LearntNoise:
             return None
         return cls(*numbers)
 
-    def widened(self, other: LearntNoise) -> LearntNoise:
+    def widened(self, other: MeasuredNoise) -> MeasuredNoise:
         """The larger of both, number by number."""
         limits = ((self.band, other.band), (self.tie, other.tie))
         band, tie = (max((limit for limit in pair if limit is not None), default=None) for pair in limits)
-        return LearntNoise(max(self.rms, other.rms), band, tie)
+        return MeasuredNoise(max(self.rms, other.rms), band, tie)
 
     @property
     def text(self) -> str:
@@ -64,5 +64,5 @@ class LearntNoise:
 
 
 def holds_noise(recorded: Iterable[Environment], environment: Environment) -> bool:
-    """True if one of the environments of baselines is this one, and holds the noise that was measured then."""
-    return any(without_noise(one) == without_noise(environment) and LearntNoise.read(one) for one in {*recorded})
+    """True if baselines were recorded in this environment, and noise was measured then."""
+    return any(without_noise(one) == without_noise(environment) and MeasuredNoise.read(one) for one in {*recorded})

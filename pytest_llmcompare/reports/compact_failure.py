@@ -90,7 +90,7 @@ def old_and_new(baseline: str, candidate: str, page: Page, *, coloured: bool) ->
 
 
 def _marked(line: str, text: str, ranges: Sequence[Range], marks: tuple[str, str], page: Page) -> Styled:
-    """Complete a line that holds a sign and what stands before the first change; changed words are coloured."""
+    """Complete a line that holds a sign and the text before the first change; changed words are coloured."""
     sign = line[: len(OLD)]
     spans: list[Range] = []
     for at, (begin, end) in enumerate(ranges):

@@ -1,4 +1,4 @@
-"""The lines of the answer cache: models, their answers, and what is known about them, each with a checksum."""
+"""The lines of the answer cache: models, their answers, their noise and notes on them; each with a checksum."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _LATEST = 1e11
 
 
 @dataclass(frozen=True)
-class KeptModel:
-    """A model whose answers are kept.
+class CachedModel:
+    """A model whose answers are cached.
 
     Attributes:
-        facts: All of it that decides its answers, by name.
-        place: Facts that are known without loading it, and with which it gets the same device, dtype and kernels.
+        facts: Everything about it that decides its answers, by name.
+        place: Facts that are known before it is loaded and that decide its device, dtype and kernels.
     """
 
     facts: Mapping[str, str]
@@ -35,7 +35,7 @@ class KeptModel:
 
 
 @dataclass(frozen=True)
-class KeptAnswer:
+class CachedAnswer:
     """One answer.
 
     Attributes:
@@ -63,12 +63,12 @@ class KeptAnswer:
 
 
 @dataclass(frozen=True)
-class About:
-    """Facts about a model that are kept besides its answers.
+class NoiseAndNotes:
+    """The noise of a model and notes on it, cached beside its answers.
 
     Attributes:
         noise: Its noise (nats, root mean square); None if it could not be measured.
-        has_noise: Whether that was tried.
+        has_noise: Whether measuring it was tried.
         notes: Notes for the user, by a digest of what they depend on.
     """
 
@@ -79,25 +79,25 @@ class About:
 
 @dataclass
 class CacheContent:
-    """The content of a file.
+    """The content of a file of the cache.
 
     Attributes:
-        models: By key.
+        models: Models by their keys.
         answers: Lines by the key of their answer.
-        about: Facts by model.
+        noise_and_notes: Noise and notes by the key of their model.
         rows: For each row, the line that was written last.
         notes: Messages on what is ignored.
         oldest: When the oldest line was written.
     """
 
-    models: dict[str, list[KeptModel]] = field(default_factory=dict)
+    models: dict[str, list[CachedModel]] = field(default_factory=dict)
     answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    about: dict[str, About] = field(default_factory=dict)
+    noise_and_notes: dict[str, NoiseAndNotes] = field(default_factory=dict)
     rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     oldest: float = float("inf")
 
-    def answer(self, key: str) -> KeptAnswer | None:
+    def answer(self, key: str) -> CachedAnswer | None:
         """The answer of a key; None if there is none that can be read."""
         line = self.answers.get(key)
         if line is None:
@@ -116,14 +116,14 @@ class CacheContent:
             return True
         try:
             if "model" in line:
-                model = KeptModel(_texts(line["facts"]), _texts(line["place"]))
+                model = CachedModel(_texts(line["facts"]), _texts(line["place"]))
                 self.models.setdefault(key_of(model.facts), []).append(model)
                 return bool(line["model"] == key_of(model.facts))
             noise = line.get("noise")
             notes = {str(key): [str(note) for note in notes] for key, notes in line["notes"].items()}
-            before = self.about.get(line["about"], About())
+            before = self.noise_and_notes.get(line["about"], NoiseAndNotes())
             has_noise = "noise" in line and (noise is None or (isinstance(noise, int | float) and 0 <= noise < 1))
-            self.about[line["about"]] = About(
+            self.noise_and_notes[line["about"]] = NoiseAndNotes(
                 noise if has_noise else before.noise, has_noise or before.has_noise, {**before.notes, **notes}
             )
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -136,13 +136,13 @@ def key_of(*facts: object) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
-def model_line(key: str, model: KeptModel, group: GroupKey) -> bytes:
+def model_line(key: str, model: CachedModel, group: GroupKey) -> bytes:
     """A line on a model."""
     named = {"folder": group.folder, "table": group.table, "name": group.model}
     return _line({"model": key, "facts": dict(model.facts), "place": dict(model.place), "group": named})
 
 
-def answer_line(answer: KeptAnswer) -> bytes:
+def answer_line(answer: CachedAnswer) -> bytes:
     """A line with an answer."""
     fields = {name: getattr(answer, name) for name in ("model", "row", "untried", "decoded")}
     return _line(
@@ -156,10 +156,10 @@ def answer_line(answer: KeptAnswer) -> bytes:
     )
 
 
-def about_line(model: str, about: About) -> bytes:
-    """A line with further facts of a model."""
-    noise = {"noise": about.noise} if about.has_noise else {}
-    return _line({"about": model, **noise, "notes": {key: list(notes) for key, notes in about.notes.items()}})
+def noise_and_notes_line(model: str, own: NoiseAndNotes) -> bytes:
+    """A line with the noise of a model and notes on it."""
+    noise = {"noise": own.noise} if own.has_noise else {}
+    return _line({"about": model, **noise, "notes": {key: list(notes) for key, notes in own.notes.items()}})
 
 
 def parse_line(text: bytes) -> dict[str, Any] | None:
@@ -196,9 +196,9 @@ def _texts(facts: Any) -> dict[str, str]:
     return facts
 
 
-def _answer(line: Mapping[str, Any]) -> KeptAnswer:
+def _answer(line: Mapping[str, Any]) -> CachedAnswer:
     decoded = line["decoded"]
-    return KeptAnswer(
+    return CachedAnswer(
         model=str(line["model"]),
         row=line["row"],
         parts=_texts(line["parts"]),
@@ -210,7 +210,7 @@ def _answer(line: Mapping[str, Any]) -> KeptAnswer:
 
 
 def _is_sound(generation: Generation) -> bool:
-    """True if all numbers of an answer belong to its tokens."""
+    """True if an answer has as many log-probs and margins as tokens."""
     tokens = len(generation.token_ids or ())
     of_tokens = (generation.logprobs, generation.margins, generation.as_read)
     path = generation.path

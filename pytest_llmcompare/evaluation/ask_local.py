@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pytest_llmcompare.baselines.answer_lines import key_of
+from pytest_llmcompare.baselines.cache_lines import key_of
 from pytest_llmcompare.baselines.journal import answer_key
-from pytest_llmcompare.comparison.learnt_noise import holds_noise
+from pytest_llmcompare.comparison.measured_noise import holds_noise
 from pytest_llmcompare.decoding.drafts import draft_of
 from pytest_llmcompare.decoding.engine import EngineWarning
 from pytest_llmcompare.decoding.generation_config import left_out_note
@@ -21,16 +21,16 @@ from pytest_llmcompare.decoding.numerics import torch_switches
 from pytest_llmcompare.decoding.request import PredictOptions, predict_options
 from pytest_llmcompare.errors import ModelError
 from pytest_llmcompare.models import in_memory
-from pytest_llmcompare.models.config_tables import header
 from pytest_llmcompare.models.gen_config import DEFAULTS, SAMPLING_DEFAULTS, complete
 from pytest_llmcompare.models.load_checks import time_note
+from pytest_llmcompare.models.pyproject_tables import header
 from pytest_llmcompare.models.spec import SourceKind
 from pytest_llmcompare.models.weights import transformers_errors_only
 
-from .answer_facts import facts_of_model
 from .answers import Asking, Outcomes, untried_notes
+from .cache_key import facts_of_model
+from .cached_local_answers import CachedLocalAnswers
 from .dataset import frame_of, settings_of
-from .local_answers import LocalAnswers
 from .pyfunc import HeldTransformer, PyfuncTransformer
 from .pyfunc_input import MESSAGES
 
@@ -57,7 +57,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
     if any(case.row.conversation for case in asking.cases):
         model.check_has_template()
         _check_takes_messages(asking, ours)
-    cached = asking.cached if isinstance(asking.cached, LocalAnswers) else None
+    cached = asking.cached if isinstance(asking.cached, CachedLocalAnswers) else None
     if cached is not None:
         cached.bind(model)
     identity = _identity(asking, ours)
@@ -87,9 +87,9 @@ def _identity(asking: Asking, ours: HeldTransformer) -> str:
     return key_of(asking.identity.text, facts_of_model(ours, is_logged=True), torch_switches(), asking.shortcuts)
 
 
-def _measures_noise(asking: Asking, cached: LocalAnswers | None, model: LocalModel) -> bool:
+def _measures_noise(asking: Asking, cached: CachedLocalAnswers | None, model: LocalModel) -> bool:
     """True unless a baseline of this model and environment, or the cache, holds the noise that was measured."""
-    if cached is not None and cached.about.has_noise:
+    if cached is not None and cached.noise_and_notes.has_noise:
         return False
     recorded = (baseline.generation.environment for baseline in asking.expected.values())
     return not holds_noise(recorded, model.environment)
@@ -177,7 +177,7 @@ def _unreached(ours: PyfuncTransformer, cases: Sequence[Case]) -> list[str]:
 def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> tuple[str, ...]:
     """Notes on a local model that do not depend on its answers.
 
-    They are equal for all tables with equal settings, so that each stands in the summary once.
+    They are equal for all tables with equal settings, so that the summary shows each once.
     """
     model = in_memory.hold(ours.located())
     settings = [case.gen_config for case in cases]
@@ -197,9 +197,9 @@ def model_notes(group: Group, cases: Sequence[Case], ours: HeldTransformer) -> t
     return tuple(note for note in notes if note)
 
 
-def keep_answers(cached: LocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
-    """Keep the answers that a model has just given, and the notes on it; return notes on the cache."""
-    return cached.keep(in_memory.hold(ours.located()), notes)
+def cache_answers(cached: CachedLocalAnswers, ours: HeldTransformer, notes: Sequence[str]) -> tuple[str, ...]:
+    """Cache the answers that a model has just given, and the notes on it; return notes on the cache."""
+    return cached.store(in_memory.hold(ours.located()), notes)
 
 
 def _stated(group: Group, ours: HeldTransformer) -> set[str]:

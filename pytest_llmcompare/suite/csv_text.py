@@ -1,6 +1,6 @@
-r"""CSV and TSV: cells stay text, as they stand there, and only their line ends become `\\n`.
+r"""CSV and TSV: cells stay text, unchanged, and only their line ends become `\\n`.
 
-A reader of our own, because `csv` of the standard library cannot say where a quote stands in the wrong place, stops at
+A reader of our own, because `csv` of the standard library cannot say where a quote is misplaced, stops at
 cells of 128 KiB by default (a limit of the whole process), and keeps the file's line ends inside cells, so that a
 checkout on Windows would change prompts.
 """

@@ -1,8 +1,8 @@
 """Answers of local models from the answer cache. Imports neither torch nor transformers.
 
-The key of a local model is a digest of its files, the versions of the libraries, and of device, dtype and kernels. The
-latter are known once it is loaded; before that, they are what they were when it was loaded last on the same machine
-with the same libraries, variables and options.
+The half of a key that stands for a local model is a digest of its files, of the versions of the libraries, and of
+device, dtype and kernels. Device, dtype and kernels are known once the model is loaded. Before that, they are taken to
+be those of the last time that it was loaded on the same machine with the same libraries, variables and options.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.baselines.answer_lines import (
-    About,
-    KeptAnswer,
-    KeptModel,
-    about_line,
+from pytest_llmcompare.baselines.cache_lines import (
+    CachedAnswer,
+    CachedModel,
+    NoiseAndNotes,
     answer_line,
     key_of,
     model_line,
+    noise_and_notes_line,
 )
 from pytest_llmcompare.comparison.environments import without_noise
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise, holds_noise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise, holds_noise
 from pytest_llmcompare.decoding.request import Outcome
 from pytest_llmcompare.generation import Environment, Generation
 from pytest_llmcompare.models.machine import LOADED
 
-from .answer_facts import is_repeatable, live_switches
+from .cache_key import is_repeatable, live_switches
 from .cached_answers import CachedAnswers
 
 if TYPE_CHECKING:
@@ -37,21 +37,21 @@ ANY_DEVICE = "auto"
 
 
 @dataclass(kw_only=True)
-class LocalAnswers(CachedAnswers):
+class CachedLocalAnswers(CachedAnswers):
     """Answers of a model that this process loads, if it has to be asked.
 
     Attributes:
         place: Facts of the machine, and options, that decide on device, dtype and kernels.
-        about_notes: Digest of what the notes on the model depend on.
+        notes_key: Digest of what the notes on the model depend on.
         is_loaded: Whether it is loaded.
-        fresh, fresh_noise, fresh_notes: What is to be kept.
+        fresh, fresh_noise, fresh_notes: New answers, noise and notes, which `store` writes.
     """
 
     place: Mapping[str, str]
-    about_notes: str
+    notes_key: str
     is_loaded: bool = False
     fresh: Mapping[int, Generation] = field(default_factory=dict)
-    fresh_noise: About = field(default_factory=About)
+    fresh_noise: NoiseAndNotes = field(default_factory=NoiseAndNotes)
     fresh_notes: Sequence[str] = ()
 
     def look_up(self) -> None:
@@ -59,7 +59,7 @@ class LocalAnswers(CachedAnswers):
         if self.place.get("device option") == ANY_DEVICE:
             return
         now = {**self.fixed, **live_switches()}
-        for key, models in self.kept.models.items():
+        for key, models in self.content.models.items():
             for model in models:
                 before_loading = {name: value for name, value in model.facts.items() if name not in LOADED}
                 if model.place == self.place and before_loading == now:
@@ -82,29 +82,29 @@ class LocalAnswers(CachedAnswers):
 
     @property
     def answers_all(self) -> bool:
-        """True if the model is not loaded: all that a run reports is kept, or `--llm-cache=only` forbids it."""
+        """True if the model is not loaded: all that a run reports is cached, or `--llm-cache=only` forbids it."""
         if self.only or self.is_loaded:
             return self.only
-        if len(self.hits) < len(self.cases) or self.about_notes not in self.about.notes:
+        if len(self.hits) < len(self.cases) or self.notes_key not in self.noise_and_notes.notes:
             return False
-        return self.about.has_noise or self.knows_noise(self.environment)
+        return self.noise_and_notes.has_noise or self.knows_noise(self.environment)
 
     @property
-    def about(self) -> About:
-        """What else is known about the model."""
-        return self.kept.about.get(self.model, About())
+    def noise_and_notes(self) -> NoiseAndNotes:
+        """The cached noise of the model and notes on it."""
+        return self.content.noise_and_notes.get(self.model, NoiseAndNotes())
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes on the model for the user, as they were when it was loaded."""
-        return tuple(self.about.notes.get(self.about_notes, ()))
+        return tuple(self.noise_and_notes.notes.get(self.notes_key, ()))
 
     @property
-    def noise(self) -> LearntNoise | None:
+    def noise(self) -> MeasuredNoise | None:
         """The noise that was measured, unless a baseline already holds it."""
-        if self.about.noise is None or self.knows_noise(self.environment):
+        if self.noise_and_notes.noise is None or self.knows_noise(self.environment):
             return None
-        return LearntNoise(self.about.noise)
+        return MeasuredNoise(self.noise_and_notes.noise)
 
     @property
     def environment(self) -> Environment:
@@ -119,12 +119,12 @@ class LocalAnswers(CachedAnswers):
         self,
         outcomes: Mapping[int, Outcome],
         asked: Collection[int],
-        noise: LearntNoise | None,
+        noise: MeasuredNoise | None,
         *,
         measured: bool,
         notes: Sequence[str],
     ) -> None:
-        """Note what a model has just answered, for `keep`.
+        """Take what a model has just answered, for `store` to write.
 
         Args:
             outcomes: Answers and errors that were not in the cache, by index of their case.
@@ -139,14 +139,14 @@ class LocalAnswers(CachedAnswers):
             if isinstance(one, Generation) and (index in asked or self._draft(self.cases[index]) is None)
         }
         if measured:
-            self.fresh_noise = About(noise.rms if noise else None, has_noise=True)
+            self.fresh_noise = NoiseAndNotes(noise.rms if noise else None, has_noise=True)
         self.fresh_notes = tuple(notes)
 
-    def keep(self, model: LocalModel, notes: Iterable[str]) -> tuple[str, ...]:
-        """Keep what was added, and notes on the model.
+    def store(self, model: LocalModel, notes: Iterable[str]) -> tuple[str, ...]:
+        """Write what was added, and notes on the model, into the cache.
 
         Returns:
-            Notes for the user: what is damaged, why nothing can be kept.
+            Notes for the user: what is damaged, why nothing can be cached.
         """
         lines = [
             answer_line(self._answer(model, index, generation))
@@ -154,20 +154,20 @@ class LocalAnswers(CachedAnswers):
             if is_repeatable(model, self.cases[index])
         ]
         merged = tuple(dict.fromkeys([*self.notes, *notes, *self.fresh_notes]))
-        if merged != self.notes or self.fresh_noise.has_noise or self.about_notes not in self.about.notes:
-            lines.append(about_line(self.model, replace(self.fresh_noise, notes={self.about_notes: merged})))
-        known = KeptModel(self.facts, self.place)
-        if known not in self.kept.models.get(self.model, []):
+        if merged != self.notes or self.fresh_noise.has_noise or self.notes_key not in self.noise_and_notes.notes:
+            lines.append(noise_and_notes_line(self.model, replace(self.fresh_noise, notes={self.notes_key: merged})))
+        known = CachedModel(self.facts, self.place)
+        if known not in self.content.models.get(self.model, []):
             lines.insert(0, model_line(self.model, known, self.cases[0].key.group))
         return self._append(lines)
 
-    def _answer(self, model: LocalModel, index: int, generation: Generation) -> KeptAnswer:
+    def _answer(self, model: LocalModel, index: int, generation: Generation) -> CachedAnswer:
         baseline = self.expected.get(self.cases[index].key.row)
         tokens = baseline.generation.token_ids if baseline else None
         path, own = generation.path, generation.token_ids or ()
         differs = baseline is not None and (own != tokens or (path is not None and path.choices != own))
         shown = {*own, *(tokens or ()), *(path.choices if path else ())} if differs else set[int]()
-        return KeptAnswer(
+        return CachedAnswer(
             self.model,
             str(self.cases[index].key.row),
             self.parts(index),

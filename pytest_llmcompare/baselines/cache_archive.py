@@ -11,7 +11,7 @@ from pytest_llmcompare.errors import BaselineError
 
 from . import regular_file
 from .answer_cache import LARGEST_FILE, LARGEST_FOLDER, append_to, files_in, folder_of
-from .answer_lines import FORMAT, parse_line
+from .cache_lines import FORMAT, parse_line
 
 NAME = re.compile(r"[0-9a-f]{16}\.jsonl")
 MOST_FILES = 10_000

@@ -1,10 +1,10 @@
-"""Thresholds on metrics in messages and on a terminal. Pure."""
+"""Results of thresholds: a sentence per failed one, and a table of all for the terminal. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult
 from pytest_llmcompare.text import count, disarm, encodable
 
@@ -17,25 +17,25 @@ MOST_HOLDING = 20
 """Most blocks shown of tables and models whose thresholds all hold; blocks with a failed one are always shown."""
 
 
-def failed_gates(result: GroupResult) -> list[str]:
+def failed_thresholds(result: GroupResult) -> list[str]:
     """Return a line per failed threshold of a group."""
-    return [gate_line(result.key, gate) for gate in result.gates if not gate.passed]
+    return [threshold_line(result.key, gate) for gate in result.gates if not gate.passed]
 
 
-def gate_line(key: GroupKey, gate: Gate) -> str:
-    """Describe a failed threshold: `gate failed: table 't', model 'm': n is 5 over 10 cases, wanted >=8`."""
+def threshold_line(key: GroupKey, gate: ThresholdResult) -> str:
+    """Describe a failed threshold: `threshold failed: table 't', model 'm': n is 5 over 10 cases, wanted >=8`."""
     value = "was not computed" if gate.value is None else f"is {value_of(gate)}"
-    line = f"gate failed: table {key.table!r}, model {key.model!r}: {gate.metric} {value} {over(gate)}"
+    line = f"threshold failed: table {key.table!r}, model {key.model!r}: {gate.metric} {value} {over(gate)}"
     return disarm(f"{line}, wanted {gate.wanted}" + (f". {gate.why}" if gate.why else ""))
 
 
-def over(gate: Gate) -> str:
+def over(gate: ThresholdResult) -> str:
     """Number of cases that a metric was computed over: `over 10 cases`, `over 3 of 10 cases`."""
     part = f"{gate.cases:,} of " if gate.cases != gate.total else ""
     return f"over {part}{count(gate.total, 'case')}"
 
 
-def value_of(gate: Gate) -> str:
+def value_of(gate: ThresholdResult) -> str:
     """Format a value with six digits, or with all if rounding would hide why the threshold failed."""
     if gate.value is None:
         return "not computed"
@@ -44,8 +44,8 @@ def value_of(gate: Gate) -> str:
     return repr(gate.value) if hides else short
 
 
-def gate_blocks(
-    groups: Iterable[tuple[GroupKey, Sequence[Gate]]], page: Page, *, every: bool
+def threshold_blocks(
+    groups: Iterable[tuple[GroupKey, Sequence[ThresholdResult]]], page: Page, *, every: bool
 ) -> Iterator[list[Styled]]:
     """Return a block per table and model: a heading, then result, metric, value and threshold line by line.
 
@@ -61,12 +61,12 @@ def gate_blocks(
             left_out += len(gates)
             continue
         shown += holds
-        yield [*gate_block(key, gates, page)]
+        yield [*threshold_block(key, gates, page)]
     if left_out:
         yield [page.line(f"{count(left_out, 'more threshold')} held (-v shows all)")]
 
 
-def gate_block(key: GroupKey, gates: Sequence[Gate], page: Page) -> Iterator[Styled]:
+def threshold_block(key: GroupKey, gates: Sequence[ThresholdResult], page: Page) -> Iterator[Styled]:
     """Return the heading and the table of one group; a metric with a long name has a line of its own."""
     yield from page.wrapped(f"thresholds of {key.table}/{key.model}, {over(gates[0])}:", bold=True)
     lines = []

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MOST_READ = 8
 """Outputs that are read once more; in float32 they show the noise of all others to a factor of two."""
 ENOUGH = 16
-"""Tokens after which no more are read again, if as many outputs as would be show what writing moves, which is more.
+"""Tokens after which reading again stops, if enough outputs were written token by token, which moves log-probs more.
 
 An output that is read again costs its whole prompt twice, however short it is.
 """
@@ -44,11 +44,11 @@ PROCESSED = 1e-2
 changed it. Those that settings declare may change it by less, top-k of a confident model by 1e-3."""
 
 
-def reading_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
+def measure_noise(model: LocalModel, answered: Sequence[tuple[Request, Generation]]) -> float | None:
     """Read outputs again, one by one and in pairs with rounding errors, without a shared prefix, and compare.
 
-    One by one may be how they were read, which repeats to the bit; an encoder's outputs always are. In full precision
-    the difference between written and read log-probs counts, too, because a check compares the one with the other.
+    Rounding errors are added because reading one by one again may repeat to the bit. In full precision the difference
+    between written and read log-probs counts, too, because a later check compares the one with the other.
 
     Args:
         model: The model.
@@ -140,7 +140,7 @@ def rounding_errors(model: LocalModel) -> Iterator[None]:
 
 
 def _rounding_parts(model: nn.Module) -> set[nn.Module]:
-    """Layers, and what multiplies and looks up in them and before; not what gives scores, which are many."""
+    """Embeddings, layers and the products in them; not the output layer, whose results are too many to round again."""
     parts = {part for part in model.modules() if isinstance(part, nn.Embedding | nn.Linear | Conv1D)}
     lists = [part for part in model.modules() if isinstance(part, nn.ModuleList)]
     head = getattr(model, "get_output_embeddings", lambda: None)()

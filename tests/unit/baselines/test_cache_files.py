@@ -16,9 +16,16 @@ from typing import Any
 
 import pytest
 
-from pytest_llmcompare.baselines import answer_archive, answer_cache, answer_lines, content_digests, regular_file
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from pytest_llmcompare.baselines.answer_lines import About, KeptAnswer, KeptModel, about_line, answer_line, model_line
+from pytest_llmcompare.baselines import answer_cache, cache_archive, cache_lines, content_digests, regular_file
+from pytest_llmcompare.baselines.answer_cache import CacheFile
+from pytest_llmcompare.baselines.cache_lines import (
+    CachedAnswer,
+    CachedModel,
+    NoiseAndNotes,
+    answer_line,
+    model_line,
+    noise_and_notes_line,
+)
 from pytest_llmcompare.errors import BaselineError
 from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.generation import Path as Along
@@ -31,31 +38,31 @@ ALONG = Along((1, 2), (1, 2), (-0.5, -0.25), (0.0, 0.0), (1.0, 2.0), 9.0, "lengt
 ANSWER = Generation(" Blue\ud800\n", (1, 2), (-0.5, -0.25), "length", (("device", "cpu"),), path=ALONG)
 
 
-def kept(row: str, answer: Generation = ANSWER) -> KeptAnswer:
-    return KeptAnswer("model", row, {"prompt": row}, answer, "too long", " Blue", {1: "\ud800"})
+def cached(row: str, answer: Generation = ANSWER) -> CachedAnswer:
+    return CachedAnswer("model", row, {"prompt": row}, answer, "too long", " Blue", {1: "\ud800"})
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> AnswerFile:
+def file(tmp_path: Path) -> CacheFile:
     """A file with three answers."""
-    file = AnswerFile(tmp_path, GROUP)
-    assert file.append([answer_line(kept(row)) for row in "abc"]) == ""
+    file = CacheFile(tmp_path, GROUP)
+    assert file.append([answer_line(cached(row)) for row in "abc"]) == ""
     return file
 
 
-def test_answers_come_back_as_they_were(file: AnswerFile) -> None:
+def test_answers_come_back_as_they_were(file: CacheFile) -> None:
     """Lone surrogates, the path along the draft, why a draft was not tried, pieces."""
-    answer = file.read().answer(kept("a").key)
-    assert answer == kept("a")
+    answer = file.read().answer(cached("a").key)
+    assert answer == cached("a")
     assert answer is not None
     assert answer.generation.path == ALONG
     assert answer.generation.untried == "too long"
     assert file.read().answer("another key") is None
 
 
-def test_a_line_that_was_cut_off_is_alone(file: AnswerFile) -> None:
+def test_a_line_that_was_cut_off_is_alone(file: CacheFile) -> None:
     """kill -9 in the middle of a write: nothing is said of the last line, and the next one begins on its own."""
-    line = answer_line(kept("d"))
+    line = answer_line(cached("d"))
     whole = file.path.read_bytes()
     for cut in range(1, len(line), 97):
         file.path.write_bytes(whole + line[:cut])
@@ -65,22 +72,22 @@ def test_a_line_that_was_cut_off_is_alone(file: AnswerFile) -> None:
         assert len(file.read().answers) == 4
 
 
-def test_every_changed_byte_is_seen(file: AnswerFile) -> None:
+def test_every_changed_byte_is_seen(file: CacheFile) -> None:
     """Also where the line would still be JSON."""
     whole = file.path.read_bytes()
     for at in range(0, len(whole), 41):
         damaged = bytearray(whole)
         damaged[at] ^= 4
         file.path.write_bytes(damaged)
-        answers = [file.read().answer(kept(row).key) for row in "abc"]
-        assert all(answer in (None, kept(row)) for answer, row in zip(answers, "abc", strict=True))
+        answers = [file.read().answer(cached(row).key) for row in "abc"]
+        assert all(answer in (None, cached(row)) for answer, row in zip(answers, "abc", strict=True))
         assert None in answers
 
 
 def line(**fields: Any) -> bytes:
     """A line with a right checksum."""
     content = json.dumps({"v": 1, "at": time.time(), **fields}).encode()
-    return f"{answer_lines._checksum(content)} ".encode() + content + b"\n"
+    return f"{cache_lines._checksum(content)} ".encode() + content + b"\n"
 
 
 HOSTILE = [
@@ -106,12 +113,12 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
-def test_no_line_does_harm(file: AnswerFile, hostile: bytes) -> None:
+def test_no_line_does_harm(file: CacheFile, hostile: bytes) -> None:
     """Wrong types, another version, nesting, no text: the others are used."""
     file.path.write_bytes(hostile + file.path.read_bytes())
     content = file.read()
-    assert content.answer(kept("a").key) == kept("a")
-    assert all(about.noise is None for about in content.about.values())
+    assert content.answer(cached("a").key) == cached("a")
+    assert all(one.noise is None for one in content.noise_and_notes.values())
 
 
 PATH = {"tokens": [1, 2], "choices": [1, 3], "logprobs": [-0.1, -2.0], "margins": [0.0, 1.0], "leads": [2.0, 1.0]}
@@ -136,43 +143,43 @@ PATH = {"tokens": [1, 2], "choices": [1, 3], "logprobs": [-0.1, -2.0], "margins"
 )
 def test_answers_of_wrong_types_are_not_used(tmp_path: Path, change: dict[str, Any]) -> None:
     """Nor one that stands under the key of another."""
-    fields = json.loads(answer_line(kept("a")).partition(b" ")[2])
-    file = AnswerFile(tmp_path, GROUP)
+    fields = json.loads(answer_line(cached("a")).partition(b" ")[2])
+    file = CacheFile(tmp_path, GROUP)
     file.append([line(**{**fields, **change})])
-    assert file.read().answer(kept("a").key) is None
+    assert file.read().answer(cached("a").key) is None
 
 
-def test_old_answers_are_not_used_and_go(file: AnswerFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_answers_are_not_used_and_go(file: CacheFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """After 30 days."""
     later = time.time() + answer_cache.MAX_AGE + 10
     content = file.read(later)
     assert content.answers == {}
     monkeypatch.setattr(time, "time", lambda: later)
-    file.append([answer_line(kept("d"))], content.oldest)
+    file.append([answer_line(cached("d"))], content.oldest)
     assert len(file.path.read_bytes().splitlines()) == 1
 
 
-def test_files_are_bounded(file: AnswerFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_bounded(file: CacheFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest answers stay; what is known about the model stays as long as its answers do."""
     monkeypatch.setattr(answer_cache, "LARGEST_FILE", 20_000)
     for number in range(60):
-        file.append([answer_line(kept(str(number)))])
+        file.append([answer_line(cached(str(number)))])
         assert file.path.stat().st_size <= 21_000
-    assert file.read().answer(kept("59").key) is not None
-    assert file.read().answer(kept("a").key) is None
+    assert file.read().answer(cached("59").key) is not None
+    assert file.read().answer(cached("a").key) is None
 
 
-def test_the_folder_is_bounded(file: AnswerFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_bounded(file: CacheFile, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file that was written longest ago goes."""
     os.utime(file.path, (1000, 1000))
     monkeypatch.setattr(answer_cache, "LARGEST_FOLDER", file.path.stat().st_size)
-    other = AnswerFile(file.root, GroupKey("tests", "trivia", "other"))
-    other.append([answer_line(kept("a"))])
+    other = CacheFile(file.root, GroupKey("tests", "trivia", "other"))
+    other.append([answer_line(cached("a"))])
     assert answer_cache.files_in(file.root) == [other.path]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_what_cannot_be_written_is_a_sentence(file: AnswerFile, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_a_sentence(file: CacheFile, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk, a read-only one, no permission: what was there stays."""
 
     def fail(*_: object) -> None:
@@ -180,29 +187,29 @@ def test_what_cannot_be_written_is_a_sentence(file: AnswerFile, code: int, monke
 
     before = file.path.read_bytes()
     monkeypatch.setattr(regular_file, "open_to_append", fail)
-    why = file.append([answer_line(kept("d"))])
-    assert why == f"answers are not kept for the next run: {file.place} cannot be written: {os.strerror(code)}"
+    why = file.append([answer_line(cached("d"))])
+    assert why == f"answers are not cached for the next run: {file.place} cannot be written: {os.strerror(code)}"
     assert file.path.read_bytes() == before
 
 
 @needs_fifo
-def test_a_pipe_in_the_place_of_a_file(file: AnswerFile) -> None:
+def test_a_pipe_in_the_place_of_a_file(file: CacheFile) -> None:
     """Reading it would never end."""
     file.path.unlink()
     os.mkfifo(file.path)
     assert "is ignored" in file.read().notes[0]
-    assert "cannot be written" in file.append([answer_line(kept("d"))])
+    assert "cannot be written" in file.append([answer_line(cached("d"))])
 
 
 WRITER = """
 import sys
 from pathlib import Path
-from pytest_llmcompare.baselines.answer_cache import AnswerFile
-from tests.unit.baselines.test_answer_files import GROUP, answer_line, kept
+from pytest_llmcompare.baselines.answer_cache import CacheFile
+from tests.unit.baselines.test_cache_files import GROUP, answer_line, cached
 
-file = AnswerFile(Path(sys.argv[1]), GROUP)
+file = CacheFile(Path(sys.argv[1]), GROUP)
 for number in range(100):
-    assert file.append([answer_line(kept(f"{sys.argv[2]}-{number}"))]) == ""
+    assert file.append([answer_line(cached(f"{sys.argv[2]}-{number}"))]) == ""
 """
 
 
@@ -212,29 +219,29 @@ def test_runs_write_at_once_and_one_is_killed(tmp_path: Path) -> None:
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(number)], cwd=Path(__file__).parents[3])
         for number in range(3)
     ]
-    file = AnswerFile(tmp_path, GROUP)
+    file = CacheFile(tmp_path, GROUP)
     end = time.monotonic() + 60
     while not file.path.exists() and time.monotonic() < end:
         time.sleep(0.01)
     writers[0].kill()
     assert [writer.wait(timeout=60) for writer in writers][1:] == [0, 0]
     content = file.read()
-    assert all(content.answer(kept(f"{writer}-{number}").key) for writer in (1, 2) for number in range(100))
+    assert all(content.answer(cached(f"{writer}-{number}").key) for writer in (1, 2) for number in range(100))
 
 
-def test_archives_carry_answers(file: AnswerFile, tmp_path: Path) -> None:
+def test_archives_carry_answers(file: CacheFile, tmp_path: Path) -> None:
     """Lines that are there already are added once; damaged ones are left out."""
     archive, elsewhere = tmp_path / "answers.zip", tmp_path / "elsewhere"
     elsewhere.mkdir()
     file.path.write_bytes(file.path.read_bytes() + b"damaged\n")
-    assert answer_archive.export_answers(tmp_path, archive) == 1
-    assert answer_archive.import_answers(elsewhere, archive) == (3, 1)
-    assert answer_archive.import_answers(elsewhere, archive) == (0, 1)
-    assert AnswerFile(elsewhere, GROUP).read().answer(kept("a").key) == kept("a")
+    assert cache_archive.export_answers(tmp_path, archive) == 1
+    assert cache_archive.import_answers(elsewhere, archive) == (3, 1)
+    assert cache_archive.import_answers(elsewhere, archive) == (0, 1)
+    assert CacheFile(elsewhere, GROUP).read().answer(cached("a").key) == cached("a")
     assert answer_cache.clear(elsewhere) == 1
     assert list(elsewhere.iterdir()) == []
     with pytest.raises(BaselineError, match="holds no answers"):
-        answer_archive.export_answers(elsewhere, archive)
+        cache_archive.export_answers(elsewhere, archive)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +252,10 @@ def test_archives_with_other_names_are_refused(tmp_path: Path, name: str) -> Non
     archive, root = tmp_path / "answers.zip", tmp_path / "root"
     root.mkdir()
     with zipfile.ZipFile(archive, "w") as writing:
-        writing.writestr("fedcba9876543210.jsonl", answer_line(kept("a")))
-        writing.writestr(name, answer_line(kept("b")))
+        writing.writestr("fedcba9876543210.jsonl", answer_line(cached("a")))
+        writing.writestr(name, answer_line(cached("b")))
     with pytest.raises(BaselineError, match="not a file of an answer cache"):
-        answer_archive.import_answers(root, archive)
+        cache_archive.import_answers(root, archive)
     assert list(root.iterdir()) == []
 
 
@@ -257,28 +264,28 @@ def test_archives_that_are_too_large_or_none_are_refused(tmp_path: Path, monkeyp
     archive = tmp_path / "answers.zip"
     archive.write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(BaselineError, match="cannot be read as an archive"):
-        answer_archive.import_answers(tmp_path, archive)
+        cache_archive.import_answers(tmp_path, archive)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as writing:
         writing.writestr("fedcba9876543210.jsonl", b"0" * 300_000)
-    monkeypatch.setattr(answer_archive, "LARGEST_FILE", 100_000)
+    monkeypatch.setattr(cache_archive, "LARGEST_FILE", 100_000)
     with pytest.raises(BaselineError, match="expected at most"):
-        answer_archive.import_answers(tmp_path, archive)
+        cache_archive.import_answers(tmp_path, archive)
 
 
 def test_facts_of_a_model_come_back(tmp_path: Path) -> None:
     """Noise and notes of several runs are put together."""
-    file, facts = AnswerFile(tmp_path, GROUP), {"weights": "abc"}
-    key = answer_lines.key_of(facts)
-    file.append([model_line(key, KeptModel(facts, {"processor": "x"}), GROUP)])
-    file.append([about_line(key, About(1e-7, has_noise=True, notes={"a": ["one"]}))])
-    file.append([about_line(key, About(notes={"b": ["two"]}))])
+    file, facts = CacheFile(tmp_path, GROUP), {"weights": "abc"}
+    key = cache_lines.key_of(facts)
+    file.append([model_line(key, CachedModel(facts, {"processor": "x"}), GROUP)])
+    file.append([noise_and_notes_line(key, NoiseAndNotes(1e-7, has_noise=True, notes={"a": ["one"]}))])
+    file.append([noise_and_notes_line(key, NoiseAndNotes(notes={"b": ["two"]}))])
     content = file.read()
-    assert content.models == {key: [KeptModel(facts, {"processor": "x"})]}
-    assert content.about == {key: About(1e-7, has_noise=True, notes={"a": ["one"], "b": ["two"]})}
+    assert content.models == {key: [CachedModel(facts, {"processor": "x"})]}
+    assert content.noise_and_notes == {key: NoiseAndNotes(1e-7, has_noise=True, notes={"a": ["one"], "b": ["two"]})}
     assert answer_cache.group_in(file.path) == ("tests / trivia / tiny", 0)
 
 
-def test_digests_of_large_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_of_large_files_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that did not change is not read again; one that changed is, whatever its times say."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"1" * (2 << 20))
@@ -293,12 +300,12 @@ def test_digests_of_large_files_are_kept(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(file_digests, "known_digests", {})
     monkeypatch.setattr(content_digests, "known_digests", file_digests.known_digests)
     digest = file_digests.content_digest(path)
-    content_digests.keep_digests(tmp_path)
+    content_digests.save_digests(tmp_path)
     assert not (tmp_path / ".llmcompare").exists()  # it changed a moment ago
     monkeypatch.setattr(content_digests, "SETTLED", 0)
-    content_digests.keep_digests(tmp_path)
+    content_digests.save_digests(tmp_path)
     file_digests.known_digests.clear()
-    content_digests.recall_digests(tmp_path)
+    content_digests.load_digests(tmp_path)
     assert file_digests.content_digest(path) == digest
     assert len(reads) == 1
     times = path.stat()
@@ -346,5 +353,5 @@ def test_damaged_digests_are_not_used(tmp_path: Path, monkeypatch: pytest.Monkey
     place = tmp_path / ".llmcompare" / "answers" / content_digests.NAME
     place.parent.mkdir(parents=True)
     place.write_text(damage)
-    content_digests.recall_digests(tmp_path)
+    content_digests.load_digests(tmp_path)
     assert known == {}

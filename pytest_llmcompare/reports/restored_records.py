@@ -1,4 +1,4 @@
-"""Records restored from a report as plain data, for the messages about them. Pure."""
+"""Records made again from the plain data of a report, so that messages about them can be drawn. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.judgement import Judgement, Likelihood, Verdict
 from pytest_llmcompare.records import CaseKey, CaseResult, GroupKey
 
-from .document import ReportData
+from .report_data import ReportData
 
 
 def case_result(case: ReportData) -> CaseResult:

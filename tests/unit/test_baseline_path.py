@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_llmcompare.comparison.judge import judge
-from pytest_llmcompare.comparison.learnt_noise import LearntNoise
+from pytest_llmcompare.comparison.measured_noise import MeasuredNoise
 from pytest_llmcompare.comparison.noise import ELSEWHERE, PRECISIONS, limits
 from pytest_llmcompare.generation import Generation, Path, number_of_bytes
 from pytest_llmcompare.judgement import COMPARED, Judgement, Likelihood, Verdict
@@ -174,8 +174,8 @@ def test_a_draw_is_judged_by_likelihood(now: tuple[float, ...], tolerance: float
         (1.1 * BAND, tuple(sorted({**dict(HERE), "device": "NVIDIA_H200"}.items())), Verdict.IDENTICAL),
         (1.1 * ELSEWHERE * BAND, tuple(sorted({**dict(HERE), "device": "NVIDIA_H200"}.items())), Verdict.SHIFTED),
         (1e-3, tuple(sorted({**dict(HERE), "matmul": "medium"}.items())), Verdict.IDENTICAL),
-        (5 * BAND, LearntNoise(BAND).write(HERE), Verdict.IDENTICAL),
-        (11 * BAND, LearntNoise(BAND).write(HERE), Verdict.SHIFTED),
+        (5 * BAND, MeasuredNoise(BAND).write(HERE), Verdict.IDENTICAL),
+        (11 * BAND, MeasuredNoise(BAND).write(HERE), Verdict.SHIFTED),
         (1e-3, tuple(sorted({**dict(HERE), "dtype": "bfloat16"}.items())), Verdict.IDENTICAL),
     ],
 )

@@ -1,4 +1,4 @@
-"""What is said of thresholds, those that hold and those that a table does not reach."""
+"""Lines on thresholds, those that hold and those that a table does not reach."""
 
 from __future__ import annotations
 
@@ -6,40 +6,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmcompare.judgement import Gate
+from pytest_llmcompare.judgement import ThresholdResult
 from pytest_llmcompare.records import GroupKey, GroupResult
-from pytest_llmcompare.reports.gates import MOST_HOLDING, failed_gates, gate_blocks, value_of
 from pytest_llmcompare.reports.style import Page
+from pytest_llmcompare.reports.threshold_lines import MOST_HOLDING, failed_thresholds, threshold_blocks, value_of
 from pytest_llmcompare.text import width
 
 from .samples import HOSTILE, is_harmless
 
 KEY = GroupKey("tests", "trivia", "m")
-START = "gate failed: table 'trivia', model 'm': "
+START = "threshold failed: table 'trivia', model 'm': "
 
 
 @pytest.mark.parametrize(
     ("gate", "line"),
     [
-        (Gate("a/v1", ">=0.8", 0.5, False, 10, 10), f"{START}a/v1 is 0.5 over 10 cases, wanted >=0.8"),
-        (Gate("a/v1", ">=0.8", 1 / 3, False, 3, 10), f"{START}a/v1 is 0.333333 over 3 of 10 cases, wanted >=0.8"),
-        (Gate("a", "<=0", 1e-9, False, 1, 1), f"{START}a is 1e-09 over 1 case, wanted <=0"),
+        (ThresholdResult("a/v1", ">=0.8", 0.5, False, 10, 10), f"{START}a/v1 is 0.5 over 10 cases, wanted >=0.8"),
         (
-            Gate("b", "<=4", None, False, 1200, 3000, "The evaluation failed."),
+            ThresholdResult("a/v1", ">=0.8", 1 / 3, False, 3, 10),
+            f"{START}a/v1 is 0.333333 over 3 of 10 cases, wanted >=0.8",
+        ),
+        (ThresholdResult("a", "<=0", 1e-9, False, 1, 1), f"{START}a is 1e-09 over 1 case, wanted <=0"),
+        (
+            ThresholdResult("b", "<=4", None, False, 1200, 3000, "The evaluation failed."),
             f"{START}b was not computed over 1,200 of 3,000 cases, wanted <=4. The evaluation failed.",
         ),
     ],
 )
-def test_line_of_a_gate(gate: Gate, line: str) -> None:
+def test_line_of_a_gate(gate: ThresholdResult, line: str) -> None:
     """Metric, value, over what, and what was wanted; a gate that passed has none."""
-    passed = Gate("c", ">=0", 1.0, True, 1, 1)
-    assert failed_gates(GroupResult(KEY, gates=(passed, gate, passed))) == [line]
+    passed = ThresholdResult("c", ">=0", 1.0, True, 1, 1)
+    assert failed_thresholds(GroupResult(KEY, gates=(passed, gate, passed))) == [line]
 
 
 @given(HOSTILE, HOSTILE)
 def test_names_do_not_act(metric: str, why: str) -> None:
     """Not on a terminal and not in a CI service."""
-    (line,) = failed_gates(GroupResult(KEY, gates=(Gate(metric, ">=1", None, False, 1, 1, why),)))
+    (line,) = failed_thresholds(GroupResult(KEY, gates=(ThresholdResult(metric, ">=1", None, False, 1, 1, why),)))
     assert is_harmless(line)
 
 
@@ -56,21 +59,26 @@ def test_names_do_not_act(metric: str, why: str) -> None:
     ],
 )
 def test_value_of_a_gate(value: float | None, wanted: str, passed: bool, shown: str) -> None:
-    """Six digits, or all of them if the gate failed by less than that."""
-    assert value_of(Gate("m", wanted, value, passed, 1, 1)) == shown
+    """Six digits, or all of them if the threshold failed by less than that."""
+    assert value_of(ThresholdResult("m", wanted, value, passed, 1, 1)) == shown
 
 
-def lines_of(*groups: tuple[GroupKey, tuple[Gate, ...]], columns: int = 80, every: bool = False) -> list[str]:
+def lines_of(
+    *groups: tuple[GroupKey, tuple[ThresholdResult, ...]], columns: int = 80, every: bool = False
+) -> list[str]:
     """The blocks of some gates, one below the other."""
-    return [line.text for block in gate_blocks(groups, Page(columns), every=every) for line in block]
+    return [line.text for block in threshold_blocks(groups, Page(columns), every=every) for line in block]
 
 
-HOLDS, FAILS = Gate("exact_match/v1", ">=0.5", 0.75, True, 3, 10), Gate("n", "<=4", 12.5, False, 3, 10)
+HOLDS, FAILS = (
+    ThresholdResult("exact_match/v1", ">=0.5", 0.75, True, 3, 10),
+    ThresholdResult("n", "<=4", 12.5, False, 3, 10),
+)
 
 
 def test_block_of_a_table_and_model() -> None:
     """Result, metric, value and what was wanted, in columns; a failed one is red."""
-    (block,) = gate_blocks([(KEY, (HOLDS, FAILS))], Page(80), every=False)
+    (block,) = threshold_blocks([(KEY, (HOLDS, FAILS))], Page(80), every=False)
     assert [line.text for line in block] == [
         "thresholds of trivia/m, over 3 of 10 cases:",
         "  ok      exact_match/v1  0.75  >=0.5",
@@ -95,6 +103,8 @@ def test_many_that_hold_are_cut_and_no_failed_one_is() -> None:
 @given(HOSTILE, st.integers(20, 120))
 def test_block_keeps_to_the_width(name: str, columns: int) -> None:
     """Whatever the names are."""
-    for line in lines_of((GroupKey("tests", name, name), (Gate(name, ">=1", 0.5, False, 1, 1),)), columns=columns):
+    for line in lines_of(
+        (GroupKey("tests", name, name), (ThresholdResult(name, ">=1", 0.5, False, 1, 1),)), columns=columns
+    ):
         assert width(line) <= columns
         assert is_harmless(line)

@@ -1,4 +1,4 @@
-"""Texts of the tokens of a model: kept with its answers, so that a model that is not asked need not be loaded."""
+"""Texts of the tokens of a model: cached with its answers, so that a model that is not asked need not be loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tokens_of(model: PyFuncModel, ours: HeldTransformer | None, cached: CachedAn
     """
     is_asked = cached is None or not cached.answers_all
     if ours is not None:
-        return tokenizer_of(ours) if cached is None or is_asked else KeptTokens(cached, ours)
+        return tokenizer_of(ours) if cached is None or is_asked else CachedTokens(cached, ours)
     served = served_model_of(model)
     if served is None:
         return None
@@ -37,13 +37,13 @@ def tokens_of(model: PyFuncModel, ours: HeldTransformer | None, cached: CachedAn
 
 
 def pieces_of(cached: CachedAnswers) -> dict[int, str]:
-    """Texts of single tokens, as they were kept."""
+    """Cached texts of single tokens."""
     return {token: text for answer in cached.hits.values() for token, text in answer.pieces.items()}
 
 
 @dataclass
-class KeptTokens:
-    """Shows tokens and decodes baselines from what was kept with the answers, else with the model's tokenizer."""
+class CachedTokens:
+    """Shows tokens and decodes baselines from what is cached with the answers, else with the model's tokenizer."""
 
     cached: CachedAnswers
     ours: HeldTransformer

@@ -42,7 +42,7 @@ CASES = [
     {"id": "sky", "input_text": "Q: What color is the sky?\nA:", "target": " The sky is"},
     {"id": "ice", "input_text": "Q: Is ice cold?\nA:", "target": " never this"},
 ]
-START = "gate failed: table 'trivia', model 'm': "
+START = "threshold failed: table 'trivia', model 'm': "
 HALF = f"{START}exact_match/v1 is 0.5 over 2 cases, wanted >=0.8"
 USUAL = "latency/p50, latency/p90, latency/p99, token_count/mean, token_count/sum"
 OTHERS = "Name other metrics in metrics=[...] to have them computed."
@@ -70,7 +70,7 @@ def test_reached(suite: Suite) -> None:
     result = run(suite, "--llm-update")
     result.assert_outcomes(passed=3)
     assert result.ret == 0
-    assert "gate failed" not in result.stdout.str()
+    assert "threshold failed" not in result.stdout.str()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
-"""Facts that the answers of a local model depend on and that are known without loading it."""
+"""The key of a cached answer: what an answer depends on. Imports neither torch nor transformers.
+
+A key has two halves. That of the *model* is a digest of facts about it; that of the *case* is a digest of prompt,
+settings, template, seed, and of the baseline that was read as a draft.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_llmcompare.baselines.answer_lines import FORMAT, key_of
+from pytest_llmcompare.baselines.cache_lines import FORMAT, key_of
+from pytest_llmcompare.generation import Generation
 from pytest_llmcompare.models.machine import TORCH_DEFAULTS, machine, switches, versions
 from pytest_llmcompare.models.model_files import further_digest
 from pytest_llmcompare.models.spec import SourceKind
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from pytest_llmcompare.models.resolve import ResolvedModel
     from pytest_llmcompare.suite.group import Group
 
+    from .group_model import Identity
     from .pyfunc import HeldTransformer
 
 IMPURE = re.compile(r"strftime_now|\|\s*random\b")
@@ -28,11 +34,11 @@ NOT_DECIDING = (
     *("name", "batch_size", "model_name", "revision", "dtype", "device", "gen_config_dict", "examples"),
     *("subfolder", "tokenizer", "base", "max_memory", "offload_folder"),
 )
-"""Arguments of our pyfuncs that are no part of the model's key: its files, numerics, and each case stand for them."""
+"""Arguments of our pyfuncs that are no part of the model's key: files, numerics and case parts cover them."""
 
 
 def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
-    """Facts that are part of the key of each answer: files, arguments, versions, variables that choose kernels.
+    """Facts about a local model in the key of each answer: files, arguments, versions, variables that choose kernels.
 
     Args:
         ours: The pyfunc.
@@ -54,6 +60,27 @@ def facts_of_model(ours: HeldTransformer, *, is_logged: bool) -> dict[str, str]:
     }
 
 
+def facts_of_unloaded(identity: Identity, decode: str) -> dict[str, str]:
+    """Facts in the key of each answer of a served model, or of a pyfunc logged elsewhere."""
+    return {"format": str(FORMAT), "model": key_of(identity.text), "decode": decode, **versions()}
+
+
+def parts_of_case(case: Case, draft: Generation | None) -> dict[str, str]:
+    """Digests of all that the answer to a case depends on besides the model.
+
+    Args:
+        case: The case.
+        draft: The baseline that is read as a draft; None without one.
+    """
+    return {
+        "prompt": key_of(case.prompt, bool(case.row.conversation)),
+        "decoding settings": key_of(dict(case.gen_config)),
+        "chat template": key_of(case.template),
+        "seed": str(case.seed),
+        "baseline": key_of(draft.token_ids, draft.text, draft.stop) if draft else "none",
+    }
+
+
 def facts_of_place(ours: HeldTransformer) -> dict[str, str]:
     """Facts that decide which device, dtype and kernels a model gets; they are not part of any key."""
     return {**machine(), "device option": ours.spec.device or "", "dtype option": ours.spec.dtype or ""}
@@ -71,7 +98,7 @@ def is_self_contained(ours: HeldTransformer) -> bool:
 
 
 def notes_depend_on(group: Group, ours: HeldTransformer) -> list[object]:
-    """Everything besides the model that `local_model.model_notes` depends on."""
+    """Everything besides the model that `ask_local.model_notes` depends on."""
     spec, declaration = group.spec, group.declaration
     rows = [dict(row.gen_config) for row in declaration.rows]
     variants = [dict(variant.gen_config) for variant in declaration.variants]
