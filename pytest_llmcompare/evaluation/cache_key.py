@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .group_model import Identity
     from .pyfunc import HeldTransformer
 
-IMPURE = re.compile(r"strftime_now|\|\s*random\b")
+IMPURE = re.compile(r"strftime_now|\blipsum\b|\|\s*(map\(\s*['\"])?random\b")
 """What makes a chat template render the same conversation in different ways."""
 NOT_DECIDING = (
     *("name", "batch_size", "model_name", "revision", "dtype", "device", "gen_config_dict", "examples"),

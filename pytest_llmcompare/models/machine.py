@@ -22,10 +22,11 @@ LIBRARIES = (
 """Packages that compute, tokenize, render chat templates or unpack quantized weights."""
 
 SWITCHES = re.compile(
-    r"(ACCELERATE|ATEN|BLIS|CUBLAS|CUDA|CUDNN|DNNL|FLASH_ATTENTION|GOMP|HIP|HSA|KERNELS|KMP|MIOPEN|MKL|NVIDIA|OMP|ONEDNN"
+    r"(ACCELERATE|ATEN|BLIS|BNB|CUBLAS|CUDA|CUDNN|DNNL|FLASH_ATTENTION|GOMP|HIP|HSA|KERNELS|KMP|MIOPEN|MKL|NVIDIA|OMP|ONEDNN"
     r"|OPENBLAS|PJRT|PYTORCH|ROCM|ROCR|TORCH|TORCHINDUCTOR|TRITON|TRANSFORMERS|XLA)_|USE_HUB_KERNELS"
+    r"|GLIBC_TUNABLES|LD_PRELOAD|DYLD_INSERT_LIBRARIES"
 )
-"""Environment variables that can choose other kernels."""
+"""Environment variables that can choose other kernels, or another library in their place."""
 
 NO_SWITCHES = re.compile(
     r"\w+_NUM_THREADS|\w+_(HOME|CACHE|CACHE_DIR|LOGS|LOG_LEVEL|VERBOSITY|PATH|DIR)|TRANSFORMERS_OFFLINE"

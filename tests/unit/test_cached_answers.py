@@ -21,7 +21,7 @@ from pytest_llmcompare.baselines.cache_lines import (
     model_line,
     noise_and_notes_line,
 )
-from pytest_llmcompare.evaluation.cache_key import facts_of_model, facts_of_place, live_switches
+from pytest_llmcompare.evaluation.cache_key import IMPURE, facts_of_model, facts_of_place, live_switches
 from pytest_llmcompare.evaluation.cached_local_answers import CachedLocalAnswers
 from pytest_llmcompare.evaluation.pyfunc import PyfuncTransformer, PyfuncTransformerWithParams
 from pytest_llmcompare.generation import Generation
@@ -183,13 +183,29 @@ def test_facts_follow_files_versions_and_variables(
         assert facts() != before, name
         path.unlink() if old is None else path.write_text(old)
     assert facts() == before
-    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
-    assert facts() != before
-    monkeypatch.delenv("ATEN_CPU_CAPABILITY")
+    for variable in ("ATEN_CPU_CAPABILITY", "GLIBC_TUNABLES"):
+        monkeypatch.setenv(variable, "default")
+        assert facts() != before
+        monkeypatch.delenv(variable)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert facts() == before
     monkeypatch.setattr("pytest_llmcompare.evaluation.cache_key.versions", lambda: {"version torch": "0"})
     assert facts() != before
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_drawn"),
+    [
+        ("strftime_now('%Y')", True),
+        ("['a', 'b'] | random", True),
+        ("[['a', 'b']] | map('random') | join", True),
+        ("lipsum()", True),
+        ("'at random'", False),
+    ],
+)
+def test_templates_that_render_otherwise_each_time(expression: str, is_drawn: bool) -> None:
+    """By a clock, or at random."""
+    assert bool(IMPURE.search(f"{{{{ {expression} }}}} {{{{ messages[0].content }}}}")) == is_drawn
 
 
 def test_a_models_own_code_may_read_any_file(example_models: Path, tmp_path: Path) -> None:
