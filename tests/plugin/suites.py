@@ -167,7 +167,7 @@ class Suite:
         end = time.monotonic() + timeout
         while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
             if time.monotonic() > end:
-                os.kill(child, signal.SIGKILL)
+                os.kill(child, signal.SIGABRT)  # pytest's faulthandler writes where it was
                 os.waitpid(child, 0)
                 raise TimeoutError((self.path / "output").read_text(encoding="utf-8"))
             time.sleep(0.02)
