@@ -18,7 +18,7 @@ from pytest_llmcompare.serialization import from_plain, to_plain
 FORMAT = 1
 _SUM = 16
 _LATEST = 1e11
-"""Seconds since 1970, in the year 5138: what is later is no time."""
+"""Latest time that a line may have (seconds since 1970; in the year 5138). A line with a later one is damaged."""
 
 
 @dataclass(frozen=True)

@@ -159,10 +159,10 @@ def _moved(
 
 
 def _recorded_as_read(expected: Generation, actual: Generation, path: Path | None) -> tuple[float, ...] | None:
-    """Log-probs of a baseline as read; None if unknown, or if those that were written do as well.
+    """Log-probs of a baseline as read in float32; None if its file has none, and those of writing are no substitute.
 
-    Files leave them out where they equal the written ones. So a baseline in float32 without logits processors has them,
-    for a model that is in low precision today.
+    A file leaves them out where they equal the log-probs of writing. So if a model is in low precision today and its
+    baseline was written in float32 without logits processors, those of writing take their place.
     """
     if expected.as_read is not None or has_full_precision(actual.environment):
         return expected.as_read

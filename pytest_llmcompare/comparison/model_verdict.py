@@ -46,9 +46,10 @@ class Movement:
 
 
 def is_beyond_noise(expected: Generation, actual: Generation) -> bool:
-    """True if a local model ends elsewhere along its baseline, or may not choose one of its tokens any more.
+    """True if a local model ends its baseline's output at another token, or is not allowed to choose one of its tokens.
 
-    Both follow from the tokens alone, whatever the log-probs are: another token ends an output, or is suppressed.
+    The log-probs of the baseline's tokens can be unchanged then: only `generation_config.json` names other tokens that
+    end an output, or that are suppressed.
     """
     path = actual.path
     if path is None or path.is_partial or path.tokens != expected.token_ids or SERVER in dict(actual.environment):

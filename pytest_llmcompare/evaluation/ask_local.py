@@ -83,7 +83,7 @@ def ask_local(asking: Asking, ours: HeldTransformer) -> Outcomes:
 
 
 def _identity(asking: Asking, ours: HeldTransformer) -> str:
-    """All of a model that decides its answers: no less than in the answer cache, which takes the journal's answers."""
+    """Key of the model in the journal: all that is in its key in the answer cache, which takes over these answers."""
     return key_of(asking.identity.text, facts_of_model(ours, is_logged=True), torch_switches(), asking.shortcuts)
 
 

@@ -204,5 +204,5 @@ def check_generation_config(name: str, folder: Path) -> None:
         fault = error_line(error)
     raise ModelError(
         f"model {name!r}: {path} cannot be read as JSON: {fault}. Without it, other tokens may end an output.\n"
-        "Save it once more, model.generation_config.save_pretrained(FOLDER), or delete it."
+        "Save it again: model.generation_config.save_pretrained(FOLDER). Or delete it."
     )

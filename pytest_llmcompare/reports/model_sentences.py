@@ -46,7 +46,7 @@ def _finding(verdict: ModelVerdict) -> str:
         return f"cannot tell whether the model changed: {verdict.reason}"
     if verdict.finding is Finding.CHANGED and verdict.beyond_noise:
         outputs = count(verdict.beyond_noise, "output")
-        return f"changed: {outputs} with another end, or with a token that may not be chosen any more"
+        return f"changed: {outputs} with another end, or with a token that the model is not allowed to choose now"
     if verdict.finding is Finding.CHANGED:
         if verdict.same_weights:
             what = "a library, a kernel, the dtype, the template or its code"

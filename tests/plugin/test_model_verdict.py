@@ -237,7 +237,10 @@ def test_other_rules_of_the_checkpoint_are_a_change(suite: Suite, setting: str, 
     in_memory.release()
     checked = suite.compared(f"--llm-dtype={dtype}", **named)
     assert checked.findings == ["changed"]
-    assert "with another end, or with a token that may not be chosen" in checked.report["model_verdicts"][0]["text"]
+    assert (
+        "with another end, or with a token that the model is not allowed to choose"
+        in checked.report["model_verdicts"][0]["text"]
+    )
     assert suite.run("--llm-update", f"--llm-dtype={dtype}", **named).ret == 0
     assert suite.compared(f"--llm-dtype={dtype}", **named).findings == ["unchanged"]
 

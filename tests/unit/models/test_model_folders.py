@@ -236,4 +236,4 @@ def test_settings_that_cannot_be_read(content: str, fault: str, root: Path) -> N
     path.write_bytes(content.encode("latin-1"))
     message = refusal("models/tiny", root)
     assert message.startswith(f"model 'tiny': {path} cannot be read as JSON: {fault}")
-    assert message.endswith("Save it once more, model.generation_config.save_pretrained(FOLDER), or delete it.")
+    assert message.endswith("Save it again: model.generation_config.save_pretrained(FOLDER). Or delete it.")
